@@ -1,0 +1,1 @@
+"""What every service stands on: contracts, event log, projections, processes, edges."""

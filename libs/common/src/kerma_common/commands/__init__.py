@@ -1,0 +1,1 @@
+"""Commands: load, decide, append, retry; and waiting until a projection has seen the result."""

@@ -1,0 +1,60 @@
+"""Events of the auth service. Names and e-mail addresses never enter an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from kerma_common.contracts.registry import event
+
+
+@event("auth", "user", public=True)
+class UserRegistered:
+    """A user exists and may hold credentials."""
+
+    user_id: str
+    source: str
+
+
+@event("auth", "user")
+class CredentialSet:
+    """A user has a new credential of this kind; its secret lives in the vault."""
+
+    user_id: str
+    credential_id: str
+    kind: str
+
+
+@event("auth", "user", public=True)
+class RoleGranted:
+    """A user holds a role."""
+
+    user_id: str
+    role: str
+
+
+@event("auth", "user", public=True)
+class SessionsRevoked:
+    """Tokens of a user are void: of one session, or all that were issued before a moment."""
+
+    user_id: str
+    not_before: datetime
+    session_id: str | None = None
+
+
+@event("auth", "keyring", public=True)
+class SigningKeyIntroduced:
+    """Tokens signed by this key are valid from now on."""
+
+    kid: str
+    algorithm: str
+    public_jwk: Mapping[str, str]
+    not_before: datetime
+
+
+@event("auth", "keyring", public=True)
+class SigningKeyRetired:
+    """Tokens signed by this key are void after a moment."""
+
+    kid: str
+    not_after: datetime

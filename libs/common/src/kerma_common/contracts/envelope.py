@@ -1,0 +1,163 @@
+"""The commit: what one message of the log holds.
+
+One decision yields 1..n events that stand or fall together, so they travel in one message, which
+is atomic on any server at any replica count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from kerma_common.contracts import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_COMMIT_BYTES = 256 * 1024
+"""Size limit of one message of the log; bulk belongs into blobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Who caused a commit and why.
+
+    ``causation`` is the id of the event that a policy reacted to; ``correlation`` the id of the
+    first command of the story. ``after`` names positions of other streams that a projection must
+    have passed before it applies this commit (the causal barrier).
+    """
+
+    actor: str
+    command: str
+    correlation: str
+    service: str
+    causation: str | None = None
+    after: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event as written: type, version and plain data."""
+
+    id: str
+    type: str
+    version: int
+    time: datetime
+    data: Mapping[str, Any]
+
+    def decode(self) -> object | None:
+        """The typed event, upcast; None when the type is unknown here."""
+        return registry.from_data(self.type, self.version, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The events of one decision on one aggregate. ``first_version`` counts events from 1."""
+
+    id: str
+    aggregate: str
+    aggregate_id: str
+    first_version: int
+    meta: Meta
+    events: tuple[StoredEvent, ...]
+
+    @property
+    def types(self) -> str:
+        """Header value: the event types in order, for filtering without decoding."""
+        return ",".join(f"{e.type}.{e.version}" for e in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A commit at its place in the log."""
+
+    stream: str
+    seq: int
+    subject: str
+    commit: Commit
+    traceparent: str | None = None
+
+
+def make_commit(
+    commit_id: str,
+    aggregate: str,
+    aggregate_id: str,
+    first_version: int,
+    meta: Meta,
+    events: tuple[object, ...],
+    now: datetime,
+) -> Commit:
+    """Wrap decided events; ids are derived from the commit's, so a retry makes the same bytes."""
+    stored = tuple(
+        StoredEvent(f"{commit_id}.{n}", kind.name, kind.version, now, registry.to_data(payload))
+        for n, payload in enumerate(events)
+        for kind in (registry.type_of(payload),)
+    )
+    return Commit(commit_id, aggregate, aggregate_id, first_version, meta, stored)
+
+
+def encode(commit: Commit) -> bytes:
+    """UTF-8 JSON of a commit, keys sorted. Raises ValueError above the size limit."""
+    meta = commit.meta
+    body = orjson.dumps(
+        {
+            "v": 1,
+            "commit": commit.id,
+            "agg": {
+                "type": commit.aggregate,
+                "id": commit.aggregate_id,
+                "from": commit.first_version,
+            },
+            "meta": {
+                "actor": meta.actor,
+                "command": meta.command,
+                "correlation": meta.correlation,
+                "service": meta.service,
+                "causation": meta.causation,
+                "after": dict(meta.after),
+            },
+            "events": [
+                {
+                    "id": e.id,
+                    "type": e.type,
+                    "ver": e.version,
+                    "time": e.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+                    "data": dict(e.data),
+                }
+                for e in commit.events
+            ],
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+    if len(body) > MAX_COMMIT_BYTES:
+        raise ValueError(f"commit of {len(body)} bytes exceeds {MAX_COMMIT_BYTES}")
+    return body
+
+
+def decode(body: bytes) -> Commit:
+    """A commit from its bytes. Raises ValueError or KeyError when it is not one."""
+    raw = orjson.loads(body)
+    if raw["v"] != 1:
+        raise ValueError(f"envelope version {raw['v']} is newer than this release")
+    agg, meta = raw["agg"], raw["meta"]
+    return Commit(
+        id=raw["commit"],
+        aggregate=agg["type"],
+        aggregate_id=agg["id"],
+        first_version=agg["from"],
+        meta=Meta(
+            actor=meta["actor"],
+            command=meta["command"],
+            correlation=meta["correlation"],
+            service=meta["service"],
+            causation=meta.get("causation"),
+            after=meta.get("after") or {},
+        ),
+        events=tuple(
+            StoredEvent(e["id"], e["type"], e["ver"], datetime.fromisoformat(e["time"]), e["data"])
+            for e in raw["events"]
+        ),
+    )

@@ -1,0 +1,74 @@
+"""Events of the results service: result sets and what they hold."""
+
+from __future__ import annotations
+
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.registry import event
+
+
+@event("results", "result_set")
+class ResultSetOpened:
+    """The outputs of these tasks are to be merged, in this order."""
+
+    job_id: str
+    owner: str
+    tasks: int
+    expected: int
+    partial: bool
+
+
+@event("results", "result_set", public=True)
+class MergeStarted:
+    """A merge attempt runs."""
+
+    job_id: str
+    attempt: int
+
+
+@event("results", "result_set", public=True)
+class EstimatorMaterialised:
+    """The merged pages of one estimator are stored."""
+
+    job_id: str
+    index: int
+    name: str
+    metadata_ref: Ref
+    pages: tuple[PageMaterialised, ...]
+
+
+@event("results", "result_set")
+class ResultSetCompleted:
+    """Every estimator is merged."""
+
+    job_id: str
+    estimators: int
+    tasks_merged: int
+    primaries_merged: int
+    partial: bool
+
+
+@event("results", "result_set", public=True)
+class ResultSetFailed:
+    """The outputs cannot be merged."""
+
+    job_id: str
+    code: str
+    message: str
+
+
+@event("results", "result_set", public=True)
+class ResultSetPublished:
+    """Every page can be read by users: the rows are committed."""
+
+    job_id: str
+    tasks_merged: int
+    primaries_merged: int
+    partial: bool
+
+
+@event("results", "result_set", public=True)
+class ResultSetDeleted:
+    """The results are gone for users."""
+
+    job_id: str

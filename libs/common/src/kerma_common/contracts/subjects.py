@@ -1,0 +1,89 @@
+"""The only place that builds a subject.
+
+``ev.<context>.<aggregate>.<shard>.<id>``: the exact subject is the aggregate, because the server
+checks expected sequences against exact subjects. The shard is fixed for ever; everything of one
+job has the same shard in every stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+SHARDS = 64
+STREAMS = {
+    "auth": "AUTH",
+    "jobs": "JOBS",
+    "runner": "RUNNER",
+    "batch": "BATCH",
+    "results": "RESULTS",
+}
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def shard_of(key: str) -> str:
+    """Two hex digits, 00..3f, of a job id (or, in auth, a user id)."""
+    return f"{hashlib.sha256(key.encode()).digest()[0] % SHARDS:02x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Address of one aggregate. ``key`` decides the shard: the job id, or the user id in auth."""
+
+    context: str
+    aggregate: str
+    id: str
+    key: str
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.id):
+            raise ValueError(f"{self.id!r} cannot be part of a subject")
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream that holds this aggregate."""
+        return STREAMS[self.context]
+
+    def __str__(self) -> str:
+        return f"ev.{self.context}.{self.aggregate}.{shard_of(self.key)}.{self.id}"
+
+
+def stream_subjects(context: str) -> str:
+    """All subjects of a context, as the stream's filter."""
+    return f"ev.{context}.>"
+
+
+def job_subject(job_id: str) -> Subject:
+    """The job aggregate of the jobs service."""
+    return Subject("jobs", "job", job_id, job_id)
+
+
+def task_subject(job_id: str, index: int) -> Subject:
+    """A task aggregate of the runner service."""
+    return Subject("runner", "task", f"{job_id}.{index}", job_id)
+
+
+def worker_subject(worker_id: str) -> Subject:
+    """A worker's registration in the runner service."""
+    return Subject("runner", "worker", worker_id, worker_id)
+
+
+def result_set_subject(job_id: str) -> Subject:
+    """The result set of a job in the results service."""
+    return Subject("results", "result_set", job_id, job_id)
+
+
+def user_subject(user_id: str) -> Subject:
+    """A user of the auth service."""
+    return Subject("auth", "user", user_id, user_id)
+
+
+def keyring_subject() -> Subject:
+    """The one keyring of the auth service."""
+    return Subject("auth", "keyring", "main", "main")
+
+
+def cluster_subject(cluster: str) -> Subject:
+    """A cluster of the batch gateway; ``cluster`` is its id, not its host name."""
+    return Subject("batch", "cluster", cluster, cluster)

@@ -1,0 +1,1 @@
+"""Process managers: what follows from events, across aggregates and services."""

@@ -1,0 +1,61 @@
+"""A process manager is pure: state and event in, state, commands and timers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kerma_common.projection.router import At
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Wake the instance at a moment with this name; a later timer of the same name replaces it.
+
+    ``due`` None removes the timer.
+    """
+
+    name: str
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction(Generic[S]):
+    """What follows from an event. ``state`` None forgets the instance.
+
+    Commands are private dataclasses of the own service; they are stored with the state in one
+    transaction and executed from there, at least once, with commit ids that derive from the
+    event, so that repeats change nothing.
+    """
+
+    state: S | None
+    commands: tuple[object, ...] = ()
+    timers: tuple[Timer, ...] = ()
+
+
+class ProcessManager(Protocol[S]):
+    """One multi-step story of one service.
+
+    ``state_type`` and ``command_types`` are dataclasses; they are stored as JSON.
+    """
+
+    service: str
+    name: str
+    streams: tuple[str, ...]
+    state_type: type[S]
+    command_types: Mapping[str, type]
+
+    def key(self, event: Any) -> str | None:
+        """The instance an event belongs to; None when the process ignores it."""
+
+    def handle(self, state: S | None, event: Any, at: At) -> Reaction[S]:
+        """What follows from an event."""
+
+    def wake(self, state: S | None, key: str, timer: str, now: datetime) -> Reaction[S]:
+        """What follows from a timer."""

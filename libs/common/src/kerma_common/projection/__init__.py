@@ -1,0 +1,1 @@
+"""Projections: events become rows, exactly once in effect."""

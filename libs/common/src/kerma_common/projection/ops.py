@@ -1,0 +1,39 @@
+"""What a projection may do to rows: values, so that tests compare them instead of databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Insert the row with this primary key, or set these columns of it."""
+
+    table: Table
+    key: Mapping[str, Any]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Set these columns of the rows that match; nothing when there is none."""
+
+    table: Table
+    where: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the rows that match."""
+
+    table: Table
+    where: Mapping[str, Any]
+
+
+Op = Upsert | Update | Delete
