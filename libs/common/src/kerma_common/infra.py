@@ -1,0 +1,48 @@
+"""The ports that every service is built on; ``main.build`` of a service wires nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from nats.aio.client import Client
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from kerma_common.blobs.store import BlobStore
+    from kerma_common.commands.bus import CommandBus
+    from kerma_common.commands.consistency import Positions
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.http.policy import Verifier
+
+
+class Clock(Protocol):
+    """Where the present time comes from."""
+
+    def __call__(self) -> datetime:
+        """Now, aware, in UTC."""
+
+
+ALL_ROLES = frozenset({"api", "project", "process"})
+
+
+@dataclass(frozen=True, slots=True)
+class Infra:
+    """What a service needs from the outside.
+
+    ``db`` maps tables without a schema to the service's own; ``roles`` says which parts of the
+    service this process runs: routes, projections, processes (policies, dispatchers, pollers).
+    """
+
+    service: str
+    nats: Client
+    log: EventLog
+    bus: CommandBus
+    db: AsyncEngine
+    blobs: BlobStore
+    positions: Positions
+    verifier: Verifier
+    clock: Clock
+    roles: frozenset[str] = ALL_ROLES
