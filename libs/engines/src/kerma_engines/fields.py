@@ -1,0 +1,57 @@
+"""Checked values that the models of a project are made of: names, counts, energies."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from kerma_engines.geometry import Number
+
+MAX_PRIMARIES = 2**53  # the largest count that every part of the platform carries exactly
+MAX_BINS = 10**8  # of one page, with its differential axes
+_MAX_ATTACHMENT = 64 * 2**20  # characters
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _integer(value: object) -> object:
+    # JSON written by JavaScript knows no integers: 1e4 and 10000.0 mean 10000
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a whole number")
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode") from None
+    return text
+
+
+def _plain_name(text: str) -> str:
+    if not text.strip() or text in {".", ".."}:
+        raise ValueError("must not be empty")
+    if "/" in text or "\\" in text:
+        raise ValueError("must not contain path separators")
+    return _printable(text)
+
+
+Whole = BeforeValidator(_integer)
+Count = Annotated[int, Whole, Field(ge=1, le=10**6)]
+Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+FileName = Annotated[str, Field(max_length=128), AfterValidator(_plain_name)]
+Text = Annotated[str, Field(max_length=_MAX_ATTACHMENT), AfterValidator(_encodable)]
+Energy = Annotated[Number, Field(ge=0, le=1e9)]
+Positive = Annotated[Number, Field(gt=0, le=1e9)]
