@@ -12,6 +12,7 @@ from kerma_common.contracts.registry import event
 class JobSubmitted:
     """A job was accepted; its input files are stored and its tasks are decided.
 
+    ``input_ref`` holds the engine's input set, ``project_ref`` the editor project it came from.
     Primaries per task and seeds follow from ``primaries``, ``n_tasks`` and the job id by the
     rules in ``contracts.ids``.
     """
@@ -25,6 +26,7 @@ class JobSubmitted:
     engine_version: str
     input_kind: str
     input_ref: Ref
+    project_ref: Ref | None
     primaries: int
     n_tasks: int
     max_attempts: int

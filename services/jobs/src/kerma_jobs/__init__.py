@@ -1,0 +1,1 @@
+"""The jobs service: the user's job and its life story."""

@@ -1,0 +1,1 @@
+"""How the jobs service reaches the outside."""

@@ -1,0 +1,48 @@
+"""Child process that converts projects: one JSON line in, one JSON line out.
+
+Projects are hostile input for non-trivial geometry code; a process can be bounded in memory and
+killed, a thread cannot.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+import orjson
+from kerma_engines.registry import engine
+
+from kerma_engines.errors import InvalidInput
+from kerma_engines.packing import encode_inputs
+
+MEMORY_LIMIT = 2 << 30
+
+
+def answer(line: bytes) -> bytes:
+    """The input set, or the problems, as one line."""
+    request: dict[str, Any] = orjson.loads(line)
+    found = engine(request["engine"])
+    try:
+        if request["kind"] == "project":
+            inputs = found.convert(request["payload"])
+        else:
+            inputs = found.accept_files(request["payload"])
+    except InvalidInput as invalid:
+        problems = [[problem.path, problem.reason] for problem in invalid.problems]
+        return orjson.dumps({"problems": problems})
+    except (MemoryError, RecursionError):
+        return orjson.dumps({"problems": [["", "is too large or too deeply nested to convert"]]})
+    return b'{"inputs":' + encode_inputs(inputs) + b"}"
+
+
+def main() -> None:
+    """Answer until stdin closes."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(answer(line) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the jobs service does when something happened or somebody asks."""

@@ -1,0 +1,133 @@
+"""JobLifecycle: carries a job from its tasks' ends to its own.
+
+In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
+TaskCanceled (runner); ResultSetPublished, ResultSetFailed (results).
+Out: SettleTasks, CompleteJob, FailMerge.
+
+Each task has exactly one ending event and the process sees each event exactly once in effect, so
+counts are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from kerma_common.contracts import jobs, results, runner
+from kerma_common.process.manager import Reaction
+from kerma_common.projection.router import At
+from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks
+
+FAILED_TASKS_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """How many tasks of a job ended and how; ``n_tasks`` 0 until the submission was seen."""
+
+    n_tasks: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    failed_tasks: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task ended."""
+        return 0 < self.n_tasks <= self.succeeded + self.failed + self.canceled
+
+
+class JobLifecycle:
+    """The one owner of a job's multi-step story."""
+
+    service = "jobs"
+    name = "lifecycle"
+    streams = ("JOBS", "RUNNER", "RESULTS")
+    state_type = Endings
+    command_types: Mapping[str, type] = {
+        "SettleTasks": SettleTasks,
+        "CompleteJob": CompleteJob,
+        "FailMerge": FailMerge,
+    }
+
+    def key(self, event: Any) -> str | None:
+        """The job an event belongs to."""
+        job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
+        return job_id
+
+    def handle(self, state: Endings | None, event: Any, at: At) -> Reaction[Endings]:
+        """What follows from an event."""
+        match event:
+            case jobs.JobCompleted() | jobs.JobFailed() | jobs.JobCanceled():
+                return Reaction(None)
+            case results.ResultSetPublished():
+                complete = CompleteJob(
+                    event.job_id,
+                    event.tasks_merged,
+                    event.primaries_merged,
+                    event.partial,
+                    at.time,
+                )
+                return Reaction(state, (complete,))
+            case results.ResultSetFailed():
+                fail = FailMerge(event.job_id, event.code, event.message, at.time)
+                return Reaction(state, (fail,))
+        known = state or Endings()
+        after = _count(known, event)
+        if after.complete and not known.complete:
+            return Reaction(after, (_settle(event.job_id, after, at.time),))
+        return Reaction(after)
+
+    def wake(
+        self,
+        state: Endings | None,
+        key: str,  # noqa: ARG002 - part of the protocol
+        timer: str,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> Reaction[Endings]:
+        """This process sets no timers."""
+        return Reaction(state)
+
+
+_EVENTS = (
+    jobs.JobSubmitted,
+    jobs.JobCompleted,
+    jobs.JobFailed,
+    jobs.JobCanceled,
+    runner.TaskSucceeded,
+    runner.TaskFailed,
+    runner.TaskCanceled,
+    results.ResultSetPublished,
+    results.ResultSetFailed,
+)
+
+
+def _count(known: Endings, event: Any) -> Endings:
+    match event:
+        case jobs.JobSubmitted():
+            return replace(known, n_tasks=event.n_tasks)
+        case runner.TaskSucceeded():
+            return replace(known, succeeded=known.succeeded + 1)
+        case runner.TaskCanceled():
+            return replace(known, canceled=known.canceled + 1)
+        case runner.TaskFailed() if event.final:
+            named = (*known.failed_tasks, event.index)[:FAILED_TASKS_NAMED]
+            reason = known.reason or event.message
+            return replace(known, failed=known.failed + 1, failed_tasks=named, reason=reason)
+        case _:
+            return known
+
+
+def _settle(job_id: str, endings: Endings, now: datetime) -> SettleTasks:
+    return SettleTasks(
+        job_id,
+        endings.succeeded,
+        endings.failed,
+        endings.canceled,
+        endings.failed_tasks,
+        endings.reason,
+        now,
+    )

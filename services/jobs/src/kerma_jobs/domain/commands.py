@@ -1,0 +1,79 @@
+"""What can be asked of a job. Ids and clock readings arrive inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kerma_common.contracts.refs import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob:
+    """Accept a job whose input files are stored, and start it."""
+
+    job_id: str
+    owner: str
+    title: str
+    platform: str
+    sim_type: str
+    engine: str
+    engine_version: str
+    input_kind: str
+    input_ref: Ref
+    project_ref: Ref | None
+    primaries: int
+    n_tasks: int
+    max_attempts: int
+    allow_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTasks:
+    """Every task ended; ``failed_tasks`` are the first failed indices, ``reason`` the first cause."""
+
+    job_id: str
+    succeeded: int
+    failed: int
+    canceled: int
+    failed_tasks: tuple[int, ...]
+    reason: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteJob:
+    """The result set of the job is published."""
+
+    job_id: str
+    tasks_merged: int
+    primaries_merged: int
+    partial: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailMerge:
+    """The outputs cannot be merged."""
+
+    job_id: str
+    code: str
+    message: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """Stop the job; with ``collect`` merge what succeeded."""
+
+    job_id: str
+    by: str
+    collect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Remove an ended job and all that belongs to it."""
+
+    job_id: str
+    by: str

@@ -1,0 +1,217 @@
+"""The job aggregate: what a job may do when, and what it remembers of its events.
+
+::
+
+    NEW -> RUNNING -> MERGING -> COMPLETED
+             |           |--> FAILED
+             |--> FAILED (too few tasks succeeded)
+             |--> CANCELING -> CANCELED, or MERGING when the user asked to collect
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from kerma_common.contracts import jobs as events
+from kerma_common.domain import Aggregate, Rejected
+from kerma_jobs.domain import commands
+
+
+class Phase(StrEnum):
+    """Where a job stands for its own rules; what users see is the read model's business."""
+
+    NEW = "new"
+    RUNNING = "running"
+    MERGING = "merging"
+    CANCELING = "canceling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    DELETED = "deleted"
+
+
+TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the tasks of the job ended."""
+
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """State of one job. ``collect``: a cancellation still merges what succeeded."""
+
+    phase: Phase = Phase.NEW
+    owner: str = ""
+    n_tasks: int = 0
+    allow_partial: bool = True
+    collect: bool = False
+    settled: Settled | None = None
+
+
+def decide(job: Job, command: object) -> tuple[object, ...]:
+    """Events that a command makes true; raises Rejected."""
+    return _DECIDERS[type(command)](job, command)
+
+
+def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
+    if job.phase is not Phase.NEW:
+        return ()
+    if not 1 <= c.n_tasks <= c.primaries:
+        raise Rejected("TASKS", "a job needs at least one task and one primary per task")
+    submitted = events.JobSubmitted(
+        job_id=c.job_id,
+        owner=c.owner,
+        title=c.title,
+        platform=c.platform,
+        sim_type=c.sim_type,
+        engine=c.engine,
+        engine_version=c.engine_version,
+        input_kind=c.input_kind,
+        input_ref=c.input_ref,
+        project_ref=c.project_ref,
+        primaries=c.primaries,
+        n_tasks=c.n_tasks,
+        max_attempts=c.max_attempts,
+        allow_partial=c.allow_partial,
+    )
+    started = events.JobStarted(
+        job_id=c.job_id,
+        owner=c.owner,
+        engine=c.engine,
+        input_ref=c.input_ref,
+        primaries=c.primaries,
+        n_tasks=c.n_tasks,
+        max_attempts=c.max_attempts,
+        placement="pool",
+    )
+    return (submitted, started)
+
+
+def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
+    if job.phase not in (Phase.RUNNING, Phase.CANCELING) or job.settled is not None:
+        return ()
+    settled = events.JobAllTasksSettled(
+        job_id=c.job_id, succeeded=c.succeeded, failed=c.failed, canceled=c.canceled
+    )
+    if job.phase is Phase.CANCELING and not (job.collect and c.succeeded):
+        how = Settled(c.succeeded, c.failed, c.canceled)
+        return (settled, _canceled(c.job_id, how, c))
+    if job.collect or c.succeeded == job.n_tasks or (c.succeeded and job.allow_partial):
+        merge = events.JobMergeRequested(
+            job_id=c.job_id,
+            owner=job.owner,
+            n_tasks=job.n_tasks,
+            succeeded=c.succeeded,
+            partial=c.succeeded < job.n_tasks,
+        )
+        return (settled, merge)
+    failed = events.JobFailed(
+        job_id=c.job_id,
+        code="TASKS_FAILED",
+        summary=f"{c.failed} of {job.n_tasks} tasks failed: {c.reason}"[:1024],
+        failed_tasks=c.failed_tasks,
+        ended_at=c.now,
+    )
+    return (settled, failed)
+
+
+def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
+    if job.phase is Phase.CANCELING and not job.collect and job.settled:
+        return (_canceled(c.job_id, job.settled, c),)
+    if job.phase not in (Phase.MERGING, Phase.CANCELING):
+        return ()
+    completed = events.JobCompleted(
+        job_id=c.job_id,
+        tasks_merged=c.tasks_merged,
+        primaries_merged=c.primaries_merged,
+        partial=c.partial,
+        ended_at=c.now,
+    )
+    return (completed,)
+
+
+def _fail_merge(job: Job, c: commands.FailMerge) -> tuple[object, ...]:
+    if job.phase is Phase.CANCELING and job.settled:
+        return (_canceled(c.job_id, job.settled, c),)
+    if job.phase is not Phase.MERGING:
+        return ()
+    failed = events.JobFailed(
+        job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
+    )
+    return (failed,)
+
+
+def _canceled(
+    job_id: str,
+    settled: Settled,
+    command: commands.SettleTasks | commands.CompleteJob | commands.FailMerge,
+) -> events.JobCanceled:
+    return events.JobCanceled(
+        job_id=job_id,
+        succeeded=settled.succeeded,
+        failed=settled.failed,
+        canceled=settled.canceled,
+        ended_at=command.now,
+    )
+
+
+def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
+    _must_exist(job)
+    if job.phase in TERMINAL or job.phase is Phase.CANCELING:
+        return ()
+    return (events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect),)
+
+
+def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
+    _must_exist(job)
+    if job.phase not in TERMINAL:
+        raise Rejected("JOB_ACTIVE", "A job that has not ended cannot be deleted; cancel it first")
+    return (events.JobDeleted(job_id=c.job_id, by=c.by),)
+
+
+def _must_exist(job: Job) -> None:
+    if job.phase in (Phase.NEW, Phase.DELETED):
+        raise Rejected("UNKNOWN_JOB", "Job with provided ID does not exist")
+
+
+_DECIDERS: dict[type, Callable[[Job, Any], tuple[object, ...]]] = {
+    commands.SubmitJob: _submit,
+    commands.SettleTasks: _settle,
+    commands.CompleteJob: _complete,
+    commands.FailMerge: _fail_merge,
+    commands.CancelJob: _cancel,
+    commands.DeleteJob: _delete,
+}
+
+_PHASE_AFTER: dict[type, Phase] = {
+    events.JobMergeRequested: Phase.MERGING,
+    events.JobCompleted: Phase.COMPLETED,
+    events.JobFailed: Phase.FAILED,
+    events.JobCanceled: Phase.CANCELED,
+    events.JobDeleted: Phase.DELETED,
+}
+
+
+def evolve(job: Job, event: object) -> Job:
+    """State after an event; total over the events of a job."""
+    match event:
+        case events.JobSubmitted():
+            return Job(Phase.RUNNING, event.owner, event.n_tasks, event.allow_partial)
+        case events.JobAllTasksSettled():
+            return replace(job, settled=Settled(event.succeeded, event.failed, event.canceled))
+        case events.JobCancellationRequested():
+            return replace(job, phase=Phase.CANCELING, collect=event.collect)
+        case _:
+            return replace(job, phase=_PHASE_AFTER.get(type(event), job.phase))
+
+
+JOB = Aggregate[Job]("jobs", "job", Job(), decide, evolve)

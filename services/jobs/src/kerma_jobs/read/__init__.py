@@ -1,0 +1,1 @@
+"""What the jobs service answers from: rows projected from the log."""

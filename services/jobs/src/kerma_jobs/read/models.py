@@ -1,0 +1,79 @@
+"""Tables of the jobs read model.
+
+Column groups are disjoint by stream, so rows do not depend on how streams interleave: the job's
+own events write ``state`` and what belongs to it, the runner's write ``task_started_at`` and the
+tasks' progress, the results' write ``merge_started_at``. What users see follows from the groups.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+METADATA = MetaData()
+_TIME = DateTime(timezone=True)
+
+JOB = Table(
+    "job",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("platform", Text, nullable=False, server_default=""),
+    Column("sim_type", Text, nullable=False, server_default=""),
+    Column("engine", Text, nullable=False, server_default=""),
+    Column("input_kind", Text, nullable=False, server_default=""),
+    Column("input_sha256", Text),
+    Column("input_size", BigInteger),
+    Column("project_sha256", Text),
+    Column("project_size", BigInteger),
+    Column("primaries", BigInteger, nullable=False, server_default="0"),
+    Column("n_tasks", Integer, nullable=False, server_default="0"),
+    Column("state", Text),  # null until the submission was seen
+    Column("submitted_at", _TIME),
+    Column("ended_at", _TIME),
+    Column("partial", Boolean, nullable=False, server_default=text("false")),
+    Column("tasks_merged", Integer),
+    Column("primaries_merged", BigInteger),
+    Column("failure", Text),
+    Column("task_started_at", _TIME),
+    Column("merge_started_at", _TIME),
+    Column(
+        "shown_state",
+        Text,
+        Computed(
+            "CASE WHEN state = 'PENDING' AND task_started_at IS NOT NULL THEN 'RUNNING' "
+            "WHEN state = 'MERGING_QUEUED' AND merge_started_at IS NOT NULL "
+            "THEN 'MERGING_RUNNING' ELSE state END",
+            persisted=True,
+        ),
+    ),
+    Index("job_by_owner_start", "owner", "submitted_at", "job_id"),
+    Index("job_by_owner_end", "owner", "ended_at", "job_id"),
+)
+
+TASK = Table(
+    "task",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("requested", BigInteger, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False, server_default="PENDING"),
+    Column("lease", Integer, nullable=False, server_default="0"),
+    Column("simulated", BigInteger, nullable=False, server_default="0"),
+    Column("started_at", _TIME),
+    Column("ended_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("failure", Text),
+)

@@ -1,0 +1,151 @@
+"""Projection ``jobs``: events of jobs, tasks and result sets become the rows users ask for.
+
+In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
+TaskCanceled (runner); MergeStarted (results).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.ids import split_primaries
+from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.router import At, Projection
+from kerma_jobs.read.models import JOB, METADATA, TASK
+
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA)
+
+
+def _set_job(job_id: str, **values: object) -> Op:
+    return Update(JOB, {"job_id": job_id}, values)
+
+
+def _set_task(
+    event: runner.TaskStarted
+    | runner.TaskRequeued
+    | runner.TaskSucceeded
+    | runner.TaskFailed
+    | runner.TaskCanceled,
+    at: At,
+    **values: object,
+) -> Op:
+    key = {"job_id": event.job_id, "index": event.index}
+    return Upsert(TASK, key, {"updated_at": at.time, **values})
+
+
+@JOBS.on(jobs.JobSubmitted)
+def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
+    """The job and its tasks exist from the first moment, with the primaries they will run."""
+    yield Upsert(
+        JOB,
+        {"job_id": event.job_id},
+        {
+            "owner": event.owner,
+            "title": event.title,
+            "platform": event.platform,
+            "sim_type": event.sim_type,
+            "engine": event.engine,
+            "input_kind": event.input_kind,
+            "input_sha256": event.input_ref.sha256,
+            "input_size": event.input_ref.size,
+            "project_sha256": event.project_ref.sha256 if event.project_ref else None,
+            "project_size": event.project_ref.size if event.project_ref else None,
+            "primaries": event.primaries,
+            "n_tasks": event.n_tasks,
+            "state": "PENDING",
+            "submitted_at": at.time,
+        },
+    )
+    for index, requested in enumerate(split_primaries(event.primaries, event.n_tasks)):
+        yield Upsert(TASK, {"job_id": event.job_id, "index": index}, {"requested": requested})
+
+
+@JOBS.on(jobs.JobMergeRequested)
+def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The job waits for its results."""
+    yield _set_job(event.job_id, state="MERGING_QUEUED")
+
+
+@JOBS.on(jobs.JobCompleted)
+def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The results can be read."""
+    yield _set_job(
+        event.job_id,
+        state="COMPLETED",
+        ended_at=event.ended_at,
+        partial=event.partial,
+        tasks_merged=event.tasks_merged,
+        primaries_merged=event.primaries_merged,
+    )
+
+
+@JOBS.on(jobs.JobFailed)
+def failed(event: jobs.JobFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The job ended without results."""
+    yield _set_job(event.job_id, state="FAILED", ended_at=event.ended_at, failure=event.summary)
+
+
+@JOBS.on(jobs.JobCancellationRequested)
+def cancellation_requested(event: jobs.JobCancellationRequested, at: At) -> Iterator[Op]:
+    """Shown at once when nothing can undo it; a job that collects goes on showing its state."""
+    if not event.collect:
+        yield _set_job(event.job_id, state="CANCELED", ended_at=at.time)
+
+
+@JOBS.on(jobs.JobCanceled)
+def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Every task has stopped."""
+    yield _set_job(event.job_id, state="CANCELED", ended_at=event.ended_at)
+
+
+@JOBS.on(jobs.JobDeleted)
+def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Gone for its owner."""
+    yield Delete(JOB, {"job_id": event.job_id})
+    yield Delete(TASK, {"job_id": event.job_id})
+
+
+@JOBS.on(runner.TaskStarted)
+def task_started(event: runner.TaskStarted, at: At) -> Iterator[Op]:
+    """The first one also starts the job for its viewers."""
+    yield _set_task(event, at, state="RUNNING", lease=event.lease, started_at=at.time, simulated=0)
+    yield Upsert(JOB, {"job_id": event.job_id}, {"task_started_at": at.time})
+
+
+@JOBS.on(runner.TaskRequeued)
+def task_requeued(event: runner.TaskRequeued, at: At) -> Iterator[Op]:
+    """The task waits for another attempt."""
+    yield _set_task(event, at, state="PENDING", simulated=0)
+
+
+@JOBS.on(runner.TaskSucceeded)
+def task_succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
+    """All primaries of the task are simulated."""
+    yield _set_task(
+        event,
+        at,
+        state="COMPLETED",
+        lease=event.lease,
+        simulated=event.primaries,
+        ended_at=at.time,
+    )
+
+
+@JOBS.on(runner.TaskFailed)
+def task_failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
+    """An attempt failed; the task fails with the last one."""
+    if event.final:
+        yield _set_task(event, at, state="FAILED", ended_at=at.time, failure=event.message)
+
+
+@JOBS.on(runner.TaskCanceled)
+def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
+    """The task never ends on its own."""
+    yield _set_task(event, at, state="CANCELED", ended_at=at.time)
+
+
+@JOBS.on(results.MergeStarted)
+def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
+    """The results are being merged."""
+    yield Upsert(JOB, {"job_id": event.job_id}, {"merge_started_at": at.time})

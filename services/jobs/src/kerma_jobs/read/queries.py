@@ -1,0 +1,171 @@
+"""What users ask of their jobs; every answer is one statement on one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.contracts.refs import Ref
+from kerma_jobs.read.models import JOB, TASK
+
+ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
+
+
+@dataclass(frozen=True, slots=True)
+class JobHead:
+    """What is needed to authorise and to answer about one job."""
+
+    job_id: str
+    owner: str
+    state: str
+    platform: str
+    input_kind: str
+    primaries: int
+    input_ref: Ref
+    project_ref: Ref | None
+    tasks_merged: int | None
+    primaries_merged: int | None
+    partial: bool
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task as projected."""
+
+    index: int
+    requested: int
+    state: str
+    lease: int
+    simulated: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    updated_at: datetime | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """One line of a user's list."""
+
+    job_id: str
+    title: str
+    submitted_at: datetime
+    ended_at: datetime | None
+    platform: str
+    input_kind: str
+    sim_type: str
+    state: str
+
+
+_HEAD = (
+    JOB.c.job_id,
+    JOB.c.owner,
+    JOB.c.shown_state,
+    JOB.c.platform,
+    JOB.c.input_kind,
+    JOB.c.primaries,
+    JOB.c.input_sha256,
+    JOB.c.input_size,
+    JOB.c.project_sha256,
+    JOB.c.project_size,
+    JOB.c.tasks_merged,
+    JOB.c.primaries_merged,
+    JOB.c.partial,
+    JOB.c.failure,
+)
+_TASK = (
+    TASK.c.index,
+    TASK.c.requested,
+    TASK.c.state,
+    TASK.c.lease,
+    TASK.c.simulated,
+    TASK.c.started_at,
+    TASK.c.ended_at,
+    TASK.c.updated_at,
+    TASK.c.failure,
+)
+
+
+def _head(row: Row[Any]) -> JobHead:
+    (job_id, owner, state, platform, kind, primaries, sha, size, psha, psize, *rest) = row[
+        : len(_HEAD)
+    ]
+    project = Ref(psha, psize) if psha is not None else None
+    return JobHead(job_id, owner, state, platform, kind, primaries, Ref(sha, size), project, *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class JobQueries:
+    """Reads on the jobs schema. Answers None for a job that does not exist."""
+
+    db: AsyncEngine
+
+    async def head(self, job_id: str) -> JobHead | None:
+        """The job without its tasks."""
+        found = select(*_HEAD).where(JOB.c.job_id == job_id, JOB.c.state.is_not(None))
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return _head(row) if row else None
+
+    async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
+        """The job and its tasks in order of their index."""
+        found = (
+            select(*_HEAD, *_TASK)
+            .join(TASK, TASK.c.job_id == JOB.c.job_id)
+            .where(JOB.c.job_id == job_id, JOB.c.state.is_not(None))
+            .order_by(TASK.c.index)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        if not rows:
+            return None
+        return _head(rows[0]), [TaskRow(*row[len(_HEAD) :]) for row in rows]
+
+    async def page(
+        self,
+        owner: str,
+        *,
+        order_by: str,
+        descending: bool,
+        states: Sequence[str] | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[int, list[ListedJob]]:
+        """How many jobs match, and one page of them; equal times are ordered by job id."""
+        matching = [JOB.c.owner == owner, JOB.c.state.is_not(None)]
+        if states is not None:
+            matching.append(JOB.c.shown_state.in_(states))
+        column = ORDERS[order_by]
+        order = (
+            (column.desc().nulls_first(), JOB.c.job_id.desc())
+            if descending
+            else (column.asc().nulls_last(), JOB.c.job_id.asc())
+        )
+        listed: Select[Any] = (
+            select(
+                JOB.c.job_id,
+                JOB.c.title,
+                JOB.c.submitted_at,
+                JOB.c.ended_at,
+                JOB.c.platform,
+                JOB.c.input_kind,
+                JOB.c.sim_type,
+                JOB.c.shown_state,
+            )
+            .where(*matching)
+            .order_by(*order)
+            .limit(limit)
+            .offset(offset)
+        )
+        count = select(func.count()).select_from(JOB).where(*matching)
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(listed)).all()
+            total = (await connection.execute(count)).scalar_one()
+        return total, [ListedJob(*row) for row in rows]
