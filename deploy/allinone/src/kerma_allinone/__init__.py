@@ -1,0 +1,1 @@
+"""Laptop mode: NATS, PostgreSQL and the five services as one command."""

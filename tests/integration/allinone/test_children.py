@@ -1,0 +1,187 @@
+"""The laptop's servers as real child processes: data, identity, locks, and no orphans."""
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nats
+import psycopg
+import pytest
+
+from kerma_allinone.children import (
+    DirectoryInUseError,
+    nats_cluster,
+    nats_server,
+    postgres_server,
+)
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from kerma_allinone.children import nats_server, postgres_server
+
+async def main(folder):
+    async with nats_server(folder / "nats") as n, postgres_server(folder / "postgres") as p:
+        print(n.child.pid, p.child.pid, n.url, p.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short-lived folder that other users may pass through, unlike pytest's."""
+    made = Path(tempfile.mkdtemp(prefix="kerma-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+async def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute(statement)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def _holder(folder: Path) -> tuple[asyncio.subprocess.Process, list[str]]:
+    """Another process that runs both servers; with it their ids and URLs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    return process, (await process.stdout.readline()).decode().split()
+
+
+def _gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
+
+
+async def _all_gone(*pids: int) -> None:
+    async with asyncio.timeout(15):
+        while not all(map(_gone, pids)):
+            await asyncio.sleep(0.02)
+
+
+async def test_postgres_keeps_data_and_refuses_a_wrong_password(folder: Path) -> None:
+    async with postgres_server(folder / "pg") as server:
+        await _execute(server.url, "CREATE TABLE kept AS SELECT 7 AS n")
+        version = await _execute(server.url, "SHOW server_version")
+        assert str(version[0][0]).startswith("18.")
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            await _execute(f"postgresql://kerma:wrong@127.0.0.1:{server.port}/kerma", "SELECT 1")
+    async with postgres_server(folder / "pg") as server:
+        assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
+
+
+async def test_nats_keeps_messages_and_wants_the_password(folder: Path) -> None:
+    for expected in (1, 2):
+        async with nats_server(folder / "nats") as server:
+            client = await nats.connect(server.url)
+            stream = client.jetstream()
+            await stream.add_stream(name="S", subjects=["s"])
+            assert (await stream.publish("s", b"x")).seq == expected
+            assert client._server_info["server_name"] == server.server_name
+            await client.close()
+            _reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            assert b'"auth_required":true' in await _reader.readline()
+            writer.close()
+
+
+@pytest.mark.parametrize("name", ["password", "server.conf", "server.log"])
+async def test_secrets_are_readable_by_the_owner_alone(folder: Path, name: str) -> None:
+    async with nats_server(folder / "nats") as server:
+        assert stat.S_IMODE((server.directory / name).stat().st_mode) == 0o600
+
+
+async def test_credentials_are_not_on_command_lines(folder: Path) -> None:
+    async with nats_server(folder / "n") as bus, postgres_server(folder / "p") as database:
+        for pid, home in ((bus.child.pid, "n"), (database.child.pid, "p")):
+            secret = (folder / home / "password").read_bytes()
+            assert secret not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert secret not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_a_second_start_on_the_same_data_is_refused(folder: Path) -> None:
+    async with nats_server(folder / "nats"), postgres_server(folder / "pg"):
+        with pytest.raises(DirectoryInUseError, match=f"in use by process {os.getpid()}"):
+            async with nats_server(folder / "nats"):
+                pass
+        with pytest.raises(DirectoryInUseError, match="in use"):
+            async with postgres_server(folder / "pg"):
+                pass
+
+
+async def test_children_die_with_a_killed_parent_and_the_data_can_be_used_again(
+    folder: Path,
+) -> None:
+    process, (bus, database, _, url) = await _holder(folder)
+    await _execute(url, "CREATE TABLE kept AS SELECT 7 AS n")
+    process.kill()
+    await process.wait()
+    async with nats_server(folder / "nats"), postgres_server(folder / "postgres") as server:
+        assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
+        await _all_gone(int(bus), int(database))
+
+
+async def test_everything_killed_at_once_leaves_stale_files_that_do_no_harm(folder: Path) -> None:
+    process, (bus, database, _, url) = await _holder(folder)
+    await _execute(url, "CREATE TABLE kept AS SELECT 7 AS n")
+    for pid in (process.pid, int(bus), int(database)):
+        os.kill(pid, signal.SIGKILL)
+    await process.wait()
+    await _all_gone(int(bus), int(database))
+    stale = folder / "postgres" / "data" / "pgdata" / "postmaster.pid"
+    lines = stale.read_text().split("\n")
+    stale.write_text("\n".join([str(os.getpid()), *lines[1:]]))  # the id went to a stranger
+    async with nats_server(folder / "nats"), postgres_server(folder / "postgres") as server:
+        assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
+
+
+async def test_a_killed_child_is_noticed_and_starts_again_at_the_same_address(
+    folder: Path,
+) -> None:
+    async with nats_server(folder / "n") as bus, postgres_server(folder / "p") as database:
+        for server in (bus, database):
+            address = server.url
+            server.child.send(signal.SIGKILL)
+            assert await server.child.wait() == -signal.SIGKILL
+            await server.restart()
+            assert server.url == address
+        assert await _execute(database.url, "SELECT 1") == [(1,)]
+
+
+async def test_a_cluster_replicates_three_times(folder: Path) -> None:
+    async with nats_cluster(folder / "cluster") as cluster:
+        client = await nats.connect(cluster.url.split(","))
+        stream = client.jetstream()
+        info = await stream.add_stream(name="S", subjects=["s"], num_replicas=3)
+        assert info.cluster is not None
+        assert len(info.cluster.replicas or ()) == 2
+        await client.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileges")
+async def test_root_below_a_closed_folder_keeps_postgres_data_elsewhere(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    async with postgres_server(closed / "pg", durable=False) as server:
+        elsewhere = server.directory
+        assert closed not in elsewhere.parents
+        assert Path(f"/proc/{server.child.pid}").stat().st_uid == 65534
+        await _execute(server.url, "CREATE TABLE kept AS SELECT 7 AS n")
+    async with postgres_server(closed / "pg", durable=False) as server:
+        assert server.directory == elsewhere
+        assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    shutil.rmtree(elsewhere)
