@@ -1,0 +1,177 @@
+"""Merging the results of tasks: states that combine, and the estimators they amount to.
+
+    state = MergeState.fold(MergeState.of(estimators) for estimators in tasks)
+    merged = state.result()
+
+``combine`` is associative up to rounding and pure, so partial results can be kept while tasks
+arrive in any order. ``fold`` works in the order given, in place, with memory for a few pages
+whatever the number of tasks: folding in the order of task indices gives the same bits always.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_engines.errors import EngineError
+from kerma_engines.estimators import Estimator, MergeClass
+from kerma_engines.tallies import tally_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kerma_engines.estimators import Axis, Page
+    from kerma_engines.tallies import Tally
+
+
+class MergeError(EngineError):
+    """Results that can't be merged; says which estimator and page, and why."""
+
+    def __init__(self, estimator: str, page: int | None, reason: str) -> None:
+        self.estimator = estimator
+        self.page = page
+        self.reason = reason
+        where = estimator if page is None else f"{estimator}, page {page}"
+        super().__init__(f"{where}: {reason}")
+
+
+@dataclass(slots=True)
+class PageState:
+    """A page's description (its arrays are not used) and its tally."""
+
+    page: Page
+    tally: Tally
+
+
+@dataclass(slots=True)
+class EstimatorState:
+    """One estimator over ``tasks`` tasks of together ``primaries`` primaries."""
+
+    name: str
+    file: str
+    primaries: int
+    tasks: int
+    metadata: Mapping[str, str]
+    pages: dict[int, PageState]
+
+    def owned(self) -> EstimatorState:
+        """A copy that may absorb others."""
+        pages = {n: PageState(s.page, s.tally.owned()) for n, s in self.pages.items()}
+        return replace(self, pages=pages)
+
+    def absorb(self, other: EstimatorState) -> None:
+        """Add ``other`` in place. Raises MergeError before anything is changed."""
+        if self.pages.keys() != other.pages.keys():
+            numbers = sorted(self.pages.keys() ^ other.pages.keys())
+            raise MergeError(self.name, None, f"pages {numbers} are in one task, not in another")
+        for number, mine in self.pages.items():
+            _check(self.name, mine, other.pages[number])
+        for number, mine in self.pages.items():
+            mine.tally.absorb(other.pages[number].tally)
+        self.primaries += other.primaries
+        self.tasks += other.tasks
+
+
+@dataclass(slots=True)
+class MergeState:
+    """Everything merged so far, by estimator name, in order of first appearance.
+
+    An estimator that some tasks lack rests on the primaries of the others.
+    """
+
+    estimators: dict[str, EstimatorState]
+
+    @classmethod
+    def of(cls, estimators: Iterable[Estimator], primaries: int = 0) -> MergeState:
+        """The state of one task; it shares the arrays of ``estimators``.
+
+        The weight of an estimator is its own number of primaries, or ``primaries`` for files that
+        don't tell. Raises MergeError when neither is known, or when names or pages repeat.
+        """
+        states: dict[str, EstimatorState] = {}
+        for estimator in estimators:
+            if estimator.name in states:
+                raise MergeError(estimator.name, None, "two estimators of one task share the name")
+            states[estimator.name] = _state_of(estimator, estimator.primaries or primaries)
+        return cls(states)
+
+    def combine(self, other: MergeState) -> MergeState:
+        """Both together, ``other`` after this; neither is changed. Raises MergeError."""
+        return MergeState.fold((self, other))
+
+    @classmethod
+    def fold(cls, states: Iterable[MergeState]) -> MergeState:
+        """All states together, in the order given; none is changed.
+
+        Takes one state at a time from ``states``. Raises MergeError when they don't fit.
+        """
+        merged: dict[str, EstimatorState] = {}
+        for state in states:
+            for name, incoming in state.estimators.items():
+                if name in merged:
+                    merged[name].absorb(incoming)
+                else:
+                    merged[name] = incoming.owned()
+            del state  # so that two tasks are never in memory while the next one is read
+        return cls(merged)
+
+    def result(self) -> tuple[Estimator, ...]:
+        """The merged estimators; ``tasks_merged`` in their metadata counts tasks.
+
+        Arrays may be shared with this state: don't write to them.
+        """
+        return tuple(_estimator(state) for state in self.estimators.values())
+
+
+def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
+    if primaries < 1:
+        raise MergeError(estimator.name, None, "the number of primaries is not known")
+    pages: dict[int, PageState] = {}
+    for page in estimator.pages:
+        if page.number in pages:
+            raise MergeError(estimator.name, page.number, "the page number is used twice")
+        bare = replace(page, values=np.empty(0), errors=None, sums=None, squares=None)
+        pages[page.number] = PageState(bare, tally_of(page, primaries))
+    tasks = int(estimator.metadata.get("tasks_merged", "1"))
+    return EstimatorState(
+        estimator.name, estimator.file, primaries, tasks, estimator.metadata, pages
+    )
+
+
+def _estimator(state: EstimatorState) -> Estimator:
+    pages = tuple(
+        replace(page_state.page, **page_state.tally.numbers()._asdict())
+        for page_state in state.pages.values()
+    )
+    metadata = {**state.metadata, "tasks_merged": str(state.tasks)}
+    return Estimator(state.name, state.file, state.primaries, pages, metadata)
+
+
+def _check(estimator: str, mine: PageState, theirs: PageState) -> None:
+    """Raise MergeError unless both pages hold the same quantity over the same bins."""
+    a, b = mine.page, theirs.page
+    for what, left, right in (
+        ("names", a.name, b.name),
+        ("units", a.unit, b.unit),
+        ("merge classes", a.merge.value, b.merge.value),
+        ("shapes", a.shape, b.shape),
+        ("kinds of statistics", type(mine.tally).__name__, type(theirs.tally).__name__),
+    ):
+        if left != right:
+            raise MergeError(estimator, a.number, f"{what} differ: {left!r} and {right!r}")
+    left_size, right_size = mine.tally.arrays[0].size, theirs.tally.arrays[0].size
+    if a.merge is not MergeClass.CONCAT and left_size != right_size:
+        raise MergeError(estimator, a.number, f"sizes differ: {left_size} and {right_size}")
+    for left_axis, right_axis in zip(a.axes, b.axes, strict=True):
+        if not _same_axis(left_axis, right_axis):
+            raise MergeError(estimator, a.number, f"bins of axis {left_axis.name!r} differ")
+
+
+def _same_axis(a: Axis, b: Axis) -> bool:
+    """Same quantity and edges, up to the rounding of a last printed digit."""
+    if (a.name, a.unit, a.binning) != (b.name, b.unit, b.binning):
+        return False
+    same = a.edges is b.edges or np.array_equal(a.edges, b.edges)
+    return same or np.allclose(a.edges, b.edges, rtol=1e-9, atol=0.0)
