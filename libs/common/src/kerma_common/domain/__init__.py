@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Aggregate(Generic[S]):
     """How one kind of aggregate decides and remembers.
 

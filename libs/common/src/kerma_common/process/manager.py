@@ -25,7 +25,7 @@ class Timer:
     due: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reaction(Generic[S]):
     """What follows from an event. ``state`` None forgets the instance.
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
@@ -93,7 +92,7 @@ _TASK = (
 )
 
 
-def _head(row: Row[Any]) -> JobHead:
+def _head(row: Sequence[Any]) -> JobHead:
     (job_id, owner, state, platform, kind, primaries, sha, size, psha, psize, *rest) = row[
         : len(_HEAD)
     ]
@@ -112,7 +111,7 @@ class JobQueries:
         found = select(*_HEAD).where(JOB.c.job_id == job_id, JOB.c.state.is_not(None))
         async with self.db.connect() as connection:
             row = (await connection.execute(found)).first()
-        return _head(row) if row else None
+        return _head(tuple(row)) if row else None
 
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
         """The job and its tasks in order of their index."""
@@ -126,7 +125,7 @@ class JobQueries:
             rows = (await connection.execute(found)).all()
         if not rows:
             return None
-        return _head(rows[0]), [TaskRow(*row[len(_HEAD) :]) for row in rows]
+        return _head(tuple(rows[0])), [TaskRow(*row[len(_HEAD) :]) for row in rows]
 
     async def page(
         self,

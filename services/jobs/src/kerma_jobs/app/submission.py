@@ -1,0 +1,146 @@
+"""Accepting a job: check, convert, store the input, then append.
+
+Out: JobSubmitted and JobStarted in one commit. Whatever fails before the append leaves nothing
+behind but unreferenced blobs, which the collector removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from kerma_common.blobs.store import BlobStore
+from kerma_common.commands.bus import CommandBus, Executed
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.ids import job_id
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.subjects import job_subject
+from kerma_common.errors import InvalidRequest
+from kerma_engines.packing import INPUT_MEDIA, encode_inputs
+from kerma_jobs.app.ports import Converter
+from kerma_jobs.domain.commands import SubmitJob
+from kerma_jobs.domain.job import JOB, Job
+
+MAX_TASKS = 10_000
+MAX_TITLE = 500
+MAX_ATTEMPTS = 3
+PROJECT_MEDIA = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A checked submit body. ``project`` is given for editor jobs, ``files`` for the others."""
+
+    sim_type: str
+    n_tasks: int
+    title: str
+    project: Mapping[str, Any] | None
+    files: Mapping[str, str] | None
+
+
+def parse_submission(body: Mapping[str, Any]) -> Submission:
+    """Check the submit body. Raises InvalidRequest naming every offending key."""
+    faults: dict[str, list[str]] = {}
+    missing = [key for key in ("sim_type", "ntasks", "input_type") if key not in body]
+    if missing:
+        raise InvalidRequest(
+            f"Missing keys in JSON payload: {', '.join(missing)}",
+            {key: ["Missing data for required field."] for key in missing},
+        )
+    sim_type = body["sim_type"]
+    if not isinstance(sim_type, str) or not sim_type:
+        faults["sim_type"] = ["Not a valid string."]
+    _check_tasks(body["ntasks"], faults)
+    title = body.get("title", "")
+    if not isinstance(title, str) or len(title) > MAX_TITLE or "\x00" in title:
+        faults["title"] = [f"Not a string of at most {MAX_TITLE} characters."]
+    project, files = _check_input(body, faults)
+    if faults:
+        raise InvalidRequest("Wrong data provided", faults)
+    return Submission(sim_type.lower(), body["ntasks"], title, project, files)
+
+
+def _check_tasks(n_tasks: object, faults: dict[str, list[str]]) -> None:
+    if not isinstance(n_tasks, int) or isinstance(n_tasks, bool):
+        faults["ntasks"] = ["Not a valid integer."]
+    elif not 1 <= n_tasks <= MAX_TASKS:
+        faults["ntasks"] = [f"Must be between 1 and {MAX_TASKS}."]
+
+
+def _check_input(
+    body: Mapping[str, Any], faults: dict[str, list[str]]
+) -> tuple[Mapping[str, Any] | None, Mapping[str, str] | None]:
+    match body["input_type"]:
+        case "editor":
+            project = body.get("input_json")
+            if not isinstance(project, dict) or not project:
+                faults["input_json"] = ["Must be the editor project, an object."]
+                return None, None
+            return project, None
+        case "files":
+            files = body.get("input_files")
+            if not isinstance(files, dict) or not files:
+                faults["input_files"] = ["Must be an object of file names and their text."]
+                return None, None
+            if not all(isinstance(text, str) for text in files.values()):
+                faults["input_files"] = ["Every file must be a text."]
+            return None, files
+        case _:
+            faults["input_type"] = ["Must be one of: editor, files."]
+            return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """``engines`` maps the names that can be submitted to the version that would run."""
+
+    bus: CommandBus
+    blobs: BlobStore
+    converter: Converter
+    clock: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    engines: Mapping[str, str]
+
+    async def submit(
+        self, submission: Submission, *, owner: str, request_id: str
+    ) -> tuple[str, Executed[Job]]:
+        """The new job's id and where its first commit stands."""
+        if submission.sim_type not in self.engines:
+            known = ", ".join(sorted(self.engines))
+            raise InvalidRequest(
+                "Wrong data provided", {"sim_type": [f"Unknown engine; must be one of: {known}."]}
+            )
+        if submission.project is not None:
+            inputs = await self.converter.from_project(submission.sim_type, submission.project)
+            project_ref = await self._store_project(submission.project)
+        else:
+            inputs = await self.converter.from_files(submission.sim_type, submission.files or {})
+            project_ref = None
+        now = self.clock()
+        job = job_id(now, self.new_id(), "DIRECT")
+        command = SubmitJob(
+            job_id=job,
+            owner=owner,
+            title=submission.title,
+            platform="DIRECT",
+            sim_type=submission.sim_type,
+            engine=inputs.engine,
+            engine_version=self.engines[submission.sim_type],
+            input_kind="EDITOR" if project_ref else "FILES",
+            input_ref=await self.blobs.put(encode_inputs(inputs), media=INPUT_MEDIA),
+            project_ref=project_ref,
+            primaries=inputs.primaries,
+            n_tasks=min(submission.n_tasks, inputs.primaries),
+            max_attempts=MAX_ATTEMPTS,
+            allow_partial=True,
+        )
+        context = CommandContext(f"user:{owner}", (owner, request_id), request_id, now)
+        return job, await self.bus.execute(JOB, job_subject(job), command, context)
+
+    async def _store_project(self, project: Mapping[str, Any]) -> Ref:
+        return await self.blobs.put(orjson.dumps(project), media=PROJECT_MEDIA)
