@@ -1,0 +1,1 @@
+"""Content-addressed bytes outside the event log."""

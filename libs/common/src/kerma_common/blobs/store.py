@@ -1,0 +1,232 @@
+"""The blob store port and its adapter on `obstore`: a local folder or an S3-compatible store.
+
+A blob's key is `<first two hex digits>/<sha256>`, so storing is idempotent and a blob never
+changes. No half-written blob is ever visible: a folder renames a finished draft, an object store
+shows complete uploads only. Reads of whole blobs verify size and hash.
+
+Errors: `NotFound` (no such blob), `Unavailable` (the store does not answer or is full),
+`ContractViolation` (stored bytes do not have the hash they are named by).
+"""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
+
+from kerma_common.contracts.refs import Ref
+from kerma_common.errors import ContractViolation, NotFound, Unavailable
+from kerma_common.settings import BlobSettings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # a name for type checkers alone
+
+CHUNK = 1 << 20
+SPOOL_LIMIT = 8 << 20
+RETRY_TIME = timedelta(seconds=15)
+OCTETS = "application/octet-stream"
+
+Source = bytes | Path | AsyncIterator[bytes]
+
+
+class BlobStore(Protocol):
+    """Bytes by their sha256."""
+
+    async def put(self, source: Source, media: str = OCTETS) -> Ref:
+        """Store bytes, a file's content or a stream; the same content is stored once."""
+
+    async def get(self, ref: Ref) -> bytes:
+        """The whole blob, verified."""
+
+    async def get_range(self, ref: Ref, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive), cut at the blob's size; not verified."""
+
+    async def exists(self, ref: Ref) -> bool:
+        """Whether the blob is there with its whole size."""
+
+    def stream(self, ref: Ref) -> AsyncIterator[bytes]:
+        """The blob in pieces; raises `ContractViolation` after the last one if it is damaged."""
+
+    async def fetch(self, ref: Ref, target: Path) -> None:
+        """Write the verified blob to `target`, which appears complete or not at all."""
+
+    async def sign_get(self, ref: Ref, valid: timedelta) -> str | None:
+        """A URL that downloads the blob without credentials; None where not supported."""
+
+    async def sign_put(self, sha256: str, valid: timedelta) -> str | None:
+        """A URL that uploads the blob of this hash; None where not supported."""
+
+
+def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
+    """The store the settings name."""
+    parts = urlsplit(settings.url)
+    if parts.scheme == "file":
+        folder = Path(unquote(parts.path))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ObstoreBlobs(LocalStore(prefix=folder, mkdir=True), folder=folder)
+    assert settings.access_key is not None
+    assert settings.secret_key is not None
+    config: S3Config = {
+        "access_key_id": settings.access_key.get_secret_value(),
+        "secret_access_key": settings.secret_key.get_secret_value(),
+        "region": settings.region,
+    }
+    if settings.endpoint is not None:
+        config["endpoint"] = settings.endpoint
+    store = S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        config=config,
+        client_options={"allow_http": (settings.endpoint or "").startswith("http://")},
+        retry_config={"max_retries": 3, "retry_timeout": RETRY_TIME},
+    )
+    return ObstoreBlobs(store)
+
+
+def memory_blobs() -> "ObstoreBlobs":
+    """A store for unit tests that forgets."""
+    return ObstoreBlobs(MemoryStore())
+
+
+class ObstoreBlobs:
+    """Adapter; `folder` is given for local stores, whose files are then synced to disk."""
+
+    def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
+        self._store = store
+        self._folder = folder
+
+    async def put(self, source: Source, media: str = OCTETS) -> Ref:
+        """See `BlobStore`."""
+        if isinstance(source, bytes):
+            digest = hashlib.sha256(source).hexdigest()
+            return await self._keep(Ref(digest, len(source), media), source)
+        if isinstance(source, Path):
+            with await asyncio.to_thread(source.open, "rb") as file:
+                return await self._keep_file(file, media)
+        with tempfile.SpooledTemporaryFile(SPOOL_LIMIT) as spool:
+            async for piece in source:
+                await asyncio.to_thread(spool.write, piece)
+            spool.seek(0)
+            return await self._keep_file(spool, media)
+
+    async def _keep_file(self, file: IO[bytes], media: str) -> Ref:
+        digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")  # type: ignore[arg-type]
+        size = file.tell()
+        file.seek(0)
+        return await self._keep(Ref(digest.hexdigest(), size, media), file)
+
+    async def _keep(self, ref: Ref, content: bytes | IO[bytes]) -> Ref:
+        if await self.exists(ref):
+            return ref
+        with _told(ref):
+            # object stores upload file objects in parts: memory stays bounded
+            await obstore.put_async(self._store, _key(ref.sha256), content)
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder / _key(ref.sha256))
+        return ref
+
+    async def get(self, ref: Ref) -> bytes:
+        """See `BlobStore`."""
+        with _told(ref):
+            result = await obstore.get_async(self._store, _key(ref.sha256))
+            content = bytes(await result.bytes_async())
+        _verify(ref, len(content), hashlib.sha256(content).hexdigest())
+        return content
+
+    async def get_range(self, ref: Ref, start: int, end: int) -> bytes:
+        """See `BlobStore`."""
+        if not 0 <= start <= end:
+            raise ValueError(f"no range: {start} to {end}")
+        end = min(end, ref.size)
+        if start >= end:
+            return b""
+        with _told(ref):
+            found = await obstore.get_range_async(
+                self._store, _key(ref.sha256), start=start, end=end
+            )
+        return bytes(found)
+
+    async def exists(self, ref: Ref) -> bool:
+        """See `BlobStore`."""
+        try:
+            with _told(ref):
+                found = await obstore.head_async(self._store, _key(ref.sha256))
+        except NotFound:
+            return False
+        return found["size"] == ref.size
+
+    async def stream(self, ref: Ref) -> AsyncIterator[bytes]:
+        """See `BlobStore`."""
+        digest, size = hashlib.sha256(), 0
+        with _told(ref):
+            result = await obstore.get_async(self._store, _key(ref.sha256))
+            async for piece in result.stream(min_chunk_size=CHUNK):
+                data = bytes(piece)
+                digest.update(data)
+                size += len(data)
+                yield data
+        _verify(ref, size, digest.hexdigest())
+
+    async def fetch(self, ref: Ref, target: Path) -> None:
+        """See `BlobStore`."""
+        draft = target.with_name(f".{target.name}.draft")
+        try:
+            with await asyncio.to_thread(draft.open, "wb") as file:
+                async for piece in self.stream(ref):
+                    await asyncio.to_thread(file.write, piece)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    async def sign_get(self, ref: Ref, valid: timedelta) -> str | None:
+        """See `BlobStore`."""
+        if not isinstance(self._store, S3Store):
+            return None
+        return await obstore.sign_async(self._store, "GET", _key(ref.sha256), valid)
+
+    async def sign_put(self, sha256: str, valid: timedelta) -> str | None:
+        """See `BlobStore`."""
+        if not isinstance(self._store, S3Store):
+            return None
+        return await obstore.sign_async(self._store, "PUT", _key(sha256), valid)
+
+
+def _key(sha256: str) -> str:
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError("not a lower-case hex sha256")
+    return f"{sha256[:2]}/{sha256}"
+
+
+def _verify(ref: Ref, size: int, digest: str) -> None:
+    if (size, digest) != (ref.size, ref.sha256):
+        raise ContractViolation(f"blob {ref.sha256} is damaged: {size} bytes hash to {digest}")
+
+
+@contextmanager
+def _told(ref: Ref) -> Iterator[None]:
+    """Translate the store's errors."""
+    try:
+        yield
+    except (FileNotFoundError, exceptions.NotFoundError):
+        raise NotFound(f"no blob {ref.sha256}") from None
+    except exceptions.BaseError as error:
+        raise Unavailable(f"the blob store failed: {type(error).__name__}") from error
+
+
+def _sync(path: Path) -> None:
+    """Bring a file and its names to disk: events may only refer to bytes that last."""
+    for place in (path, path.parent, path.parent.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,194 @@
+"""Settings from the environment: frozen blocks, prefix `KERMA_`, secrets also from files.
+
+Every secret `KERMA_X` may be given as `KERMA_X_FILE`, the path of a file that holds it (the way
+of container secrets); giving both is an error. There are no default secrets: `load` refuses with
+a sentence that names the variable.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+
+class SettingsError(Exception):
+    """The environment lacks a setting or holds a wrong one; the text is for the operator."""
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """`<NAME>_FILE` variables of the secret fields."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of the file a variable names, or None."""
+        name = f"{self.config.get('env_prefix', '')}{field_name}".upper()
+        path = os.environ.get(f"{name}_FILE")
+        if path is None or not _is_secret(field):
+            return None, field_name, False
+        if name in os.environ:
+            raise SettingsError(f"set either {name} or {name}_FILE, not both")
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}_FILE: cannot read {path}: {error}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        """All secrets that came from files."""
+        fields = self.settings_cls.model_fields.items()
+        values = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+class Settings(BaseSettings):
+    """Base of all blocks; services derive their own from it."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="KERMA_", extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then files named by variables."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class NatsSettings(Settings):
+    """The bus. `url` names one or more servers, separated by commas, with user and password."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_NATS_")
+
+    url: SecretStr
+    credentials: Path | None = None
+    """A `.creds` file, instead of user and password in the URL."""
+    replicas: int = Field(default=1, ge=1, le=5)
+
+    @model_validator(mode="after")
+    def _has_credential(self) -> Self:
+        servers = self.url.get_secret_value().split(",")
+        if self.credentials is None and not all(urlsplit(url).username for url in servers):
+            raise ValueError("names no user and password, and no credentials file is set")
+        return self
+
+
+class PgSettings(Settings):
+    """The database: a libpq URL with user and password."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_PG_")
+
+    url: SecretStr
+    pool_size: int = Field(default=4, ge=1, le=200)
+    pool_overflow: int = Field(default=4, ge=0, le=200)
+    pool_seconds: float = Field(default=5.0, gt=0)
+    """How long a request waits for a connection before it is told that we are unavailable."""
+
+    @field_validator("url")
+    @classmethod
+    def _scheme(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must start with postgresql://")
+        return url
+
+
+class BlobSettings(Settings):
+    """Where bytes live: `file:///folder`, or `s3://bucket/prefix` with keys."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_BLOB_")
+
+    url: str
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme == "s3" and parts.netloc:
+            if self.access_key is None or self.secret_key is None:
+                raise ValueError("KERMA_BLOB_ACCESS_KEY and KERMA_BLOB_SECRET_KEY must be set")
+        elif parts.scheme != "file" or parts.netloc or len(parts.path) < 2:
+            raise ValueError("must look like file:///folder or s3://bucket/prefix")
+        return self
+
+
+class HttpSettings(Settings):
+    """The REST edge of one service."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_HTTP_")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    body_limit: int = Field(default=16 * 2**20, gt=0)
+    """Largest request body in bytes."""
+    json_depth: int = Field(default=64, gt=0)
+    """Deepest nesting of JSON bodies; the editor's projects stay below 40."""
+    origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Browser origins that may call with credentials, separated by commas."""
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in value:
+            raise ValueError("'*' would let every web site act for a user who is logged in")
+        return value
+
+
+class TelemetrySettings(Settings):
+    """Logs and traces; metrics are always there."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_TELEMETRY_")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP collector; no traces leave the process without it."""
+
+
+Block = TypeVar("Block", bound=Settings)
+
+
+def load(block: type[Block], **values: Any) -> Block:
+    """Build a block from `values` and the environment, or raise one readable `SettingsError`."""
+    try:
+        return block(**values)
+    except ValidationError as error:
+        prefix = block.model_config.get("env_prefix", "")
+        raise SettingsError("; ".join(_reasons(block, prefix, error))) from None
+
+
+def _reasons(block: type[Settings], prefix: str, error: ValidationError) -> list[str]:
+    """One clause per fault; never the value, which may be a secret."""
+    reasons = []
+    for fault in error.errors(include_input=False, include_url=False):
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        name = f"{prefix}{field or 'URL'}".upper()
+        if fault["type"] == "missing":
+            secret = _is_secret(block.model_fields[field])
+            name += f" (or {name}_FILE)" if secret else ""
+            reasons.append(f"{name} is not set")
+        else:
+            reasons.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+    return reasons
