@@ -35,11 +35,19 @@ class RoleGranted:
 
 @event("auth", "user", public=True)
 class SessionsRevoked:
-    """Tokens of a user are void: of one session, or all that were issued before a moment."""
+    """Tokens of a user that were issued before a moment are void."""
 
     user_id: str
     not_before: datetime
-    session_id: str | None = None
+
+
+@event("auth", "session", public=True)
+class SessionEnded:
+    """Tokens of one session are void; the last of them would have expired at ``expires``."""
+
+    user_id: str
+    session_id: str
+    expires: datetime
 
 
 @event("auth", "keyring", public=True)

@@ -79,6 +79,11 @@ def user_subject(user_id: str) -> Subject:
     return Subject("auth", "user", user_id, user_id)
 
 
+def session_subject(user_id: str, session_id: str) -> Subject:
+    """A session of a user of the auth service."""
+    return Subject("auth", "session", session_id, user_id)
+
+
 def keyring_subject() -> Subject:
     """The one keyring of the auth service."""
     return Subject("auth", "keyring", "main", "main")

@@ -1,0 +1,1 @@
+"""Who is asking: signed tokens, verified by every service from its own projected keys."""

@@ -1,0 +1,1 @@
+"""How the auth service keeps secrets."""

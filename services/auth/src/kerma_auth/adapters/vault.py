@@ -1,0 +1,180 @@
+"""The vault: secrets that never enter an event.
+
+Its schema is not a projection: it is backed up separately and never rebuilt. Password hashes are
+argon2id, refresh tokens are stored as SHA-256, private keys wrapped with AES-256-GCM under the
+master key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.security.tokens import SigningKey
+
+SCHEMA = "auth_vault"
+METADATA = MetaData(schema=SCHEMA)
+_TIME = DateTime(timezone=True)
+
+CREDENTIAL = Table(
+    "credential",
+    METADATA,
+    Column("credential_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+)
+
+SESSION = Table(
+    "session",
+    METADATA,
+    Column("session_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("refresh_hash", LargeBinary, nullable=False, unique=True),
+    Column("expires", _TIME, nullable=False, index=True),
+)
+
+PRIVATE_KEY = Table(
+    "private_key",
+    METADATA,
+    Column("kid", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session that may still be refreshed."""
+
+    session_id: str
+    user_id: str
+    username: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Secrets in PostgreSQL. ``master`` is 32 bytes from the settings."""
+
+    db: AsyncEngine
+    master: bytes
+
+    def user_id(self, source: str, username: str) -> str:
+        """The user id of a name: the same name gives the same id, the id tells no name."""
+        digest = hmac.new(self.master, f"{source}\x1f{username}".encode(), hashlib.sha256)
+        return digest.hexdigest()[:32]
+
+    async def add_credential(
+        self, credential_id: str, user_id: str, username: str, secret_hash: str
+    ) -> None:
+        """Keep a credential; it counts once an event names it."""
+        async with self.db.begin() as connection:
+            await connection.execute(
+                insert(CREDENTIAL).values(
+                    credential_id=credential_id,
+                    user_id=user_id,
+                    username=username,
+                    secret_hash=secret_hash,
+                )
+            )
+
+    async def secret_hash(self, credential_id: str) -> str | None:
+        """Password hash of a credential."""
+        found = select(CREDENTIAL.c.secret_hash).where(CREDENTIAL.c.credential_id == credential_id)
+        async with self.db.connect() as connection:
+            return (await connection.execute(found)).scalar_one_or_none()
+
+    async def open_session(
+        self,
+        session_id: str,
+        user_id: str,
+        username: str,
+        refresh_token: str,
+        expires: datetime,
+        now: datetime,
+    ) -> None:
+        """Keep a session until it expires; forget those that have."""
+        async with self.db.begin() as connection:
+            await connection.execute(delete(SESSION).where(SESSION.c.expires < now))
+            await connection.execute(
+                insert(SESSION).values(
+                    session_id=session_id,
+                    user_id=user_id,
+                    username=username,
+                    refresh_hash=_digest(refresh_token),
+                    expires=expires,
+                )
+            )
+
+    async def session_of_refresh(self, refresh_token: str) -> StoredSession | None:
+        """The session that a refresh token belongs to."""
+        return await self._session(SESSION.c.refresh_hash == _digest(refresh_token))
+
+    async def session(self, session_id: str) -> StoredSession | None:
+        """A session by its id."""
+        return await self._session(SESSION.c.session_id == session_id)
+
+    async def close_session(self, session_id: str) -> None:
+        """Forget a session; its refresh token is void."""
+        async with self.db.begin() as connection:
+            await connection.execute(delete(SESSION).where(SESSION.c.session_id == session_id))
+
+    async def add_key(self, key: SigningKey) -> None:
+        """Keep a private key, wrapped."""
+        raw = key.private.private_bytes(
+            serialization.Encoding.Raw,
+            serialization.PrivateFormat.Raw,
+            serialization.NoEncryption(),
+        )
+        nonce = os.urandom(12)
+        wrapped = nonce + AESGCM(self.master).encrypt(nonce, raw, key.kid.encode())
+        async with self.db.begin() as connection:
+            await connection.execute(insert(PRIVATE_KEY).values(kid=key.kid, wrapped=wrapped))
+
+    async def drop_key(self, kid: str) -> None:
+        """Forget a private key that no token was signed with."""
+        async with self.db.begin() as connection:
+            await connection.execute(delete(PRIVATE_KEY).where(PRIVATE_KEY.c.kid == kid))
+
+    async def key(self, kid: str) -> SigningKey | None:
+        """A private key by its id. Raises cryptography's InvalidTag under another master key."""
+        found = select(PRIVATE_KEY.c.wrapped).where(PRIVATE_KEY.c.kid == kid)
+        async with self.db.connect() as connection:
+            wrapped = (await connection.execute(found)).scalar_one_or_none()
+        if wrapped is None:
+            return None
+        raw = AESGCM(self.master).decrypt(wrapped[:12], wrapped[12:], kid.encode())
+        return SigningKey(kid, Ed25519PrivateKey.from_private_bytes(raw))
+
+    async def _session(self, condition: ColumnElement[bool]) -> StoredSession | None:
+        found = select(
+            SESSION.c.session_id, SESSION.c.user_id, SESSION.c.username, SESSION.c.expires
+        ).where(condition)
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return StoredSession(*row) if row else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

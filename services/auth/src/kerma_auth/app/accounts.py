@@ -1,0 +1,134 @@
+"""Accounts and sessions of people who log in with a name and a password.
+
+Out: UserRegistered with CredentialSet, SessionEnded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from kerma_common.commands.bus import CommandBus
+
+from kerma_auth.app.ports import AccountVault, Users
+from kerma_auth.domain.session import SESSION, EndSession
+from kerma_auth.domain.user import USER, RegisterUser
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import session_subject, user_subject
+from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, Unauthenticated
+from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
+
+SOURCE = "native"
+REFRESH_LIFE = timedelta(minutes=120)
+MAX_NAME = 128
+MAX_PASSWORD = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """What a login hands out."""
+
+    access_token: str
+    access_expires: datetime
+    refresh_token: str
+    refresh_expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Registers, logs in, refreshes and logs out."""
+
+    bus: CommandBus
+    vault: AccountVault
+    users: Users
+    signing_key: Callable[[], SigningKey]
+    clock: Callable[[], datetime]
+    hasher: PasswordHasher = field(default_factory=PasswordHasher)
+
+    async def register(self, username: str, password: str, request_id: str) -> int:
+        """Create a user; the sequence of its commit. Raises Forbidden when the name is taken."""
+        check_credentials(username, password)
+        user_id = self.vault.user_id(SOURCE, username)
+        credential_id = secrets.token_hex(16)
+        # several tries of one name may leave several credentials; the event says which one counts
+        secret_hash = await asyncio.to_thread(self.hasher.hash, password)
+        await self.vault.add_credential(credential_id, user_id, username, secret_hash)
+        command = RegisterUser(user_id, SOURCE, credential_id, "password")
+        context = CommandContext("anonymous", (request_id,), request_id, self.clock())
+        try:
+            done = await self.bus.execute(USER, user_subject(user_id), command, context)
+        except DomainRejected as rejected:
+            raise Forbidden(rejected.message) from rejected
+        return done.seq
+
+    async def login(self, username: str, password: str) -> LoggedIn:
+        """Open a session. Raises Unauthenticated, the same for a wrong name and password."""
+        check_credentials(username, password)
+        user_id = self.vault.user_id(SOURCE, username)
+        credential_id = await self.users.credential_of(user_id)
+        secret_hash = await self.vault.secret_hash(credential_id) if credential_id else None
+        if not await asyncio.to_thread(self._matches, secret_hash, password):
+            raise Unauthenticated("Invalid login or password")
+        now = self.clock()
+        session_id, refresh_token = secrets.token_hex(16), secrets.token_urlsafe(32)
+        expires = now.replace(microsecond=0) + REFRESH_LIFE
+        await self.vault.open_session(session_id, user_id, username, refresh_token, expires, now)
+        roles = await self.users.roles_of(user_id)
+        access, access_expires = issue(self.signing_key(), user_id, session_id, roles, now)
+        return LoggedIn(access, access_expires, refresh_token, expires)
+
+    async def refresh(self, refresh_token: str) -> tuple[str, datetime]:
+        """A new access token of a session. Raises Forbidden when it is over."""
+        now = self.clock()
+        session = await self.vault.session_of_refresh(refresh_token)
+        if session is None or session.expires <= now:
+            raise Forbidden("The session has ended")
+        roles = await self.users.roles_of(session.user_id)
+        return issue(self.signing_key(), session.user_id, session.session_id, roles, now)
+
+    async def username(self, session_id: str) -> str | None:
+        """Name of the user of a session; None when the session is over."""
+        session = await self.vault.session(session_id)
+        return session.username if session else None
+
+    async def logout(self, session_id: str, user_id: str, request_id: str) -> int:
+        """End a session for every service; the sequence of its commit."""
+        now = self.clock()
+        await self.vault.close_session(session_id)
+        command = EndSession(user_id, session_id, now + ACCESS_LIFE)
+        context = CommandContext(f"user:{user_id}", (request_id, "logout"), request_id, now)
+        subject = session_subject(user_id, session_id)
+        return (await self.bus.execute(SESSION, subject, command, context)).seq
+
+    async def session_of_refresh(self, refresh_token: str) -> tuple[str, str] | None:
+        """Session and user that a refresh token belongs to."""
+        session = await self.vault.session_of_refresh(refresh_token)
+        return (session.session_id, session.user_id) if session else None
+
+    def _matches(self, secret_hash: str | None, password: str) -> bool:
+        """Takes as long for an unknown name as for a known one."""
+        if secret_hash is None:
+            self.hasher.hash(password)
+            return False
+        try:
+            return self.hasher.verify(secret_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def check_credentials(username: object, password: object) -> None:
+    """Raises InvalidRequest naming what is not a usable name or password."""
+    faults: dict[str, list[str]] = {}
+    if not isinstance(username, str) or not 0 < len(username) <= MAX_NAME:
+        faults["username"] = [f"Must be a string of 1 to {MAX_NAME} characters."]
+    elif not username.isprintable():
+        faults["username"] = ["Must not contain control characters."]
+    if not isinstance(password, str) or not 0 < len(password) <= MAX_PASSWORD:
+        faults["password"] = [f"Must be a string of 1 to {MAX_PASSWORD} characters."]
+    if faults:
+        raise InvalidRequest("Wrong data provided", faults)

@@ -1,0 +1,46 @@
+"""The session aggregate: it exists in the log only once it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kerma_common.contracts import auth as events
+from kerma_common.domain import Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Void the tokens of a session, the last of which expires at ``expires``."""
+
+    user_id: str
+    session_id: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """State of one session."""
+
+    ended: bool = False
+
+
+def decide(session: Session, command: object) -> tuple[object, ...]:
+    """Events that a command makes true."""
+    if not isinstance(command, EndSession):
+        raise TypeError(f"{type(command).__name__} is not a command of a session")
+    if session.ended:
+        return ()
+    return (
+        events.SessionEnded(
+            user_id=command.user_id, session_id=command.session_id, expires=command.expires
+        ),
+    )
+
+
+def evolve(session: Session, event: object) -> Session:
+    """State after an event."""
+    return Session(ended=True) if isinstance(event, events.SessionEnded) else session
+
+
+SESSION: Aggregate[Session] = Aggregate("auth", "session", Session(), decide, evolve)

@@ -1,0 +1,73 @@
+"""The user aggregate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kerma_common.contracts import auth as events
+from kerma_common.domain import Aggregate, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterUser:
+    """Create a user with a first credential, whose secret waits in the vault."""
+
+    user_id: str
+    source: str
+    credential_id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeSessions:
+    """End every session of the user that exists now."""
+
+    user_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """State of one user. ``revoked_at``: sessions from before are void."""
+
+    registered: bool = False
+    revoked_at: datetime | None = None
+
+
+def decide(user: User, command: object) -> tuple[object, ...]:
+    """Events that a command makes true; raises Rejected."""
+    match command:
+        case RegisterUser():
+            if user.registered:
+                raise Rejected("USER_EXISTS", "User with this name already exists")
+            return (
+                events.UserRegistered(user_id=command.user_id, source=command.source),
+                events.CredentialSet(
+                    user_id=command.user_id,
+                    credential_id=command.credential_id,
+                    kind=command.kind,
+                ),
+            )
+        case RevokeSessions():
+            if not user.registered:
+                raise Rejected("UNKNOWN_USER", "User does not exist")
+            if user.revoked_at is not None and user.revoked_at >= command.now:
+                return ()
+            return (events.SessionsRevoked(user_id=command.user_id, not_before=command.now),)
+        case _:
+            raise TypeError(f"{type(command).__name__} is not a command of a user")
+
+
+def evolve(user: User, event: object) -> User:
+    """State after an event."""
+    match event:
+        case events.UserRegistered():
+            return replace(user, registered=True)
+        case events.SessionsRevoked():
+            return replace(user, revoked_at=event.not_before)
+        case _:
+            return user
+
+
+USER: Aggregate[User] = Aggregate("auth", "user", User(), decide, evolve)

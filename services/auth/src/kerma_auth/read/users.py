@@ -1,0 +1,75 @@
+"""Projection ``users``: which credential of a user counts, and the roles a user holds.
+
+In: UserRegistered, CredentialSet, RoleGranted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.contracts import auth
+from kerma_common.projection.ops import Op, Update, Upsert
+from kerma_common.projection.router import At, Projection
+
+METADATA = MetaData()
+
+USER = Table(
+    "user",
+    METADATA,
+    Column("user_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("credential_id", Text),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+)
+
+ROLE = Table(
+    "role",
+    METADATA,
+    Column("user_id", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+)
+
+USERS = Projection("auth", "users", ("AUTH",), METADATA)
+
+
+@USERS.on(auth.UserRegistered)
+def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
+    """A user exists."""
+    yield Upsert(
+        USER, {"user_id": event.user_id}, {"source": event.source, "registered_at": at.time}
+    )
+
+
+@USERS.on(auth.CredentialSet)
+def credential_set(event: auth.CredentialSet, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The last credential counts."""
+    yield Update(USER, {"user_id": event.user_id}, {"credential_id": event.credential_id})
+
+
+@USERS.on(auth.RoleGranted)
+def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """A user holds a role."""
+    yield Upsert(ROLE, {"user_id": event.user_id, "role": event.role})
+
+
+@dataclass(frozen=True, slots=True)
+class UserQueries:
+    """Reads on the auth schema."""
+
+    db: AsyncEngine
+
+    async def credential_of(self, user_id: str) -> str | None:
+        """Id of the credential that counts; None for an unknown user."""
+        found = select(USER.c.credential_id).where(USER.c.user_id == user_id)
+        async with self.db.connect() as connection:
+            return (await connection.execute(found)).scalar_one_or_none()
+
+    async def roles_of(self, user_id: str) -> tuple[str, ...]:
+        """Roles of a user, sorted."""
+        found = select(ROLE.c.role).where(ROLE.c.user_id == user_id).order_by(ROLE.c.role)
+        async with self.db.connect() as connection:
+            return tuple((await connection.execute(found)).scalars())
