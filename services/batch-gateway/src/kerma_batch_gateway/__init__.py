@@ -1,0 +1,1 @@
+"""The batch gateway: clusters that tasks can be sent to."""

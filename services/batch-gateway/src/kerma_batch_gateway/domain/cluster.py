@@ -1,0 +1,84 @@
+"""The cluster aggregate: a registry entry that comes and goes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kerma_common.contracts import batch as events
+from kerma_common.domain import Aggregate, Rejected
+
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+MAX_NAME = 128
+MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class AddCluster:
+    """Register a cluster that is reached by SSH."""
+
+    cluster: str
+    name: str
+    host: str
+    port: int
+    scheduler: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCluster:
+    """Send no more work to a cluster."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """State of one cluster; a removed one may be registered again."""
+
+    registered: bool = False
+
+
+def decide(cluster: Cluster, command: object) -> tuple[object, ...]:
+    """Events that a command makes true; raises Rejected."""
+    match command:
+        case AddCluster():
+            return _add(cluster, command)
+        case RemoveCluster():
+            if not cluster.registered:
+                raise Rejected("UNKNOWN_CLUSTER", "No such cluster is registered")
+            return (events.ClusterRemoved(cluster=command.cluster),)
+        case _:
+            raise TypeError(f"{type(command).__name__} is not a command of a cluster")
+
+
+def _add(cluster: Cluster, command: AddCluster) -> tuple[object, ...]:
+    if cluster.registered:
+        raise Rejected("CLUSTER_EXISTS", f"Cluster {command.name} is registered already")
+    if not 0 < len(command.name) <= MAX_NAME or not command.name.isprintable():
+        raise Rejected("NAME", f"A cluster's name has 1 to {MAX_NAME} printable characters")
+    if not HOST.fullmatch(command.host):
+        raise Rejected("HOST", f"{command.host!r} is not a host name or address")
+    if not 0 < command.port <= MAX_PORT:
+        raise Rejected("PORT", f"A port is between 1 and {MAX_PORT}")
+    registered = events.ClusterRegistered(
+        cluster=command.cluster,
+        name=command.name,
+        host=command.host,
+        port=command.port,
+        scheduler=command.scheduler,
+    )
+    return (registered,)
+
+
+def evolve(cluster: Cluster, event: object) -> Cluster:
+    """State after an event."""
+    match event:
+        case events.ClusterRegistered():
+            return Cluster(registered=True)
+        case events.ClusterRemoved():
+            return Cluster(registered=False)
+        case _:
+            return cluster
+
+
+CLUSTER: Aggregate[Cluster] = Aggregate("batch", "cluster", Cluster(), decide, evolve)

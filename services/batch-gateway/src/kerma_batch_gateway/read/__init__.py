@@ -1,0 +1,1 @@
+"""What the batch gateway answers from."""
