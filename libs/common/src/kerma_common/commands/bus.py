@@ -1,0 +1,223 @@
+"""From command to commit: load, decide, append, and again when another commit came first."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from prometheus_client import Counter
+
+from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.domain import Aggregate, Rejected
+from kerma_common.errors import ConcurrencyConflict, ContractViolation, DomainRejected
+
+if TYPE_CHECKING:
+    from kerma_common.commands.context import CommandContext
+    from kerma_common.contracts.envelope import Commit, Recorded
+    from kerma_common.contracts.subjects import Subject
+    from kerma_common.eventlog.port import Appended, EventLog
+
+S = TypeVar("S")
+
+TRIES = 5
+CACHED = 4096
+
+OCC_CONFLICTS = Counter("kerma_occ_conflicts_total", "Commits that came second", ["stream"])
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Generic[S]):
+    """What a command came to.
+
+    ``events`` are those of the command's commit, () when it changed nothing; ``state`` is the
+    aggregate's as of ``seq``, the stream sequence that a reader must have passed to see it.
+    ``changed`` is true when this call or an earlier one of the same cause stored a commit.
+    """
+
+    state: S
+    events: tuple[object, ...]
+    stream: str
+    seq: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[S]):
+    """A folded aggregate: sequence of its last commit (0: none), events so far, commit ids."""
+
+    state: S
+    seq: int
+    version: int
+    commits: frozenset[str]
+
+
+class CommandBus:
+    """Executes commands of one service on its own aggregates.
+
+    States are kept in memory, the least recently used go first. A kept state may be stale: then
+    an append conflicts, and a verdict without append (rejected, nothing to do) is final only
+    after the leader of the log confirmed that nothing followed.
+    """
+
+    def __init__(self, log: EventLog, service: str, *, cached: int = CACHED) -> None:
+        self._log = log
+        self._service = service
+        self._cached = cached
+        self._states: OrderedDict[str, _Held[Any]] = OrderedDict()
+
+    async def execute(
+        self, aggregate: Aggregate[S], subject: Subject, command: object, ctx: CommandContext
+    ) -> Executed[S]:
+        """Decide ``command`` and store what follows.
+
+        Raises DomainRejected when the rules forbid it, ConcurrencyConflict after five lost races,
+        and what ``EventLog.append`` raises. A cause that was stored before is not decided again:
+        the stored commit is the answer.
+        """
+        commit_id = ctx.commit_id(str(subject))
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(random.uniform(0, 0.005) * 2**attempt)  # noqa: S311 - jitter
+            held = self._recall(subject) or await self._load(aggregate, subject)
+            if commit_id in held.commits:
+                return await self._stored(aggregate, subject, commit_id)
+            events = await self._decide(aggregate, subject, held, command)
+            if events is None:
+                continue
+            if not events:
+                return Executed(held.state, (), subject.stream, held.seq, changed=False)
+            commit = self._commit(aggregate, subject, held, command, ctx, events)
+            try:
+                appended = await self._log.append(subject, held.seq, commit)
+            except ConcurrencyConflict:
+                OCC_CONFLICTS.labels(subject.stream).inc()
+                self._forget(subject)
+                continue
+            except Exception:
+                self._forget(subject)
+                raise
+            if appended.duplicate:
+                return await self._stored(aggregate, subject, commit_id)
+            return self._advanced(aggregate, subject, held, commit, events, appended)
+        raise ConcurrencyConflict(f"{subject} changes too fast; try again")
+
+    async def state(self, aggregate: Aggregate[S], subject: Subject) -> tuple[S, int]:
+        """State of an aggregate as of now, and the sequence of its last commit (0: none)."""
+        held = await self._load(aggregate, subject)
+        return held.state, held.seq
+
+    async def _decide(
+        self, aggregate: Aggregate[S], subject: Subject, held: _Held[S], command: object
+    ) -> tuple[object, ...] | None:
+        """Decided events; None when the state turned out to be stale."""
+        try:
+            events = aggregate.decide(held.state, command)
+        except Rejected as verdict:
+            if await self._is_current(subject, held):
+                raise DomainRejected(verdict.code, verdict.message) from None
+            return None
+        return events if events or await self._is_current(subject, held) else None
+
+    async def _is_current(self, subject: Subject, held: _Held[Any]) -> bool:
+        if await self._log.last_seq(subject) == held.seq:
+            return True
+        self._forget(subject)
+        return False
+
+    def _commit(
+        self,
+        aggregate: Aggregate[S],
+        subject: Subject,
+        held: _Held[S],
+        command: object,
+        ctx: CommandContext,
+        events: tuple[object, ...],
+    ) -> Commit:
+        meta = Meta(
+            actor=ctx.actor,
+            command=type(command).__name__,
+            correlation=ctx.correlation,
+            service=self._service,
+            causation=ctx.causation,
+            after=ctx.after,
+        )
+        return make_commit(
+            ctx.commit_id(str(subject)),
+            aggregate.name,
+            subject.id,
+            held.version + 1,
+            meta,
+            events,
+            ctx.now,
+        )
+
+    def _advanced(
+        self,
+        aggregate: Aggregate[S],
+        subject: Subject,
+        held: _Held[S],
+        commit: Commit,
+        events: tuple[object, ...],
+        appended: Appended,
+    ) -> Executed[S]:
+        state = aggregate.fold(held.state, events)
+        version, commits = held.version + len(events), held.commits | {commit.id}
+        self._keep(subject, _Held(state, appended.seq, version, commits))
+        return Executed(state, events, appended.stream, appended.seq, changed=True)
+
+    async def _stored(
+        self, aggregate: Aggregate[S], subject: Subject, commit_id: str
+    ) -> Executed[S]:
+        """The answer of a commit that an earlier try had stored."""
+        history = await self._log.load(subject)
+        held = self._fold(aggregate, subject, history)
+        for r in history:
+            if r.commit.id == commit_id:
+                return Executed(held.state, _typed(r), subject.stream, held.seq, changed=True)
+        raise ContractViolation(f"commit {commit_id} of {subject} was stored but is not there")
+
+    async def _load(self, aggregate: Aggregate[S], subject: Subject) -> _Held[S]:
+        return self._fold(aggregate, subject, await self._log.load(subject))
+
+    def _fold(
+        self, aggregate: Aggregate[S], subject: Subject, history: Sequence[Recorded]
+    ) -> _Held[S]:
+        state, version, seq = aggregate.initial, 0, 0
+        for r in history:
+            state = aggregate.fold(state, _typed(r))
+            version, seq = version + len(r.commit.events), r.seq
+        held = _Held(state, seq, version, frozenset(r.commit.id for r in history))
+        self._keep(subject, held)
+        return held
+
+    def _recall(self, subject: Subject) -> _Held[Any] | None:
+        held = self._states.get(str(subject))
+        if held is not None:
+            self._states.move_to_end(str(subject))
+        return held
+
+    def _keep(self, subject: Subject, held: _Held[Any]) -> None:
+        self._states[str(subject)] = held
+        self._states.move_to_end(str(subject))
+        while len(self._states) > self._cached:
+            self._states.popitem(last=False)
+
+    def _forget(self, subject: Subject) -> None:
+        self._states.pop(str(subject), None)
+
+
+def _typed(recorded: Recorded) -> tuple[object, ...]:
+    """Events of a commit of the own service, all of which this release must know."""
+    return tuple(_known(recorded, e.type, e.decode()) for e in recorded.commit.events)
+
+
+def _known(recorded: Recorded, name: str, event: object | None) -> object:
+    if event is None:
+        raise ContractViolation(
+            f"{recorded.stream}:{recorded.seq} holds {name}, which this release does not know"
+        )
+    return event

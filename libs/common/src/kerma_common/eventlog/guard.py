@@ -1,0 +1,46 @@
+"""Is this still the log that was read before?
+
+A reader that goes on after a lost tail or a restored stream would project a different history
+behind the one it has; it has to stop instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kerma_common.eventlog.pull import LogWentBackwards
+
+if TYPE_CHECKING:
+    from kerma_common.eventlog.port import EventLog
+
+RUNBOOK = "docs/runbooks/log-went-backwards.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a reader has come. ``commit`` is the id of the commit at ``seq``; None is unknown."""
+
+    epoch: str
+    seq: int
+    commit: str | None
+
+
+async def check(log: EventLog, stream: str, checkpoint: Checkpoint) -> None:
+    """Raise LogWentBackwards when ``stream`` does not continue behind ``checkpoint``."""
+    state = await log.state(stream)
+    if state.epoch != checkpoint.epoch:
+        raise _halt(stream, f"epoch is {state.epoch}, {checkpoint.epoch} was read")
+    if state.last < checkpoint.seq:
+        raise _halt(stream, f"ends at {state.last}, {checkpoint.seq} was read")
+    if checkpoint.commit is None or checkpoint.seq < max(state.first, 1):
+        return
+    async with log.follow(stream, checkpoint.seq - 1, max_batch=1) as commits:
+        found = (await anext(commits))[0]
+    # a later sequence means that the message itself was purged, which is no other history
+    if found.seq == checkpoint.seq and found.commit.id != checkpoint.commit:
+        raise _halt(stream, f"holds {found.commit.id} at {found.seq}, {checkpoint.commit} was read")
+
+
+def _halt(stream: str, what: str) -> LogWentBackwards:
+    return LogWentBackwards(f"{stream} {what}; see {RUNBOOK}")

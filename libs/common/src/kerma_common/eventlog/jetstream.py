@@ -1,0 +1,280 @@
+"""The event log on NATS JetStream.
+
+Append is the algorithm that must be right. Which check comes first on the server, the expected
+sequence or the duplicate id, depends on its version and on the number of replicas; so a refusal
+is never trusted as such: the one message that follows ``expected`` on the subject, read from the
+leader, says whether it was ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import orjson
+from prometheus_client import Counter, Histogram
+
+from kerma_common.contracts import envelope
+from kerma_common.contracts.envelope import Commit, Recorded
+from kerma_common.errors import ConcurrencyConflict, ContractViolation, OutcomeUnknown, Unavailable
+from kerma_common.eventlog import api, pull
+from kerma_common.eventlog.port import Appended, StreamState
+from kerma_common.eventlog.streams import EPOCH
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from kerma_common.contracts.subjects import Subject
+
+RETRIES = 3
+ACK_TIMEOUT = 2.0
+READ_TIMEOUT = 5.0
+BATCH = 256
+
+APPEND_SECONDS = Histogram(
+    "kerma_append_seconds",
+    "Time from append to its verdict",
+    ["stream", "result"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
+)
+OUTCOME_UNKNOWN = Counter("kerma_outcome_unknown_total", "Appends without a verdict", ["stream"])
+
+
+def _no_trace() -> str | None:
+    return None
+
+
+class JetStreamLog:
+    """``EventLog`` on a connection that the caller owns.
+
+    ``traceparent`` gives the trace context that is stored beside a commit.
+    """
+
+    def __init__(
+        self,
+        nc: Client,
+        *,
+        traceparent: Callable[[], str | None] = _no_trace,
+        ack_timeout: float = ACK_TIMEOUT,
+    ) -> None:
+        self._nc = nc
+        self._traceparent = traceparent
+        self._ack_timeout = ack_timeout
+
+    async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
+        """Store ``commit`` behind ``expected``; see the port."""
+        body = envelope.encode(commit)
+        headers = self._headers(expected, commit)
+        started, result = perf_counter(), "stored"
+        try:
+            return await self._append(subject, expected, commit.id, body, headers)
+        except Exception as error:
+            result = type(error).__name__
+            if isinstance(error, OutcomeUnknown):
+                OUTCOME_UNKNOWN.labels(subject.stream).inc()
+            raise
+        finally:
+            APPEND_SECONDS.labels(subject.stream, result).observe(perf_counter() - started)
+
+    async def load(self, subject: Subject) -> Sequence[Recorded]:
+        """All commits of an aggregate, verified to end where the leader says."""
+        return await self.history(subject.stream, str(subject))
+
+    async def last_seq(self, subject: Subject) -> int:
+        """Sequence of the aggregate's last commit, from the leader; 0 when none."""
+        last = await self._leader_read(subject.stream, {"last_by_subj": str(subject)})
+        return last.seq if last else 0
+
+    async def state(self, stream: str) -> StreamState:
+        """Extent and epoch of a stream."""
+        answer = await api.call(self._nc, f"STREAM.INFO.{stream}", timeout=READ_TIMEOUT)
+        state, metadata = answer["state"], answer["config"].get("metadata") or {}
+        return StreamState(state["first_seq"], state["last_seq"], metadata.get(EPOCH, ""))
+
+    @asynccontextmanager
+    async def follow(
+        self, stream: str, after: int, *, max_batch: int = 256
+    ) -> AsyncIterator[AsyncGenerator[Sequence[Recorded], None]]:
+        """Commits after a sequence, in order and without gaps, for ever; see the port."""
+        following = pull.batches(self._nc, stream, after, max_batch)
+        try:
+            yield following
+        finally:
+            await following.aclose()
+
+    async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
+        """All commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
+        last = await self._leader_read(stream, {"last_by_subj": pattern})
+        if last is None:
+            return ()
+        exact = last.subject == pattern
+        if exact and last.commit.first_version == 1:
+            return (last,)
+        found = await self._direct_get(stream, pattern, last.seq)
+        if not _complete(found, last.seq, exact):
+            found = await self._ordered(stream, pattern, last.seq)
+        if not _complete(found, last.seq, exact):
+            raise ContractViolation(f"{stream} has holes in the history of {pattern}")
+        return found
+
+    def _headers(self, expected: int, commit: Commit) -> dict[str, str]:
+        headers = {
+            "Nats-Msg-Id": commit.id,
+            "Nats-Expected-Last-Subject-Sequence": str(expected),
+            "Kerma-Types": commit.types,
+        }
+        trace = self._traceparent()
+        return {**headers, "traceparent": trace} if trace else headers
+
+    async def _append(
+        self, subject: Subject, expected: int, commit_id: str, body: bytes, headers: dict[str, str]
+    ) -> Appended:
+        for tried in range(RETRIES + 1):
+            if tried:
+                await asyncio.sleep(random.uniform(0.02, 0.1) * 2**tried)  # noqa: S311 - jitter
+            # from the second try on, an earlier one may have been stored
+            ack = await self._publish(subject, body, headers, maybe_stored=tried > 0)
+            if ack is None:
+                continue
+            error = ack.get("error")
+            if error is None:
+                return Appended(subject.stream, ack["seq"], ack.get("duplicate", False))
+            if error.get("err_code") in api.WRONG_LAST_SEQUENCE:
+                return await self._own_successor(subject, expected, commit_id)
+            if error.get("err_code") != api.DUPLICATE_IN_PROCESS:
+                _refused(error, maybe_stored=tried > 0)
+        raise OutcomeUnknown(f"no verdict on commit {commit_id} of {subject}")
+
+    async def _publish(
+        self, subject: Subject, body: bytes, headers: dict[str, str], *, maybe_stored: bool
+    ) -> dict[str, Any] | None:
+        """The server's answer; None when there is none. Unavailable when surely nothing is stored."""
+        # a client that is not connected would keep the message and send it minutes later
+        if not self._nc.is_connected:
+            if maybe_stored:
+                return None
+            raise Unavailable("not connected to the event log")
+        try:
+            reply = await self._nc.request(
+                str(subject), body, timeout=self._ack_timeout, headers=headers
+            )
+        except nats.errors.NoRespondersError as error:
+            if maybe_stored:
+                return None
+            raise Unavailable(f"stream {subject.stream} does not answer") from error
+        except nats.errors.Error:
+            return None
+        ack: dict[str, Any] = orjson.loads(reply.data)
+        return ack
+
+    async def _own_successor(self, subject: Subject, expected: int, commit_id: str) -> Appended:
+        try:
+            after = {"seq": expected + 1, "next_by_subj": str(subject)}
+            successor = await self._leader_read(subject.stream, after)
+        except Unavailable as error:
+            raise OutcomeUnknown(f"no verdict on commit {commit_id} of {subject}") from error
+        if successor is not None and successor.commit.id == commit_id:
+            return Appended(subject.stream, successor.seq, duplicate=True)
+        raise ConcurrencyConflict(f"{subject} has moved on from {expected}")
+
+    async def _leader_read(self, stream: str, request: dict[str, Any]) -> Recorded | None:
+        try:
+            answer = await api.call(
+                self._nc, f"STREAM.MSG.GET.{stream}", request, timeout=READ_TIMEOUT
+            )
+        except api.ApiError as error:
+            if error.code == api.NO_MESSAGE_FOUND:
+                return None
+            raise ContractViolation(f"{stream} cannot be read: {error}") from error
+        message = answer["message"]
+        return pull.recorded(
+            stream,
+            message["seq"],
+            message["subject"],
+            base64.b64decode(message.get("data", "")),
+            _stored_headers(message.get("hdrs", "")),
+        )
+
+    async def _direct_get(self, stream: str, pattern: str, last: int) -> list[Recorded]:
+        """Commits up to ``last`` from whichever replica answers; a stale one gives fewer."""
+        found: list[Recorded] = []
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        inbox = self._nc.new_inbox()
+        subscription = await self._nc.subscribe(inbox, cb=arrived.put)
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                position = 0
+                while position < last:
+                    request = {"seq": position + 1, "next_by_subj": pattern, "batch": BATCH}
+                    await self._nc.publish(
+                        f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(request), reply=inbox
+                    )
+                    page = await _page(arrived, stream)
+                    if not page:
+                        break
+                    found += page
+                    position = page[-1].seq
+        except (TimeoutError, nats.errors.Error):
+            return []
+        finally:
+            await subscription.unsubscribe()
+        return [r for r in found if r.seq <= last]
+
+    async def _ordered(self, stream: str, pattern: str, last: int) -> list[Recorded]:
+        found: list[Recorded] = []
+        reading = pull.batches(self._nc, stream, 0, BATCH, pattern)
+        try:
+            async with asyncio.timeout(4 * READ_TIMEOUT):
+                async for batch in reading:
+                    found += batch
+                    if found[-1].seq >= last:
+                        break
+        except TimeoutError as error:
+            raise Unavailable(f"{stream} cannot be read in time") from error
+        finally:
+            await reading.aclose()
+        return [r for r in found if r.seq <= last]
+
+
+async def _page(arrived: asyncio.Queue[Msg], stream: str) -> list[Recorded]:
+    """Messages of one batched get, up to the status message that ends it."""
+    page: list[Recorded] = []
+    while True:
+        message = await arrived.get()
+        headers = message.headers or {}
+        if "Status" in headers:
+            return page
+        seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+        page.append(pull.recorded(stream, seq, subject, message.data, headers))
+
+
+def _refused(error: dict[str, Any], *, maybe_stored: bool) -> None:
+    text = f"{error.get('description', 'refused')} ({error.get('err_code')})"
+    if maybe_stored:
+        raise OutcomeUnknown(f"an earlier try had no answer, this one: {text}")
+    if error.get("err_code") == api.STREAM_FULL or error.get("code") == 503:
+        raise Unavailable(f"the event log takes no commits: {text}")
+    raise ContractViolation(f"the event log refuses the commit: {text}")
+
+
+def _complete(found: Sequence[Recorded], last: int, exact: bool) -> bool:
+    """Whether a history ends at ``last`` and, for one aggregate, its versions have no holes."""
+    if not found or found[-1].seq != last:
+        return False
+    return not exact or all(
+        b.commit.first_version == a.commit.first_version + len(a.commit.events)
+        for a, b in pairwise(found)
+    )
+
+
+def _stored_headers(encoded: str) -> dict[str, str]:
+    lines = base64.b64decode(encoded).decode().split("\r\n")[1:]
+    return dict(line.split(": ", 1) for line in lines if ": " in line)

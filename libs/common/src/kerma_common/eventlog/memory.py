@@ -1,0 +1,95 @@
+"""The event log in memory, for unit tests: the same contract, nothing durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from kerma_common.contracts import envelope
+from kerma_common.contracts.envelope import Commit, Recorded
+from kerma_common.errors import ConcurrencyConflict
+from kerma_common.eventlog.port import Appended, StreamState
+
+if TYPE_CHECKING:
+    from kerma_common.contracts.subjects import Subject
+
+
+class MemoryLog:
+    """``EventLog`` that lives as long as the object."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, list[Recorded]] = defaultdict(list)
+        self._appended = asyncio.Condition()
+
+    async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
+        """Store ``commit`` behind ``expected``; see the port."""
+        stored = envelope.decode(envelope.encode(commit))
+        async with self._appended:
+            stream = self._streams[subject.stream]
+            later = [r for r in stream if r.subject == str(subject) and r.seq > expected]
+            if later and later[0].commit.id == commit.id:
+                return Appended(subject.stream, later[0].seq, duplicate=True)
+            if later or expected != self._last(subject):
+                raise ConcurrencyConflict(f"{subject} has moved on from {expected}")
+            stream.append(Recorded(subject.stream, len(stream) + 1, str(subject), stored))
+            self._appended.notify_all()
+            return Appended(subject.stream, len(stream))
+
+    async def load(self, subject: Subject) -> Sequence[Recorded]:
+        """All commits of an aggregate."""
+        return tuple(r for r in self._streams[subject.stream] if r.subject == str(subject))
+
+    async def last_seq(self, subject: Subject) -> int:
+        """Sequence of the aggregate's last commit; 0 when none."""
+        return self._last(subject)
+
+    async def state(self, stream: str) -> StreamState:
+        """Extent of a stream; its epoch never changes."""
+        last = len(self._streams[stream])
+        return StreamState(min(last, 1), last, "memory")
+
+    @asynccontextmanager
+    async def follow(
+        self, stream: str, after: int, *, max_batch: int = 256
+    ) -> AsyncIterator[AsyncGenerator[Sequence[Recorded], None]]:
+        """Commits after a sequence, for ever; see the port."""
+        following = self._batches(stream, after, max_batch)
+        try:
+            yield following
+        finally:
+            await following.aclose()
+
+    async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
+        """All commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
+        return tuple(r for r in self._streams[stream] if _matches(pattern, r.subject))
+
+    def _last(self, subject: Subject) -> int:
+        seqs = (r.seq for r in self._streams[subject.stream] if r.subject == str(subject))
+        return max(seqs, default=0)
+
+    async def _batches(
+        self, stream: str, after: int, max_batch: int
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        commits = self._streams[stream]
+        position = after
+        while True:
+            async with self._appended:
+                while len(commits) <= position:
+                    await self._appended.wait()
+            yield tuple(commits[position : position + max_batch])
+            position = min(position + max_batch, len(commits))
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, rest = wanted[:-1], tokens[len(wanted) - 1 :]
+        tokens = tokens[: len(wanted)]
+        if not rest:
+            return False
+    return len(wanted) == len(tokens) and all(
+        w in ("*", t) for w, t in zip(wanted, tokens, strict=True)
+    )

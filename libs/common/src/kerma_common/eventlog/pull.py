@@ -1,0 +1,221 @@
+"""Reading a stream in order: an ephemeral consumer without acks and a pull that lingers.
+
+The reader keeps the position, the server keeps nothing that matters. The consumer numbers what
+it delivers; on a hole in these numbers, a missed heartbeat or any status that is not part of the
+normal course, the consumer is dropped and made again behind the last commit that was handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import nats.errors
+import orjson
+
+from kerma_common.contracts import envelope
+from kerma_common.contracts.envelope import Recorded
+from kerma_common.errors import ContractViolation, Unavailable
+from kerma_common.eventlog import api
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0
+SILENCE = 2.5
+"""Seconds without message or heartbeat after which the consumer is taken for lost."""
+EXPIRES = 30.0
+INACTIVE = 60.0
+RETRY = (0.05, 1.0)
+"""Shortest and longest pause before a consumer is made again, seconds."""
+BACKWARDS_TRIES = 10
+"""A new leader may report an old end for a moment; after so many tries the tail is gone."""
+_NANO = 1_000_000_000
+
+
+class LogWentBackwards(ContractViolation):
+    """The stream is not the one that was read before: halt, rather than project another history."""
+
+
+class _Doubt(Exception):  # noqa: N818 - a reason to start over, not a fault
+    """The consumer may have lost something."""
+
+
+async def batches(
+    nc: Client, stream: str, after: int, max_batch: int, subject: str | None = None
+) -> AsyncGenerator[Sequence[Recorded], None]:
+    """Commits of ``stream`` after a sequence, for ever; of one subject only if it is given.
+
+    Raises ContractViolation for a message that is no commit, LogWentBackwards when the stream
+    keeps ending before what was already handed on.
+    """
+    position, pause, short = after, RETRY[0], 0
+    while True:
+        consumer = _Consumer(nc, stream, position, max_batch, subject)
+        try:
+            await consumer.open()
+            while True:
+                batch = await consumer.next_batch()
+                position, pause, short = batch[-1].seq, RETRY[0], 0
+                yield batch
+        except LogWentBackwards:
+            short += 1
+            if short == BACKWARDS_TRIES:
+                raise
+        except (_Doubt, Unavailable, api.ApiError, nats.errors.Error) as reason:
+            if nc.is_closed:
+                raise Unavailable("the connection to the event log was closed") from reason
+            log.info(
+                "following again",
+                extra={"stream": stream, "after": position, "reason": str(reason)},
+            )
+        finally:
+            await consumer.close()
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        pause = min(2 * pause, RETRY[1])
+
+
+class _Consumer:
+    """One consumer of the server and the pull that feeds it."""
+
+    def __init__(
+        self, nc: Client, stream: str, after: int, max_batch: int, subject: str | None
+    ) -> None:
+        self._nc, self._stream, self._after = nc, stream, after
+        self._max_batch, self._subject = max_batch, subject
+        self._name = f"follow-{uuid4().hex}"
+        self._inbox = nc.new_inbox()
+        self._waiting: deque[Msg] = deque()
+        self._arrived = asyncio.Event()
+        self._subscription: Subscription | None = None
+        self._delivered = 0
+        self._credit = 0
+
+    async def open(self) -> None:
+        state = (await api.call(self._nc, f"STREAM.INFO.{self._stream}"))["state"]
+        if state["last_seq"] < self._after:
+            raise LogWentBackwards(
+                f"{self._stream} ends at {state['last_seq']}, but {self._after} was already read"
+            )
+        config: dict[str, Any] = {
+            "name": self._name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._after + 1,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(INACTIVE * _NANO),
+        }
+        if self._subject is not None:
+            config["filter_subject"] = self._subject
+        self._subscription = await self._nc.subscribe(self._inbox, cb=self._receive)
+        filtered = f".{self._subject}" if self._subject is not None else ""
+        await api.call(
+            self._nc,
+            f"CONSUMER.CREATE.{self._stream}.{self._name}{filtered}",
+            {"stream_name": self._stream, "config": config},
+        )
+        await self._pull()
+
+    async def close(self) -> None:
+        """Leave nothing behind, as far as the server can be reached; it forgets us otherwise."""
+        with suppress(nats.errors.Error):
+            if self._subscription is not None:
+                await self._subscription.unsubscribe()
+            if self._nc.is_connected:
+                await self._nc.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}")
+
+    async def next_batch(self) -> list[Recorded]:
+        """At least one commit, as many as are there, in order."""
+        found: list[Recorded] = []
+        while not found:
+            if not self._waiting:
+                await self._wait()
+            while self._waiting and len(found) < self._max_batch:
+                message = self._waiting.popleft()
+                if message.reply:
+                    found.append(self._accept(message))
+                else:
+                    self._heed(message)
+            if self._credit == 0:
+                # asked for before the batch is worked on: the server fills the time
+                await self._pull()
+        return found
+
+    async def _receive(self, message: Msg) -> None:
+        self._waiting.append(message)
+        self._arrived.set()
+
+    async def _wait(self) -> None:
+        self._arrived.clear()
+        try:
+            async with asyncio.timeout(SILENCE):
+                await self._arrived.wait()
+        except TimeoutError:
+            raise _Doubt("no heartbeat") from None
+
+    async def _pull(self) -> None:
+        if not self._nc.is_connected:
+            raise _Doubt("disconnected")
+        self._credit = self._max_batch
+        request = {
+            "batch": self._max_batch,
+            "expires": int(EXPIRES * _NANO),
+            "idle_heartbeat": int(HEARTBEAT * _NANO),
+        }
+        await self._nc.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}",
+            orjson.dumps(request),
+            reply=self._inbox,
+        )
+
+    def _accept(self, message: Msg) -> Recorded:
+        stream_seq, consumer_seq = _sequences(message.reply)
+        if consumer_seq != self._delivered + 1:
+            raise _Doubt(f"delivery {consumer_seq} came after {self._delivered}")
+        self._delivered = consumer_seq
+        self._credit -= 1
+        return recorded(self._stream, stream_seq, message.subject, message.data, message.headers)
+
+    def _heed(self, message: Msg) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status == "100":
+            if int(headers.get("Nats-Last-Consumer", 0)) != self._delivered:
+                raise _Doubt("the last deliveries were lost")
+        elif status == "408":
+            self._credit = 0
+        else:
+            raise _Doubt(f"status {status} {headers.get('Description', '')}")
+
+
+def recorded(
+    stream: str, seq: int, subject: str, body: bytes, headers: dict[str, str] | None
+) -> Recorded:
+    """A message as a commit at its place. Raises ContractViolation when it is none."""
+    try:
+        commit = envelope.decode(body)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContractViolation(f"{stream}:{seq} on {subject} holds no commit: {error}") from error
+    return Recorded(stream, seq, subject, commit, (headers or {}).get("traceparent"))
+
+
+def _sequences(reply: str) -> tuple[int, int]:
+    """Stream and consumer sequence from the ack subject of a delivery.
+
+    ``$JS.ACK.[domain.account.]stream.consumer.deliveries.stream_seq.consumer_seq.…``
+    """
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == 9 else 7
+    return int(tokens[at]), int(tokens[at + 1])

@@ -1,0 +1,88 @@
+"""The one way to connect to NATS.
+
+The client retries for ever; when it is closed all the same, or the server forbids what the
+service needs, the process ends: a service that is silently cut off from the log does harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from kerma_common.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+PENDING_BYTES = 64 * 1024 * 1024
+RECONNECT_SECONDS = 0.25
+
+
+def end_process(reason: str) -> None:
+    """Stop at once: state lives in the log and the database, a restart heals."""
+    log.critical("fatal bus error", extra={"reason": reason})
+    os._exit(70)
+
+
+@asynccontextmanager
+async def connection(
+    url: str,
+    *,
+    name: str,
+    credentials: Path | None = None,
+    connect_within: float = 15.0,
+    on_fatal: Callable[[str], None] = end_process,
+) -> AsyncIterator[Client]:
+    """A connection that lives as long as the block.
+
+    ``url`` holds one or several comma-separated servers, with user and password if they ask for
+    them; ``credentials`` is a .creds file. Replies come to ``_INBOX.<name>``, so that permissions
+    can keep services from reading each other's. ``connect_within`` is in seconds. Raises
+    Unavailable when no server answers in time.
+    """
+    client = Client()
+    leaving = False
+
+    async def closed() -> None:
+        if not leaving:
+            on_fatal("the connection was closed")
+
+    async def failed(error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            on_fatal(str(error))
+        else:
+            log.warning("bus error", extra={"error": repr(error)})
+
+    options: dict[str, Any] = {"user_credentials": str(credentials)} if credentials else {}
+    try:
+        async with asyncio.timeout(connect_within):
+            await client.connect(
+                url.split(","),
+                name=name,
+                inbox_prefix=f"_INBOX.{name}",
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
+                pending_size=PENDING_BYTES,
+                closed_cb=closed,
+                error_cb=failed,
+                **options,
+            )
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        raise Unavailable(f"no NATS server answers at {_without_password(url)}") from error
+    try:
+        yield client
+    finally:
+        leaving = True
+        with suppress(nats.errors.Error):
+            await client.close()
+
+
+def _without_password(url: str) -> str:
+    return ",".join(part.rpartition("@")[2] for part in url.split(","))
