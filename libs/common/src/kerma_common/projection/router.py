@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kerma_common.contracts import registry
 from kerma_common.errors import ContractViolation
@@ -13,7 +13,6 @@ from kerma_common.errors import ContractViolation
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-    from kerma_common.contracts.envelope import Commit
     from kerma_common.projection.ops import Op
 
 F = TypeVar("F", bound=Callable[..., "Iterable[Op]"])
@@ -34,6 +33,9 @@ class At:
 @dataclass(slots=True)
 class Projection:
     """One read model: its name, the streams it follows, and a pure function per event type.
+
+    Functions that project events of different streams write different columns of a row and
+    create it when it is not there yet (``Upsert``), because streams have no common order.
 
     ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent; it is
     for bytes that rows need and events only refer to.
@@ -66,18 +68,7 @@ class Projection:
         function = self._routes.get(type(event))
         return tuple(function(event, at)) if function else ()
 
-    def wants(self, commit: Commit) -> bool:
-        """Whether any event of the commit has a route; decided without decoding payloads."""
-        names = self._names()
-        return any(e.type in names for e in commit.events)
-
-    def _names(self) -> frozenset[str]:
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of the event types that have a route: no other payload is decoded."""
         return frozenset(registry.type_of(cls).name for cls in self._routes)
-
-
-def placed(commit: Commit, stream: str, seq: int) -> list[tuple[Any, At]]:
-    """The typed events of a commit with their places; unknown types come as None."""
-    return [
-        (e.decode(), At(stream, seq, e.id, e.time, commit.aggregate_id, commit.meta.actor))
-        for e in commit.events
-    ]

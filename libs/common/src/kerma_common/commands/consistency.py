@@ -1,0 +1,126 @@
+"""Waiting until a projection has seen a commit: what makes POST followed by GET work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from nats.errors import Error as NatsError
+from prometheus_client import Counter, Histogram
+from sqlalchemy import select
+
+from kerma_common.projection.tables import CHECKPOINT
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+WAIT = Histogram(
+    "ryw_wait_seconds",
+    "Waiting until a projection had passed a position",
+    ["service", "projection"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+)
+TIMEOUTS = Counter(
+    "ryw_timeouts_total", "Waits that ended without the position", ["service", "projection"]
+)
+_log = logging.getLogger(__name__)
+Key = tuple[str, ...]
+
+
+class Watermarks:
+    """Numbers that only grow, and waiting until one has reached a value."""
+
+    def __init__(self) -> None:
+        self._reached: dict[Key, int] = {}
+        self._waiting: dict[Key, dict[asyncio.Future[None], int]] = {}
+
+    def __getitem__(self, key: Key) -> int:
+        return self._reached.get(key, 0)
+
+    def advance(self, key: Key, value: int) -> None:
+        """Raise a number and wake those who waited for it."""
+        if value <= self._reached.get(key, -1):
+            return
+        self._reached[key] = value
+        waiting = self._waiting.get(key, {})
+        for future in [f for f, wanted in waiting.items() if wanted <= value]:
+            del waiting[future]
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, key: Key, value: int, timeout: float) -> bool:
+        """Whether the number reaches ``value`` within ``timeout`` seconds."""
+        if self._reached.get(key, 0) >= value:
+            return True
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, {})[future] = value
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting[key].pop(future, None)
+        return True
+
+
+class Positions:
+    """How far the projections of one service have come, in this process and in others.
+
+    With ``nats``, positions reached here are told to the other processes of the service, and
+    ``run`` listens to theirs. Such messages are hints: what counts is the checkpoint row, which
+    is read when a wait would end in vain.
+    """
+
+    def __init__(
+        self, service: str, db: AsyncEngine | None = None, nats: Client | None = None
+    ) -> None:
+        self._service = service
+        self._db = db
+        self._nats = nats
+        self._marks = Watermarks()
+
+    async def advance(self, projection: str, stream: str, seq: int) -> None:
+        """Say that the rows of ``projection`` hold everything of ``stream`` up to ``seq``."""
+        self._marks.advance((projection, stream), seq)
+        if self._nats is not None:
+            subject = f"pos.{self._service}.{projection}.{stream}"
+            try:
+                await self._nats.publish(subject, str(seq).encode())
+            except (NatsError, OSError) as error:
+                _log.warning("position not published: %s", error)
+
+    async def wait(self, projection: str, stream: str, seq: int, timeout: float = 2.0) -> bool:
+        """Whether ``projection`` passes ``seq`` of ``stream`` within ``timeout`` seconds."""
+        started = time.perf_counter()
+        key = (projection, stream)
+        reached = await self._marks.wait(key, seq, timeout)
+        if not reached and self._db is not None:
+            self._marks.advance(key, await self._stored(self._db, projection, stream))
+            reached = self._marks[key] >= seq
+        WAIT.labels(self._service, projection).observe(time.perf_counter() - started)
+        if not reached:
+            TIMEOUTS.labels(self._service, projection).inc()
+        return reached
+
+    async def run(self) -> None:
+        """Listen to the other processes of the service, for ever."""
+        if self._nats is None:
+            return
+        found = await self._nats.subscribe(f"pos.{self._service}.*.*")
+        async for message in found.messages:
+            _, _, projection, stream = message.subject.split(".")
+            self._marks.advance((projection, stream), int(message.data))
+
+    @staticmethod
+    async def _stored(db: AsyncEngine, projection: str, stream: str) -> int:
+        async with db.connect() as conn:
+            found = await conn.scalar(
+                select(CHECKPOINT.c.seq).where(
+                    CHECKPOINT.c.name == projection, CHECKPOINT.c.stream == stream
+                )
+            )
+        return found or 0

@@ -1,0 +1,38 @@
+"""Named points at which tests kill the process.
+
+``KERMA_FAULT_POINT=name`` or ``name:n`` makes the process kill itself, without any clean-up, when
+it passes the point for the n-th time. Unset, as in every deployment, passing costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+
+class FaultPoint(StrEnum):
+    """Where a crash is worth trying: between two effects that must not be torn apart."""
+
+    AFTER_PROJECT_BEFORE_COMMIT = "after_project_before_commit"
+    AFTER_COMMIT_BEFORE_PUBLISH = "after_commit_before_publish"
+    OUTBOX_BEFORE_DISPATCH = "outbox_before_dispatch"
+    OUTBOX_AFTER_DISPATCH = "outbox_after_dispatch"
+
+
+def _armed() -> tuple[FaultPoint | None, int]:
+    name, _, count = os.environ.get("KERMA_FAULT_POINT", "").partition(":")
+    return (FaultPoint(name), int(count or 1)) if name else (None, 0)
+
+
+_point, _left = _armed()
+
+
+def passing(point: FaultPoint) -> None:
+    """Say that ``point`` is reached; kills the process when a test asked for it."""
+    global _left
+    if point is not _point:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,61 @@
+"""From stored commits to typed events with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kerma_common.contracts import registry
+from kerma_common.projection import metrics
+from kerma_common.projection.failures import LoopHalted
+from kerma_common.projection.router import At
+
+if TYPE_CHECKING:
+    from kerma_common.contracts.envelope import Recorded, StoredEvent
+
+_versions: dict[str, int] = {}
+
+
+def typed_events(
+    records: Sequence[Recorded], service: str, name: str, wanted: Container[str] | None = None
+) -> list[tuple[Any, At]]:
+    """Events of the ``wanted`` types (None: all), in order, for the consumer ``name``.
+
+    An unknown type of the own service raises LoopHalted: it was written by a newer release, and
+    skipping it would lose it. One of another service is ignored and counted.
+    """
+    found: list[tuple[Any, At]] = []
+    for record in records:
+        commit = record.commit
+        for stored in commit.events:
+            if not _known(stored):
+                _unknown(record, stored, service, name)
+            elif wanted is None or stored.type in wanted:
+                at = At(
+                    record.stream,
+                    record.seq,
+                    stored.id,
+                    stored.time,
+                    commit.aggregate_id,
+                    commit.meta.actor,
+                )
+                found.append((stored.decode(), at))
+    return found
+
+
+def _known(stored: StoredEvent) -> bool:
+    version = _versions.get(stored.type)
+    if version is None:
+        # contexts register their types when they are imported, which may be after the last look
+        _versions.update((kind.name, kind.version) for kind in registry.all_types())
+        version = _versions.get(stored.type, 0)
+    return stored.version <= version
+
+
+def _unknown(record: Recorded, stored: StoredEvent, service: str, name: str) -> None:
+    if record.subject.split(".")[1] == service:
+        raise LoopHalted(
+            f"{name}: {stored.type} version {stored.version} at {record.stream}:{record.seq} is"
+            " not known to this release; it was written by a newer one"
+        )
+    metrics.IGNORED.labels(service, name).inc()

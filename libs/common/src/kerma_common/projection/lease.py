@@ -1,0 +1,179 @@
+"""Single leadership by a row: a holder, a deadline, and a fence that every takeover raises.
+
+The fence is copied to the checkpoints in the takeover's transaction, so a former leader's
+compare-and-swap fails whatever it believes. The deadline only decides when others may try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from sqlalchemy import case, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from kerma_common.projection.tables import CHECKPOINT, LEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+TTL = timedelta(seconds=6)
+RENEWAL = 2.0
+"""Seconds between renewals."""
+
+
+class Fenced(Exception):  # noqa: N818 - names say what happened
+    """Another leader took over, or someone changed what this one had loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Leadership over ``name``: valid while the row still holds this fence."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+def process_identity() -> str:
+    """Name of this process that others on the machine can check for life."""
+    me = psutil.Process()
+    return "|".join((socket.gethostname(), _namespace(), str(me.pid), f"{me.create_time():.2f}"))
+
+
+def is_gone(holder: str) -> bool:
+    """Whether ``holder`` is a process of this machine that has ended; False when in doubt."""
+    parts = holder.split("|")
+    if len(parts) != 4 or parts[:2] != [socket.gethostname(), _namespace()]:
+        return False
+    try:
+        return f"{psutil.Process(int(parts[2])).create_time():.2f}" != parts[3]
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _namespace() -> str:
+    path = Path("/proc/self/ns/pid")
+    return str(path.readlink()) if path.exists() else str(os.getuid())
+
+
+async def acquire(engine: AsyncEngine, name: str, holder: str, epochs: Mapping[str, str]) -> Lease:
+    """Wait for leadership and take it; checkpoints of new streams start at 0.
+
+    ``epochs`` maps the streams to follow to their epochs. A standby sleeps until the present
+    lease ends, and takes over at once when its holder was a process of this machine that died.
+    """
+    gone = ""
+    while True:
+        async with engine.begin() as conn:
+            fence = await _take(conn, name, holder, gone)
+            if fence is not None:
+                await _fence_checkpoints(conn, name, fence, epochs)
+                return Lease(name, holder, fence)
+            row = (
+                await conn.execute(
+                    select(LEASE.c.holder, LEASE.c.until - func.clock_timestamp()).where(
+                        LEASE.c.name == name
+                    )
+                )
+            ).one()
+        if is_gone(row[0]) and gone != row[0]:
+            gone = row[0]
+            continue
+        await asyncio.sleep(max(row[1].total_seconds(), 0) + random.uniform(0.01, 0.2))  # noqa: S311
+
+
+async def _take(conn: AsyncConnection, name: str, holder: str, gone: str) -> int | None:
+    statement = insert(LEASE).values(
+        name=name, holder=holder, fence=1, until=func.clock_timestamp() + literal(TTL)
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["name"],
+        set_={
+            "holder": holder,
+            "fence": LEASE.c.fence + 1,
+            "until": statement.excluded.until,
+        },
+        where=or_(LEASE.c.until < func.clock_timestamp(), LEASE.c.holder.in_([holder, gone])),
+    )
+    fence: int | None = await conn.scalar(statement.returning(LEASE.c.fence))
+    return fence
+
+
+async def _fence_checkpoints(
+    conn: AsyncConnection, name: str, fence: int, epochs: Mapping[str, str]
+) -> None:
+    for stream, epoch in epochs.items():
+        fresh = insert(CHECKPOINT).values(name=name, stream=stream, seq=0, epoch=epoch, fence=fence)
+        await conn.execute(
+            fresh.on_conflict_do_update(
+                index_elements=["name", "stream"],
+                set_={
+                    "fence": fence,
+                    # a checkpoint at 0 has seen nothing of any epoch
+                    "epoch": case((CHECKPOINT.c.seq == 0, epoch), else_=CHECKPOINT.c.epoch),
+                },
+            )
+        )
+
+
+async def renew(engine: AsyncEngine, lease: Lease) -> None:
+    """Extend the deadline. Raises Fenced when the lease is no longer held."""
+    async with engine.begin() as conn:
+        done = await conn.execute(
+            update(LEASE)
+            .where(LEASE.c.name == lease.name, LEASE.c.fence == lease.fence)
+            .where(LEASE.c.holder == lease.holder)
+            .values(until=func.clock_timestamp() + literal(TTL))
+        )
+    if done.rowcount != 1:
+        raise Fenced(lease.name)
+
+
+async def release(engine: AsyncEngine, lease: Lease) -> None:
+    """Let others lead at once."""
+    async with engine.begin() as conn:
+        await conn.execute(
+            update(LEASE)
+            .where(LEASE.c.name == lease.name, LEASE.c.fence == lease.fence)
+            .values(until=func.clock_timestamp())
+        )
+
+
+async def advance(conn: AsyncConnection, lease: Lease, stream: str, old: int, new: int) -> None:
+    """Move a checkpoint inside the rows' transaction. Raises Fenced when it is not ours."""
+    done = await conn.execute(
+        update(CHECKPOINT)
+        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.stream == stream)
+        .where(CHECKPOINT.c.seq == old, CHECKPOINT.c.fence == lease.fence)
+        .values(seq=new)
+    )
+    if done.rowcount != 1:
+        raise Fenced(lease.name)
+
+
+async def raise_fence(conn: AsyncConnection, name: str) -> None:
+    """Make the present leader drop what it has in hand and load again."""
+    await conn.execute(
+        update(CHECKPOINT).where(CHECKPOINT.c.name == name).values(fence=CHECKPOINT.c.fence + 1)
+    )
+
+
+async def lock(conn: AsyncConnection, lease: Lease) -> None:
+    """Keep others from taking over until the transaction ends. Raises Fenced when one did."""
+    found = await conn.execute(
+        select(CHECKPOINT.c.stream)
+        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.fence == lease.fence)
+        .with_for_update()
+    )
+    if found.first() is None:
+        raise Fenced(lease.name)

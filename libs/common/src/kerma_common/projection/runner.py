@@ -1,0 +1,82 @@
+"""Read models: a projection fed by the loop, and the way back from quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kerma_common.projection import lease as leadership
+from kerma_common.projection import quarantine
+from kerma_common.projection.decoding import typed_events
+from kerma_common.projection.loop import LogLoop, Transaction
+from kerma_common.projection.write import write
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from kerma_common.commands.consistency import Positions
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.projection.ops import Op
+    from kerma_common.projection.router import Projection
+
+
+def projection_loop(
+    projection: Projection,
+    log: EventLog,
+    db: AsyncEngine,
+    positions: Positions | None = None,
+    **options: Any,
+) -> LogLoop:
+    """The loop that keeps a read model up to date; its ``run`` belongs to the service's group."""
+    return LogLoop(ProjectionSink(projection), log, db, positions, **options)
+
+
+@dataclass(slots=True)
+class ProjectionSink:
+    """Commits become rows."""
+
+    projection: Projection
+    service: str = field(init=False)
+    name: str = field(init=False)
+    streams: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service = self.projection.service
+        self.name = self.projection.name
+        self.streams = self.projection.streams
+
+    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+        """Project the batch and write its rows."""
+        operations = await project(self.projection, records)
+        async with transaction() as conn:
+            await write(conn, operations)
+
+    def duties(
+        self,
+        transaction: Transaction,  # noqa: ARG002
+    ) -> Sequence[Coroutine[Any, Any, None]]:
+        """None beside following the log."""
+        return ()
+
+
+async def project(projection: Projection, records: Sequence[Recorded]) -> list[Op]:
+    """Row operations of commits, in order; runs ``prepare`` for their events."""
+    events = typed_events(records, projection.service, projection.name, projection.wanted)
+    if projection.prepare is not None and events:
+        await projection.prepare([event for event, _ in events])
+    return [op for event, at in events for op in projection.project(event, at)]
+
+
+async def replay_quarantined(projection: Projection, db: AsyncEngine, subject: str) -> int:
+    """Apply what was kept aside of an aggregate, after a fix; returns the number of commits.
+
+    All or nothing: if a commit fails again, everything stays as it was. The loop that leads
+    drops what it has in hand and follows the aggregate again.
+    """
+    async with db.begin() as conn:
+        await leadership.raise_fence(conn, projection.name)
+        records = await quarantine.take(conn, projection.name, subject)
+        await write(conn, await project(projection, records))
+    return len(records)

@@ -1,0 +1,183 @@
+"""One leadership of a loop: what is loaded at its start is dropped at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kerma_common.commands.consistency import Watermarks
+from kerma_common.faults import FaultPoint, passing
+from kerma_common.projection import lease as leadership
+from kerma_common.projection import metrics, quarantine
+from kerma_common.projection.failures import LoopHalted
+from kerma_common.projection.lease import Fenced, Lease
+from kerma_common.projection.write import write
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.projection.loop import LogLoop
+    from kerma_common.projection.ops import Op
+
+_log = logging.getLogger(__name__)
+
+BARRIER_SECONDS = 5.0
+"""How long a commit waits for another stream that makes no progress."""
+
+
+class Session:
+    """Follows streams under one lease; every method raises Fenced once another leads."""
+
+    def __init__(
+        self, loop: LogLoop, lease: Lease, reached: Mapping[str, int], parked: set[str]
+    ) -> None:
+        self._loop = loop
+        self.lease = lease
+        self._sink = loop.sink
+        self._labels = (loop.sink.service, loop.sink.name)
+        self._parked = parked
+        self._marks = Watermarks()
+        self._applied: dict[str, datetime] = {}
+        for stream, seq in reached.items():
+            self._marks.advance((stream,), seq)
+
+    async def announce(self) -> None:
+        """Tell waiters what the rows hold already."""
+        if self._loop.positions is not None:
+            for stream in self._sink.streams:
+                await self._loop.positions.advance(self._sink.name, stream, self._marks[stream,])
+
+    async def follow(self, stream: str) -> None:
+        """Apply a stream from its checkpoint, for ever."""
+        while True:
+            await self._loop.persist(partial(self._follow_once, stream))
+
+    async def _follow_once(self, stream: str) -> None:
+        loop = self._loop
+        after = self._marks[stream,]
+        async with loop.log.follow(stream, after, max_batch=loop.max_batch) as batches:
+            async for batch in batches:
+                start = 0
+                for index, record in enumerate(batch):
+                    if self._missing(record):
+                        await self._apply(stream, batch[start:index])
+                        start = index
+                        await self._hold(record)
+                await self._apply(stream, batch[start:])
+
+    def _missing(self, record: Recorded) -> dict[str, int]:
+        """Positions of other followed streams that the commit builds upon and are not reached."""
+        return {
+            stream: seq
+            for stream, seq in record.commit.meta.after.items()
+            if stream in self._sink.streams
+            and stream != record.stream
+            and self._marks[stream,] < seq
+        }
+
+    async def _hold(self, record: Recorded) -> None:
+        for stream, seq in self._missing(record).items():
+            seen = -1
+            while not await self._marks.wait((stream,), seq, BARRIER_SECONDS):
+                if self._marks[stream,] == seen:
+                    _log.error("%s: %s did not reach %d", self._sink.name, stream, seq)
+                    metrics.BARRIER_TIMEOUTS.labels(*self._labels).inc()
+                    break
+                seen = self._marks[stream,]
+
+    async def _apply(self, stream: str, batch: Sequence[Recorded]) -> None:
+        """Apply a batch; a commit that cannot be applied is found by halving and kept aside."""
+        if not batch:
+            return
+        try:
+            await self._loop.persist(partial(self._commit, stream, batch))
+        except (Fenced, LoopHalted):
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                await self._quarantine(stream, batch[0], error)
+                return
+            middle = len(batch) // 2
+            await self._apply(stream, batch[:middle])
+            await self._apply(stream, batch[middle:])
+
+    async def _quarantine(self, stream: str, record: Recorded, error: Exception) -> None:
+        _log.error("%s: %s kept aside", self._sink.name, record.subject, exc_info=error)
+        self._parked.add(record.subject)
+        await self._loop.persist(partial(self._commit, stream, [record], error))
+        metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))
+        async with self._loop.db.connect() as conn:
+            failing = await quarantine.recent(conn, self._sink.name)
+        if failing > quarantine.LIMIT:
+            raise LoopHalted(f"{self._sink.name}: {failing} aggregates failed, last: {error}")
+
+    async def _commit(
+        self, stream: str, batch: Sequence[Recorded], error: Exception | None = None
+    ) -> None:
+        name = self._sink.name
+        live = [record for record in batch if record.subject not in self._parked]
+        aside = [
+            quarantine.keep(name, record, error)
+            for record in batch
+            if record.subject in self._parked
+        ]
+        last = batch[-1]
+        transaction = partial(self._transaction, stream, last.seq, aside)
+        if live:
+            await self._sink.apply(live, transaction)
+        else:
+            async with transaction():
+                pass
+        passing(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
+        self._marks.advance((stream,), last.seq)
+        self._applied[stream] = last.commit.events[-1].time
+        metrics.BATCH_SIZE.labels(*self._labels).observe(len(batch))
+        if self._loop.positions is not None:
+            await self._loop.positions.advance(name, stream, last.seq)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, stream: str, seq: int, aside: Sequence[Op]
+    ) -> AsyncGenerator[AsyncConnection, None]:
+        async with self._loop.db.begin() as conn:
+            yield conn
+            await write(conn, aside)
+            passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+            await leadership.advance(conn, self.lease, stream, self._marks[stream,], seq)
+
+    @asynccontextmanager
+    async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:
+        """A transaction that commits only while this session leads; moves no checkpoint."""
+        async with self._loop.db.begin() as conn:
+            await leadership.lock(conn, self.lease)
+            yield conn
+
+    async def heartbeat(self) -> None:
+        """Renew the lease, measure the lag, and halt if the log is shorter than the checkpoint."""
+        while True:
+            await self._loop.persist(self._beat)
+            await asyncio.sleep(leadership.RENEWAL)
+
+    async def _beat(self) -> None:
+        await leadership.renew(self._loop.db, self.lease)
+        for stream in self._sink.streams:
+            reached = self._marks[stream,]
+            last = (await self._loop.log.state(stream)).last
+            if last < reached:
+                raise LoopHalted(
+                    f"{self._sink.name}: {stream} ends at {last}, but {reached} was projected;"
+                    " restore the log or rebuild the read models"
+                )
+            labels = (*self._labels, stream)
+            metrics.LAG_EVENTS.labels(*labels).set(last - reached)
+            applied = self._applied.get(stream)
+            behind = last > reached and applied is not None
+            age = (datetime.now(UTC) - applied).total_seconds() if applied and behind else 0.0
+            metrics.LAG_SECONDS.labels(*labels).set(age)
+        metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))

@@ -1,0 +1,48 @@
+"""The engine's own tables; they live beside the rows whose positions they record."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, MetaData, Table, Text, func
+
+_own = MetaData()
+
+CHECKPOINT = Table(
+    "checkpoint",
+    _own,
+    Column("name", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
+"""The last sequence of ``stream`` whose effect the rows of ``name`` hold."""
+
+LEASE = Table(
+    "lease",
+    _own,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+)
+"""Who may move the checkpoints of ``name``; every takeover raises the fence."""
+
+QUARANTINE = Table(
+    "quarantine",
+    _own,
+    Column("name", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("commit", LargeBinary, nullable=False),
+    Column("error", Text),
+    Column("release", Text),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""Commits that could not be applied, and those parked behind them (``error`` is null)."""
+
+
+def projection_tables(metadata: MetaData) -> None:
+    """Add the engine's tables to the metadata of a service's read models."""
+    for table in _own.sorted_tables:
+        table.to_metadata(metadata)

