@@ -69,8 +69,9 @@ def _namespace() -> str:
 async def acquire(engine: AsyncEngine, name: str, holder: str, epochs: Mapping[str, str]) -> Lease:
     """Wait for leadership and take it; checkpoints of new streams start at 0.
 
-    ``epochs`` maps the streams to follow to their epochs. A standby sleeps until the present
-    lease ends, and takes over at once when its holder was a process of this machine that died.
+    ``epochs`` maps the streams to follow to their epochs. A standby looks again when the present
+    lease ends, and every ``RENEWAL`` because it may be given up early; it takes over at once
+    when the holder was a process of this machine that died.
     """
     gone = ""
     while True:
@@ -89,7 +90,8 @@ async def acquire(engine: AsyncEngine, name: str, holder: str, epochs: Mapping[s
         if is_gone(row[0]) and gone != row[0]:
             gone = row[0]
             continue
-        await asyncio.sleep(max(row[1].total_seconds(), 0) + random.uniform(0.01, 0.2))  # noqa: S311
+        left = min(max(row[1].total_seconds(), 0.0), RENEWAL)
+        await asyncio.sleep(left + random.uniform(0.01, 0.2))  # noqa: S311
 
 
 async def _take(conn: AsyncConnection, name: str, holder: str, gone: str) -> int | None:

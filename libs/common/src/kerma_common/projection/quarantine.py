@@ -38,7 +38,7 @@ async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, tuple[int, 
 
 async def subjects(conn: AsyncConnection, name: str) -> set[str]:
     """The aggregates that are kept aside."""
-    found = await conn.scalars(select(distinct(QUARANTINE.c.subject)).where(_of(name)))
+    found = await conn.scalars(select(QUARANTINE.c.subject).distinct().where(_of(name)))
     return set(found)
 
 
