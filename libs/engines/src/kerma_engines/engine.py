@@ -86,7 +86,9 @@ class Monitor(Protocol):
 class Engine(Protocol):
     """One Monte-Carlo code."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What jobs call it."""
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
         """Input files of an editor project. Raises InvalidInput with every problem found."""

@@ -1,0 +1,82 @@
+"""Geant4's data sets: found when an operator installed them, stood in for when not.
+
+The wheel brings no data. Geant4 reads a few files in constructors of processes which this engine
+removes again before the first primary (see ``physics_list``); those files only have to exist and
+parse. Their numbers are never used: a run does not change by a byte when they change.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Environment variable of each data set and how its folder begins below ``GEANT4_DATA_DIR``.
+DATA_SETS = {
+    "G4ENSDFSTATEDATA": "G4ENSDFSTATE",
+    "G4LEDATA": "G4EMLOW",
+    "G4LEVELGAMMADATA": "PhotonEvaporation",
+    "G4PARTICLEXSDATA": "G4PARTICLEXS",
+    "G4NEUTRONHPDATA": "G4NDL",
+    "G4SAIDXSDATA": "G4SAIDDATA",
+    "G4PIIDATA": "G4PII",
+    "G4RADIOACTIVEDATA": "RadioactiveDecay",
+    "G4INCLDATA": "G4INCL",
+    "G4ABLADATA": "G4ABLA",
+    "G4REALSURFACEDATA": "RealSurface",
+    "G4CHANNELINGDATA": "G4CHANNELING",
+}
+
+#: Without one of these no stock physics list starts.
+REQUIRED = ("G4ENSDFSTATEDATA", "G4LEDATA", "G4LEVELGAMMADATA", "G4PARTICLEXSDATA", "G4SAIDXSDATA")
+
+_HEAVIEST_Z = 92
+
+#: An ASCII G4PhysicsVector of three points in MeV and mm2: a cross section of zero.
+_EMPTY_CROSS_SECTION = "1e-5 20 3\n3\n1e-5 0\n1.4142e-2 0\n20 0\n"
+
+
+def installed(env: Mapping[str, str]) -> dict[str, str]:
+    """Variables of the operator's data sets; empty unless all that a full run needs are there.
+
+    A data set counts when its variable, or a folder of its name below ``GEANT4_DATA_DIR``, is a
+    folder with something in it.
+    """
+    root = env.get("GEANT4_DATA_DIR", "")
+    found = {}
+    for variable, prefix in DATA_SETS.items():
+        folder = env.get(variable) or _below(root, prefix)
+        if folder and _has_content(folder):
+            found[variable] = folder
+    if any(variable not in found for variable in REQUIRED):
+        return {}
+    found["GEANT4_DATA_DIR"] = root or str(Path(found["G4LEDATA"]).parent)
+    return found
+
+
+def _below(root: str, prefix: str) -> str:
+    if not root:
+        return ""
+    folders = sorted(str(path) for path in Path(root).glob(f"{prefix}*") if path.is_dir())
+    return folders[-1] if folders else ""
+
+
+def _has_content(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def write_placeholders(folder: Path) -> dict[str, str]:
+    """Create the files that let the pruned physics list start; returns the variables to set."""
+    neutron = folder / "neutron"
+    neutron.mkdir(parents=True, exist_ok=True)
+    (folder / "ENSDFSTATE.dat").touch()
+    for z in range(1, _HEAVIEST_Z + 1):
+        (neutron / f"inel{z}").write_text(_EMPTY_CROSS_SECTION)
+    return dict.fromkeys((*DATA_SETS, "GEANT4_DATA_DIR"), str(folder))

@@ -1,0 +1,216 @@
+"""Geant4 as an engine: convert, prepare, watch, read."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerma_engines.engine import Command, InputSet, Output, OutputQuantity, Progress
+from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.geant4 import beam, gdml_check, macro, read, score_write
+from kerma_engines.geant4.data import DATA_SETS, installed
+from kerma_engines.geant4.gdml_write import GeometryWriter
+from kerma_engines.geant4.result_file import SUFFIX
+from kerma_engines.project import parse_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kerma_engines.estimators import Estimator
+    from kerma_engines.project import Project
+
+import numpy as np
+
+GEOMETRY = "geometry.gdml"
+MACRO = "run.mac"
+_TASK = "task.json"
+_LOG = "geant4.log"
+_PROGRESS = re.compile(r"primaries (\d{1,18})(?: (\d{1,9}\.\d))?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressMonitor:
+    """Reads the progress lines of the transport process."""
+
+    primaries: int
+
+    def feed(self, line: str) -> Progress | None:
+        """Progress if this line told any."""
+        match = _PROGRESS.fullmatch(line)
+        if match is None:
+            return None
+        done = min(int(match[1]), self.primaries)
+        return Progress(done, float(match[2]) if match[2] else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Geant4:
+    """The engine. ``data`` holds the variables of installed data sets, empty without them."""
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    name: str = "geant4"
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Geant4:
+        """With the data sets that the environment names, if they are there."""
+        return cls(installed(env))
+
+    @property
+    def full(self) -> bool:
+        """Whether data sets make all particles and interactions available."""
+        return bool(self.data)
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        parsed = parse_project(project)
+        writer = GeometryWriter(parsed)
+        scoring = score_write.scoring(parsed, full=self.full)
+        needed = [_beam_box(parsed), *score_write.detector_boxes(parsed)]
+        geometry = writer.write(needed)
+        problems = [*beam.problems(parsed, full=self.full), *writer.problems, *scoring.problems]
+        if problems:
+            raise InvalidInput(tuple(problems))
+        primaries = parsed.beam.number_of_particles
+        lines = [
+            *beam.commands(parsed),
+            *scoring.commands,
+            f"/run/beamOn {primaries}",
+        ]
+        text = "/run/initialize\n" + "\n".join(lines) + "\n"
+        return InputSet(
+            engine=self.name,
+            files={GEOMETRY: geometry, MACRO: text},
+            primaries=primaries,
+            outputs=scoring.outputs,
+            options={"pages": [list(pages) for pages in scoring.pages]},
+        )
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        geometry, macro_file = _pick(files)
+        problems = list(gdml_check.problems(files[geometry], file=geometry))
+        try:
+            parsed = macro.parse(files[macro_file], file=macro_file, particles=self._particles())
+        except InvalidInput as invalid:
+            raise InvalidInput((*problems, *invalid.problems)) from None
+        if problems:
+            raise InvalidInput(tuple(problems))
+        meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
+        pages = [
+            [{"scorer": s.name, **read.scorer_page(s.kind, s.unit)} for s in mesh.scorers]
+            for mesh in meshes
+        ]
+        return InputSet(
+            engine=self.name,
+            files=dict(files),
+            primaries=parsed.primaries,
+            outputs=tuple(_declared_output(mesh) for mesh in meshes),
+            options={"pages": pages},
+        )
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        """Write the files of one task (>= 1 primaries, seed >= 1) and say how to start it."""
+        for name, text in inputs.files.items():
+            (directory / name).write_text(text)
+        geometry, _ = _pick(inputs.files)
+        parsed = self._macro(inputs)
+        task = {
+            "geometry": geometry,
+            "black_holes": gdml_check.black_holes(inputs.files[geometry]),
+            "commands": _with_initialize(parsed.commands),
+            "nuclear": parsed.nuclear,
+            "divergence": _divergence(parsed),
+            "meshes": [
+                {
+                    "name": mesh.name,
+                    "shape": mesh.dump_shape,
+                    "scorers": [scorer.name for scorer in mesh.scorers],
+                }
+                for mesh in parsed.meshes
+                if mesh.scorers
+            ],
+        }
+        (directory / _TASK).write_text(json.dumps(task, indent=1))
+        module = "kerma_engines.geant4.run"
+        arguments = (_TASK, "--primaries", str(primaries), "--seed", str(seed))
+        sources = str(Path(__file__).parents[2])
+        return Command(
+            argv=(sys.executable, "-m", module, *arguments),
+            env={"PYTHONPATH": sources, **(self.data or dict.fromkeys(DATA_SETS, ""))},
+            results=(f"*{SUFFIX}",),
+            logs=(_LOG,),
+        )
+
+    def monitor(self, primaries: int) -> ProgressMonitor:
+        """A monitor for one run of ``primaries``."""
+        return ProgressMonitor(primaries)
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        meshes = {mesh.name: mesh for mesh in self._macro(inputs).meshes}
+        return read.estimators(directory, inputs, meshes)
+
+    def _macro(self, inputs: InputSet) -> macro.Macro:
+        _, name = _pick(inputs.files)
+        return macro.parse(inputs.files[name], file=name, particles=macro.FULL_PARTICLES)
+
+    def _particles(self) -> tuple[str, ...]:
+        return macro.FULL_PARTICLES if self.full else macro.PARTICLES
+
+
+def _beam_box(project: Project) -> np.ndarray[Any, np.dtype[np.float64]]:
+    centre = np.asarray(project.beam.position)
+    reach = 6.0 * max(project.beam.sigma.x, project.beam.sigma.y)
+    return np.stack([centre - reach, centre + reach])
+
+
+def _pick(files: Mapping[str, str]) -> tuple[str, str]:
+    """Names of the geometry and the macro. Raises InvalidInput."""
+    problems = [
+        Problem(name[:64] or "files", reason) for name in files if (reason := _bad_name(name))
+    ]
+    geometry = [name for name in files if name.endswith(".gdml")]
+    macros = [name for name in files if name.endswith(".mac")]
+    if len(geometry) != 1 or len(macros) != 1 or len(files) != 2:
+        reason = "Geant4 needs one geometry (*.gdml) and one macro (*.mac), nothing else"
+        problems.append(Problem("files", reason))
+    if problems:
+        raise InvalidInput(tuple(problems))
+    return geometry[0], macros[0]
+
+
+def _bad_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        return ""
+    return "file names hold letters, digits, dots, hyphens and underscores only"
+
+
+def _declared_output(mesh: macro.Mesh) -> Output:
+    quantities = tuple(
+        OutputQuantity(number, scorer.name, scorer.kind, scorer.filtered)
+        for number, scorer in enumerate(mesh.scorers)
+    )
+    return Output(mesh.name, mesh.name, f"{mesh.name}{SUFFIX}", quantities)
+
+
+def _with_initialize(commands: tuple[str, ...]) -> list[str]:
+    start = "/run/initialize"
+    return list(commands) if start in commands else [start, *commands]
+
+
+def _divergence(parsed: macro.Macro) -> dict[str, Any] | None:
+    if parsed.divergence is None:
+        return None
+    first = np.asarray(parsed.beam_frame.get("rot1", (1.0, 0.0, 0.0)))
+    second = np.asarray(parsed.beam_frame.get("rot2", (0.0, 1.0, 0.0)))
+    centre = parsed.beam_frame.get("centre", (0.0, 0.0, 0.0))
+    along = np.cross(first, second)
+    return {
+        "centre": [10.0 * x for x in centre],
+        "axes": [first.tolist(), second.tolist(), along.tolist()],
+        "tilt": [0.1 / distance for distance in parsed.divergence],
+    }

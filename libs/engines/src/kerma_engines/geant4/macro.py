@@ -1,0 +1,331 @@
+"""Geant4 macros: which commands a user may give, and what they declare.
+
+A macro is data to us: it is read line by line, never executed as a file, and only commands of an
+allow-list pass. Anything that reaches a shell, a file, a macro loop or a viewer is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kerma_engines.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Commands passed on to Geant4, by prefix.
+_PASSED = (
+    "/gps/",
+    "/score/create/",
+    "/score/mesh/",
+    "/score/probe/",
+    "/score/quantity/",
+    "/score/filter/",
+    "/run/setCut",
+    "/run/setCutForAGivenParticle",
+    "/cuts/setLowEdge",
+    "/process/eLoss/",
+    "/process/msc/",
+)
+_PASSED_EXACTLY = ("/score/close", "/run/initialize")
+
+#: Harmless commands that the runner does itself or that only make output: accepted, not passed.
+_DROPPED = (
+    "/run/printProgress",
+    "/run/verbose",
+    "/run/numberOfThreads",
+    "/random/setSeeds",
+    "/control/verbose",
+    "/event/verbose",
+    "/tracking/verbose",
+    "/process/verbose",
+    "/score/verbose",
+    "/score/list",
+    "/score/dumpQuantityToFile",
+    "/score/dumpAllQuantitiesToFile",
+    "/gps/verbose",
+)
+
+#: Inside allowed prefixes, yet not for users: these open files.
+_REFUSED = ("/gps/hist/file", "/score/ntuple", "/process/eLoss/fileName")
+
+#: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
+DIVERGENCE = "/kerma/divergence"
+
+#: Transport without nuclear reactions; carried out by our runner.
+NUCLEAR_OFF = "/kerma/nuclearReactions off"
+
+PARTICLES = ("proton", "deuteron", "triton", "He3", "alpha", "ion")
+#: Need data sets: cross sections of neutrons, photons and electrons.
+FULL_PARTICLES = (*PARTICLES, "neutron", "gamma", "e-", "e+", "mu-", "mu+", "pi-", "pi+")
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+_LENGTHS_CM = {"mm": 0.1, "cm": 1.0, "m": 100.0, "um": 1e-4}
+_SHAPES = {"boxMesh": "box", "cylinderMesh": "cylinder", "realWorldLogVol": "volume"}
+MAX_BINS = 20_000_000
+MAX_PRIMARIES = 10**12
+
+
+@dataclass(slots=True)
+class Scorer:
+    """A primitive scorer: ``kind`` is the last word of its command."""
+
+    name: str
+    kind: str
+    unit: str
+    filtered: str = ""
+
+
+@dataclass(slots=True)
+class Mesh:
+    """A scoring mesh. Lengths in cm; ``size`` is half widths, or (radius, half length)."""
+
+    name: str
+    shape: str
+    size: tuple[float, ...] = ()
+    radius_min: float = 0.0
+    bins: tuple[int, int, int] = (1, 1, 1)
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scorers: list[Scorer] = field(default_factory=list)
+
+    @property
+    def dump_shape(self) -> tuple[int, int, int]:
+        """Bins in the order of a dump, last fastest: x, y, z or z, phi, r."""
+        first, second, third = self.bins
+        return (second, third, first) if self.shape == "cylinder" else self.bins
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """A checked macro: what to apply before the run, what it scores, how many primaries."""
+
+    commands: tuple[str, ...]
+    meshes: tuple[Mesh, ...]
+    primaries: int
+    nuclear: bool = True
+    divergence: tuple[float, float] | None = None
+    beam_frame: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+class _Refused(Exception):  # noqa: N818 - becomes a Problem
+    pass
+
+
+def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Macro:
+    """Check every line. Raises InvalidInput with all problems, each at ``file:line``."""
+    reader = _Reader(particles)
+    problems = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            reader.line(line)
+        except _Refused as refusal:
+            problems.append(Problem(f"{file}:{number}", str(refusal)))
+    try:
+        reader.finish()
+    except _Refused as refusal:
+        problems.append(Problem(file, str(refusal)))
+    if problems:
+        raise InvalidInput(tuple(problems))
+    return Macro(
+        commands=tuple(reader.commands),
+        meshes=tuple(reader.meshes),
+        primaries=reader.primaries,
+        nuclear=reader.nuclear,
+        divergence=reader.divergence,
+        beam_frame=reader.frame,
+    )
+
+
+class _Reader:
+    def __init__(self, particles: tuple[str, ...]) -> None:
+        self.particles = particles
+        self.commands: list[str] = []
+        self.meshes: list[Mesh] = []
+        self.primaries = 0
+        self.nuclear = True
+        self.divergence: tuple[float, float] | None = None
+        self.frame: dict[str, tuple[float, float, float]] = {}
+        self._open = False
+        self._handlers: dict[str, Callable[[list[str]], None]] = {
+            "/run/beamOn": self._beam_on,
+            "/gps/particle": self._particle,
+            "/score/close": self._close,
+            "/score/mesh/boxSize": self._box_size,
+            "/score/mesh/cylinderSize": self._cylinder_size,
+            "/score/mesh/cylinderRMin": self._cylinder_rmin,
+            "/score/mesh/nBin": self._bins,
+            "/score/mesh/translate/xyz": self._translate,
+            "/gps/position": self._frame("centre"),
+            "/gps/pos/centre": self._frame("centre"),
+            "/gps/pos/rot1": self._frame("rot1"),
+            "/gps/pos/rot2": self._frame("rot2"),
+        }
+
+    def line(self, line: str) -> None:
+        if not line.isprintable() and not line.replace("\t", " ").isprintable():
+            raise _Refused("control characters are not allowed")
+        words = line.split("#", 1)[0].split()
+        if not words:
+            return
+        if any(mark in line for mark in "{}") or words[-1] in {"_", "\\"}:
+            raise _Refused("aliases and continued lines are not allowed")
+        command, arguments = words[0], words[1:]
+        if command in _DROPPED:
+            self._check_file(command, arguments)
+            return
+        if command != "/run/beamOn" and self.primaries:
+            raise _Refused(f"{command}: only dumps may follow /run/beamOn")
+        if command.startswith("/kerma/"):
+            self._own(command, arguments)
+            return
+        self._dispatch(command, arguments)
+
+    def _own(self, command: str, arguments: list[str]) -> None:
+        if [command, *arguments] == NUCLEAR_OFF.split():
+            self.nuclear = False
+        elif command == DIVERGENCE:
+            x, y = self._floats(arguments, 2, unit=True)
+            if not x or not y:
+                raise _Refused("distances to the source must not be zero")
+            self.divergence = (x, y)
+        else:
+            raise _Refused(f"unknown command {command}")
+
+    def _dispatch(self, command: str, arguments: list[str]) -> None:
+        allowed = command in _PASSED_EXACTLY or command.startswith(_PASSED)
+        if command == "/run/beamOn":
+            self._beam_on(arguments)
+            return
+        if not allowed or command.startswith(_REFUSED):
+            raise _Refused(f"the command {command} is not allowed")
+        if handler := self._handlers.get(command):
+            handler(arguments)
+        elif command.startswith("/score/create/"):
+            self._create(command.removeprefix("/score/create/"), arguments)
+        elif command.startswith("/score/quantity/"):
+            self._quantity(command.removeprefix("/score/quantity/"), arguments)
+        elif command.startswith("/score/filter/"):
+            self._filter(arguments)
+        self.commands.append(" ".join([command, *arguments]))
+
+    def finish(self) -> None:
+        if not self.primaries:
+            raise _Refused("there is no /run/beamOn, so the number of primaries is unknown")
+        if not any(mesh.scorers for mesh in self.meshes):
+            raise _Refused("nothing is scored: there is no /score/quantity command")
+        if self._open:
+            raise _Refused("the last mesh is not closed with /score/close")
+
+    def _check_file(self, command: str, arguments: list[str]) -> None:
+        name = arguments[-1] if arguments else ""
+        if command.startswith("/score/dump") and not _NAME.fullmatch(name):
+            raise _Refused("a dump must name a plain file, without folders")
+
+    def _beam_on(self, arguments: list[str]) -> None:
+        if self.primaries:
+            raise _Refused("/run/beamOn may be given once only")
+        if len(arguments) != 1 or not arguments[0].isascii() or not arguments[0].isdigit():
+            raise _Refused("/run/beamOn needs a whole number of primaries")
+        self.primaries = int(arguments[0][:20])
+        if not 1 <= self.primaries <= MAX_PRIMARIES:
+            self.primaries = 1
+            raise _Refused(f"/run/beamOn needs 1 to {MAX_PRIMARIES} primaries")
+
+    def _particle(self, arguments: list[str]) -> None:
+        name = arguments[0] if arguments else ""
+        if name in self.particles:
+            return
+        if name in FULL_PARTICLES:
+            raise _Refused(
+                f"a beam of {name} needs Geant4's data sets, which are not installed: without "
+                "them neutrons do not interact and photons and electrons are incomplete"
+            )
+        raise _Refused(f"unknown particle {name!r}; known are {', '.join(self.particles)}")
+
+    def _mesh(self) -> Mesh:
+        if not self._open:
+            raise _Refused("no mesh is open: /score/create/... must come before")
+        return self.meshes[-1]
+
+    def _create(self, kind: str, arguments: list[str]) -> None:
+        if kind not in _SHAPES:
+            raise _Refused(f"/score/create/{kind} is not supported; use boxMesh or cylinderMesh")
+        name = arguments[0] if arguments else ""
+        if not _NAME.fullmatch(name) or any(mesh.name == name for mesh in self.meshes):
+            raise _Refused(f"{name!r} is no usable mesh name, or is used twice")
+        if self._open:
+            raise _Refused("the mesh before is not closed with /score/close")
+        self.meshes.append(Mesh(name, _SHAPES[kind]))
+        self._open = True
+
+    def _close(self, _arguments: list[str]) -> None:
+        mesh = self._mesh()
+        self._open = False
+        if mesh.shape != "volume" and not mesh.size:
+            raise _Refused(f"mesh {mesh.name} has no size")
+
+    def _box_size(self, arguments: list[str]) -> None:
+        self._mesh().size = self._positive(self._floats(arguments, 3, unit=True))
+
+    def _cylinder_size(self, arguments: list[str]) -> None:
+        self._mesh().size = self._positive(self._floats(arguments, 2, unit=True))
+
+    def _cylinder_rmin(self, arguments: list[str]) -> None:
+        (self._mesh().radius_min,) = self._floats(arguments, 1, unit=True)
+
+    def _bins(self, arguments: list[str]) -> None:
+        if len(arguments) < 3 or not all(
+            word.isascii() and word.isdigit() for word in arguments[:3]
+        ):
+            raise _Refused("nBin needs three whole numbers")
+        first, second, third = (int(word[:12]) for word in arguments[:3])
+        if min(first, second, third) < 1 or first * second * third > MAX_BINS:
+            raise _Refused(f"a mesh has 1 to {MAX_BINS} bins")
+        self._mesh().bins = (first, second, third)
+
+    def _translate(self, arguments: list[str]) -> None:
+        x, y, z = self._floats(arguments, 3, unit=True)
+        self._mesh().centre = (x, y, z)
+
+    def _quantity(self, kind: str, arguments: list[str]) -> None:
+        name = arguments[0] if arguments else ""
+        if kind in {"touch", "get/unit", "set/unit"}:
+            raise _Refused(f"/score/quantity/{kind} is not supported")
+        scorers = self._mesh().scorers
+        if not _NAME.fullmatch(name) or any(scorer.name == name for scorer in scorers):
+            raise _Refused(f"{name!r} is no usable scorer name, or is used twice in the mesh")
+        scorers.append(Scorer(name, kind, arguments[1] if len(arguments) > 1 else ""))
+
+    def _filter(self, arguments: list[str]) -> None:
+        if not self._mesh().scorers:
+            raise _Refused("a filter follows the quantity it filters")
+        self._mesh().scorers[-1].filtered = " ".join(arguments)
+
+    def _frame(self, key: str) -> Callable[[list[str]], None]:
+        def remember(arguments: list[str]) -> None:
+            x, y, z = self._floats(arguments, 3, unit=key == "centre")
+            self.frame[key] = (x, y, z)
+
+        return remember
+
+    def _floats(self, arguments: list[str], count: int, *, unit: bool) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(word) for word in arguments[:count])
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count or not all(abs(number) < 1e9 for number in numbers):
+            raise _Refused(f"needs {count} numbers" + (" and a unit of length" if unit else ""))
+        if not unit:
+            return numbers
+        # without a unit some commands mean mm and others cm: better asked than guessed
+        name = arguments[count] if len(arguments) > count else ""
+        if name not in _LENGTHS_CM:
+            raise _Refused(f"unknown unit of length {name!r}; known are {', '.join(_LENGTHS_CM)}")
+        return tuple(number * _LENGTHS_CM[name] for number in numbers)
+
+    def _positive(self, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        if min(numbers) <= 0:
+            raise _Refused("sizes must be positive")
+        return numbers

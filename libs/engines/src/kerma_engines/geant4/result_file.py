@@ -1,0 +1,62 @@
+"""The file of one scoring mesh: sums and sums of squares per bin, with a checksum.
+
+Layout, little-endian: magic ``KERMAG4\\n`` (8 bytes), header length (uint32), header (UTF-8 JSON:
+``mesh``, ``primaries``, ``shape``, ``scorers``), then for each scorer the sums and the squares
+(float64, C order over ``shape``), then CRC-32 of all bytes before it (uint32). Nothing in it
+depends on time or place, so equal runs give equal files.
+
+The writer runs inside the transport process and therefore imports nothing that is slow to load.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+MAGIC = b"KERMAG4\n"
+SUFFIX = ".kg4"
+
+
+def write(
+    path: Path,
+    *,
+    mesh: str,
+    primaries: int,
+    shape: Sequence[int],
+    scorers: Iterable[tuple[str, array[float], array[float]]],
+) -> None:
+    """Write one mesh: ``scorers`` gives (name, sums, squares), each array C order over ``shape``."""
+    scored = list(scorers)
+    header = json.dumps(
+        {
+            "mesh": mesh,
+            "primaries": primaries,
+            "shape": list(shape),
+            "scorers": [name for name, _, _ in scored],
+        },
+        sort_keys=True,
+    ).encode()
+    parts = [MAGIC, struct.pack("<I", len(header)), header]
+    for _, sums, squares in scored:
+        parts += [_little_endian(sums), _little_endian(squares)]
+    checksum = 0
+    with path.open("wb") as file:
+        for part in parts:
+            checksum = zlib.crc32(part, checksum)
+            file.write(part)
+        file.write(struct.pack("<I", checksum))
+
+
+def _little_endian(values: array[float]) -> bytes:
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()

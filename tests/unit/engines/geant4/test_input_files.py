@@ -1,0 +1,143 @@
+"""User-supplied GDML and macros: what passes, and what is refused before Geant4 sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kerma_engines.errors import InvalidInput
+from kerma_engines.geant4.engine import Geant4
+
+INPUTS = Path(__file__).parent / "inputs"
+GEOMETRY = (INPUTS / "box.gdml").read_text()
+MACRO = (INPUTS / "depth.mac").read_text()
+
+
+def refused(macro: str = MACRO, geometry: str = GEOMETRY, **names: str) -> list[str]:
+    files = {"g.gdml": geometry, "run.mac": macro} | names
+    with pytest.raises(InvalidInput) as caught:
+        Geant4().accept_files(files)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_plain_run_is_accepted_and_described() -> None:
+    inputs = Geant4().accept_files({"g.gdml": GEOMETRY, "run.mac": MACRO})
+    assert inputs.primaries == 500
+    assert inputs.files == {"g.gdml": GEOMETRY, "run.mac": MACRO}
+    (output,) = inputs.outputs
+    assert (output.name, output.file) == ("m", "m.kg4")
+    assert [(q.name, q.keyword) for q in output.quantities] == [
+        ("dose", "doseDeposit"),
+        ("flu", "cellFlux"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/control/shell touch x",
+        "/control/execute other.mac",
+        "/control/loop a.mac i 1 9",
+        "/control/foreach a.mac i 1 9",
+        "/control/alias x y",
+        "/control/macroPath /",
+        "/vis/open OGL",
+        "/persistency/gdml/write x.gdml",
+        "/gps/hist/file spectrum.txt",
+        "/score/ntuple/writerFileName x",
+        "/random/saveThisRun",
+        "/random/resetEngineFrom x",
+        "/run/storeRandomNumberStatusToFile",
+        "/run/randomSeed",
+        "/material/nist",
+        "control/shell touch x",
+        "ls",
+    ],
+)
+def test_commands_outside_the_list_are_refused_with_their_line(line: str) -> None:
+    (problem,) = refused(MACRO.replace("# a run by hand", line))
+    assert problem.startswith("run.mac:1: ")
+    assert line.split()[0] in problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("/run/beamOn 500", "", "no /run/beamOn"),
+        ("/run/beamOn 500", "/run/beamOn 500\n/run/beamOn 5", "once only"),
+        ("/run/beamOn 500", "/run/beamOn 500\n/gps/energy 5 MeV", "only dumps"),
+        ("/run/beamOn 500", "/run/beamOn -5", "whole number"),
+        ("/run/beamOn 500", "/run/beamOn 0", "needs 1 to"),
+        ("/run/beamOn 500", "/run/beamOn 1e3", "whole number"),
+        ("/run/beamOn 500", "/run/beamOn " + "9" * 400, "needs 1 to"),
+        ("/run/beamOn 500", "/run/beamOn {n}", "aliases"),
+        ("proton\n/gps/e", "nosuch\n/gps/e", "unknown particle"),
+        ("proton\n/gps/e", "neutron\n/gps/e", "data sets"),
+        ("proton\n/gps/e", "gamma\n/gps/e", "data sets"),
+        ("dose dose.csv", "dose ../dose.csv", "plain file"),
+        ("dose dose.csv", "dose /tmp/dose.csv", "plain file"),
+        ("nBin 1 50 1", "nBin 1 50000 50000", "1 to"),
+        ("nBin 1 50 1", "nBin 0 50 1", "1 to"),
+        ("nBin 1 50 1", "nBin 1 x 1", "whole numbers"),
+        ("cylinderMesh m", "cylinderMesh ../m", "mesh name"),
+        ("cylinderMesh m", "probe m", "not supported"),
+        ("cylinderSize 2 50 mm", "cylinderSize 2 50 parsec", "unit of length"),
+        ("cylinderSize 2 50 mm", "cylinderSize 2 50", "unit of length"),
+        ("cylinderSize 2 50 mm", "cylinderSize nan 50 mm", "numbers"),
+        ("cylinderSize 2 50 mm", "cylinderSize -2 50 mm", "positive"),
+        ("doseDeposit dose Gy", "doseDeposit do/se Gy", "scorer name"),
+        ("cellFlux flu", "cellFlux dose", "scorer name"),
+        ("/score/close\n", "", "not closed"),
+        ("/gps/energy 70 MeV", "/gps/energy 70 MeV \\", "continued"),
+        ("/gps/energy 70 MeV", "/gps/energy 70\x00 MeV", "control characters"),
+    ],
+)
+def test_malformed_macros_are_refused_with_a_reason(old: str, new: str, reason: str) -> None:
+    assert old in MACRO
+    assert any(reason in problem for problem in refused(MACRO.replace(old, new)))
+
+
+def test_all_problems_are_told_at_once() -> None:
+    macro = MACRO.replace("/gps/particle proton", "/gps/particle x\n/control/shell ls")
+    problems = refused(macro, GEOMETRY.replace("<solids>", '<file name="x.gdml"/><solids>'))
+    assert len(problems) == 3
+
+
+ENTITY = (
+    '<?xml version="1.0"?>\n<!DOCTYPE gdml [<!ENTITY e SYSTEM "file:///etc/passwd">]>\n<gdml>&e;'
+)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "reason"),
+    [
+        (GEOMETRY.replace('<?xml version="1.0"?>\n<gdml>', ENTITY), "DOCTYPE"),
+        (GEOMETRY.replace("<gdml>", "<!DOCTYPE gdml><gdml>"), "DOCTYPE"),
+        (GEOMETRY.replace("<solids>", '<solids><loop for="i" to="9"/>'), "loops"),
+        (GEOMETRY.replace("</volume>", '<file name="x.gdml"/></volume>'), "further files"),
+        (GEOMETRY.replace("</gdml>", ""), "well-formed"),
+        ("", "well-formed"),
+        ("<html/>", "outermost"),
+        ("<gdml/>", "no <structure>"),
+        ("<gdml>" + "<a>" * 500 + "</a>" * 500 + "</gdml>", "nested"),
+    ],
+)
+def test_dangerous_or_broken_geometry_is_refused(geometry: str, reason: str) -> None:
+    assert any(reason in problem for problem in refused(geometry=geometry))
+
+
+@pytest.mark.parametrize("name", ["../x.mac", "/etc/x.mac", "a\0b.mac", ".mac", "a b.mac", ""])
+def test_hostile_file_names_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        Geant4().accept_files({"g.gdml": GEOMETRY, name: MACRO})
+
+
+def test_further_files_are_refused() -> None:
+    assert any("nothing else" in problem for problem in refused(**{"more.txt": ""}))
+
+
+def test_particles_that_need_data_sets_pass_when_they_are_there() -> None:
+    engine = Geant4(data={"G4LEDATA": "/data"})
+    macro = MACRO.replace("/gps/particle proton", "/gps/particle neutron")
+    assert engine.accept_files({"g.gdml": GEOMETRY, "run.mac": macro}).primaries == 500
