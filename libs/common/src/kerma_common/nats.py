@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -60,11 +61,13 @@ async def connection(
         else:
             log.warning("bus error", extra={"error": repr(error)})
 
-    options: dict[str, Any] = {"user_credentials": str(credentials)} if credentials else {}
+    servers, options = _login(url)
+    if credentials is not None:
+        options["user_credentials"] = str(credentials)
     try:
         async with asyncio.timeout(connect_within):
             await client.connect(
-                url.split(","),
+                servers,
                 name=name,
                 inbox_prefix=f"_INBOX.{name}",
                 max_reconnect_attempts=-1,
@@ -75,7 +78,7 @@ async def connection(
                 **options,
             )
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"no NATS server answers at {_without_password(url)}") from error
+        raise Unavailable(f"no NATS server answers at {', '.join(servers)}") from error
     try:
         yield client
     finally:
@@ -84,5 +87,17 @@ async def connection(
             await client.close()
 
 
-def _without_password(url: str) -> str:
-    return ",".join(part.rpartition("@")[2] for part in url.split(","))
+def _login(url: str) -> tuple[list[str], dict[str, Any]]:
+    """Servers without what is secret, and the secret as options of the client.
+
+    Servers that a cluster announces have no login of their own: as part of a URL it would be
+    missing for them, and a reconnect would end in a refusal.
+    """
+    parts = [urlsplit(part) for part in url.split(",")]
+    servers = [f"{p.scheme}://{p.netloc.rpartition('@')[2]}" for p in parts]
+    first = parts[0]
+    if first.username is None:
+        return servers, {}
+    if first.password is None:
+        return servers, {"token": unquote(first.username)}
+    return servers, {"user": unquote(first.username), "password": unquote(first.password)}

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 1.0
-SILENCE = 2.5
+HEARTBEAT = 0.5
+SILENCE = 1.5
 """Seconds without message or heartbeat after which the consumer is taken for lost."""
 EXPIRES = 30.0
 INACTIVE = 60.0
