@@ -1,0 +1,34 @@
+"""Answers in the YAPTIDE envelope: a JSON object with a string `message` and fields beside it."""
+
+import html
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+
+def answer(
+    message: str,
+    status: int = 200,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Response:
+    """A JSON answer; keys are sorted, `message` is HTML-escaped as the peer's clients expect."""
+    return json_answer({**fields, "message": html.escape(message)}, status, headers=headers)
+
+
+def json_answer(
+    body: Mapping[str, Any], status: int = 200, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Any JSON object with sorted keys; not-a-number and infinities become null."""
+    content = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return Response(content, status, headers, "application/json")
+
+
+def http_date(moment: datetime | None) -> str | None:
+    """An aware datetime as RFC 7231 date (`Sun, 22 Nov 2026 01:25:56 GMT`); None stays None."""
+    return None if moment is None else format_datetime(moment.astimezone(UTC), usegmt=True)

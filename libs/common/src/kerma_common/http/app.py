@@ -1,0 +1,72 @@
+"""The application factory of all services."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerma_common.http import problem
+from kerma_common.http.answers import answer
+from kerma_common.http.edge import BodyLimit, Cors, RequestScope
+from kerma_common.http.policy import Verifier, public
+from kerma_common.http.route import KermaRoute, assert_policies
+from kerma_common.settings import HttpSettings
+from kerma_common.telemetry import metrics
+
+Health = Callable[[], Awaitable[Mapping[str, str]]]
+"""Reports what is wrong, by part; empty when the service can work."""
+
+
+def create_app(
+    name: str,
+    *,
+    verifier: Verifier,
+    health: Health,
+    settings: HttpSettings,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """Build the application of service `name`.
+
+    Raises `ContractViolation` when a route lacks a policy. Health and metrics lie below
+    `/internal`, which a gateway does not pass on.
+    """
+    app = FastAPI(
+        title=f"Kerma {name}",
+        openapi_url=None,  # the documents are generated at build time
+        redirect_slashes=False,
+    )
+    app.state.verifier = verifier
+    app.state.settings = settings
+    for router in (_internal(health), *routers):
+        app.router.routes.extend(router.routes)
+    problem.install(app)
+    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(RequestScope, service=name)
+    app.add_middleware(Cors, origins=settings.origins)  # outermost: errors of ours need it too
+    assert_policies(app)
+    return app
+
+
+def _internal(health: Health) -> APIRouter:
+    router = APIRouter(route_class=KermaRoute, prefix="/internal")
+
+    @router.get("/healthz")
+    @public()
+    async def alive() -> Response:
+        return answer("alive")
+
+    @router.get("/readyz")
+    @public()
+    async def ready() -> Response:
+        faults = await health()
+        if faults:
+            return answer("not ready", 503, faults=dict(faults))
+        return answer("ready")
+
+    @router.get("/metrics")
+    @public()
+    async def measured(_request: Request) -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    return router

@@ -1,0 +1,163 @@
+"""Pure ASGI layers around the application: CORS, request scope, body limit."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kerma_common.http.answers import answer
+from kerma_common.http.problem import internal_error
+from kerma_common.telemetry import metrics, traces
+from kerma_common.telemetry.logs import bound
+
+logger = logging.getLogger(__name__)
+
+HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CORS_METHODS = "GET, POST, PUT, OPTIONS, DELETE"
+CORS_HEADERS = (
+    "Accept, Authorization, Cache-Control, Content-Type, DNT, Idempotency-Key, If-Modified-Since,"
+    " If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
+)
+CORS_EXPOSED = "Content-Length, Content-Range, ETag, Retry-After, X-Request-Id"
+
+
+class RequestScope:
+    """Request id, log fields, span, metrics, HEAD as GET, and the last resort."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
+        sender = _Sender(send, request_id, bodiless=scope["method"] == "HEAD")
+        inner = {**scope, "method": "GET"} if sender.bodiless else dict(scope)
+        began = time.perf_counter()
+        with (
+            bound(request=request_id),
+            traces.span(f"{scope['method']} {scope['path']}", headers.get("traceparent")),
+        ):
+            try:
+                await self._app(inner, receive, sender)
+            except Exception:
+                logger.exception("%s %s failed", scope["method"], scope["path"])
+                if sender.status:
+                    raise
+                await internal_error()(inner, receive, sender)
+            self._measure(inner, sender.status, time.perf_counter() - began)
+
+    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")  # paths would be too many labels
+        metrics.http_request_seconds.labels(
+            self._service, scope["method"], route, str(status)
+        ).observe(seconds)
+        logger.debug("%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1e3)
+
+
+class _Sender:
+    """Sends on, with the request id; remembers the status."""
+
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.bodiless = bodiless
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-Id"] = self._request_id
+        elif self.bodiless and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+class Cors:
+    """Reflects allowed origins with credentials, on errors too; answers preflights."""
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        if origin is None or origin not in self._origins:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Allow-Credentials"] = "true"
+                headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
+                headers.add_vary_header("Origin")
+            await send(message)
+
+        if scope["method"] == "OPTIONS":
+            allowed = {
+                "Access-Control-Allow-Methods": CORS_METHODS,
+                "Access-Control-Allow-Headers": CORS_HEADERS,
+                "Access-Control-Max-Age": "600",
+            }
+            await answer("", headers=allowed)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+
+class _TooLargeError(Exception):
+    """The body has passed the limit."""
+
+
+class BodyLimit:
+    """Refuses bodies above a size, announced or streamed, without keeping them."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdigit() or int(announced) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        taken = 0
+        started = False
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                raise _TooLargeError
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except _TooLargeError:
+            if started:
+                raise
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = f"The body is larger than {self._limit} bytes"
+        await answer(text, 413, headers={"Connection": "close"})(scope, receive, send)

@@ -1,0 +1,122 @@
+"""Who may call a route. Every route declares a policy, or the service does not start.
+
+    router = APIRouter(route_class=KermaRoute)
+
+    @router.get("/jobs")
+    @authenticated()
+    async def list_jobs(principal: CurrentPrincipal) -> Response: ...
+
+The policy is checked before parameters are looked at. Whether a thing belongs to the caller is
+for the handler, which knows the thing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from kerma_common.errors import Forbidden, Unauthenticated
+
+COOKIE = "access_token"
+NO_TOKEN = "No token provided"  # noqa: S105  a text clients compare with
+_ATTRIBUTE = "__kerma_policy__"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, as a verified token says."""
+
+    user_id: str
+    session_id: str
+    roles: frozenset[str] = field(default_factory=frozenset)
+    username: str | None = None
+
+
+class Verifier(Protocol):
+    """Turns a token into a principal; raises `Forbidden` for a void or expired one."""
+
+    async def __call__(self, token: str) -> Principal:
+        """Verify."""
+
+
+class Access(Enum):
+    """What a route asks for before its role."""
+
+    PUBLIC = "public"
+    TOKEN = "token"  # noqa: S105
+    BEARER = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`role` None: every principal."""
+
+    access: Access
+    role: str | None = None
+
+    async def check(self, request: Request, verifier: Verifier) -> Principal | None:
+        """The principal, None on public routes; `Unauthenticated` or `Forbidden`."""
+        if self.access is Access.PUBLIC:
+            return None
+        token = _bearer(request)
+        if self.access is Access.TOKEN:
+            token = request.cookies.get(COOKIE) or token
+        if not token:
+            raise Unauthenticated(NO_TOKEN)
+        principal = await verifier(token)
+        if self.role is not None and self.role not in principal.roles:
+            raise Forbidden("This account may not use this endpoint")
+        return principal
+
+
+def public() -> Callable[[Endpoint], Endpoint]:
+    """Anyone, without a token."""
+    return _declare(Policy(Access.PUBLIC))
+
+
+def authenticated() -> Callable[[Endpoint], Endpoint]:
+    """Every logged-in user, by cookie or bearer token."""
+    return _declare(Policy(Access.TOKEN))
+
+
+def role(name: str) -> Callable[[Endpoint], Endpoint]:
+    """Logged-in users with a role."""
+    return _declare(Policy(Access.TOKEN, name))
+
+
+def worker() -> Callable[[Endpoint], Endpoint]:
+    """Workers and agents: a bearer token with the role `worker`, never a browser's cookie."""
+    return _declare(Policy(Access.BEARER, "worker"))
+
+
+def declared(endpoint: Callable[..., Any] | None) -> Policy | None:
+    """The policy of a handler, if it has one."""
+    policy = getattr(endpoint, _ATTRIBUTE, None)
+    return policy if isinstance(policy, Policy) else None
+
+
+async def current_principal(request: Request) -> Principal:
+    """The caller of a route that asks for a token."""
+    principal = request.state.principal
+    assert isinstance(principal, Principal)
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+
+
+def _declare(policy: Policy) -> Callable[[Endpoint], Endpoint]:
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _ATTRIBUTE, policy)
+        return endpoint
+
+    return mark
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

@@ -1,0 +1,132 @@
+"""The one table from errors to HTTP, and the handlers that use it.
+
+400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 against the rules or overtaken,
+503 try again later, 500 our fault (told nothing but that).
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from kerma_common.errors import (
+    ConcurrencyConflict,
+    ContractViolation,
+    DomainRejected,
+    Forbidden,
+    InvalidRequest,
+    KermaError,
+    NotFound,
+    OutcomeUnknown,
+    Unauthenticated,
+    Unavailable,
+)
+from kerma_common.http.answers import answer
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = {"Retry-After": "1"}
+WRONG_PARAMETERS = "Wrong parameters"
+STATUS: dict[type[KermaError], int] = {
+    InvalidRequest: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    DomainRejected: 409,
+    ConcurrencyConflict: 409,
+    OutcomeUnknown: 503,
+    Unavailable: 503,
+    ContractViolation: 500,
+}
+PHRASES = {404: "There is nothing at this path", 405: "The method is not allowed at this path"}
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def problem(error: KermaError) -> Response:
+    """The answer to an error that is part of a contract."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if status == 500:
+        logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
+        return internal_error()
+    fields: dict[str, Any] = {}
+    if isinstance(error, InvalidRequest):
+        fields = {name: list(reasons) for name, reasons in error.fields.items()}
+        fields.pop("message", None)
+    elif isinstance(error, DomainRejected):
+        fields = {"code": error.code}
+    headers = RETRY_AFTER if status == 503 else None
+    return _answer(error.message, status, headers, fields)
+
+
+def internal_error() -> Response:
+    """The answer to a fault of ours."""
+    return answer("Internal Server Error", 500)
+
+
+def install(app: FastAPI) -> None:
+    """Make an application answer every error in the envelope."""
+
+    async def known(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, KermaError)
+        return problem(error)
+
+    async def database_down(_request: Request, error: Exception) -> Response:
+        logger.warning("database: %s", type(error).__name__, exc_info=error)
+        return problem(Unavailable("The database does not answer; try again"))
+
+    async def malformed(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem(InvalidRequest(WRONG_PARAMETERS, _reasons(error.errors())))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(allowed_methods(app, request))
+        text = PHRASES.get(error.status_code, str(error.detail))
+        return answer(text, error.status_code, headers=headers)
+
+    app.add_exception_handler(KermaError, known)
+    app.add_exception_handler(RequestValidationError, malformed)
+    app.add_exception_handler(HTTPException, http)
+    for unreachable in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(unreachable, database_down)
+
+
+def allowed_methods(app: FastAPI, request: Request) -> list[str]:
+    """All methods of all routes at the request's path; empty when there is no route."""
+    methods: set[str] = set()
+    for route in app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    if not methods:
+        return []
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def _answer(
+    message: str, status: int, headers: dict[str, str] | None, fields: dict[str, Any]
+) -> Response:
+    # names of fields come from clients, so they must not meet our own parameters' names
+    reserved = {"message", "status", "headers"}
+    safe = {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
+    return answer(message, status, headers=headers, **safe)
+
+
+def _reasons(errors: Sequence[Any]) -> dict[str, list[str]]:
+    """Reasons by parameter; parts of a body are named by their path, `beam.energy`."""
+    reasons: dict[str, list[str]] = {}
+    for error in errors:
+        place, *path = error["loc"]
+        name = ".".join(map(str, path)) or str(place)
+        text = "Unknown field." if error["type"] == "extra_forbidden" else error["msg"]
+        reasons.setdefault(name, []).append(text)
+    return reasons

@@ -1,0 +1,68 @@
+"""Structured logs: one JSON object per line on standard error.
+
+Fields bound with `bound(...)` (request, trace, correlation, job) go into every record of the
+current task and the tasks it starts.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+import orjson
+
+_fields: ContextVar[dict[str, str] | None] = ContextVar("log_fields", default=None)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+@contextmanager
+def bound(**fields: str) -> Iterator[None]:
+    """Add fields to all records logged within."""
+    token = _fields.set({**(_fields.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def bound_fields() -> dict[str, str]:
+    """The fields bound at this moment."""
+    return dict(_fields.get() or {})
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line: time, level, logger, message, bound fields, `extra`, error."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render; values JSON does not know become their text."""
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **(_fields.get() or {}),
+            **extra,
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def configure_logs(service: str, level: str, stream: TextIO | None = None) -> None:
+    """Make the root logger write JSON lines; replaces handlers that were there."""
+    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("httpx", "httpcore", "asyncssh", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,95 @@
+"""Logs, metrics and traces."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from kerma_common.telemetry import metrics
+from kerma_common.telemetry.logs import bound, bound_fields, configure_logs
+from kerma_common.telemetry.traces import configure_traces, span, traceparent
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logs("jobs", "INFO", stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+async def test_bound_fields_follow_tasks_and_do_not_leak(lines: io.StringIO) -> None:
+    async def work(job: str) -> None:
+        with bound(job=job):
+            await asyncio.sleep(0)
+            logging.getLogger("x").info("at %s", "work", extra={"tasks": 8, "place": object})
+
+    with bound(request="r1"):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work("a"))
+            group.create_task(work("b"))
+    records = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(r["request"], r["job"], r["message"]) for r in records] == [
+        ("r1", "a", "at work"),
+        ("r1", "b", "at work"),
+    ]
+    assert records[0]["tasks"] == 8
+    assert records[0]["service"] == "jobs"
+    assert bound_fields() == {}
+
+
+def test_a_record_is_one_line_even_with_an_error(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logging.getLogger("x").exception("failed\nbadly")
+    (line,) = lines.getvalue().splitlines()
+    assert "ValueError: two\nlines" in json.loads(line)["error"]
+
+
+def test_levels_below_the_configured_one_are_dropped(lines: io.StringIO) -> None:
+    logging.getLogger("x").debug("hidden")
+    assert lines.getvalue() == ""
+
+
+def test_metrics_are_rendered() -> None:
+    metrics.occ_conflicts_total.labels("jobs").inc()
+    assert b'kerma_occ_conflicts_total{ctx="jobs"}' in metrics.render()
+
+
+def test_traces_are_carried_by_headers_and_batches_are_linked() -> None:
+    exporter = InMemorySpanExporter()
+    assert traceparent() is None
+    flush = configure_traces("jobs", None, exporter)
+    with span("command", PARENT), span("append"):
+        header = traceparent()
+    with span("batch", links=[PARENT, OTHER]):
+        pass
+    assert traceparent() is None
+    flush()
+    assert header is not None
+    append, command, batch = exporter.get_finished_spans()
+    assert header.split("-")[1] == PARENT.split("-")[1]
+    assert command.parent is not None
+    assert command.context is not None
+    assert append.parent is not None
+    assert f"{command.parent.span_id:016x}" == PARENT.split("-")[2]
+    assert append.parent.span_id == command.context.span_id
+    assert [f"{link.context.span_id:016x}" for link in batch.links] == [
+        PARENT.split("-")[2],
+        OTHER.split("-")[2],
+    ]
+
+
+def test_without_an_endpoint_nothing_is_sent() -> None:
+    configure_traces("jobs", None)()
