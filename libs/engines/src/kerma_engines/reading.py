@@ -1,0 +1,44 @@
+"""Reading a result file of whatever engine, told apart by content, not by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kerma_engines.errors import ReadError
+from kerma_engines.fluka.read import is_fluka, read_fluka_file
+from kerma_engines.shieldhit.read import is_bdo, is_bin2010, read_bdo_file, read_bin2010_file
+from kerma_engines.topas.read import is_topas, read_topas_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kerma_engines.estimators import Estimator
+
+_FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Estimator]], ...] = (
+    (is_bdo, read_bdo_file),
+    (is_fluka, read_fluka_file),
+    (is_topas, read_topas_file),
+    (is_bin2010, read_bin2010_file),
+)
+
+
+def read_file(path: Path) -> Estimator:
+    """The estimator in a result file of SHIELD-HIT12A, FLUKA or TOPAS.
+
+    Raises ReadError, naming the byte or line, when the file is of none of them, cut short or
+    damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError as error:
+        raise ReadError(path.name, "open", error.strerror or "failed") from error
+    if not head:
+        raise ReadError(path.name, "byte 0", "the file is empty")
+    for is_format, read in _FORMATS:
+        if is_format(head):
+            return read(path)
+    raise ReadError(
+        path.name, "byte 0", "not a result of SHIELD-HIT12A (BDO, bin2010), FLUKA or TOPAS (CSV)"
+    )

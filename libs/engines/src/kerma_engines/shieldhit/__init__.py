@@ -1,0 +1,1 @@
+"""The SHIELD-HIT12A engine."""

@@ -1,0 +1,248 @@
+"""Reading TOPAS results: CSV files with a header of ``#`` lines.
+
+A row has the bin's three numbers and the reported statistics; without mesh just the statistics;
+binned by energy or time the statistics bin after bin, with an underflow in front and behind an
+overflow and, for energy, a bin of particles without incident track. Bins run with the last axis
+fastest; pages are turned to the first fastest. The file does not tell the number of histories:
+it is taken from the parameter file beside it, named in the header.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from kerma_engines.errors import ReadError
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.outputs import read_outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from kerma_engines.engine import InputSet
+    from kerma_engines.estimators import FloatArray
+
+_VERSION = re.compile(r"# TOPAS Version: (.*)")
+_PARAMETERS = re.compile(r"# Parameter File: (.*)")
+_SCORER = re.compile(r"# Results for scorer: (.*)")
+_FILTER = re.compile(r"# Filtered by: (.*)")
+_MESH = re.compile(r"# (X|Y|Z|R|Phi|Theta) in (\d{1,9}) bins? +of ([-+.\deE]+) (\w+)")
+_BINNED = re.compile(
+    r"# Binned by (.+?) in (\d{1,9}) bins? +of \S+ (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
+)
+_COLUMNS = re.compile(r"# (\w+) (?:\(([^)]*)\) )?: +(\S.*)")
+_HISTORIES = re.compile(
+    r"^[ \t]*\w*:?So/[^/\s]+/NumberOfHistoriesInRun[ \t]*=[ \t]*(\d{1,18})", re.MULTILINE
+)
+_STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
+_DEVIATION = "Standard_Deviation"
+_AVERAGES = {"ProtonLET"}
+"""Scorers whose mean is over particles, not over histories."""
+
+_LONGEST_LINE, _LARGEST_PARAMETERS = 4096, 4 << 20
+"""Header lines and parameter files beyond these sizes are none."""
+
+
+@dataclass(slots=True)
+class _Header:
+    """What the lines beginning with ``#`` say; ``lines`` of them."""
+
+    lines: int = 0
+    scorer: str = ""
+    quantity: str = ""
+    unit: str = ""
+    columns: tuple[str, ...] = ()
+    mesh: tuple[Axis, ...] = ()
+    differential: Axis | None = None
+    parameters: str = ""
+    version: str = ""
+    filters: tuple[str, ...] = ()
+
+
+def is_topas(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is of TOPAS."""
+    return head.startswith(b"# TOPAS")
+
+
+def read_topas_file(path: Path) -> Estimator:
+    """The estimator in a CSV file. Raises ReadError.
+
+    Without the parameter file the number of primaries is 0, and there are no errors, as the
+    standard deviation of one history becomes that of the mean through it.
+    """
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            header = _header(path, file)
+            table = _table(path, header, file)
+    except OSError as error:
+        raise ReadError(path.name, "open", error.strerror or "failed") from error
+    histories = _histories(path, header.parameters)
+    page = _page(path, header, _statistics(path, header, table), histories)
+    metadata = {"mc_code_version": header.version, "file_format": "csv"}
+    return Estimator(path.stem, path.name, histories, (page,), metadata)
+
+
+def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+    """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+    files = {path.stem: path for path in sorted(directory.glob("*.csv"))}
+    return read_outputs(
+        inputs, lambda file: files.get(file.removesuffix(".csv")), files.values(), read_topas_file
+    )
+
+
+def _header(path: Path, file: TextIO) -> _Header:
+    """Read the header and leave ``file`` at the first row."""
+    header = _Header()
+    while True:
+        start = file.tell()
+        line = file.readline(_LONGEST_LINE)
+        if not line.startswith("#"):
+            file.seek(start)
+            break
+        header.lines += 1
+        if len(line) >= _LONGEST_LINE:
+            raise ReadError(path.name, f"line {header.lines}", "too long for a header")
+        _header_line(path, header, line.rstrip())
+    if not header.columns:
+        where = f"line {header.lines}"
+        raise ReadError(path.name, where, "the header ends without quantity and statistics")
+    return header
+
+
+def _header_line(path: Path, header: _Header, line: str) -> None:
+    if found := _MESH.match(line):
+        header.mesh += (_mesh_axis(path, header, *found.groups()),)
+    elif found := _BINNED.match(line):
+        what, bins, unit, start, stop = found.groups()
+        name = what[:1].upper() + what[1:]
+        header.differential = _axis(path, header, name, unit, start, stop, bins)
+    elif found := _SCORER.match(line):
+        header.scorer = found[1]
+    elif found := _PARAMETERS.match(line):
+        header.parameters = found[1]
+    elif found := _VERSION.match(line):
+        header.version = found[1]
+    elif found := _FILTER.match(line):
+        header.filters += (found[1],)
+    elif (found := _COLUMNS.match(line)) and not header.columns:
+        header.quantity, header.unit = found[1], (found[2] or "").strip()
+        header.columns = tuple(found[3].split())
+
+
+def _mesh_axis(path: Path, header: _Header, name: str, bins: str, width: str, unit: str) -> Axis:
+    """Mesh axes begin at 0: the file tells widths only."""
+    try:
+        stop = repr(float(width) * int(bins))
+    except ValueError:
+        stop = width
+    return _axis(path, header, name, unit, "0", stop, bins)
+
+
+def _axis(
+    path: Path, header: _Header, name: str, unit: str, start: str, stop: str, bins: str
+) -> Axis:
+    try:
+        low, high, n = float(start), float(stop), int(bins)
+    except ValueError:
+        low, high, n = 0.0, 0.0, 0
+    largest = path.stat().st_size
+    if not (0 < n <= largest and math.isfinite(low) and math.isfinite(high) and low < high):
+        where = f"line {header.lines}"
+        raise ReadError(path.name, where, f"axis {name}: {bins} bins from {start} to {stop}")
+    return Axis.linear(name, unit, low, high, n)
+
+
+def _table(path: Path, header: _Header, file: TextIO) -> NDArray[np.float64]:
+    """All rows, shape (rows, columns)."""
+    start = file.tell()
+    if not file.readline().strip():
+        raise ReadError(path.name, f"line {header.lines + 1}", "no rows behind the header")
+    file.seek(start)
+    try:
+        return np.loadtxt(file, delimiter=",", comments=None, ndmin=2)
+    except ValueError as error:
+        found = re.search(r"at row (\d+)(.*)", str(error))
+        row = int(found[1]) if found else 0
+        # counted from 0 for unreadable numbers, from 1 for rows of another length
+        line = header.lines + row + (0 if "changed" in str(error) else 1)
+        raise ReadError(path.name, f"line {line}", str(error).split(" at row")[0]) from error
+
+
+def _statistics(path: Path, header: _Header, table: NDArray[np.float64]) -> dict[str, FloatArray]:
+    """Each reported statistic, flat, first axis fastest."""
+    shape = tuple(axis.n for axis in header.mesh)
+    rows, columns = table.shape
+    if len(shape) not in (0, 3) or rows != math.prod(shape):
+        where = f"line {header.lines + rows}"
+        raise ReadError(path.name, where, f"{rows} rows for a mesh of {shape}")
+    reported = len(header.columns)
+    if header.differential is not None:
+        shape = (*shape, header.differential.n)
+        per_row, odd = divmod(columns, reported)
+        # one underflow before, one or two special bins behind
+        if odd or per_row - header.differential.n not in (2, 3):
+            raise ReadError(path.name, f"line {header.lines + 1}", f"{columns} columns")
+        cube = table.reshape(rows, per_row, reported)[:, 1 : header.differential.n + 1]
+    else:
+        index_columns = len(shape)
+        if columns != index_columns + reported:
+            raise ReadError(path.name, f"line {header.lines + 1}", f"{columns} columns")
+        _check_order(path, header, table[:, :index_columns], shape)
+        cube = table[:, index_columns:]
+    return {
+        name: cube[..., at].reshape(shape).reshape(-1, order="F")
+        for at, name in enumerate(header.columns)
+    }
+
+
+def _check_order(
+    path: Path, header: _Header, found: NDArray[np.float64], shape: tuple[int, ...]
+) -> None:
+    """Raise ReadError unless the rows' bin numbers count with the last axis fastest."""
+    rows = np.arange(len(found))
+    for axis, numbers in enumerate(np.unravel_index(rows, shape) if shape else ()):
+        wrong = np.flatnonzero(found[:, axis] != numbers)
+        if wrong.size:
+            where = f"line {header.lines + 1 + int(wrong[0])}"
+            raise ReadError(path.name, where, "bin numbers are out of order")
+
+
+def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histories: int) -> Page:
+    reported = next((name for name in _STATISTICS if name in statistics), None)
+    if reported is None:
+        names = ", ".join(header.columns)
+        raise ReadError(path.name, "header", f"neither Mean nor Sum is reported, only {names}")
+    merge, unit, errors = _STATISTICS[reported], header.unit, None
+    if header.quantity in _AVERAGES:
+        merge = MergeClass.MEAN
+    if merge is MergeClass.PER_PRIMARY:
+        unit += "/prim"
+    if _DEVIATION in statistics and histories > 0:
+        root = math.sqrt(histories)
+        errors = statistics[_DEVIATION] * (root if reported == "Sum" else 1.0 / root)
+    axes = (*header.mesh, *((header.differential,) if header.differential else ()))
+    metadata = {"dettyp": header.quantity, "title": header.scorer}
+    if header.filters:
+        metadata["filters"] = "; ".join(header.filters)
+    name = header.scorer or header.quantity
+    kept = tuple(axis for axis in axes if axis.n > 1)
+    return Page(0, name, unit, merge, kept, statistics[reported], errors, metadata=metadata)
+
+
+def _histories(path: Path, parameters: str) -> int:
+    """Histories of all sources of the parameter file beside the results; 0 when unknown."""
+    beside = path.parent / PurePath(parameters).name
+    try:
+        if not parameters or beside.stat().st_size > _LARGEST_PARAMETERS:
+            return 0
+        text = beside.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return 0
+    return sum(int(found) for found in _HISTORIES.findall(text))
