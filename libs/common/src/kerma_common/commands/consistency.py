@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 WAIT = Histogram(
-    "ryw_wait_seconds",
+    "kerma_ryw_wait_seconds",
     "Waiting until a projection had passed a position",
     ["service", "projection"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
 )
 TIMEOUTS = Counter(
-    "ryw_timeouts_total", "Waits that ended without the position", ["service", "projection"]
+    "kerma_ryw_timeouts_total", "Waits that ended without the position", ["service", "projection"]
 )
 _log = logging.getLogger(__name__)
 Key = tuple[str, ...]

@@ -42,14 +42,28 @@ class Reaction(Generic[S]):
 class ProcessManager(Protocol[S]):
     """One multi-step story of one service.
 
-    ``state_type`` and ``command_types`` are dataclasses; they are stored as JSON.
+    States and commands are dataclasses; they are stored as JSON.
     """
 
-    service: str
-    name: str
-    streams: tuple[str, ...]
-    state_type: type[S]
-    command_types: Mapping[str, type]
+    @property
+    def service(self) -> str:
+        """The service that owns the story and executes its commands."""
+
+    @property
+    def name(self) -> str:
+        """Unique within the service; part of every commit id, so fixed for ever."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams it follows."""
+
+    @property
+    def state_type(self) -> type[S]:
+        """Dataclass of one instance's state."""
+
+    @property
+    def command_types(self) -> Mapping[str, type]:
+        """Every command it may give, under the name it is stored by."""
 
     def key(self, event: Any) -> str | None:
         """The instance an event belongs to; None when the process ignores it."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from kerma_common.contracts.envelope import Recorded
+
 TTL = timedelta(seconds=6)
 RENEWAL = 2.0
 """Seconds between renewals."""
@@ -151,13 +153,13 @@ async def release(engine: AsyncEngine, lease: Lease) -> None:
         )
 
 
-async def advance(conn: AsyncConnection, lease: Lease, stream: str, old: int, new: int) -> None:
-    """Move a checkpoint inside the rows' transaction. Raises Fenced when it is not ours."""
+async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded) -> None:
+    """Move a checkpoint to ``last`` in the rows' transaction. Raises Fenced when it is not ours."""
     done = await conn.execute(
         update(CHECKPOINT)
-        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.stream == stream)
+        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.stream == last.stream)
         .where(CHECKPOINT.c.seq == old, CHECKPOINT.c.fence == lease.fence)
-        .values(seq=new)
+        .values(seq=last.seq, commit=last.commit.id)
     )
     if done.rowcount != 1:
         raise Fenced(lease.name)

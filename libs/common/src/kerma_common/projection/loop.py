@@ -10,13 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from kerma_common.eventlog import guard
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
-from kerma_common.projection.failures import LoopHalted, delays, is_passing, pause
+from kerma_common.projection.failures import delays, is_passing, pause
 from kerma_common.projection.lease import Fenced
 from kerma_common.projection.session import Session
 
@@ -71,16 +72,17 @@ class LogLoop:
     positions: Positions | None = None
     holder: str = field(default_factory=leadership.process_identity)
     max_batch: int = 1000
-    _failing_since: float | None = field(default=None, init=False)
+    _failing: dict[object, float] = field(default_factory=dict, init=False)
 
     @property
     def ready(self) -> bool:
         """False while the loop has failed for longer than ``UNREADY_SECONDS``."""
-        since = self._failing_since
-        return since is None or time.monotonic() - since < UNREADY_SECONDS
+        now = time.monotonic()
+        return all(now - since < UNREADY_SECONDS for since in self._failing.values())
 
     async def run(self) -> None:
-        """Lead whenever possible. Raises LoopHalted (in a group) when going on would harm."""
+        """Lead whenever possible. Raises LoopHalted or LogWentBackwards, possibly in a
+        group, when going on would project wrongly."""
         while True:
             session = await self.persist(self._lead)
             try:
@@ -104,29 +106,49 @@ class LogLoop:
             try:
                 result = await action()
             except Exception as error:
-                if not is_passing(error):
-                    raise
-                if self._failing_since is None:
-                    self._failing_since = time.monotonic()
-                _log.warning("%s: %s: %s", self.sink.name, type(error).__name__, error)
-                metrics.RETRIES.labels(self.sink.service, self.sink.name).inc()
+                self.failed(action, error)
                 await pause(waits)
             else:
-                self._failing_since = None
+                self.recovered(action)
                 return result
+
+    def failed(self, what: object, error: Exception) -> None:
+        """Take note of a failure that may pass; raises any other again."""
+        if not is_passing(error):
+            self.recovered(what)
+            raise error
+        self._failing.setdefault(what, time.monotonic())
+        _log.warning("%s: %s: %s", self.sink.name, type(error).__name__, error)
+        metrics.RETRIES.labels(self.sink.service, self.sink.name).inc()
+
+    def recovered(self, what: object) -> None:
+        """Take note that what may have failed works."""
+        self._failing.pop(what, None)
 
     async def _lead(self) -> Session:
         sink = self.sink
-        states = {stream: await self.log.state(stream) for stream in sink.streams}
-        epochs = {stream: state.epoch for stream, state in states.items()}
+        epochs = {stream: (await self.log.state(stream)).epoch for stream in sink.streams}
         held = await leadership.acquire(self.db, sink.name, self.holder, epochs)
         async with self.db.connect() as conn:
             stored = await quarantine.checkpoints(conn, sink.name)
             parked = await quarantine.subjects(conn, sink.name)
-        for stream, epoch in epochs.items():
-            if stored[stream][1] != epoch:
-                raise LoopHalted(f"{sink.name}: {stream} is not the log that was projected")
-        session = Session(self, held, {s: stored[s][0] for s in epochs}, parked)
+        for stream in sink.streams:
+            await guard.check(self.log, stream, stored[stream])
+        session = Session(self, held, {s: stored[s].seq for s in sink.streams}, parked)
         await session.announce()
         metrics.TAKEOVERS.labels(sink.service, sink.name).inc()
         return session
+
+
+async def replay_quarantined(sink: Sink, db: AsyncEngine, subject: str) -> int:
+    """Apply what was kept aside of an aggregate, after a fix; returns the number of commits.
+
+    All or nothing: if a commit fails again, everything stays as it was. The loop that leads
+    drops what it has in hand and follows the aggregate again.
+    """
+    async with db.begin() as conn:
+        await leadership.raise_fence(conn, sink.name)
+        records = await quarantine.take(conn, sink.name, subject)
+        if records:
+            await sink.apply(records, lambda: nullcontext(conn))
+    return len(records)

@@ -7,22 +7,24 @@ from prometheus_client import Counter, Gauge, Histogram
 _PER_STREAM = ["service", "projection", "stream"]
 _PER_LOOP = ["service", "projection"]
 
-LAG_EVENTS = Gauge("projection_lag_events", "Commits stored but not yet applied", _PER_STREAM)
+LAG_EVENTS = Gauge("kerma_projection_lag_events", "Commits stored but not yet applied", _PER_STREAM)
 LAG_SECONDS = Gauge(
-    "projection_lag_seconds", "Age of the last applied commit while behind", _PER_STREAM
+    "kerma_projection_lag_seconds", "Age of the last applied commit while behind", _PER_STREAM
 )
 BATCH_SIZE = Histogram(
-    "projection_batch_size",
+    "kerma_projection_batch_size",
     "Commits per transaction",
     _PER_LOOP,
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
-QUARANTINED = Gauge("quarantined", "Aggregates that are not projected", _PER_LOOP)
+QUARANTINED = Gauge("kerma_quarantined", "Aggregates that are not projected", _PER_LOOP)
 IGNORED = Counter(
-    "projection_unknown_events_total", "Events of unknown type from other services", _PER_LOOP
+    "kerma_projection_unknown_events_total", "Events of unknown type from other services", _PER_LOOP
 )
 BARRIER_TIMEOUTS = Counter(
-    "projection_barrier_timeouts_total", "Causal barriers given up", _PER_LOOP
+    "kerma_projection_barrier_timeouts_total", "Causal barriers given up", _PER_LOOP
 )
-TAKEOVERS = Counter("projection_takeovers_total", "Times leadership was taken", _PER_LOOP)
-RETRIES = Counter("projection_retries_total", "Batches retried after a passing failure", _PER_LOOP)
+TAKEOVERS = Counter("kerma_projection_takeovers_total", "Times leadership was taken", _PER_LOOP)
+RETRIES = Counter(
+    "kerma_projection_retries_total", "Batches retried after a passing failure", _PER_LOOP
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, distinct, func, literal, select
 
 from kerma_common.contracts.envelope import Recorded, decode, encode
+from kerma_common.eventlog.guard import Checkpoint
 from kerma_common.projection.ops import Upsert
 from kerma_common.projection.tables import CHECKPOINT, QUARANTINE
 
@@ -26,14 +27,10 @@ WINDOW = timedelta(minutes=10)
 """More than ``LIMIT`` aggregates failing within ``WINDOW`` is a fault of the release."""
 
 
-async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, tuple[int, str]]:
-    """Sequence and epoch per stream."""
-    found = await conn.execute(
-        select(CHECKPOINT.c.stream, CHECKPOINT.c.seq, CHECKPOINT.c.epoch).where(
-            CHECKPOINT.c.name == name
-        )
-    )
-    return {stream: (seq, epoch) for stream, seq, epoch in found}
+async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, Checkpoint]:
+    """How far the rows have come, per stream."""
+    found = await conn.execute(select(CHECKPOINT).where(CHECKPOINT.c.name == name))
+    return {row.stream: Checkpoint(row.epoch, row.seq, row.commit) for row in found}
 
 
 async def subjects(conn: AsyncConnection, name: str) -> set[str]:

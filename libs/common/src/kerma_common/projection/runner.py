@@ -1,4 +1,4 @@
-"""Read models: a projection fed by the loop, and the way back from quarantine."""
+"""Read models: a projection fed by the loop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.projection import lease as leadership
-from kerma_common.projection import quarantine
 from kerma_common.projection.decoding import typed_events
 from kerma_common.projection.loop import LogLoop, Transaction
 from kerma_common.projection.write import write
@@ -67,16 +65,3 @@ async def project(projection: Projection, records: Sequence[Recorded]) -> list[O
     if projection.prepare is not None and events:
         await projection.prepare([event for event, _ in events])
     return [op for event, at in events for op in projection.project(event, at)]
-
-
-async def replay_quarantined(projection: Projection, db: AsyncEngine, subject: str) -> int:
-    """Apply what was kept aside of an aggregate, after a fix; returns the number of commits.
-
-    All or nothing: if a commit fails again, everything stays as it was. The loop that leads
-    drops what it has in hand and follows the aggregate again.
-    """
-    async with db.begin() as conn:
-        await leadership.raise_fence(conn, projection.name)
-        records = await quarantine.take(conn, projection.name, subject)
-        await write(conn, await project(projection, records))
-    return len(records)

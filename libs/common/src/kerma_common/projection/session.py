@@ -14,7 +14,7 @@ from kerma_common.commands.consistency import Watermarks
 from kerma_common.faults import FaultPoint, passing
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
-from kerma_common.projection.failures import LoopHalted
+from kerma_common.projection.failures import LoopHalted, delays, pause
 from kerma_common.projection.lease import Fenced, Lease
 from kerma_common.projection.write import write
 
@@ -55,21 +55,28 @@ class Session:
 
     async def follow(self, stream: str) -> None:
         """Apply a stream from its checkpoint, for ever."""
-        while True:
-            await self._loop.persist(partial(self._follow_once, stream))
-
-    async def _follow_once(self, stream: str) -> None:
         loop = self._loop
-        after = self._marks[stream,]
-        async with loop.log.follow(stream, after, max_batch=loop.max_batch) as batches:
-            async for batch in batches:
-                start = 0
-                for index, record in enumerate(batch):
-                    if self._missing(record):
-                        await self._apply(stream, batch[start:index])
-                        start = index
-                        await self._hold(record)
-                await self._apply(stream, batch[start:])
+        waits = delays()
+        while True:
+            try:
+                after = self._marks[stream,]
+                async with loop.log.follow(stream, after, max_batch=loop.max_batch) as batches:
+                    async for batch in batches:
+                        loop.recovered(stream)
+                        waits = delays()
+                        await self._apply_held(stream, batch)
+            except Exception as error:
+                loop.failed(stream, error)
+                await pause(waits)
+
+    async def _apply_held(self, stream: str, batch: Sequence[Recorded]) -> None:
+        start = 0
+        for index, record in enumerate(batch):
+            if self._missing(record):
+                await self._apply(stream, batch[start:index])
+                start = index
+                await self._hold(record)
+        await self._apply(stream, batch[start:])
 
     def _missing(self, record: Recorded) -> dict[str, int]:
         """Positions of other followed streams that the commit builds upon and are not reached."""
@@ -95,17 +102,24 @@ class Session:
         """Apply a batch; a commit that cannot be applied is found by halving and kept aside."""
         if not batch:
             return
+        error = await self._try(stream, batch)
+        if error is None:
+            return
+        if len(batch) == 1:
+            await self._quarantine(stream, batch[0], error)
+            return
+        middle = len(batch) // 2
+        await self._apply(stream, batch[:middle])
+        await self._apply(stream, batch[middle:])
+
+    async def _try(self, stream: str, batch: Sequence[Recorded]) -> Exception | None:
         try:
             await self._loop.persist(partial(self._commit, stream, batch))
         except (Fenced, LoopHalted):
             raise
         except Exception as error:
-            if len(batch) == 1:
-                await self._quarantine(stream, batch[0], error)
-                return
-            middle = len(batch) // 2
-            await self._apply(stream, batch[:middle])
-            await self._apply(stream, batch[middle:])
+            return error
+        return None
 
     async def _quarantine(self, stream: str, record: Recorded, error: Exception) -> None:
         _log.error("%s: %s kept aside", self._sink.name, record.subject, exc_info=error)
@@ -128,7 +142,7 @@ class Session:
             if record.subject in self._parked
         ]
         last = batch[-1]
-        transaction = partial(self._transaction, stream, last.seq, aside)
+        transaction = partial(self._transaction, last, aside)
         if live:
             await self._sink.apply(live, transaction)
         else:
@@ -143,13 +157,13 @@ class Session:
 
     @asynccontextmanager
     async def _transaction(
-        self, stream: str, seq: int, aside: Sequence[Op]
+        self, last: Recorded, aside: Sequence[Op]
     ) -> AsyncGenerator[AsyncConnection, None]:
         async with self._loop.db.begin() as conn:
             yield conn
             await write(conn, aside)
             passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
-            await leadership.advance(conn, self.lease, stream, self._marks[stream,], seq)
+            await leadership.advance(conn, self.lease, self._marks[last.stream,], last)
 
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:

@@ -13,9 +13,11 @@ CHECKPOINT = Table(
     Column("stream", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("epoch", Text, nullable=False),
+    Column("commit", Text),
     Column("fence", BigInteger, nullable=False),
 )
-"""The last sequence of ``stream`` whose effect the rows of ``name`` hold."""
+"""The last sequence of ``stream`` whose effect the rows of ``name`` hold, and what shows that
+the stream is still the same: its epoch, and the id of the commit at that sequence."""
 
 LEASE = Table(
     "lease",

@@ -1,0 +1,208 @@
+"""The relay: executes what process managers decided, at least once, in order per instance."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts import registry
+from kerma_common.errors import DomainRejected
+from kerma_common.faults import FaultPoint, passing
+from kerma_common.process import metrics
+from kerma_common.process.tables import OUTBOX
+from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.write import write
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Clock
+    from kerma_common.projection.loop import Transaction
+
+Dispatch = Callable[[Any, CommandContext], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+CONCURRENT = 64
+"""Instances whose commands run at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One command to execute. ``cause`` and ``n`` name it, and make its commit ids."""
+
+    key: str
+    cause: str
+    n: int
+    command: Any
+    correlation: str
+    causation: str | None
+    after: Mapping[str, int]
+    created_at: datetime
+
+    @property
+    def id(self) -> tuple[str, int]:
+        """What names the command within its process."""
+        return self.cause, self.n
+
+
+class Relay:
+    """Executes the outbox of one process manager while this process leads."""
+
+    def __init__(
+        self,
+        service: str,
+        process: str,
+        types: Mapping[str, type],
+        dispatch: Dispatch,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._process = process
+        self._types = types
+        self._names = {cls: name for name, cls in types.items()}
+        self._dispatch = dispatch
+        self._clock = clock
+        self._queues: dict[str, deque[Owed]] = {}
+        self._waiting: dict[tuple[str, int], datetime] = {}
+        self._early: list[Owed] | None = []
+        self._settled: list[Op] = []
+        self._settling = asyncio.Event()
+        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._group: asyncio.TaskGroup | None = None
+        metrics.OUTBOX_AGE.labels(service, process).set_function(self._age)
+
+    def row(self, owed: Owed) -> Op:
+        """The outbox row of a command. Raises KeyError for a command of an undeclared type."""
+        return Upsert(
+            OUTBOX,
+            self._key(owed),
+            {
+                "key": owed.key,
+                "command": self._names[type(owed.command)],
+                "data": registry.to_data(owed.command),
+                "correlation": owed.correlation,
+                "causation": owed.causation,
+                "after": owed.after,
+                "created_at": owed.created_at,
+            },
+        )
+
+    def submit(self, commands: Iterable[Owed]) -> None:
+        """Execute commands whose rows are committed, behind earlier ones of their instances."""
+        if self._early is not None:
+            self._early.extend(commands)
+            return
+        assert self._group is not None
+        for owed in commands:
+            if owed.id in self._waiting:
+                continue
+            self._waiting[owed.id] = owed.created_at
+            queue = self._queues.get(owed.key)
+            if queue is None:
+                self._queues[owed.key] = deque([owed])
+                self._group.create_task(self._drain(owed.key))
+            else:
+                queue.append(owed)
+
+    async def run(self, transaction: Transaction) -> None:
+        """Execute what was left by an earlier leader, then what is submitted, for ever."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            left = await self._left(transaction)
+            early, self._early = self._early or [], None
+            self.submit([*left, *early])
+            group.create_task(self._settle(transaction))
+
+    async def _left(self, transaction: Transaction) -> list[Owed]:
+        async with transaction() as conn:
+            found = await conn.execute(
+                select(OUTBOX).where(OUTBOX.c.process == self._process).order_by(OUTBOX.c.position)
+            )
+            return [
+                Owed(
+                    r.key,
+                    r.cause,
+                    r.n,
+                    registry.adapter(self._types[r.command]).validate_python(r.data),
+                    r.correlation,
+                    r.causation,
+                    r.after,
+                    r.created_at,
+                )
+                for r in found
+            ]
+
+    async def _drain(self, key: str) -> None:
+        queue = self._queues[key]
+        while queue:
+            async with self._slots:
+                await self._execute(queue[0])
+            self._waiting.pop(queue.popleft().id, None)
+        del self._queues[key]
+
+    async def _execute(self, owed: Owed) -> None:
+        context = CommandContext(
+            actor=f"svc:{self._service}",
+            cause=(owed.cause, self._process, str(owed.n)),
+            correlation=owed.correlation,
+            now=self._clock(),
+            causation=owed.causation,
+            after=owed.after,
+        )
+        labels = (self._service, self._process)
+        waits = delays()
+        while True:
+            passing(FaultPoint.OUTBOX_BEFORE_DISPATCH)
+            try:
+                await self._dispatch(owed.command, context)
+            except DomainRejected as verdict:
+                _log.info("%s: %s: %s", self._process, owed.command, verdict.message)
+                metrics.REJECTED.labels(*labels).inc()
+            except Exception as error:
+                if is_passing(error):
+                    _log.warning("%s: %s: %s", self._process, type(error).__name__, error)
+                    await pause(waits)
+                    continue
+                _log.exception("%s: %s put aside", self._process, owed.command)
+                metrics.PARKED.labels(*labels).inc()
+                self._note(Update(OUTBOX, self._key(owed), {"error": repr(error)}))
+                return
+            passing(FaultPoint.OUTBOX_AFTER_DISPATCH)
+            self._note(Delete(OUTBOX, self._key(owed)))
+            return
+
+    def _note(self, op: Op) -> None:
+        self._settled.append(op)
+        self._settling.set()
+
+    async def _settle(self, transaction: Transaction) -> None:
+        """Remove executed commands, many at once when they come fast."""
+        waits = delays()
+        while True:
+            await self._settling.wait()
+            self._settling.clear()
+            settled, self._settled = self._settled, []
+            try:
+                async with transaction() as conn:
+                    await write(conn, settled)
+                waits = delays()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                self._settled = [*settled, *self._settled]
+                self._settling.set()
+                await pause(waits)
+
+    def _key(self, owed: Owed) -> dict[str, Any]:
+        return {"process": self._process, "cause": owed.cause, "n": owed.n}
+
+    def _age(self) -> float:
+        oldest = min(self._waiting.values(), default=None)
+        return (self._clock() - oldest).total_seconds() if oldest else 0.0

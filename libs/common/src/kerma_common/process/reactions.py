@@ -1,0 +1,86 @@
+"""What reactions come to: changed states, operations on rows, and commands to execute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from kerma_common.contracts import registry
+from kerma_common.process.outbox import Owed, Relay
+from kerma_common.process.tables import STATE, TIMER
+from kerma_common.projection.ops import Delete, Op, Upsert
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from kerma_common.process.manager import ProcessManager, Reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a reaction reacts to: ``id`` names it for ever, the rest goes into its commits."""
+
+    id: str
+    correlation: str
+    causation: str | None
+    after: dict[str, int]
+
+
+class Reactions:
+    """Collects the reactions of one transaction."""
+
+    def __init__(self, manager: ProcessManager[Any], relay: Relay, now: datetime) -> None:
+        self._manager = manager
+        self._relay = relay
+        self._codec = registry.adapter(manager.state_type)
+        self.now = now
+        self.states: dict[str, Any] = {}
+        self.operations: list[Op] = []
+        self.owed: list[Owed] = []
+        self.timers_set = False
+
+    async def load(self, conn: AsyncConnection, keys: Iterable[str]) -> None:
+        """Read the states of these instances; None for those that have none."""
+        self.states = dict.fromkeys(keys)
+        if not self.states:
+            return
+        found = await conn.execute(
+            select(STATE.c.key, STATE.c.state).where(
+                STATE.c.process == self._manager.name, STATE.c.key.in_(list(self.states))
+            )
+        )
+        for key, state in found:
+            self.states[key] = self._codec.validate_python(state)
+
+    def add(self, key: str, cause: Cause, reaction: Reaction[Any]) -> None:
+        """Take up what follows for one instance."""
+        instance = {"process": self._manager.name, "key": key}
+        if reaction.state is None:
+            self.operations += (Delete(STATE, instance), Delete(TIMER, instance))
+        elif reaction.state != self.states[key]:
+            state = self._codec.dump_python(reaction.state, mode="json")
+            self.operations.append(Upsert(STATE, instance, {"state": state}))
+        self.states[key] = reaction.state
+        for timer in reaction.timers:
+            name = instance | {"timer": timer.name}
+            if timer.due is None:
+                self.operations.append(Delete(TIMER, name))
+                continue
+            self.timers_set = True
+            values = {
+                "due": timer.due,
+                "correlation": cause.correlation,
+                "causation": cause.causation,
+                "error": None,
+            }
+            self.operations.append(Upsert(TIMER, name, values))
+        for n, command in enumerate(reaction.commands):
+            owed = Owed(
+                key, cause.id, n, command, cause.correlation, cause.causation, cause.after, self.now
+            )
+            self.operations.append(self._relay.row(owed))
+            self.owed.append(owed)

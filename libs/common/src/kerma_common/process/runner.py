@@ -1,0 +1,143 @@
+"""Process managers fed by the loop: state, timers and commands move with the checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from kerma_common.process import metrics
+from kerma_common.process.outbox import Dispatch, Relay
+from kerma_common.process.reactions import Cause, Reactions
+from kerma_common.process.tables import TIMER, process_schema
+from kerma_common.process.timers import Timers
+from kerma_common.projection.decoding import typed_events
+from kerma_common.projection.loop import LogLoop, Transaction
+from kerma_common.projection.ops import Delete, Update
+from kerma_common.projection.write import write
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.infra import Clock
+    from kerma_common.process.manager import ProcessManager
+
+_log = logging.getLogger(__name__)
+
+
+def process_loop(
+    manager: ProcessManager[Any],
+    log: EventLog,
+    db: AsyncEngine,
+    dispatch: Dispatch,
+    clock: Clock,
+    **options: Any,
+) -> LogLoop:
+    """The loop that drives a process manager; its ``run`` belongs to the service's group.
+
+    ``db`` is the service's engine; the process lives in the schema beside the read models'.
+    ``dispatch`` executes a command of the own service, at least once.
+    """
+    placed = db.execution_options(schema_translate_map={None: process_schema(manager.service)})
+    return LogLoop(ProcessSink(manager, dispatch, clock), log, placed, **options)
+
+
+@dataclass(slots=True)
+class ProcessSink:
+    """Commits become states, timers and commands of a process manager."""
+
+    manager: ProcessManager[Any]
+    dispatch: Dispatch
+    clock: Clock
+    service: str = field(init=False)
+    name: str = field(init=False)
+    streams: tuple[str, ...] = field(init=False)
+    _relay: Relay = field(init=False)
+    _timers: Timers = field(init=False)
+    # batches of several streams and timers change the same instances
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self.service = self.manager.service
+        self.name = self.manager.name
+        self.streams = self.manager.streams
+        self._begin()
+
+    def _begin(self) -> None:
+        self._relay = Relay(
+            self.service, self.name, self.manager.command_types, self.dispatch, self.clock
+        )
+        self._timers = Timers(self.name, self.clock, self._fire)
+
+    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
+        """Execute commands and fire timers."""
+        self._begin()
+        return self._relay.run(transaction), self._timers.run(transaction)
+
+    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+        """Handle the events of a batch in order."""
+        metas = {(r.stream, r.seq): r.commit.meta for r in records}
+        events = [
+            (key, event, at)
+            for event, at in typed_events(records, self.service, self.name)
+            if (key := self.manager.key(event)) is not None
+        ]
+        async with self._turn:
+            reactions = Reactions(self.manager, self._relay, self.clock())
+            async with transaction() as conn:
+                await reactions.load(conn, (key for key, _, _ in events))
+                for key, event, at in events:
+                    meta = metas[at.stream, at.seq]
+                    after = {**meta.after, at.stream: at.seq}
+                    cause = Cause(at.event_id, meta.correlation, at.event_id, after)
+                    reaction = self.manager.handle(reactions.states[key], event, at)
+                    reactions.add(key, cause, reaction)
+                await write(conn, reactions.operations)
+            self._committed(reactions)
+
+    async def _fire(self, transaction: Transaction) -> None:
+        async with self._turn:
+            reactions = Reactions(self.manager, self._relay, self.clock())
+            async with transaction() as conn:
+                # one per instance: what it does may replace or remove the instance's others
+                due = await conn.execute(
+                    select(TIMER)
+                    .ext(distinct_on(TIMER.c.key))
+                    .where(TIMER.c.process == self.name, TIMER.c.error.is_(None))
+                    .where(TIMER.c.due <= reactions.now)
+                    .order_by(TIMER.c.key, TIMER.c.due)
+                )
+                rows = due.all()
+                await reactions.load(conn, (row.key for row in rows))
+                for row in rows:
+                    self._wake(reactions, row)
+                await write(conn, reactions.operations)
+            self._committed(reactions)
+
+    def _wake(self, reactions: Reactions, row: Row[Any]) -> None:
+        name = {"process": self.name, "key": row.key, "timer": row.timer}
+        try:
+            reaction = self.manager.wake(
+                reactions.states[row.key], row.key, row.timer, reactions.now
+            )
+        except Exception as error:
+            _log.exception("%s: timer %s of %s put aside", self.name, row.timer, row.key)
+            metrics.PARKED.labels(self.service, self.name).inc()
+            reactions.operations.append(Update(TIMER, name, {"error": repr(error)}))
+            return
+        reactions.operations.append(Delete(TIMER, name))
+        cause = f"{row.key}\x1f{row.timer}\x1f{row.due.isoformat()}"
+        reactions.add(row.key, Cause(cause, row.correlation, row.causation, {}), reaction)
+
+    def _committed(self, reactions: Reactions) -> None:
+        self._relay.submit(reactions.owed)
+        if reactions.timers_set:
+            self._timers.changed()

@@ -1,0 +1,90 @@
+"""Where process managers keep their state, their timers and the commands they still owe."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.schema import CreateSchema
+
+from kerma_common.projection.tables import projection_tables
+
+_own = MetaData()
+_TIME = DateTime(timezone=True)
+
+STATE = Table(
+    "process_state",
+    _own,
+    Column("process", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("state", JSON, nullable=False),
+)
+
+TIMER = Table(
+    "process_timer",
+    _own,
+    Column("process", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("timer", Text, primary_key=True),
+    Column("due", _TIME, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("causation", Text),
+    Column("error", Text),
+    Index("process_timer_due", "process", "due"),
+)
+"""Pending timers; ``error`` marks one whose handler failed and that waits for a new release."""
+
+OUTBOX = Table(
+    "process_outbox",
+    _own,
+    Column("process", Text, primary_key=True),
+    Column("cause", Text, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("position", BigInteger, Identity(), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("causation", Text),
+    Column("after", JSON, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("error", Text),
+)
+"""Commands not yet executed, in order of ``position``; ``error`` marks parked ones, which are
+tried again when a process starts to lead."""
+
+
+def process_tables(metadata: MetaData) -> None:
+    """Add what process managers need, checkpoints included, to a metadata."""
+    projection_tables(metadata)
+    for table in _own.sorted_tables:
+        table.to_metadata(metadata)
+
+
+def process_schema(service: str) -> str:
+    """Name of the schema that holds the process managers of a service."""
+    return f"{service}_process"
+
+
+def create_process_tables(connection: Connection, service: str) -> None:
+    """Create the schema and its tables where they do not exist; for use in a migration.
+
+    The schema is apart from that of the read models because those are rebuilt and replaced.
+    """
+    schema = process_schema(service)
+    connection.execute(CreateSchema(schema, if_not_exists=True))
+    unplaced, placed = MetaData(), MetaData()
+    process_tables(unplaced)
+    for table in unplaced.sorted_tables:
+        table.to_metadata(placed, schema=schema)
+    placed.create_all(connection)

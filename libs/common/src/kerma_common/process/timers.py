@@ -1,0 +1,64 @@
+"""The wheel of due times: one sleep until the next timer, whatever their number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from kerma_common.process.tables import TIMER
+from kerma_common.projection.failures import delays, is_passing, pause
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Clock
+    from kerma_common.projection.loop import Transaction
+
+
+class Timers:
+    """Calls ``fire`` whenever a timer of the process is due; its rows survive restarts."""
+
+    def __init__(
+        self, process: str, clock: Clock, fire: Callable[[Transaction], Awaitable[None]]
+    ) -> None:
+        self._process = process
+        self._clock = clock
+        self._fire = fire
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """Say that timers were set, so that the next one may be due earlier than believed."""
+        self._changed.set()
+
+    async def run(self, transaction: Transaction) -> None:
+        """Wait and fire, for ever."""
+        waits = delays()
+        while True:
+            try:
+                due = await self._next(transaction)
+                left = None if due is None else (due - self._clock()).total_seconds()
+                if left is not None and left <= 0:
+                    await self._fire(transaction)
+                    continue
+                waits = delays()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                await pause(waits)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    async def _next(self, transaction: Transaction) -> datetime | None:
+        async with transaction() as conn:
+            due: datetime | None = await conn.scalar(
+                select(func.min(TIMER.c.due)).where(
+                    TIMER.c.process == self._process, TIMER.c.error.is_(None)
+                )
+            )
+        return due

@@ -1,0 +1,234 @@
+"""Process managers on a real database: commands at least once, in order, in effect once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.commands.consistency import Positions
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts import jobs, runner
+from kerma_common.contracts.subjects import task_subject
+from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
+from kerma_common.eventlog.memory import MemoryLog
+from kerma_common.process.manager import Reaction, Timer
+from kerma_common.process.runner import process_loop
+from kerma_common.process.tables import OUTBOX, STATE, TIMER, create_process_tables
+from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.router import At
+from kit.projecting import caught_up, mapped, record, rows, running, schema, submitted, succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Every task of the job ended."""
+
+    job_id: str
+    tasks: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """The job takes long."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many tasks of how many ended."""
+
+    expected: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Settles a job when all its tasks succeeded; reminds of it after a while."""
+
+    patience: timedelta = timedelta(hours=1)
+    service = "jobs"
+    name = "counting"
+    streams = ("JOBS", "RUNNER")
+    state_type = Count
+    command_types: Mapping[str, type] = field(
+        default_factory=lambda: {"Settle": Settle, "Remind": Remind}
+    )
+
+    def key(self, event: Any) -> str | None:
+        known = isinstance(event, jobs.JobSubmitted | runner.TaskSucceeded)
+        return event.job_id if known else None
+
+    def handle(self, state: Count | None, event: Any, at: At) -> Reaction[Count]:
+        count = state or Count()
+        if isinstance(event, jobs.JobSubmitted):
+            if event.title == "poison":
+                raise ArithmeticError(event.title)
+            count = replace(count, expected=event.n_tasks)
+            return Reaction(count, timers=(Timer("late", at.time + self.patience),))
+        count = replace(count, ended=count.ended + 1)
+        if count.ended == count.expected:
+            return Reaction(None, (Settle(event.job_id, count.ended, at.time),))
+        return Reaction(count)
+
+    def wake(self, state: Count | None, key: str, timer: str, now: datetime) -> Reaction[Count]:
+        if key == "broken":
+            raise ArithmeticError(key)
+        return Reaction(state, (Remind(key),))
+
+
+class Executor:
+    """Records what it is asked to execute; ``failures`` come first."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.calls: list[tuple[Any, CommandContext]] = []
+        self.failures = list(failures)
+        self._called = asyncio.Condition()
+
+    async def __call__(self, command: Any, context: CommandContext) -> None:
+        async with self._called:
+            self.calls.append((command, context))
+            self._called.notify_all()
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def until(self, n: int) -> None:
+        async with asyncio.timeout(10), self._called:
+            await self._called.wait_for(lambda: len(self.calls) >= n)
+
+
+@pytest.fixture
+async def db(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    async with schema(postgres_url) as engine:
+        async with engine.begin() as conn:
+            await conn.execute(sa.text("DROP SCHEMA IF EXISTS jobs_process CASCADE"))
+            await conn.run_sync(create_process_tables, "jobs")
+        yield engine
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def loop_of(
+    log: MemoryLog, db: AsyncEngine, executor: Executor, manager: Counting | None = None
+) -> LogLoop:
+    return process_loop(manager or Counting(), log, db, executor, now, positions=Positions("jobs"))
+
+
+async def stored(db: AsyncEngine, table: sa.Table) -> list[tuple[Any, ...]]:
+    return (await rows(mapped(db, "jobs_process"), table))[0]
+
+
+async def emptied(db: AsyncEngine, table: sa.Table) -> None:
+    async with asyncio.timeout(5):
+        while await stored(db, table):
+            await asyncio.sleep(0.01)
+
+
+async def test_commands_follow_from_events(db: AsyncEngine, log: MemoryLog) -> None:
+    executor = Executor()
+    loop = loop_of(log, db, executor)
+    await record(log, submitted("a", n_tasks=2), now=now())
+    async with running(loop.run()):
+        await record(log, succeeded("a", 0))
+        await caught_up(loop)
+        assert await stored(db, STATE) == [("counting", "a", {"expected": 2, "ended": 1})]
+        await record(log, succeeded("a", 1), after={"JOBS": 1})
+        await executor.until(1)
+        await emptied(db, OUTBOX)
+    [(command, context)] = executor.calls
+    [last] = await log.load(task_subject("a", 1))
+    assert isinstance(command, Settle)
+    assert command.tasks == 2
+    assert context.actor == "svc:jobs"
+    assert context.causation == last.commit.events[0].id
+    assert context.cause == (context.causation, "counting", "0")
+    assert context.after == {"JOBS": 1, "RUNNER": 2}
+    assert context.correlation == last.commit.meta.correlation
+    assert await stored(db, STATE) == []
+    assert await stored(db, TIMER) == []
+
+
+async def test_a_passing_failure_is_tried_again_and_keeps_the_order(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    executor = Executor(Unavailable("no log"), ConnectionResetError())
+    loop = loop_of(log, db, executor, Counting(patience=timedelta(0)))
+    await record(log, submitted("a", n_tasks=1))
+    async with running(loop.run()):
+        await executor.until(1)
+        await record(log, succeeded("a", 0))
+        await executor.until(4)
+        await emptied(db, OUTBOX)
+    kinds = [type(command).__name__ for command, _ in executor.calls]
+    assert kinds == ["Remind", "Remind", "Remind", "Settle"]
+    assert len({context.cause for _, context in executor.calls[:3]}) == 1
+
+
+async def test_a_rejection_is_final_and_a_fault_is_put_aside(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    executor = Executor(DomainRejected("DONE", "is over"), ContractViolation("no such aggregate"))
+    loop = loop_of(log, db, executor)
+    for job in "ab":
+        seq = await record(log, submitted(job, n_tasks=1), now=now())
+        await record(log, succeeded(job, 0), after={"JOBS": seq})
+    async with running(loop.run()):
+        await caught_up(loop)
+        await executor.until(2)
+        async with asyncio.timeout(5):
+            while [r[-1] is None for r in await stored(db, OUTBOX)] != [False]:
+                await asyncio.sleep(0.01)
+    # the next leader tries again what was put aside
+    again = Executor()
+    async with running(loop_of(log, db, again).run()):
+        await again.until(1)
+        await emptied(db, OUTBOX)
+    assert again.calls[0][1].cause in {c.cause for _, c in executor.calls}
+
+
+async def test_timers_fire_after_a_restart(db: AsyncEngine, log: MemoryLog) -> None:
+    first = loop_of(log, db, Executor(), Counting(patience=timedelta(days=1)))
+    for job in ("a", "broken", "b"):
+        await record(log, submitted(job, n_tasks=1), now=now())
+    async with running(first.run()):
+        await caught_up(first)
+    async with mapped(db, "jobs_process").begin() as conn:
+        soon = now() + timedelta(milliseconds=30)
+        await conn.execute(sa.update(TIMER).values(due=soon))
+    executor = Executor()
+    async with running(loop_of(log, db, executor).run()):
+        await executor.until(2)
+        await emptied(db, OUTBOX)
+    assert {command.job_id for command, _ in executor.calls} == {"a", "b"}
+    assert all(context.now >= soon for _, context in executor.calls)
+    [aside] = await stored(db, TIMER)
+    assert aside[1] == "broken"
+    assert "ArithmeticError" in aside[-1]
+
+
+async def test_an_event_that_cannot_be_handled_stops_its_aggregate_alone(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    executor = Executor()
+    loop = loop_of(log, db, executor)
+    await record(log, submitted("a", "poison", n_tasks=1))
+    seq = await record(log, submitted("b", n_tasks=1), now=now())
+    await record(log, succeeded("b", 0), after={"JOBS": seq})
+    async with running(loop.run()):
+        await executor.until(1)
+    assert [command.job_id for command, _ in executor.calls] == ["b"]
