@@ -1,0 +1,82 @@
+"""Golden wire files: one message of the log for every event type and version.
+
+Run as a program it writes those that are missing and leaves the others alone: an existing file
+is what stored history looks like. A type that was never released may have its file deleted and
+written anew.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kerma_common.contracts import envelope, registry
+from kerma_common.contracts.document import CONTEXTS
+from kerma_common.contracts.envelope import Commit, Meta, make_commit
+from kerma_common.contracts.registry import EventType
+
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden" / "events"
+JOB = "20260801-101500-0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4eDIRECT"
+COMMIT = "8d0f4b0e-6f2c-5f0a-9c7e-2b1a3c4d5e6f"
+
+
+def kinds() -> list[EventType]:
+    """Every event type of the system."""
+    return [kind for kind in registry.all_types() if kind.context in CONTEXTS]
+
+
+def path(name: str, version: int) -> Path:
+    """Where the file of a type is."""
+    return GOLDEN / f"{name}.{version}.json"
+
+
+def sample(kind: EventType) -> Commit:
+    """A commit with one event of this type, every field filled."""
+    schema = registry.adapter(kind.cls).json_schema()
+    data = _value("", schema, schema.get("$defs", {}))
+    event = registry.adapter(kind.cls).validate_python(data)
+    meta = Meta("svc:sample", "Sample", "correlation-1", kind.context, f"{COMMIT}.0", {"JOBS": 7})
+    now = datetime(2026, 8, 1, 10, 15, 0, 250000, tzinfo=UTC)
+    return make_commit(COMMIT, kind.aggregate, "sample", 1, meta, (event,), now)
+
+
+def _value(name: str, schema: dict[str, Any], defs: dict[str, Any]) -> Any:
+    if ref := schema.get("$ref"):
+        return _value(name, defs[ref.rpartition("/")[2]], defs)
+    if options := schema.get("anyOf"):
+        return _value(name, options[0], defs)
+    match schema["type"]:
+        case "object" if "properties" in schema:
+            return {key: _value(key, field, defs) for key, field in schema["properties"].items()}
+        case "object":
+            return {"sample": _value("value", schema["additionalProperties"], defs)}
+        case "array":
+            return [_value(name, schema["items"], defs)] * 2
+        case "string":
+            return _text(name, schema.get("format"))
+        case kind:
+            return {"integer": 3, "number": 2.5, "boolean": True}[kind]
+
+
+def _text(name: str, form: str | None) -> str:
+    if form == "date-time":
+        return "2026-08-01T10:15:00.250000Z"
+    return {"job_id": JOB, "sha256": "ab" * 32}.get(name, f"{name or 'text'}-µ")
+
+
+def write_missing() -> None:
+    """Add the files of new types and versions."""
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for kind in kinds():
+        target = path(kind.name, kind.version)
+        if not target.exists():
+            body = orjson.loads(envelope.encode(sample(kind)))
+            options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+            target.write_bytes(orjson.dumps(body, option=options))
+
+
+if __name__ == "__main__":
+    write_missing()
