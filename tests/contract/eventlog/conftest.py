@@ -11,7 +11,6 @@ import pytest_asyncio
 from kerma_allinone.children import NatsChild, NatsCluster, nats_cluster, nats_server
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.memory import MemoryLog
-from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.nats import connection
 
@@ -60,7 +59,7 @@ def servers(request: pytest.FixtureRequest) -> NatsChild | NatsCluster | None:
 
 
 @pytest_asyncio.fixture
-async def log(servers: NatsChild | NatsCluster | None) -> AsyncIterator[EventLog]:
+async def log(servers: NatsChild | NatsCluster | None) -> AsyncIterator[MemoryLog | JetStreamLog]:
     """Each adapter in turn."""
     if servers is None:
         yield MemoryLog()

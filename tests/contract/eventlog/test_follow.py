@@ -43,7 +43,8 @@ async def test_what_is_stored_comes_in_order_and_in_batches(log: EventLog) -> No
     subject = fresh_subject()
     done = await write(log, subject, 100)
     async with log.follow("RUNNER", after, max_batch=16) as batches:
-        sizes, found = [], []
+        sizes: list[int] = []
+        found: list[Recorded] = []
         while len(found) < 100:
             batch = await anext(batches)
             sizes.append(len(batch))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from kerma_common.contracts.subjects import Subject, shard_of
+from kerma_common.contracts.envelope import Recorded
+from kerma_common.contracts.subjects import (
+    job_patterns,
+    job_subject,
+    result_set_subject,
+    task_subject,
+)
 from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.nats import connection
 from kit.commits import commit, fresh_subject, write
@@ -41,7 +49,7 @@ async def test_large_histories_come_back_whole(log: EventLog) -> None:
 
 async def test_the_ordered_read_agrees_when_direct_reads_give_too_little(url: str) -> None:
     class StaleReplica(JetStreamLog):
-        async def _direct_get(self, stream: str, pattern: str, last: int) -> list:  # type: ignore[type-arg]
+        async def _direct_get(self, stream: str, pattern: str, last: int) -> list[Recorded]:
             return (await super()._direct_get(stream, pattern, last))[:-1]
 
     subject = fresh_subject()
@@ -60,12 +68,12 @@ async def test_trace_context_is_kept_beside_the_commit(url: str) -> None:
         assert [r.traceparent for r in await log.load(subject)] == [trace, trace]
 
 
-async def test_a_pattern_reads_all_its_aggregates(log: EventLog) -> None:
-    key = str(uuid4())
-    subjects = [Subject("runner", "task", f"{key}.{n}", key) for n in range(5)]
+async def test_the_patterns_of_a_job_find_all_its_aggregates(log: MemoryLog | JetStreamLog) -> None:
+    job = str(uuid4())
+    tasks = [task_subject(job, n) for n in range(5)]
+    subjects = [job_subject(job), *tasks, result_set_subject(job)]
     for subject in subjects:
         await write(log, subject, 2)
-    await write(log, fresh_subject(), 1)
-    found = await log.history("RUNNER", f"ev.runner.task.{shard_of(key)}.{key}.*")  # type: ignore[attr-defined]
+        await write(log, replace(subject, id=str(uuid4())), 1)
+    found = [r for place in job_patterns(job) for r in await log.history(*place)]
     assert [r.subject for r in found] == [str(s) for s in subjects for _ in range(2)]
-    assert await log.history("RUNNER", f"ev.runner.task.*.{uuid4()}.*") == ()  # type: ignore[attr-defined]

@@ -60,7 +60,7 @@ async def test_every_stream_of_the_log_has_its_own_epoch(nc: Client) -> None:
 
 
 async def test_a_missing_stream_is_named(nc: Client) -> None:
-    with pytest.raises(ContractViolation, match="AUTH does not exist.*streams apply"):
+    with pytest.raises(ContractViolation, match=r"AUTH does not exist.*streams apply"):
         await verify_streams(nc)
 
 
@@ -68,7 +68,7 @@ async def test_a_changed_stream_is_named_and_put_right(nc: Client) -> None:
     await apply_streams(nc)
     epochs = await verify_streams(nc)
     await change(nc, "RUNNER", duplicate_window=60 * 10**9)
-    with pytest.raises(ContractViolation, match="RUNNER differs.*duplicate_window"):
+    with pytest.raises(ContractViolation, match=r"RUNNER differs.*duplicate_window"):
         await verify_streams(nc)
     assert await apply_streams(nc) == ("RUNNER: changed duplicate_window",)
     assert await verify_streams(nc) == epochs

@@ -92,3 +92,13 @@ def keyring_subject() -> Subject:
 def cluster_subject(cluster: str) -> Subject:
     """A cluster of the batch gateway; ``cluster`` is its id, not its host name."""
     return Subject("batch", "cluster", cluster, cluster)
+
+
+def job_patterns(job_id: str) -> tuple[tuple[str, str], ...]:
+    """(stream, pattern) pairs that together match every aggregate of a job."""
+    shard = shard_of(job_id)
+    return tuple(
+        (STREAMS[context], f"ev.{context}.*.{shard}.{job_id}{rest}")
+        for context in ("jobs", "runner", "batch", "results")
+        for rest in ("", ".>")
+    )

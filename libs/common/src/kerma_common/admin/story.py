@@ -1,0 +1,122 @@
+"""The whole history of a job across all streams, causes before effects."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kerma_common.contracts.subjects import job_patterns
+
+if TYPE_CHECKING:
+    from kerma_common.contracts.envelope import Recorded, StoredEvent
+
+MAX_DETAILS = 120
+
+
+class Histories(Protocol):
+    """A log that can be read by subject pattern."""
+
+    async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
+        """All commits on the subjects of ``pattern``, in stream order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event of the story. ``cause`` is the type of the event that it reacts to, if known."""
+
+    recorded: Recorded
+    event: StoredEvent
+    cause: str | None
+
+
+async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
+    """Every event of the job, its tasks and its results; () for an unknown job.
+
+    A commit comes after the one that holds its causing event and after the earlier commits of
+    its aggregate; what is not ordered by that comes by time, then by stream and sequence.
+    """
+    found = [r for place in job_patterns(job_id) for r in await log.history(*place)]
+    types = {e.id: e.type for r in found for e in r.commit.events}
+    return tuple(
+        Told(r, event, types.get(r.commit.meta.causation or ""))
+        for r in in_causal_order(found)
+        for event in r.commit.events
+    )
+
+
+def in_causal_order(commits: Sequence[Recorded]) -> list[Recorded]:
+    """``commits`` so that no effect stands before its cause."""
+    effects, open_causes = _effects(commits)
+    ready = [(_place(r), i) for i, r in enumerate(commits) if not open_causes[i]]
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        _, i = heapq.heappop(ready)
+        ordered.append(commits[i])
+        for j in effects[i]:
+            open_causes[j] -= 1
+            if not open_causes[j]:
+                heapq.heappush(ready, (_place(commits[j]), j))
+    return ordered
+
+
+def _place(recorded: Recorded) -> tuple[datetime, str, int]:
+    return recorded.commit.events[0].time, recorded.stream, recorded.seq
+
+
+def _effects(commits: Sequence[Recorded]) -> tuple[Mapping[int, list[int]], list[int]]:
+    """Which commits directly follow from each, and of how many others each one waits."""
+    by_event = {e.id: i for i, r in enumerate(commits) for e in r.commit.events}
+    effects: dict[int, list[int]] = defaultdict(list)
+    open_causes = [0] * len(commits)
+    latest: dict[str, int] = {}
+    for i, r in sorted(enumerate(commits), key=lambda pair: (pair[1].stream, pair[1].seq)):
+        causes = {by_event.get(r.commit.meta.causation or ""), latest.get(r.subject)}
+        for cause in causes - {None, i}:
+            assert cause is not None
+            effects[cause].append(i)
+            open_causes[i] += 1
+        latest[r.subject] = i
+    return effects, open_causes
+
+
+def lines(told: Sequence[Told]) -> list[str]:
+    """The story for people: time since its start in seconds, place, event, reason, details."""
+    if not told:
+        return []
+    start = told[0].event.time
+    return [
+        f"{(t.event.time - start).total_seconds():+10.3f}  "
+        f"{t.recorded.stream + ':' + str(t.recorded.seq):<14} {_aggregate(t):<14} "
+        f"{t.event.type:<26} {_reason(t):<34} {_details(t.event.data)}".rstrip()
+        for t in told
+    ]
+
+
+def _aggregate(told: Told) -> str:
+    commit = told.recorded.commit
+    index = commit.aggregate_id.rpartition(".")[2] if commit.aggregate == "task" else ""
+    return f"{commit.aggregate} {index}".rstrip()
+
+
+def _reason(told: Told) -> str:
+    return f"after {told.cause}" if told.cause else f"by {told.recorded.commit.meta.actor}"
+
+
+def _details(data: Mapping[str, Any]) -> str:
+    shown = " ".join(
+        f"{name}={_short(value)}" for name, value in data.items() if name not in ("job_id", "index")
+    )
+    return shown if len(shown) <= MAX_DETAILS else shown[: MAX_DETAILS - 1] + "…"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping) and "sha256" in value:
+        return f"{value['sha256'][:8]}({value['size']} B)"
+    if isinstance(value, (list, tuple)) and len(value) > 3:
+        return f"[{len(value)} items]"
+    return str(value)
