@@ -369,7 +369,7 @@ async def test_readiness_names_what_is_wrong(
 async def test_metrics_count_requests_by_route(client: httpx.AsyncClient) -> None:
     await client.get("/jobs?job_id=x")
     text = (await client.get("/internal/metrics")).text
-    assert re.search(r'kerma_http_request_seconds_count\{.*route="/jobs".*status="200"\} ', text)
+    assert re.search(r'http_request_seconds_count\{.*route="/jobs".*status="200"\} ', text)
 
 
 def test_dates_are_http_dates() -> None:

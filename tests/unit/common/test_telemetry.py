@@ -63,8 +63,8 @@ def test_levels_below_the_configured_one_are_dropped(lines: io.StringIO) -> None
 
 
 def test_metrics_are_rendered() -> None:
-    metrics.occ_conflicts_total.labels("jobs").inc()
-    assert b'kerma_occ_conflicts_total{ctx="jobs"}' in metrics.render()
+    metrics.HTTP_REQUEST_SECONDS.labels("jobs", "GET", "/unit", "200").observe(0.003)
+    assert b'le="0.004",method="GET",route="/unit"' in metrics.render()
 
 
 def test_traces_are_carried_by_headers_and_batches_are_linked() -> None:

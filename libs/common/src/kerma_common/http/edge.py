@@ -57,7 +57,7 @@ class RequestScope:
 
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")  # paths would be too many labels
-        metrics.http_request_seconds.labels(
+        metrics.HTTP_REQUEST_SECONDS.labels(
             self._service, scope["method"], route, str(status)
         ).observe(seconds)
         logger.debug("%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1e3)
@@ -159,5 +159,6 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # the connection stays open: closing it while the client sends would destroy the answer
         text = f"The body is larger than {self._limit} bytes"
-        await answer(text, 413, headers={"Connection": "close"})(scope, receive, send)
+        await answer(text, 413)(scope, receive, send)

@@ -1,0 +1,81 @@
+"""Migrations, run in process: one environment for all services.
+
+A service keeps its revisions in `<package>/migrations/versions`; they name tables without a
+schema and are run with `search_path` set to the schema asked for, where the version table lies
+too. So one set of revisions makes the live schema and the one a rebuild fills.
+"""
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.schema import CreateSchema
+
+from kerma_common.db.engine import CONNECT_SECONDS, driver_url
+from kerma_common.errors import ContractViolation
+
+
+async def migrate(url: str, package: str, schema: str) -> None:
+    """Bring `schema` (created when missing) to the newest revision of a service's package.
+
+    All revisions of a call are one transaction; a second process that starts at once waits for
+    it and then finds nothing to do. Raises `ContractViolation` when the schema was made by a
+    newer release.
+    """
+    await asyncio.to_thread(_migrate, url, package, schema)
+
+
+def _migrate(url: str, package: str, schema: str) -> None:
+    script = ScriptDirectory(str(_folder(package)))
+    head = script.get_current_head()
+    engine = create_engine(
+        driver_url(url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS}
+    )
+
+    def upgrade(revision: Any, _context: MigrationContext) -> list[RevisionStep]:
+        return list(script._upgrade_revs("head", revision))  # noqa: SLF001  as alembic.command
+
+    try:
+        with engine.begin() as connection:
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtext(:schema))"), {"schema": schema}
+            )
+            connection.execute(CreateSchema(schema, if_not_exists=True))
+            connection.execute(
+                text("SELECT set_config('search_path', quote_ident(:schema), true)"),
+                {"schema": schema},
+            )
+            found = MigrationContext.configure(
+                connection, opts={"version_table_schema": schema}
+            ).get_current_revision()
+            if found == head:
+                return
+            if found is not None and not _known(script, found):
+                raise ContractViolation(
+                    f"schema {schema} is at revision {found}, unknown to this release of {package}"
+                )
+            with EnvironmentContext(Config(), script, fn=upgrade) as environment:
+                environment.configure(connection=connection, version_table_schema=schema)
+                environment.run_migrations()
+    finally:
+        engine.dispose()
+
+
+def _known(script: ScriptDirectory, revision: str) -> bool:
+    return any(known.revision == revision for known in script.walk_revisions())
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ContractViolation(f"there is no package {package}")
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    if not (folder / "versions").is_dir():
+        raise ContractViolation(f"package {package} has no migrations")
+    return folder

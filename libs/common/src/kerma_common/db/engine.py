@@ -1,0 +1,35 @@
+"""The async engine of a service: SQLAlchemy Core on psycopg 3."""
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from kerma_common.settings import PgSettings
+
+CONNECT_SECONDS = 5
+DEAD_PEER_MS = 10_000
+
+
+def driver_url(url: str) -> URL:
+    """A libpq URL for SQLAlchemy with psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def create_engine(settings: PgSettings, application_name: str, schema: str) -> AsyncEngine:
+    """A pool whose statements find tables without a schema in `schema`.
+
+    Server-side prepared statements are off, so a pooler may stand between. A lost connection
+    empties the pool; nothing is asked of a connection before it is used.
+    """
+    return create_async_engine(
+        driver_url(settings.url.get_secret_value()),
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_overflow,
+        pool_timeout=settings.pool_seconds,
+        execution_options={"schema_translate_map": {None: schema}},
+        connect_args={
+            "application_name": application_name,
+            "prepare_threshold": None,
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": DEAD_PEER_MS,
+        },
+    )

@@ -1,0 +1,166 @@
+"""A service as a value, and the one way to run it.
+
+Routes and workers live and die together. Crash-only: a worker that ends, for whatever reason, ends the process; whoever supervises it
+starts it again from the log.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from kerma_common.http.app import Health
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5
+STOP_SECONDS = 4
+KEEP_ALIVE_SECONDS = 75  # above what gateways keep, so that they close idle connections, not we
+Worker = Callable[[], Awaitable[None]]
+
+
+class ServiceError(Exception):
+    """The service could not start or has lost a part; the text is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`workers` run for the life of the process; returning is as fatal as raising."""
+
+    name: str
+    asgi: ASGIApp
+    workers: tuple[tuple[str, Worker], ...]
+    health: Health
+
+
+async def serve(
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    started: Callable[[int], None] | None = None,
+) -> None:
+    """Run until SIGINT or SIGTERM; within ten seconds of it, all is stopped.
+
+    Open requests are drained before workers are cancelled, since they may wait for projections.
+    `started` is told the port once requests are accepted (0 asks the system for one). Raises
+    `ServiceError` when the port is taken or a worker ends.
+    """
+    with _listening(host, port) as listener, _stop_signals() as stop:
+        server = _Server(_config(service), listener, started)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await _run(group, service, server, stop)
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+
+
+async def _run(
+    group: asyncio.TaskGroup, service: Service, server: "_Server", stop: asyncio.Event
+) -> None:
+    workers = [
+        group.create_task(_guard(name, work), name=f"{service.name}:{name}")
+        for name, work in service.workers
+    ]
+    web = group.create_task(_web(server, stop), name=f"{service.name}:web")
+    await stop.wait()
+    server.should_exit = True
+    await asyncio.wait({web}, timeout=DRAIN_SECONDS + 1)
+    for task in (web, *workers):
+        task.cancel()
+    group.create_task(_insist((web, *workers)))
+
+
+async def _guard(name: str, work: Worker) -> None:
+    """Run a worker; its end is a fault."""
+    try:
+        await work()
+    except Exception as error:
+        logger.exception("worker %s failed", name)
+        raise ServiceError(f"worker {name} failed: {type(error).__name__}: {error}") from error
+    raise ServiceError(f"worker {name} ended")
+
+
+async def _web(server: "_Server", stop: asyncio.Event) -> None:
+    await server.serve(sockets=[server.listener])
+    if not stop.is_set():
+        raise ServiceError("the web server ended")
+
+
+async def _insist(tasks: tuple[asyncio.Task[None], ...]) -> None:
+    """End the process when a task ignores its cancellation; the log makes that safe."""
+    _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    if stuck:
+        logger.critical("does not stop: %s", ", ".join(task.get_name() for task in stuck))
+        os._exit(1)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn on our socket, with our signals."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        started: Callable[[int], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self.listener = listener
+        self._tell = started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self._tell is not None and not self.should_exit:
+            self._tell(self.listener.getsockname()[1])
+
+
+def _config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        service.asgi,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ServiceError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event set by SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

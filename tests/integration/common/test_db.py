@@ -1,0 +1,155 @@
+"""Migrations, schemas and engines on a real server."""
+
+import asyncio
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.db.alembic_env import migrate
+from kerma_common.db.engine import create_engine
+from kerma_common.db.schema import (
+    activate,
+    active_schema,
+    drop_schema,
+    first_schema,
+    following_schema,
+)
+from kerma_common.errors import ContractViolation
+from kerma_common.settings import PgSettings
+
+THING = Table("thing", MetaData(), Column("n", Integer, primary_key=True))
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = {down!r}
+branch_labels = depends_on = None
+
+
+def upgrade():
+    {body}
+"""
+
+
+def _revision(package: Path, revision: str, down: str | None, body: str) -> None:
+    versions = package / "migrations" / "versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    (versions / f"{revision}_test.py").write_text(
+        textwrap.dedent(REVISION).format(revision=revision, down=down, body=body)
+    )
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A service's package with one revision."""
+    made = tmp_path / f"service_{tmp_path.name}"
+    made.mkdir()
+    (made / "__init__.py").touch()
+    body = 'op.create_table("thing", sa.Column("n", sa.Integer, primary_key=True))'
+    _revision(made, "0001", None, body)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return made
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    made = create_engine(PgSettings(url=postgres_url), "test", "mapped_1")
+    yield made
+    await made.dispose()
+
+
+async def _columns(engine: AsyncEngine, schema: str) -> list[str]:
+    query = text(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = :schema AND table_name = 'thing' ORDER BY 1"
+    )
+    async with engine.connect() as connection:
+        return list((await connection.execute(query, {"schema": schema})).scalars())
+
+
+async def test_each_schema_is_migrated_on_its_own(
+    postgres_url: str, package: Path, engine: AsyncEngine
+) -> None:
+    await migrate(postgres_url, package.name, "apart_1")
+    _revision(package, "0002", "0001", 'op.add_column("thing", sa.Column("m", sa.Integer))')
+    await migrate(postgres_url, package.name, "apart_2")
+    assert await _columns(engine, "apart_1") == ["n"]
+    assert await _columns(engine, "apart_2") == ["m", "n"]
+    for _ in range(2):
+        await migrate(postgres_url, package.name, "apart_1")
+    assert await _columns(engine, "apart_1") == ["m", "n"]
+    assert await _columns(engine, "public") == []
+
+
+async def test_starting_at_once_is_safe(
+    postgres_url: str, package: Path, engine: AsyncEngine
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(migrate(postgres_url, package.name, "raced_1"))
+            group.create_task(active_schema(engine, "raced"))
+    assert await _columns(engine, "raced_1") == ["n"]
+
+
+async def test_a_failed_revision_leaves_nothing(
+    postgres_url: str, package: Path, engine: AsyncEngine
+) -> None:
+    _revision(package, "0002", "0001", 'op.execute("SELECT 1 / 0")')
+    with pytest.raises(DBAPIError):
+        await migrate(postgres_url, package.name, "failed_1")
+    assert await _columns(engine, "failed_1") == []
+
+
+async def test_a_schema_of_a_newer_release_is_refused(postgres_url: str, package: Path) -> None:
+    _revision(package, "0002", "0001", 'op.add_column("thing", sa.Column("m", sa.Integer))')
+    await migrate(postgres_url, package.name, "newer_1")
+    (package / "migrations" / "versions" / "0002_test.py").unlink()
+    with pytest.raises(ContractViolation, match="0002, unknown to this release"):
+        await migrate(postgres_url, package.name, "newer_1")
+
+
+async def test_a_package_without_migrations_is_refused(postgres_url: str) -> None:
+    for name in ("kerma_common", "no_such_package"):
+        with pytest.raises(ContractViolation, match=name):
+            await migrate(postgres_url, name, "none_1")
+
+
+async def test_tables_without_a_schema_are_found_in_the_engines(
+    postgres_url: str, package: Path, engine: AsyncEngine
+) -> None:
+    await migrate(postgres_url, package.name, "mapped_1")
+    async with engine.begin() as connection:
+        await connection.execute(insert(THING).values(n=3))
+        name = await connection.execute(text("SELECT current_setting('application_name')"))
+        assert name.scalar_one() == "test"
+    async with engine.connect() as connection:
+        found = await connection.execute(text("SELECT n FROM mapped_1.thing"))
+        assert found.scalar_one() == 3
+        assert (await connection.execute(select(THING.c.n))).scalar_one() == 3
+
+
+async def test_the_live_schema_is_switched_and_protected(
+    postgres_url: str, package: Path, engine: AsyncEngine
+) -> None:
+    first = await active_schema(engine, "batch-gateway")
+    assert first == first_schema("batch-gateway") == "batch_gateway_1"
+    second = following_schema(first)
+    await migrate(postgres_url, package.name, second)
+    async with engine.begin() as connection:
+        await activate(connection, "batch-gateway", second)
+    assert await active_schema(engine, "batch-gateway") == second == "batch_gateway_2"
+    async with engine.begin() as connection:
+        await drop_schema(connection, first)
+        with pytest.raises(ContractViolation, match="is live"):
+            await drop_schema(connection, second)
+        with pytest.raises(ContractViolation, match="not the name"):
+            await drop_schema(connection, "pg_catalog")
+        with pytest.raises(ContractViolation, match="no live schema"):
+            await activate(connection, "unheard-of", "unheard_of_1")

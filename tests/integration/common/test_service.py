@@ -1,0 +1,153 @@
+"""`serve` in its own process: signals, failing workers, taken ports, big bodies, overhead."""
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from kerma_common.service import Service, ServiceError, serve
+
+PROGRAM = """
+import asyncio, sys
+import uvloop
+from fastapi import APIRouter
+from kerma_common.http.answers import answer
+from kerma_common.http.app import create_app
+from kerma_common.http.policy import public
+from kerma_common.http.route import KermaRoute
+from kerma_common.service import Service, ServiceError, serve
+from kerma_common.settings import HttpSettings
+
+async def verify(token): raise AssertionError
+async def health(): return {}
+router = APIRouter(route_class=KermaRoute)
+
+@router.get("/slow")
+@public()
+async def slow():
+    print("slow", flush=True)
+    await asyncio.sleep(1)
+    return answer("done")
+
+@router.post("/jobs")
+@public()
+async def jobs(body: dict):
+    return answer("ok")
+
+async def forever():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print("worker cancelled", flush=True)
+
+async def stubborn():
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+async def broken():
+    await asyncio.sleep(0.2)
+    raise ValueError("worker bug")
+
+async def returning():
+    await asyncio.sleep(0.2)
+
+app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), routers=[router])
+worker = {f.__name__: f for f in (forever, stubborn, broken, returning)}[sys.argv[1]]
+service = Service("t", app, (("w", worker),), health)
+try:
+    uvloop.run(serve(service, "127.0.0.1", 0, started=lambda port: print(port, flush=True)))
+except ServiceError as error:
+    print(error, flush=True)
+    sys.exit(3)
+"""
+
+
+@asynccontextmanager
+async def _running(worker: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM,
+        worker,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        port = int(await process.stdout.readline())
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_requests_then_cancels_workers(number: signal.Signals) -> None:
+    async with _running("forever") as (process, url), httpx.AsyncClient() as client:
+        assert process.stdout is not None
+        async with asyncio.TaskGroup() as group:
+            pending = group.create_task(client.get(f"{url}/slow"))
+            assert await process.stdout.readline() == b"slow\n"
+            process.send_signal(number)
+        assert pending.result().json() == {"message": "done"}
+        assert await process.wait() == 0
+        assert await process.stdout.read() == b"worker cancelled\n"
+
+
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        ("broken", b"worker w failed: ValueError: worker bug\n"),
+        ("returning", b"worker w ended\n"),
+    ],
+)
+async def test_a_worker_that_ends_ends_the_process(worker: str, reason: bytes) -> None:
+    async with _running(worker) as (process, _url):
+        out, _ = await process.communicate()
+        assert (process.returncode, out) == (3, reason)
+
+
+async def test_a_worker_that_ignores_its_end_cannot_keep_the_process() -> None:
+    async with _running("stubborn") as (process, _url):
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 1
+
+
+async def test_a_taken_port_is_told() -> None:
+    async def nothing() -> dict[str, str]:
+        return {}
+
+    async def asgi(*_: object) -> None:
+        raise AssertionError
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServiceError, match=f"127.0.0.1:{port}: Address already in use"):
+            await serve(Service("t", asgi, (), nothing), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_fifty_megabytes_are_refused_with_an_answer(announced: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield bytes(2**20)
+
+    async with _running("forever") as (_process, url), httpx.AsyncClient() as client:
+        content = bytes(50 * 2**20) if announced else chunks()
+        began = time.monotonic()
+        reply = await client.post(f"{url}/jobs", content=content)
+        assert reply.status_code == 413
+        assert reply.json()["message"] == "The body is larger than 16777216 bytes"
+        assert (await client.post(f"{url}/jobs", content=b'{"a":1}')).status_code == 200
+        assert time.monotonic() - began < 5
