@@ -1,0 +1,1 @@
+"""Results' ports on blobs, engines and the database."""

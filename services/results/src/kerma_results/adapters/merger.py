@@ -1,0 +1,95 @@
+"""Merging task outputs that lie in the blob store.
+
+Outputs are fetched a few at a time and folded in the order of task indices, so the merged bits
+do not depend on who finished first, and memory does not grow with the number of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerma_common.errors import ContractViolation, NotFound
+from kerma_engines.errors import EngineError
+from kerma_engines.merge import MergeState
+from kerma_engines.packing import decode_inputs, unpack_outputs
+from kerma_results.app.ports import Unmergeable
+
+if TYPE_CHECKING:
+    from kerma_common.blobs.store import BlobStore
+    from kerma_common.contracts.refs import Ref
+    from kerma_engines.engine import Engine, InputSet
+    from kerma_engines.estimators import Estimator
+    from kerma_results.read.queries import JobSource, TaskOutput
+
+FETCHED_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BlobMerger:
+    """``engines`` gives the engine of a name, KeyError for an unknown one."""
+
+    blobs: BlobStore
+    engines: Callable[[str], Engine]
+
+    async def merge(self, source: JobSource, outputs: Sequence[TaskOutput]) -> Sequence[Estimator]:
+        """See ``Merger``; codes INPUT_UNREADABLE, OUTPUT_UNREADABLE, OUTPUTS_DIFFER, ENGINE."""
+        try:
+            engine = self.engines(source.engine)
+        except KeyError:
+            raise Unmergeable("ENGINE", f"no engine {source.engine!r} is known here") from None
+        inputs = decode_inputs(await self._get("INPUT_UNREADABLE", "the inputs", source.input_ref))
+        merged = MergeState({})
+        for start in range(0, len(outputs), FETCHED_AT_ONCE):
+            some = outputs[start : start + FETCHED_AT_ONCE]
+            bodies = await asyncio.gather(
+                *(self._get("OUTPUT_UNREADABLE", f"task {o.index}", o.ref) for o in some)
+            )
+            merged = await asyncio.to_thread(_fold, merged, engine, inputs, some, bodies)
+        return _in_order(merged.result(), inputs)
+
+    async def _get(self, code: str, what: str, ref: Ref) -> bytes:
+        try:
+            return await self.blobs.get(ref)
+        except (NotFound, ContractViolation) as error:
+            raise Unmergeable(code, f"{what}: {error.message}") from error
+
+
+def _fold(
+    merged: MergeState,
+    engine: Engine,
+    inputs: InputSet,
+    outputs: Sequence[TaskOutput],
+    bodies: Sequence[bytes],
+) -> MergeState:
+    """``merged`` and then the outputs, in order."""
+
+    def states() -> Iterator[MergeState]:
+        for output, body in zip(outputs, bodies, strict=True):
+            yield _state(engine, inputs, output, body)
+
+    try:
+        return MergeState.fold(chain([merged], states()))
+    except EngineError as error:
+        raise Unmergeable("OUTPUTS_DIFFER", str(error)) from error
+
+
+def _state(engine: Engine, inputs: InputSet, output: TaskOutput, body: bytes) -> MergeState:
+    with tempfile.TemporaryDirectory(prefix="kerma-merge-") as folder:
+        try:
+            unpack_outputs(body, Path(folder))
+            return MergeState.of(engine.read(Path(folder), inputs), output.primaries)
+        except EngineError as error:
+            message = f"task {output.index}: {error}"
+            raise Unmergeable("OUTPUT_UNREADABLE", message) from error
+
+
+def _in_order(estimators: Sequence[Estimator], inputs: InputSet) -> Sequence[Estimator]:
+    """By the output map, even when the first tasks lack an estimator."""
+    order = {output.name: place for place, output in enumerate(inputs.outputs)}
+    return sorted(estimators, key=lambda estimator: order.get(estimator.name, len(order)))

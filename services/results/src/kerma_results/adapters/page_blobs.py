@@ -1,0 +1,58 @@
+"""Merged pages as blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_results.pages import arrays
+from kerma_results.pages.json_page import page_json
+from kerma_results.pages.stitch import Fragment, make_fragment
+
+if TYPE_CHECKING:
+    from kerma_common.blobs.store import BlobStore
+    from kerma_common.contracts.refs import Ref
+    from kerma_engines.estimators import Estimator, Page
+
+FRAGMENT_MEDIA = "application/vnd.kerma.page+deflate"
+JSON_MEDIA = "application/json"
+AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PageBlobs:
+    """Encodes pages in threads (compression leaves the interpreter free), a few at a time."""
+
+    blobs: BlobStore
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def keep_pages(self, estimator: Estimator) -> tuple[PageMaterialised, ...]:
+        """See ``PageStore``."""
+        return tuple(await asyncio.gather(*map(self._keep, estimator.pages)))
+
+    async def keep_metadata(self, body: bytes) -> Ref:
+        """See ``PageStore``."""
+        return await self.blobs.put(body, JSON_MEDIA)
+
+    async def _keep(self, page: Page) -> PageMaterialised:
+        async with self._slots:
+            binary, fragment = await asyncio.to_thread(_encode, page)
+            array_ref = await self.blobs.put(binary, arrays.MEDIA)
+            fragment_ref = await self.blobs.put(fragment.body, FRAGMENT_MEDIA)
+        return PageMaterialised(
+            number=page.number,
+            name=page.name,
+            unit=page.unit,
+            dimension=len(page.axes),
+            shape=page.shape,
+            array_ref=array_ref,
+            fragment_ref=fragment_ref,
+            crc32=fragment.crc32,
+            raw_size=fragment.raw_size,
+        )
+
+
+def _encode(page: Page) -> tuple[bytes, Fragment]:
+    return arrays.encode_page(page), make_fragment(page_json(page))

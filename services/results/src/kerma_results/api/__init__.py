@@ -1,0 +1,1 @@
+"""Routes of the results service, in the shapes that YAPTIDE clients know."""

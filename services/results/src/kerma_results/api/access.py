@@ -1,0 +1,27 @@
+"""Whose results they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Query
+
+from kerma_common.errors import Forbidden, NotFound
+
+if TYPE_CHECKING:
+    from kerma_common.http.policy import Principal
+    from kerma_results.read.queries import ResultQueries
+
+UNKNOWN_JOB = "Job with provided ID does not exist"
+"""Clients compare with this text."""
+
+JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]
+
+
+async def require_owner(queries: ResultQueries, job_id: str, principal: Principal) -> None:
+    """Raises NotFound for a job that is unknown or deleted, Forbidden for one of another user."""
+    source = None if "\0" in job_id else await queries.source(job_id)
+    if source is None:
+        raise NotFound(UNKNOWN_JOB)
+    if source.owner != principal.user_id:
+        raise Forbidden("The job belongs to another user")

@@ -1,0 +1,104 @@
+"""``GET /results`` in its four shapes, and ``GET /estimators``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerma_common.errors import InvalidRequest, NotFound
+from kerma_common.http.answers import answer
+from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.problem import WRONG_PARAMETERS
+from kerma_common.http.route import KermaRoute
+from kerma_results.api import layout
+from kerma_results.api.access import JobIdParameter, require_owner
+from kerma_results.api.layout import Piece
+from kerma_results.api.stitched import stitched
+from kerma_results.pages.selection import LARGEST, parse_page_numbers
+from kerma_results.read.queries import ResultQueries
+
+
+class Asked(BaseModel):
+    """Which results; page parameters count only beside an estimator."""
+
+    job_id: JobIdParameter
+    estimator_name: str | None = None
+    page_number: int | None = None
+    page_numbers: str | None = None
+
+
+def routes(queries: ResultQueries) -> APIRouter:
+    """The routes on a read model."""
+    router = APIRouter(route_class=KermaRoute)
+
+    @router.get("/results")
+    @authenticated()
+    async def results(
+        request: Request, asked: Annotated[Asked, Query()], principal: CurrentPrincipal
+    ) -> Response:
+        await require_owner(queries, asked.job_id, principal)
+        pieces = await _pieces(queries, asked)
+        return stitched(request, queries, asked.job_id, pieces)
+
+    @router.get("/estimators")
+    @authenticated()
+    async def estimators(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        await require_owner(queries, job_id, principal)
+        found = await queries.estimators(job_id)
+        if not found:
+            raise NotFound("The job has no results")
+        listed = [
+            {
+                "name": estimator.name,
+                "pages_metadata": [
+                    {
+                        "page_number": page.number,
+                        "page_name": page.name,
+                        "page_dimension": page.dimension,
+                    }
+                    for page in estimator.pages
+                ],
+            }
+            for estimator in found
+        ]
+        return answer("Estimators of the job", estimators_metadata=listed)
+
+    return router
+
+
+async def _pieces(queries: ResultQueries, asked: Asked) -> Sequence[Piece]:
+    name = asked.estimator_name
+    if name is None:
+        found = await queries.estimators(asked.job_id)
+        if not found:
+            raise NotFound("The job has no results")
+        return layout.whole(found, "Results of the job")
+    ranges = _ranges(asked)
+    found = [] if "\0" in name else await queries.estimators(asked.job_id, name, ranges)
+    if asked.page_number is None and ranges is not None:
+        return layout.some_pages(found, "Pages of the estimator")
+    if not found:
+        raise NotFound("The job has no results of an estimator with this name")
+    if asked.page_number is None:
+        return layout.one_estimator(found[0], "Results of the estimator")
+    if not found[0].pages:
+        raise NotFound("The estimator has no page with this number")
+    return layout.one_page(found[0], found[0].pages[0], "Page of the estimator")
+
+
+def _ranges(asked: Asked) -> Sequence[tuple[int, int]] | None:
+    """Numbers of the pages to answer with, None for all. Raises InvalidRequest."""
+    number = asked.page_number
+    if number is not None:
+        return ((number, number),) if 0 <= number <= LARGEST else ()
+    if asked.page_numbers is None:
+        return None
+    try:
+        return parse_page_numbers(asked.page_numbers)
+    except ValueError as error:
+        raise InvalidRequest(WRONG_PARAMETERS, {"page_numbers": [str(error)]}) from error

@@ -1,0 +1,179 @@
+"""Carries every open result set to its end: merged and published, or failed.
+
+The work is found in the read model, so a restart at any point goes on where the log stands: what
+was done already is done again with the same bytes, and changes nothing. A result set is published
+when the read model has applied its completion: then every page can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import result_set_subject
+from kerma_common.errors import DomainRejected
+from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_results.app.ports import Unmergeable
+from kerma_results.domain.result_set import (
+    RESULT_SET,
+    CompleteMerge,
+    FailMerge,
+    MaterialiseEstimator,
+    Phase,
+    PublishResultSet,
+    StartMerge,
+)
+from kerma_results.pages.json_page import metadata_json
+from kerma_results.read.project import RESULTS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kerma_common.commands.bus import CommandBus, Executed
+    from kerma_common.commands.consistency import Positions
+    from kerma_common.eventlog.port import EventLog
+    from kerma_results.app.ports import Merger, PageStore
+    from kerma_results.domain.result_set import ResultSet
+    from kerma_results.read.queries import ResultQueries, Unfinished
+
+AT_ONCE = 2
+"""Merges that run side by side; each holds the pages of about two tasks in memory."""
+IDLE_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
+
+
+class Superseded(Exception):  # noqa: N818
+    """Someone else brought the result set to an end meanwhile."""
+
+
+@dataclass(slots=True)
+class MergeWorker:
+    """Owns all merges of this process."""
+
+    queries: ResultQueries
+    merger: Merger
+    pages: PageStore
+    log: EventLog
+    bus: CommandBus
+    positions: Positions
+    clock: Callable[[], datetime]
+    _busy: set[str] = field(default_factory=set)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def run(self) -> None:
+        """Work for ever: look again whenever the read model has moved on."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                seq = await self._look(group)
+                await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, IDLE_SECONDS)
+
+    async def _look(self, group: asyncio.TaskGroup) -> int:
+        waits = delays()
+        while True:
+            try:
+                seq, found = await self.queries.unfinished()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                await pause(waits)
+            else:
+                break
+        for work in found:
+            if work.job_id not in self._busy:
+                self._busy.add(work.job_id)
+                group.create_task(self._settle(work))
+        return seq
+
+    async def _settle(self, work: Unfinished) -> None:
+        """Bring one result set to its end, through whatever passes by itself."""
+        attempt, waits = work.attempt + 1, delays()
+        try:
+            while True:
+                try:
+                    await self._finish(work, attempt)
+                except Exception as error:
+                    _log.warning("merge of %s: %s: %s", work.job_id, type(error).__name__, error)
+                    if not is_passing(error):
+                        attempt += 1
+                    await pause(waits)
+                else:
+                    return
+        finally:
+            self._busy.discard(work.job_id)
+
+    async def _finish(self, work: Unfinished, attempt: int) -> None:
+        story = await self._story(work.job_id)
+        try:
+            if not work.complete:
+                async with self._slots:
+                    completed = await self._merge(work, attempt, story)
+                await self._until_readable(completed)
+            await story.execute(PublishResultSet())
+        except Unmergeable as verdict:
+            await story.execute(FailMerge(verdict.code, verdict.message))
+        except (DomainRejected, Superseded) as verdict:
+            _log.info("merge of %s ends here: %s", work.job_id, verdict)
+
+    async def _merge(self, work: Unfinished, attempt: int, story: _Story) -> int:
+        """Sequence of the commit that completes the result set."""
+        started = await story.execute(StartMerge(attempt), str(attempt))
+        if started.state.phase is not Phase.MERGING:
+            raise Superseded(started.state.phase)
+        source = await self.queries.source(work.job_id)
+        if source is None:
+            raise Superseded("the job was deleted")
+        outputs = await self.queries.outputs(work.job_id)
+        if len(outputs) != work.tasks:
+            raise RuntimeError(f"{len(outputs)} outputs are known, {work.tasks} are to be merged")
+        estimators = await self.merger.merge(source, outputs)
+        for index, estimator in enumerate(estimators):
+            metadata = metadata_json(
+                estimator, tasks=work.tasks, expected=work.expected, partial=work.partial
+            )
+            await story.execute(
+                MaterialiseEstimator(
+                    index,
+                    estimator.name,
+                    await self.pages.keep_metadata(metadata),
+                    await self.pages.keep_pages(estimator),
+                ),
+                str(attempt),
+                str(index),
+            )
+        primaries = sum(output.primaries for output in outputs)
+        return (await story.execute(CompleteMerge(work.tasks, primaries))).seq
+
+    async def _until_readable(self, seq: int) -> None:
+        while not await self.positions.wait(RESULTS.name, "RESULTS", seq, IDLE_SECONDS):
+            _log.error("the read model has not reached %d of RESULTS", seq)
+
+    async def _story(self, job_id: str) -> _Story:
+        opened = (await self.log.load(result_set_subject(job_id)))[0].commit
+        return _Story(self.bus, self.clock, job_id, opened.meta.correlation, opened.events[0].id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """Executes the commands that follow from one opened result set."""
+
+    bus: CommandBus
+    clock: Callable[[], datetime]
+    job_id: str
+    correlation: str
+    causation: str
+
+    async def execute(self, command: object, *step: str) -> Executed[ResultSet]:
+        """Execute ``command`` once for its name and ``step``."""
+        context = CommandContext(
+            actor="svc:results",
+            cause=("merge", self.job_id, type(command).__name__, *step),
+            correlation=self.correlation,
+            now=self.clock(),
+            causation=self.causation,
+        )
+        subject = result_set_subject(self.job_id)
+        return await self.bus.execute(RESULT_SET, subject, command, context)

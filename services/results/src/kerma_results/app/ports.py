@@ -1,0 +1,37 @@
+"""What the merge needs from outside its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_common.contracts.refs import Ref
+from kerma_engines.estimators import Estimator
+from kerma_results.read.queries import JobSource, TaskOutput
+
+
+class Unmergeable(Exception):  # noqa: N818 - a verdict on the outputs
+    """These outputs can never be merged; ``code`` is stable, ``message`` for users."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+
+class Merger(Protocol):
+    """Reads and merges the outputs of tasks."""
+
+    async def merge(self, source: JobSource, outputs: Sequence[TaskOutput]) -> Sequence[Estimator]:
+        """Merged estimators in the order of the project's outputs. Raises Unmergeable."""
+
+
+class PageStore(Protocol):
+    """Keeps merged estimators for good."""
+
+    async def keep_pages(self, estimator: Estimator) -> tuple[PageMaterialised, ...]:
+        """Store every page: its arrays and its JSON fragment."""
+
+    async def keep_metadata(self, body: bytes) -> Ref:
+        """Store the JSON of an estimator's metadata."""

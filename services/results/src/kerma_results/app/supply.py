@@ -1,0 +1,84 @@
+"""MergeSupply: a result set for every job that asks for one, and none for a job that is gone.
+
+In: JobMergeRequested, JobCanceled, JobDeleted (jobs).
+Out: OpenResultSet, DeleteResultSet.
+
+The merge itself and its publication are work of ``merge_worker``, which finds open result sets in
+the read model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kerma_common.contracts import jobs
+from kerma_common.contracts.subjects import result_set_subject
+from kerma_common.process.manager import Reaction
+from kerma_common.projection.router import At
+from kerma_results.domain.result_set import RESULT_SET, DeleteResultSet, OpenResultSet
+
+if TYPE_CHECKING:
+    from kerma_common.commands.bus import CommandBus
+    from kerma_common.commands.context import CommandContext
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """This process remembers nothing: the result set itself knows whether it was opened."""
+
+
+class MergeSupply:
+    """Turns what happens to jobs into commands on their result sets."""
+
+    service = "results"
+    name = "merge-supply"
+    streams = ("JOBS",)
+    state_type = Nothing
+    command_types: Mapping[str, type] = {
+        "OpenResultSet": OpenResultSet,
+        "DeleteResultSet": DeleteResultSet,
+    }
+
+    def key(self, event: Any) -> str | None:
+        """The job an event belongs to."""
+        job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
+        return job_id
+
+    def handle(
+        self,
+        state: Nothing | None,  # noqa: ARG002 - part of the protocol
+        event: Any,
+        at: At,  # noqa: ARG002
+    ) -> Reaction[Nothing]:
+        """What follows from an event."""
+        if isinstance(event, jobs.JobMergeRequested):
+            tasks = (event.succeeded, event.n_tasks)
+            return Reaction(
+                None, (OpenResultSet(event.job_id, event.owner, *tasks, event.partial),)
+            )
+        return Reaction(None, (DeleteResultSet(event.job_id),))
+
+    def wake(
+        self,
+        state: Nothing | None,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        timer: str,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> Reaction[Nothing]:
+        """This process sets no timers."""
+        return Reaction(None)
+
+
+_EVENTS = (jobs.JobMergeRequested, jobs.JobCanceled, jobs.JobDeleted)
+
+
+def dispatcher(bus: CommandBus) -> Callable[[Any, CommandContext], Awaitable[None]]:
+    """How the commands of this process are executed."""
+
+    async def dispatch(command: OpenResultSet | DeleteResultSet, context: CommandContext) -> None:
+        await bus.execute(RESULT_SET, result_set_subject(command.job_id), command, context)
+
+    return dispatch

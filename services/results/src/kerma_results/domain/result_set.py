@@ -1,0 +1,240 @@
+"""The result set of a job: opened, merged in up to three attempts, published or failed.
+
+NONE -> OPEN -> MERGING(attempt) -> COMPLETE (-> published) or FAILED; any -> DELETED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import singledispatch
+
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.results import (
+    EstimatorMaterialised,
+    MergeStarted,
+    ResultSetCompleted,
+    ResultSetDeleted,
+    ResultSetFailed,
+    ResultSetOpened,
+    ResultSetPublished,
+)
+from kerma_common.domain import Aggregate, Rejected
+
+MAX_ATTEMPTS = 3
+
+
+class Phase(StrEnum):
+    """Where a result set stands."""
+
+    NONE = "NONE"
+    OPEN = "OPEN"
+    MERGING = "MERGING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSet:
+    """State of a result set; ``estimators`` by index, as last materialised."""
+
+    phase: Phase = Phase.NONE
+    job_id: str = ""
+    partial: bool = False
+    attempt: int = 0
+    estimators: Mapping[int, EstimatorMaterialised] = field(default_factory=dict)
+    completed: ResultSetCompleted | None = None
+    published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResultSet:
+    """Merge the outputs of ``tasks`` of ``expected`` tasks."""
+
+    job_id: str
+    owner: str
+    tasks: int
+    expected: int
+    partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartMerge:
+    """Begin an attempt, counted from 1."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialiseEstimator:
+    """Record the stored pages of one estimator."""
+
+    index: int
+    name: str
+    metadata_ref: Ref
+    pages: tuple[PageMaterialised, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMerge:
+    """Every estimator is materialised."""
+
+    tasks_merged: int
+    primaries_merged: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailMerge:
+    """The outputs cannot be merged, now or later."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResultSet:
+    """Users can read every page."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResultSet:
+    """Users shall not see the results any more."""
+
+    job_id: str
+
+
+Events = tuple[object, ...]
+
+
+def decide(state: ResultSet, command: object) -> Events:
+    """Events of a command. Raises Rejected for what the phase forbids."""
+    return _decide(command, state)
+
+
+@singledispatch
+def _decide(command: object, _state: ResultSet) -> Events:
+    raise TypeError(f"{type(command).__name__} is no command of a result set")
+
+
+@_decide.register
+def _(command: OpenResultSet, state: ResultSet) -> Events:
+    if state.phase is not Phase.NONE:
+        return ()
+    if command.tasks < 1:
+        raise Rejected("NOTHING_TO_MERGE", "no task of the job succeeded")
+    return (
+        ResultSetOpened(
+            job_id=command.job_id,
+            owner=command.owner,
+            tasks=command.tasks,
+            expected=command.expected,
+            partial=command.partial,
+        ),
+    )
+
+
+@_decide.register
+def _(command: StartMerge, state: ResultSet) -> Events:
+    if state.phase not in (Phase.OPEN, Phase.MERGING):
+        raise _wrong_phase(state, "a merge cannot start")
+    if command.attempt <= state.attempt:
+        return ()
+    if command.attempt > MAX_ATTEMPTS:
+        message = f"the merge was given up after {MAX_ATTEMPTS} attempts"
+        return (ResultSetFailed(job_id=state.job_id, code="MERGE_ABANDONED", message=message),)
+    return (MergeStarted(job_id=state.job_id, attempt=command.attempt),)
+
+
+@_decide.register
+def _(command: MaterialiseEstimator, state: ResultSet) -> Events:
+    if state.phase is Phase.COMPLETE:
+        return ()
+    if state.phase is not Phase.MERGING:
+        raise _wrong_phase(state, "no merge is going on")
+    event = EstimatorMaterialised(
+        job_id=state.job_id,
+        index=command.index,
+        name=command.name,
+        metadata_ref=command.metadata_ref,
+        pages=command.pages,
+    )
+    return () if state.estimators.get(command.index) == event else (event,)
+
+
+@_decide.register
+def _(command: CompleteMerge, state: ResultSet) -> Events:
+    if state.phase is Phase.COMPLETE:
+        return ()
+    if state.phase is not Phase.MERGING:
+        raise _wrong_phase(state, "no merge is going on")
+    return (
+        ResultSetCompleted(
+            job_id=state.job_id,
+            estimators=len(state.estimators),
+            tasks_merged=command.tasks_merged,
+            primaries_merged=command.primaries_merged,
+            partial=state.partial,
+        ),
+    )
+
+
+@_decide.register
+def _(command: FailMerge, state: ResultSet) -> Events:
+    if state.phase not in (Phase.OPEN, Phase.MERGING):
+        return ()
+    return (ResultSetFailed(job_id=state.job_id, code=command.code, message=command.message),)
+
+
+@_decide.register
+def _(_command: PublishResultSet, state: ResultSet) -> Events:
+    done = state.completed
+    if done is None or state.phase is not Phase.COMPLETE:
+        raise _wrong_phase(state, "it cannot be published")
+    if state.published:
+        return ()
+    return (
+        ResultSetPublished(
+            job_id=state.job_id,
+            tasks_merged=done.tasks_merged,
+            primaries_merged=done.primaries_merged,
+            partial=done.partial,
+        ),
+    )
+
+
+@_decide.register
+def _(_command: DeleteResultSet, state: ResultSet) -> Events:
+    if state.phase in (Phase.NONE, Phase.DELETED):
+        return ()
+    return (ResultSetDeleted(job_id=state.job_id),)
+
+
+def _wrong_phase(state: ResultSet, what: str) -> Rejected:
+    return Rejected(state.phase.value, f"the result set is {state.phase.value}: {what}")
+
+
+def evolve(state: ResultSet, event: object) -> ResultSet:
+    """State after an event."""
+    match event:
+        case ResultSetOpened():
+            return ResultSet(Phase.OPEN, event.job_id, event.partial)
+        case MergeStarted():
+            return replace(state, phase=Phase.MERGING, attempt=event.attempt)
+        case EstimatorMaterialised():
+            return replace(state, estimators={**state.estimators, event.index: event})
+        case ResultSetCompleted():
+            return replace(state, phase=Phase.COMPLETE, completed=event)
+        case ResultSetFailed():
+            return replace(state, phase=Phase.FAILED)
+        case ResultSetPublished():
+            return replace(state, published=True)
+        case ResultSetDeleted():
+            return replace(state, phase=Phase.DELETED, estimators={}, completed=None)
+        case _:
+            return state
+
+
+RESULT_SET = Aggregate("results", "result_set", ResultSet(), decide, evolve)

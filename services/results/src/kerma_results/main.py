@@ -1,0 +1,84 @@
+"""Wiring of the results service: the only place where ports meet adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kerma_common.http.app import create_app
+from kerma_common.process.runner import process_loop
+from kerma_common.projection.runner import projection_loop
+from kerma_common.security.identity import identity_projection
+from kerma_common.service import Service, Worker
+from kerma_engines.registry import engine
+from kerma_results.adapters.fragment_rows import FragmentRows
+from kerma_results.adapters.merger import BlobMerger
+from kerma_results.adapters.page_blobs import PageBlobs
+from kerma_results.api import logfiles, results
+from kerma_results.app.logs import Logs
+from kerma_results.app.merge_worker import MergeWorker
+from kerma_results.app.supply import MergeSupply, dispatcher
+from kerma_results.read.project import RESULTS
+from kerma_results.read.queries import ResultQueries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kerma_common.infra import Infra
+    from kerma_common.projection.loop import LogLoop
+    from kerma_common.settings import HttpSettings
+    from kerma_engines.engine import Engine
+
+NAME = "results"
+
+
+def build(
+    settings: HttpSettings, infra: Infra, engines: Callable[[str], Engine] = engine
+) -> Service:
+    """The service on its infrastructure, with the parts that the roles of this process ask for.
+
+    ``engines`` gives the engine that reads a job's outputs, by name.
+    """
+    queries = ResultQueries(infra.db)
+    loops = _loops(infra)
+    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "process" in infra.roles:
+        merges = MergeWorker(
+            queries,
+            BlobMerger(infra.blobs, engines),
+            PageBlobs(infra.blobs),
+            infra.log,
+            infra.bus,
+            infra.positions,
+            infra.clock,
+        )
+        workers.append(("merge", merges.run))
+
+    async def health() -> Mapping[str, str]:
+        faults = {loop.sink.name: "makes no progress" for loop in loops if not loop.ready}
+        return faults if infra.nats.is_connected else {**faults, "nats": "not connected"}
+
+    routers = (
+        (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
+        if "api" in infra.roles
+        else ()
+    )
+    app = create_app(
+        NAME, verifier=infra.verifier, health=health, settings=settings, routers=routers
+    )
+    return Service(NAME, app, tuple(workers), health)
+
+
+def _loops(infra: Infra) -> list[LogLoop]:
+    loops: list[LogLoop] = []
+    if "project" in infra.roles:
+        prepare = FragmentRows(infra.db, infra.blobs).prepare
+        loops += (
+            projection_loop(projection, infra.log, infra.db, infra.positions)
+            for projection in (replace(RESULTS, prepare=prepare), identity_projection(NAME))
+        )
+    if "process" in infra.roles:
+        dispatch = dispatcher(infra.bus)
+        loops.append(process_loop(MergeSupply(), infra.log, infra.db, dispatch, infra.clock))
+    return loops

@@ -1,0 +1,1 @@
+"""Forms of a page: arrays, JSON, compressed fragments; bytes in, bytes out."""

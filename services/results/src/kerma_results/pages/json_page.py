@@ -1,0 +1,71 @@
+"""The JSON of pages and estimators, as the YAPTIDE interface and its programs read it.
+
+``values`` are flat in Fortran order (first axis fastest); axes give bin centres. ``errors``,
+``error_kind``, ``edges`` and ``binning`` are additions that older readers ignore. Numbers that are
+not finite become null. Keys are sorted, so equal pages give equal bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from kerma_engines.estimators import ErrorKind
+
+if TYPE_CHECKING:
+    from kerma_engines.estimators import Axis, Estimator, Page
+
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+
+def page_json(page: Page) -> bytes:
+    """UTF-8 JSON of one page."""
+    data: dict[str, Any] = {"name": page.name, "unit": page.unit, "values": page.values}
+    if page.errors is not None:
+        data["errors"] = page.errors
+        data["error_kind"] = ErrorKind.STANDARD_ERROR.value
+    body: dict[str, Any] = {
+        "dimensions": len(page.axes),
+        "data": data,
+        "metadata": {
+            "dettyp": page.name,
+            **page.metadata,
+            "name": page.name,
+            "page_number": str(page.number),
+            "unit": page.unit,
+        },
+    }
+    for number, axis in enumerate(page.axes, start=1):
+        body[f"axis_dim{number}"] = _axis(axis)
+    return orjson.dumps(body, option=_OPTIONS)
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "name": axis.name,
+        "unit": axis.unit,
+        "values": axis.centres,
+        "edges": axis.edges,
+        "binning": axis.binning.value,
+    }
+
+
+def metadata_json(estimator: Estimator, *, tasks: int, expected: int, partial: bool) -> bytes:
+    """UTF-8 JSON of an estimator's metadata; every value is a string.
+
+    ``tasks`` of ``expected`` tasks are in the result set; the estimator's own ``tasks_merged`` may
+    be fewer when some of them lack it.
+    """
+    return orjson.dumps(
+        {
+            "tasks_merged": str(tasks),
+            **estimator.metadata,
+            "file_name": estimator.file,
+            "number_of_primaries": str(estimator.primaries),
+            "partial": "true" if partial else "false",
+            "primaries": str(estimator.primaries),
+            "tasks_expected": str(expected),
+        },
+        option=_OPTIONS,
+    )

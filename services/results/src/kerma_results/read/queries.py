@@ -1,0 +1,238 @@
+"""What is asked of the read model; every answer is one statement on one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import false, or_, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.contracts.refs import Ref
+from kerma_common.projection.tables import CHECKPOINT
+from kerma_results.read.models import (
+    ESTIMATOR,
+    ESTIMATOR_METADATA,
+    JOB_SOURCE,
+    PAGE,
+    PAGE_FRAGMENT,
+    RESULT_SET,
+    TASK_LOG,
+    TASK_OUTPUT,
+)
+from kerma_results.read.project import RESULTS
+
+PART_BYTES = 1 << 20
+"""Size of the rows that a fragment is cut into."""
+PartKey = tuple[int, int, int]
+"""Index of the estimator, number of the page, part of its fragment."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSource:
+    """Where a job came from."""
+
+    owner: str
+    engine: str
+    input_ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutput:
+    """What one task left to merge."""
+
+    index: int
+    primaries: int
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLog:
+    """What one attempt of a task left to read."""
+
+    index: int
+    attempt: int
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A result set that is not published yet; ``attempt`` is the last one begun."""
+
+    job_id: str
+    complete: bool
+    tasks: int
+    expected: int
+    partial: bool
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page as far as rows know it."""
+
+    number: int
+    name: str
+    dimension: int
+    sha256: str
+    size: int
+    crc32: int
+    raw_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEstimator:
+    """An estimator and those of its pages that were asked for, in order of their numbers."""
+
+    index: int
+    name: str
+    metadata: bytes
+    pages: tuple[StoredPage, ...]
+
+
+_PAGE = (
+    PAGE.c.number,
+    PAGE.c.name,
+    PAGE.c.dimension,
+    PAGE.c.fragment_sha256,
+    PAGE.c.fragment_size,
+    PAGE.c.crc32,
+    PAGE.c.raw_size,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultQueries:
+    """Reads on the results schema."""
+
+    db: AsyncEngine
+
+    async def source(self, job_id: str) -> JobSource | None:
+        """The job, unless it is unknown or deleted."""
+        found = select(
+            JOB_SOURCE.c.owner,
+            JOB_SOURCE.c.engine,
+            JOB_SOURCE.c.input_sha256,
+            JOB_SOURCE.c.input_size,
+            JOB_SOURCE.c.input_media,
+        ).where(JOB_SOURCE.c.job_id == job_id, ~JOB_SOURCE.c.deleted)
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return JobSource(row[0], row[1], Ref(*row[2:])) if row else None
+
+    async def outputs(self, job_id: str) -> list[TaskOutput]:
+        """Outputs of the succeeded tasks in order of their index."""
+        found = (
+            select(
+                TASK_OUTPUT.c.index,
+                TASK_OUTPUT.c.primaries,
+                TASK_OUTPUT.c.output_sha256,
+                TASK_OUTPUT.c.output_size,
+                TASK_OUTPUT.c.output_media,
+            )
+            .where(TASK_OUTPUT.c.job_id == job_id)
+            .order_by(TASK_OUTPUT.c.index)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return [TaskOutput(row[0], row[1], Ref(*row[2:])) for row in rows]
+
+    async def logs(self, job_id: str, limit: int) -> list[TaskLog]:
+        """The first ``limit`` logs: failed attempts first, then by task and attempt."""
+        found = (
+            select(
+                TASK_LOG.c.index,
+                TASK_LOG.c.attempt,
+                TASK_LOG.c.log_sha256,
+                TASK_LOG.c.log_size,
+                TASK_LOG.c.log_media,
+            )
+            .where(TASK_LOG.c.job_id == job_id)
+            .order_by(TASK_LOG.c.failed.desc(), TASK_LOG.c.index, TASK_LOG.c.attempt)
+            .limit(limit)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return [TaskLog(row[0], row[1], Ref(*row[2:])) for row in rows]
+
+    async def unfinished(self) -> tuple[int, list[Unfinished]]:
+        """Result sets that wait for something, and how far into RESULTS this knowledge goes."""
+        position = select(CHECKPOINT.c.seq).where(
+            CHECKPOINT.c.name == RESULTS.name, CHECKPOINT.c.stream == "RESULTS"
+        )
+        waiting = (
+            select(
+                RESULT_SET.c.job_id,
+                RESULT_SET.c.state == "COMPLETE",
+                RESULT_SET.c.tasks,
+                RESULT_SET.c.expected,
+                RESULT_SET.c.partial,
+                RESULT_SET.c.attempt,
+            )
+            .where(~RESULT_SET.c.published, RESULT_SET.c.state != "FAILED")
+            .order_by(RESULT_SET.c.job_id)
+        )
+        async with self.db.connect() as connection:
+            # in this order: what is committed in between is found again from the position
+            seq = await connection.scalar(position)
+            rows = (await connection.execute(waiting)).all()
+        return seq or 0, [Unfinished(*row) for row in rows]
+
+    async def estimators(
+        self,
+        job_id: str,
+        name: str | None = None,
+        numbers: Sequence[tuple[int, int]] | None = None,
+    ) -> list[StoredEstimator]:
+        """Estimators of a complete result set in order, with pages in these inclusive ranges.
+
+        An estimator none of whose pages were asked for comes without pages.
+        """
+        of_estimator = (PAGE.c.job_id == ESTIMATOR.c.job_id) & (
+            PAGE.c.estimator == ESTIMATOR.c.index
+        )
+        chosen = (
+            true()
+            if numbers is None
+            else or_(false(), *(PAGE.c.number.between(a, b) for a, b in numbers))
+        )
+        found = (
+            select(ESTIMATOR.c.index, ESTIMATOR.c.name, ESTIMATOR_METADATA.c.body, *_PAGE)
+            .join(
+                RESULT_SET,
+                (RESULT_SET.c.job_id == ESTIMATOR.c.job_id) & (RESULT_SET.c.state == "COMPLETE"),
+            )
+            .join(
+                ESTIMATOR_METADATA,
+                (ESTIMATOR_METADATA.c.job_id == ESTIMATOR.c.job_id)
+                & (ESTIMATOR_METADATA.c.estimator == ESTIMATOR.c.index),
+            )
+            .outerjoin(PAGE, of_estimator & chosen)
+            .where(ESTIMATOR.c.job_id == job_id)
+            .order_by(ESTIMATOR.c.index, PAGE.c.number)
+        )
+        if name is not None:
+            found = found.where(ESTIMATOR.c.name == name)
+        async with self.db.connect() as connection:
+            rows: list[Sequence[Any]] = [tuple(row) for row in await connection.execute(found)]
+        pages: dict[int, list[StoredPage]] = {}
+        for row in rows:
+            pages.setdefault(row[0], []).extend(
+                [StoredPage(*row[3:])] if row[3] is not None else []
+            )
+        heads = {row[0]: (row[1], row[2]) for row in rows}
+        return [StoredEstimator(i, *head, tuple(pages[i])) for i, head in heads.items()]
+
+    async def fragments(self, job_id: str, keys: Sequence[PartKey]) -> dict[PartKey, bytes]:
+        """Stored parts of fragments, as far as they are there."""
+        key = tuple_(PAGE_FRAGMENT.c.estimator, PAGE_FRAGMENT.c.number, PAGE_FRAGMENT.c.part)
+        found = select(
+            PAGE_FRAGMENT.c.estimator,
+            PAGE_FRAGMENT.c.number,
+            PAGE_FRAGMENT.c.part,
+            PAGE_FRAGMENT.c.body,
+        ).where(PAGE_FRAGMENT.c.job_id == job_id, key.in_(keys))
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return {(row[0], row[1], row[2]): row[3] for row in rows}

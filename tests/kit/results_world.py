@@ -1,0 +1,329 @@
+"""The results service on real NATS and PostgreSQL, with events as jobs and runner write them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from nats.aio.client import Client
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.blobs.store import BlobStore, open_blobs
+from kerma_common.clock import system_clock
+from kerma_common.commands.bus import CommandBus
+from kerma_common.commands.consistency import Positions
+from kerma_common.contracts import jobs, registry, runner
+from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.ids import commit_id
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.subjects import Subject, job_subject, result_set_subject, task_subject
+from kerma_common.db.alembic_env import migrate
+from kerma_common.db.engine import create_engine
+from kerma_common.errors import Forbidden
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.port import EventLog
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.http.policy import Principal
+from kerma_common.infra import Infra
+from kerma_common.nats import connection
+from kerma_common.service import Service
+from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
+from kerma_engines.engine import InputSet, Output
+from kerma_engines.errors import ReadError
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
+from kerma_results.main import build
+from kit.projecting import running
+
+NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
+OWNER = "user-1"
+SCHEMA = "results_1"
+OUTPUTS = ("depth", "a map", "entrance")
+"""Names of the test engine's outputs, not in alphabetical order."""
+
+
+class TallyEngine:
+    """An engine whose tasks leave one array of sums and one of squares per output."""
+
+    name = "tally"
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """One page per output; the second output has two axes."""
+        found = []
+        for number, output in enumerate(inputs.outputs):
+            try:
+                stored = np.load(directory / output.file, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise ReadError(output.file, "byte 0", str(error)) from error
+            primaries, sums, squares = int(stored[0, 0]), stored[1], stored[2]
+            axes = _axes(sums.size, two=number == 1)
+            pages = tuple(
+                Page(
+                    n,
+                    "DOSE",
+                    "Gy/prim",
+                    MergeClass.PER_PRIMARY,
+                    axes,
+                    factor * sums / primaries,
+                    sums=factor * sums,
+                    squares=factor**2 * squares,
+                    metadata={"page_filter_name": f"filter {n}"},
+                )
+                for n, factor in enumerate((1.0, 2.0, 3.0))
+            )
+            found.append(Estimator(output.name, output.file, primaries, pages, {"geotyp": "CYL"}))
+        return tuple(found)
+
+
+def _axes(size: int, *, two: bool) -> tuple[Axis, ...]:
+    z = Axis.linear("Position (Z)", "cm", 0, 20, size // 2 if two else size)
+    return (Axis.linear("Position (X)", "cm", -1, 1, 2), z) if two else (z,)
+
+
+def engines(name: str) -> Any:
+    """The engines of these tests by name."""
+    return {"tally": TallyEngine}[name]()
+
+
+def task_output(folder: Path, index: int, *, primaries: int, bins: int = 200) -> bytes:
+    """What a task leaves: different for each task, the same for each attempt."""
+    rng = np.random.default_rng(index)
+    work = folder / f"task-{index}"
+    work.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        sums = rng.random(bins) * primaries
+        weight = np.full(bins, primaries, dtype=float)
+        with (work / f"{name}.npy").open("wb") as file:
+            np.save(file, np.stack([weight, sums, sums**2]))
+    target = folder / f"task-{index}.tar"
+    pack_outputs(work, ("*.npy",), target)
+    return target.read_bytes()
+
+
+async def verifier(token: str) -> Principal:
+    """Tokens of these tests are user ids."""
+    if token == "void":
+        raise Forbidden("The token is void")
+    return Principal(token, "session")
+
+
+@dataclass(slots=True)
+class World:
+    """What a results service has around it, and what jobs and runner do to it."""
+
+    nats: Client
+    log: EventLog
+    db: AsyncEngine
+    blobs: BlobStore
+    postgres_url: str
+    folder: Path
+    lengths: dict[str, int] = field(default_factory=dict)
+
+    async def record(self, *events: Any, after: Mapping[str, int] | None = None) -> int:
+        """Append events of one aggregate as one commit, as another service would."""
+        subject = _subject(events[0])
+        expected = await self.log.last_seq(subject)
+        cause = commit_id("test", str(subject), str(expected))
+        meta = Meta("user:test", "Test", "story", subject.context, after=after or {})
+        commit = make_commit(cause, subject.aggregate, subject.id, 1, meta, events, NOW)
+        seq = (await self.log.append(subject, expected, commit)).seq
+        self.lengths[subject.stream] = seq
+        return seq
+
+    async def submit(self, job_id: str, n_tasks: int = 2, engine: str = "tally") -> None:
+        """A job whose outputs are those of the test engine."""
+        outputs = tuple(Output(name, name, f"{name}.npy") for name in OUTPUTS)
+        inputs = encode_inputs(InputSet("tally", {}, 10 * n_tasks, outputs))
+        submitted = jobs.JobSubmitted(
+            job_id=job_id,
+            owner=OWNER,
+            title="water",
+            platform="DIRECT",
+            sim_type="tally",
+            engine=engine,
+            engine_version="1",
+            input_kind="editor",
+            input_ref=await self.blobs.put(inputs),
+            project_ref=None,
+            primaries=10 * n_tasks,
+            n_tasks=n_tasks,
+            max_attempts=3,
+            allow_partial=True,
+        )
+        await self.record(submitted)
+
+    async def succeed(
+        self,
+        job_id: str,
+        index: int,
+        output: bytes | None = None,
+        log: Ref | None = None,
+        **of: int,
+    ) -> None:
+        """A task of ``index + 10`` primaries succeeds."""
+        primaries = index + 10
+        body = output or task_output(self.folder, index, primaries=primaries, **of)
+        succeeded = runner.TaskSucceeded(
+            job_id=job_id,
+            index=index,
+            lease=1,
+            attempt=1,
+            output_ref=await self.blobs.put(body, OUTPUT_MEDIA),
+            log_ref=log,
+            primaries=primaries,
+            cpu_seconds=1.0,
+        )
+        await self.record(succeeded)
+
+    async def fail(self, job_id: str, index: int, attempt: int, log: Ref | None) -> None:
+        """An attempt of a task fails."""
+        failed = runner.TaskFailed(
+            job_id=job_id,
+            index=index,
+            lease=attempt,
+            attempt=attempt,
+            code="EXIT",
+            message="exit code 1",
+            log_ref=log,
+            final=attempt == 3,
+        )
+        await self.record(failed)
+
+    async def request_merge(self, job_id: str, n_tasks: int, succeeded: int) -> int:
+        """The job asks for its results; gives the position of the request."""
+        requested = jobs.JobMergeRequested(
+            job_id=job_id,
+            owner=OWNER,
+            n_tasks=n_tasks,
+            succeeded=succeeded,
+            partial=succeeded < n_tasks,
+        )
+        return await self.record(requested, after={"RUNNER": self.lengths.get("RUNNER", 0)})
+
+    async def until(self, job_id: str, *classes: type) -> list[Any]:
+        """The events of the result set, once one of ``classes`` is among them."""
+        async with self.log.follow("RESULTS", 0) as batches:
+            async for batch in batches:
+                for record in batch:
+                    if record.commit.aggregate_id == job_id and any(
+                        e.type == cls.__name__ for e in record.commit.events for cls in classes
+                    ):
+                        return await self.history(job_id)
+        raise AssertionError("the log ended")
+
+    async def history(self, job_id: str) -> list[Any]:
+        """The events of the result set."""
+        found = await self.log.load(result_set_subject(job_id))
+        return [event.decode() for record in found for event in record.commit.events]
+
+    @asynccontextmanager
+    async def service(self, blobs: BlobStore | None = None) -> AsyncIterator[Running]:
+        """The service runs, as after a start of its process."""
+        positions = Positions("results", self.db)
+        infra = Infra(
+            "results",
+            self.nats,
+            self.log,
+            CommandBus(self.log, "results"),
+            self.db,
+            blobs or self.blobs,
+            positions,
+            verifier,
+            system_clock,
+        )
+        service = build(HttpSettings(), infra, engines)
+        async with running(*(work() for _, work in service.workers)):
+            yield Running(service, positions, self.log)
+
+    async def reset(self) -> None:
+        """Drop every row; the log and the blobs stay."""
+        async with self.db.begin() as connection:
+            await connection.execute(text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+            await connection.execute(text("DROP SCHEMA results_process CASCADE"))
+        await migrate(self.postgres_url, "kerma_results", SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that runs."""
+
+    service: Service
+    positions: Positions
+    log: EventLog
+
+    async def caught_up(self) -> None:
+        """Wait until the read model has everything that is stored now."""
+        for stream in ("JOBS", "RUNNER", "RESULTS"):
+            last = (await self.log.state(stream)).last
+            assert await self.positions.wait("results", stream, last, 20)
+
+    @asynccontextmanager
+    async def client(self, user: str | None = OWNER) -> AsyncIterator[httpx.AsyncClient]:
+        """A user's client of the routes; it sends no Accept-Encoding of its own."""
+        transport = httpx.ASGITransport(app=self.service.asgi)
+        cookies = {"access_token": user} if user else {}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://kerma", cookies=cookies
+        ) as client:
+            del client.headers["accept-encoding"]
+            yield client
+
+
+@asynccontextmanager
+async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterator[World]:
+    """A world with streams, a fresh schema, and a folder of blobs."""
+    blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
+    settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
+    await migrate(postgres_url, "kerma_results", SCHEMA)
+    db = create_engine(settings, "results", SCHEMA)
+    try:
+        async with connection(nats_url, name="results") as nats:
+            await apply_streams(nats)
+            world = World(nats, JetStreamLog(nats), db, blobs, postgres_url, folder)
+            await world.reset()
+            yield world
+    finally:
+        await db.dispose()
+
+
+def _subject(event: Any) -> Subject:
+    kind = registry.type_of(event)
+    if kind.aggregate == "task":
+        return task_subject(event.job_id, event.index)
+    return job_subject(event.job_id) if kind.context == "jobs" else result_set_subject(event.job_id)
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@dataclass(slots=True)
+class CrashingBlobs:
+    """A blob store that ends the process at the n-th call of a method."""
+
+    inner: BlobStore
+    method: str
+    countdown: int
+    crashed: Callable[[], None]
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if name != self.method:
+            return found
+
+        async def call(*arguments: Any) -> Any:
+            self.countdown -= 1
+            if self.countdown == 0:
+                self.crashed()
+                raise Crash
+            return await found(*arguments)
+
+        return call
