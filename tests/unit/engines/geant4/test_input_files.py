@@ -86,6 +86,7 @@ def test_commands_outside_the_list_are_refused_with_their_line(line: str) -> Non
         ("cylinderSize 2 50 mm", "cylinderSize 2 50", "unit of length"),
         ("cylinderSize 2 50 mm", "cylinderSize nan 50 mm", "numbers"),
         ("cylinderSize 2 50 mm", "cylinderSize -2 50 mm", "positive"),
+        ("nBin 1 50 1", "nBin 1 50 1\n/score/mesh/cylinderRMin 1 mm", "as if"),
         ("doseDeposit dose Gy", "doseDeposit do/se Gy", "scorer name"),
         ("cellFlux flu", "cellFlux dose", "scorer name"),
         ("/score/close\n", "", "not closed"),

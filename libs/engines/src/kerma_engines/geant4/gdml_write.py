@@ -248,15 +248,15 @@ class GeometryWriter:
     def _material(self, zone: Zone | World, path: str) -> str:
         found = self.project.zone_material(zone)
         icru, overrides = found.material.icru, found.overrides
+        if overrides.custom_stopping_power:
+            place = f"{path}.materialPropertiesOverrides.customStoppingPower"
+            reason = "own stopping power tables can't be used with Geant4"
+            self.problems.append(Problem(place, reason))
         name = material_name(icru)
         if name is None:
             reason = f"Geant4 has no material with the ICRU number {icru}"
             self.problems.append(Problem(f"{path}.materialUuid", reason))
             return VACUUM
-        if overrides.custom_stopping_power:
-            place = f"{path}.materialPropertiesOverrides.customStoppingPower"
-            reason = "own stopping power tables can't be used with Geant4"
-            self.problems.append(Problem(place, reason))
         if name == BLACK_HOLE:
             return self._black_hole()
         density, potential = overrides.density, overrides.average_ionisation_potential

@@ -50,6 +50,8 @@ _DROPPED = (
 
 #: Inside allowed prefixes, yet not for users: these open files.
 _REFUSED = ("/gps/hist/file", "/score/ntuple", "/process/eLoss/fileName")
+#: Geant4 11.4 bins from the axis and around the full circle whatever these say.
+_IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
 
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
 DIVERGENCE = "/kerma/divergence"
@@ -85,7 +87,6 @@ class Mesh:
     name: str
     shape: str
     size: tuple[float, ...] = ()
-    radius_min: float = 0.0
     bins: tuple[int, int, int] = (1, 1, 1)
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scorers: list[Scorer] = field(default_factory=list)
@@ -154,7 +155,6 @@ class _Reader:
             "/score/close": self._close,
             "/score/mesh/boxSize": self._box_size,
             "/score/mesh/cylinderSize": self._cylinder_size,
-            "/score/mesh/cylinderRMin": self._cylinder_rmin,
             "/score/mesh/nBin": self._bins,
             "/score/mesh/translate/xyz": self._translate,
             "/gps/position": self._frame("centre"),
@@ -200,6 +200,8 @@ class _Reader:
             return
         if not allowed or command.startswith(_REFUSED):
             raise _Refused(f"the command {command} is not allowed")
+        if command in _IGNORED_BY_GEANT4:
+            raise _Refused(f"Geant4 bins as if {command} were not there")
         if handler := self._handlers.get(command):
             handler(arguments)
         elif command.startswith("/score/create/"):
@@ -271,9 +273,6 @@ class _Reader:
 
     def _cylinder_size(self, arguments: list[str]) -> None:
         self._mesh().size = self._positive(self._floats(arguments, 2, unit=True))
-
-    def _cylinder_rmin(self, arguments: list[str]) -> None:
-        (self._mesh().radius_min,) = self._floats(arguments, 1, unit=True)
 
     def _bins(self, arguments: list[str]) -> None:
         if len(arguments) < 3 or not all(

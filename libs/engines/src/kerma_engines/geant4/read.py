@@ -148,9 +148,8 @@ def estimators(
 def _estimator(
     output: Output, scored: Scored, mesh: Mesh, options: list[dict[str, Any]]
 ) -> Estimator:
-    axes = tuple(axis for axis in mesh_axes(mesh) if axis.n > 1)
     pages = tuple(
-        _page(number, scored, axes, option, output, mesh) for number, option in enumerate(options)
+        _page(number, scored, option, output, mesh) for number, option in enumerate(options)
     )
     geometry = {"box": "MSH", "cylinder": "CYL", "volume": "ZONE"}[mesh.shape]
     metadata = {"geotyp": geometry, "geo_name": mesh.name, "mc_code_version": "Geant4 11.4.1"}
@@ -160,7 +159,6 @@ def _estimator(
 def _page(
     number: int,
     scored: Scored,
-    axes: tuple[Axis, ...],
     option: dict[str, Any],
     output: Output,
     mesh: Mesh,
@@ -170,8 +168,9 @@ def _page(
         raise ReadError(output.file, f"byte {_START}", f"has no scorer {scorer}")
     quantity = _PAGES.get(option.get("keyword", "")) or _Quantity(option["page"], option["unit"])
     factor = quantity.factor * float(option.get("rescale", 1.0))
-    sums = _fortran(scored.sums[scorer], scored.shape, mesh) * factor
-    squares = _fortran(scored.squares[scorer], scored.shape, mesh) * factor**2
+    inner = int(option.get("rings_within", 0))
+    sums = _fortran(scored.sums[scorer], scored.shape, mesh, inner) * factor
+    squares = _fortran(scored.squares[scorer], scored.shape, mesh, inner) * factor**2
     chosen = output.quantities[number] if number < len(output.quantities) else None
     metadata = {"scorer": scorer}
     if chosen is not None and chosen.filter_name:
@@ -181,7 +180,7 @@ def _page(
         name=quantity.name,
         unit=quantity.unit,
         merge=MergeClass.PER_PRIMARY,
-        axes=axes,
+        axes=tuple(axis for axis in mesh_axes(mesh, inner) if axis.n > 1),
         values=sums / scored.primaries,
         errors=standard_errors(sums, squares, scored.primaries),
         sums=sums,
@@ -190,11 +189,14 @@ def _page(
     )
 
 
-def _fortran(values: FloatArray, shape: tuple[int, int, int], mesh: Mesh) -> FloatArray:
-    """From a dump's order (last axis fastest) to first axis fastest: x, y, z or r, phi, z."""
+def _fortran(values: FloatArray, shape: tuple[int, int, int], mesh: Mesh, inner: int) -> FloatArray:
+    """From a dump's order (last axis fastest) to first axis fastest: x, y, z or r, phi, z.
+
+    ``inner`` rings about the axis are left out.
+    """
     cube = values.reshape(shape)
     if mesh.shape == "cylinder":
-        cube = cube.transpose(2, 1, 0)
+        cube = cube.transpose(2, 1, 0)[inner:]
     return np.ascontiguousarray(cube.flatten(order="F"))
 
 
@@ -208,8 +210,8 @@ def standard_errors(sums: FloatArray, squares: FloatArray, primaries: int) -> Fl
     return errors
 
 
-def mesh_axes(mesh: Mesh) -> tuple[Axis, ...]:
-    """All axes of a mesh, first one fastest, positions in the world."""
+def mesh_axes(mesh: Mesh, inner: int = 0) -> tuple[Axis, ...]:
+    """All axes of a mesh, first one fastest, positions in the world, less ``inner`` rings."""
     if mesh.shape == "volume":
         return ()
     if mesh.shape == "cylinder":
@@ -217,7 +219,7 @@ def mesh_axes(mesh: Mesh) -> tuple[Axis, ...]:
         n_r, n_z, n_phi = mesh.bins
         z = mesh.centre[2]
         return (
-            Axis.linear("Radius (R)", "cm", mesh.radius_min, radius, n_r),
+            Axis.linear("Radius (R)", "cm", radius * inner / n_r, radius, n_r - inner),
             Axis.linear("Angle (PHI)", "degrees", 0.0, 360.0, n_phi),
             Axis.linear("Position (Z)", "cm", z - half, z + half, n_z),
         )

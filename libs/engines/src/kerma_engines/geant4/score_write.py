@@ -12,7 +12,14 @@ from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
-from kerma_engines.scoring import AllDetector, BoxDetector, CylinderDetector, Keyword
+from kerma_engines.scoring import (
+    AllDetector,
+    BoxDetector,
+    CylinderDetector,
+    CylinderMesh,
+    Keyword,
+    ZoneDetector,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +27,8 @@ if TYPE_CHECKING:
     from kerma_engines.project import Project
     from kerma_engines.scoring import Detector, Quantity
     from kerma_engines.scoring import Output as ProjectOutput
+
+_MAX_RINGS_WITHIN = 1000
 
 #: Scorer command of each quantity that has one.
 SCORERS = {
@@ -54,17 +63,27 @@ class _Meshes:
     def mesh(self, uuid: str) -> str:
         if uuid not in self.names:
             detector = self.project.detector(uuid)
-            name = f"mesh_{len(self.names) + 1}_{clean(detector.name)}".rstrip("_")
+            data = detector.geometry_data
+            if isinstance(data, ZoneDetector):
+                # Geant4 calls such a mesh as the volume it scores in
+                name = zone_volume(self.project, data.parameters.zone_uuid)
+            else:
+                name = f"mesh_{len(self.names) + 1}_{clean(detector.name)}".rstrip("_")
             self.names[uuid] = name
-            self.lines[name] = _mesh_commands(self.project, detector, name)
+            self.lines.setdefault(name, _mesh_commands(self.project, detector, name))
             self._check(uuid, detector)
         return self.names[uuid]
 
     def _check(self, uuid: str, detector: Detector) -> None:
-        if any(detector.geometry_data.rotation):
-            index = [known.uuid for known in self.project.detectors].index(uuid)
-            place = f"detectorManager.detectors[{index}].geometryData.rotation"
-            self.problems.append(Problem(place, "turned detectors can't be used with Geant4"))
+        index = [known.uuid for known in self.project.detectors].index(uuid)
+        place = f"detectorManager.detectors[{index}].geometryData"
+        data = detector.geometry_data
+        if any(data.rotation):
+            reason = "turned detectors can't be used with Geant4"
+            self.problems.append(Problem(f"{place}.rotation", reason))
+        if isinstance(data, CylinderDetector) and rings_within(data.parameters) is None:
+            reason = "with Geant4 the inner radius must be a whole number of radial bins"
+            self.problems.append(Problem(f"{place}.parameters.innerRadius", reason))
 
     def scorer(self, mesh: str, quantity: Quantity, path: str, *, everywhere: bool) -> str:
         """Name of the scorer of a quantity; problems are noted."""
@@ -124,7 +143,9 @@ def scoring(project: Project, *, full: bool) -> Scoring:
 
 def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list[dict[str, Any]]:
     detector = meshes.project.detector(output.detector_uuid)
-    everywhere = isinstance(detector.geometry_data, AllDetector)
+    data = detector.geometry_data
+    everywhere = isinstance(data, AllDetector)
+    inner = rings_within(data.parameters) if isinstance(data, CylinderDetector) else 0
     return [
         {
             "scorer": meshes.scorer(
@@ -132,6 +153,7 @@ def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list
             ),
             "keyword": quantity.keyword.value,
             "rescale": 1.0 if quantity.rescale is None else quantity.rescale,
+            "rings_within": inner or 0,
         }
         for k, quantity in enumerate(output.quantities)
     ]
@@ -150,20 +172,31 @@ def _output(project: Project, output: ProjectOutput, mesh: str) -> Output:
     return Output(output.uuid, output.name, f"{mesh}{SUFFIX}", quantities)
 
 
+def rings_within(mesh: CylinderMesh) -> int | None:
+    """Rings of the mesh's width that fit inside its inner radius; None when they do not fill it.
+
+    Geant4 always counts rings from the axis: those within are scored as well, and left out when
+    the results are read.
+    """
+    width = (mesh.radius - mesh.inner_radius) / mesh.radial_segments
+    rings = mesh.inner_radius / width
+    if abs(rings - round(rings)) > 1e-6 or rings > _MAX_RINGS_WITHIN:
+        return None
+    return round(rings)
+
+
 def _mesh_commands(project: Project, detector: Detector, name: str) -> list[str]:
     data = detector.geometry_data
     place = "/score/mesh/translate/xyz " + " ".join(number(x) for x in data.position) + " cm"
     if isinstance(data, CylinderDetector):
         mesh = data.parameters
-        lines = [
+        rings = mesh.radial_segments + (rings_within(mesh) or 0)
+        return [
             f"/score/create/cylinderMesh {name}",
             f"/score/mesh/cylinderSize {number(mesh.radius)} {number(0.5 * mesh.depth)} cm",
-            f"/score/mesh/nBin {mesh.radial_segments} {mesh.z_segments} 1",
+            f"/score/mesh/nBin {rings} {mesh.z_segments} 1",
             place,
         ]
-        if mesh.inner_radius:
-            lines.insert(2, f"/score/mesh/cylinderRMin {number(mesh.inner_radius)} cm")
-        return lines
     if isinstance(data, BoxDetector):
         box = data.parameters
         half = (0.5 * box.width, 0.5 * box.height, 0.5 * box.depth)
@@ -173,9 +206,7 @@ def _mesh_commands(project: Project, detector: Detector, name: str) -> list[str]
         centre = " ".join(number(x) for x in world.position)
         place = f"/score/mesh/translate/xyz {centre} cm"
         return _box(name, tuple(float(x) for x in world.half_extent), (1, 1, 1), place)
-    return [
-        f"/score/create/realWorldLogVol {name} {zone_volume(project, data.parameters.zone_uuid)}"
-    ]
+    return [f"/score/create/realWorldLogVol {name}"]
 
 
 def _box(name: str, half: tuple[float, ...], bins: tuple[int, int, int], place: str) -> list[str]:

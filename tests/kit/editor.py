@@ -1,0 +1,108 @@
+"""Small editor projects for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MATERIALS = {"water": 276, "lead": 82, "air": 104, "vacuum": 1000, "black_hole": 0, "pmma": 223}
+
+
+def box(sides: tuple[float, float, float], **place: Any) -> dict[str, Any]:
+    width, height, depth = sides
+    parameters = {"width": width, "height": height, "depth": depth}
+    return {"geometryType": "BoxGeometry", "parameters": parameters, **place}
+
+
+def cylinder(radius: float, depth: float, inner: float = 0, **place: Any) -> dict[str, Any]:
+    parameters = {"radius": radius, "innerRadius": inner, "depth": depth}
+    return {"geometryType": "HollowCylinderGeometry", "parameters": parameters, **place}
+
+
+def sphere(radius: float, **place: Any) -> dict[str, Any]:
+    return {"geometryType": "SphereGeometry", "parameters": {"radius": radius}, **place}
+
+
+def mesh(sides: tuple[float, float, float], bins: tuple[int, int, int]) -> dict[str, Any]:
+    (width, height, depth), (x, y, z) = sides, bins
+    return {
+        "geometryType": "Mesh",
+        "position": [0, 0, 0],
+        "parameters": {
+            "width": width,
+            "height": height,
+            "depth": depth,
+            "xSegments": x,
+            "ySegments": y,
+            "zSegments": z,
+        },
+    }
+
+
+def zone(material: str, *terms: str, **more: Any) -> dict[str, Any]:
+    """A zone from terms such as ``"a-b*c"``: figure names joined by + - * from left to right."""
+    modes = {"+": "union", "-": "subtraction", "*": "intersection"}
+    operations = []
+    for term in terms:
+        signed = term if term[0] in modes else f"+{term}"
+        operations.append(
+            [
+                {"mode": modes[sign], "objectUuid": name}
+                for sign, name in zip(signed[::2], signed[1::2], strict=True)
+            ]
+        )
+    return {"materialUuid": material, "unionOperations": operations, **more}
+
+
+def project(
+    figures: dict[str, dict[str, Any]],
+    zones: list[dict[str, Any]],
+    *,
+    world: dict[str, Any] | None = None,
+    world_material: str = "vacuum",
+    detectors: list[dict[str, Any]] | None = None,
+    quantities: list[dict[str, Any]] | None = None,
+    filters: list[dict[str, Any]] | None = None,
+    **beam: Any,
+) -> dict[str, Any]:
+    """A project with one-letter figure names; one output ``out<k>`` per detector."""
+    detectors = detectors or [mesh((1, 1, 1), (1, 1, 1))]
+    return {
+        "beam": {"particle": {"id": 2}, "energy": 70, "numberOfParticles": 100, **beam},
+        "figureManager": {
+            "figures": [
+                {"uuid": name, "name": name, "geometryData": data} for name, data in figures.items()
+            ]
+        },
+        "zoneManager": {
+            "zones": [
+                {"uuid": f"z{k}", "name": f"Z{k}", **definition}
+                for k, definition in enumerate(zones)
+            ],
+            "worldZone": {
+                "uuid": "world",
+                "materialUuid": world_material,
+                "geometryData": world or box((20, 20, 20)),
+            },
+        },
+        "materialManager": {
+            "materials": [{"uuid": name, "icru": icru} for name, icru in MATERIALS.items()]
+        },
+        "detectorManager": {
+            "detectors": [
+                {"uuid": f"d{k}", "name": f"D {k}", "geometryData": data}
+                for k, data in enumerate(detectors)
+            ]
+        },
+        "scoringManager": {
+            "filters": filters or [],
+            "outputs": [
+                {
+                    "uuid": f"o{k}",
+                    "name": f"out{k}",
+                    "detectorUuid": f"d{k}",
+                    "quantities": quantities or [{"keyword": "Energy"}],
+                }
+                for k in range(len(detectors))
+            ],
+        },
+    }

@@ -1,0 +1,252 @@
+"""Editor projects become Geant4 input, or are refused with the place and the reason."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from kerma_engines.errors import InvalidInput
+from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.materials import material_density, material_name
+from kit import editor as make
+
+FIGURES = {"a": make.box((4, 4, 4))}
+ZONES = [make.zone("water", "a")]
+
+
+def build(**more: Any) -> dict[str, Any]:
+    return make.project(FIGURES, ZONES, **more)
+
+
+def macro_of(**more: Any) -> list[str]:
+    return Geant4().convert(build(**more)).files[MACRO].splitlines()
+
+
+def refusals(definition: dict[str, Any], *, full: bool = False) -> dict[str, str]:
+    engine = Geant4(data={"G4LEDATA": "/data"} if full else {})
+    with pytest.raises(InvalidInput) as caught:
+        engine.convert(definition)
+    return {problem.path: problem.reason for problem in caught.value.problems}
+
+
+def test_the_demo_project_declares_its_outputs() -> None:
+    text = (files("kerma_client") / "data" / "demo-project.json").read_text()
+    inputs = Geant4().convert(json.loads(text))
+    assert inputs.primaries == 20_000
+    assert [output.name for output in inputs.outputs] == [
+        "depth_dose",
+        "dose_map",
+        "proton_fluence",
+    ]
+    assert inputs.outputs[0].file == inputs.outputs[2].file
+    assert inputs.outputs[2].quantities[0].filter_name == "Protons"
+    json.dumps(dict(inputs.options))
+
+
+def test_conversion_passes_the_check_of_user_files() -> None:
+    inputs = Geant4().convert(build(sad={"type": "single", "x": 200}))
+    again = Geant4().accept_files(inputs.files)
+    assert again.primaries == inputs.primaries
+
+
+@pytest.mark.parametrize(
+    ("beam", "lines"),
+    [
+        ({"energy": 150}, ["/gps/particle proton", "/gps/energy 150 MeV"]),
+        (
+            {"energy": 150, "energySpread": 1.5},
+            ["/gps/ene/type Gauss", "/gps/ene/mono 150 MeV", "/gps/ene/sigma 1.5 MeV"],
+        ),
+        (
+            {"particle": {"id": 25, "a": 12, "z": 6}, "energy": 290, "energyUnit": "MeV/nucl"},
+            ["/gps/particle ion", "/gps/ion 6 12 6", "/gps/energy 3480 MeV"],
+        ),
+        (
+            {"particle": {"id": 24}, "energy": 220, "energyUnit": "MeV/nucl", "energySpread": 1},
+            ["/gps/particle alpha", "/gps/ene/mono 880 MeV", "/gps/ene/sigma 4 MeV"],
+        ),
+        (
+            {"particle": {"id": 21}, "energy": 300},
+            ["/gps/particle deuteron", "/gps/energy 300 MeV"],
+        ),
+        (
+            {"sigma": {"type": "Gaussian", "x": 0.5, "y": 1}},
+            ["/gps/pos/type Beam", "/gps/pos/sigma_x 0.5 cm", "/gps/pos/sigma_y 1 cm"],
+        ),
+        (
+            {"sigma": {"type": "Flat square", "x": 2, "y": 3}},
+            ["/gps/pos/shape Rectangle", "/gps/pos/halfx 2 cm", "/gps/pos/halfy 3 cm"],
+        ),
+        (
+            {"sigma": {"type": "Flat circular", "x": 2, "y": 3}},
+            ["/gps/pos/shape Circle", "/gps/pos/radius 3 cm"],
+        ),
+        ({"position": [1, 2, 3]}, ["/gps/pos/type Point", "/gps/pos/centre 1 2 3 cm"]),
+        (
+            {"direction": [0, 0, -2]},
+            ["/gps/direction 0 0 -1", "/gps/pos/rot1 -1 0 0", "/gps/pos/rot2 0 1 0"],
+        ),
+        ({"sad": {"type": "double", "x": 200, "y": 250}}, ["/kerma/divergence 200 250 cm"]),
+    ],
+)
+def test_beams(beam: dict[str, Any], lines: list[str]) -> None:
+    macro = macro_of(**beam)
+    assert [line for line in lines if line not in macro] == []
+
+
+@pytest.mark.parametrize(
+    ("beam", "path", "reason"),
+    [
+        ({"particle": {"id": 1}}, "beam.particle", "neutrons do not interact"),
+        ({"particle": {"id": 26}}, "beam.particle", "data sets"),
+        ({"particle": {"id": 9}}, "beam.particle", "can't be simulated"),
+        ({"sourceType": "file"}, "beam.sourceType", "source file"),
+        ({"divergence": {"x": 5, "y": 0}}, "beam.divergence", "sad"),
+        ({"sad": {"type": "single", "x": 0}}, "beam.sad.x", "zero"),
+        ({"energySpread": 20}, "beam.energySpread", "5th"),
+        ({"energySpread": 1, "energyLowCutoff": 69}, "beam.energyLowCutoff", "sigma"),
+        ({"energySpread": 1, "energyHighCutoff": 71}, "beam.energyHighCutoff", "sigma"),
+    ],
+)
+def test_beams_that_cannot_be_modelled(beam: dict[str, Any], path: str, reason: str) -> None:
+    assert reason in refusals(build(**beam))[path]
+
+
+def test_data_sets_admit_the_other_particles() -> None:
+    inputs = Geant4(data={"G4LEDATA": "/data"}).convert(build(particle={"id": 1}))
+    assert "/gps/particle neutron" in inputs.files[MACRO]
+
+
+def test_nuclear_reactions_can_be_switched_off() -> None:
+    definition = build() | {"physic": {"enableNuclearReactions": False}}
+    assert "/kerma/nuclearReactions off" in Geant4().convert(definition).files[MACRO]
+
+
+@pytest.mark.parametrize(
+    ("physics", "path"),
+    [
+        ({"energyModelStraggling": "no straggling"}, "physic.energyModelStraggling"),
+        ({"multipleScattering": "no scattering"}, "physic.multipleScattering"),
+    ],
+)
+def test_physics_that_cannot_be_switched_off(physics: dict[str, str], path: str) -> None:
+    assert path in refusals(build() | {"physic": physics})
+
+
+def rules(*triples: tuple[str, str, float]) -> list[dict[str, Any]]:
+    listed = [
+        dict(zip(("keyword", "operator", "value"), triple, strict=True)) for triple in triples
+    ]
+    return [{"uuid": "f", "name": "F", "rules": listed}]
+
+
+def with_filter(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    return build(filters=filters, quantities=[{"keyword": "Fluence", "filter": "f"}])
+
+
+@pytest.mark.parametrize(
+    ("filters", "line"),
+    [
+        (rules(("Z", "==", 1), ("A", "==", 1)), "particle filter proton"),
+        (rules(("Z", "==", 2), ("A", "==", 4)), "particle filter alpha"),
+        (rules(("ID", "==", 2)), "particle filter proton"),
+        ([{"uuid": "f", "name": "F", "particle": {"id": 21}}], "particle filter deuteron"),
+        (rules(("E", ">", 10), ("E", "<", 20)), "kineticEnergy filter 10 20 MeV"),
+        (
+            rules(("Z", "==", 1), ("A", "==", 1), ("E", "<", 20)),
+            "particleWithKineticEnergy filter 0 20 MeV proton",
+        ),
+    ],
+)
+def test_filters(filters: list[dict[str, Any]], line: str) -> None:
+    assert f"/score/filter/{line}" in Geant4().convert(with_filter(filters)).files[MACRO]
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        (rules(("Z", "==", 0), ("A", "==", 1)), "too low by factors"),
+        ([{"uuid": "f", "name": "F", "particle": {"id": 1}}], "too low by factors"),
+        (rules(("E", ">", 20), ("E", "<", 10)), "leave nothing"),
+        (rules(("E", "==", 20)), "limits"),
+    ],
+)
+def test_filters_that_cannot_be_scored(filters: list[dict[str, Any]], reason: str) -> None:
+    path = "scoringManager.outputs[0].quantities[0].filter"
+    assert reason in refusals(with_filter(filters))[path]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "key"),
+    [
+        ({"keyword": "Alanine"}, "keyword"),
+        ({"keyword": "Dose", "offset": 1}, "offset"),
+        ({"keyword": "Dose", "primaries": 5}, "primaries"),
+        ({"keyword": "Dose", "materialUuid": "water"}, "materialUuid"),
+        ({"keyword": "Dose", "medium": "AIR"}, "medium"),
+    ],
+)
+def test_quantities_that_are_not_scored(quantity: dict[str, Any], key: str) -> None:
+    assert f"scoringManager.outputs[0].quantities[0].{key}" in refusals(
+        build(quantities=[quantity])
+    )
+
+
+def test_dose_over_everything_has_no_meaning() -> None:
+    found = refusals(build(detectors=[{"geometryType": "All"}], quantities=[{"keyword": "Dose"}]))
+    assert "Energy instead" in found["scoringManager.outputs[0].quantities[0].keyword"]
+
+
+def test_turned_detectors_are_refused() -> None:
+    detector = make.mesh((1, 1, 1), (1, 1, 1)) | {"rotation": [0, 10, 0]}
+    assert "detectorManager.detectors[0].geometryData.rotation" in refusals(
+        build(detectors=[detector])
+    )
+
+
+def test_rings_that_do_not_start_on_a_bin_are_refused() -> None:
+    parameters = {"radius": 4, "innerRadius": 0.7, "depth": 1, "radialSegments": 2}
+    detector = {"geometryType": "Cyl", "parameters": parameters}
+    path = "detectorManager.detectors[0].geometryData.parameters.innerRadius"
+    assert "whole number" in refusals(build(detectors=[detector]))[path]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    zones = [make.zone("water", "a", materialPropertiesOverrides={"customStoppingPower": True})]
+    definition = make.project(FIGURES, zones, particle={"id": 1}, quantities=[{"keyword": "Rho"}])
+    definition["materialManager"]["materials"][0]["icru"] = 172
+    definition["specialComponentsManager"] = {"CTCube": {"name": "x"}}
+    assert set(refusals(definition)) == {
+        "beam.particle",
+        "zoneManager.zones[0].materialUuid",
+        "zoneManager.zones[0].materialPropertiesOverrides.customStoppingPower",
+        "scoringManager.outputs[0].quantities[0].keyword",
+        "specialComponentsManager.CTCube",
+    }
+
+
+@pytest.mark.parametrize(
+    ("icru", "name", "density"),
+    [
+        (1, "G4_H", 8.3748e-05),
+        (82, "G4_Pb", 11.35),
+        (104, "G4_AIR", 0.00120479),
+        (120, "G4_BONE_CORTICAL_ICRP", 1.92),
+        (170, "G4_GLASS_LEAD", 6.22),
+        (223, "G4_PLEXIGLASS", 1.19),
+        (276, "G4_WATER", 1.0),
+        (278, "G4_XYLENE", 0.87),
+        (906, "G4_GRAPHITE", 2.21),
+    ],
+)
+def test_material_numbers(icru: int, name: str, density: float) -> None:
+    assert material_name(icru) == name
+    assert material_density(icru) == density
+
+
+@pytest.mark.parametrize("icru", [172, 279, 905, 999, 1001])
+def test_unknown_material_numbers(icru: int) -> None:
+    assert material_name(icru) is None
