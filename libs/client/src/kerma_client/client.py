@@ -1,0 +1,141 @@
+"""Typed HTTP client of the REST interface, as a person or a script uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+
+
+class ApiError(Exception):
+    """The service answered with an error; ``fields`` name what was wrong with the request."""
+
+    def __init__(self, status: int, message: str, fields: Mapping[str, Any]) -> None:
+        self.status = status
+        self.message = message
+        self.fields = fields
+        detail = "".join(f"\n  {name}: {_reasons(why)}" for name, why in fields.items())
+        super().__init__(f"{message} (HTTP {status}){detail}")
+
+
+def _reasons(why: object) -> str:
+    return "; ".join(map(str, why)) if isinstance(why, list) else str(why)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task of a job."""
+
+    index: int
+    state: str
+    requested: int
+    simulated: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job and its tasks, from one snapshot."""
+
+    job_id: str
+    state: str
+    tasks: tuple[TaskStatus, ...]
+    message: str
+
+    @property
+    def requested(self) -> int:
+        """Primaries of all tasks."""
+        return sum(task.requested for task in self.tasks)
+
+    @property
+    def simulated(self) -> int:
+        """Primaries simulated so far."""
+        return sum(task.simulated for task in self.tasks)
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in TERMINAL
+
+
+class KermaClient:
+    """A session with one Kerma; use as a context manager."""
+
+    def __init__(self, base_url: str, timeout: float = 30.0) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def login(self, username: str, password: str) -> None:
+        """Open a session; tokens stay in this client's cookies."""
+        self._send("POST", "/auth/login", json={"username": username, "password": password})
+
+    def register(self, username: str, password: str) -> None:
+        """Create an account."""
+        self._send("PUT", "/auth/register", json={"username": username, "password": password})
+
+    def submit(self, body: Mapping[str, Any]) -> str:
+        """Submit a job body of the REST interface; its job id."""
+        job_id: str = self._send("POST", "/jobs/direct", json=body)["job_id"]
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        """The job and its tasks."""
+        answer = self._send("GET", "/jobs", params={"job_id": job_id})
+        tasks = tuple(_task(task) for task in answer.get("job_tasks_status", ()))
+        return JobStatus(job_id, answer["job_state"], tasks, answer["message"])
+
+    def jobs(self, *, page: int = 1, size: int = 20) -> dict[str, Any]:
+        """One page of the user's jobs, newest first."""
+        return self._send("GET", "/user/simulations", params={"page_idx": page, "page_size": size})
+
+    def results(self, job_id: str) -> dict[str, Any]:
+        """All estimators with all pages."""
+        return self._send("GET", "/results", params={"job_id": job_id})
+
+    def logfiles(self, job_id: str) -> dict[str, str]:
+        """Log texts by name."""
+        found: dict[str, str] = self._send("GET", "/logfiles", params={"job_id": job_id})[
+            "logfiles"
+        ]
+        return found
+
+    def cancel(self, job_id: str) -> str:
+        """Stop a job; what the service says to it."""
+        message: str = self._send("DELETE", "/jobs/direct", params={"job_id": job_id})["message"]
+        return message
+
+    def _send(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+        answer = self._http.request(method, path, **how)
+        if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
+            # the access token lasts ten minutes; a long job outlives it
+            self._http.get("/auth/refresh")
+            answer = self._http.request(method, path, **how)
+        try:
+            body: dict[str, Any] = answer.json()
+        except ValueError:
+            raise ApiError(answer.status_code, answer.text[:200], {}) from None
+        if answer.is_error:
+            message = str(body.pop("message", answer.reason_phrase))
+            raise ApiError(answer.status_code, message, body)
+        return body
+
+
+def _task(raw: Mapping[str, Any]) -> TaskStatus:
+    left = raw.get("estimated_time")
+    seconds = left["hours"] * 3600 + left["minutes"] * 60 + left["seconds"] if left else None
+    return TaskStatus(
+        index=raw["task_id"],
+        state=raw["task_state"],
+        requested=raw["requested_primaries"],
+        simulated=raw["simulated_primaries"],
+        seconds_left=seconds,
+    )

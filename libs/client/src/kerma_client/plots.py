@@ -1,0 +1,78 @@
+"""Pictures of result pages: curves with their error band, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+DPI = 150
+
+
+def _array(values: list[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "") -> None:
+    """Draw a page of the results interface with one or two axes to a PNG file.
+
+    Raises ValueError for other dimensions.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    try:
+        if page["dimensions"] == 1:
+            _draw_curve(page, axes)
+        elif page["dimensions"] == 2:
+            _draw_map(page, axes)
+        else:
+            raise ValueError(f"a page with {page['dimensions']} dimensions cannot be drawn")
+        axes.set_title(title)
+        if note:
+            axes.text(0.02, 0.97, note, transform=axes.transAxes, va="top")
+        figure.savefig(target, dpi=DPI)
+    finally:
+        plt.close(figure)
+
+
+def _label(axis: Mapping[str, Any]) -> str:
+    return f"{axis['name']} [{axis['unit']}]"
+
+
+def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
+    x, data = _array(page["axis_dim1"]["values"]), page["data"]
+    y = _array(data["values"])
+    if data.get("errors"):
+        error = _array(data["errors"])
+        axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
+    axes.plot(x, y, lw=1.2, label=data["name"])
+    axes.set_xlabel(_label(page["axis_dim1"]))
+    axes.set_ylabel(_label(data))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+
+
+def _draw_map(page: Mapping[str, Any], axes: Axes) -> None:
+    first, second = page["axis_dim1"], page["axis_dim2"]
+    x, y = _edges(first), _edges(second)
+    # stored with the first axis fastest, so rows of the picture are the second axis
+    z = _array(page["data"]["values"]).reshape(y.size - 1, x.size - 1)
+    mesh = axes.pcolormesh(y, x, z.T, cmap="inferno", shading="flat")
+    axes.figure.colorbar(mesh, ax=axes, label=_label(page["data"]))
+    axes.set_xlabel(_label(second))
+    axes.set_ylabel(_label(first))
+
+
+def _edges(axis: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if axis.get("edges"):
+        return _array(axis["edges"])
+    centres = _array(axis["values"])
+    half = np.diff(centres) / 2
+    return np.concatenate(([centres[0] - half[0]], centres[:-1] + half, [centres[-1] + half[-1]]))
