@@ -1,0 +1,47 @@
+"""The ``kerma`` command line. Heavy modules are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from kerma_client import jobs_cli, platform_cli
+from kerma_client.client import ApiError
+from kerma_client.demo import DemoError
+from kerma_client.local import NotRunningError
+
+app = typer.Typer(
+    name="kerma",
+    help="Monte-Carlo particle transport: run simulations, follow them, read their results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command()(platform_cli.demo)
+app.command()(platform_cli.up)
+app.command()(jobs_cli.run)
+app.command()(jobs_cli.jobs)
+app.command()(jobs_cli.results)
+app.command()(jobs_cli.cancel)
+app.command()(jobs_cli.story)
+app.command()(platform_cli.serve)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    platform_cli.test
+)
+app.command()(platform_cli.lint)
+app.command()(platform_cli.bench)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are one sentence, not a stack trace."""
+    try:
+        app()
+    except (ApiError, DemoError, NotRunningError) as error:
+        sys.stderr.write(f"kerma: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The demonstration: start everything, run the bundled project, show what came out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from kerma_client.client import JobStatus, KermaClient
+from kerma_client.follow import follow
+from kerma_client.jobs_cli import print_estimators, submit_body
+from kerma_client.local import NotRunningError, connect, read_running
+
+PROJECT = Path(__file__).parent / "data" / "demo-project.json"
+STOP_SECONDS = 15.0
+
+
+class DemoError(Exception):
+    """The demonstration did not reach its end; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demonstration tells machines."""
+
+    job_id: str
+    job_state: str
+    tasks: int
+    primaries: int
+    r80_cm: float
+    r80_stderr_cm: float
+    seconds_total: float
+    seconds_setup: float
+
+
+def run_demo(
+    *, primaries: int, tasks: int, port: int, data: Path | None, out: Path, as_json: bool
+) -> None:
+    """Run the bundled project from end to end. Raises DemoError."""
+    began = time.monotonic()
+    console = Console()
+    out.mkdir(parents=True, exist_ok=True)
+    with _data_directory(data) as directory, _platform(directory, port):
+        setup = time.monotonic() - began
+        console.print(f"Kerma is up after {setup:.1f} s at {read_running(directory).url}")
+        with connect(directory) as client:
+            status = _run_job(client, primaries, tasks, console)
+            body = client.results(status.job_id)
+        range_, error = _present(body, out, console)
+        outcome = Outcome(
+            job_id=status.job_id,
+            job_state=status.state,
+            tasks=len(status.tasks),
+            primaries=status.simulated,
+            r80_cm=range_,
+            r80_stderr_cm=error,
+            seconds_total=round(time.monotonic() - began, 2),
+            seconds_setup=round(setup, 2),
+        )
+    if as_json:
+        values = {name: getattr(outcome, name) for name in Outcome.__slots__}
+        sys.stdout.write(json.dumps(values) + "\n")
+
+
+def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) -> JobStatus:
+    body = submit_body(PROJECT, tasks=tasks, primaries=primaries, engine="geant4")
+    job_id = client.submit({**body, "title": "150 MeV protons in water"})
+    console.print(f"job {job_id}: {primaries} protons in {tasks} tasks", soft_wrap=True)
+    status = follow(lambda: client.status(job_id), console)
+    if status.state != "COMPLETED":
+        logs = "\n".join(f"{name}:\n{text}" for name, text in client.logfiles(job_id).items())
+        raise DemoError(f"the job ended {status.state}: {status.message}\n{logs}")
+    return status
+
+
+def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
+    """Tables and pictures; the range R80 in cm and its standard error."""
+    import numpy as np
+
+    from kerma_client.plots import draw_page
+    from kerma_engines.physics import PSTAR_SOURCE, pstar_csda_range_cm, r80
+
+    (out / "results.json").write_text(json.dumps(body))
+    print_estimators(body, console)
+    depth = body["estimators"][0]["pages"][0]
+    range_, error = r80(
+        np.array(depth["axis_dim1"]["values"]),
+        np.array(depth["data"]["values"]),
+        np.array(depth["data"]["errors"]),
+    )
+    csda = pstar_csda_range_cm(150.0)
+    console.print(
+        f"R80 = {range_:.3f} ± {error:.3f} cm; CSDA range of 150 MeV protons in water "
+        f"{csda:.3f} cm ({PSTAR_SOURCE})"
+    )
+    note = f"R80 = {range_:.3f} ± {error:.3f} cm"
+    draw_page(depth, out / "depth-dose.png", "Depth dose of 150 MeV protons in water", note)
+    map_ = next(p for e in body["estimators"] for p in e["pages"] if p["dimensions"] == 2)
+    draw_page(map_, out / "lateral.png", "Dose map of 150 MeV protons in water")
+    console.print(f"wrote results.json, depth-dose.png and lateral.png to {out}")
+    return range_, error
+
+
+@contextmanager
+def _data_directory(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data
+        return
+    directory = Path(tempfile.mkdtemp(prefix="kerma-demo-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _platform(directory: Path, port: int) -> Iterator[None]:
+    """``kerma up`` as a child, stopped at the end."""
+    command = [sys.executable, "-m", "kerma_client.cli", "up", "--data", str(directory)]
+    child = subprocess.Popen(
+        [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        _await_ready(child, directory)
+        yield
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+
+
+def _await_ready(child: subprocess.Popen[str], directory: Path) -> None:
+    """``up`` prints one line when it is ready; if it ends before, its output says why."""
+    assert child.stdout is not None
+    said = []
+    for line in child.stdout:
+        said.append(line)
+        try:
+            running = read_running(directory)
+        except NotRunningError:
+            continue
+        if running.pid == child.pid:
+            return
+    child.wait()
+    raise DemoError("Kerma did not start:\n" + "".join(said))
