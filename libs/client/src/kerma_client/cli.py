@@ -27,8 +27,8 @@ app.command()(jobs_cli.results)
 app.command()(jobs_cli.cancel)
 app.command()(jobs_cli.story)
 app.command()(platform_cli.serve)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    platform_cli.test
+app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    platform_cli.run_tests
 )
 app.command()(platform_cli.lint)
 app.command()(platform_cli.bench)

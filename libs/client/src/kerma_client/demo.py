@@ -87,9 +87,9 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) 
 def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
     """Tables and pictures; the range R80 in cm and its standard error."""
     import numpy as np
+    from kerma_engines.physics import PSTAR_SOURCE, pstar_csda_range_cm, r80
 
     from kerma_client.plots import draw_page
-    from kerma_engines.physics import PSTAR_SOURCE, pstar_csda_range_cm, r80
 
     (out / "results.json").write_text(json.dumps(body))
     print_estimators(body, console)

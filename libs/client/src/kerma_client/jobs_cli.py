@@ -113,16 +113,16 @@ def story(
     asyncio.run(tell(url, job, as_json=as_json))
 
 
-def submit_body(
-    project: Path, *, tasks: int, primaries: int | None, engine: str
-) -> dict[str, Any]:
+def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
     """The body of POST /jobs/direct. Raises typer.BadParameter."""
     body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
     try:
         if project.is_dir():
             files = {p.name: p.read_text() for p in sorted(project.iterdir()) if p.is_file()}
             if primaries is not None:
-                raise typer.BadParameter("--primaries needs a project; edit the input files instead")
+                raise typer.BadParameter(
+                    "--primaries needs a project; edit the input files instead"
+                )
             return {**body, "input_type": "files", "input_files": files}
         raw = json.loads(project.read_bytes())
     except (OSError, UnicodeDecodeError, ValueError) as error:

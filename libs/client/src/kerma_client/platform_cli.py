@@ -35,7 +35,9 @@ def demo(
 
 def up(
     data: Annotated[Path, typer.Option(help="Where everything is kept.")] = DEFAULT_DATA,
-    port: Annotated[int, typer.Option(help="Port of the REST interface; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="Port of the REST interface; 0 takes a free one.")
+    ] = 8080,
     slots: Annotated[
         int | None, typer.Option(min=1, help="Tasks to run at once; default one per core.")
     ] = None,
@@ -60,7 +62,7 @@ def serve(
     run_serve(service, frozenset(roles.split(",")))
 
 
-def test(
+def run_tests(
     context: typer.Context,
     tier: Annotated[str, typer.Argument(help="default, physics, chaos or all.")] = "default",
 ) -> None:
@@ -87,7 +89,9 @@ def lint() -> None:
         [str(bin_dir / "mypy"), *sources],
         [str(bin_dir / "lint-imports")],
     ]
-    failed = [check[0] for check in checks if subprocess.run(check, cwd=ROOT, check=False).returncode]
+    failed = [
+        check[0] for check in checks if subprocess.run(check, cwd=ROOT, check=False).returncode
+    ]
     if failed:
         raise typer.Exit(1)
 
@@ -96,7 +100,9 @@ SOURCES = ("libs/*/src", "services/*/src", "deploy/allinone/src")
 
 
 def bench(
-    name: Annotated[str | None, typer.Argument(help="Part of a figure's name; default all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Part of a figure's name; default all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per figure.")] = False,
 ) -> None:
     """Measure the figures, each beside its limit or peer."""

@@ -87,7 +87,7 @@ class TokenVerifier:
             raise Forbidden(str(error)) from error
         if not await self._alive(claims):
             raise Forbidden("The session has ended")
-        return Principal(claims.user_id, claims.session_id, claims.roles)
+        return Principal(claims.user_id, claims.session_id, frozenset(claims.roles))
 
     async def _key(self, kid: str) -> Mapping[str, Any] | None:
         known = self._keys.get(kid)

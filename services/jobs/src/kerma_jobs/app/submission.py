@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from kerma_common.commands.bus import CommandBus, Executed
+from kerma_common.commands.bus import CommandBus
 
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.context import CommandContext
@@ -24,7 +24,7 @@ from kerma_common.errors import InvalidRequest
 from kerma_engines.packing import INPUT_MEDIA, encode_inputs
 from kerma_jobs.app.ports import Converter
 from kerma_jobs.domain.commands import SubmitJob
-from kerma_jobs.domain.job import JOB, Job
+from kerma_jobs.domain.job import JOB
 
 MAX_TASKS = 10_000
 MAX_TITLE = 500
@@ -108,8 +108,8 @@ class Submitter:
 
     async def submit(
         self, submission: Submission, *, owner: str, request_id: str
-    ) -> tuple[str, Executed[Job]]:
-        """The new job's id and where its first commit stands."""
+    ) -> tuple[str, int]:
+        """The new job's id and the sequence of its first commit."""
         if submission.sim_type not in self.engines:
             known = ", ".join(sorted(self.engines))
             raise InvalidRequest(
@@ -140,7 +140,8 @@ class Submitter:
             allow_partial=True,
         )
         context = CommandContext(f"user:{owner}", (owner, request_id), request_id, now)
-        return job, await self.bus.execute(JOB, job_subject(job), command, context)
+        done = await self.bus.execute(JOB, job_subject(job), command, context)
+        return job, done.seq
 
     async def _store_project(self, project: Mapping[str, Any]) -> Ref:
         return await self.blobs.put(orjson.dumps(project), media=PROJECT_MEDIA)

@@ -1,0 +1,211 @@
+"""Submitting, watching, cancelling and deleting jobs, under the paths that clients know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Body, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerma_common.blobs.store import BlobStore
+from kerma_common.commands.consistency import Positions
+from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, NotFound
+from kerma_common.http.answers import answer, http_date
+from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
+from kerma_common.http.route import KermaRoute
+from kerma_engines.packing import decode_inputs
+from kerma_jobs.api.status import describe, render_tasks
+from kerma_jobs.app.control import JobControl
+from kerma_jobs.app.ports import LiveProgress
+from kerma_jobs.app.submission import Submitter, parse_submission
+from kerma_jobs.read.queries import ORDERS, JobHead, JobQueries, ListedJob
+
+UNKNOWN_JOB = "Job with provided ID does not exist"  # clients compare with this text
+STATES = frozenset(
+    "PENDING RUNNING MERGING_QUEUED MERGING_RUNNING COMPLETED FAILED CANCELED UNKNOWN".split()
+)
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+PAGE_SIZE = 6
+PAGE_SIZE_INSTEAD_OF_LESS = 20
+MAX_PAGE_SIZE = 1000
+MAX_PAGE = 1_000_000
+
+JobIdParameter = Annotated[str, Query(alias="job_id", max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRoutes:
+    """What the routes work with."""
+
+    queries: JobQueries
+    submitter: Submitter
+    control: JobControl
+    positions: Positions
+    blobs: BlobStore
+    live: LiveProgress
+
+    async def owned(self, job_id: str, principal: Principal) -> JobHead:
+        """The caller's job. Raises NotFound or Forbidden."""
+        return _owned(await self.queries.head(job_id), principal)
+
+    async def seen(self, seq: int) -> dict[str, str]:
+        """Wait until reads show the commit; the header that tells the position."""
+        await self.positions.wait("jobs", "JOBS", seq)
+        return {"Kerma-Position": f"JOBS={seq}"}
+
+
+def _owned(job: JobHead | None, principal: Principal) -> JobHead:
+    if job is None:
+        raise NotFound(UNKNOWN_JOB)
+    if job.owner != principal.user_id:
+        raise Forbidden("Job does not belong to this user")
+    return job
+
+
+def router(routes: JobRoutes) -> APIRouter:
+    """All routes of the service."""
+    api = APIRouter(route_class=KermaRoute)
+    _add_submit(api, routes)
+    _add_status(api, routes)
+    _add_cancel_and_delete(api, routes)
+    _add_inputs(api, routes)
+    _add_list(api, routes)
+    return api
+
+
+def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
+    @api.post("/jobs/direct")
+    @authenticated()
+    async def submit(
+        request: Request, body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
+    ) -> Response:
+        submission = parse_submission(body)
+        job_id, seq = await routes.submitter.submit(
+            submission, owner=principal.user_id, request_id=request.state.request_id
+        )
+        return answer("Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id)
+
+
+def _add_status(api: APIRouter, routes: JobRoutes) -> None:
+    @api.get("/jobs")
+    @api.get("/jobs/direct")
+    @authenticated()
+    async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        found = await routes.queries.status(job_id)
+        job = _owned(found[0] if found else None, principal)
+        tasks = found[1] if found else []
+        return answer(
+            describe(job),
+            job_state=job.state,
+            job_tasks_status=render_tasks(job, tasks, routes.live),
+        )
+
+
+def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
+    @api.delete("/jobs/direct")
+    @authenticated()
+    async def cancel(
+        request: Request, job_id: JobIdParameter, principal: CurrentPrincipal
+    ) -> Response:
+        job = await routes.owned(job_id, principal)
+        if job.state in TERMINAL:
+            return answer(
+                f"Cannot cancel job which is in {job.state} state", job_state=job.state
+            )
+        seq = await routes.control.cancel(job_id, principal.user_id, request.state.request_id)
+        return answer("Job canceled", headers=await routes.seen(seq))
+
+    @api.delete("/user/simulations")
+    @authenticated()
+    async def delete(
+        request: Request, job_id: JobIdParameter, principal: CurrentPrincipal
+    ) -> Response:
+        job = await routes.owned(job_id, principal)
+        if job.state not in TERMINAL:
+            raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")
+        try:
+            seq = await routes.control.delete(job_id, principal.user_id, request.state.request_id)
+        except DomainRejected as rejected:
+            # shown as canceled while the last tasks are still being stopped
+            raise Forbidden(rejected.message) from rejected
+        return answer("Job deleted", headers=await routes.seen(seq))
+
+
+def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
+    @api.get("/inputs")
+    @authenticated()
+    async def inputs(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        job = await routes.owned(job_id, principal)
+        stored = decode_inputs(await routes.blobs.get(job.input_ref))
+        shown: dict[str, Any] = {
+            "input_type": job.input_kind,
+            "input_files": dict(stored.files),
+            "number_of_all_primaries": job.primaries,
+        }
+        if job.project_ref is not None:
+            shown["input_json"] = orjson.loads(await routes.blobs.get(job.project_ref))
+        return answer("Input of the job", input=shown)
+
+
+def _add_list(api: APIRouter, routes: JobRoutes) -> None:
+    @api.get("/user/simulations")
+    @authenticated()
+    async def simulations(
+        principal: CurrentPrincipal,
+        page_size: int = PAGE_SIZE,
+        page_idx: int = 1,
+        order_by: str = "start_time",
+        order_type: str = "descend",
+        job_state: str | None = None,
+    ) -> Response:
+        size = min(page_size, MAX_PAGE_SIZE) if page_size >= 1 else PAGE_SIZE_INSTEAD_OF_LESS
+        page = min(max(page_idx, 1), MAX_PAGE)
+        total, listed = await routes.queries.page(
+            principal.user_id,
+            order_by=_order(order_by),
+            descending=order_type == "descend",
+            states=_states(job_state),
+            limit=size,
+            offset=(page - 1) * size,
+        )
+        return answer(
+            "Jobs of the user",
+            page_count=-(-total // size),
+            simulations_count=total,
+            simulations=[_listed(job) for job in listed],
+        )
+
+
+def _order(order_by: str) -> str:
+    if order_by not in ORDERS:
+        raise InvalidRequest("Wrong parameters", {"order_by": [f"Must be one of: {', '.join(ORDERS)}."]})
+    return order_by
+
+
+def _states(job_state: str | None) -> list[str] | None:
+    if job_state is None:
+        return None
+    states = job_state.split(",")
+    if not set(states) <= STATES:
+        known = ", ".join(sorted(STATES))
+        raise InvalidRequest("Wrong parameters", {"job_state": [f"Must be a list of: {known}."]})
+    return states
+
+
+def _listed(job: ListedJob) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "title": job.title,
+        "job_state": job.state,
+        "start_time": http_date(job.submitted_at),
+        "end_time": http_date(job.ended_at),
+        "metadata": {
+            "platform": job.platform,
+            "server": "Yaptide",
+            "input_type": job.input_kind,
+            "sim_type": job.sim_type,
+        },
+    }

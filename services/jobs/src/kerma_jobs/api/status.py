@@ -1,0 +1,67 @@
+"""What users see of a job and its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerma_common.http.answers import http_date
+from kerma_jobs.app.ports import LiveProgress
+from kerma_jobs.read.queries import JobHead, TaskRow
+
+_UNSETTLED = frozenset({"PENDING", "RUNNING"})
+
+
+def render_tasks(
+    job: JobHead, tasks: Sequence[TaskRow], live: LiveProgress
+) -> list[dict[str, Any]]:
+    """The task list of a status answer, in order of the task's number."""
+    return [_task(job, task, live) for task in tasks]
+
+
+def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
+    state = _shown(job.state, task.state)
+    shown: dict[str, Any] = {
+        "task_id": task.index,
+        "task_state": state,
+        "requested_primaries": task.requested,
+        "simulated_primaries": task.simulated,
+        "last_update_time": http_date(task.updated_at),
+    }
+    if task.started_at is not None:
+        shown["start_time"] = http_date(task.started_at)
+    if task.ended_at is not None:
+        shown["end_time"] = http_date(task.ended_at)
+    elif state == "RUNNING" and (told := live.of(job.job_id, task.index, task.lease)):
+        shown["simulated_primaries"] = min(max(told[0], task.simulated), task.requested)
+        if told[1] is not None:
+            shown["estimated_time"] = _duration(told[1])
+    return shown
+
+
+def _shown(job_state: str, task_state: str) -> str:
+    """Clients keep a job's last state for ever, so its tasks may not contradict it."""
+    if job_state == "CANCELED" and task_state in _UNSETTLED:
+        return "CANCELED"
+    if job_state == "COMPLETED" and task_state == "CANCELED":
+        # stopped and collected: clients ask again for ever about any other state
+        return "FAILED"
+    return task_state
+
+
+def _duration(seconds: float) -> dict[str, int]:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return {"hours": hours, "minutes": minutes, "seconds": rest}
+
+
+def describe(job: JobHead) -> str:
+    """One sentence on the job's state."""
+    if job.state == "FAILED" and job.failure:
+        return f"Job failed: {job.failure}"
+    if job.state == "COMPLETED" and job.partial:
+        return (
+            f"Job completed with {job.tasks_merged} tasks; the results rest on "
+            f"{job.primaries_merged} of {job.primaries} primaries"
+        )
+    return f"Job state: {job.state}"

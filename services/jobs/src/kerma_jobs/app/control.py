@@ -1,0 +1,39 @@
+"""Cancelling and deleting jobs.
+
+Out: JobCancellationRequested, JobDeleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from kerma_common.commands.bus import CommandBus
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import job_subject
+from kerma_jobs.domain.commands import CancelJob, DeleteJob
+from kerma_jobs.domain.job import JOB
+
+
+@dataclass(frozen=True, slots=True)
+class JobControl:
+    """What an owner may do to a job; each answers the sequence that shows the effect."""
+
+    bus: CommandBus
+    clock: Callable[[], datetime]
+
+    async def cancel(self, job_id: str, by: str, request_id: str) -> int:
+        """Stop a job; nothing more happens to one that has ended."""
+        return await self._execute(CancelJob(job_id, by, collect=False), by, request_id)
+
+    async def delete(self, job_id: str, by: str, request_id: str) -> int:
+        """Remove an ended job. Raises DomainRejected for one that has not ended."""
+        return await self._execute(DeleteJob(job_id, by), by, request_id)
+
+    async def _execute(self, command: CancelJob | DeleteJob, by: str, request_id: str) -> int:
+        context = CommandContext(
+            f"user:{by}", (by, request_id, type(command).__name__), request_id, self.clock()
+        )
+        done = await self.bus.execute(JOB, job_subject(command.job_id), command, context)
+        return done.seq
