@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kerma_common.http.answers import answer
 from kerma_common.http.problem import internal_error
 from kerma_common.telemetry import metrics, traces
-from kerma_common.telemetry.logs import bound
+from kerma_common.telemetry.logs import bound, bound_fields
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,11 @@ CORS_HEADERS = (
     " If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
 )
 CORS_EXPOSED = "Content-Length, Content-Range, ETag, Retry-After, X-Request-Id"
+
+
+def request_id() -> str:
+    """Id of the request that is being handled."""
+    return bound_fields()["request"]
 
 
 class RequestScope:
@@ -38,12 +43,12 @@ class RequestScope:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
-        sender = _Sender(send, request_id, bodiless=scope["method"] == "HEAD")
+        identifier = given if HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
+        sender = _Sender(send, identifier, bodiless=scope["method"] == "HEAD")
         inner = {**scope, "method": "GET"} if sender.bodiless else dict(scope)
         began = time.perf_counter()
         with (
-            bound(request=request_id),
+            bound(request=identifier),
             traces.span(f"{scope['method']} {scope['path']}", headers.get("traceparent")),
         ):
             try:

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from kerma_common.commands.bus import CommandBus
 
 from kerma_auth.app.ports import AccountVault, Users
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import USER, RegisterUser
+from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import session_subject, user_subject
 from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, Unauthenticated
@@ -50,7 +50,7 @@ class Accounts:
     clock: Callable[[], datetime]
     hasher: PasswordHasher = field(default_factory=PasswordHasher)
 
-    async def register(self, username: str, password: str, request_id: str) -> int:
+    async def register(self, username: str, password: str) -> int:
         """Create a user; the sequence of its commit. Raises Forbidden when the name is taken."""
         check_credentials(username, password)
         user_id = self.vault.user_id(SOURCE, username)
@@ -59,7 +59,7 @@ class Accounts:
         secret_hash = await asyncio.to_thread(self.hasher.hash, password)
         await self.vault.add_credential(credential_id, user_id, username, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
-        context = CommandContext("anonymous", (request_id,), request_id, self.clock())
+        context = CommandContext("anonymous", (credential_id,), credential_id, self.clock())
         try:
             done = await self.bus.execute(USER, user_subject(user_id), command, context)
         except DomainRejected as rejected:

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from kerma_common.commands.bus import CommandBus
 
 from kerma_auth.domain.keyring import KEYRING, EnsureKey
+from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import keyring_subject
 from kerma_common.errors import ContractViolation

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kerma_common.commands.bus import CommandBus
-
 from kerma_batch_gateway.domain.cluster import CLUSTER, AddCluster, RemoveCluster
+from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import cluster_subject
 

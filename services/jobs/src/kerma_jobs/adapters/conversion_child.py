@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 import orjson
-from kerma_engines.registry import engine
 
 from kerma_engines.errors import InvalidInput
 from kerma_engines.packing import encode_inputs
+from kerma_engines.registry import engine
 
 MEMORY_LIMIT = 2 << 30
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Query
-from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, NotFound
 from kerma_common.http.answers import answer, http_date
+from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_engines.packing import decode_inputs
@@ -25,7 +25,16 @@ from kerma_jobs.read.queries import ORDERS, JobHead, JobQueries, ListedJob
 
 UNKNOWN_JOB = "Job with provided ID does not exist"  # clients compare with this text
 STATES = frozenset(
-    "PENDING RUNNING MERGING_QUEUED MERGING_RUNNING COMPLETED FAILED CANCELED UNKNOWN".split()
+    [
+        "PENDING",
+        "RUNNING",
+        "MERGING_QUEUED",
+        "MERGING_RUNNING",
+        "COMPLETED",
+        "FAILED",
+        "CANCELED",
+        "UNKNOWN",
+    ]
 )
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 PAGE_SIZE = 6
@@ -80,13 +89,15 @@ def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     @api.post("/jobs/direct")
     @authenticated()
     async def submit(
-        request: Request, body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
+        body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
     ) -> Response:
         submission = parse_submission(body)
         job_id, seq = await routes.submitter.submit(
-            submission, owner=principal.user_id, request_id=request.state.request_id
+            submission, owner=principal.user_id, request_id=request_id()
         )
-        return answer("Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id)
+        return answer(
+            "Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id
+        )
 
 
 def _add_status(api: APIRouter, routes: JobRoutes) -> None:
@@ -107,27 +118,21 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
 def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
     @api.delete("/jobs/direct")
     @authenticated()
-    async def cancel(
-        request: Request, job_id: JobIdParameter, principal: CurrentPrincipal
-    ) -> Response:
+    async def cancel(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.state in TERMINAL:
-            return answer(
-                f"Cannot cancel job which is in {job.state} state", job_state=job.state
-            )
-        seq = await routes.control.cancel(job_id, principal.user_id, request.state.request_id)
+            return answer(f"Cannot cancel job which is in {job.state} state", job_state=job.state)
+        seq = await routes.control.cancel(job_id, principal.user_id, request_id())
         return answer("Job canceled", headers=await routes.seen(seq))
 
     @api.delete("/user/simulations")
     @authenticated()
-    async def delete(
-        request: Request, job_id: JobIdParameter, principal: CurrentPrincipal
-    ) -> Response:
+    async def delete(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.state not in TERMINAL:
             raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")
         try:
-            seq = await routes.control.delete(job_id, principal.user_id, request.state.request_id)
+            seq = await routes.control.delete(job_id, principal.user_id, request_id())
         except DomainRejected as rejected:
             # shown as canceled while the last tasks are still being stopped
             raise Forbidden(rejected.message) from rejected
@@ -181,7 +186,9 @@ def _add_list(api: APIRouter, routes: JobRoutes) -> None:
 
 def _order(order_by: str) -> str:
     if order_by not in ORDERS:
-        raise InvalidRequest("Wrong parameters", {"order_by": [f"Must be one of: {', '.join(ORDERS)}."]})
+        raise InvalidRequest(
+            "Wrong parameters", {"order_by": [f"Must be one of: {', '.join(ORDERS)}."]}
+        )
     return order_by
 
 

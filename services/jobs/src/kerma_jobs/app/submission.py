@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from kerma_common.commands.bus import CommandBus
 
 from kerma_common.blobs.store import BlobStore
+from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref

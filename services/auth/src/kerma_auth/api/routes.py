@@ -1,0 +1,180 @@
+"""Accounts and sessions, under the paths and cookies that clients know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerma_auth.app.accounts import Accounts
+from kerma_common.commands.consistency import Positions
+from kerma_common.errors import Forbidden, InvalidRequest, KermaError, NotFound, Unauthenticated
+from kerma_common.http.answers import answer
+from kerma_common.http.edge import request_id
+from kerma_common.http.policy import (
+    COOKIE,
+    NO_TOKEN,
+    CurrentPrincipal,
+    Principal,
+    Verifier,
+    authenticated,
+    public,
+)
+from kerma_common.http.route import KermaRoute
+
+REFRESH_COOKIE = "refresh_token"
+LOGIN_AGAIN = "Please log in again: "
+
+JsonBody = Annotated[dict[str, Any], Body()]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRoutes:
+    """What the routes work with. ``secure``: cookies go over HTTPS alone."""
+
+    accounts: Accounts
+    positions: Positions
+    verifier: Verifier
+    secure: bool = False
+
+    async def logged_out(self, request: Request) -> None:
+        """End the session that either cookie names, if any."""
+        session = await self._session(request)
+        if session is not None:
+            seq = await self.accounts.logout(*session, request_id())
+            await self.positions.wait("identity", "AUTH", seq)
+
+    async def _session(self, request: Request) -> tuple[str, str] | None:
+        if token := request.cookies.get(COOKIE):
+            try:
+                principal: Principal = await self.verifier(token)
+            except KermaError:
+                pass  # expired; the refresh token may still name the session
+            else:
+                return principal.session_id, principal.user_id
+        if token := request.cookies.get(REFRESH_COOKIE):
+            return await self.accounts.session_of_refresh(token)
+        return None
+
+    def set_cookie(self, response: Response, name: str, value: str, expires: datetime) -> None:
+        """The cookie form that browsers keep across ports of one host."""
+        response.set_cookie(
+            name,
+            value,
+            expires=expires,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self.secure,
+        )
+
+    def drop_cookies(self, response: Response) -> None:
+        """Make the browser forget both tokens."""
+        for name in (COOKIE, REFRESH_COOKIE):
+            response.delete_cookie(
+                name, path="/", httponly=True, samesite="lax", secure=self.secure
+            )
+
+
+def router(routes: AuthRoutes) -> APIRouter:
+    """All routes of the service."""
+    api = APIRouter(route_class=KermaRoute)
+    _add_hello(api)
+    _add_register_and_login(api, routes)
+    _add_session(api, routes)
+    return api
+
+
+def _add_hello(api: APIRouter) -> None:
+    @api.get("/")
+    @public()
+    async def hello() -> Response:
+        return answer("Hello World!")
+
+    @api.post("/user/update")
+    @authenticated()
+    async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001
+        if not body:
+            raise InvalidRequest("Wrong data provided")
+        return answer("User updated", 202)
+
+
+def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
+    @api.put("/auth/register")
+    @public()
+    async def register(body: JsonBody) -> Response:
+        username, password = _credentials(body, strict=True)
+        seq = await routes.accounts.register(username, password)
+        await routes.positions.wait("users", "AUTH", seq)
+        return answer("User created", 201)
+
+    @api.post("/auth/login")
+    @public()
+    async def login(body: JsonBody) -> Response:
+        username, password = _credentials(body, strict=False)
+        session = await routes.accounts.login(username, password)
+        response = answer(
+            "Successfully logged in",
+            202,
+            access_exp=_milliseconds(session.access_expires),
+            refresh_exp=_milliseconds(session.refresh_expires),
+        )
+        routes.set_cookie(response, COOKIE, session.access_token, session.access_expires)
+        routes.set_cookie(response, REFRESH_COOKIE, session.refresh_token, session.refresh_expires)
+        return response
+
+
+def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
+    @api.get("/auth/refresh")
+    @public()
+    async def refresh(request: Request) -> Response:
+        token = request.cookies.get(REFRESH_COOKIE)
+        if not token:
+            raise Unauthenticated(NO_TOKEN)
+        try:
+            access, expires = await routes.accounts.refresh(token)
+        except Forbidden as ended:
+            raise Forbidden(LOGIN_AGAIN + ended.message) from ended
+        response = answer("Session refreshed", access_exp=_milliseconds(expires))
+        routes.set_cookie(response, COOKIE, access, expires)
+        return response
+
+    @api.get("/auth/status")
+    @authenticated()
+    async def status(principal: CurrentPrincipal) -> Response:
+        username = await routes.accounts.username(principal.session_id)
+        if username is None:
+            raise NotFound("The session has ended")
+        return answer("User is logged in", username=username)
+
+    @api.delete("/auth/logout")
+    @public()
+    async def logout(request: Request) -> Response:
+        await routes.logged_out(request)
+        response = answer("User logged out")
+        routes.drop_cookies(response)
+        return response
+
+
+def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
+    """Name and password of a body, unchecked. Raises InvalidRequest naming missing keys."""
+    if not body:
+        raise InvalidRequest("No JSON in body")
+    missing = {key for key in ("username", "password") if key not in body}
+    if missing:
+        raise InvalidRequest(
+            f"Missing keys in JSON payload: {', '.join(sorted(missing))}",
+            {key: ["Missing data for required field."] for key in missing},
+        )
+    unknown = body.keys() - {"username", "password"}
+    if strict and unknown:
+        raise InvalidRequest("Wrong data provided", dict.fromkeys(unknown, ["Unknown field."]))
+    return body["username"], body["password"]
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,24 @@
+"""The clusters users may name."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from kerma_batch_gateway.read.clusters import ClusterQueries
+from kerma_common.http.answers import answer
+from kerma_common.http.policy import authenticated
+from kerma_common.http.route import KermaRoute
+
+
+def router(queries: ClusterQueries) -> APIRouter:
+    """All routes of the service."""
+    api = APIRouter(route_class=KermaRoute)
+
+    @api.get("/clusters")
+    @authenticated()
+    async def clusters() -> Response:
+        names = [{"cluster_name": cluster.name} for cluster in await queries.all()]
+        return answer("Available clusters", clusters=names)
+
+    return api
