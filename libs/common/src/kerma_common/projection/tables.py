@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+)
 
 _own = MetaData()
 
@@ -48,3 +58,13 @@ def projection_tables(metadata: MetaData) -> None:
     """Add the engine's tables to the metadata of a service's read models."""
     for table in _own.sorted_tables:
         table.to_metadata(metadata)
+
+
+def create_read_tables(connection: Connection, *read_models: MetaData) -> None:
+    """Create the tables of read models and the engine's own; for use in a migration."""
+    together = MetaData()
+    for read_model in read_models:
+        for table in read_model.sorted_tables:
+            table.to_metadata(together)
+    projection_tables(together)
+    together.create_all(connection, checkfirst=False)

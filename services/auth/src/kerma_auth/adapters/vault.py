@@ -152,11 +152,6 @@ class Vault:
         async with self.db.begin() as connection:
             await connection.execute(insert(PRIVATE_KEY).values(kid=key.kid, wrapped=wrapped))
 
-    async def drop_key(self, kid: str) -> None:
-        """Forget a private key that no token was signed with."""
-        async with self.db.begin() as connection:
-            await connection.execute(delete(PRIVATE_KEY).where(PRIVATE_KEY.c.kid == kid))
-
     async def key(self, kid: str) -> SigningKey | None:
         """A private key by its id. Raises cryptography's InvalidTag under another master key."""
         found = select(PRIVATE_KEY.c.wrapped).where(PRIVATE_KEY.c.kid == kid)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -46,7 +46,7 @@ class Accounts:
     bus: CommandBus
     vault: AccountVault
     users: Users
-    signing_key: Callable[[], SigningKey]
+    signing_key: Callable[[], Awaitable[SigningKey]]
     clock: Callable[[], datetime]
     hasher: PasswordHasher = field(default_factory=PasswordHasher)
 
@@ -79,7 +79,7 @@ class Accounts:
         expires = now.replace(microsecond=0) + REFRESH_LIFE
         await self.vault.open_session(session_id, user_id, username, refresh_token, expires, now)
         roles = await self.users.roles_of(user_id)
-        access, access_expires = issue(self.signing_key(), user_id, session_id, roles, now)
+        access, access_expires = issue(await self.signing_key(), user_id, session_id, roles, now)
         return LoggedIn(access, access_expires, refresh_token, expires)
 
     async def refresh(self, refresh_token: str) -> tuple[str, datetime]:
@@ -89,7 +89,7 @@ class Accounts:
         if session is None or session.expires <= now:
             raise Forbidden("The session has ended")
         roles = await self.users.roles_of(session.user_id)
-        return issue(self.signing_key(), session.user_id, session.session_id, roles, now)
+        return issue(await self.signing_key(), session.user_id, session.session_id, roles, now)
 
     async def username(self, session_id: str) -> str | None:
         """Name of the user of a session; None when the session is over."""

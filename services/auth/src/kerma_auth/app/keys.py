@@ -5,6 +5,7 @@ Out: SigningKeyIntroduced.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,37 +28,45 @@ class KeyVault(Protocol):
     async def add_key(self, key: SigningKey) -> None:
         """Keep a private key."""
 
-    async def drop_key(self, kid: str) -> None:
-        """Forget a private key that no token was signed with."""
-
     async def key(self, kid: str) -> SigningKey | None:
         """A private key by its id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keys:
     """Finds the signing key, or makes the first one."""
 
     bus: CommandBus
     vault: KeyVault
     clock: Callable[[], datetime]
+    _key: SigningKey | None = None
 
-    async def signing_key(self) -> tuple[SigningKey, int]:
-        """The key and the sequence of the commit that introduced it or a later one.
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be signed."""
+        return self._key is not None
 
-        Of several replicas that start at once, one introduces its key and the others use it.
-        """
+    async def run(self) -> None:
+        """Have the key before the first login asks for it."""
+        await self.signing_key()
+        await asyncio.get_running_loop().create_future()
+
+    async def signing_key(self) -> SigningKey:
+        """The key that signs. Raises ContractViolation when the vault has lost it."""
+        if self._key is None:
+            keyring, _ = await self.bus.state(KEYRING, keyring_subject())
+            kid = keyring.active[-1] if keyring.active else await self._introduce()
+            self._key = await self.vault.key(kid)
+        if self._key is None:
+            raise ContractViolation("The vault has lost the private half of the signing key")
+        return self._key
+
+    async def _introduce(self) -> str:
+        """Of several replicas that start at once, one introduces its key and all use it."""
         candidate = SigningKey(secrets.token_hex(8), Ed25519PrivateKey.generate())
         await self.vault.add_key(candidate)
         now = self.clock()
         command = EnsureKey(candidate.kid, ALGORITHM, candidate.public_jwk, now)
         context = CommandContext("svc:auth", ("signing-key", candidate.kid), candidate.kid, now)
         done = await self.bus.execute(KEYRING, keyring_subject(), command, context)
-        kid = done.state.active[-1]
-        if kid == candidate.kid:
-            return candidate, done.seq
-        await self.vault.drop_key(candidate.kid)
-        key = await self.vault.key(kid)
-        if key is None:
-            raise ContractViolation(f"The vault has lost the private half of signing key {kid}")
-        return key, done.seq
+        return done.state.active[-1]

@@ -21,17 +21,6 @@ class EnsureKey:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceKey:
-    """Introduce this key and retire all others at ``retire_at``."""
-
-    kid: str
-    algorithm: str
-    public_jwk: Mapping[str, str]
-    now: datetime
-    retire_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Keyring:
     """Ids of the keys that sign, oldest first."""
 
@@ -40,28 +29,17 @@ class Keyring:
 
 def decide(keyring: Keyring, command: object) -> tuple[object, ...]:
     """Events that a command makes true."""
-    match command:
-        case EnsureKey():
-            return () if keyring.active else (_introduced(command),)
-        case ReplaceKey():
-            if command.kid in keyring.active:
-                return ()
-            retired = [
-                events.SigningKeyRetired(kid=kid, not_after=command.retire_at)
-                for kid in keyring.active
-            ]
-            return (_introduced(command), *retired)
-        case _:
-            raise TypeError(f"{type(command).__name__} is not a command of the keyring")
-
-
-def _introduced(command: EnsureKey | ReplaceKey) -> events.SigningKeyIntroduced:
-    return events.SigningKeyIntroduced(
+    if not isinstance(command, EnsureKey):
+        raise TypeError(f"{type(command).__name__} is not a command of the keyring")
+    if keyring.active:
+        return ()
+    introduced = events.SigningKeyIntroduced(
         kid=command.kid,
         algorithm=command.algorithm,
         public_jwk=command.public_jwk,
         not_before=command.now,
     )
+    return (introduced,)
 
 
 def evolve(keyring: Keyring, event: object) -> Keyring:

@@ -36,14 +36,13 @@ class ProcessConverter:
         """Input set of user-supplied files. Raises InvalidRequest naming the files."""
         return await self._ask(engine, "files", "input_files", files)
 
-    async def start(self) -> None:
-        """Have a child ready, so that the first submission does not wait for it."""
-        async with self._turn:
-            await self._ready()
-
-    async def close(self) -> None:
-        """End the child."""
-        async with self._turn:
+    async def run(self) -> None:
+        """Have a child ready before the first submission, and end it with the service."""
+        try:
+            async with self._turn:
+                await self._ready()
+            await asyncio.get_running_loop().create_future()
+        finally:
             await self._kill()
 
     async def _ask(

@@ -77,3 +77,6 @@ class DeleteJob:
 
     job_id: str
     by: str
+
+
+JobCommand = SubmitJob | SettleTasks | CompleteJob | FailMerge | CancelJob | DeleteJob

@@ -1,0 +1,70 @@
+"""Wiring of the auth service."""
+
+from __future__ import annotations
+
+import base64
+
+from kerma_common.service import Service, Worker
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from kerma_auth.adapters.vault import Vault
+from kerma_auth.api.routes import AuthRoutes, router
+from kerma_auth.app.accounts import Accounts
+from kerma_auth.app.keys import Keys
+from kerma_auth.read.users import USERS, UserQueries
+from kerma_common.http.app import create_app
+from kerma_common.infra import Infra
+from kerma_common.projection.runner import projection_loop
+from kerma_common.readiness import readiness
+from kerma_common.security.identity import identity_projection
+from kerma_common.settings import HttpSettings, Settings, SettingsError, load
+
+MASTER_KEY_BYTES = 32
+
+
+class AuthSettings(Settings):
+    """What only auth needs."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_AUTH_")
+
+    master_key: SecretStr
+    """32 bytes as base64; wraps private keys and makes user ids. Losing it loses both."""
+    secure_cookies: bool = False
+    """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
+
+
+def build(settings: HttpSettings, infra: Infra) -> Service:
+    """The service with the parts that this process runs. Raises SettingsError."""
+    own = load(AuthSettings)
+    vault = Vault(infra.db, _master(own))
+    keys = Keys(infra.bus, vault, infra.clock)
+    loops = [
+        projection_loop(projection, infra.log, infra.db, infra.positions)
+        for projection in (USERS, identity_projection("auth"))
+        if "project" in infra.roles
+    ]
+    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "api" in infra.roles:
+        workers += [("positions", infra.positions.run), ("signing-key", keys.run)]
+    accounts = Accounts(infra.bus, vault, UserQueries(infra.db), keys.signing_key, infra.clock)
+    routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
+    health = readiness(infra, loops)
+    app = create_app(
+        "auth",
+        verifier=infra.verifier,
+        health=health,
+        settings=settings,
+        routers=[router(routes)] if "api" in infra.roles else [],
+    )
+    return Service("auth", app, tuple(workers), health)
+
+
+def _master(settings: AuthSettings) -> bytes:
+    try:
+        master = base64.b64decode(settings.master_key.get_secret_value(), validate=True)
+    except ValueError:
+        master = b""
+    if len(master) != MASTER_KEY_BYTES:
+        raise SettingsError("KERMA_AUTH_MASTER_KEY must be 32 bytes as base64")
+    return master

@@ -1,0 +1,35 @@
+"""Wiring of the batch gateway."""
+
+from __future__ import annotations
+
+from kerma_common.service import Service, Worker
+
+from kerma_batch_gateway.api.clusters import router
+from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
+from kerma_common.http.app import create_app
+from kerma_common.infra import Infra
+from kerma_common.projection.runner import projection_loop
+from kerma_common.readiness import readiness
+from kerma_common.security.identity import identity_projection
+from kerma_common.settings import HttpSettings
+
+
+def build(settings: HttpSettings, infra: Infra) -> Service:
+    """The service with the parts that this process runs."""
+    loops = [
+        projection_loop(projection, infra.log, infra.db, infra.positions)
+        for projection in (CLUSTERS, identity_projection("batch"))
+        if "project" in infra.roles
+    ]
+    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "api" in infra.roles:
+        workers.append(("positions", infra.positions.run))
+    health = readiness(infra, loops)
+    app = create_app(
+        "batch",
+        verifier=infra.verifier,
+        health=health,
+        settings=settings,
+        routers=[router(ClusterQueries(infra.db))] if "api" in infra.roles else [],
+    )
+    return Service("batch", app, tuple(workers), health)

@@ -1,0 +1,77 @@
+"""Wiring of the jobs service."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from kerma_common.service import Service, Worker
+
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import job_subject
+from kerma_common.http.app import create_app
+from kerma_common.infra import Infra
+from kerma_common.process.runner import process_loop
+from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.runner import projection_loop
+from kerma_common.readiness import readiness
+from kerma_common.security.identity import identity_projection
+from kerma_common.settings import HttpSettings
+from kerma_engines.registry import available
+from kerma_jobs.adapters.converter import ProcessConverter
+from kerma_jobs.adapters.live_progress import TelemetryProgress
+from kerma_jobs.api.jobs import JobRoutes, router
+from kerma_jobs.app.control import JobControl
+from kerma_jobs.app.lifecycle import JobLifecycle
+from kerma_jobs.app.submission import Submitter
+from kerma_jobs.domain.commands import JobCommand
+from kerma_jobs.domain.job import JOB
+from kerma_jobs.read.project import JOBS
+from kerma_jobs.read.queries import JobQueries
+
+
+def build(settings: HttpSettings, infra: Infra) -> Service:
+    """The service with the parts that this process runs."""
+    loops = _loops(infra)
+    live, converter = TelemetryProgress(), ProcessConverter()
+    routes = JobRoutes(
+        queries=JobQueries(infra.db),
+        submitter=Submitter(
+            infra.bus, infra.blobs, converter, infra.clock, uuid4, engines=available()
+        ),
+        control=JobControl(infra.bus, infra.clock),
+        positions=infra.positions,
+        blobs=infra.blobs,
+        live=live,
+    )
+    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "api" in infra.roles:
+        workers += [
+            ("positions", infra.positions.run),
+            ("live-progress", lambda: live.follow(infra.nats)),
+            ("converter", converter.run),
+        ]
+    health = readiness(infra, loops)
+    app = create_app(
+        "jobs",
+        verifier=infra.verifier,
+        health=health,
+        settings=settings,
+        routers=[router(routes)] if "api" in infra.roles else [],
+    )
+    return Service("jobs", app, tuple(workers), health)
+
+
+def _loops(infra: Infra) -> list[LogLoop]:
+    loops = []
+    if "project" in infra.roles:
+        loops += [
+            projection_loop(projection, infra.log, infra.db, infra.positions)
+            for projection in (JOBS, identity_projection("jobs"))
+        ]
+    if "process" in infra.roles:
+
+        async def dispatch(command: JobCommand, context: CommandContext) -> None:
+            await infra.bus.execute(JOB, job_subject(command.job_id), command, context)
+
+        loops.append(process_loop(JobLifecycle(), infra.log, infra.db, dispatch, infra.clock))
+    return loops
