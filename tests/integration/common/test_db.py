@@ -13,13 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
-from kerma_common.db.schema import (
-    activate,
-    active_schema,
-    drop_schema,
-    first_schema,
-    following_schema,
-)
 from kerma_common.errors import ContractViolation
 from kerma_common.settings import PgSettings
 
@@ -94,7 +87,6 @@ async def test_starting_at_once_is_safe(
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(migrate(postgres_url, package.name, "raced_1"))
-            group.create_task(active_schema(engine, "raced"))
     assert await _columns(engine, "raced_1") == ["n"]
 
 
@@ -133,23 +125,3 @@ async def test_tables_without_a_schema_are_found_in_the_engines(
         found = await connection.execute(text("SELECT n FROM mapped_1.thing"))
         assert found.scalar_one() == 3
         assert (await connection.execute(select(THING.c.n))).scalar_one() == 3
-
-
-async def test_the_live_schema_is_switched_and_protected(
-    postgres_url: str, package: Path, engine: AsyncEngine
-) -> None:
-    first = await active_schema(engine, "batch-gateway")
-    assert first == first_schema("batch-gateway") == "batch_gateway_1"
-    second = following_schema(first)
-    await migrate(postgres_url, package.name, second)
-    async with engine.begin() as connection:
-        await activate(connection, "batch-gateway", second)
-    assert await active_schema(engine, "batch-gateway") == second == "batch_gateway_2"
-    async with engine.begin() as connection:
-        await drop_schema(connection, first)
-        with pytest.raises(ContractViolation, match="is live"):
-            await drop_schema(connection, second)
-        with pytest.raises(ContractViolation, match="not the name"):
-            await drop_schema(connection, "pg_catalog")
-        with pytest.raises(ContractViolation, match="no live schema"):
-            await activate(connection, "unheard-of", "unheard_of_1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 
-from kerma_common.service import Service, Worker
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -18,6 +17,7 @@ from kerma_common.infra import Infra
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
+from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings, Settings, SettingsError, load
 
 MASTER_KEY_BYTES = 32

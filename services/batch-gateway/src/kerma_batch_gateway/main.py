@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from kerma_common.service import Service, Worker
-
 from kerma_batch_gateway.api.clusters import router
 from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
 from kerma_common.http.app import create_app
@@ -11,6 +9,7 @@ from kerma_common.infra import Infra
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
+from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from kerma_common.service import Service, Worker
-
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.http.app import create_app
@@ -15,8 +13,9 @@ from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
+from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
-from kerma_engines.registry import available
+from kerma_engines.registry import ENGINE_NAMES
 from kerma_jobs.adapters.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.api.jobs import JobRoutes, router
@@ -36,7 +35,12 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     routes = JobRoutes(
         queries=JobQueries(infra.db),
         submitter=Submitter(
-            infra.bus, infra.blobs, converter, infra.clock, uuid4, engines=available()
+            infra.bus,
+            infra.blobs,
+            converter,
+            infra.clock,
+            uuid4,
+            engines=dict.fromkeys(ENGINE_NAMES, ""),
         ),
         control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,

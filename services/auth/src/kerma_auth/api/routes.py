@@ -172,7 +172,7 @@ def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
         )
     unknown = body.keys() - {"username", "password"}
     if strict and unknown:
-        raise InvalidRequest("Wrong data provided", dict.fromkeys(unknown, ["Unknown field."]))
+        raise InvalidRequest("Wrong data provided", {key: ["Unknown field."] for key in unknown})
     return body["username"], body["password"]
 
 

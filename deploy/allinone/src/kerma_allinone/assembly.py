@@ -1,0 +1,33 @@
+"""Which services there are, and which of them answers a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from kerma_results import main as results
+from kerma_runner import main as runner
+
+from kerma_auth import main as auth
+from kerma_batch_gateway import main as batch
+from kerma_common.infra import Infra
+from kerma_common.service import Service
+from kerma_common.settings import HttpSettings
+from kerma_jobs import main as jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A service: the package that holds its migrations, and how it is built."""
+
+    package: str
+    build: Callable[[HttpSettings, Infra], Service]
+
+
+SERVICES: Mapping[str, Part] = {
+    "auth": Part("kerma_auth", auth.build),
+    "jobs": Part("kerma_jobs", jobs.build),
+    "runner": Part("kerma_runner", runner.build),
+    "results": Part("kerma_results", results.build),
+    "batch": Part("kerma_batch_gateway", batch.build),
+}

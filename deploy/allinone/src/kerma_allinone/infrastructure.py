@@ -1,0 +1,55 @@
+"""From settings to the ports of a service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kerma_common.blobs.store import open_blobs
+from kerma_common.clock import system_clock
+from kerma_common.commands.bus import CommandBus
+from kerma_common.commands.consistency import Positions
+from kerma_common.db.alembic_env import migrate
+from kerma_common.db.engine import create_engine
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.streams import verify_streams
+from kerma_common.infra import Infra
+from kerma_common.nats import connection
+from kerma_common.security.identity import TokenVerifier
+from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
+from kerma_common.telemetry.traces import traceparent
+
+
+@asynccontextmanager
+async def open_infra(
+    service: str,
+    package: str,
+    roles: frozenset[str],
+    *,
+    nats: NatsSettings,
+    postgres: PgSettings,
+    blobs: BlobSettings,
+) -> AsyncIterator[Infra]:
+    """The ports of one service, its schema migrated and the streams verified."""
+    await migrate(postgres.url.get_secret_value(), package, service)
+    engine = create_engine(postgres, f"kerma-{service}", service)
+    try:
+        async with connection(
+            nats.url.get_secret_value(), name=service, credentials=nats.credentials
+        ) as client:
+            await verify_streams(client)
+            log = JetStreamLog(client, traceparent=traceparent)
+            yield Infra(
+                service=service,
+                nats=client,
+                log=log,
+                bus=CommandBus(log, service),
+                db=engine,
+                blobs=open_blobs(blobs),
+                positions=Positions(service, engine, client),
+                verifier=TokenVerifier(engine),
+                clock=system_clock,
+                roles=roles,
+            )
+    finally:
+        await engine.dispose()

@@ -1,0 +1,51 @@
+"""Which service answers a path: the one table behind every gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+FALLBACK = "auth"
+
+_EXACT: Mapping[str, str] = {
+    "/": "auth",
+    "/jobs": "jobs",
+    "/jobs/direct": "jobs",
+    "/inputs": "jobs",
+    "/results": "results",
+    "/estimators": "results",
+    "/logfiles": "results",
+    "/clusters": "batch",
+}
+_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("/auth/", "auth"),
+    ("/user/update", "auth"),
+    ("/user/", "jobs"),
+    ("/v1/jobs", "jobs"),
+    ("/v1/runner/", "runner"),
+    ("/v1/results/", "results"),
+)
+INTERNAL = "/internal"
+"""Paths below this are for operators inside the system; a gateway never passes them on."""
+
+
+def service_of(path: str) -> str:
+    """Name of the service that answers ``path``; some service answers unknown paths too."""
+    if path in _EXACT:
+        return _EXACT[path]
+    for prefix, service in _PREFIXES:
+        if path.startswith(prefix):
+            return service
+    return FALLBACK
+
+
+class LocalGateway:
+    """Routes to services that live in the same process; ``internal`` answers /internal paths."""
+
+    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand one request to its service."""
+        await self._apps[service_of(scope["path"])](scope, receive, send)

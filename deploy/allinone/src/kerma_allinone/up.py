@@ -1,0 +1,236 @@
+"""Everything on one machine: NATS, PostgreSQL, five services and a worker, under one process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from pydantic import SecretStr
+
+from kerma_allinone.assembly import SERVICES
+from kerma_allinone.child import (
+    Child,
+    ChildError,
+    directory_lock,
+    make_directory,
+    start_child,
+    write_private,
+)
+from kerma_allinone.infrastructure import open_infra
+from kerma_allinone.nats_child import NatsChild, nats_server
+from kerma_allinone.postgres_child import PostgresChild, postgres_server
+from kerma_allinone.routing import LocalGateway
+from kerma_client.local import Running, remove_running, write_running
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.infra import ALL_ROLES
+from kerma_common.nats import connection
+from kerma_common.service import Service, Worker, serve
+from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings, load
+from kerma_common.telemetry.logs import configure_logs
+
+READY_CHECK_SECONDS = 0.05
+RESTART_SECONDS = 0.5
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What the services stand on: a server's settings, and the child that runs it, if ours."""
+
+    nats: NatsSettings
+    postgres: PgSettings
+    blobs: BlobSettings
+    children: tuple[NatsChild | PostgresChild, ...]
+
+
+async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
+    """Start everything and stay until SIGINT or SIGTERM.
+
+    ``KERMA_NATS_URL``, ``KERMA_PG_URL`` and ``KERMA_BLOB_URL`` replace the parts they name.
+    Raises ChildError, ServiceError or SettingsError, whose texts are for people.
+    """
+    # PostgreSQL passes through this folder under another name; what is secret in it is 0600
+    make_directory(data, 0o711)
+    with directory_lock(data):
+        make_directory(data / "logs")
+        _log_to(data / "logs" / "kerma.log")
+        async with AsyncExitStack() as stack:
+            backing = await _open_backing(stack, data)
+            await _prepare_log(backing.nats)
+            services = await _open_services(stack, data, backing)
+            worker = WorkerChild(data, backing, slots)
+            stack.push_async_callback(worker.stop)
+            stack.callback(remove_running, data)
+            ready = Announcement(data, services, say)
+            whole = _together(services, backing, worker, ready.run)
+            await serve(whole, "127.0.0.1", port, started=ready.listening)
+
+
+def _log_to(path: Path) -> None:
+    path.touch(mode=0o600)
+    configure_logs("kerma", os.environ.get("KERMA_TELEMETRY_LOG_LEVEL", "INFO"), path.open("a"))
+
+
+async def _open_backing(stack: AsyncExitStack, data: Path) -> Backing:
+    children: list[NatsChild | PostgresChild] = []
+    if "KERMA_NATS_URL" in os.environ:
+        nats = load(NatsSettings)
+    else:
+        nats_child = await stack.enter_async_context(nats_server(data / "nats"))
+        nats = NatsSettings(url=SecretStr(nats_child.url))
+        children.append(nats_child)
+    if "KERMA_PG_URL" in os.environ:
+        postgres = load(PgSettings)
+    else:
+        pg_child = await stack.enter_async_context(postgres_server(data / "postgres"))
+        postgres = PgSettings(url=SecretStr(pg_child.url))
+        children.append(pg_child)
+    blobs = load(BlobSettings, url=os.environ.get("KERMA_BLOB_URL", f"file://{data / 'blobs'}"))
+    write_private(data / "nats-url", nats.url.get_secret_value())
+    return Backing(nats, postgres, blobs, tuple(children))
+
+
+async def _prepare_log(nats: NatsSettings) -> None:
+    url = nats.url.get_secret_value()
+    async with connection(url, name="admin", credentials=nats.credentials) as client:
+        await apply_streams(client, nats.replicas)
+
+
+async def _open_services(
+    stack: AsyncExitStack, data: Path, backing: Backing
+) -> tuple[Service, ...]:
+    master = data / "master-key"
+    if not master.exists():
+        write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
+    os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
+    services = []
+    for name, part in SERVICES.items():
+        infra = await stack.enter_async_context(
+            open_infra(
+                name,
+                part.package,
+                ALL_ROLES,
+                nats=backing.nats,
+                postgres=backing.postgres,
+                blobs=backing.blobs,
+            )
+        )
+        services.append(part.build(load(HttpSettings), infra))
+    return tuple(services)
+
+
+def _together(
+    services: tuple[Service, ...], backing: Backing, worker: WorkerChild, announce: Worker
+) -> Service:
+    """One service whose workers are all services' workers and the watch over the children."""
+
+    async def health() -> Mapping[str, str]:
+        found = [(s.name, await s.health()) for s in services]
+        return {f"{name}.{part}": why for name, faults in found for part, why in faults.items()}
+
+    workers = [
+        (f"{service.name}.{name}", work) for service in services for name, work in service.workers
+    ]
+    workers += [(f"watch-{child.port}", _keeper(child)) for child in backing.children]
+    workers += [("worker", worker.run), ("announce", announce)]
+    apps = LocalGateway({service.name: service.asgi for service in services})
+    return Service("kerma", apps, tuple(workers), health)
+
+
+def _keeper(server: NatsChild | PostgresChild) -> Callable[[], Awaitable[None]]:
+    """Starts a server again whenever it ends; clients reconnect by themselves."""
+
+    async def keep() -> None:
+        while True:
+            await server.child.wait()
+            await server.restart()
+
+    return keep
+
+
+class WorkerChild:
+    """The worker agent as a child process, started again whenever it ends."""
+
+    def __init__(self, data: Path, backing: Backing, slots: int | None) -> None:
+        self._data = data
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "KERMA_NATS_URL_FILE": str(data / "nats-url"),
+            "KERMA_WORKER_SCRATCH": str(data / "scratch"),
+            **_blob_environment(backing.blobs),
+            **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),
+            **{k: v for k, v in os.environ.items() if k.startswith(("G4", "GEANT4_"))},
+        }
+        self._child: Child | None = None
+
+    async def run(self) -> None:
+        """Keep one running."""
+        while True:
+            self._child = start_child(
+                "worker",
+                [sys.executable, "-m", "kerma_runner.worker"],
+                log=self._data / "logs" / "worker.log",
+                cwd=self._data,
+                death_signal=signal.SIGTERM,
+                environment=self._environment,
+            )
+            await self._child.wait()
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def stop(self) -> None:
+        """Let it hand back its tasks and end."""
+        if self._child is not None:
+            with suppress(ChildError):
+                await self._child.stop(signal.SIGTERM)
+
+
+def _blob_environment(blobs: BlobSettings) -> dict[str, str]:
+    names = ("KERMA_BLOB_ENDPOINT", "KERMA_BLOB_REGION")
+    secret = ("KERMA_BLOB_ACCESS_KEY", "KERMA_BLOB_SECRET_KEY")
+    keys = [*names, *secret, *(f"{name}_FILE" for name in secret)]
+    return {"KERMA_BLOB_URL": blobs.url, **{k: os.environ[k] for k in keys if k in os.environ}}
+
+
+class Announcement:
+    """Says once that everything answers, and where."""
+
+    def __init__(self, data: Path, services: tuple[Service, ...], say: Say) -> None:
+        self._data = data
+        self._services = services
+        self._say = say
+        self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def listening(self, port: int) -> None:
+        """Requests are accepted on this port."""
+        self._port.set_result(port)
+
+    async def run(self) -> None:
+        """Wait until every service is ready, then tell."""
+        port = await self._port
+        while any([await service.health() for service in self._services]):
+            await asyncio.sleep(READY_CHECK_SECONDS)
+        url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
+        write_running(
+            self._data, Running(url, os.getpid(), str(logs), str(self._data / "nats-url"))
+        )
+        self._say(f"Kerma is ready at {url} (logs in {logs}); stop it with Ctrl-C")
+        await asyncio.get_running_loop().create_future()
+
+
+def run_up(data: Path, port: int, slots: int | None) -> None:
+    """``kerma up``."""
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    uvloop.run(run(data.resolve(), port, slots, say))

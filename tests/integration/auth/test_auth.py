@@ -1,0 +1,151 @@
+"""Accounts and sessions over HTTP, on a real bus and database."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from kerma_auth.main import build
+from kerma_common.infra import Infra
+from kerma_common.security.tokens import key_id_of
+from kit.services import MASTER_KEY, prepare, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def auth(
+    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
+        await prepare(nats_url)
+        blobs: Path = tmp_path_factory.mktemp("blobs")
+        async with running(
+            "auth",
+            "kerma_auth",
+            build,
+            nats_url=nats_url,
+            postgres_url=postgres_url,
+            blobs=blobs,
+        ) as found:
+            yield found
+
+
+async def _register(client: httpx.AsyncClient, name: str, password: str = "s3cret") -> None:
+    answer = await client.put("/auth/register", json={"username": name, "password": password})
+    assert answer.status_code == 201, answer.text
+
+
+async def _login(client: httpx.AsyncClient, name: str, password: str = "s3cret") -> httpx.Response:
+    client.cookies.clear()
+    return await client.post("/auth/login", json={"username": name, "password": password})
+
+
+async def test_hello(auth: tuple[httpx.AsyncClient, Infra]) -> None:
+    answer = await auth[0].get("/")
+    assert (answer.status_code, answer.json()) == (200, {"message": "Hello World!"})
+
+
+async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, Infra]) -> None:
+    client, _ = auth
+    await _register(client, "ada")
+    answer = await _login(client, "ada")
+    assert answer.status_code == 202
+    assert set(answer.json()) == {"message", "access_exp", "refresh_exp"}
+    cookies = answer.headers.get_list("set-cookie")
+    assert len(cookies) == 2
+    for cookie in cookies:
+        assert "HttpOnly" in cookie
+        assert "Path=/" in cookie
+        assert "samesite=lax" in cookie.lower()
+        assert "expires=" in cookie.lower()
+        assert "secure" not in cookie.lower()
+    status = await client.get("/auth/status")
+    assert (status.status_code, status.json()["username"]) == (200, "ada")
+    refreshed = await client.get("/auth/refresh")
+    assert refreshed.status_code == 200
+    assert set(refreshed.json()) == {"message", "access_exp"}
+    kept = dict(client.cookies)
+    assert (await client.delete("/auth/logout")).status_code == 200
+    assert not client.cookies
+    client.cookies.update(kept)
+    # the browser may have asked for a new token in the same moment: the session is over anyway
+    assert (await client.get("/auth/status")).status_code == 403
+    assert (await client.get("/auth/refresh")).status_code == 403
+    client.cookies.clear()
+    assert (await client.delete("/auth/logout")).status_code == 200
+
+
+async def test_names_are_taken_once(auth: tuple[httpx.AsyncClient, Infra]) -> None:
+    client, _ = auth
+    await _register(client, "bob", "first")
+    again = await client.put("/auth/register", json={"username": "bob", "password": "second"})
+    assert again.status_code == 403
+    assert (await _login(client, "bob", "second")).status_code == 401
+    assert (await _login(client, "bob", "first")).status_code == 202
+
+
+async def test_wrong_name_and_wrong_password_look_the_same(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = auth
+    await _register(client, "carol")
+    answers = [await _login(client, "carol", "wrong"), await _login(client, "nobody", "wrong")]
+    assert [a.status_code for a in answers] == [401, 401]
+    assert answers[0].json() == answers[1].json()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, None),
+        ({"username": "x"}, "password"),
+        ({"username": "x", "password": 5}, "password"),
+        ({"username": "x", "password": None}, "password"),
+        ({"username": "", "password": "y"}, "username"),
+        ({"username": "a\u0000b", "password": "y"}, "username"),
+        ({"username": "x" * 200, "password": "y"}, "username"),
+        ({"username": ["x"], "password": "y"}, "username"),
+    ],
+)
+async def test_malformed_credentials_are_named(
+    auth: tuple[httpx.AsyncClient, Infra], body: dict[str, object], field: str | None
+) -> None:
+    for method, path in (("PUT", "/auth/register"), ("POST", "/auth/login")):
+        answer = await auth[0].request(method, path, json=body)
+        assert answer.status_code == 400
+        assert field is None or field in answer.json()
+
+
+async def test_tokens_are_refused_with_the_texts_that_clients_know(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = auth
+    client.cookies.clear()
+    missing = await client.get("/auth/status")
+    assert (missing.status_code, missing.json()["message"]) == (401, "No token provided")
+    assert (await client.get("/auth/refresh")).status_code == 401
+    for token in ("x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."):
+        refused = await client.get("/auth/status", headers={"Authorization": f"Bearer {token}"})
+        assert refused.status_code == 403
+
+
+async def test_secrets_stay_out_of_the_log(auth: tuple[httpx.AsyncClient, Infra]) -> None:
+    client, infra = auth
+    await _register(client, "planted-name", "planted-password")
+    answer = await _login(client, "planted-name", "planted-password")
+    token = answer.cookies["access_token"]
+    assert key_id_of(token)
+    stored = b""
+    async with infra.log.follow("AUTH", 0) as batches:
+        last = (await infra.log.state("AUTH")).last
+        async for batch in batches:
+            stored += b"".join(repr(record).encode() for record in batch)
+            if batch[-1].seq >= last:
+                break
+    assert b"UserRegistered" in stored
+    for planted in (b"planted-name", b"planted-password", token.encode()):
+        assert planted not in stored

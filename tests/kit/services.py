@@ -1,0 +1,63 @@
+"""Services run by tests: real bus, real database, no sockets for HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from kerma_allinone.infrastructure import open_infra
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.infra import ALL_ROLES, Infra
+from kerma_common.nats import connection
+from kerma_common.service import Service
+from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings
+
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
+Build = Callable[[HttpSettings, Infra], Service]
+
+
+async def prepare(nats_url: str) -> None:
+    """The streams of the log."""
+    async with connection(nats_url, name="admin") as client:
+        await apply_streams(client)
+
+
+@asynccontextmanager
+async def running(
+    service: str,
+    package: str,
+    build: Build,
+    *,
+    nats_url: str,
+    postgres_url: str,
+    blobs: Path,
+    roles: frozenset[str] = ALL_ROLES,
+) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
+    """One service with its workers, as long as the block; its HTTP client and its ports."""
+    settings = (
+        NatsSettings(url=nats_url),
+        PgSettings(url=postgres_url),
+        BlobSettings(url=f"file://{blobs}"),
+    )
+    nats, postgres, blob = settings
+    async with open_infra(
+        service, package, roles, nats=nats, postgres=postgres, blobs=blob
+    ) as infra:
+        built = build(HttpSettings(), infra)
+        tasks = [asyncio.create_task(work(), name=name) for name, work in built.workers]
+        transport = httpx.ASGITransport(built.asgi)
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield client, infra
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for fault in ended:
+            if isinstance(fault, Exception):
+                raise fault
