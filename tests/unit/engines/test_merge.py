@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,9 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.merge import MergeError, MergeState
-
-if TYPE_CHECKING:
-    from kerma_engines.estimators import FloatArray
+from kit.pages import errors_of
 
 
 def page(
@@ -58,11 +54,6 @@ def one(state: MergeState) -> Page:
     (estimator,) = state.result()
     (only,) = estimator.pages
     return only
-
-
-def errors_of(found: Page) -> FloatArray:
-    assert found.errors is not None
-    return found.errors
 
 
 def test_means_are_weighted_by_primaries() -> None:

@@ -113,6 +113,7 @@ def number_record(file: BinaryFile, dtype: str, count: int, what: str) -> NDArra
     length = record_length(file, what)
     if length != count * np.dtype(dtype).itemsize:
         raise file.error(f"{what}: {count} bins in a record of {length} bytes", file.offset - 4)
-    array = file.numbers(dtype, count, what).astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+        array = file.numbers(dtype, count, what).astype(np.float64, copy=False)
     record_end(file, length, what)
     return array

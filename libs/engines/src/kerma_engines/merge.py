@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from kerma_engines.tallies import Tally
 
 
+_UNWEIGHTED = {MergeClass.FIRST, MergeClass.CONCAT}
+
+
 class MergeError(EngineError):
     """Results that can't be merged; says which estimator and page, and why."""
 
@@ -126,7 +129,7 @@ class MergeState:
 
 
 def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
-    if primaries < 1:
+    if primaries < 1 and not all(page.merge in _UNWEIGHTED for page in estimator.pages):
         raise MergeError(estimator.name, None, "the number of primaries is not known")
     pages: dict[int, PageState] = {}
     for page in estimator.pages:

@@ -62,8 +62,9 @@ def read_tokens(file: BinaryFile, *, until: int | None = None) -> Iterator[Token
             if until is not None:
                 file.skip(count * np.dtype(text).itemsize, "data")
                 continue
-            array = file.numbers(text, count, "data")
-            yield Token(tag, array.astype(np.float64, copy=False), start)
+            with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+                array = file.numbers(text, count, "data").astype(np.float64, copy=False)
+            yield Token(tag, array, start)
         elif count > _SMALL:
             file.skip(count * np.dtype(text).itemsize, f"token {tag:#06x}")
         else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +23,7 @@ from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.outputs import read_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,8 +48,8 @@ _DEVIATION = "Standard_Deviation"
 _AVERAGES = {"ProtonLET"}
 """Scorers whose mean is over particles, not over histories."""
 
-_LONGEST_LINE, _LARGEST_PARAMETERS = 4096, 4 << 20
-"""Header lines and parameter files beyond these sizes are none."""
+_LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
+"""Characters, lines and bytes beyond which it is no header or parameter file."""
 
 
 @dataclass(slots=True)
@@ -79,8 +81,8 @@ def read_topas_file(path: Path) -> Estimator:
     """
     try:
         with path.open(encoding="ascii", errors="replace") as file:
-            header = _header(path, file)
-            table = _table(path, header, file)
+            header, first = _header(path, file)
+            table = _table(path, header, chain([first] if first else [], file))
     except OSError as error:
         raise ReadError(path.name, "open", error.strerror or "failed") from error
     histories = _histories(path, header.parameters)
@@ -97,23 +99,18 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
     )
 
 
-def _header(path: Path, file: TextIO) -> _Header:
-    """Read the header and leave ``file`` at the first row."""
+def _header(path: Path, file: TextIO) -> tuple[_Header, str]:
+    """The header, and the first line behind it."""
     header = _Header()
-    while True:
-        start = file.tell()
-        line = file.readline(_LONGEST_LINE)
-        if not line.startswith("#"):
-            file.seek(start)
-            break
+    while (line := file.readline()).startswith("#"):
         header.lines += 1
-        if len(line) >= _LONGEST_LINE:
+        if len(line) > _LONGEST_LINE or header.lines > _LONGEST_HEADER:
             raise ReadError(path.name, f"line {header.lines}", "too long for a header")
         _header_line(path, header, line.rstrip())
     if not header.columns:
         where = f"line {header.lines}"
         raise ReadError(path.name, where, "the header ends without quantity and statistics")
-    return header
+    return header, line
 
 
 def _header_line(path: Path, header: _Header, line: str) -> None:
@@ -159,41 +156,48 @@ def _axis(
     return Axis.linear(name, unit, low, high, n)
 
 
-def _table(path: Path, header: _Header, file: TextIO) -> NDArray[np.float64]:
+def _table(path: Path, header: _Header, lines: Iterable[str]) -> NDArray[np.float64]:
     """All rows, shape (rows, columns)."""
-    start = file.tell()
-    if not file.readline().strip():
-        raise ReadError(path.name, f"line {header.lines + 1}", "no rows behind the header")
-    file.seek(start)
     try:
-        return np.loadtxt(file, delimiter=",", comments=None, ndmin=2)
+        table = np.loadtxt(_rows(path, header, lines), delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
-        found = re.search(r"at row (\d+)(.*)", str(error))
-        row = int(found[1]) if found else 0
-        # counted from 0 for unreadable numbers, from 1 for rows of another length
-        line = header.lines + row + (0 if "changed" in str(error) else 1)
-        raise ReadError(path.name, f"line {line}", str(error).split(" at row")[0]) from error
+        found = re.search(r"(.*) at row (\d+)", str(error))
+        line = header.lines + 1 + (int(found[2]) if found else 0)
+        raise ReadError(path.name, f"line {line}", found[1] if found else str(error)) from error
+    return table
+
+
+def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
+    """The rows, each with as many numbers as the header makes expect. Raises ReadError."""
+    reported = len(header.columns)
+    allowed = {reported + len(header.mesh)}
+    if header.differential is not None:
+        # one underflow in front, one or two special bins behind
+        allowed = {reported * (header.differential.n + outside) for outside in (2, 3)}
+    line = header.lines
+    for line, row in enumerate(lines, header.lines + 1):
+        columns = row.count(",") + 1
+        if columns not in allowed or row.isspace():
+            expected = " or ".join(map(str, sorted(allowed)))
+            raise ReadError(path.name, f"line {line}", f"{columns} columns instead of {expected}")
+        allowed = {columns}
+        yield row
+    if line == header.lines:
+        raise ReadError(path.name, f"line {line + 1}", "no rows behind the header")
 
 
 def _statistics(path: Path, header: _Header, table: NDArray[np.float64]) -> dict[str, FloatArray]:
     """Each reported statistic, flat, first axis fastest."""
     shape = tuple(axis.n for axis in header.mesh)
-    rows, columns = table.shape
+    rows = len(table)
     if len(shape) not in (0, 3) or rows != math.prod(shape):
         where = f"line {header.lines + rows}"
         raise ReadError(path.name, where, f"{rows} rows for a mesh of {shape}")
-    reported = len(header.columns)
     if header.differential is not None:
         shape = (*shape, header.differential.n)
-        per_row, odd = divmod(columns, reported)
-        # one underflow before, one or two special bins behind
-        if odd or per_row - header.differential.n not in (2, 3):
-            raise ReadError(path.name, f"line {header.lines + 1}", f"{columns} columns")
-        cube = table.reshape(rows, per_row, reported)[:, 1 : header.differential.n + 1]
+        cube = table.reshape(rows, -1, len(header.columns))[:, 1 : header.differential.n + 1]
     else:
         index_columns = len(shape)
-        if columns != index_columns + reported:
-            raise ReadError(path.name, f"line {header.lines + 1}", f"{columns} columns")
         _check_order(path, header, table[:, :index_columns], shape)
         cube = table[:, index_columns:]
     return {

@@ -1,0 +1,119 @@
+"""TOPAS' CSV files, written by our own writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from kerma_engines.errors import ReadError
+from kerma_engines.estimators import MergeClass
+from kerma_engines.reading import read_file
+from kit.pages import errors_of
+from standins.write_topas import Scorer, csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RNG = np.random.default_rng(5)
+
+
+def write(folder: Path, text: str, histories: int | None = 400) -> Path:
+    path = folder / "dose.csv"
+    path.write_text(text)
+    if histories is not None:
+        line = f"i:So/Beam/NumberOfHistoriesInRun = {histories}\n"
+        (folder / "run.txt").write_text(f'# {line}s:So/Beam/Type = "Beam"\n{line}')
+    return path
+
+
+def test_mean_and_standard_deviation(tmp_path: Path) -> None:
+    mean, deviation = RNG.random((2, 3, 4)), RNG.random((2, 3, 4))
+    scorer = Scorer("Dose", {"Sum": mean * 400, "Mean": mean, "Standard_Deviation": deviation})
+    estimator = read_file(write(tmp_path, csv(scorer, "run.txt")))
+    (page,) = estimator.pages
+    assert (estimator.name, estimator.primaries) == ("dose", 400)
+    assert (page.name, page.unit, page.merge) == ("Dose", "Gy/prim", MergeClass.PER_PRIMARY)
+    assert_array_equal(page.values.reshape(page.shape, order="F"), mean)
+    assert_allclose(errors_of(page), deviation.reshape(-1, order="F") / 20, rtol=1e-15)
+    assert [(axis.name, axis.unit) for axis in page.axes] == [("X", "cm"), ("Y", "cm"), ("Z", "cm")]
+    assert_allclose(page.axes[2].edges, [0, 0.5, 1, 1.5, 2])
+
+
+def test_only_a_sum(tmp_path: Path) -> None:
+    total, deviation = RNG.random((1, 1, 4)), RNG.random((1, 1, 4))
+    scorer = Scorer("Hits", {"Sum": total, "Standard_Deviation": deviation}, unit="")
+    (page,) = read_file(write(tmp_path, csv(scorer, "run.txt"))).pages
+    assert (page.merge, page.unit) == (MergeClass.SUM, "")
+    assert_allclose(page.values, total.ravel())
+    assert_allclose(errors_of(page), deviation.ravel() * 20, rtol=1e-15)
+
+
+def test_without_mesh(tmp_path: Path) -> None:
+    scorer = Scorer("All", {"Mean": np.array(3.5), "Standard_Deviation": np.array(2.0)}, axes=())
+    (page,) = read_file(write(tmp_path, csv(scorer, "run.txt"))).pages
+    assert page.axes == ()
+    assert_allclose(page.values, [3.5])
+    assert_allclose(errors_of(page), [0.1])
+
+
+@pytest.mark.parametrize(("what", "behind"), [("time", 1), ("incident track energy", 2)])
+def test_binned_by_time_or_energy(tmp_path: Path, what: str, behind: int) -> None:
+    mean, deviation = RNG.random((2, 3, 1, 5)), RNG.random((2, 3, 1, 5))
+    scorer = Scorer(
+        "Spectrum",
+        {"Mean": mean, "Standard_Deviation": deviation},
+        binned=(what, "MeV", 0.0, 10.0, behind),
+    )
+    (page,) = read_file(write(tmp_path, csv(scorer, "run.txt"))).pages
+    assert page.shape == (2, 3, 5)
+    assert_array_equal(page.values.reshape((2, 3, 5), order="F"), mean[:, :, 0])
+    assert_allclose(errors_of(page), deviation.reshape(-1, order="F") / 20, rtol=1e-15)
+    axis = page.axes[-1]
+    assert (axis.name, axis.unit) == (what[0].upper() + what[1:], "MeV")
+    assert_allclose(axis.edges, [0, 2, 4, 6, 8, 10])
+
+
+def test_without_parameter_file_primaries_and_errors_are_unknown(tmp_path: Path) -> None:
+    scorer = Scorer("Dose", {"Mean": np.ones((1, 1, 2)), "Standard_Deviation": np.ones((1, 1, 2))})
+    estimator = read_file(write(tmp_path, csv(scorer, "run.txt"), None))
+    assert estimator.primaries == 0
+    assert estimator.pages[0].errors is None
+
+
+def test_parameter_files_elsewhere_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("i:So/Beam/NumberOfHistoriesInRun = 7\n")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    scorer = Scorer("Dose", {"Mean": np.ones((1, 1, 2))})
+    assert read_file(write(folder, csv(scorer, "../secret.txt"), None)).primaries == 0
+
+
+def damaged() -> dict[str, tuple[str, str, str]]:
+    good = csv(Scorer("Dose", {"Mean": np.ones((2, 1, 2))}), "run.txt")
+    lines = good.splitlines()
+    return {
+        "header only": ("\n".join(lines[:8]) + "\n", "no rows", "line 9"),
+        "header without quantity": ("\n".join(lines[:4]) + "\n", "without quantity", "line 4"),
+        "row missing": ("\n".join(lines[:-1]) + "\n", "3 rows for a mesh", "line 11"),
+        "not a number": (good.replace("0, 0, 1, 1.0", "0, 0, 1, oops"), "oops", "line 10"),
+        "short row": (good.replace("0, 0, 1, 1.0", "0, 0, 1"), "3 columns instead of 4", "line 10"),
+        "shuffled": (good.replace("0, 0, 1, 1.0", "1, 0, 0, 1.0"), "out of order", "line 10"),
+        "too many bins": (
+            good.replace("2 bins of 0.1", "999999999 bins of 0.1"),
+            "axis X",
+            "line 5",
+        ),
+        "endless line": ("# TOPAS " + "x" * 10_000 + "\n" + good, "too long", "line 1"),
+        "no mean": (good.replace(": Mean", ": Median"), "neither Mean nor Sum", "header"),
+    }
+
+
+@pytest.mark.parametrize("kind", damaged())
+def test_damaged_files_are_refused_with_the_line(tmp_path: Path, kind: str) -> None:
+    text, reason, where = damaged()[kind]
+    with pytest.raises(ReadError, match=reason) as caught:
+        read_file(write(tmp_path, text))
+    assert caught.value.where == where
