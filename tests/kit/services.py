@@ -6,12 +6,14 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from kerma_allinone.infrastructure import open_infra
 from kerma_common.eventlog.streams import apply_streams
+from kerma_common.http.policy import Verifier
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service
@@ -37,6 +39,7 @@ async def running(
     postgres_url: str,
     blobs: Path,
     roles: frozenset[str] = ALL_ROLES,
+    verifier: Verifier | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
     """One service with its workers, as long as the block; its HTTP client and its ports."""
     settings = (
@@ -47,7 +50,8 @@ async def running(
     nats, postgres, blob = settings
     async with open_infra(
         service, package, roles, nats=nats, postgres=postgres, blobs=blob
-    ) as infra:
+    ) as found:
+        infra = found if verifier is None else replace(found, verifier=verifier)
         built = build(HttpSettings(), infra)
         tasks = [asyncio.create_task(work(), name=name) for name, work in built.workers]
         transport = httpx.ASGITransport(built.asgi)
