@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.commands.consistency import Positions
     from kerma_common.eventlog.port import EventLog
-    from kerma_common.http.policy import Verifier
+    from kerma_common.security.principal import Verifier
 
 
 class Clock(Protocol):

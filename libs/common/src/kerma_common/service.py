@@ -147,7 +147,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ServiceError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        reason = os.strerror(error.errno) if error.errno is not None else str(error)
+        raise ServiceError(f"cannot listen on {host}:{port}: {reason}") from None
     with listener:
         yield listener
 

@@ -11,36 +11,32 @@ for the handler, which knows the thing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from kerma_common.errors import Forbidden, Unauthenticated
+from kerma_common.security.principal import Principal, Verifier
+
+__all__ = [
+    "CurrentPrincipal",
+    "Policy",
+    "Principal",
+    "Verifier",
+    "authenticated",
+    "declared",
+    "public",
+    "role",
+    "worker",
+]
 
 COOKIE = "access_token"
 NO_TOKEN = "No token provided"  # noqa: S105  a text clients compare with
 _ATTRIBUTE = "__kerma_policy__"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls, as a verified token says."""
-
-    user_id: str
-    session_id: str
-    roles: frozenset[str] = field(default_factory=frozenset)
-    username: str | None = None
-
-
-class Verifier(Protocol):
-    """Turns a token into a principal; raises `Forbidden` for a void or expired one."""
-
-    async def __call__(self, token: str) -> Principal:
-        """Verify."""
 
 
 class Access(Enum):

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts import auth
 from kerma_common.errors import Forbidden
-from kerma_common.http.policy import Principal
 from kerma_common.projection.ops import Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
+from kerma_common.security.principal import Principal
 from kerma_common.security.tokens import Claims, key_id_of, verify
 
 METADATA = MetaData()

@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from jwt.algorithms import OKPAlgorithm
 
 ISSUER = "kerma"
@@ -70,9 +73,12 @@ def key_id_of(token: str) -> str:
 
 def verify(token: str, kid: str, public_jwk: Mapping[str, Any]) -> Claims:
     """Claims of a valid token. Raises jwt.InvalidTokenError with the reason."""
+    key = OKPAlgorithm.from_jwk(dict(public_jwk))
+    if not isinstance(key, Ed25519PublicKey):
+        raise jwt.InvalidKeyError("Not a public Ed25519 key")
     claims = jwt.decode(
         token,
-        OKPAlgorithm.from_jwk(dict(public_jwk)),
+        key,
         algorithms=[ALGORITHM],
         audience=AUDIENCE,
         issuer=ISSUER,
