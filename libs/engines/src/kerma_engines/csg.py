@@ -1,0 +1,276 @@
+"""Constructive geometry of a project as bodies and unions of intersections.
+
+SHIELD-HIT12A and FLUKA describe a region by alternatives, each an intersection of bodies taken
+from inside (+) or outside (-). A zone of a project becomes such a list term by term; the world
+is what no zone covers, the intersection of the complements of all terms. Multiplying that out
+doubles with every zone. Here it is split instead into alternatives that exclude each other, and
+alternatives that no point can meet are dropped as they appear, first by what pairs of bodies tell
+(disjoint, one inside the other), then by subdividing space. As many alternatives remain as there
+are cells of space between the zones, which grows with a power of the number of bodies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_engines.bodies import Body, bodies_of, is_disjoint, is_inside, signed_distance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from kerma_engines.geometry import Figure, Solid
+    from kerma_engines.source import Operand, World, Zone
+
+Term = frozenset[int]  # body numbers from 1: positive inside, negative outside
+
+MAX_TERMS = 2000
+_FEW_TERMS = 32  # up to here pairs of bodies are enough; beyond, space is subdivided
+_LEVELS = 7
+_MAX_CELLS = 20_000
+
+
+class TooEntangledError(Exception):
+    """The complement of the zones has more alternatives than an input file can hold."""
+
+
+class BadZoneError(Exception):
+    """A zone's operations make no sense; ``term`` and ``step`` say which."""
+
+    def __init__(self, term: int, step: int, reason: str) -> None:
+        self.term = term
+        self.step = step
+        super().__init__(reason)
+
+
+class _Pair(Enum):
+    """What is proven about two bodies."""
+
+    APART = auto()
+    INSIDE = auto()
+    AROUND = auto()
+    EQUAL = auto()
+    UNKNOWN = auto()
+
+
+_REVERSED = {_Pair.INSIDE: _Pair.AROUND, _Pair.AROUND: _Pair.INSIDE}
+
+
+def _compare(a: Body, b: Body) -> _Pair:
+    inside, around = is_inside(a, b), is_inside(b, a)
+    if inside or around:
+        return _Pair.EQUAL if inside and around else _Pair.INSIDE if inside else _Pair.AROUND
+    return _Pair.APART if is_disjoint(a, b) else _Pair.UNKNOWN
+
+
+class Space:
+    """The bodies of a project and what is known about pairs of them."""
+
+    def __init__(self, solids: Iterable[tuple[str, Solid]]) -> None:
+        """``solids`` are figure ids with their shapes, in project order."""
+        self.bodies: list[Body] = []
+        self._inside: dict[str, Term] = {}
+        self._pairs: dict[tuple[int, int], _Pair] = {}
+        for uuid, solid in solids:
+            self._inside[uuid] = self.add(solid)
+
+    @classmethod
+    def of(cls, figures: Iterable[Figure]) -> Space:
+        """The bodies of figures, in their order."""
+        return cls((figure.uuid, figure.solid) for figure in figures)
+
+    def add(self, solid: Solid) -> Term:
+        """Adds a solid; the term that is its inside (a tube is one body less another)."""
+        outer, *holes = bodies_of(solid)
+        self.bodies.append(outer)
+        literals = [len(self.bodies)]
+        for hole in holes:
+            self.bodies.append(hole)
+            literals.append(-len(self.bodies))
+        return frozenset(literals)
+
+    def inside(self, uuid: str) -> Term:
+        """The term that is a figure's inside."""
+        return self._inside[uuid]
+
+    def disjoint(self, a: int, b: int) -> bool:
+        """Whether two bodies certainly share no volume."""
+        return self._pair(a, b) is _Pair.APART
+
+    def contains(self, outer: int, inner: int) -> bool:
+        """Whether ``inner`` certainly lies within ``outer``."""
+        return outer == inner or self._pair(inner, outer) in (_Pair.INSIDE, _Pair.EQUAL)
+
+    def _pair(self, a: int, b: int) -> _Pair:
+        known = self._pairs.get((a, b))
+        if known is None:
+            known = _compare(self.bodies[a - 1], self.bodies[b - 1])
+            self._pairs[(a, b)] = known
+            self._pairs[(b, a)] = _REVERSED.get(known, known)
+        return known
+
+    def simplify(self, term: Iterable[int]) -> Term | None:
+        """The term without what follows from the rest, or None if no point can meet it."""
+        literals = set(term)
+        inside = [n for n in literals if n > 0]
+        outside = [-n for n in literals if n < 0]
+        for p in inside:
+            if any(q > p and self.disjoint(p, q) for q in inside):
+                return None
+            if any(self.contains(n, p) for n in outside):
+                return None
+        kept = {p for p in inside if not self._wider(p, inside)}
+        kept |= {
+            -n
+            for n in outside
+            if not any(self.disjoint(p, n) for p in inside) and not self._narrower(n, outside)
+        }
+        return frozenset(kept)
+
+    def _wider(self, p: int, inside: list[int]) -> bool:
+        # of two equal bodies the first stays
+        return any(
+            q != p and self.contains(p, q) and (q < p or not self.contains(q, p)) for q in inside
+        )
+
+    def _narrower(self, n: int, outside: list[int]) -> bool:
+        return any(
+            m != n and self.contains(m, n) and (m < n or not self.contains(n, m)) for m in outside
+        )
+
+    def zone(self, operations: tuple[tuple[Operand, ...], ...]) -> tuple[Term, ...]:
+        """The alternatives of a zone. Raises BadZoneError, TooEntangledError."""
+        terms: list[Term] = []
+        for i, chain in enumerate(operations):
+            if chain[0].mode != "union":
+                raise BadZoneError(i, 0, "must begin with a figure to take, not to subtract")
+            chained: list[Term] = []
+            for operand in chain:
+                chained = self._apply(chained, operand)
+            if not chained:
+                raise BadZoneError(i, len(chain) - 1, "leaves no volume")
+            terms.extend(chained)
+        return tuple(dict.fromkeys(terms))
+
+    def _apply(self, terms: list[Term], operand: Operand) -> list[Term]:
+        figure = self.inside(operand.object_uuid)
+        if operand.mode == "union":
+            return [*terms, figure]
+        if operand.mode == "intersection":
+            return self._product(terms, [figure])
+        return self._product(terms, [frozenset([-literal]) for literal in sorted(figure)[::-1]])
+
+    def _product(self, terms: list[Term], factors: list[Term]) -> list[Term]:
+        product = [term | factor for term in terms for factor in factors]
+        possible = [term for term in product if self.simplify(term) is not None]
+        if len(possible) > MAX_TERMS:
+            raise TooEntangledError
+        return possible
+
+    def complement(self, start: Term, zones: Iterable[Term]) -> tuple[Term, ...]:
+        """What of ``start`` none of the zones' alternatives covers, as exclusive alternatives.
+
+        Raises TooEntangledError when there are more than ``MAX_TERMS``.
+        """
+        remaining, solid = [start], set[Term]()
+        # short ones first: they rule out most of what longer ones would split
+        for zone in sorted(zones, key=lambda term: (len(term), sorted(term))):
+            remaining = [part for term in remaining for part in self._without(term, zone)]
+            if len(remaining) > _FEW_TERMS:
+                remaining = [t for t in remaining if t in solid or not self.is_empty(t)]
+                solid = set(remaining)
+            if len(remaining) > MAX_TERMS:
+                raise TooEntangledError
+        return tuple(remaining)
+
+    def _without(self, term: Term, zone: Term) -> list[Term]:
+        """``term`` less ``zone``, split where it leaves the bodies of ``zone`` one by one."""
+        if self.simplify(term | zone) is None:
+            return [term]
+        parts: list[Term] = []
+        rest: Term | None = term
+        for literal in sorted(zone, key=lambda n: (n < 0, abs(n))):
+            if rest is None:
+                break
+            part = self.simplify(rest | {-literal})
+            if part is not None:
+                parts.append(part)
+            rest = self.simplify(rest | {literal})
+        return parts
+
+    def is_empty(self, term: Term) -> bool:
+        """Whether subdividing space proves that no point meets the term."""
+        low, high = self._box(term)
+        if np.any(low >= high):
+            return True
+        centres, half = (0.5 * (low + high))[None, :], 0.5 * (high - low)
+        bodies = [(1.0 if n > 0 else -1.0, self.bodies[abs(n) - 1]) for n in sorted(term)]
+        for _ in range(_LEVELS):
+            reach = float(np.linalg.norm(half))
+            met = np.ones(len(centres), dtype=bool)
+            alive = np.ones(len(centres), dtype=bool)
+            for sign, body in bodies:
+                distance = sign * signed_distance(body, centres)
+                met &= distance < 0
+                alive &= distance < reach
+            if np.any(met):
+                return False
+            centres = centres[alive]
+            if len(centres) == 0:
+                return True
+            if 8 * len(centres) > _MAX_CELLS:
+                return False
+            half = 0.5 * half
+            centres = (centres[:, None, :] + _CORNERS[None, :, :] * half).reshape(-1, 3)
+        return False
+
+    def _box(self, term: Term) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        inside = [self.bodies[n - 1] for n in term if n > 0]
+        low = np.max([body.low for body in inside], axis=0)
+        high = np.min([body.high for body in inside], axis=0)
+        return low, high
+
+    def is_member(self, terms: Iterable[Term], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of the points, shape (n, 3), lie in any of the alternatives; shape (n,)."""
+        found = np.zeros(len(points), dtype=bool)
+        for term in terms:
+            met = np.ones(len(points), dtype=bool)
+            for literal in term:
+                distance = signed_distance(self.bodies[abs(literal) - 1], points)
+                met &= (distance < 0) if literal > 0 else (distance > 0)
+            found |= met
+        return found
+
+
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A project's space cut into zones: those of the project, then the world.
+
+    ``zones`` has one entry per project zone, in order; ``world`` is what they leave of the
+    world's body, whose number is ``boundary``.
+    """
+
+    space: Space
+    zones: tuple[tuple[Term, ...], ...]
+    world: tuple[Term, ...]
+    boundary: Term
+
+
+def lay_out(figures: Iterable[Figure], zones: Iterable[Zone], world: World) -> Layout:
+    """Cuts space into zones. Raises TooEntangledError; zones are checked before."""
+    space = Space.of(figures)
+    own = [space.zone(zone.union_operations) for zone in zones]
+    solid = world.geometry_data
+    full = space.add(solid)
+    boundary = frozenset(literal for literal in full if literal > 0)
+    inside = [space.simplify(term | boundary) for terms in own for term in terms]
+    rest = space.complement(boundary, [term for term in inside if term is not None])
+    return Layout(space, tuple(own), rest, boundary)
