@@ -20,7 +20,7 @@ import numpy as np
 from kerma_engines.bodies import Body, bodies_of, is_disjoint, is_inside, signed_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -265,12 +265,22 @@ class Layout:
 
 
 def lay_out(figures: Iterable[Figure], zones: Iterable[Zone], world: World) -> Layout:
-    """Cuts space into zones. Raises TooEntangledError; zones are checked before."""
+    """Cuts space into zones, none of which reaches out of the world.
+
+    A zone that lies outside has no alternatives. Raises BadZoneError and TooEntangledError.
+    """
     space = Space.of(figures)
     own = [space.zone(zone.union_operations) for zone in zones]
-    solid = world.geometry_data
-    full = space.add(solid)
-    boundary = frozenset(literal for literal in full if literal > 0)
-    inside = [space.simplify(term | boundary) for terms in own for term in terms]
-    rest = space.complement(boundary, [term for term in inside if term is not None])
-    return Layout(space, tuple(own), rest, boundary)
+    boundary = frozenset(literal for literal in space.add(world.geometry_data) if literal > 0)
+    clipped = [tuple(_clip(space, terms, boundary)) for terms in own]
+    rest = space.complement(boundary, [term for terms in clipped for term in terms])
+    return Layout(space, tuple(clipped), rest, boundary)
+
+
+def _clip(space: Space, terms: tuple[Term, ...], boundary: Term) -> Iterator[Term]:
+    outside = frozenset(-literal for literal in boundary)
+    for term in terms:
+        if space.simplify(term | boundary) is None:
+            continue
+        reaches_out = space.simplify(term | outside) is not None
+        yield term | boundary if reaches_out else term

@@ -190,6 +190,17 @@ Solid = Box | Cylinder | Sphere
 Geometry = Annotated[Solid, Field(discriminator="geometry_type")]
 
 
+def enlarged(solid: Solid, margin: float) -> Solid:
+    """A full solid ``margin`` cm larger on every side."""
+    sizes = solid.parameters.model_dump(exclude={"inner_radius"})
+    grown = {
+        name: size + (margin if name == "radius" else 2.0 * margin) for name, size in sizes.items()
+    }
+    if isinstance(solid, Cylinder):
+        grown["inner_radius"] = 0.0
+    return solid.model_copy(update={"parameters": solid.parameters.model_copy(update=grown)})
+
+
 class Figure(Model):
     """A named solid of a project; ``children`` only in projects drawn for Geant4."""
 

@@ -88,6 +88,13 @@ class Beam(Model):
         return (x, y, z)
 
 
+    @property
+    def cuts_spectrum(self) -> bool:
+        """Whether the cut-offs of energy take anything away from the beam."""
+        low, high = self.energy_low_cutoff, self.energy_high_cutoff
+        return bool(low) or (high is not None and high < self.energy + 5.0 * self.energy_spread)
+
+
 class StoppingPowerFile(Model):
     """A stopping power table that the project carries."""
 

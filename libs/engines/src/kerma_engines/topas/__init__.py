@@ -1,1 +1,4 @@
-"""The TOPAS engine."""
+"""TOPAS: parameter file, output map, command line and progress.
+
+Parameters after the TOPAS user guide.
+"""

@@ -1,0 +1,145 @@
+"""What all converters share: problems and notes, names that engines can read, zones and bodies."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kerma_engines.csg import BadZoneError, Layout, Space, TooEntangledError, lay_out
+from kerma_engines.engine import Output as MappedOutput
+from kerma_engines.engine import OutputQuantity
+from kerma_engines.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from kerma_engines.project import Project
+    from kerma_engines.scoring import Quantity
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Problems that refuse a project, and notes on what an engine does in its own way."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def refuse(self, path: str, reason: str) -> None:
+        """The project can't be expressed because of what is at ``path``."""
+        self.problems.append(Problem(path, reason))
+
+    def note(self, path: str, text: str) -> None:
+        """The engine treats what is at ``path`` in its own way; users are told."""
+        self.notes.append(f"{path}: {text}")
+
+    def close(self) -> None:
+        """Raises InvalidInput if anything was refused."""
+        if self.problems:
+            raise InvalidInput(tuple(self.problems))
+
+
+class Names:
+    """Gives each thing a name of plain ASCII letters, digits, ``_``, ``.``, ``-``; all differ."""
+
+    def __init__(self, *, longest: int = 60, reserved: tuple[str, ...] = ()) -> None:
+        self._longest = longest
+        self._taken = {name.casefold() for name in reserved}
+
+    def give(self, wanted: str, fallback: str) -> str:
+        """A free name as close to ``wanted`` as can be."""
+        ascii_only = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode()
+        base = _UNSAFE.sub("_", ascii_only).strip("_.-")[: self._longest] or fallback
+        name, count = base, 1
+        while name.casefold() in self._taken:
+            count += 1
+            suffix = f"_{count}"
+            name = base[: self._longest - len(suffix)] + suffix
+        self._taken.add(name.casefold())
+        return name
+
+
+def one_line(text: str, longest: int) -> str:
+    """``text`` as one line of printable ASCII."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join(ascii_only.split())[:longest].strip()
+
+
+def fixed(value: float, width: int) -> str:
+    """The closest decimal number that fits ``width`` columns, with a point if that fits too."""
+    value = value + 0.0  # no negative zero
+    for digits in range(width, 0, -1):
+        text = f"{value:.{digits}g}"
+        if "e" in text:
+            mantissa, exponent = text.split("e")
+            point = mantissa if "." in mantissa else f"{mantissa}.0"
+            text = f"{point}E{int(exponent)}"
+        elif "." not in text:
+            text = next((text + end for end in (".0", ".") if len(text + end) <= width), text)
+        if len(text) <= width:
+            return text
+    raise ValueError(f"{value} does not fit {width} columns")
+
+
+def check_common(project: Project, verdict: Verdict, engine: str) -> None:
+    """Refuses what no engine but Geant4 can express."""
+    if project.simulator == "geant4":
+        verdict.refuse("project.simulator", f"the project was drawn for Geant4, not for {engine}")
+    for k, figure in enumerate(project.figures):
+        if figure.children:
+            path = f"figureManager.figures[{k}].children"
+            verdict.refuse(path, f"{engine} takes zones, not nested figures")
+    if not project.outputs:
+        verdict.refuse("scoringManager.outputs", "nothing is scored")
+    for name in project.special:
+        if name != "modulator" or engine != "SHIELD-HIT12A":
+            verdict.refuse(f"specialComponentsManager.{name}", f"is not supported for {engine}")
+
+
+def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | None:
+    """Zones as alternatives of bodies; None with problems noted if that can't be done."""
+    space = Space.of(project.figures)
+    bad = False
+    for k, zone in enumerate(project.zones):
+        path = f"zoneManager.zones[{k}].unionOperations"
+        try:
+            space.zone(zone.union_operations)
+        except BadZoneError as error:
+            bad = True
+            verdict.refuse(f"{path}[{error.term}][{error.step}]", str(error))
+        except TooEntangledError:
+            bad = True
+            verdict.refuse(path, f"has too many alternatives for {engine}")
+    if bad:
+        return None
+    try:
+        layout = lay_out(project.figures, project.zones, project.world)
+    except TooEntangledError:
+        reason = f"what the zones leave has too many alternatives for {engine}"
+        verdict.refuse("zoneManager.worldZone", reason)
+        return None
+    for k, terms in enumerate(layout.zones):
+        if not terms:
+            verdict.refuse(f"zoneManager.zones[{k}]", "lies outside the world")
+    return layout
+
+
+def map_output(
+    output_id: str, name: str, file: str, quantities: tuple[Quantity, ...], filters: dict[str, str]
+) -> MappedOutput:
+    """An entry of the output map; ``filters`` are filter names by id."""
+    return MappedOutput(
+        output_id,
+        name,
+        file,
+        tuple(
+            OutputQuantity(
+                number,
+                quantity.name or str(quantity.keyword),
+                str(quantity.keyword),
+                filters.get(quantity.filter or "", ""),
+            )
+            for number, quantity in enumerate(quantities)
+        ),
+    )

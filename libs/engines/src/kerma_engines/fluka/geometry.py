@@ -1,0 +1,88 @@
+"""Figures and zones as named bodies and regions (COMBNAME)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_engines.fluka.cards import card, free
+from kerma_engines.fluka.materials import BLACK_HOLE
+from kerma_engines.geometry import Box, Cylinder, enlarged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kerma_engines.bodies import Body
+    from kerma_engines.csg import Layout, Term
+    from kerma_engines.fluka.materials import Materials
+    from kerma_engines.project import Project
+
+MARGIN = 10.0  # cm, of the black hole around the world
+
+
+def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
+    """From GEOBEGIN to GEOEND."""
+    space = layout.space
+    world = next(iter(layout.boundary))
+    bound = next(iter(space.add(enlarged(project.world.geometry_data, MARGIN))))
+    names = {number: f"fig{number - 1}" for number in range(1, len(space.bodies) + 1)}
+    names |= {world: "figworld", bound: "figbound"}
+    yield card("GEOBEGIN", [], "COMBNAME")
+    yield "    0    0"
+    for number, body in enumerate(space.bodies, start=1):
+        yield from _body(names[number], body)
+    yield "END"
+    for k, terms in enumerate(layout.zones):
+        yield from _region(f"region{k}", terms, names)
+    if layout.world:
+        yield from _region("world", layout.world, names)
+    yield from _region("boundary", (frozenset([bound, -world]),), names)
+    yield "END"
+    yield "GEOEND"
+
+
+def assignments(project: Project, layout: Layout, materials: Materials) -> list[str]:
+    """ASSIGNMA cards; the materials they name are defined on the way."""
+    owners = [
+        (f"zoneManager.zones[{k}]", f"region{k}", project.zone_material(zone))
+        for k, zone in enumerate(project.zones)
+    ]
+    if layout.world:
+        owners.append(("zoneManager.worldZone", "world", project.zone_material(project.world)))
+    cards = [
+        card("ASSIGNMA", [materials.name(path, used), region]) for path, region, used in owners
+    ]
+    return [*cards, card("ASSIGNMA", [BLACK_HOLE, "boundary"])]
+
+
+def _body(name: str, body: Body) -> list[str]:
+    solid = body.solid
+    if isinstance(solid, Box) and solid.aligned:
+        sides = [side for k in range(3) for side in (body.low[k], body.high[k])]
+        return _free("RPP", name, sides)
+    if isinstance(solid, Box):
+        edges = body.axes * np.asarray(solid.sides)
+        corner = body.centre - 0.5 * edges.sum(axis=1)
+        return _free("BOX", name, [*corner, *edges.T.ravel()])
+    if isinstance(solid, Cylinder):
+        height = solid.axis * solid.parameters.depth
+        return _free("RCC", name, [*(body.centre - 0.5 * height), *height, body.half[0]])
+    return _free("SPH", name, [*body.centre, body.half[0]])
+
+
+def _free(kind: str, name: str, values: list[float]) -> list[str]:
+    numbers = [f"{round(float(value), 12) + 0.0:+.15g}" for value in values]
+    return free(
+        [kind, name, *(text if "." in text or "e" in text else f"{text}.0" for text in numbers)]
+    )
+
+
+def _region(name: str, terms: tuple[Term, ...], names: dict[int, str]) -> list[str]:
+    words = [name, "5"]
+    for term in terms:
+        if len(terms) > 1:
+            words.append("|")
+        ordered = sorted(term, key=lambda n: (n < 0, abs(n)))
+        words += [f"{'+' if number > 0 else '-'}{names[abs(number)]}" for number in ordered]
+    return free(words)

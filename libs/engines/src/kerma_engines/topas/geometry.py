@@ -1,0 +1,204 @@
+"""Figures and zones as components and materials."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_engines.geant4.materials import material_name
+from kerma_engines.geometry import Box, Cylinder
+from kerma_engines.topas.layers import NotLayeredError, paint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from kerma_engines.bodies import Body
+    from kerma_engines.conversion import Verdict
+    from kerma_engines.csg import Layout
+    from kerma_engines.project import Project
+    from kerma_engines.source import Overrides, ZoneMaterial
+    from kerma_engines.topas.layers import Painting
+
+_ROOM = 10.0  # cm of vacuum around the project's world
+
+
+class Components:
+    """Places the bodies of a project, and defines the materials they take."""
+
+    def __init__(self, project: Project, layout: Layout, verdict: Verdict) -> None:
+        self._project = project
+        self._layout = layout
+        self._verdict = verdict
+        self._owners = [project.zone_material(zone) for zone in project.zones]
+        self._owners.append(project.zone_material(project.world))
+        self._paths = [f"zoneManager.zones[{k}]" for k in range(len(project.zones))]
+        self._paths.append("zoneManager.worldZone")
+        self._materials: dict[tuple[int, Overrides], str] = {}
+        self._definitions: list[str] = []
+
+    def lines(self) -> list[str]:
+        """Parameters of materials, world and components; notes problems."""
+        keys = [(used.material.icru, used.overrides) for used in self._owners]
+        colours = [keys.index(key) for key in keys]
+        try:
+            painting = paint(self._layout, colours)
+        except NotLayeredError:
+            reason = (
+                "TOPAS has no boolean shapes, and these zones can't be made by placing figures "
+                "over each other, each of one material"
+            )
+            self._verdict.refuse("zoneManager.zones", reason)
+            return []
+        placed = list(self._components(painting))
+        return [*self._definitions, *self._world(), *placed]
+
+    def _world(self) -> Iterator[str]:
+        body = self._layout.space.bodies[next(iter(self._layout.boundary)) - 1]
+        reach = [max(abs(low), abs(high)) for low, high in zip(body.low, body.high, strict=True)]
+        yield 's:Ge/World/Type = "TsBox"'
+        yield 's:Ge/World/Material = "Vacuum"'
+        for axis, length in zip("XYZ", reach, strict=True):
+            yield f"d:Ge/World/HL{axis} = {number(length + _ROOM)} cm"
+
+    def _components(self, painting: Painting) -> Iterator[str]:
+        world = next(iter(self._layout.boundary))
+        surroundings = self._owners[-1]
+        # outside of a convex body nothing comes back, so vacuum there is as good as a black hole
+        name = "World"
+        if surroundings.material.is_black_hole:
+            self._check_black_hole(painting)
+        else:
+            name = "Surroundings"
+            material = self._material(-1)
+            body = self._layout.space.bodies[world - 1]
+            yield from place(name, "World", body, f's:Ge/{name}/Material = "{material}"')
+        parents = {0: name}
+        names: list[str] = []
+        for k, layer in enumerate(painting.layers):
+            body = self._layout.space.bodies[layer.body - 1]
+            own = f"Body{layer.body}"
+            parent = parents[0]
+            if painting.nested:
+                below = [
+                    other.body
+                    for other in painting.layers[:k]
+                    if self._layout.space.contains(other.body, layer.body)
+                ]
+                parent = f"Body{below[-1]}" if below else parents[0]
+            material = f's:Ge/{own}/Material = "{self._material(layer.zone)}"'
+            if not painting.nested:
+                parent = "World"
+                names.append(own)
+                material += f'\nb:Ge/{own}/IsParallel = "True"'
+            yield from place(own, parent, body, material)
+        if names:
+            listed = " ".join(f'"{name}"' for name in names)
+            yield f"sv:Ph/Default/LayeredMassGeometryWorlds = {len(names)} {listed}"
+
+    def _check_black_hole(self, painting: Painting) -> None:
+        """Vacuum may stand for a black hole only around one body that holds all others."""
+        space = self._layout.space
+        hull = painting.layers[0].body if painting.layers else None
+        if hull is None or not all(space.contains(hull, layer.body) for layer in painting.layers):
+            reason = "TOPAS has no black hole; it can only end the world around a single figure"
+            self._verdict.refuse("zoneManager.worldZone.materialUuid", reason)
+
+    def _material(self, index: int) -> str:
+        used = self._owners[index]
+        key = (used.material.icru, used.overrides)
+        if key not in self._materials:
+            self._materials[key] = self._define(self._paths[index], used)
+        return self._materials[key]
+
+    def _define(self, path: str, used: ZoneMaterial) -> str:
+        overrides = used.overrides
+        if overrides.custom_stopping_power:
+            place_ = f"{path}.materialPropertiesOverrides.customStoppingPower"
+            self._verdict.refuse(place_, "TOPAS calculates its own stopping powers")
+        if used.material.is_vacuum:
+            return "Vacuum"
+        base = material_name(used.material.icru)
+        if used.material.is_black_hole or base is None:
+            reason = (
+                "TOPAS has no black hole"
+                if used.material.is_black_hole
+                else f"TOPAS has no material of ICRU number {used.material.icru}"
+            )
+            self._verdict.refuse(f"{path}.materialUuid", reason)
+            return "Vacuum"
+        if overrides.density is None and overrides.average_ionisation_potential is None:
+            return base
+        return self._variant(path, used)
+
+    def _variant(self, path: str, used: ZoneMaterial) -> str:
+        composition = composition_of(used.material.icru)
+        if composition is None:
+            reason = f"the composition of ICRU material {used.material.icru} is not known"
+            self._verdict.refuse(f"{path}.materialUuid", reason)
+            return "Vacuum"
+        density = used.overrides.density or composition.density
+        potential = used.overrides.average_ionisation_potential or composition.excitation
+        name = f"Variant{len(self._materials) + 1}"
+        elements = " ".join(f'"{ELEMENTS[z - 1]}"' for z, _ in composition.fractions)
+        fractions = " ".join(number(fraction) for _, fraction in composition.fractions)
+        count = len(composition.fractions)
+        self._definitions += [
+            f"sv:Ma/{name}/Components = {count} {elements}",
+            f"uv:Ma/{name}/Fractions = {count} {fractions}",
+            f"d:Ma/{name}/Density = {number(density)} g/cm3",
+            f"d:Ma/{name}/MeanExcitationEnergy = {number(potential)} eV",
+        ]
+        return name
+
+
+def number(value: float) -> str:
+    """A number as TOPAS reads it."""
+    return f"{value + 0.0:.12g}"
+
+
+def place(name: str, parent: str, body: Body, *extra: str) -> Iterator[str]:
+    """Parameters of one component: type, size, place and turn, then ``extra``."""
+    solid = body.solid
+    if isinstance(solid, Box):
+        yield f's:Ge/{name}/Type = "TsBox"'
+        for axis, half in zip("XYZ", body.half, strict=True):
+            yield f"d:Ge/{name}/HL{axis} = {number(half)} cm"
+    elif isinstance(solid, Cylinder):
+        yield f's:Ge/{name}/Type = "TsCylinder"'
+        yield f"d:Ge/{name}/RMax = {number(body.half[0])} cm"
+        yield f"d:Ge/{name}/HL = {number(body.half[2])} cm"
+    else:
+        yield f's:Ge/{name}/Type = "TsSphere"'
+        yield f"d:Ge/{name}/RMax = {number(body.half[0])} cm"
+    yield f's:Ge/{name}/Parent = "{parent}"'
+    yield from position(name, body.centre, body.axes)
+    yield from extra
+
+
+def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) -> Iterator[str]:
+    """Place and turn of a component whose own axes are the columns of ``axes``."""
+    for axis, value in zip("XYZ", centre, strict=True):
+        yield f"d:Ge/{name}/Trans{axis} = {number(value)} cm"
+    for axis, angle in zip("XYZ", turns(axes), strict=True):
+        yield f"d:Ge/{name}/Rot{axis} = {number(angle)} deg"
+
+
+def turns(axes: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Angles about x, y and z, degrees, that turn a component so that its axes are ``axes``.
+
+    Geant4 turns the parent's frame instead of the component: the matrix built from the angles,
+    first about x, then y, then z, is the inverse of the component's rotation.
+    """
+    matrix = axes.T
+    sine = -float(matrix[2, 0])
+    if abs(sine) > 1.0 - 1e-12:
+        about_y = math.copysign(90.0, sine)
+        about_x = math.degrees(math.atan2(-matrix[1, 2], matrix[1, 1]))
+        return (about_x, about_y, 0.0)
+    about_x = math.degrees(math.atan2(matrix[2, 1], matrix[2, 2]))
+    about_z = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
+    return (about_x, math.degrees(math.asin(sine)), about_z)

@@ -1,0 +1,102 @@
+"""Zones as bodies painted over each other, each in one material.
+
+TOPAS has no boolean shapes: a point belongs to the body placed last. Space is cut into cells by
+the bodies; a body can be painted on top when all cells within it, that no body above it covers,
+are of one material. Taking bodies off like that finds an order whenever there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kerma_engines.csg import Layout, Space, Term
+
+MAX_CELLS = 2000
+
+
+class NotLayeredError(Exception):
+    """No order of painting gives the zones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A body and the index of the zone whose material it takes; -1 for the world's."""
+
+    body: int
+    zone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Painting:
+    """Layers from the bottom up, and whether they nest without crossing."""
+
+    layers: tuple[Layer, ...]
+    nested: bool
+
+
+def paint(layout: Layout, colours: Sequence[int]) -> Painting:
+    """An order of painting; ``colours`` tells zones of equal material, the world's last.
+
+    Raises NotLayeredError.
+    """
+    world = next(iter(layout.boundary))
+    bodies = [n for n in range(1, len(layout.space.bodies) + 1) if n != world]
+    cells = _cells(layout, bodies)
+    owners = {cell: _owner(layout, cell) for cell in cells}
+    layers: list[Layer] = []
+    while bodies:
+        top = next((b for b in bodies if len(_colours(b, owners, colours)) <= 1), None)
+        if top is None:
+            raise NotLayeredError
+        covered = [cell for cell in owners if top in cell]
+        if covered:
+            layers.append(Layer(top, owners[covered[0]]))
+        for cell in covered:
+            del owners[cell]
+        bodies.remove(top)
+    if any(colours[owner] != colours[-1] for owner in owners.values()):
+        raise NotLayeredError
+    layers.reverse()
+    return Painting(tuple(layers), _nest(layout.space, layers))
+
+
+def _colours(body: int, owners: dict[Term, int], colours: Sequence[int]) -> set[int]:
+    return {colours[owner] for cell, owner in owners.items() if body in cell}
+
+
+def _cells(layout: Layout, bodies: list[int]) -> list[Term]:
+    """Every way of being inside or outside of the bodies that some point may have."""
+    space = layout.space
+    cells = [layout.boundary]
+    for body in bodies:
+        split: list[Term] = []
+        for cell in cells:
+            sides = [cell | {body}, cell | {-body}]
+            possible = [side for side in sides if space.simplify(side) is not None]
+            if len(possible) == len(sides):
+                possible = [side for side in possible if not space.is_empty(side)]
+            split += possible
+        if len(split) > MAX_CELLS:
+            raise NotLayeredError
+        cells = split
+    return cells
+
+
+def _owner(layout: Layout, cell: Term) -> int:
+    for index, terms in enumerate(layout.zones):
+        if any(term <= cell for term in terms):
+            return index
+    return -1
+
+
+def _nest(space: Space, layers: list[Layer]) -> bool:
+    for k, above in enumerate(layers):
+        for below in layers[:k]:
+            apart = space.disjoint(above.body, below.body)
+            if not apart and not space.contains(below.body, above.body):
+                return False
+    return True
