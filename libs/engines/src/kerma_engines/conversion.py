@@ -119,9 +119,12 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
         reason = f"what the zones leave has too many alternatives for {engine}"
         verdict.refuse("zoneManager.worldZone", reason)
         return None
+    for k in layout.overlapping:
+        verdict.note(f"zoneManager.zones[{k}]", "overlaps a zone before it, which keeps the points")
     for k, terms in enumerate(layout.zones):
         if not terms:
-            verdict.refuse(f"zoneManager.zones[{k}]", "lies outside the world")
+            reason = "lies outside the world, or within the zones before it"
+            verdict.refuse(f"zoneManager.zones[{k}]", reason)
     return layout
 
 

@@ -33,10 +33,11 @@ MAX_TERMS = 2000
 _FEW_TERMS = 32  # up to here pairs of bodies are enough; beyond, space is subdivided
 _LEVELS = 7
 _MAX_CELLS = 20_000
+_WORK = 6_000_000  # distances to bodies; about a second
 
 
 class TooEntangledError(Exception):
-    """The complement of the zones has more alternatives than an input file can hold."""
+    """The zones have too many alternatives, or too many that can't be told apart quickly."""
 
 
 class BadZoneError(Exception):
@@ -76,6 +77,7 @@ class Space:
         self.bodies: list[Body] = []
         self._inside: dict[str, Term] = {}
         self._pairs: dict[tuple[int, int], _Pair] = {}
+        self._work = _WORK
         for uuid, solid in solids:
             self._inside[uuid] = self.add(solid)
 
@@ -147,9 +149,8 @@ class Space:
         """The alternatives of a zone. Raises BadZoneError, TooEntangledError."""
         terms: list[Term] = []
         for i, chain in enumerate(operations):
-            if chain[0].mode != "union":
-                raise BadZoneError(i, 0, "must begin with a figure to take, not to subtract")
-            chained: list[Term] = []
+            # a chain that begins with a subtraction takes from everything there is
+            chained = [frozenset[int]()] if chain[0].mode != "union" else []
             for operand in chain:
                 chained = self._apply(chained, operand)
             if not chained:
@@ -188,6 +189,16 @@ class Space:
                 raise TooEntangledError
         return tuple(remaining)
 
+    def without(self, terms: Iterable[Term], taken: list[Term]) -> Iterator[Term]:
+        """The terms less what others have taken; untouched where they share nothing."""
+        for term in terms:
+            shared = [other for other in taken if not self._is_apart(term, other)]
+            yield from self.complement(term, shared) if shared else (term,)
+
+    def _is_apart(self, term: Term, other: Term) -> bool:
+        both = self.simplify(term | other)
+        return both is None or self.is_empty(both)
+
     def _without(self, term: Term, zone: Term) -> list[Term]:
         """``term`` less ``zone``, split where it leaves the bodies of ``zone`` one by one."""
         if self.simplify(term | zone) is None:
@@ -204,13 +215,19 @@ class Space:
         return parts
 
     def is_empty(self, term: Term) -> bool:
-        """Whether subdividing space proves that no point meets the term."""
+        """Whether subdividing space proves that no point meets the term.
+
+        Raises TooEntangledError when all such questions together take too much work.
+        """
         low, high = self._box(term)
         if np.any(low >= high):
             return True
         centres, half = (0.5 * (low + high))[None, :], 0.5 * (high - low)
         bodies = [(1.0 if n > 0 else -1.0, self.bodies[abs(n) - 1]) for n in sorted(term)]
         for _ in range(_LEVELS):
+            self._work -= len(centres) * len(bodies)
+            if self._work < 0:
+                raise TooEntangledError
             reach = float(np.linalg.norm(half))
             met = np.ones(len(centres), dtype=bool)
             alive = np.ones(len(centres), dtype=bool)
@@ -255,26 +272,35 @@ class Layout:
     """A project's space cut into zones: those of the project, then the world.
 
     ``zones`` has one entry per project zone, in order; ``world`` is what they leave of the
-    world's body, whose number is ``boundary``.
+    world's body, whose number is ``boundary``. ``overlapping`` are the zones that lost points.
     """
 
     space: Space
     zones: tuple[tuple[Term, ...], ...]
     world: tuple[Term, ...]
     boundary: Term
+    overlapping: tuple[int, ...] = ()
 
 
 def lay_out(figures: Iterable[Figure], zones: Iterable[Zone], world: World) -> Layout:
-    """Cuts space into zones, none of which reaches out of the world.
+    """Cuts space into zones that neither overlap nor reach out of the world.
 
-    A zone that lies outside has no alternatives. Raises BadZoneError and TooEntangledError.
+    Where two zones of a project overlap, the first keeps the points. A zone that has no points
+    left has no alternatives. Raises BadZoneError and TooEntangledError.
     """
     space = Space.of(figures)
     own = [space.zone(zone.union_operations) for zone in zones]
     boundary = frozenset(literal for literal in space.add(world.geometry_data) if literal > 0)
-    clipped = [tuple(_clip(space, terms, boundary)) for terms in own]
-    rest = space.complement(boundary, [term for terms in clipped for term in terms])
-    return Layout(space, tuple(clipped), rest, boundary)
+    taken: list[Term] = []
+    cut: list[tuple[Term, ...]] = []
+    lost: list[int] = []
+    for k, terms in enumerate(own):
+        clipped = tuple(_clip(space, terms, boundary))
+        cut.append(tuple(space.without(clipped, taken)))
+        if cut[k] != clipped:
+            lost.append(k)
+        taken += cut[k]
+    return Layout(space, tuple(cut), space.complement(boundary, taken), boundary, tuple(lost))
 
 
 def _clip(space: Space, terms: tuple[Term, ...], boundary: Term) -> Iterator[Term]:

@@ -87,7 +87,6 @@ class Beam(Model):
         x, y, z = (component / norm for component in self.direction)
         return (x, y, z)
 
-
     @property
     def cuts_spectrum(self) -> bool:
         """Whether the cut-offs of energy take anything away from the beam."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kerma_engines.composition import composition
 from kerma_engines.fluka.cards import card
-from kerma_engines.fluka.composition import composition
 from kerma_engines.source import Overrides
 
 if TYPE_CHECKING:

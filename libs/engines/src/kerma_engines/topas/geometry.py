@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerma_engines.composition import ELEMENTS, composition
 from kerma_engines.geant4.materials import material_name
 from kerma_engines.geometry import Box, Cylinder
 from kerma_engines.topas.layers import NotLayeredError, paint
@@ -75,29 +76,33 @@ class Components:
             name = "Surroundings"
             material = self._material(-1)
             body = self._layout.space.bodies[world - 1]
-            yield from place(name, "World", body, f's:Ge/{name}/Material = "{material}"')
-        parents = {0: name}
+            yield from place(name, "World", None, body, f's:Ge/{name}/Material = "{material}"')
+        outermost = None if name == "World" else self._layout.space.bodies[world - 1]
         names: list[str] = []
         for k, layer in enumerate(painting.layers):
             body = self._layout.space.bodies[layer.body - 1]
             own = f"Body{layer.body}"
-            parent = parents[0]
-            if painting.nested:
-                below = [
-                    other.body
-                    for other in painting.layers[:k]
-                    if self._layout.space.contains(other.body, layer.body)
-                ]
-                parent = f"Body{below[-1]}" if below else parents[0]
             material = f's:Ge/{own}/Material = "{self._material(layer.zone)}"'
             if not painting.nested:
-                parent = "World"
                 names.append(own)
-                material += f'\nb:Ge/{own}/IsParallel = "True"'
-            yield from place(own, parent, body, material)
+                yield from place(own, "World", None, body, material)
+                yield f'b:Ge/{own}/IsParallel = "True"'
+                continue
+            around = self._around(painting, k)
+            holder = outermost if around is None else self._layout.space.bodies[around - 1]
+            parent = name if around is None else f"Body{around}"
+            yield from place(own, parent, holder, body, material)
         if names:
             listed = " ".join(f'"{name}"' for name in names)
             yield f"sv:Ph/Default/LayeredMassGeometryWorlds = {len(names)} {listed}"
+
+    def _around(self, painting: Painting, k: int) -> int | None:
+        """The body painted last below the ``k``-th that holds it."""
+        inner = painting.layers[k].body
+        for layer in reversed(painting.layers[:k]):
+            if self._layout.space.contains(layer.body, inner):
+                return layer.body
+        return None
 
     def _check_black_hole(self, painting: Painting) -> None:
         """Vacuum may stand for a black hole only around one body that holds all others."""
@@ -135,17 +140,17 @@ class Components:
         return self._variant(path, used)
 
     def _variant(self, path: str, used: ZoneMaterial) -> str:
-        composition = composition_of(used.material.icru)
-        if composition is None:
+        made_of = composition(used.material.icru)
+        if made_of is None:
             reason = f"the composition of ICRU material {used.material.icru} is not known"
             self._verdict.refuse(f"{path}.materialUuid", reason)
             return "Vacuum"
-        density = used.overrides.density or composition.density
-        potential = used.overrides.average_ionisation_potential or composition.excitation
+        density = used.overrides.density or made_of.density
+        potential = used.overrides.average_ionisation_potential or made_of.excitation
         name = f"Variant{len(self._materials) + 1}"
-        elements = " ".join(f'"{ELEMENTS[z - 1]}"' for z, _ in composition.fractions)
-        fractions = " ".join(number(fraction) for _, fraction in composition.fractions)
-        count = len(composition.fractions)
+        elements = " ".join(f'"{ELEMENTS[z - 1]}"' for z, _ in made_of.fractions)
+        fractions = " ".join(number(fraction) for _, fraction in made_of.fractions)
+        count = len(made_of.fractions)
         self._definitions += [
             f"sv:Ma/{name}/Components = {count} {elements}",
             f"uv:Ma/{name}/Fractions = {count} {fractions}",
@@ -160,8 +165,11 @@ def number(value: float) -> str:
     return f"{value + 0.0:.12g}"
 
 
-def place(name: str, parent: str, body: Body, *extra: str) -> Iterator[str]:
-    """Parameters of one component: type, size, place and turn, then ``extra``."""
+def place(name: str, parent: str, holder: Body | None, body: Body, material: str) -> Iterator[str]:
+    """Parameters of one component: type, size, place and turn within its parent, material.
+
+    ``holder`` is the parent's body, None for the world, whose axes are those of the project.
+    """
     solid = body.solid
     if isinstance(solid, Box):
         yield f's:Ge/{name}/Type = "TsBox"'
@@ -175,8 +183,12 @@ def place(name: str, parent: str, body: Body, *extra: str) -> Iterator[str]:
         yield f's:Ge/{name}/Type = "TsSphere"'
         yield f"d:Ge/{name}/RMax = {number(body.half[0])} cm"
     yield f's:Ge/{name}/Parent = "{parent}"'
-    yield from position(name, body.centre, body.axes)
-    yield from extra
+    if holder is None:
+        yield from position(name, body.centre, body.axes)
+    else:
+        centre = (body.centre - holder.centre) @ holder.axes
+        yield from position(name, centre, holder.axes.T @ body.axes)
+    yield material
 
 
 def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) -> Iterator[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerma_engines.csg import TooEntangledError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,6 +45,13 @@ def paint(layout: Layout, colours: Sequence[int]) -> Painting:
 
     Raises NotLayeredError.
     """
+    try:
+        return _paint(layout, colours)
+    except TooEntangledError:
+        raise NotLayeredError from None
+
+
+def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
     world = next(iter(layout.boundary))
     bodies = [n for n in range(1, len(layout.space.bodies) + 1) if n != world]
     cells = _cells(layout, bodies)

@@ -9,6 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+_NAMES = """\
+Hydrogen Helium Lithium Beryllium Boron Carbon Nitrogen Oxygen Fluorine Neon Sodium Magnesium
+Aluminum Silicon Phosphorus Sulfur Chlorine Argon Potassium Calcium Scandium Titanium Vanadium
+Chromium Manganese Iron Cobalt Nickel Copper Zinc Gallium Germanium Arsenic Selenium Bromine
+Krypton Rubidium Strontium Yttrium Zirconium Niobium Molybdenum Technetium Ruthenium Rhodium
+Palladium Silver Cadmium Indium Tin Antimony Tellurium Iodine Xenon Cesium Barium Lanthanum
+Cerium Praseodymium Neodymium Promethium Samarium Europium Gadolinium Terbium Dysprosium Holmium
+Erbium Thulium Ytterbium Lutetium Hafnium Tantalum Tungsten Rhenium Osmium Iridium Platinum Gold
+Mercury Thallium Lead Bismuth Polonium Astatine Radon Francium Radium Actinium Thorium
+Protactinium Uranium Neptunium Plutonium Americium Curium Berkelium Californium
+"""
+
+ELEMENTS = tuple(_NAMES.split())
+"""English names of the elements, from atomic number 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Composition:

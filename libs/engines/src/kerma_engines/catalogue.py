@@ -1,0 +1,195 @@
+"""Which engines a machine offers: ``engines.toml`` and what the installed programs say.
+
+One table per engine::
+
+    [shieldhit]
+    path = "/opt/shieldhit/bin/shieldhit"
+    version = ["--version"]        # arguments that make the program tell its version
+    licence = "registered users"
+    environment = { OMP_NUM_THREADS = "1" }
+
+    [fluka]
+    substitute = "geant4"          # editor projects for FLUKA run on Geant4 instead
+
+Geant4 comes with the platform and needs no table. The digest is SHA-256 of the program's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from kerma_engines.errors import EngineError
+from kerma_engines.registry import ENGINE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kerma_engines.engine import Command
+
+BUILT_IN = "geant4"
+_BINDING = "geant4_pybind"
+_PROBE_SECONDS = 20.0
+_PROBE_CHARACTERS = 65_536
+_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+.][\w.]+)*)")
+_PATH_VERSION = re.compile(r"(\d+[-.]\d+(?:\.\d+)*)")
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+class CatalogueError(EngineError):
+    """``engines.toml`` can't be used; the text names the file and the key."""
+
+
+class Entry(BaseModel):
+    """What the catalogue says of one engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path | None = None
+    version: tuple[str, ...] = ()
+    licence: str = ""
+    environment: dict[str, str] = Field(default_factory=dict)
+    substitute: str | None = None
+
+
+class _Tables(RootModel[dict[str, Entry]]):
+    model_config = ConfigDict(frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An engine that jobs may ask for here. ``runs`` is the engine that really runs."""
+
+    name: str
+    runs: str
+    version: str
+    digest: str
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The engines of a machine."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    def entry(self, name: str) -> Entry:
+        """What is known of an engine; nothing for one without a table."""
+        return self.entries.get(name, Entry())
+
+    def runs(self, name: str, *, editor: bool) -> str | None:
+        """The engine that runs a job for ``name``; None if none does.
+
+        One engine stands in for another for editor projects only: input files are made for one.
+        """
+        entry = self.entry(name)
+        if name == BUILT_IN or (entry.path is not None and _is_program(entry.path)):
+            return name
+        return entry.substitute if editor else None
+
+    def offers(self) -> tuple[Offer, ...]:
+        """All engines available here, in the order of the registry, asked for their versions."""
+        found: list[Offer] = []
+        for name in ENGINE_NAMES:
+            runs = self.runs(name, editor=True)
+            if runs is not None and (runs == name or self.runs(runs, editor=True) == runs):
+                found.append(replace(self.probe(runs), name=name))
+        return tuple(found)
+
+    def probe(self, name: str) -> Offer:
+        """Version and digest of an installed engine; empty where the program does not tell."""
+        entry = self.entry(name)
+        if entry.path is None:
+            return Offer(name, name, *_built_in(), entry.licence)
+        told = _ask([str(entry.path), *entry.version], entry.environment) if entry.version else ""
+        match = _VERSION.search(told) or _PATH_VERSION.search(str(entry.path.resolve()))
+        return Offer(name, name, match[1] if match else "", _digest(entry.path), entry.licence)
+
+    def start(self, name: str, command: Command) -> Command:
+        """The command with the catalogue's program and environment in place."""
+        entry = self.entry(name)
+        if entry.path is None:
+            return command
+        argv = (str(entry.path), *command.argv[1:])
+        return replace(command, argv=argv, env={**entry.environment, **command.env})
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Reads ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Catalogue()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CatalogueError(f"{path}: {error}") from error
+    try:
+        entries = _Tables.model_validate(tables).root
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise CatalogueError(f"{path}: {where}: {first['msg']}") from error
+    for name, entry in entries.items():
+        _check(path, name, entry)
+    return Catalogue(entries)
+
+
+def _check(path: Path, name: str, entry: Entry) -> None:
+    if name not in ENGINE_NAMES:
+        raise CatalogueError(f"{path}: {name}: no such engine; known: {', '.join(ENGINE_NAMES)}")
+    if entry.substitute is not None and entry.substitute not in ENGINE_NAMES:
+        raise CatalogueError(f"{path}: {name}.substitute: no such engine: {entry.substitute}")
+    if entry.substitute == name:
+        raise CatalogueError(f"{path}: {name}.substitute: an engine can't stand in for itself")
+    if entry.path is not None and not entry.path.is_absolute():
+        raise CatalogueError(f"{path}: {name}.path: must be absolute")
+    for key in entry.environment:
+        if not re.match(_VARIABLE, key):
+            raise CatalogueError(f"{path}: {name}.environment: no variable name: {key!r}")
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _built_in() -> tuple[str, str]:
+    """Version of the Geant4 binding and digest of its library; empty if it is not installed."""
+    try:
+        spec = find_spec(_BINDING)
+        known = version(_BINDING.replace("_", "-"))
+    except (ImportError, PackageNotFoundError):
+        return "", ""
+    return known, _digest(Path(spec.origin)) if spec is not None and spec.origin else ""
+
+
+def _ask(argv: list[str], environment: Mapping[str, str]) -> str:
+    """What a program prints; nothing when it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            argv,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout[:_PROBE_CHARACTERS].decode(errors="replace")
+
+
+@cache
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""User-supplied input files: names, sizes, and edits that touch one number only."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.fields import MAX_PRIMARIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAX_FILES = 100
+MAX_SIZE = 64 * 2**20  # bytes of all files together
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+
+
+def check_files(files: Mapping[str, str]) -> None:
+    """Refuses names that are no plain file names, and too many or too large files.
+
+    Raises InvalidInput with every problem found. Names end up in command lines and scripts of
+    engines, so only letters, digits and ``_ . + -`` are taken, and none that begins with ``-``.
+    """
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    size = 0
+    for name, text in files.items():
+        shown = repr(name[:64])
+        if not _NAME.fullmatch(name):
+            reason = "file names hold letters, digits, '_', '.', '+' and '-' only"
+            problems.append(Problem(shown, reason))
+        elif name.casefold() in seen:
+            problems.append(Problem(shown, "differs from another name only in case"))
+        seen.add(name.casefold())
+        try:
+            size += len(text.encode())
+        except UnicodeEncodeError:
+            problems.append(Problem(shown, "is not valid Unicode"))
+        if "\0" in text:
+            problems.append(Problem(shown, "contains NUL"))
+    if not files:
+        problems.append(Problem("files", "there are none"))
+    if len(files) > MAX_FILES:
+        problems.append(Problem("files", f"{len(files)} files; at most {MAX_FILES} are taken"))
+    if size > MAX_SIZE:
+        problems.append(Problem("files", f"{size} bytes; at most {MAX_SIZE} are taken"))
+    if problems:
+        raise InvalidInput(tuple(problems))
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends, so that joining them gives the text back."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def put(line: str, start: int, end: int, value: str) -> str:
+    """``line`` with ``value`` in place of the columns, which keep their width if it fits."""
+    return line[:start] + value.ljust(end - start) + line[end:]
+
+
+def whole(text: str) -> int | None:
+    """A number of primaries written as an engine may (1000, 1000., 1.0E3), or None."""
+    try:
+        value = float(text.replace("D", "E").replace("d", "e"))
+    except ValueError:
+        return None
+    if not value.is_integer() or not 1 <= value <= MAX_PRIMARIES:
+        return None
+    return int(value)
+
+
+def plain_output(name: str) -> bool:
+    """Whether a result file is written into the work directory itself."""
+    return bool(_NAME.fullmatch(name))
+
+
+def write_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Writes the files of a task, with newlines as they are."""
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8", newline="")
+
+
+def limit_primaries(engine: str, primaries: int, largest: int) -> None:
+    """Refuses a task of more primaries than the engine counts. Raises InvalidInput."""
+    if primaries > largest:
+        reason = f"{primaries} primaries in one task; {engine} counts up to {largest}"
+        raise InvalidInput((Problem("primaries", reason),))

@@ -1,0 +1,51 @@
+"""An editor project as a parameter file of TOPAS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from kerma_engines.conversion import Verdict, check_common, check_layout, one_line
+from kerma_engines.engine import InputSet
+from kerma_engines.topas.beam import beam_lines, check_beam, physics_lines
+from kerma_engines.topas.geometry import Components
+from kerma_engines.topas.scoring import scorers
+
+if TYPE_CHECKING:
+    from kerma_engines.project import Project
+
+PARAMETER_FILE = "topas.txt"
+_REPORTS = 100  # lines of progress in a run
+
+
+def convert(project: Project) -> InputSet:
+    """Input files and output map. Raises InvalidInput with every problem found."""
+    verdict = Verdict()
+    check_common(project, verdict, "TOPAS")
+    check_beam(project, verdict)
+    scored = scorers(project, verdict)
+    layout = check_layout(project, verdict, "TOPAS")
+    placed = Components(project, layout, verdict).lines() if layout is not None else []
+    verdict.close()
+    primaries = project.beam.number_of_particles
+    lines = [
+        f"# {one_line(project.title, 100)}",
+        *(f"# {one_line(note, 200)}" for note in verdict.notes),
+        "i:Ts/Seed = 1",
+        "i:Ts/NumberOfThreads = 1",
+        f"i:Ts/ShowHistoryCountAtInterval = {max(1, primaries // _REPORTS)}",
+        'b:Ts/PauseBeforeQuit = "False"',
+        *physics_lines(project),
+        *placed,
+        *beam_lines(project),
+        *scored.lines,
+    ]
+    info = orjson.dumps({"label": "", "simulator": "topas", "version": ""}).decode()
+    return InputSet(
+        "topas",
+        {"info.json": info, PARAMETER_FILE: "\n".join(lines) + "\n"},
+        primaries,
+        scored.outputs,
+        {"notes": list(verdict.notes), "files": scored.files},
+    )

@@ -1,0 +1,83 @@
+"""TOPAS as an engine: convert, prepare, watch, read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kerma_engines.engine import Command
+from kerma_engines.files import limit_primaries, write_files
+from kerma_engines.outputs import read_outputs
+from kerma_engines.project import parse_project
+from kerma_engines.topas.beam import SOURCE
+from kerma_engines.topas.convert import PARAMETER_FILE, convert
+from kerma_engines.topas.files import accept, with_task
+from kerma_engines.topas.monitor import TopasMonitor
+from kerma_engines.topas.read import read, read_topas_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from kerma_engines.engine import InputSet
+    from kerma_engines.estimators import Estimator
+
+_MOST_PRIMARIES = 2**31 - 1
+_SEEDS = 2**31 - 1
+_THREADS = 1  # a task has one core; a job has many tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Topas:
+    """The engine."""
+
+    name: str = "topas"
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        return convert(parse_project(project))
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        return accept(files)
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        """Write the files of one task and say how to start it.
+
+        Raises InvalidInput for more primaries than the engine counts.
+        """
+        limit_primaries("TOPAS", primaries, _MOST_PRIMARIES)
+        main = str(inputs.options.get("main", PARAMETER_FILE))
+        number = 1 + (seed - 1) % _SEEDS
+        source = str(inputs.options.get("source", SOURCE))
+        text = with_task(inputs.files[main], source, primaries, number, _THREADS)
+        write_files(directory, {**inputs.files, main: text})
+        return Command(("topas", main), results=("*.csv", main))
+
+    def monitor(self, primaries: int) -> TopasMonitor:
+        """A monitor for one run of ``primaries``."""
+        return TopasMonitor(primaries)
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Estimators of a finished task, ordered by the output map. Raises ReadError.
+
+        TOPAS writes one file per scorer; those of one output become pages of one estimator.
+        """
+        files = inputs.options.get("files")
+        if not files:
+            return read(directory, inputs)
+        parts = {names[0]: [directory / name for name in names] for names in files.values()}
+
+        def find(file: str) -> Path | None:
+            paths = parts[file]
+            return paths[0] if all(path.is_file() for path in paths) else None
+
+        def read_parts(path: Path) -> Estimator:
+            return _joined([read_topas_file(part) for part in parts[path.name]])
+
+        return read_outputs(inputs, find, (), read_parts)
+
+
+def _joined(parts: list[Estimator]) -> Estimator:
+    pages = tuple(page for part in parts for page in part.pages)
+    return replace(parts[0], pages=pages)
