@@ -1,0 +1,1 @@
+"""The rules of tasks, workers and the queue. Pure."""

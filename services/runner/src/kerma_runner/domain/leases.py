@@ -1,0 +1,45 @@
+"""When a lease ends: by what was promised at the claim, or by the last heartbeat that named it.
+
+Heartbeats are not events: they live in a table, and the later of the two moments counts. A runner
+that was away or deaf for a while cannot blame workers for it: nothing ends before ``floor``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LeaseKey:
+    """One lease of one task."""
+
+    job_id: str
+    index: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A lease and the moment at which it ends."""
+
+    key: LeaseKey
+    until: datetime
+
+
+def due(
+    held: Mapping[LeaseKey, datetime], heard: Mapping[LeaseKey, datetime], floor: datetime
+) -> tuple[Due, ...]:
+    """All leases by their end. ``held`` maps each to the end promised at its claim, ``heard`` to
+    the end promised by the last heartbeat.
+    """
+    ends = (
+        Due(key, max(promised, heard.get(key, promised), floor)) for key, promised in held.items()
+    )
+    return tuple(sorted(ends, key=lambda d: (d.until, d.key)))
+
+
+def over(leases: Iterable[Due], now: datetime) -> tuple[Due, ...]:
+    """Those that have ended."""
+    return tuple(lease for lease in leases if lease.until <= now)

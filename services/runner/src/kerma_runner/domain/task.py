@@ -1,0 +1,405 @@
+"""A task: one share of a job's primaries, run by at most one worker at a time.
+
+Every lease has a fencing number; what a worker reports under an older number is rejected, so a
+worker that was thought dead can not change the story any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kerma_common.contracts import runner as ev
+from kerma_common.contracts.refs import Ref
+from kerma_common.domain import Aggregate, Rejected
+
+FINAL_CODES = frozenset({"BAD_INPUT", "UNKNOWN_ENGINE"})
+"""Failures that every other attempt would repeat."""
+
+LOST = "LOST"
+_BACKOFF = timedelta(seconds=2)
+_LONGEST_BACKOFF = timedelta(minutes=5)
+_MESSAGE_BYTES = 1024
+
+
+class Phase(StrEnum):
+    """Where a task stands."""
+
+    NEW = "NEW"
+    QUEUED = "QUEUED"
+    LEASED = "LEASED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def held(self) -> bool:
+        """Whether a worker holds the task."""
+        return self in (Phase.LEASED, Phase.RUNNING)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing can happen to the task any more."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a worker must know to run the task; never changes."""
+
+    job_id: str
+    index: int
+    owner: str
+    resource_class: str
+    engine: str
+    input_ref: Ref
+    primaries: int
+    seed: int
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """``lease`` is the last fencing number given, 0 before the first; ``ended_by`` names the
+    command that ended that lease, so that its repetition is told from a late report.
+    """
+
+    phase: Phase = Phase.NEW
+    spec: Spec | None = None
+    attempt: int = 0
+    lease: int = 0
+    worker: str | None = None
+    until: datetime | None = None
+    not_before: datetime | None = None
+    canceling: bool = False
+    ended_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Let the task exist and wait."""
+
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Give the task, in this attempt, to a worker until a moment."""
+
+    worker: str
+    attempt: int
+    until: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The engine was started."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """The outputs are stored and were readable."""
+
+    lease: int
+    output_ref: Ref
+    log_ref: Ref | None
+    primaries: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The attempt failed; ``code`` decides whether another makes sense."""
+
+    lease: int
+    code: str
+    message: str
+    log_ref: Ref | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The worker gives the task back untouched: it shuts down."""
+
+    lease: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The worker was last known to hold the lease until ``until``."""
+
+    lease: int
+    until: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody wants the task any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmCancel:
+    """No process of the task is left on the worker."""
+
+    lease: int
+
+
+def backoff(attempt: int) -> timedelta:
+    """Wait after failed attempt number ``attempt`` (from 1): 2 s, 6 s, 18 s … at most 5 min."""
+    factor: int = 3 ** min(attempt - 1, 10)
+    return min(_BACKOFF * factor, _LONGEST_BACKOFF)
+
+
+def shorten(message: str) -> str:
+    """The last KiB of a message: engines tell the cause at the end."""
+    body = message.encode("utf-8", "replace")
+    return body[-_MESSAGE_BYTES:].decode("utf-8", "ignore")
+
+
+def decide(task: Task, command: object) -> tuple[object, ...]:
+    """Events that follow from ``command``; see the commands for their meaning."""
+    if isinstance(command, Queue):
+        return () if task.phase is not Phase.NEW else (_queued(command.spec),)
+    if task.spec is None:
+        raise Rejected("NO_SUCH_TASK", "the task was never queued")
+    match command:
+        case Claim():
+            return _claim(task, task.spec, command)
+        case Cancel():
+            return _cancel(task, task.spec)
+        case Expire():
+            return _expire(task, task.spec, command)
+        case Start() | Succeed() | Fail() | Release() | ConfirmCancel():
+            return _report(task, task.spec, command)
+    raise TypeError(f"a task knows no {type(command).__name__}")
+
+
+def _queued(spec: Spec) -> ev.TaskQueued:
+    return ev.TaskQueued(
+        job_id=spec.job_id,
+        index=spec.index,
+        owner=spec.owner,
+        resource_class=spec.resource_class,
+        engine=spec.engine,
+        input_ref=spec.input_ref,
+        primaries=spec.primaries,
+        seed=spec.seed,
+        max_attempts=spec.max_attempts,
+        attempt=1,
+    )
+
+
+def _claim(task: Task, spec: Spec, command: Claim) -> tuple[object, ...]:
+    if task.phase is Phase.LEASED and task.worker == command.worker:
+        # the reply to its first claim was lost: it may have its lease again
+        return ()
+    if task.phase.held:
+        raise Rejected("BUSY", "another worker holds the task")
+    if task.phase.terminal or command.attempt != task.attempt:
+        raise Rejected("GONE", "this attempt is over")
+    if task.not_before is not None and command.now < task.not_before:
+        raise Rejected("TOO_EARLY", "the next attempt has to wait")
+    return (
+        ev.TaskLeased(
+            job_id=spec.job_id,
+            index=spec.index,
+            lease=task.lease + 1,
+            worker=command.worker,
+            until=command.until,
+        ),
+    )
+
+
+def _cancel(task: Task, spec: Spec) -> tuple[object, ...]:
+    if task.phase.terminal or task.canceling:
+        return ()
+    if task.phase.held:
+        return (ev.TaskCancellationRequested(job_id=spec.job_id, index=spec.index),)
+    return (_canceled(spec),)
+
+
+def _canceled(spec: Spec) -> ev.TaskCanceled:
+    return ev.TaskCanceled(job_id=spec.job_id, index=spec.index)
+
+
+def _expire(task: Task, spec: Spec, command: Expire) -> tuple[object, ...]:
+    if not task.phase.held or command.lease != task.lease or command.now < command.until:
+        return ()
+    expired = ev.TaskLeaseExpired(job_id=spec.job_id, index=spec.index, lease=task.lease)
+    if task.canceling:
+        return (expired, _canceled(spec))
+    if task.attempt >= spec.max_attempts:
+        message = f"worker {task.worker} was not heard of any more"
+        return (expired, _failed(task, spec, LOST, message, None, final=True))
+    return (expired, _requeued(task.attempt + 1, spec, LOST, command.now))
+
+
+_Report = Start | Succeed | Fail | Release | ConfirmCancel
+_REPEATS: dict[str, tuple[type, ...]] = {
+    "Succeed": (Succeed,),
+    "Fail": (Fail,),
+    "Release": (Release,),
+    "ConfirmCancel": (ConfirmCancel, Fail, Release),
+}
+"""Which reports may have ended a lease, by what is remembered of its end."""
+
+
+def _report(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
+    own = command.lease == task.lease
+    if own and task.phase.held:
+        return _settle(task, spec, command)
+    if own and isinstance(command, _REPEATS.get(task.ended_by or "", ())):
+        return ()
+    raise Rejected("STALE_LEASE", f"lease {command.lease} is over")
+
+
+def _settle(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
+    match command:
+        case Start():
+            return _start(task, spec)
+        case Succeed():
+            return (_succeeded(task, spec, command),)
+        case Fail():
+            return _fail(task, spec, command)
+        case Release():
+            if task.canceling:
+                return (_canceled(spec),)
+            return (_requeued(task.attempt, spec, "RELEASED", command.now),)
+        case ConfirmCancel():
+            if not task.canceling:
+                raise Rejected("NOT_CANCELING", "nobody asked to cancel the task")
+            return (_canceled(spec),)
+
+
+def _start(task: Task, spec: Spec) -> tuple[object, ...]:
+    if task.phase is Phase.RUNNING:
+        return ()
+    return (
+        ev.TaskStarted(
+            job_id=spec.job_id, index=spec.index, lease=task.lease, worker=task.worker or ""
+        ),
+    )
+
+
+def _succeeded(task: Task, spec: Spec, command: Succeed) -> ev.TaskSucceeded:
+    if command.primaries != spec.primaries:
+        raise Rejected(
+            "WRONG_PRIMARIES", f"{command.primaries} of {spec.primaries} primaries were simulated"
+        )
+    return ev.TaskSucceeded(
+        job_id=spec.job_id,
+        index=spec.index,
+        lease=task.lease,
+        attempt=task.attempt,
+        output_ref=command.output_ref,
+        log_ref=command.log_ref,
+        primaries=command.primaries,
+        cpu_seconds=command.cpu_seconds,
+    )
+
+
+def _fail(task: Task, spec: Spec, command: Fail) -> tuple[object, ...]:
+    if task.canceling:
+        return (_canceled(spec),)
+    final = command.code in FINAL_CODES or task.attempt >= spec.max_attempts
+    failed = _failed(task, spec, command.code, command.message, command.log_ref, final=final)
+    if final:
+        return (failed,)
+    not_before = command.now + backoff(task.attempt)
+    return (failed, _requeued(task.attempt + 1, spec, command.code, not_before))
+
+
+def _failed(
+    task: Task, spec: Spec, code: str, message: str, log_ref: Ref | None, *, final: bool
+) -> ev.TaskFailed:
+    return ev.TaskFailed(
+        job_id=spec.job_id,
+        index=spec.index,
+        lease=task.lease,
+        attempt=task.attempt,
+        code=code,
+        message=shorten(message),
+        log_ref=log_ref,
+        final=final,
+    )
+
+
+def _requeued(attempt: int, spec: Spec, reason: str, not_before: datetime) -> ev.TaskRequeued:
+    return ev.TaskRequeued(
+        job_id=spec.job_id,
+        index=spec.index,
+        reason=reason,
+        attempt=attempt,
+        not_before=not_before,
+    )
+
+
+def evolve(task: Task, event: object) -> Task:
+    """State after an event; total over stored events."""
+    match event:
+        case ev.TaskQueued():
+            return Task(Phase.QUEUED, _spec(event), attempt=event.attempt)
+        case ev.TaskLeased():
+            return replace(
+                task,
+                phase=Phase.LEASED,
+                lease=event.lease,
+                worker=event.worker,
+                until=event.until,
+                ended_by=None,
+            )
+        case ev.TaskStarted():
+            return replace(task, phase=Phase.RUNNING)
+        case ev.TaskCancellationRequested():
+            return replace(task, canceling=True)
+        case _:
+            return _evolve_end(task, event)
+
+
+def _evolve_end(task: Task, event: object) -> Task:
+    match event:
+        case ev.TaskLeaseExpired():
+            return replace(task, ended_by="Expire")
+        case ev.TaskRequeued():
+            return replace(
+                task,
+                phase=Phase.QUEUED,
+                attempt=event.attempt,
+                not_before=event.not_before,
+                worker=None,
+                until=None,
+                ended_by=task.ended_by or "Release",
+            )
+        case ev.TaskSucceeded():
+            return replace(task, phase=Phase.SUCCEEDED, ended_by="Succeed")
+        case ev.TaskFailed():
+            phase = Phase.FAILED if event.final else task.phase
+            return replace(task, phase=phase, ended_by=task.ended_by or "Fail")
+        case ev.TaskCanceled():
+            return replace(task, phase=Phase.CANCELED, ended_by=task.ended_by or "ConfirmCancel")
+    return task
+
+
+def _spec(event: ev.TaskQueued) -> Spec:
+    return Spec(
+        job_id=event.job_id,
+        index=event.index,
+        owner=event.owner,
+        resource_class=event.resource_class,
+        engine=event.engine,
+        input_ref=event.input_ref,
+        primaries=event.primaries,
+        seed=event.seed,
+        max_attempts=event.max_attempts,
+    )
+
+
+TASK: Aggregate[Task] = Aggregate("runner", "task", Task(), decide, evolve)

@@ -1,0 +1,71 @@
+"""A worker's registration: what it offers. Whether it lives is told by heartbeats, not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from kerma_common.contracts import runner as ev
+from kerma_common.domain import Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """``slots`` is 0 for a worker that never came or has gone."""
+
+    resource_class: str = ""
+    slots: int = 0
+    engines: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Offer slots."""
+
+    worker: str
+    resource_class: str
+    slots: int
+    engines: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take no more tasks."""
+
+    worker: str
+    reason: str
+
+
+def decide(state: Worker, command: object) -> tuple[object, ...]:
+    """Events that follow from ``command``; repeating one changes nothing."""
+    match command:
+        case Register():
+            offer = Worker(command.resource_class, command.slots, dict(command.engines))
+            if offer == state:
+                return ()
+            return (
+                ev.WorkerRegistered(
+                    worker=command.worker,
+                    resource_class=command.resource_class,
+                    slots=command.slots,
+                    engines=dict(command.engines),
+                ),
+            )
+        case Retire():
+            if state.slots == 0:
+                return ()
+            return (ev.WorkerRetired(worker=command.worker, reason=command.reason),)
+    raise TypeError(f"a worker knows no {type(command).__name__}")
+
+
+def evolve(state: Worker, event: object) -> Worker:
+    """State after an event; total over stored events."""
+    match event:
+        case ev.WorkerRegistered():
+            return Worker(event.resource_class, event.slots, dict(event.engines))
+        case ev.WorkerRetired():
+            return replace(state, slots=0)
+    return state
+
+
+WORKER: Aggregate[Worker] = Aggregate("runner", "worker", Worker(), decide, evolve)

@@ -1,0 +1,38 @@
+"""A worker's registration, and when leases end."""
+
+from datetime import UTC, datetime, timedelta
+
+from kerma_runner.domain import leases
+from kerma_runner.domain import worker as w
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OFFER = w.Register("w1", "cpu", 2, {"geant4": "11"})
+
+
+def test_an_offer_is_recorded_once_and_again_when_it_changes() -> None:
+    state = w.WORKER.fold(w.WORKER.initial, w.decide(w.WORKER.initial, OFFER))
+    assert state.slots == 2
+    assert w.decide(state, OFFER) == ()
+    assert len(w.decide(state, w.Register("w1", "cpu", 3, {"geant4": "11"}))) == 1
+
+
+def test_a_retired_worker_offers_nothing_and_may_come_back() -> None:
+    state = w.WORKER.fold(w.WORKER.initial, w.decide(w.WORKER.initial, OFFER))
+    gone = w.WORKER.fold(state, w.decide(state, w.Retire("w1", "shutdown")))
+    assert gone.slots == 0
+    assert w.decide(gone, w.Retire("w1", "shutdown")) == ()
+    assert len(w.decide(gone, OFFER)) == 1
+
+
+def test_a_lease_ends_at_the_latest_of_promise_heartbeat_and_floor() -> None:
+    a, b, c = (leases.LeaseKey("job", n, 1) for n in range(3))
+    second = timedelta(seconds=1)
+    held = {a: NOW + 9 * second, b: NOW + 5 * second, c: NOW}
+    heard = {b: NOW + 7 * second}
+    ends = leases.due(held, heard, NOW + 3 * second)
+    assert [(d.key, d.until - NOW) for d in ends] == [
+        (c, 3 * second),
+        (b, 7 * second),
+        (a, 9 * second),
+    ]
+    assert [d.key for d in leases.over(ends, NOW + 7 * second)] == [c, b]
