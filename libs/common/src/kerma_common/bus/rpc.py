@@ -1,0 +1,65 @@
+"""Request and reply over core NATS: JSON of dataclasses; errors keep their family."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import nats.errors
+import orjson
+
+from kerma_common import errors
+from kerma_common.contracts.registry import adapter
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_FAULT = b'{"error":'
+
+
+def failure_of(error: Exception) -> bytes:
+    """The answer to a request that failed; what the caller can do about it, nothing internal."""
+    match error:
+        case errors.DomainRejected():
+            kind, code, message = "rejected", error.code, error.message
+        case errors.Unavailable() | errors.OutcomeUnknown() | errors.ConcurrencyConflict():
+            kind, code, message = "unavailable", type(error).__name__, error.message
+        case _:
+            _log.error("request failed", exc_info=error)
+            kind, code, message = "fault", type(error).__name__, "the request failed"
+    return orjson.dumps({"error": {"kind": kind, "code": code, "message": message}})
+
+
+async def call(
+    client: Client, subject: str, request: object, reply: type[T], timeout: float = 5.0
+) -> T:
+    """The answer to ``request``.
+
+    Raises Unavailable when nobody answers within ``timeout`` seconds or the service cannot tell
+    now (the request may be repeated), DomainRejected when the rules forbid it, ContractViolation
+    when the answer is not one.
+    """
+    body = adapter(type(request)).dump_json(request)
+    try:
+        message = await client.request(subject, body, timeout=timeout)
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        raise errors.Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
+    if message.data.startswith(_FAULT):
+        raise _error(subject, orjson.loads(message.data)["error"])
+    try:
+        answer: T = adapter(reply).validate_json(message.data)
+    except ValueError as error:
+        raise errors.ContractViolation(f"{subject}: the answer is not one") from error
+    return answer
+
+
+def _error(subject: str, told: dict[str, Any]) -> errors.KermaError:
+    match told["kind"]:
+        case "rejected":
+            return errors.DomainRejected(told["code"], told["message"])
+        case "unavailable":
+            return errors.Unavailable(f"{subject}: {told['message']}")
+        case _:
+            return errors.ContractViolation(f"{subject}: {told['code']}: {told['message']}")

@@ -1,0 +1,188 @@
+"""What workers and the runner say to each other: requests over core NATS, and work tickets.
+
+A worker's identity is that of its process: another process has another worker id, so a lease
+never passes to a worker that does not know of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kerma_common.contracts.refs import Ref
+
+REGISTER = "rpc.runner.register"
+RETIRE = "rpc.runner.retire"
+CLAIM = "rpc.runner.claim"
+START = "rpc.runner.start"
+HEARTBEAT = "rpc.runner.heartbeat"
+REPORT = "rpc.runner.report"
+
+WORK_STREAM = "WORK"
+
+
+def ticket_subject(resource_class: str) -> str:
+    """Where tickets of a resource class are published."""
+    return f"work.task.{resource_class}"
+
+
+def ticket_consumer(resource_class: str) -> str:
+    """Name of the durable consumer that the workers of a class share."""
+    return f"tasks-{resource_class}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A hint that a task may be claimed. ``issue`` tells repeated tickets of an attempt apart."""
+
+    job_id: str
+    index: int
+    attempt: int
+    issue: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HeldLease:
+    """One lease of one task, as its worker names it."""
+
+    job_id: str
+    index: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A worker offers slots. ``engines`` maps names to versions."""
+
+    worker: str
+    resource_class: str
+    slots: int
+    engines: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Terms of the work: a lease ends this long after the last heartbeat that named it."""
+
+    heartbeat_seconds: float
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A worker leaves."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A worker wants the task of a ticket."""
+
+    worker: str
+    job_id: str
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The worker holds the task; everything needed to run it."""
+
+    held: HeldLease
+    attempt: int
+    engine: str
+    input_ref: Ref
+    primaries: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReply:
+    """``granted`` None: the ticket is worthless, for the reason in ``verdict``."""
+
+    granted: Granted | None
+    verdict: str = "LEASED"
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """The engine of a lease runs."""
+
+    worker: str
+    held: HeldLease
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker lives and still holds these leases."""
+
+    worker: str
+    leases: tuple[HeldLease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """What to stop: ``cancel`` is to be confirmed, ``stale`` to be dropped without a word.
+
+    ``known`` False: the runner has no record of the worker, which should register again.
+    """
+
+    known: bool
+    cancel: tuple[HeldLease, ...] = ()
+    stale: tuple[HeldLease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """Outputs are stored and were readable."""
+
+    output_ref: Ref
+    log_ref: Ref | None
+    primaries: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The attempt failed; ``message`` is for the user, ``code`` is stable."""
+
+    code: str
+    message: str
+    log_ref: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a lease ended: exactly one of ``success``, ``failure``, ``canceled``, ``released``."""
+
+    worker: str
+    held: HeldLease
+    success: Success | None = None
+    failure: Failure | None = None
+    canceled: bool = False
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a start or a report: ``OK``, or the code of the rule that refused it."""
+
+    code: str = "OK"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopSignal:
+    """Hint to a worker to stop these leases now rather than at the next heartbeat."""
+
+    leases: tuple[HeldLease, ...] = field(default=())
+
+
+def worker_signal(worker: str) -> str:
+    """Where hints to a worker are sent."""
+    return f"sig.worker.{worker}"
+
+
+DISPATCH_SIGNAL = "sig.runner.dispatch"
+"""Hint to the dispatcher that there may be something to hand out."""

@@ -1,0 +1,1 @@
+"""The queue of truth: what waits, who holds what, who is there."""

@@ -1,0 +1,67 @@
+"""Tables of the runner.
+
+``task`` and ``worker`` are projected from the log. ``worker_heartbeat`` is not: it holds what
+workers said last, is worth nothing after its lease length, and survives a rebuild.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = MetaData()
+HEARTBEATS = MetaData()
+_TIME = DateTime(timezone=True)
+
+TASK = Table(
+    "task",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("resource_class", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lease", Integer, nullable=False, server_default="0"),
+    Column("worker", Text),
+    Column("until", _TIME),
+    Column("not_before", _TIME),
+    Column("canceling", Boolean, nullable=False, server_default=text("false")),
+    Column("queued_seq", BigInteger, nullable=False),
+    Index(
+        "task_waiting",
+        "resource_class",
+        "queued_seq",
+        "index",
+        postgresql_where=text("state = 'QUEUED'"),
+    ),
+    Index("task_held", "worker", postgresql_where=text("state IN ('LEASED', 'RUNNING')")),
+)
+
+WORKER = Table(
+    "worker",
+    METADATA,
+    Column("worker", Text, primary_key=True),
+    Column("resource_class", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("engines", JSONB, nullable=False),
+)
+
+WORKER_HEARTBEAT = Table(
+    "worker_heartbeat",
+    HEARTBEATS,
+    Column("worker", Text, primary_key=True),
+    Column("seen", _TIME, nullable=False),
+    Column("leases", JSONB, nullable=False),
+)

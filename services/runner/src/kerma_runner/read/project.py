@@ -1,0 +1,115 @@
+"""Projection ``queue``: the runner's own events become the queue of truth.
+
+In: every event of tasks and workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kerma_common.contracts import runner as ev
+from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.router import At, Projection
+from kerma_runner.read.models import METADATA, TASK, WORKER
+
+QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA)
+
+_NOT_HELD = {"worker": None, "until": None}
+
+
+def _set(
+    event: ev.TaskLeased
+    | ev.TaskStarted
+    | ev.TaskRequeued
+    | ev.TaskSucceeded
+    | ev.TaskFailed
+    | ev.TaskCancellationRequested
+    | ev.TaskCanceled,
+    **values: object,
+) -> Op:
+    return Update(TASK, {"job_id": event.job_id, "index": event.index}, values)
+
+
+@QUEUE.on(ev.TaskQueued)
+def queued(event: ev.TaskQueued, at: At) -> Iterator[Op]:
+    """The task waits."""
+    yield Upsert(
+        TASK,
+        {"job_id": event.job_id, "index": event.index},
+        {
+            "owner": event.owner,
+            "resource_class": event.resource_class,
+            "state": "QUEUED",
+            "attempt": event.attempt,
+            "queued_seq": at.seq,
+        },
+    )
+
+
+@QUEUE.on(ev.TaskLeased)
+def leased(event: ev.TaskLeased, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """A worker holds it."""
+    yield _set(event, state="LEASED", lease=event.lease, worker=event.worker, until=event.until)
+
+
+@QUEUE.on(ev.TaskStarted)
+def started(event: ev.TaskStarted, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Its engine runs."""
+    yield _set(event, state="RUNNING")
+
+
+@QUEUE.on(ev.TaskRequeued)
+def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """It waits again."""
+    yield _set(
+        event,
+        state="QUEUED",
+        attempt=event.attempt,
+        not_before=event.not_before,
+        **_NOT_HELD,
+    )
+
+
+@QUEUE.on(ev.TaskSucceeded)
+def succeeded(event: ev.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """An end."""
+    yield _set(event, state="SUCCEEDED", **_NOT_HELD)
+
+
+@QUEUE.on(ev.TaskFailed)
+def failed(event: ev.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """An end only when it is final; otherwise the requeue follows in the same commit."""
+    if event.final:
+        yield _set(event, state="FAILED", **_NOT_HELD)
+
+
+@QUEUE.on(ev.TaskCancellationRequested)
+def cancellation_requested(event: ev.TaskCancellationRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Its worker is to stop it."""
+    yield _set(event, canceling=True)
+
+
+@QUEUE.on(ev.TaskCanceled)
+def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """An end."""
+    yield _set(event, state="CANCELED", **_NOT_HELD)
+
+
+@QUEUE.on(ev.WorkerRegistered)
+def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The worker offers slots."""
+    yield Upsert(
+        WORKER,
+        {"worker": event.worker},
+        {
+            "resource_class": event.resource_class,
+            "slots": event.slots,
+            "engines": event.engines,
+        },
+    )
+
+
+@QUEUE.on(ev.WorkerRetired)
+def retired(event: ev.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """The worker is gone for good."""
+    yield Delete(WORKER, {"worker": event.worker})
