@@ -1,0 +1,1 @@
+"""What the runner does: queue, hand out, listen, expire."""

@@ -1,0 +1,124 @@
+"""What workers ask for and report: registration, claims, starts, ends.
+
+Out: WorkerRegistered, WorkerRetired, TaskLeased, TaskStarted, TaskSucceeded, TaskFailed,
+TaskRequeued, TaskCanceled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.contracts.subjects import task_subject, worker_subject
+from kerma_common.errors import DomainRejected
+from kerma_runner.domain import task as tasks
+from kerma_runner.domain import worker as workers
+
+if TYPE_CHECKING:
+    from kerma_common.commands.bus import CommandBus
+    from kerma_common.infra import Clock
+    from kerma_runner.app.ports import Tickets
+    from kerma_runner.read.queries import QueueRows
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long leases last and how often workers speak."""
+
+    lease: timedelta = timedelta(seconds=45)
+    heartbeat: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Decisions about tasks and workers on behalf of workers.
+
+    All requests are safe to repeat: the rules know a repetition by the state of the task.
+    """
+
+    bus: CommandBus
+    rows: QueueRows
+    tickets: Tickets
+    clock: Clock
+    terms: Terms
+
+    async def register(self, offer: rpc.Registration) -> rpc.Registered:
+        """Take a worker in."""
+        await self.tickets.open(offer.resource_class)
+        await self.rows.beat(offer.worker, (), self.clock())
+        command = workers.Register(offer.worker, offer.resource_class, offer.slots, offer.engines)
+        subject = worker_subject(offer.worker)
+        await self.bus.execute(workers.WORKER, subject, command, self._ctx(offer.worker))
+        return rpc.Registered(
+            self.terms.heartbeat.total_seconds(), self.terms.lease.total_seconds()
+        )
+
+    async def retire(self, leaving: rpc.Retirement) -> rpc.Verdict:
+        """Count on a worker no more."""
+        command = workers.Retire(leaving.worker, leaving.reason)
+        subject = worker_subject(leaving.worker)
+        await self.bus.execute(workers.WORKER, subject, command, self._ctx(leaving.worker))
+        await self.rows.forget(leaving.worker)
+        return rpc.Verdict()
+
+    async def claim(self, request: rpc.ClaimRequest) -> rpc.ClaimReply:
+        """Give the task of a ticket to a worker, or say why the ticket is worthless."""
+        now = self.clock()
+        command = tasks.Claim(request.worker, request.attempt, now + self.terms.lease, now)
+        subject = task_subject(request.job_id, request.index)
+        ctx = self._ctx(request.worker, request.job_id)
+        try:
+            done = await self.bus.execute(tasks.TASK, subject, command, ctx)
+        except DomainRejected as refusal:
+            return rpc.ClaimReply(None, refusal.code)
+        spec = done.state.spec
+        assert spec is not None
+        granted = rpc.Granted(
+            rpc.HeldLease(request.job_id, request.index, done.state.lease),
+            done.state.attempt,
+            spec.engine,
+            spec.input_ref,
+            spec.primaries,
+            spec.seed,
+        )
+        return rpc.ClaimReply(granted)
+
+    async def start(self, request: rpc.StartRequest) -> rpc.Verdict:
+        """Record that the engine of a lease runs."""
+        return await self._told(request.worker, request.held, tasks.Start(request.held.lease))
+
+    async def report(self, report: rpc.Report) -> rpc.Verdict:
+        """Record how a lease ended."""
+        return await self._told(report.worker, report.held, self._ending(report))
+
+    def _ending(self, report: rpc.Report) -> object:
+        lease, now = report.held.lease, self.clock()
+        if report.success is not None:
+            s = report.success
+            return tasks.Succeed(lease, s.output_ref, s.log_ref, s.primaries, s.cpu_seconds)
+        if report.failure is not None:
+            f = report.failure
+            return tasks.Fail(lease, f.code, f.message, f.log_ref, now)
+        if report.canceled:
+            return tasks.ConfirmCancel(lease)
+        return tasks.Release(lease, now)
+
+    async def _told(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
+        subject = task_subject(held.job_id, held.index)
+        try:
+            await self.bus.execute(tasks.TASK, subject, command, self._ctx(worker, held.job_id))
+        except DomainRejected as refusal:
+            return rpc.Verdict(refusal.code, refusal.message)
+        return rpc.Verdict()
+
+    def _ctx(self, worker: str, story: str | None = None) -> CommandContext:
+        return CommandContext(
+            actor=f"worker:{worker}",
+            cause=("worker", worker, str(uuid4())),
+            correlation=story or worker,
+            now=self.clock(),
+        )

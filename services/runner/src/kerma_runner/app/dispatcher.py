@@ -1,0 +1,129 @@
+"""The dispatcher: keeps a shallow buffer of tickets, chosen fairly, in front of the workers.
+
+The stream of tickets is first in, first out and cannot be fair between users, so it never holds
+more than about two tickets per free slot. Tickets are hints: the dispatcher remembers what it
+issued only while it leads, drops and issues anew when it takes over, and repeats a ticket that
+nobody used for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge
+
+from kerma_common.contracts.rpc_runner import Ticket
+from kerma_runner.domain.fairness import Deficits, pick
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Clock
+    from kerma_runner.app.claims import Terms
+    from kerma_runner.app.ports import Tickets
+    from kerma_runner.read.queries import ClassDemand, QueueRows, Waiting
+
+REISSUE = timedelta(seconds=60)
+
+DEMAND = Gauge("runner_demand", "Tasks that wait or are held", ["resource_class"])
+SLOTS = Gauge("runner_slots", "Slots of workers that live", ["resource_class"])
+ISSUED = Counter("runner_tickets_total", "Tickets issued", ["resource_class"])
+
+_Key = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Out:
+    attempt: int
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Class:
+    deficits: Deficits = field(default_factory=Deficits)
+    out: dict[_Key, _Out] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """``weights`` maps users to tasks per round, 1 when absent."""
+
+    rows: QueueRows
+    tickets: Tickets
+    clock: Clock
+    terms: Terms
+    weights: Mapping[str, int] = field(default_factory=dict)
+    _classes: dict[str, _Class] = field(default_factory=dict)
+
+    async def round(self) -> datetime | None:
+        """Hand out what can be handed out; when to look again if nothing happens before."""
+        now = self.clock()
+        for demand in await self.rows.demand(now, self.terms.lease):
+            DEMAND.labels(demand.resource_class).set(demand.queued + demand.held)
+            SLOTS.labels(demand.resource_class).set(demand.slots)
+            await self._fill(demand, now)
+        repeats = [out.at + REISSUE for c in self._classes.values() for out in c.out.values()]
+        due = await self.rows.next_due(now)
+        moments = [*repeats, *([due] if due is not None else [])]
+        return min(moments, default=None)
+
+    async def _fill(self, demand: ClassDemand, now: datetime) -> None:
+        name = demand.resource_class
+        known = self._classes.get(name)
+        if known is None:
+            known = self._classes[name] = _Class()
+            await self.tickets.open(name)
+            await self.tickets.clear(name)
+        wanted = demand.slots + max(0, demand.slots - demand.held)
+        waiting = await self.rows.waiting(name, now, wanted + len(known.out))
+        known.out = _unused(known.out, waiting)
+        await self._repeat(name, known, now)
+        fresh = _without(waiting, known.out)
+        room = wanted - len(known.out)
+        picks, known.deficits = pick(fresh, known.deficits, room, self.weights)
+        for task in picks:
+            await self._issue(name, known, (task.job_id, task.index), task.attempt, now)
+
+    async def _repeat(self, name: str, known: _Class, now: datetime) -> None:
+        overdue = [key for key, out in known.out.items() if now - out.at >= REISSUE]
+        if not overdue:
+            return
+        lost = await self.tickets.pending(name) < len(known.out)
+        for key in overdue:
+            if lost:
+                await self._issue(name, known, key, known.out[key].attempt, now)
+            else:
+                known.out[key].at = now
+
+    async def _issue(
+        self, name: str, known: _Class, key: _Key, attempt: int, now: datetime
+    ) -> None:
+        ticket = Ticket(*key, attempt, issue=int(now.timestamp() * 1000))
+        await self.tickets.issue(name, ticket)
+        known.out[key] = _Out(attempt, now)
+        ISSUED.labels(name).inc()
+
+
+_Queues = Mapping[str, Mapping[str, Sequence["Waiting"]]]
+
+
+def _unused(out: Mapping[_Key, _Out], waiting: _Queues) -> dict[_Key, _Out]:
+    """Of the tickets that are out, those whose task still waits in that attempt."""
+    attempts = {
+        (task.job_id, task.index): task.attempt
+        for jobs in waiting.values()
+        for tasks in jobs.values()
+        for task in tasks
+    }
+    return {key: ticket for key, ticket in out.items() if attempts.get(key) == ticket.attempt}
+
+
+def _without(waiting: _Queues, out: Mapping[_Key, _Out]) -> _Queues:
+    return {
+        user: {
+            job: [task for task in tasks if (task.job_id, task.index) not in out]
+            for job, tasks in jobs.items()
+        }
+        for user, jobs in waiting.items()
+    }

@@ -1,0 +1,81 @@
+"""Expiry: takes tasks back from workers that were not heard of in time.
+
+Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled.
+
+While the runner itself was deaf (the bus or the database was away, the process stood still) no
+worker could be heard, so every lease lasts one full length from the moment it hears again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
+
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import task_subject
+from kerma_runner.domain.leases import Due, due, over
+from kerma_runner.domain.task import TASK, Expire
+
+if TYPE_CHECKING:
+    from kerma_common.commands.bus import CommandBus
+    from kerma_common.infra import Clock
+    from kerma_runner.app.claims import Terms
+    from kerma_runner.read.queries import QueueRows
+
+EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
+
+_STILL = timedelta(seconds=5)
+"""Waking this much later than asked for means that the process stood still."""
+
+
+@dataclass(slots=True)
+class Expiry:
+    """``outages`` counts interruptions of the bus; None while it is away."""
+
+    rows: QueueRows
+    bus: CommandBus
+    clock: Clock
+    terms: Terms
+    outages: Callable[[], int | None]
+    _floor: datetime | None = None
+    _outages: int | None = None
+    _asked: datetime | None = None
+    _hearing: bool = field(default=False)
+
+    async def round(self) -> datetime | None:
+        """End what is over; when the next lease may end, None while there is none."""
+        now = self.clock()
+        if self._was_deaf(now):
+            self._floor = now + self.terms.lease
+        self._hearing = False
+        leases = due(
+            await self.rows.held(), await self.rows.heard(self.terms.lease), self._floor or now
+        )
+        ended = over(leases, now)
+        for lease in ended:
+            await self._expire(lease, now)
+        self._hearing = True
+        self._asked = leases[len(ended)].until if len(leases) > len(ended) else None
+        return self._asked
+
+    def _was_deaf(self, now: datetime) -> bool:
+        before, self._outages = self._outages, self.outages()
+        late = self._asked is not None and now - self._asked > _STILL
+        return not self._hearing or late or self._outages is None or self._outages != before
+
+    async def _expire(self, lease: Due, now: datetime) -> None:
+        key = lease.key
+        ctx = CommandContext(
+            actor="runner",
+            cause=("expire", key.job_id, str(key.index), str(key.lease)),
+            correlation=key.job_id,
+            now=now,
+        )
+        command = Expire(key.lease, lease.until, now)
+        done = await self.bus.execute(TASK, task_subject(key.job_id, key.index), command, ctx)
+        if done.changed:
+            EXPIRED.inc()

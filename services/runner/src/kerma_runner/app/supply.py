@@ -1,0 +1,200 @@
+"""TaskSupply: a started job becomes tasks; a job that nobody wants any more loses them.
+
+In: JobStarted, JobCancellationRequested, JobDeleted, JobCompleted, JobFailed, JobCanceled (jobs).
+Out: QueueTasks, CancelTasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kerma_common.contracts import ids, jobs
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.rpc_runner import HeldLease
+from kerma_common.contracts.subjects import task_subject
+from kerma_common.process.manager import Reaction
+from kerma_common.projection.router import At
+from kerma_runner.domain.task import TASK, Cancel, Queue, Spec
+
+if TYPE_CHECKING:
+    from kerma_common.commands.bus import CommandBus, Executed
+    from kerma_common.commands.context import CommandContext
+    from kerma_runner.app.ports import Signals
+    from kerma_runner.domain.task import Task
+
+IN_FLIGHT = 64
+"""Commands of one job that are under way at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTasks:
+    """Let every task of a job wait for a worker."""
+
+    job_id: str
+    owner: str
+    engine: str
+    input_ref: Ref
+    primaries: int
+    n_tasks: int
+    max_attempts: int
+    resource_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTasks:
+    """End every task of a job that has not ended."""
+
+    job_id: str
+    n_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    """A job that has tasks."""
+
+    n_tasks: int
+
+
+class TaskSupply:
+    """The one owner of the story from a started job to its tasks."""
+
+    service = "runner"
+    name = "task-supply"
+    streams = ("JOBS",)
+    state_type = Supplied
+    command_types: Mapping[str, type] = {"QueueTasks": QueueTasks, "CancelTasks": CancelTasks}
+
+    def key(self, event: Any) -> str | None:
+        """The job."""
+        job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
+        return job_id
+
+    def handle(self, state: Supplied | None, event: Any, at: At) -> Reaction[Supplied]:  # noqa: ARG002
+        """What follows from an event."""
+        match event:
+            case jobs.JobStarted():
+                return Reaction(Supplied(event.n_tasks), (_queue(event),))
+            case jobs.JobCancellationRequested() | jobs.JobDeleted() if state is not None:
+                return Reaction(state, (CancelTasks(event.job_id, state.n_tasks),))
+            case jobs.JobCompleted() | jobs.JobFailed() | jobs.JobCanceled():
+                return Reaction(None)
+        return Reaction(state)
+
+    def wake(
+        self,
+        state: Supplied | None,
+        key: str,  # noqa: ARG002 - part of the protocol
+        timer: str,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> Reaction[Supplied]:
+        """This process sets no timers."""
+        return Reaction(state)
+
+
+_EVENTS = (
+    jobs.JobStarted,
+    jobs.JobCancellationRequested,
+    jobs.JobDeleted,
+    jobs.JobCompleted,
+    jobs.JobFailed,
+    jobs.JobCanceled,
+)
+
+
+def _queue(event: jobs.JobStarted) -> QueueTasks:
+    return QueueTasks(
+        event.job_id,
+        event.owner,
+        event.engine,
+        event.input_ref,
+        event.primaries,
+        event.n_tasks,
+        event.max_attempts,
+        event.placement,
+    )
+
+
+def specs(command: QueueTasks) -> list[Spec]:
+    """The tasks of a job: all primaries are shared out, every seed is fixed for ever."""
+    shares = ids.split_primaries(command.primaries, command.n_tasks)
+    return [
+        Spec(
+            job_id=command.job_id,
+            index=index,
+            owner=command.owner,
+            resource_class=command.resource_class,
+            engine=command.engine,
+            input_ref=command.input_ref,
+            primaries=primaries,
+            seed=ids.task_seed(command.job_id, index),
+            max_attempts=command.max_attempts,
+        )
+        for index, primaries in enumerate(shares)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyHandlers:
+    """Execute the commands of TaskSupply; repeating one changes nothing."""
+
+    bus: CommandBus
+    signals: Signals
+
+    async def dispatch(self, command: object, ctx: CommandContext) -> None:
+        """Execute a command of the process."""
+        match command:
+            case QueueTasks():
+                await self._queue(command, ctx)
+            case CancelTasks():
+                await self._cancel(command, ctx)
+            case _:
+                raise TypeError(f"no handler for {type(command).__name__}")
+
+    async def _queue(self, command: QueueTasks, ctx: CommandContext) -> None:
+        async def queue(spec: Spec) -> None:
+            subject = task_subject(spec.job_id, spec.index)
+            await self.bus.execute(TASK, subject, Queue(spec), ctx)
+
+        await _pipelined([_bound(queue, spec) for spec in specs(command)])
+
+    async def _cancel(self, command: CancelTasks, ctx: CommandContext) -> None:
+        stopped: dict[str, list[HeldLease]] = {}
+
+        async def cancel(index: int) -> None:
+            subject = task_subject(command.job_id, index)
+            done: Executed[Task] = await self.bus.execute(TASK, subject, Cancel(), ctx)
+            task = done.state
+            if task.phase.held and task.worker is not None:
+                held = HeldLease(command.job_id, index, task.lease)
+                stopped.setdefault(task.worker, []).append(held)
+
+        await _pipelined([_bound(cancel, index) for index in range(command.n_tasks)])
+        for worker, leases in stopped.items():
+            await self.signals.stop(worker, leases)
+
+
+def _bound(action: Callable[[Any], Coroutine[Any, Any, None]], argument: object) -> _Step:
+    return lambda: action(argument)
+
+
+_Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+async def _pipelined(steps: list[_Step]) -> None:
+    """Run all, ``IN_FLIGHT`` at a time. Raises the first failure."""
+    remaining = iter(steps)
+
+    async def lane() -> None:
+        for step in remaining:
+            await step()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(IN_FLIGHT, len(steps))):
+                group.create_task(lane())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
