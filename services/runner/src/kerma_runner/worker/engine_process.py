@@ -139,9 +139,10 @@ class Launcher:
         with suppress(OSError):
             self._sock.send(json.dumps({"op": "signal", "id": number, "signal": signum}).encode())
 
-    async def watch(self) -> None:
-        """Returns when the guard is dead."""
+    async def fail_when_lost(self) -> None:
+        """Raises GuardLost when the guard is dead."""
         await self._lost.wait()
+        raise GuardLost
 
     def on_readable(self) -> None:
         """Take in what the guard says."""

@@ -1,0 +1,91 @@
+"""Tickets on the WORK stream; signals on core NATS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import nats.errors
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from kerma_common.bus import signals
+from kerma_common.contracts.registry import adapter
+from kerma_common.contracts.rpc_runner import (
+    DISPATCH_SIGNAL,
+    WORK_STREAM,
+    HeldLease,
+    StopSignal,
+    Ticket,
+    ticket_consumer,
+    ticket_subject,
+    worker_signal,
+)
+from kerma_common.errors import Unavailable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+ACK_WAIT = 30.0
+MAX_TAKEN = 10_000
+"""Tickets that may be taken and not yet acknowledged; above the slots of any class."""
+
+
+class StreamTickets:
+    """One durable pull consumer per resource class, shared by its workers."""
+
+    def __init__(self, client: Client) -> None:
+        self._js = client.jetstream()
+
+    async def open(self, resource_class: str) -> None:
+        """See ``Tickets``."""
+        config = ConsumerConfig(
+            durable_name=ticket_consumer(resource_class),
+            filter_subject=ticket_subject(resource_class),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_deliver=-1,
+            max_ack_pending=MAX_TAKEN,
+        )
+        async with _reachable():
+            await self._js.add_consumer(WORK_STREAM, config)
+
+    async def clear(self, resource_class: str) -> None:
+        """See ``Tickets``."""
+        async with _reachable():
+            await self._js.purge_stream(WORK_STREAM, subject=ticket_subject(resource_class))
+
+    async def issue(self, resource_class: str, ticket: Ticket) -> None:
+        """See ``Tickets``."""
+        body = adapter(Ticket).dump_json(ticket)
+        async with _reachable():
+            await self._js.publish(ticket_subject(resource_class), body, stream=WORK_STREAM)
+
+    async def pending(self, resource_class: str) -> int:
+        """See ``Tickets``."""
+        async with _reachable():
+            info = await self._js.consumer_info(WORK_STREAM, ticket_consumer(resource_class))
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+
+class CoreSignals:
+    """Signals over core NATS."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def stop(self, worker: str, leases: Sequence[HeldLease]) -> None:
+        """See ``Signals``."""
+        await signals.send(self._client, worker_signal(worker), StopSignal(tuple(leases)))
+
+    async def dispatch(self) -> None:
+        """See ``Signals``."""
+        await signals.send(self._client, DISPATCH_SIGNAL)
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncIterator[None]:
+    try:
+        yield
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        raise Unavailable(f"no work tickets now: {type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""The runner's edges: requests of workers over NATS, the demand over HTTP."""

@@ -1,0 +1,194 @@
+"""The agent: offers slots, takes tickets, runs engines, speaks every few seconds.
+
+Out (as requests to the runner): registration, claims, starts, heartbeats, reports. In: tickets,
+answers to heartbeats, stop signals. The truth about a lease is the runner's: the agent holds a
+result until the runner has answered, and drops it when the lease is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.contracts.registry import adapter
+from kerma_common.errors import Unavailable
+from kerma_runner.worker.attempt import Attempt, Bench, Stop
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from kerma_engines.engine import Progress
+    from kerma_runner.worker.runner_client import RunnerClient
+
+TELL_SECONDS = 0.2
+"""Least time between two words on the progress of a task."""
+
+LEAVE_SECONDS = 3.0
+"""How long a worker that stops tries to say so; afterwards its leases expire."""
+
+RETRY_SECONDS = 1.0
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Teller:
+    """Passes on the latest progress, not too often."""
+
+    def __init__(self) -> None:
+        self._latest: Progress | None = None
+        self._news = asyncio.Event()
+
+    def told(self, progress: Progress) -> None:
+        """Take in progress."""
+        self._latest = progress
+        self._news.set()
+
+    async def run(self, runner: RunnerClient, held: rpc.HeldLease) -> None:
+        """Publish news, for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._latest is not None:
+                await runner.tell(held, self._latest)
+            await asyncio.sleep(TELL_SECONDS)
+
+
+@dataclass(slots=True)
+class Agent:
+    """One worker process. ``engines`` of the registration maps names to versions."""
+
+    worker: str
+    client: Client
+    runner: RunnerClient
+    bench: Bench
+    registration: rpc.Registration
+    _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop``; then finish or give back what is held. Raises GuardLost."""
+        terms = await _unless(stop, self._register())
+        if terms is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            listening = [
+                group.create_task(self._speak(terms.heartbeat_seconds)),
+                group.create_task(self._listen()),
+                group.create_task(self.bench.launcher.fail_when_lost()),
+            ]
+            slots = [
+                group.create_task(self._slot(stop)) for _ in range(self.bench.settings.slots)
+            ]
+            await stop.wait()
+            await self._leave(slots)
+            for task in listening:
+                task.cancel()
+
+    async def _leave(self, slots: list[asyncio.Task[None]]) -> None:
+        settings = self.bench.settings
+        await asyncio.wait(slots, timeout=settings.finish_seconds)
+        for attempt in list(self._active.values()):
+            attempt.stop(Stop.RELEASE)
+        await asyncio.wait(slots, timeout=LEAVE_SECONDS + RETRY_SECONDS)
+        for slot in slots:
+            slot.cancel()
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                leaving = rpc.Retirement(self.worker, "shutdown")
+                await self.runner.ask(rpc.RETIRE, leaving, rpc.Verdict)
+
+    async def _register(self) -> rpc.Registered:
+        return await self.runner.insist(rpc.REGISTER, self.registration, rpc.Registered)
+
+    async def _slot(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                taken = await _unless(
+                    stop, self.runner.next_ticket(self.registration.resource_class)
+                )
+                if taken is not None:
+                    await self._serve(*taken)
+            except Unavailable as error:
+                _log.info("no work", extra={"reason": error.message})
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await stop.wait()
+
+    async def _serve(self, ticket: rpc.Ticket, message: Msg) -> None:
+        request = rpc.ClaimRequest(self.worker, ticket.job_id, ticket.index, ticket.attempt)
+        reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
+        await self.runner.settle(message)
+        if reply.granted is not None and reply.granted.held not in self._active:
+            await self._work(reply.granted)
+
+    async def _work(self, granted: rpc.Granted) -> None:
+        held, teller = granted.held, Teller()
+
+        async def started() -> None:
+            request = rpc.StartRequest(self.worker, held)
+            verdict = await self.runner.insist(rpc.START, request, rpc.Verdict)
+            if verdict.code == "STALE_LEASE":
+                attempt.stop(Stop.DROP)
+
+        attempt = Attempt(granted, self.worker, self.bench, started, teller.told)
+        self._active[held] = attempt
+        try:
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(teller.run(self.runner, held))
+                report = await attempt.run()
+                telling.cancel()
+            if report is not None:
+                await self._report(report)
+        finally:
+            del self._active[held]
+
+    async def _report(self, report: rpc.Report) -> None:
+        verdict = await self.runner.insist(rpc.REPORT, report, rpc.Verdict)
+        if verdict.code != "OK":
+            _log.warning(
+                "report refused",
+                extra={"code": verdict.code, "job": report.held.job_id, "index": report.held.index},
+            )
+
+    async def _speak(self, interval: float) -> None:
+        while True:
+            beat = rpc.Heartbeat(self.worker, tuple(self._active))
+            try:
+                reply = await self.runner.ask(rpc.HEARTBEAT, beat, rpc.HeartbeatReply)
+            except Unavailable as error:
+                _log.info("not heard", extra={"reason": error.message})
+                await asyncio.sleep(min(RETRY_SECONDS, interval))
+                continue
+            self._stop(reply.cancel, Stop.CANCEL)
+            self._stop(reply.stale, Stop.DROP)
+            if not reply.known:
+                await self._register()
+            await asyncio.sleep(interval)
+
+    async def _listen(self) -> None:
+        subscription = await self.client.subscribe(rpc.worker_signal(self.worker))
+        async for message in subscription.messages:
+            signal: rpc.StopSignal = adapter(rpc.StopSignal).validate_json(message.data)
+            self._stop(signal.leases, Stop.CANCEL)
+
+    def _stop(self, leases: Iterable[rpc.HeldLease], reason: Stop) -> None:
+        for held in leases:
+            attempt = self._active.get(held)
+            if attempt is not None:
+                attempt.stop(reason)
+
+
+async def _unless(stop: asyncio.Event, action: Coroutine[Any, Any, T]) -> T | None:
+    """The result of ``action``; None when ``stop`` comes first."""
+    doing, stopping = asyncio.ensure_future(action), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await doing if doing.done() else None
+    finally:
+        stopping.cancel()
+        doing.cancel()

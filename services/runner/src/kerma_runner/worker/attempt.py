@@ -1,0 +1,307 @@
+"""One lease on a worker: from the input blob to the report of how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+
+from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
+from kerma_common.errors import KermaError, Unavailable
+from kerma_engines.errors import EngineError, InvalidInput
+from kerma_engines.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
+from kerma_runner.worker import logs, scratch
+
+if TYPE_CHECKING:
+    from kerma_common.blobs.store import BlobStore
+    from kerma_common.contracts.refs import Ref
+    from kerma_engines.engine import Command, Engine, InputSet, Progress
+    from kerma_runner.worker.engine_process import EngineProcess, Exit, Launcher
+    from kerma_runner.worker.settings import WorkerSettings
+
+T = TypeVar("T")
+MESSAGE_BYTES = 1024
+RETRY_SECONDS = 1.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+"""Variables of the worker that engines see; secrets are not among them."""
+
+_STALL_CHECKS = 10
+_BUSY_SHARE = 0.001
+
+
+class Stop(StrEnum):
+    """Why a worker ends an engine that would go on."""
+
+    CANCEL = "CANCEL"  # the user's wish: to be confirmed
+    DROP = "DROP"  # the lease is over: nobody wants to hear of it
+    RELEASE = "RELEASE"  # the worker shuts down: somebody else may have the task
+    WALL_TIME = "WALL_TIME"
+    STALLED = "STALLED"
+
+
+class Failed(Exception):  # noqa: N818 - an outcome
+    """The attempt failed with a stable code and a sentence for the user."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+class Stopped(Exception):  # noqa: N818 - an outcome
+    """The attempt was told to stop, and nothing of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every attempt of a worker works with."""
+
+    settings: WorkerSettings
+    blobs: BlobStore
+    engines: Mapping[str, Engine]
+    launcher: Launcher
+    home: Path
+
+
+@dataclass(slots=True)
+class Attempt:
+    """``started`` is awaited once the engine runs, ``told`` called with every progress."""
+
+    granted: Granted
+    worker: str
+    bench: Bench
+    started: Callable[[], Coroutine[Any, Any, None]]
+    told: Callable[[Progress], None]
+    stop_reason: Stop | None = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _out: logs.Kept = field(default_factory=logs.Kept)
+    _err: logs.Kept = field(default_factory=logs.Kept)
+    _engine_logs: dict[str, str] = field(default_factory=dict)
+
+    def stop(self, reason: Stop) -> None:
+        """End the attempt; a first reason stands, except that dropping overrules all."""
+        if self.stop_reason is None or reason is Stop.DROP:
+            self.stop_reason = reason
+        self._stop.set()
+
+    async def run(self) -> Report | None:
+        """How the lease ended; None when nobody wants to know. Nothing is left behind."""
+        directory = await asyncio.to_thread(
+            scratch.work_directory, self.bench.home, self.granted.held.index
+        )
+        try:
+            return await self._report(directory)
+        finally:
+            await asyncio.to_thread(scratch.remove, directory)
+
+    async def _report(self, directory: Path) -> Report | None:
+        worker, held = self.worker, self.granted.held
+        try:
+            output, cpu_seconds = await self._simulate(directory)
+            log = await self._store_logs()
+            success = Success(output, log, self.granted.primaries, cpu_seconds)
+            return Report(worker, held, success=success)
+        except Failed as failed:
+            message = self._explain(failed.message)
+            try:
+                log = await self._store_logs()
+            except Stopped:
+                return self._stopped()
+            return Report(worker, held, failure=Failure(failed.code, message, log))
+        except Stopped:
+            return self._stopped()
+
+    def _stopped(self) -> Report | None:
+        worker, held = self.worker, self.granted.held
+        match self.stop_reason:
+            case Stop.CANCEL:
+                return Report(worker, held, canceled=True)
+            case Stop.RELEASE:
+                return Report(worker, held, released=True)
+        return None
+
+    def _explain(self, summary: str) -> str:
+        head = summary.encode("utf-8", "replace")[:MESSAGE_BYTES].decode("utf-8", "ignore")
+        room = MESSAGE_BYTES - len(head.encode()) - 1
+        tail = self._err.end(room).strip() if room > 0 else ""
+        return f"{head}\n{tail}" if tail else head
+
+    async def _simulate(self, directory: Path) -> tuple[Ref, float]:
+        engine = self.bench.engines.get(self.granted.engine)
+        if engine is None:
+            raise Failed("UNKNOWN_ENGINE", f"this worker has no engine {self.granted.engine!r}")
+        inputs = await self._inputs()
+        command = await self._prepare(engine, inputs, directory)
+        process = await self._spawn(command, directory)
+        ended = await self._follow(process, engine, command, directory)
+        self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
+        _require_success(ended)
+        output = await self._collect(engine, inputs, command, directory)
+        return output, ended.cpu_seconds
+
+    async def _inputs(self) -> InputSet:
+        body = await self._insist(lambda: self.bench.blobs.get(self.granted.input_ref))
+        try:
+            return decode_inputs(body)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failed("BAD_INPUT", f"the input set is not one: {error!r}") from None
+
+    async def _prepare(self, engine: Engine, inputs: InputSet, directory: Path) -> Command:
+        granted = self.granted
+        try:
+            return await asyncio.to_thread(
+                engine.prepare,
+                inputs,
+                directory,
+                primaries=granted.primaries,
+                seed=granted.seed,
+            )
+        except InvalidInput as error:
+            raise Failed("BAD_INPUT", str(error)) from None
+        except OSError as error:
+            raise Failed("WORKER_FAULT", f"no work directory: {error.strerror}") from None
+
+    async def _spawn(self, command: Command, directory: Path) -> EngineProcess:
+        if self._stop.is_set():
+            raise Stopped
+        settings = self.bench.settings
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        env = {**passed, "TMPDIR": str(directory), "OMP_NUM_THREADS": "1", **command.env}
+        try:
+            return await self.bench.launcher.spawn(
+                command.argv,
+                cwd=directory,
+                env=env,
+                limits=settings.limits,
+                nice=settings.nice,
+            )
+        except OSError as error:
+            raise Failed("WORKER_FAULT", f"the engine cannot be started: {error}") from None
+
+    async def _follow(
+        self, process: EngineProcess, engine: Engine, command: Command, directory: Path
+    ) -> Exit:
+        """Listen to the engine until nothing of it is left, whatever ends it."""
+        monitor = engine.monitor(self.granted.primaries)
+        on_stdout = monitor if command.watch is None else None
+        async with asyncio.TaskGroup() as group:
+            streams = (
+                group.create_task(
+                    logs.keep_stream(process.stdout, self._out, on_stdout, self.told)
+                ),
+                group.create_task(logs.keep_stream(process.stderr, self._err, None, self.told)),
+            )
+            watchers = [
+                group.create_task(self.started()),
+                group.create_task(self._end_on_stop(process)),
+                group.create_task(self._end_on_wall_time()),
+                group.create_task(self._end_on_stall(process.pid)),
+            ]
+            if command.watch is not None:
+                watch = logs.watch_file(directory, command.watch, monitor, self.told)
+                watchers.append(group.create_task(watch))
+            try:
+                ended = await process.wait()
+                await asyncio.wait(streams)
+            finally:
+                process.signal(signal.SIGKILL)
+                for watcher in watchers:
+                    watcher.cancel()
+        self._raise_if_stopped()
+        return ended
+
+    def _raise_if_stopped(self) -> None:
+        settings = self.bench.settings
+        match self.stop_reason:
+            case None:
+                return
+            case Stop.WALL_TIME:
+                raise Failed("WALL_TIME", f"the engine ran longer than {settings.wall_seconds:g} s")
+            case Stop.STALLED:
+                raise Failed(
+                    "STALLED", f"the engine used no processor for {settings.stall_seconds:g} s"
+                )
+            case _:
+                raise Stopped
+
+    async def _end_on_stop(self, process: EngineProcess) -> None:
+        await self._stop.wait()
+        patient = self.stop_reason is Stop.CANCEL or self.stop_reason is Stop.WALL_TIME
+        await process.stop(self.bench.settings.grace_seconds if patient else 0.0)
+
+    async def _end_on_wall_time(self) -> None:
+        await asyncio.sleep(self.bench.settings.wall_seconds)
+        self.stop(Stop.WALL_TIME)
+
+    async def _end_on_stall(self, group: int) -> None:
+        limit = self.bench.settings.stall_seconds
+        used, since = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(limit / _STALL_CHECKS)
+            now, seen = time.monotonic(), await asyncio.to_thread(_group_cpu, group)
+            if abs(seen - used) > _BUSY_SHARE * limit:
+                used, since = seen, now
+            elif now - since >= limit:
+                self.stop(Stop.STALLED)
+
+    async def _collect(
+        self, engine: Engine, inputs: InputSet, command: Command, directory: Path
+    ) -> Ref:
+        try:
+            estimators = await asyncio.to_thread(engine.read, directory, inputs)
+        except (EngineError, OSError, ValueError) as error:
+            raise Failed("BAD_OUTPUT", f"the results cannot be read: {error}") from None
+        short = [e.name for e in estimators if e.primaries != self.granted.primaries]
+        if not estimators or short:
+            raise Failed("BAD_OUTPUT", f"results are missing or incomplete: {', '.join(short)}")
+        target = directory / ".kerma-output.tar"
+        await asyncio.to_thread(pack_outputs, directory, command.results, target)
+        return await self._insist(lambda: self.bench.blobs.put(target, OUTPUT_MEDIA))
+
+    async def _store_logs(self) -> Ref | None:
+        texts = {"stdout.log": self._out.text(), "stderr.log": self._err.text()}
+        body = logs.encode_logs({**texts, **self._engine_logs})
+        if body == b"{}":
+            return None
+        return await self._insist(lambda: self.bench.blobs.put(body, logs.LOG_MEDIA))
+
+    async def _insist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Until the blob store answers: the lease is held meanwhile. Raises Stopped."""
+        while not self._stop.is_set():
+            try:
+                return await action()
+            except Unavailable:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._stop.wait()
+            except KermaError as error:
+                raise Failed("BLOB_FAULT", error.message) from None
+        raise Stopped
+
+
+def _require_success(ended: Exit) -> None:
+    if ended.code < 0:
+        name = signal.Signals(-ended.code).name
+        raise Failed("SIGNAL", f"the engine was killed by {name}")
+    if ended.code > 0:
+        raise Failed("EXIT_CODE", f"the engine ended with exit code {ended.code}")
+
+
+def _group_cpu(group: int) -> float:
+    """Seconds of processor time that the living members of a process group have used."""
+    used = 0.0
+    for pid in psutil.pids():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(pid) == group:
+                times = psutil.Process(pid).cpu_times()
+                used += times.user + times.system
+    return used

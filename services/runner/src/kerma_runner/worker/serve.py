@@ -1,0 +1,59 @@
+"""A worker process from its settings: connect, register, work, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from kerma_common import nats
+from kerma_common.blobs.store import open_blobs
+from kerma_common.contracts.rpc_runner import Registration
+from kerma_runner.worker.agent import Agent
+from kerma_runner.worker.attempt import Bench
+from kerma_runner.worker.engine_process import launcher
+from kerma_runner.worker.runner_client import RunnerClient
+from kerma_runner.worker.scratch import worker_scratch
+
+if TYPE_CHECKING:
+    from kerma_common.settings import BlobSettings, NatsSettings
+    from kerma_engines.engine import Engine
+    from kerma_runner.worker.settings import WorkerSettings
+
+
+def worker_id() -> str:
+    """Name of this process: another process has another, so leases never pass on unnoticed."""
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+async def serve_worker(
+    settings: WorkerSettings,
+    bus: NatsSettings,
+    blobs: BlobSettings,
+    engines: Mapping[str, Engine],
+    versions: Mapping[str, str],
+) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises GuardLost when its engines were killed."""
+    name = worker_id()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with AsyncExitStack() as stack:
+        home = stack.enter_context(worker_scratch(settings.scratch, name))
+        started = await stack.enter_async_context(launcher(settings.preload))
+        client = await stack.enter_async_context(
+            nats.connection(
+                bus.url.get_secret_value(), name=name, credentials=bus.credentials
+            )
+        )
+        bench = Bench(settings, open_blobs(blobs), engines, started, home)
+        offer = Registration(name, settings.resource_class, settings.slots, dict(versions))
+        await Agent(name, client, RunnerClient(client), bench, offer).run(stop)
