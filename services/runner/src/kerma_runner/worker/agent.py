@@ -81,9 +81,7 @@ class Agent:
                 group.create_task(self._listen()),
                 group.create_task(self.bench.launcher.fail_when_lost()),
             ]
-            slots = [
-                group.create_task(self._slot(stop)) for _ in range(self.bench.settings.slots)
-            ]
+            slots = [group.create_task(self._slot(stop)) for _ in range(self.bench.settings.slots)]
             await stop.wait()
             await self._leave(slots)
             for task in listening:

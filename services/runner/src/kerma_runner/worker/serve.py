@@ -50,9 +50,7 @@ async def serve_worker(
         home = stack.enter_context(worker_scratch(settings.scratch, name))
         started = await stack.enter_async_context(launcher(settings.preload))
         client = await stack.enter_async_context(
-            nats.connection(
-                bus.url.get_secret_value(), name=name, credentials=bus.credentials
-            )
+            nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
         bench = Bench(settings, open_blobs(blobs), engines, started, home)
         offer = Registration(name, settings.resource_class, settings.slots, dict(versions))

@@ -1,0 +1,32 @@
+"""How much work waits for how many slots: for autoscalers and operators."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from kerma_common.http.answers import answer
+from kerma_common.http.policy import authenticated
+from kerma_common.http.route import KermaRoute
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Clock
+    from kerma_runner.read.queries import QueueRows
+
+
+def demand_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
+    """``GET /v1/runner/demand``; a worker's slots count while it was heard within ``alive``."""
+    router = APIRouter(route_class=KermaRoute, prefix="/v1/runner")
+
+    @router.get("/demand")
+    @authenticated()
+    async def demand() -> Response:
+        found = await rows.demand(clock(), alive)
+        classes = [asdict(of_class) for of_class in found]
+        return answer("Demand", classes=classes)
+
+    return router

@@ -1,0 +1,31 @@
+"""Settings of the runner service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kerma_common.settings import HttpSettings, Settings
+from kerma_runner.app.claims import Terms
+
+
+class RunnerSettings(Settings):
+    """Leases and shares."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_RUNNER_")
+
+    lease_seconds: float = Field(default=45.0, gt=0)
+    """A worker that is silent for this long has lost its tasks."""
+    heartbeat_seconds: float = Field(default=10.0, gt=0)
+    weights: dict[str, int] = Field(default_factory=dict)
+    """Tasks per round of a user id, as JSON; 1 for everyone else."""
+    http: HttpSettings = Field(default_factory=HttpSettings)
+
+    @property
+    def terms(self) -> Terms:
+        """As told to workers."""
+        return Terms(
+            timedelta(seconds=self.lease_seconds), timedelta(seconds=self.heartbeat_seconds)
+        )

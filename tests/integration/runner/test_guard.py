@@ -1,0 +1,166 @@
+"""Engine processes: limits, ends, and that nothing outlives anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kerma_runner.worker.engine_process import EngineProcess, GuardLost, Launcher, Limits, launcher
+from kit.script_engine import PROGRAM
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux process control")
+
+
+async def start(
+    made: Launcher, directory: Path, mode: str, argument: str = "", limits: Limits | None = None
+) -> EngineProcess:
+    argv = (sys.executable, "-S", "-E", str(PROGRAM), mode, "10", "7", argument)
+    env = {"PATH": os.environ["PATH"]}
+    return await made.spawn(argv, cwd=directory, env=env, limits=limits or Limits())
+
+
+def working_in(directory: Path) -> list[int]:
+    """Processes whose work directory is ``directory``: all of an engine, wherever they hide."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(directory) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def until_gone(directory: Path) -> None:
+    async with asyncio.timeout(10):
+        while working_in(directory):
+            await asyncio.sleep(0.02)
+
+
+async def test_an_engine_runs_in_its_own_session_and_tells_its_output(tmp_path: Path) -> None:
+    async with launcher() as made:
+        process = await start(made, tmp_path, "slow", str(tmp_path / "go"))
+        assert await process.stdout.readline() == b"done 5\n"
+        assert os.getsid(process.pid) == process.pid
+        (tmp_path / "go").touch()
+        ended = await process.wait()
+    assert ended.code == 0
+    assert ended.cpu_seconds > 0
+    assert (tmp_path / "dose.result").read_text() == "10 7\n"
+
+
+async def test_exit_codes_and_signals_are_told(tmp_path: Path) -> None:
+    async with launcher() as made:
+        crashed = await start(made, tmp_path, "crash")
+        killed = await start(made, tmp_path, "signal")
+        assert (await crashed.wait()).code == 3
+        assert (await killed.wait()).code == -signal.SIGSEGV
+        assert b"no geometry" in await crashed.stderr.read()
+
+
+async def test_a_program_that_is_not_there_ends_with_a_reason(tmp_path: Path) -> None:
+    async with launcher() as made:
+        process = await made.spawn(("/no/such",), cwd=tmp_path, env={}, limits=Limits())
+        assert (await process.wait()).code == 127
+        assert b"FileNotFoundError" in await process.stderr.read()
+
+
+async def test_limits_hold(tmp_path: Path) -> None:
+    limits = Limits(address_space=1 << 31, file_size=4096, open_files=64)
+    async with launcher() as made:
+        process = await start(made, tmp_path, "hang", limits=limits)
+        await process.stdout.readline()
+        engine = psutil.Process(process.pid)
+        assert engine.rlimit(psutil.RLIMIT_AS) == (1 << 31, 1 << 31)
+        assert engine.rlimit(psutil.RLIMIT_FSIZE) == (4096, 4096)
+        assert engine.rlimit(psutil.RLIMIT_NOFILE) == (64, 64)
+        assert engine.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        await process.stop(5)
+
+
+async def test_descriptors_of_other_engines_do_not_leak(tmp_path: Path) -> None:
+    async with launcher() as made:
+        first = await start(made, tmp_path, "hang")
+        second = await start(made, tmp_path, "hang")
+        await second.stdout.readline()
+        assert {fd.name for fd in Path(f"/proc/{second.pid}/fd").iterdir()} == {"0", "1", "2"}
+        await asyncio.gather(first.stop(5), second.stop(5))
+
+
+async def test_a_stop_is_gentle_first(tmp_path: Path) -> None:
+    async with launcher() as made:
+        process = await start(made, tmp_path, "hang")
+        await process.stdout.readline()
+        assert (await process.stop(30)).code == -signal.SIGTERM
+
+
+async def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    async with launcher() as made:
+        process = await start(made, tmp_path, "stubborn")
+        await process.stdout.readline()
+        await process.stdout.readline()
+        assert (await process.stop(0.1)).code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("end", ["finish", "stop"])
+async def test_an_engine_is_gone_only_with_all_its_children(tmp_path: Path, end: str) -> None:
+    async with launcher() as made:
+        process = await start(made, tmp_path, "family", end)
+        await process.stdout.readline()
+        await (process.wait() if end == "finish" else process.stop(5))
+        assert working_in(tmp_path) == []
+        await process.stdout.read()
+
+
+async def test_closing_the_launcher_kills_every_engine(tmp_path: Path) -> None:
+    async with launcher() as made:
+        for mode in ("family", "stubborn"):
+            process = await start(made, tmp_path, mode)
+            await process.stdout.readline()
+    assert working_in(tmp_path) == []
+
+
+async def test_engines_do_not_outlive_a_killed_guard(tmp_path: Path) -> None:
+    async with launcher() as made:
+        process = await start(made, tmp_path, "stubborn")
+        await process.stdout.readline()
+        guard = psutil.Process(process.pid).parent()
+        assert guard is not None
+        guard.kill()
+        with pytest.raises(GuardLost):
+            await process.wait()
+        with pytest.raises(GuardLost):
+            await start(made, tmp_path, "ok")
+    await until_gone(tmp_path)
+
+
+async def test_engines_do_not_outlive_a_killed_worker(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, pathlib, test_guard as t\n"
+        "from kerma_runner.worker.engine_process import launcher\n"
+        "async def main():\n"
+        f"    here = pathlib.Path({str(tmp_path)!r})\n"
+        "    async with launcher() as made:\n"
+        "        process = await t.start(made, here, 'family')\n"
+        "        await process.stdout.readline()\n"
+        "        print('up', flush=True)\n"
+        "        await process.wait()\n"
+        "asyncio.run(main())\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    worker = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE
+    )
+    with worker:
+        assert worker.stdout is not None
+        assert await asyncio.to_thread(worker.stdout.readline) == b"up\n"
+        assert working_in(tmp_path)
+        worker.kill()
+    await until_gone(tmp_path)

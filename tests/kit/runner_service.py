@@ -1,0 +1,241 @@
+"""The runner service on real servers, with workers as child processes, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import psutil
+from nats.aio.client import Client
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common import nats
+from kerma_common.blobs.store import BlobStore, open_blobs
+from kerma_common.clock import system_clock
+from kerma_common.commands.bus import CommandBus
+from kerma_common.commands.consistency import Positions
+from kerma_common.contracts import jobs
+from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.ids import commit_id, job_id
+from kerma_common.contracts.subjects import job_subject, task_subject
+from kerma_common.db.alembic_env import migrate
+from kerma_common.db.engine import create_engine
+from kerma_common.db.schema import active_schema
+from kerma_common.errors import Forbidden
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.http.policy import Principal
+from kerma_common.infra import Infra
+from kerma_common.service import Service
+from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
+from kerma_runner.domain.task import TASK, Task
+from kerma_runner.main import build
+from kerma_runner.read.models import TASK as TASK_ROWS
+from kerma_runner.settings import RunnerSettings
+
+WORKER = Path(__file__).with_name("script_worker.py")
+
+
+async def _nobody(token: str) -> Principal:
+    raise Forbidden(token)
+
+
+@dataclass
+class Worker:
+    """A worker process."""
+
+    process: subprocess.Popen[bytes]
+    scratch: Path
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    async def terminate(self, within: float = 15.0) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, within)
+
+    def engines(self) -> list[psutil.Process]:
+        """Processes that work below this worker's scratch directory."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.cwd().startswith(str(self.scratch)):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+@dataclass
+class Running:
+    """A started runner and what a test needs to talk to it."""
+
+    infra: Infra
+    service: Service
+    folder: Path
+    nats_url: str
+    log: JetStreamLog
+    blobs: BlobStore
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def db(self) -> AsyncEngine:
+        return self.infra.db
+
+    @property
+    def client(self) -> Client:
+        return self.infra.nats
+
+    def start_worker(self, slots: int = 2, script: Path = WORKER, **settings: object) -> Worker:
+        """Start a worker; ``settings`` are those of ``WorkerSettings``."""
+        scratch = self.folder / f"scratch-{len(self.workers)}"
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "KERMA_NATS_URL": self.nats_url,
+            "KERMA_BLOB_URL": f"file://{self.folder}/blobs",
+            "KERMA_WORKER_SLOTS": str(slots),
+            "KERMA_WORKER_SCRATCH": str(scratch),
+            **{f"KERMA_WORKER_{k.upper()}": str(v) for k, v in settings.items()},
+        }
+        worker = Worker(subprocess.Popen([sys.executable, str(script)], env=env), scratch)
+        self.workers.append(worker)
+        return worker
+
+    async def submit(
+        self,
+        body: bytes,
+        n_tasks: int = 1,
+        *,
+        primaries: int = 1000,
+        engine: str = "script",
+        max_attempts: int = 3,
+        owner: str = "ada",
+    ) -> str:
+        """Record that a job was started, as the jobs service does; returns its id."""
+        job = job_id(datetime.now(UTC), uuid4(), "DIRECT")
+        ref = await self.blobs.put(body)
+        await self.record(
+            jobs.JobStarted(
+                job_id=job,
+                owner=owner,
+                engine=engine,
+                input_ref=ref,
+                primaries=primaries,
+                n_tasks=n_tasks,
+                max_attempts=max_attempts,
+                placement="pool",
+            )
+        )
+        return job
+
+    async def record(self, event: Any) -> None:
+        """Append an event of a job."""
+        subject = job_subject(event.job_id)
+        expected = await self.log.last_seq(subject)
+        cause = commit_id("test", str(uuid4()))
+        meta = Meta("user:test", "Test", cause, "jobs")
+        commit = make_commit(cause, "job", event.job_id, 1, meta, (event,), datetime.now(UTC))
+        await self.log.append(subject, expected, commit)
+
+    async def task(self, job: str, index: int = 0) -> Task:
+        """A task as the log tells it."""
+        state, _ = await self.infra.bus.state(TASK, task_subject(job, index))
+        return state
+
+    async def story(self, job: str, index: int = 0) -> list[Any]:
+        """The events of a task."""
+        history = await self.log.load(task_subject(job, index))
+        return [event.decode() for r in history for event in r.commit.events]
+
+    async def rows(self, job: str) -> Sequence[Any]:
+        query = select(TASK_ROWS).where(TASK_ROWS.c.job_id == job).order_by(TASK_ROWS.c.index)
+        async with self.db.connect() as conn:
+            return (await conn.execute(query)).all()
+
+    async def until(self, job: str, *states: str, n: int = 1, within: float = 20.0) -> None:
+        """Wait until ``n`` tasks of the job are in one of ``states``, in the queue's rows."""
+
+        async def reached() -> bool:
+            return sum(row.state in states for row in await self.rows(job)) >= n
+
+        await eventually(reached, within)
+
+    async def log_texts(self, ref: Any) -> dict[str, str]:
+        texts: dict[str, str] = orjson.loads(await self.blobs.get(ref))
+        return texts
+
+
+async def eventually(condition: Callable[[], Any], within: float = 10.0) -> None:
+    """Wait for a condition that nothing announces to a test."""
+    async with asyncio.timeout(within):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running_runner(
+    nats_url: str, postgres_url: str, folder: Path, **settings: Any
+) -> AsyncIterator[Running]:
+    """A runner, its streams and its schema; ends with every worker it started."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(nats.connection(nats_url, name="runner"))
+        await apply_streams(client)
+        pg = PgSettings(url=postgres_url)
+        control = create_engine(pg, "test", "public")
+        schema = await active_schema(control, "runner")
+        await control.dispose()
+        await migrate(postgres_url, "kerma_runner", schema)
+        db = create_engine(pg, "runner", schema)
+        stack.push_async_callback(db.dispose)
+        log = JetStreamLog(client)
+        blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
+        infra = Infra(
+            "runner",
+            client,
+            log,
+            CommandBus(log, "runner"),
+            db,
+            blobs,
+            Positions("runner", db),
+            _nobody,
+            system_clock,
+        )
+        service = build(RunnerSettings(http=HttpSettings(), **settings), infra)
+        running = Running(infra, service, folder, nats_url, log, blobs)
+        stack.callback(_end_workers, running)
+        group = await stack.enter_async_context(_group())
+        for _, work in service.workers:
+            group.append(asyncio.ensure_future(work()))
+        yield running
+        failed = [task for task in group if task.done()]
+        assert not failed, failed[0].exception()
+
+
+def _end_workers(running: Running) -> None:
+    for worker in running.workers:
+        worker.kill()
+
+
+@asynccontextmanager
+async def _group() -> AsyncIterator[list[asyncio.Future[None]]]:
+    tasks: list[asyncio.Future[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,72 @@
+"""An engine whose program does what a test wants of it: run well, fail, hang, leave children."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerma_engines.engine import Command, InputSet, Output, Progress
+from kerma_engines.errors import InvalidInput, Problem, ReadError
+from kerma_engines.estimators import Estimator, MergeClass, Page
+from kerma_engines.packing import encode_inputs
+
+PROGRAM = Path(__file__).with_name("script_program.py")
+
+
+@dataclass(frozen=True)
+class ScriptMonitor:
+    """Reads ``done N`` lines."""
+
+    def feed(self, line: str) -> Progress | None:
+        word, _, number = line.partition(" ")
+        return Progress(int(number), 1.0) if word == "done" and number.isdigit() else None
+
+
+@dataclass(frozen=True)
+class ScriptEngine:
+    """``options`` of the input set: ``mode`` and ``argument`` of the program."""
+
+    name: str = "script"
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        raise NotImplementedError
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        raise NotImplementedError
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        mode = inputs.options["mode"]
+        if mode == "refused":
+            raise InvalidInput((Problem("beam.dat:1", "no beam"),))
+        argv = (sys.executable, "-S", "-E", str(PROGRAM), mode, str(primaries), str(seed))
+        watch = "*.progress" if mode == "watched" else None
+        return Command(
+            (*argv, str(inputs.options.get("argument", ""))),
+            watch=watch,
+            results=("*.result",),
+            logs=("*.log",),
+        )
+
+    def monitor(self, primaries: int) -> ScriptMonitor:
+        return ScriptMonitor()
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        try:
+            primaries, seed = map(int, (directory / "dose.result").read_text().split())
+        except (OSError, ValueError) as error:
+            raise ReadError("dose.result", "line 1", str(error)) from error
+        value = np.array([float(seed)])
+        page = Page(1, "Dose", "Gy", MergeClass.PER_PRIMARY, (), value)
+        return (Estimator("dose", "dose.result", primaries, (page,)),)
+
+
+def script_input(mode: str, argument: object = "") -> bytes:
+    """An input set for the program."""
+    outputs = (Output("1", "dose", "dose.result"),)
+    options = {"mode": mode, "argument": str(argument)}
+    return encode_inputs(InputSet("script", {}, 1000, outputs, options))

@@ -1,0 +1,90 @@
+"""The program of the script engine. Arguments: mode, primaries, seed, argument."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def write(name, text):
+    Path(name).write_text(text)
+
+
+def finish(primaries, seed):
+    write("dose.result", f"{primaries} {seed}\n")
+
+
+def wait_for(path):
+    while not Path(path).exists():
+        time.sleep(0.02)
+
+
+def main(mode, primaries, seed, argument):
+    write("engine.log", f"mode {mode}\n")
+    print(f"done {primaries // 2}", flush=True)
+    match mode:
+        case "ok":
+            finish(primaries, seed)
+        case "slow":
+            wait_for(argument)
+            finish(primaries, seed)
+        case "watched":
+            write("run.progress", f"done {primaries // 4}\n")
+            wait_for(argument)
+            finish(primaries, seed)
+        case "crash":
+            print("the deck has no geometry", file=sys.stderr)
+            sys.exit(3)
+        case "once":
+            # fails in its first attempt only
+            if not Path(argument).exists():
+                write(argument, "")
+                sys.exit(4)
+            finish(primaries, seed)
+        case "signal":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "garbage":
+            write("dose.result", "\x00\x01 what")
+        case "short":
+            finish(primaries - 1, seed)
+        case "empty":
+            pass
+        case "hang":
+            signal.pause()
+        case "spin":
+            while True:
+                pass
+        case "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            print("done 1", flush=True)
+            while True:
+                time.sleep(60)
+        case "family":
+            # children in and out of the group, one of them deaf to SIGTERM
+            for leave in (False, True):
+                if os.fork() == 0:
+                    if leave:
+                        os.setsid()
+                        if os.fork():
+                            os._exit(0)
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    while True:
+                        time.sleep(60)
+            if argument == "finish":
+                finish(primaries, seed)
+            else:
+                signal.pause()
+        case "chatty":
+            line = "x" * 99
+            for _ in range(int(argument) // 100):
+                print(line)
+            print("the end")
+            finish(primaries, seed)
+        case "environment":
+            print(sorted(os.environ))
+            finish(primaries, seed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
