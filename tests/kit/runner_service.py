@@ -17,39 +17,26 @@ from uuid import uuid4
 
 import orjson
 import psutil
-from nats.aio.client import Client
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common import nats
-from kerma_common.blobs.store import BlobStore, open_blobs
-from kerma_common.clock import system_clock
-from kerma_common.commands.bus import CommandBus
-from kerma_common.commands.consistency import Positions
+from kerma_allinone.infrastructure import open_infra
+from kerma_common.blobs.store import BlobStore
 from kerma_common.contracts import jobs
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import commit_id, job_id
 from kerma_common.contracts.subjects import job_subject, task_subject
-from kerma_common.db.alembic_env import migrate
-from kerma_common.db.engine import create_engine
-from kerma_common.db.schema import active_schema
-from kerma_common.errors import Forbidden
-from kerma_common.eventlog.jetstream import JetStreamLog
-from kerma_common.eventlog.streams import apply_streams
-from kerma_common.http.policy import Principal
-from kerma_common.infra import Infra
+from kerma_common.eventlog.port import EventLog
+from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.service import Service
-from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
+from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings
 from kerma_runner.domain.task import TASK, Task
 from kerma_runner.main import build
 from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
+from kit.services import prepare
 
 WORKER = Path(__file__).with_name("script_worker.py")
-
-
-async def _nobody(token: str) -> Principal:
-    raise Forbidden(token)
 
 
 @dataclass
@@ -87,8 +74,6 @@ class Running:
     service: Service
     folder: Path
     nats_url: str
-    log: JetStreamLog
-    blobs: BlobStore
     workers: list[Worker] = field(default_factory=list)
 
     @property
@@ -96,8 +81,12 @@ class Running:
         return self.infra.db
 
     @property
-    def client(self) -> Client:
-        return self.infra.nats
+    def log(self) -> EventLog:
+        return self.infra.log
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self.infra.blobs
 
     def start_worker(self, slots: int = 2, script: Path = WORKER, **settings: object) -> Worker:
         """Start a worker; ``settings`` are those of ``WorkerSettings``."""
@@ -192,30 +181,19 @@ async def running_runner(
 ) -> AsyncIterator[Running]:
     """A runner, its streams and its schema; ends with every worker it started."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(nats.connection(nats_url, name="runner"))
-        await apply_streams(client)
-        pg = PgSettings(url=postgres_url)
-        control = create_engine(pg, "test", "public")
-        schema = await active_schema(control, "runner")
-        await control.dispose()
-        await migrate(postgres_url, "kerma_runner", schema)
-        db = create_engine(pg, "runner", schema)
-        stack.push_async_callback(db.dispose)
-        log = JetStreamLog(client)
-        blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
-        infra = Infra(
-            "runner",
-            client,
-            log,
-            CommandBus(log, "runner"),
-            db,
-            blobs,
-            Positions("runner", db),
-            _nobody,
-            system_clock,
+        await prepare(nats_url)
+        infra = await stack.enter_async_context(
+            open_infra(
+                "runner",
+                "kerma_runner",
+                ALL_ROLES,
+                nats=NatsSettings(url=nats_url),
+                postgres=PgSettings(url=postgres_url),
+                blobs=BlobSettings(url=f"file://{folder}/blobs"),
+            )
         )
-        service = build(RunnerSettings(http=HttpSettings(), **settings), infra)
-        running = Running(infra, service, folder, nats_url, log, blobs)
+        service = build(HttpSettings(), infra, RunnerSettings(**settings))
+        running = Running(infra, service, folder, nats_url)
         stack.callback(_end_workers, running)
         group = await stack.enter_async_context(_group())
         for _, work in service.workers:

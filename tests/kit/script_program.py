@@ -7,20 +7,20 @@ import time
 from pathlib import Path
 
 
-def write(name, text):
+def write(name: str, text: str) -> None:
     Path(name).write_text(text)
 
 
-def finish(primaries, seed):
+def finish(primaries: int, seed: int) -> None:
     write("dose.result", f"{primaries} {seed}\n")
 
 
-def wait_for(path):
+def wait_for(path: str) -> None:
     while not Path(path).exists():
         time.sleep(0.02)
 
 
-def main(mode, primaries, seed, argument):
+def main(mode: str, primaries: int, seed: int, argument: str) -> None:
     write("engine.log", f"mode {mode}\n")
     print(f"done {primaries // 2}", flush=True)
     match mode:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kerma_common.settings import HttpSettings, Settings
+from kerma_common.settings import Settings
 from kerma_runner.app.claims import Terms
 
 
@@ -21,7 +21,6 @@ class RunnerSettings(Settings):
     heartbeat_seconds: float = Field(default=10.0, gt=0)
     weights: dict[str, int] = Field(default_factory=dict)
     """Tasks per round of a user id, as JSON; 1 for everyone else."""
-    http: HttpSettings = Field(default_factory=HttpSettings)
 
     @property
     def terms(self) -> Terms:
