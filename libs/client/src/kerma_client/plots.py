@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 DPI = 150
+MOST_PANELS = 30
 
 
 def _array(values: list[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -27,13 +28,7 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
     """
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     try:
-        if page["dimensions"] == 1:
-            _draw_curve(page, axes)
-        elif page["dimensions"] == 2:
-            _draw_map(page, axes)
-        else:
-            raise ValueError(f"a page with {page['dimensions']} dimensions cannot be drawn")
-        axes.set_title(title)
+        _draw(page, axes, title)
         if note:
             axes.text(0.02, 0.97, note, transform=axes.transAxes, va="top")
         figure.savefig(target, dpi=DPI)
@@ -41,8 +36,44 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
         plt.close(figure)
 
 
+def draw_pages(pages: Sequence[tuple[str, Mapping[str, Any]]], target: Path) -> None:
+    """Draw titled pages, each with one or two axes, as panels of one PNG file.
+
+    Raises ValueError for other dimensions, and for more panels than one can look at.
+    """
+    if len(pages) > MOST_PANELS:
+        raise ValueError(f"{len(pages)} pages in one picture are too many; draw fewer files")
+    columns = min(len(pages), 3)
+    rows = -(-len(pages) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(6.5 * columns, 4.2 * rows), layout="constrained", squeeze=False
+    )
+    try:
+        for axes in grid.flat[len(pages) :]:
+            axes.set_visible(False)
+        for axes, (title, page) in zip(grid.flat, pages, strict=False):
+            _draw(page, axes, title)
+        figure.savefig(target, dpi=DPI)
+    finally:
+        plt.close(figure)
+
+
+def _draw(page: Mapping[str, Any], axes: Axes, title: str) -> None:
+    if page["dimensions"] == 1:
+        _draw_curve(page, axes)
+    elif page["dimensions"] == 2:
+        _draw_map(page, axes)
+    else:
+        raise ValueError(f"a page with {page['dimensions']} dimensions cannot be drawn")
+    axes.set_title(title)
+
+
+def _scale(axis: Mapping[str, Any]) -> Literal["log", "linear"]:
+    return "log" if axis.get("binning") == "log" else "linear"
+
+
 def _label(axis: Mapping[str, Any]) -> str:
-    return f"{axis['name']} [{axis['unit']}]"
+    return f"{axis['name']} [{axis['unit']}]" if axis["unit"] else str(axis["name"])
 
 
 def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
@@ -53,6 +84,7 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
         axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
     axes.plot(x, y, lw=1.2, label=data["name"])
     axes.set_xlabel(_label(page["axis_dim1"]))
+    axes.set_xscale(_scale(page["axis_dim1"]))
     axes.set_ylabel(_label(data))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
@@ -68,6 +100,8 @@ def _draw_map(page: Mapping[str, Any], axes: Axes) -> None:
     axes.figure.colorbar(mesh, ax=axes, label=_label(page["data"]))
     axes.set_xlabel(_label(second))
     axes.set_ylabel(_label(first))
+    axes.set_xscale(_scale(second))
+    axes.set_yscale(_scale(first))
 
 
 def _edges(axis: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -130,7 +130,10 @@ class MergeState:
 
 def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
     if primaries < 1 and not all(page.merge in _UNWEIGHTED for page in estimator.pages):
-        raise MergeError(estimator.name, None, "the number of primaries is not known")
+        reason = f"{estimator.file} does not tell its number of primaries"
+        raise MergeError(
+            estimator.name, None, f"{reason} (TOPAS: keep the parameter file beside it)"
+        )
     pages: dict[int, PageState] = {}
     for page in estimator.pages:
         if page.number in pages:

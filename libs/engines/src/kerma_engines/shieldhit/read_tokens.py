@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAGIC = b"xSH12A"
 DATA = 0xDDBB
 
-_TYPE = re.compile(r"^(?:<?[if][48]|<?u8|[|]?S(?:[1-9][0-9]{0,4}))$")
+_TYPE = re.compile(r"<?[if][48]|<?u8|[|]?S(?:[1-9][0-9]{0,4})")
 _SMALL = 64
 """No token but data and text has more numbers than this."""
 
@@ -52,7 +52,7 @@ def read_tokens(file: BinaryFile, *, until: int | None = None) -> Iterator[Token
         start = file.offset
         tag, kind, count = file.unpack("<Q8sQ", "token")
         text = kind.rstrip(b"\0 ").decode("ascii", "replace")
-        if not _TYPE.match(text):
+        if not _TYPE.fullmatch(text):
             raise file.error(f"token {tag:#06x} has the unknown type {text!r}", start)
         if "S" in text:
             size = int(text.lstrip("|S"))

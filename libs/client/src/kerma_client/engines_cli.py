@@ -1,0 +1,163 @@
+"""``kerma engines``: work with engines' files without a running Kerma."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from kerma_engines.estimators import Axis, Estimator, FloatArray, Page
+
+app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_is_help=True)
+
+Files = Annotated[list[Path], typer.Argument(help="Result files of SHIELD-HIT12A, FLUKA or TOPAS.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsTable = Annotated[bool, typer.Option("--table", help="Print a table (the default).")]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="OUT.png", help="Draw the pages with one or two axes.")
+]
+
+
+@app.command()
+def read(
+    files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
+) -> None:
+    """Show what result files hold."""
+    from kerma_engines.reading import read_file
+
+    with _mendable():
+        estimators = [read_file(path) for path in files]
+        _show(estimators, as_json=as_json, as_table=as_table, plot=plot)
+
+
+@app.command()
+def merge(
+    files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
+) -> None:
+    """Merge the results of several tasks; files of one output share a name but for its number."""
+    from kerma_engines.merge import MergeState
+    from kerma_engines.reading import read_file
+
+    with _mendable():
+        merged = MergeState.fold(MergeState.of((read_file(path),)) for path in files)
+        _show(merged.result(), as_json=as_json, as_table=as_table, plot=plot)
+
+
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """Errors that a user can mend become one sentence and exit status 1."""
+    from kerma_engines.errors import EngineError
+
+    try:
+        yield
+    except (EngineError, OSError) as error:
+        sys.stderr.write(f"kerma: {error}\n")
+        raise typer.Exit(1) from error
+
+
+def _show(
+    estimators: Iterable[Estimator], *, as_json: bool, as_table: bool, plot: Path | None
+) -> None:
+    estimators = list(estimators)
+    if plot is not None:
+        _draw(estimators, plot)
+    if as_json:
+        from kerma_engines.json_form import estimators_json
+
+        sys.stdout.buffer.write(estimators_json(estimators) + b"\n")
+    elif as_table or plot is None:
+        console = Console()
+        for estimator in estimators:
+            console.print(_table(estimator))
+
+
+def _table(estimator: Estimator) -> Table:
+    tasks = estimator.metadata.get("tasks_merged")
+    merged = f", tasks merged: {tasks}" if tasks else ""
+    table = Table(
+        title=f"{estimator.name} (primaries: {estimator.primaries or 'unknown'}{merged})",
+        title_justify="left",
+    )
+    for heading in ("page", "unit", "class", "bins", "axes", "largest value"):
+        table.add_column(heading, overflow="fold")
+    for page in estimator.pages:
+        table.add_row(
+            page.name,
+            page.unit,
+            page.merge.value,
+            " x ".join(map(str, page.shape)) or str(page.values.size),
+            "\n".join(_describe(axis) for axis in page.axes),
+            _largest(page),
+        )
+    return table
+
+
+def _describe(axis: Axis) -> str:
+    log = "" if axis.binning.value == "linear" else ", log"
+    return f"{axis.name} {axis.edges[0]:.6g} to {axis.edges[-1]:.6g} {axis.unit}{log}"
+
+
+def _largest(page: Page) -> str:
+    """The largest value, where the statistics are best, with its error if known."""
+    import numpy as np
+
+    finite = np.isfinite(page.values)
+    if page.merge.value == "concat" or not finite.any():
+        return "-"
+    place = int(np.where(finite, page.values, -np.inf).argmax())
+    error = "" if page.errors is None else f" ± {page.errors[place]:.2g}"
+    return f"{page.values[place]:.6g}{error}"
+
+
+def _draw(estimators: list[Estimator], target: Path) -> None:
+    """One picture with a panel per page. Raises EngineError when that can't be."""
+    from kerma_client.plots import draw_pages
+    from kerma_engines.errors import EngineError
+
+    if target.suffix != ".png":
+        raise EngineError(f"{target}: only PNG files can be drawn, name it *.png")
+    pages = [
+        (f"{estimator.name}: {page.name}", _as_result(page))
+        for estimator in estimators
+        for page in estimator.pages
+        if len(page.axes) in (1, 2)
+    ]
+    if not pages:
+        raise EngineError("no page has one or two axes, so there is nothing to draw; see --table")
+    try:
+        draw_pages(pages, target)
+    except ValueError as error:
+        raise EngineError(str(error)) from error
+
+
+def _as_result(page: Page) -> dict[str, Any]:
+    """The page as the results interface has it."""
+    described: dict[str, Any] = {
+        "dimensions": len(page.axes),
+        "data": {
+            "name": page.name,
+            "unit": page.unit,
+            "values": _numbers(page.values),
+            "errors": None if page.errors is None else _numbers(page.errors),
+        },
+    }
+    for number, axis in enumerate(page.axes, 1):
+        described[f"axis_dim{number}"] = {
+            "name": axis.name,
+            "unit": axis.unit,
+            "values": _numbers(axis.centres),
+            "edges": _numbers(axis.edges),
+            "binning": axis.binning.value,
+        }
+    return described
+
+
+def _numbers(array: FloatArray) -> list[float]:
+    return [float(value) for value in array]
