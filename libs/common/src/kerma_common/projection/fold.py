@@ -80,7 +80,7 @@ def _merge(pending: Pending, op: Op) -> None:
         pending.upsert.update(op.values)
     elif pending.update is not None:
         pending.update.update(op.values)
-    elif not pending.deleted:
+    else:
         pending.update = dict(op.values)
 
 
