@@ -68,7 +68,9 @@ def operation(draw: st.DrawFn) -> Op:
         chosen = draw(st.lists(st.sampled_from(names), min_size=least, unique=True))
         return {name: draw(DOMAIN[name]) for name in chosen}
 
-    kind = draw(st.sampled_from(["upsert", "upsert", "update", "update by key", "move", "delete"]))
+    kind = draw(
+        st.sampled_from(["upsert", "upsert", "update", "update by key", "move", "delete", "wipe"])
+    )
     named = {name: draw(DOMAIN[name]) for name in key}
     match kind:
         case "upsert":
@@ -79,6 +81,8 @@ def operation(draw: st.DrawFn) -> Op:
             return Update(table, some(list(COLUMNS[table]), 1), some(others, 1))
         case "move":
             return Update(table, {"x": draw(DOMAIN["x"])}, {"x": draw(DOMAIN["x"])})
+        case "wipe":
+            return Delete(table, {"x": draw(DOMAIN["x"])})
     return Delete(table, draw(st.sampled_from([named, some(list(COLUMNS[table]), 1)])))
 
 
