@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -62,8 +61,6 @@ class ProcessSink:
     streams: tuple[str, ...] = field(init=False)
     _relay: Relay = field(init=False)
     _timers: Timers = field(init=False)
-    # batches of several streams and timers change the same instances
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __post_init__(self) -> None:
         self.service = self.manager.service
@@ -90,37 +87,35 @@ class ProcessSink:
             for event, at in typed_events(records, self.service, self.name)
             if (key := self.manager.key(event)) is not None
         ]
-        async with self._turn:
+        async with transaction() as conn:
             reactions = Reactions(self.manager, self._relay, self.clock())
-            async with transaction() as conn:
-                await reactions.load(conn, (key for key, _, _ in events))
-                for key, event, at in events:
-                    meta = metas[at.stream, at.seq]
-                    after = {**meta.after, at.stream: at.seq}
-                    cause = Cause(at.event_id, meta.correlation, at.event_id, after)
-                    reaction = self.manager.handle(reactions.states[key], event, at)
-                    reactions.add(key, cause, reaction)
-                await write(conn, reactions.operations)
-            self._committed(reactions)
+            await reactions.load(conn, (key for key, _, _ in events))
+            for key, event, at in events:
+                meta = metas[at.stream, at.seq]
+                after = {**meta.after, at.stream: at.seq}
+                cause = Cause(at.event_id, meta.correlation, at.event_id, after)
+                reaction = self.manager.handle(reactions.states[key], event, at)
+                reactions.add(key, cause, reaction)
+            await write(conn, reactions.operations)
+        self._committed(reactions)
 
     async def _fire(self, transaction: Transaction) -> None:
-        async with self._turn:
+        async with transaction() as conn:
             reactions = Reactions(self.manager, self._relay, self.clock())
-            async with transaction() as conn:
-                # one per instance: what it does may replace or remove the instance's others
-                due = await conn.execute(
-                    select(TIMER)
-                    .ext(distinct_on(TIMER.c.key))
-                    .where(TIMER.c.process == self.name, TIMER.c.error.is_(None))
-                    .where(TIMER.c.due <= reactions.now)
-                    .order_by(TIMER.c.key, TIMER.c.due)
-                )
-                rows = due.all()
-                await reactions.load(conn, (row.key for row in rows))
-                for row in rows:
-                    self._wake(reactions, row)
-                await write(conn, reactions.operations)
-            self._committed(reactions)
+            # one per instance: what it does may replace or remove the instance's others
+            due = await conn.execute(
+                select(TIMER)
+                .ext(distinct_on(TIMER.c.key))
+                .where(TIMER.c.process == self.name, TIMER.c.error.is_(None))
+                .where(TIMER.c.due <= reactions.now)
+                .order_by(TIMER.c.key, TIMER.c.due)
+            )
+            rows = due.all()
+            await reactions.load(conn, (row.key for row in rows))
+            for row in rows:
+                self._wake(reactions, row)
+            await write(conn, reactions.operations)
+        self._committed(reactions)
 
     def _wake(self, reactions: Reactions, row: Row[Any]) -> None:
         name = {"process": self.name, "key": row.key, "timer": row.timer}

@@ -43,6 +43,8 @@ class Session:
         self._labels = (loop.sink.service, loop.sink.name)
         self._parked = parked
         self._marks = Watermarks()
+        # several streams change the same rows: side by side their transactions would deadlock
+        self._turn = asyncio.Lock()
         self._applied: dict[str, datetime] = {}
         for stream, seq in reached.items():
             self._marks.advance((stream,), seq)
@@ -159,7 +161,7 @@ class Session:
     async def _transaction(
         self, last: Recorded, aside: Sequence[Op]
     ) -> AsyncGenerator[AsyncConnection, None]:
-        async with self._loop.db.begin() as conn:
+        async with self._turn, self._loop.db.begin() as conn:
             yield conn
             await write(conn, aside)
             passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
@@ -168,7 +170,7 @@ class Session:
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:
         """A transaction that commits only while this session leads; moves no checkpoint."""
-        async with self._loop.db.begin() as conn:
+        async with self._turn, self._loop.db.begin() as conn:
             await leadership.lock(conn, self.lease)
             yield conn
 

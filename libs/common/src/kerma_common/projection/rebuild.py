@@ -1,0 +1,163 @@
+"""Rebuilding the read models of a service beside the running ones, and replacing those at once.
+
+Everything is projected from the first event into the schema ``<service>__next``. When that has
+caught up, one transaction renames ``<service>`` to ``<service>__old`` and ``<service>__next`` to
+``<service>``: requests use the same name before and after, and a leader that still writes finds
+the fence raised, drops its batch and goes on from the new checkpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from sqlalchemy import Connection
+from sqlalchemy.schema import DropSchema
+
+from kerma_common.commands.consistency import Positions
+from kerma_common.errors import ContractViolation
+from kerma_common.projection.runner import projection_loop
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.projection.router import Projection
+
+Create = Callable[[Connection, str], None]
+"""Makes a schema of this name with all tables of the read models, as migrations would."""
+
+FLIP_SECONDS = 10.0
+"""How long the running projections may be held while the new ones apply the last commits."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One table before and after: numbers of rows, and whether all rows are equal.
+
+    ``equal`` is None when the former read models were behind, so that nothing can be said.
+    """
+
+    table: str
+    before: int
+    after: int
+    equal: bool | None
+
+
+async def rebuild(
+    projections: Sequence[Projection], log: EventLog, db: AsyncEngine, create: Create
+) -> tuple[Compared, ...]:
+    """Replace the read models of a service by ones projected from the first event.
+
+    ``projections`` are all of the service. Returns how the tables compare at the moment of the
+    replacement; the former ones stay in ``<service>__old`` until the next rebuild. Differences are
+    what a rebuild is for, so they do not stop it. Raises ContractViolation, and replaces nothing,
+    when commits had to be put aside; TimeoutError when the last step takes too long.
+    """
+    service = projections[0].service
+    following = f"{service}__next"
+    async with db.begin() as conn:
+        await conn.execute(DropSchema(following, cascade=True, if_exists=True))
+        await conn.run_sync(create, following)
+    target = db.execution_options(schema_translate_map={None: following})
+    positions = Positions(service)
+    async with asyncio.TaskGroup() as group:
+        building = [
+            group.create_task(projection_loop(p, log, target, positions).run()) for p in projections
+        ]
+        try:
+            await _catch_up(projections, log, positions)
+            async with asyncio.timeout(FLIP_SECONDS), db.begin() as conn:
+                held = await _hold(conn, service)
+                for (name, stream), seq in held.items():
+                    await positions.wait(name, stream, seq, FLIP_SECONDS)
+                await _end(building)
+                return await _replace(conn, service, held)
+        finally:
+            await _end(building)
+
+
+async def _catch_up(projections: Sequence[Projection], log: EventLog, positions: Positions) -> None:
+    for projection in projections:
+        for stream in projection.streams:
+            last = (await log.state(stream)).last
+            while not await positions.wait(projection.name, stream, last, 60):
+                _log.info("rebuilding %s: %s is not at %d yet", projection.name, stream, last)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _hold(conn: AsyncConnection, service: str) -> dict[tuple[str, str], int]:
+    """Let no batch of the running projections commit before this transaction ends."""
+    found = await _run(
+        conn,
+        "UPDATE {present}.checkpoint SET fence = fence + 1 RETURNING name, stream, seq",
+        service,
+    )
+    return {(name, stream): seq for name, stream, seq in await found.fetchall()}
+
+
+async def _replace(
+    conn: AsyncConnection, service: str, held: dict[tuple[str, str], int]
+) -> tuple[Compared, ...]:
+    aside = await _run(conn, "SELECT count(*) FROM {next}.quarantine", service)
+    if count := (await aside.fetchall())[0][0]:
+        raise ContractViolation(f"{count} commits of {service} could not be projected")
+    reached = await _run(conn, "SELECT name, stream, seq FROM {next}.checkpoint", service)
+    same = {(n, s): seq for n, s, seq in await reached.fetchall()} == held
+    compared = await _compare(conn, service, same)
+    for statement in (
+        # above the fence of every former leader, and free to be taken
+        "UPDATE {next}.lease AS l SET until = now(), fence = 1 + greatest(l.fence,"
+        " (SELECT fence FROM {present}.lease AS p WHERE p.name = l.name))",
+        "UPDATE {next}.checkpoint AS c SET fence = l.fence"
+        " FROM {next}.lease AS l WHERE l.name = c.name",
+        "DROP SCHEMA IF EXISTS {old} CASCADE",
+        "ALTER SCHEMA {present} RENAME TO {old}",
+        "ALTER SCHEMA {next} RENAME TO {present}",
+    ):
+        await _run(conn, statement, service)
+    return compared
+
+
+async def _compare(conn: AsyncConnection, service: str, same: bool) -> tuple[Compared, ...]:
+    named = await _run(
+        conn,
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = {service}"
+        " AND table_name NOT IN ('checkpoint', 'lease', 'quarantine') ORDER BY 1",
+        service,
+    )
+    compared = []
+    for (table,) in await named.fetchall():
+        before, after = [
+            (await (await _run(conn, digest, service, table)).fetchall())[0]
+            for digest in (_DIGEST.replace("SCHEMA", "present"), _DIGEST.replace("SCHEMA", "next"))
+        ]
+        equal = before == after if same else None
+        compared.append(Compared(table, before[0], after[0], equal))
+    return tuple(compared)
+
+
+_DIGEST = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {SCHEMA}.{table} AS t"
+
+
+async def _run(conn: AsyncConnection, statement: str, service: str, table: str = "") -> Any:
+    driver: Any = (await conn.get_raw_connection()).driver_connection
+    return await driver.execute(
+        sql.SQL(statement).format(
+            service=sql.Literal(service),
+            present=sql.Identifier(service),
+            next=sql.Identifier(f"{service}__next"),
+            old=sql.Identifier(f"{service}__old"),
+            table=sql.Identifier(table),
+        )
+    )
