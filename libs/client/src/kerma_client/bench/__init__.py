@@ -1,0 +1,1 @@
+"""Figures of the system, each beside its limit or a peer measured in the same run."""
