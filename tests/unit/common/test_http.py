@@ -256,6 +256,12 @@ async def test_unknown_paths_and_methods_are_json(client: httpx.AsyncClient) -> 
     assert isinstance(reply.json()["message"], str)
 
 
+async def test_options_tells_the_methods(client: httpx.AsyncClient) -> None:
+    reply = await client.options("/jobs")
+    assert (reply.status_code, reply.headers["allow"]) == (200, "GET, HEAD, OPTIONS, POST")
+    assert (await client.options("/nothing")).status_code == 404
+
+
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     reply = await client.head("/jobs?job_id=x")
     assert (reply.status_code, reply.content) == (200, b"")

@@ -57,6 +57,15 @@ def test_a_record_is_one_line_even_with_an_error(lines: io.StringIO) -> None:
     assert "ValueError: two\nlines" in json.loads(line)["error"]
 
 
+def test_records_carry_the_trace_they_belong_to(lines: io.StringIO) -> None:
+    with span("command", PARENT):
+        logging.getLogger("x").info("inside")
+    logging.getLogger("x").info("outside")
+    inside, outside = map(json.loads, lines.getvalue().splitlines())
+    assert inside["trace"] == PARENT.split("-")[1]
+    assert "trace" not in outside
+
+
 def test_levels_below_the_configured_one_are_dropped(lines: io.StringIO) -> None:
     logging.getLogger("x").debug("hidden")
     assert lines.getvalue() == ""

@@ -20,6 +20,17 @@ from pathlib import Path
 LAUNCHER = Path(__file__).with_name("launch.py")
 KEEP_IDENTITY = -1
 LOG_TAIL = 2_000
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close the parent's locks in a forked child, which may outlive it; that unlocks nothing."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class ChildError(RuntimeError):
@@ -141,8 +152,12 @@ def directory_lock(directory: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
-        file.truncate(0)
+        _held.add(descriptor)
+        try:
+            yield
+        finally:
+            _held.discard(descriptor)
+            file.truncate(0)
 
 
 def kept_secret(path: Path) -> str:

@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 
+from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +16,7 @@ from kerma_common.telemetry.logs import bound, bound_fields
 
 logger = logging.getLogger(__name__)
 
+SERVER = SpanKind.SERVER
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CORS_METHODS = "GET, POST, PUT, OPTIONS, DELETE"
 CORS_HEADERS = (
@@ -49,7 +51,7 @@ class RequestScope:
         began = time.perf_counter()
         with (
             bound(request=identifier),
-            traces.span(f"{scope['method']} {scope['path']}", headers.get("traceparent")),
+            traces.span(scope["method"], headers.get("traceparent"), kind=SERVER) as span,
         ):
             try:
                 await self._app(inner, receive, sender)
@@ -58,10 +60,11 @@ class RequestScope:
                 if sender.status:
                     raise
                 await internal_error()(inner, receive, sender)
-            self._measure(inner, sender.status, time.perf_counter() - began)
+            route = getattr(inner.get("route"), "path", "unknown")  # paths would be too many names
+            span.update_name(f"{scope['method']} {route}")
+            self._measure(inner, route, sender.status, time.perf_counter() - began)
 
-    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unknown")  # paths would be too many labels
+    def _measure(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         metrics.HTTP_REQUEST_SECONDS.labels(
             self._service, scope["method"], route, str(status)
         ).observe(seconds)

@@ -91,6 +91,8 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(allowed_methods(app, request))
+            if request.method == "OPTIONS":
+                return answer("", headers=headers)
         text = PHRASES.get(error.status_code, str(error.detail))
         return answer(text, error.status_code, headers=headers)
 

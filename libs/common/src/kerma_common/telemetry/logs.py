@@ -1,6 +1,6 @@
 """Structured logs: one JSON object per line on standard error.
 
-Fields bound with `bound(...)` (request, trace, correlation, job) go into every record of the
+Fields bound with `bound(...)` (request, correlation, job) and the id of the current trace go into every record of the
 current task and the tasks it starts.
 """
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 import orjson
+from opentelemetry import trace
 
 _fields: ContextVar[dict[str, str] | None] = ContextVar("log_fields", default=None)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -52,6 +53,8 @@ class JsonFormatter(logging.Formatter):
             **(_fields.get() or {}),
             **extra,
         }
+        if (span := trace.get_current_span().get_span_context()).is_valid:
+            line["trace"] = trace.format_trace_id(span.trace_id)
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
