@@ -1,0 +1,131 @@
+"""A gateway as a process: hands each request to the service that answers its path.
+
+For machines without nginx, and for tests of the services as separate processes; a cluster puts
+its own gateway here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Self
+
+import httpx
+from pydantic_settings import SettingsConfigDict
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from kerma_allinone.routing import INTERNAL, service_of
+from kerma_common.http.answers import answer
+from kerma_common.service import Service
+from kerma_common.settings import Settings
+
+# RFC 9110 section 7.6.1: what belongs to one connection is not passed on
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+FRAMING = frozenset({"content-length", "transfer-encoding"})
+READ_SECONDS = 60.0
+
+
+class GatewaySettings(Settings):
+    """Base URLs of the services."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_GATEWAY_")
+
+    auth: str
+    jobs: str
+    runner: str
+    results: str
+    batch: str
+
+
+class Gateway:
+    """An ASGI application; an asynchronous context manager, since it holds connections."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._upstream: Mapping[str, str] = settings.model_dump()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._http = httpx.AsyncClient(
+            limits=limits, timeout=httpx.Timeout(READ_SECONDS), follow_redirects=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] == "http":
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+    def service(self) -> Service:
+        """The gateway as something that can be served."""
+
+        async def health() -> Mapping[str, str]:
+            return {}
+
+        async def stay() -> None:
+            await asyncio.get_running_loop().create_future()
+
+        return Service("gateway", self, (("stay", stay),), health)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
+        if path.startswith(INTERNAL):
+            return answer("There is nothing at this path", 404)
+        target = self._upstream[service_of(path)] + path
+        if request.url.query:
+            target += f"?{request.url.query}"
+        passed = self._http.build_request(
+            request.method,
+            target,
+            headers=_end_to_end(request.headers.items()),
+            content=_body(request) if FRAMING & set(request.headers) else None,
+        )
+        try:
+            upstream = await self._http.send(passed, stream=True)
+        except httpx.TransportError:
+            text = "The service does not answer; please try again"
+            return answer(text, 503, headers={"Retry-After": "1"})
+        response = StreamingResponse(_raw(upstream), upstream.status_code)
+        response.raw_headers = [
+            (name.lower(), value)
+            for name, value in upstream.headers.raw
+            if name.decode("latin-1").lower() not in HOP_BY_HOP
+        ]
+        return response
+
+
+def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect:
+        return
+
+
+async def _raw(upstream: httpx.Response) -> AsyncIterator[bytes]:
+    """The bytes as they came, compressed or not."""
+    try:
+        async for piece in upstream.aiter_raw():
+            yield piece
+    finally:
+        await upstream.aclose()

@@ -1,0 +1,64 @@
+"""One service alone, configured by the environment: what a container runs."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from kerma_allinone.assembly import SERVICES
+from kerma_allinone.gateway import Gateway, GatewaySettings
+from kerma_allinone.infrastructure import open_infra
+from kerma_common.infra import ALL_ROLES
+from kerma_common.service import ServiceError, serve
+from kerma_common.settings import (
+    BlobSettings,
+    HttpSettings,
+    NatsSettings,
+    PgSettings,
+    TelemetrySettings,
+    load,
+)
+from kerma_common.telemetry.logs import configure_logs
+from kerma_common.telemetry.traces import configure_traces
+from kerma_runner.worker.__main__ import main as run_worker
+
+NAMES = (*SERVICES, "worker", "gateway")
+
+
+def run_serve(name: str, roles: frozenset[str]) -> None:
+    """``kerma serve``. Raises ServiceError or SettingsError, whose texts are for operators."""
+    if name not in NAMES:
+        raise ServiceError(f"{name} is not one of {', '.join(NAMES)}")
+    if not roles or not roles <= ALL_ROLES:
+        raise ServiceError(f"roles are some of {', '.join(sorted(ALL_ROLES))}")
+    if name == "worker":
+        run_worker()
+        return
+    telemetry = load(TelemetrySettings)
+    configure_logs(name, telemetry.log_level, sys.stderr)
+    shutdown_traces = configure_traces(name, telemetry.otlp_endpoint)
+    try:
+        uvloop.run(_gateway() if name == "gateway" else _service(name, roles))
+    finally:
+        shutdown_traces()
+
+
+async def _service(name: str, roles: frozenset[str]) -> None:
+    part = SERVICES[name]
+    http = load(HttpSettings)
+    async with open_infra(
+        name,
+        part.package,
+        roles,
+        nats=load(NatsSettings),
+        postgres=load(PgSettings),
+        blobs=load(BlobSettings),
+    ) as infra:
+        await serve(part.build(http, infra), http.host, http.port)
+
+
+async def _gateway() -> None:
+    http = load(HttpSettings)
+    async with Gateway(load(GatewaySettings)) as gateway:
+        await serve(gateway.service(), http.host, http.port)
