@@ -8,8 +8,7 @@ import typer
 
 from kerma_client import jobs_cli, platform_cli
 from kerma_client.client import ApiError
-from kerma_client.demo import DemoError
-from kerma_client.local import NotRunningError
+from kerma_client.local import DemoError, NotRunningError
 
 app = typer.Typer(
     name="kerma",

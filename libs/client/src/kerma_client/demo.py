@@ -15,19 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from kerma_client.client import JobStatus, KermaClient
 from kerma_client.follow import follow
 from kerma_client.jobs_cli import print_estimators, submit_body
-from kerma_client.local import NotRunningError, connect, read_running
+from kerma_client.local import DemoError, NotRunningError, connect, read_running
+from kerma_engines.estimators import Axis, MergeClass, Page
 
 PROJECT = Path(__file__).parent / "data" / "demo-project.json"
 STOP_SECONDS = 15.0
-
-
-class DemoError(Exception):
-    """The demonstration did not reach its end; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +84,15 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) 
 
 def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
     """Tables and pictures; the range R80 in cm and its standard error."""
-    import numpy as np
-    from kerma_engines.physics import PSTAR_SOURCE, pstar_csda_range_cm, r80
-
     from kerma_client.plots import draw_page
+    from kerma_engines.physics import PSTAR_SOURCE, csda_range_in_water, distal_range
 
     (out / "results.json").write_text(json.dumps(body))
     print_estimators(body, console)
     depth = body["estimators"][0]["pages"][0]
-    range_, error = r80(
-        np.array(depth["axis_dim1"]["values"]),
-        np.array(depth["data"]["values"]),
-        np.array(depth["data"]["errors"]),
-    )
-    csda = pstar_csda_range_cm(150.0)
+    found = distal_range(_page(depth))
+    range_, error = found.cm, found.stderr_cm or 0.0
+    csda = csda_range_in_water(150.0)
     console.print(
         f"R80 = {range_:.3f} ± {error:.3f} cm; CSDA range of 150 MeV protons in water "
         f"{csda:.3f} cm ({PSTAR_SOURCE})"
@@ -110,6 +103,21 @@ def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, 
     draw_page(map_, out / "lateral.png", "Dose map of 150 MeV protons in water")
     console.print(f"wrote results.json, depth-dose.png and lateral.png to {out}")
     return range_, error
+
+
+def _page(shown: dict[str, Any]) -> Page:
+    """A curve of the results interface as the engines' library knows it."""
+    axis, data = shown["axis_dim1"], shown["data"]
+    edges = np.array(axis["edges"], dtype=np.float64)
+    return Page(
+        number=int(shown["metadata"]["page_number"]),
+        name=data["name"],
+        unit=data["unit"],
+        merge=MergeClass.PER_PRIMARY,
+        axes=(Axis(axis["name"], axis["unit"], edges),),
+        values=np.array(data["values"], dtype=np.float64),
+        errors=np.array(data["errors"], dtype=np.float64),
+    )
 
 
 @contextmanager

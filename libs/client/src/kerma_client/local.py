@@ -17,6 +17,10 @@ _RUN_FILE = "run.json"
 _PASSWORD_FILE = "local-password"  # noqa: S105 - the name of a file
 
 
+class DemoError(Exception):
+    """The demonstration did not reach its end; the text says why."""
+
+
 class NotRunningError(Exception):
     """No Kerma runs on the data directory; the text says what to do."""
 
