@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kerma_results import main as results
-from kerma_runner import main as runner
-from kerma_runner.settings import RunnerSettings
-
 from kerma_auth import main as auth
 from kerma_batch_gateway import main as batch
 from kerma_common.infra import Infra
 from kerma_common.service import Service
-from kerma_common.settings import HttpSettings, load
+from kerma_common.settings import HttpSettings
 from kerma_jobs import main as jobs
+from kerma_results import main as results
+from kerma_runner import main as runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +23,10 @@ class Part:
     build: Callable[[HttpSettings, Infra], Service]
 
 
-def _runner(settings: HttpSettings, infra: Infra) -> Service:
-    return runner.build(load(RunnerSettings, http=settings), infra)
-
-
 SERVICES: Mapping[str, Part] = {
     "auth": Part("kerma_auth", auth.build),
     "jobs": Part("kerma_jobs", jobs.build),
-    "runner": Part("kerma_runner", _runner),
+    "runner": Part("kerma_runner", runner.build),
     "results": Part("kerma_results", results.build),
     "batch": Part("kerma_batch_gateway", batch.build),
 }

@@ -216,7 +216,8 @@ class Announcement:
     async def run(self) -> None:
         """Wait until every service is ready, then tell."""
         port = await self._port
-        while any([await service.health() for service in self._services]):
+        # readiness is a state of five services and has no event of its own
+        while any([await service.health() for service in self._services]):  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
         url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
         write_running(

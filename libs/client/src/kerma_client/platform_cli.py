@@ -106,7 +106,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per figure.")] = False,
 ) -> None:
     """Measure the figures, each beside its limit or peer."""
-    from kerma_client.bench import run_bench
+    from kerma_client.bench.run import run_bench
 
     run_bench(name, as_json=as_json)
 

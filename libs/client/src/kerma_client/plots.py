@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 DPI = 150
+LEAST_SHARE = 0.02
 MOST_PANELS = 30
 
 
@@ -83,12 +84,24 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
         error = _array(data["errors"])
         axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
     axes.plot(x, y, lw=1.2, label=data["name"])
-    axes.set_xlabel(_label(page["axis_dim1"]))
     axes.set_xscale(_scale(page["axis_dim1"]))
     axes.set_ylabel(_label(data))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
+
+
+def _draw_errors(page: Mapping[str, Any], axes: Axes) -> None:
+    """The band is often thinner than the curve's line, so it is shown on a scale of its own."""
+    x, data = _array(page["axis_dim1"]["values"]), page["data"]
+    y, error = _array(data["values"]), _array(data["errors"])
+    # where next to nothing was scored the relative error says nothing
+    seen = y > LEAST_SHARE * np.nanmax(y)
+    axes.plot(x[seen], 100 * error[seen] / y[seen], lw=1, color="tab:gray")
+    axes.set_xlabel(_label(page["axis_dim1"]))
+    axes.set_ylabel("standard\nerror [%]")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
 
 
 def _draw_map(page: Mapping[str, Any], axes: Axes) -> None:
