@@ -1,1 +1,1 @@
-"""PostgreSQL: engines, schemas, migrations."""
+"""PostgreSQL: engines and migrations."""

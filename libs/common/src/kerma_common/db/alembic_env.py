@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.schema import CreateSchema
 
 from kerma_common.db.engine import CONNECT_SECONDS, driver_url
@@ -32,39 +32,49 @@ async def migrate(url: str, package: str, schema: str) -> None:
 
 
 def _migrate(url: str, package: str, schema: str) -> None:
-    script = ScriptDirectory(str(_folder(package)))
-    head = script.get_current_head()
     engine = create_engine(
         driver_url(url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS}
     )
-
-    def upgrade(revision: Any, _context: MigrationContext) -> list[RevisionStep]:
-        return list(script._upgrade_revs("head", revision))  # noqa: SLF001  as alembic.command
-
     try:
         with engine.begin() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtext(:schema))"), {"schema": schema}
-            )
-            connection.execute(CreateSchema(schema, if_not_exists=True))
-            connection.execute(
-                text("SELECT set_config('search_path', quote_ident(:schema), true)"),
-                {"schema": schema},
-            )
-            found = MigrationContext.configure(
-                connection, opts={"version_table_schema": schema}
-            ).get_current_revision()
-            if found == head:
-                return
-            if found is not None and not _known(script, found):
-                raise ContractViolation(
-                    f"schema {schema} is at revision {found}, unknown to this release of {package}"
-                )
-            with EnvironmentContext(Config(), script, fn=upgrade) as environment:
-                environment.configure(connection=connection, version_table_schema=schema)
-                environment.run_migrations()
+            migrate_within(connection, package, schema)
     finally:
         engine.dispose()
+
+
+def migrate_within(connection: Connection, package: str, schema: str) -> None:
+    """As `migrate`, in the caller's transaction, whose `search_path` stays on `schema`."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:schema))"), {"schema": schema})
+    connection.execute(CreateSchema(schema, if_not_exists=True))
+    connection.execute(
+        text("SELECT set_config('search_path', quote_ident(:schema), true)"), {"schema": schema}
+    )
+    former = connection.get_execution_options().get("schema_translate_map")
+    connection.execution_options(schema_translate_map={None: schema})
+    try:
+        _upgrade(connection, package, schema)
+    finally:
+        connection.execution_options(schema_translate_map=former)
+
+
+def _upgrade(connection: Connection, package: str, schema: str) -> None:
+    script = ScriptDirectory(str(_folder(package)))
+    found = MigrationContext.configure(
+        connection, opts={"version_table_schema": schema}
+    ).get_current_revision()
+    if found == script.get_current_head():
+        return
+    if found is not None and not _known(script, found):
+        raise ContractViolation(
+            f"schema {schema} is at revision {found}, unknown to this release of {package}"
+        )
+
+    def steps(revision: Any, _context: MigrationContext) -> list[RevisionStep]:
+        return list(script._upgrade_revs("head", revision))  # noqa: SLF001  as alembic.command
+
+    with EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(connection=connection, version_table_schema=schema)
+        environment.run_migrations()
 
 
 def _known(script: ScriptDirectory, revision: str) -> bool:
