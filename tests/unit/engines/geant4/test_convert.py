@@ -166,8 +166,28 @@ def test_filters(filters: list[dict[str, Any]], line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("filters", "line"),
+    [
+        (rules(("Z", "==", 1)), "Z==1"),
+        (rules(("Z", ">", 1), ("A", "<=", 12)), "Z>1 A<=12"),
+        (rules(("Z", "==", 6), ("A", "==", 12)), "Z==6 A==12"),
+        (rules(("GEN", ">", 0), ("ID", "==", 2)), "GEN>0 Z==1 A==1"),
+        ([{"uuid": "f", "name": "F", "particle": {"id": 25, "a": 12, "z": 6}}], "Z==6 A==12"),
+        (rules(("ENUC", "<", 10)), "ENUC<10"),
+    ],
+)
+def test_filters_that_geant4_lacks(filters: list[dict[str, Any]], line: str) -> None:
+    assert f"/kerma/filter {line}\n" in Geant4().convert(with_filter(filters)).files[MACRO]
+
+
+@pytest.mark.parametrize(
     ("filters", "reason"),
     [
+        (rules(("Z", "<", 1)), "too low by factors"),
+        (rules(("GEN", "==", 1)), "primaries from secondaries"),
+        (rules(("GEN", ">", 1)), "primaries from secondaries"),
+        (rules(("NPRIM", "==", 1)), "NPRIM"),
+        (rules(("ID", "!=", 2)), "must say =="),
         (rules(("Z", "==", 0), ("A", "==", 1)), "too low by factors"),
         ([{"uuid": "f", "name": "F", "particle": {"id": 1}}], "too low by factors"),
         (rules(("E", ">", 20), ("E", "<", 10)), "leave nothing"),

@@ -12,7 +12,8 @@ import pytest
 
 from kerma_engines.errors import ReadError
 from kerma_engines.geant4 import result_file
-from kerma_engines.geant4.read import read_scored, standard_errors
+from kerma_engines.geant4.pages import standard_errors
+from kerma_engines.geant4.read import read_scored
 
 
 @pytest.fixture

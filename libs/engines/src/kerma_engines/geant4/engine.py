@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerma_engines.engine import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.geant4 import beam, gdml_check, macro, read, score_write
+from kerma_engines.geant4 import beam, gdml_check, macro, pages, score_write
 from kerma_engines.geant4.data import DATA_SETS, installed
 from kerma_engines.geant4.gdml_write import GeometryWriter
 from kerma_engines.geant4.result_file import SUFFIX
@@ -100,8 +100,8 @@ class Geant4:
         if problems:
             raise InvalidInput(tuple(problems))
         meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
-        pages = [
-            [{"scorer": s.name, **read.scorer_page(s.kind, s.unit)} for s in mesh.scorers]
+        options = [
+            [{"scorer": s.name, **pages.scorer_page(s.kind, s.unit)} for s in mesh.scorers]
             for mesh in meshes
         ]
         return InputSet(
@@ -109,7 +109,7 @@ class Geant4:
             files=dict(files),
             primaries=parsed.primaries,
             outputs=tuple(_declared_output(mesh) for mesh in meshes),
-            options={"pages": pages},
+            options={"pages": options},
         )
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
@@ -124,15 +124,7 @@ class Geant4:
             "commands": _with_initialize(parsed.commands),
             "nuclear": parsed.nuclear,
             "divergence": _divergence(parsed),
-            "meshes": [
-                {
-                    "name": mesh.name,
-                    "shape": mesh.dump_shape,
-                    "scorers": [scorer.name for scorer in mesh.scorers],
-                }
-                for mesh in parsed.meshes
-                if mesh.scorers
-            ],
+            "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }
         (directory / _TASK).write_text(json.dumps(task, indent=1))
         module = "kerma_engines.geant4.run"
@@ -152,7 +144,7 @@ class Geant4:
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
         """Estimators of a finished task, ordered by the output map. Raises ReadError."""
         meshes = {mesh.name: mesh for mesh in self._macro(inputs).meshes}
-        return read.estimators(directory, inputs, meshes)
+        return pages.estimators(directory, inputs, meshes)
 
     def _macro(self, inputs: InputSet) -> macro.Macro:
         _, name = _pick(inputs.files)
@@ -187,6 +179,18 @@ def _bad_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
         return ""
     return "file names hold letters, digits, dots, hyphens and underscores only"
+
+
+def _mesh_task(mesh: macro.Mesh) -> dict[str, Any]:
+    native = [scorer for scorer in mesh.scorers if not scorer.own]
+    own = [scorer for scorer in mesh.scorers if scorer.own]
+    return {
+        "name": mesh.name,
+        "shape": mesh.dump_shape,
+        "scorers": [scorer.name for scorer in native],
+        "rules": {scorer.name: scorer.rules for scorer in native if scorer.rules},
+        "own": [{"name": s.name, "kind": s.kind, "axis": s.axis, "rules": s.rules} for s in own],
+    }
 
 
 def _declared_output(mesh: macro.Mesh) -> Output:

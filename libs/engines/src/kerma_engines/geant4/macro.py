@@ -56,6 +56,13 @@ _IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
 DIVERGENCE = "/kerma/divergence"
 
+#: Scorers and filters of our own, inside an open mesh.
+QUANTITY = "/kerma/quantity"
+FILTER = "/kerma/filter"
+OWN_KINDS = ("fluence", "avgEnergy", "dLET", "tLET")
+OWN_AXES = ("E", "ENUC", "Z", "DEDX", "ANGLE")
+_RULE = re.compile(r"(Z|A|PDG|E|ENUC|GEN)(==|!=|<=|>=|<|>)(-?[0-9.]+(?:e[+-]?[0-9]+)?)")
+
 #: Transport without nuclear reactions; carried out by our runner.
 NUCLEAR_OFF = "/kerma/nuclearReactions off"
 
@@ -72,12 +79,19 @@ MAX_PRIMARIES = 10**12
 
 @dataclass(slots=True)
 class Scorer:
-    """A primitive scorer: ``kind`` is the last word of its command."""
+    """A primitive scorer: ``kind`` is the last word of its command.
+
+    ``own`` scorers are ours: ``axis`` is what they are differential in (key, low, high, bins,
+    logarithmic). ``rules`` (key, comparison, value) select steps.
+    """
 
     name: str
     kind: str
     unit: str
     filtered: str = ""
+    own: bool = False
+    axis: tuple[str, float, float, int, bool] | None = None
+    rules: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(slots=True)
@@ -190,6 +204,10 @@ class _Reader:
             if not x or not y:
                 raise _Refused("distances to the source must not be zero")
             self.divergence = (x, y)
+        elif command == QUANTITY:
+            self._own_quantity(arguments)
+        elif command == FILTER:
+            self._own_filter(arguments)
         else:
             raise _Refused(f"unknown command {command}")
 
@@ -296,6 +314,38 @@ class _Reader:
         if not _NAME.fullmatch(name) or any(scorer.name == name for scorer in scorers):
             raise _Refused(f"{name!r} is no usable scorer name, or is used twice in the mesh")
         scorers.append(Scorer(name, kind, arguments[1] if len(arguments) > 1 else ""))
+
+    def _own_quantity(self, arguments: list[str]) -> None:
+        if len(arguments) not in {2, 7} or arguments[0] not in OWN_KINDS:
+            kinds = ", ".join(OWN_KINDS)
+            raise _Refused(f"{QUANTITY} needs one of {kinds}, a name, and perhaps an axis")
+        # a scorer that Geant4 knows drives ours: it is asked at every step in the mesh
+        self._quantity("nOfStep", arguments[1:2])
+        scorer = self._mesh().scorers[-1]
+        scorer.kind, scorer.own = arguments[0], True
+        if len(arguments) == 7:
+            scorer.axis = self._axis(arguments[2:])
+        self.commands.append(f"/score/quantity/nOfStep {scorer.name}")
+
+    def _axis(self, words: list[str]) -> tuple[str, float, float, int, bool]:
+        key, _, _, count, spacing = words
+        low, high = self._floats(words[1:3], 2, unit=False)
+        whole = count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= MAX_BINS
+        if key not in OWN_AXES or not whole or spacing not in {"lin", "log"}:
+            raise _Refused(f"an axis is one of {', '.join(OWN_AXES)}, low, high, bins, lin or log")
+        if high <= low or (spacing == "log" and low <= 0):
+            raise _Refused("the limits of the axis are not in order")
+        return key, low, high, int(count), spacing == "log"
+
+    def _own_filter(self, arguments: list[str]) -> None:
+        if not self._mesh().scorers:
+            raise _Refused("a filter follows the quantity it filters")
+        matches = [_RULE.fullmatch(word) for word in arguments]
+        if not matches or not all(matches):
+            raise _Refused(f"{FILTER} needs rules such as Z==1 or E>=10, without blanks inside")
+        rules = tuple((m[1], m[2], float(m[3])) for m in matches if m)
+        self._mesh().scorers[-1].rules = rules
+        self._mesh().scorers[-1].filtered = " ".join(arguments)
 
     def _filter(self, arguments: list[str]) -> None:
         if not self._mesh().scorers:

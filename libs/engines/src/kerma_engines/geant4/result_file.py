@@ -1,8 +1,9 @@
 """The file of one scoring mesh: sums and sums of squares per bin, with a checksum.
 
 Layout, little-endian: magic ``KERMAG4\\n`` (8 bytes), header length (uint32), header (UTF-8 JSON:
-``mesh``, ``primaries``, ``shape``, ``scorers``), then for each scorer the sums and the squares
-(float64, C order over ``shape``), then CRC-32 of all bytes before it (uint32). Nothing in it
+``mesh``, ``primaries``, ``shape``, ``scorers``, and as ``fine`` for each scorer how many
+differential bins each bin of the mesh has), then for each scorer the sums and the squares
+(float64, C order over ``shape`` and the differential bins), then CRC-32 of all bytes before it (uint32). Nothing in it
 depends on time or place, so equal runs give equal files.
 
 The writer runs inside the transport process and therefore imports nothing that is slow to load.
@@ -11,6 +12,7 @@ The writer runs inside the transport process and therefore imports nothing that 
 from __future__ import annotations
 
 import json
+import math
 import struct
 import sys
 import zlib
@@ -33,7 +35,7 @@ def write(
     shape: Sequence[int],
     scorers: Iterable[tuple[str, array[float], array[float]]],
 ) -> None:
-    """Write one mesh: ``scorers`` gives (name, sums, squares), each array C order over ``shape``."""
+    """Write one mesh: ``scorers`` gives (name, sums, squares), C order."""
     scored = list(scorers)
     header = json.dumps(
         {
@@ -41,6 +43,7 @@ def write(
             "primaries": primaries,
             "shape": list(shape),
             "scorers": [name for name, _, _ in scored],
+            "fine": [len(sums) // math.prod(shape) for _, sums, _ in scored],
         },
         sort_keys=True,
     ).encode()

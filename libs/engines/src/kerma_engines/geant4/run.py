@@ -109,6 +109,10 @@ class Transport:
         from kerma_engines.geant4.actions import Actions, Detector, kill_tracks_in
 
         self.full = full
+        self.reporter = reporter
+        self.meshes: list[dict[str, Any]] = task["meshes"]
+        self.needs_own = any(mesh.get("own") or mesh.get("rules") for mesh in self.meshes)
+        self.recorders: dict[tuple[str, str], Any] = {}
         self.check_pruned = physics_list.check_pruned
         self.manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
         library = ctypes.CDLL(g4.__file__)
@@ -131,6 +135,10 @@ class Transport:
         """Apply the commands, then transport."""
         for command in commands:
             self.interpreter.apply(command)
+        if self.needs_own:
+            from kerma_engines.geant4.own_scorers import OwnScorers
+
+            self.recorders = OwnScorers(self.meshes, self.reporter).recorders
         if not self.full:
             self.check_pruned()
         self.random.setTheSeeds([seed & 0xFFFFFFFF, seed >> 32, 0, 0], -1)
@@ -151,6 +159,8 @@ class Transport:
                 raise Failure(f"mesh {mesh['name']}, {scorer}: {len(sums)} bins dumped")
             dump.unlink()
             yield scorer, sums, squares
+        for own in mesh.get("own", []):
+            yield from self.recorders[mesh["name"], own["name"]].scored()
 
 
 def read_dump(path: Path) -> tuple[array[float], array[float]]:

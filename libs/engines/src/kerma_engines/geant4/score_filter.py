@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 from kerma_engines.geant4.gdml_write import number
+from kerma_engines.geant4.macro import FILTER
 from kerma_engines.particles import EDITOR_IDS, GEANT4_IDS, Species
 from kerma_engines.scoring import RuleKeyword
 
@@ -17,29 +19,25 @@ if TYPE_CHECKING:
 #: Upper end of an energy filter without one; MeV, above every beam.
 _NO_LIMIT = 1e9
 
-#: Particles that transport without data sets follows faithfully, with their charge and mass.
-_NUCLEI = {
-    "proton": (1, 1),
-    "deuteron": (1, 2),
-    "triton": (1, 3),
-    "He3": (2, 3),
-    "alpha": (2, 4),
+#: A condition on a particle: what of it, comparison, value.
+Condition = tuple[str, str, float]
+
+_COMPARE = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
-_INCOMPLETE = {"neutron", "gamma"}
-_KNOWN = {
-    *_NUCLEI,
-    "neutron",
-    "gamma",
-    "e-",
-    "e+",
-    "mu-",
-    "mu+",
-    "pi-",
-    "pi+",
-    "pi0",
-    "kaon-",
-    "kaon+",
-    "anti_proton",
+
+#: Geant4's names by charge and mass number, or by the Particle Data Group's number.
+_NATIVE_NAMES: dict[tuple[float | None, float | None, float | None], str] = {
+    (kind.value.z, kind.value.a, None) if kind.value.a else (None, None, kind.value.pdg): (
+        kind.value.geant4
+    )
+    for kind in Species
+    if kind is not Species.ION
 }
 
 
@@ -47,73 +45,106 @@ class Unsupported(Exception):  # noqa: N818 - becomes a Problem
     """A filter that can't be expressed; the text says why."""
 
 
-def filter_commands(project: Project, uuid: str, *, full: bool) -> tuple[str, ...]:
-    """Commands that follow the quantity they filter. Raises Unsupported."""
-    chosen = project.filter(uuid)
-    if chosen.particle is not None:
-        names = [_species_name(project.particle(chosen.particle).species)]
-        energies = (0.0, _NO_LIMIT)
-    else:
-        names = _particles(chosen.rules, geant4=project.simulator == "geant4")
-        energies = _energies(chosen.rules)
-    if not full and _INCOMPLETE & set(names):
+def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tuple[str, ...]:
+    """Commands that follow the quantity they filter: Geant4's own, or ours where it has none.
+
+    ``own``: the quantity is scored by us, and so is its filter. Raises Unsupported.
+    """
+    rules = _rules(project, uuid)
+    if not full and _only_neutral(rules):
         raise Unsupported(
             "neutrons and photons can't be scored without Geant4's data sets: their fluence "
             "would be too low by factors"
         )
-    low, high = (number(energy) for energy in energies)
-    if energies == (0.0, _NO_LIMIT):
-        return (f"/score/filter/particle filter {' '.join(names)}",) if names else ()
-    if not names:
-        return (f"/score/filter/kineticEnergy filter {low} {high} MeV",)
-    listed = " ".join(names)
-    return (f"/score/filter/particleWithKineticEnergy filter {low} {high} MeV {listed}",)
+    native = None if own else _native(rules)
+    if native is not None:
+        return (native,)
+    return (
+        " ".join([FILTER, *(f"{key}{compare}{number(value)}" for key, compare, value in rules)]),
+    )
 
 
-def _species_name(species: Species) -> str:
-    if species.value.geant4 not in _KNOWN:
-        raise Unsupported(f"{species.value.label}s can't be selected with Geant4")
-    return species.value.geant4
+def _rules(project: Project, uuid: str) -> list[Condition]:
+    """The filter as conditions on charge, mass, species (PDG), energy and generation."""
+    chosen = project.filter(uuid)
+    if chosen.particle is not None:
+        particle = project.particle(chosen.particle)
+        if particle.species is Species.ION:
+            return [("Z", "==", particle.z), ("A", "==", particle.a)]
+        return _species(particle.species)
+    conditions: list[Condition] = []
+    for rule in chosen.rules:
+        conditions += _conditions(rule, geant4=project.simulator == "geant4")
+    _check_energies(conditions)
+    return conditions
 
 
-def _particles(rules: Iterable[Rule], *, geant4: bool) -> list[str]:
-    """Names that the rules on kind, charge and mass leave; empty when they ask for none."""
-    wanted: dict[RuleKeyword, float] = {}
-    for rule in rules:
-        if rule.keyword is RuleKeyword.E:
-            continue
-        if rule.keyword not in {RuleKeyword.Z, RuleKeyword.A, RuleKeyword.ID}:
-            raise Unsupported(f"rules on {rule.keyword.value} are not yet scored with Geant4")
-        if rule.operator != "==" or wanted.get(rule.keyword, rule.value) != rule.value:
-            raise Unsupported(f"rules on {rule.keyword.value} other than == are not yet scored")
-        wanted[rule.keyword] = rule.value
-    if not wanted:
-        return []
-    if RuleKeyword.ID in wanted:
-        species = (GEANT4_IDS if geant4 else EDITOR_IDS).get(int(wanted.pop(RuleKeyword.ID)))
-        if species is None or wanted:
-            raise Unsupported("a rule on ID must name a known particle and stand alone")
-        return [_species_name(species)]
-    charge_mass = wanted.get(RuleKeyword.Z), wanted.get(RuleKeyword.A)
-    if charge_mass == (0, 1):
-        return ["neutron"]
-    names = [name for name, known in _NUCLEI.items() if charge_mass == known]
-    if not names:
-        raise Unsupported("charge and mass numbers must be those of p, d, t, He-3, He-4 or n")
-    return names
+def _species(species: Species) -> list[Condition]:
+    kind = species.value
+    if kind.a:
+        return [("Z", "==", kind.z), ("A", "==", kind.a)]
+    return [("PDG", "==", kind.pdg)]
 
 
-def _energies(rules: Iterable[Rule]) -> tuple[float, float]:
-    low, high = 0.0, _NO_LIMIT
-    for rule in rules:
-        if rule.keyword is not RuleKeyword.E:
-            continue
-        if rule.operator in {">", ">="}:
-            low = max(low, rule.value)
-        elif rule.operator in {"<", "<="}:
-            high = min(high, rule.value)
-        else:
-            raise Unsupported("rules on energy must be limits, not single values")
+def _conditions(rule: Rule, *, geant4: bool) -> list[Condition]:
+    key, compare, value = rule.keyword, rule.operator, rule.value
+    if key is RuleKeyword.ID:
+        species = (GEANT4_IDS if geant4 else EDITOR_IDS).get(int(value))
+        if species is None or species is Species.ION or compare != "==":
+            raise Unsupported("a rule on ID must say == and name one kind of particle")
+        return _species(species)
+    if key is RuleKeyword.GEN:
+        if [_COMPARE[compare](g, value) for g in (1, 2)].count(True) == 1:
+            raise Unsupported("with Geant4 a rule on GEN can only tell primaries from secondaries")
+        return [("GEN", compare, value)]
+    if key not in {RuleKeyword.Z, RuleKeyword.A, RuleKeyword.E, RuleKeyword.ENUC}:
+        raise Unsupported(f"rules on {key.value} are not scored with Geant4")
+    return [(key.value, compare, value)]
+
+
+def _check_energies(conditions: Iterable[Condition]) -> None:
+    low, high = _energies(conditions)
     if high <= low:
         raise Unsupported("the energy limits leave nothing")
+    if any(key in {"E", "ENUC"} and compare in {"==", "!="} for key, compare, _ in conditions):
+        raise Unsupported("rules on energy must be limits, not single values")
+
+
+def _only_neutral(rules: Iterable[Condition]) -> bool:
+    """Whether neutrons or photons pass and no nucleus does."""
+    static = [rule for rule in rules if rule[0] in {"Z", "A", "PDG"}]
+
+    def passes(z: int, a: int, pdg: int) -> bool:
+        facts = {"Z": z, "A": a, "PDG": pdg}
+        return all(_COMPARE[compare](facts[key], value) for key, compare, value in static)
+
+    neutral = passes(0, 1, Species.NEUTRON.value.pdg) or passes(0, 0, Species.PHOTON.value.pdg)
+    nuclei = ((z, a) for z in range(1, 93) for a in range(z, 3 * z + 1))
+    return neutral and not any(passes(z, a, 2212 if a == 1 else 0) for z, a in nuclei)
+
+
+def _native(rules: list[Condition]) -> str | None:
+    """Geant4's filter of one nucleus or species, or of energies, or both; None when it has none."""
+    equal = {key: value for key, compare, value in rules if compare == "=="}
+    others = [rule for rule in rules if rule[1] != "==" and rule[0] != "E"]
+    if others or len(equal) + sum(rule[0] == "E" for rule in rules) != len(rules):
+        return None
+    name = _NATIVE_NAMES.get((equal.get("Z"), equal.get("A"), equal.get("PDG")))
+    if (equal and name is None) or set(equal) - {"Z", "A", "PDG"}:
+        return None
+    low, high = (number(energy) for energy in _energies(rules))
+    if not any(rule[0] == "E" for rule in rules):
+        return f"/score/filter/particle filter {name}"
+    if name is None:
+        return f"/score/filter/kineticEnergy filter {low} {high} MeV"
+    return f"/score/filter/particleWithKineticEnergy filter {low} {high} MeV {name}"
+
+
+def _energies(rules: Iterable[Condition]) -> tuple[float, float]:
+    low, high = 0.0, _NO_LIMIT
+    for key, compare, value in rules:
+        if key == "E" and compare in {">", ">="}:
+            low = max(low, value)
+        elif key == "E":
+            high = min(high, value)
     return low, high

@@ -10,6 +10,7 @@ import numpy as np
 from kerma_engines.engine import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
+from kerma_engines.geant4.macro import QUANTITY
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
 from kerma_engines.scoring import (
@@ -17,6 +18,7 @@ from kerma_engines.scoring import (
     BoxDetector,
     CylinderDetector,
     CylinderMesh,
+    DiffType,
     Keyword,
     ZoneDetector,
 )
@@ -37,6 +39,12 @@ SCORERS = {
     Keyword.ENERGY: "energyDeposit {name} MeV",
     Keyword.FLUENCE: "cellFlux {name} percm2",
 }
+
+
+#: Own scorers: of quantities that Geant4 has none for.
+OWN = {Keyword.AVG_ENERGY: "avgEnergy", Keyword.DLET: "dLET", Keyword.TLET: "tLET"}
+
+_AXES = {DiffType.E, DiffType.ENUC, DiffType.Z, DiffType.DEDX, DiffType.ANGLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,31 +93,60 @@ class _Meshes:
             reason = "with Geant4 the inner radius must be a whole number of radial bins"
             self.problems.append(Problem(f"{place}.parameters.innerRadius", reason))
 
-    def scorer(self, mesh: str, quantity: Quantity, path: str, *, everywhere: bool) -> str:
-        """Name of the scorer of a quantity; problems are noted."""
-        self._refuse(quantity, path, everywhere=everywhere)
-        command = SCORERS.get(quantity.keyword)
-        if command is None:
-            reason = f"{quantity.keyword.value} is not yet scored with Geant4"
-            self.problems.append(Problem(f"{path}.keyword", reason))
-            return ""
+    def scorer(self, mesh: str, quantity: Quantity, path: str, kind: str) -> str:
+        """Name of the scorer of a quantity on a detector of that kind; problems are noted."""
+        self._refuse(quantity, path, everywhere=kind == "All")
+        own = quantity.keyword in OWN or bool(quantity.modifiers)
+        command = self._command(quantity, path, kind)
         filters: tuple[str, ...] = ()
         if quantity.filter:
             try:
-                filters = filter_commands(self.project, quantity.filter, full=self.full)
+                filters = filter_commands(self.project, quantity.filter, full=self.full, own=own)
             except Unsupported as error:
                 self.problems.append(Problem(f"{path}.filter", str(error)))
+        if not command:
+            return ""
         key = (mesh, command, *filters)
         if key not in self.scorers:
-            name = f"{command.split()[0]}_{len(self.scorers) + 1}"
+            label = OWN.get(quantity.keyword, quantity.keyword.value)
+            name = f"{label}_{len(self.scorers) + 1}"
             self.scorers[key] = name
-            self.lines[mesh].append(f"/score/quantity/{command.format(name=name)}")
-            self.lines[mesh] += filters
+            self.lines[mesh] += [command.format(name=name), *filters]
         return self.scorers[key]
+
+    def _command(self, quantity: Quantity, path: str, kind: str) -> str:
+        """Command of the scorer with a place for its name; empty with a problem noted."""
+        axis = self._axis(quantity, path) if quantity.modifiers else ""
+        if axis and kind == "Zone" and quantity.keyword is Keyword.FLUENCE:
+            reason = "spectra need a mesh with Geant4, not a zone"
+            self.problems.append(Problem(f"{path}.modifiers", reason))
+        if quantity.keyword in OWN:
+            return f"{QUANTITY} {OWN[quantity.keyword]} {{name}}{axis}"
+        if axis and quantity.keyword is Keyword.FLUENCE:
+            return f"{QUANTITY} fluence {{name}}{axis}"
+        if axis:
+            reason = f"differential {quantity.keyword.value} is not yet scored with Geant4"
+            self.problems.append(Problem(f"{path}.modifiers", reason))
+        if quantity.keyword in SCORERS:
+            return f"/score/quantity/{SCORERS[quantity.keyword]}"
+        reason = f"{quantity.keyword.value} is not yet scored with Geant4"
+        self.problems.append(Problem(f"{path}.keyword", reason))
+        return ""
+
+    def _axis(self, quantity: Quantity, path: str) -> str:
+        modifier = quantity.modifiers[0]
+        if len(quantity.modifiers) > 1:
+            reason = "only one differential axis is scored with Geant4"
+            self.problems.append(Problem(f"{path}.modifiers[1]", reason))
+        if modifier.diff_type not in _AXES:
+            reason = f"spectra in {modifier.diff_type.value} are not scored with Geant4"
+            self.problems.append(Problem(f"{path}.modifiers[0].diffType", reason))
+        limits = f"{number(modifier.lower_limit)} {number(modifier.upper_limit)}"
+        spacing = "log" if modifier.is_log else "lin"
+        return f" {modifier.diff_type.value} {limits} {modifier.bins_number} {spacing}"
 
     def _refuse(self, quantity: Quantity, path: str, *, everywhere: bool) -> None:
         reasons = {
-            "modifiers": quantity.modifiers and "differential axes are not yet scored with Geant4",
             "offset": quantity.offset and "an offset can't be used with Geant4",
             "primaries": quantity.primaries and "a fixed number of primaries can't be used",
             "materialUuid": quantity.material_uuid and "dose to another material is not scored",
@@ -144,13 +181,10 @@ def scoring(project: Project, *, full: bool) -> Scoring:
 def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list[dict[str, Any]]:
     detector = meshes.project.detector(output.detector_uuid)
     data = detector.geometry_data
-    everywhere = isinstance(data, AllDetector)
     inner = rings_within(data.parameters) if isinstance(data, CylinderDetector) else 0
     return [
         {
-            "scorer": meshes.scorer(
-                mesh, quantity, f"{path}.quantities[{k}]", everywhere=everywhere
-            ),
+            "scorer": meshes.scorer(mesh, quantity, f"{path}.quantities[{k}]", data.geometry_type),
             "keyword": quantity.keyword.value,
             "rescale": 1.0 if quantity.rescale is None else quantity.rescale,
             "rings_within": inner or 0,

@@ -1,0 +1,261 @@
+"""Estimators of a finished task: scored sums become pages with axes, units and errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerma_engines.errors import ReadError
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.geant4.read import START, read_scored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from kerma_engines.engine import InputSet, Output
+    from kerma_engines.estimators import FloatArray
+    from kerma_engines.geant4.macro import Mesh, Scorer
+    from kerma_engines.geant4.read import Scored
+
+_GY_PER_MEV_PER_G = 1.602176634e-10  # exact since the SI of 2019
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantity:
+    name: str
+    unit: str
+    factor: float = 1.0
+
+
+#: Pages by project keyword: name and unit as SHIELD-HIT12A's results have them.
+_PAGES = {
+    "Dose": _Quantity("DOSE", "MeV/g/prim", 1.0 / _GY_PER_MEV_PER_G),
+    "DoseGy": _Quantity("DOSE-GY", "Gy/prim"),
+    "Energy": _Quantity("ENERGY", "MeV/prim"),
+    "Fluence": _Quantity("FLUENCE", "1/cm2/prim"),
+}
+
+#: Pages of own scorers, and the units of those that are averages over particles.
+_OWN_PAGES = {"fluence": "FLUENCE", "avgEnergy": "AVG-ENERGY", "dLET": "DLET", "tLET": "TLET"}
+_AVERAGES = {"avgEnergy": "MeV", "dLET": "MeV/cm", "tLET": "MeV/cm"}
+
+#: Differential axes: name and unit.
+_DIFFERENTIAL = {
+    "E": ("Energy", "MeV"),
+    "ENUC": ("Energy per nucleon", "MeV/nucl"),
+    "Z": ("Charge number", ""),
+    "DEDX": ("LET", "MeV/cm"),
+    "ANGLE": ("Angle to z", "rad"),
+}
+
+#: Pages of user-supplied macros, by Geant4's scorer command: name and default unit.
+_SCORER_PAGES = {
+    "doseDeposit": _Quantity("DOSE-GY", "Gy"),
+    "energyDeposit": _Quantity("ENERGY", "MeV"),
+    "cellFlux": _Quantity("FLUENCE", "percm2"),
+    "passageCellFlux": _Quantity("PASSAGE-FLUENCE", "percm2"),
+    "volumeFlux": _Quantity("VOLUME-FLUENCE", "percm2"),
+    "flatSurfaceCurrent": _Quantity("SURFACE-CURRENT", "percm2"),
+    "flatSurfaceFlux": _Quantity("SURFACE-FLUENCE", "percm2"),
+    "cellCharge": _Quantity("CHARGE", "e+"),
+    "trackLength": _Quantity("TRACK-LENGTH", "mm"),
+    "passageTrackLength": _Quantity("PASSAGE-TRACK-LENGTH", "mm"),
+    "minKinEAtGeneration": _Quantity("ENERGY-AT-GENERATION", "MeV"),
+}
+_UNITS = {"percm2": "1/cm2", "permm2": "1/mm2", "perm2": "1/m2"}
+
+
+def scorer_page(kind: str, unit: str) -> dict[str, Any]:
+    """Name and unit of a page of a user-supplied macro, per primary."""
+    known = _SCORER_PAGES.get(kind, _Quantity(kind.upper(), unit))
+    given = unit or known.unit
+    per = f"{_UNITS.get(given, given)}/prim" if given else "1/prim"
+    return {"page": known.name, "unit": per}
+
+
+def estimators(
+    directory: Path, inputs: InputSet, meshes: Mapping[str, Mesh]
+) -> tuple[Estimator, ...]:
+    """Estimators by the output map of the inputs."""
+    pages: list[list[dict[str, Any]]] = inputs.options["pages"]
+    files: dict[str, Scored] = {}
+    result = []
+    for output, page_options in zip(inputs.outputs, pages, strict=True):
+        if output.file not in files:
+            files[output.file] = read_scored(directory / output.file)
+        scored = files[output.file]
+        mesh = meshes.get(scored.mesh)
+        if mesh is None or (mesh.shape != "volume" and mesh.dump_shape != scored.shape):
+            raise ReadError(output.file, f"byte {START}", "belongs to another mesh")
+        result.append(_estimator(output, scored, mesh, page_options))
+    return tuple(result)
+
+
+def _estimator(
+    output: Output, scored: Scored, mesh: Mesh, options: list[dict[str, Any]]
+) -> Estimator:
+    pages = []
+    for number, option in enumerate(options):
+        scorers = {scorer.name: scorer for scorer in mesh.scorers}
+        scorer = scorers.get(option["scorer"])
+        if scorer is None or scorer.name not in scored.sums:
+            raise ReadError(output.file, f"byte {START}", f"has no scorer {option['scorer']}")
+        page = _PageMaker(scored, mesh, scorer, option, output.file)
+        chosen = output.quantities[number] if number < len(output.quantities) else None
+        pages.append(page.make(number, chosen.filter_name if chosen else ""))
+    geometry = {"box": "MSH", "cylinder": "CYL", "volume": "ZONE"}[mesh.shape]
+    metadata = {"geotyp": geometry, "geo_name": mesh.name, "mc_code_version": "Geant4 11.4.1"}
+    return Estimator(output.name, output.file, scored.primaries, tuple(pages), metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class _PageMaker:
+    """One scorer of one mesh on its way to a page."""
+
+    scored: Scored
+    mesh: Mesh
+    scorer: Scorer
+    option: dict[str, Any]
+    file: str
+
+    def make(self, number: int, filter_name: str) -> Page:
+        metadata = {"scorer": self.scorer.name}
+        if filter_name:
+            metadata["page_filter_name"] = filter_name
+        quantity = self._quantity()
+        if self.scorer.own and self.scorer.kind in _AVERAGES:
+            return self._average(number, quantity, metadata)
+        factor = quantity.factor * float(self.option.get("rescale", 1.0)) * self._densities()
+        sums = self._fortran(self.scored.sums, self.scorer.name) * factor
+        squares = self._fortran(self.scored.squares, self.scorer.name) * factor**2
+        return Page(
+            number=number,
+            name=quantity.name,
+            unit=quantity.unit,
+            merge=MergeClass.PER_PRIMARY,
+            axes=self._axes(),
+            values=sums / self.scored.primaries,
+            errors=standard_errors(sums, squares, self.scored.primaries),
+            sums=sums,
+            squares=squares,
+            metadata=metadata,
+        )
+
+    def _average(self, number: int, quantity: _Quantity, metadata: dict[str, str]) -> Page:
+        """Numerator over denominator, 0 where nothing was counted.
+
+        The error is that of a ratio of sums whose parts come from the same primaries.
+        """
+        name, primaries = self.scorer.name, self.scored.primaries
+        x, xx = (self._fortran(part, name) for part in (self.scored.sums, self.scored.squares))
+        weight = f"{name}/weight"
+        y, yy = (self._fortran(part, weight) for part in (self.scored.sums, self.scored.squares))
+        xy = self._fortran(self.scored.sums, f"{name}/cross")
+        safe = np.where(y > 0, y, 1.0)
+        ratio = np.where(y > 0, x / safe, 0.0)
+        spread = np.maximum(xx - 2.0 * ratio * xy + ratio**2 * yy, 0.0)
+        errors = None
+        if primaries > 1:
+            scale = np.sqrt(primaries / (primaries - 1))
+            errors = np.where(y > 0, np.sqrt(spread) / safe * scale, 0.0)
+        rescale = float(self.option.get("rescale", 1.0))
+        return Page(
+            number=number,
+            name=quantity.name,
+            unit=quantity.unit,
+            merge=MergeClass.MEAN,
+            axes=self._axes(),
+            values=ratio * rescale,
+            errors=None if errors is None else errors * abs(rescale),
+            metadata=metadata,
+        )
+
+    def _quantity(self) -> _Quantity:
+        if not self.scorer.own:
+            known = _PAGES.get(self.option.get("keyword", ""))
+            return known or _Quantity(self.option["page"], self.option["unit"])
+        name = _OWN_PAGES[self.scorer.kind]
+        if self.scorer.kind != "fluence":
+            return _Quantity(name, _AVERAGES[self.scorer.kind])
+        unit = _DIFFERENTIAL[self.scorer.axis[0]][1] if self.scorer.axis else ""
+        return _Quantity(name, f"1/cm2/{unit}/prim" if unit else "1/cm2/prim")
+
+    @property
+    def _inner(self) -> int:
+        return int(self.option.get("rings_within", 0))
+
+    def _axes(self) -> tuple[Axis, ...]:
+        axes = mesh_axes(self.mesh, self._inner)
+        if self.scorer.axis:
+            key, low, high, n, log = self.scorer.axis
+            make = Axis.log if log else Axis.linear
+            axes = (*axes, make(*_DIFFERENTIAL[key], low, high, n))
+        return tuple(axis for axis in axes if axis.n > 1)
+
+    def _fortran(self, columns: Mapping[str, FloatArray], name: str) -> FloatArray:
+        """From C order of a dump to first axis fastest: x, y, z or r, phi, z, then differential.
+
+        Rings about the axis that the detector leaves out are dropped.
+        """
+        fine = self.scorer.axis[3] if self.scorer.axis else 1
+        shape = (*self.scored.shape, fine)
+        if name not in columns or columns[name].size != int(np.prod(shape)):
+            raise ReadError(self.file, f"byte {START}", f"scorer {name} has other bins")
+        cube = columns[name].reshape(shape)
+        if self.mesh.shape == "cylinder":
+            cube = cube.transpose(2, 1, 0, 3)[self._inner :]
+        return np.ascontiguousarray(cube.flatten(order="F"))
+
+    def _densities(self) -> FloatArray | float:
+        """What turns own track lengths (cm) into fluence: one over volume and width of each bin.
+
+        Native scorers have done so themselves.
+        """
+        if not self.scorer.own:
+            return 1.0
+        axes = mesh_axes(self.mesh, self._inner)
+        if self.mesh.shape == "cylinder":
+            radius, angle, z = (axis.edges for axis in axes)
+            sizes = [0.5 * np.diff(radius**2), np.radians(np.diff(angle)), np.diff(z)]
+        else:
+            sizes = [np.diff(axis.edges) for axis in axes]
+        if self.scorer.axis:
+            key, low, high, n, log = self.scorer.axis
+            make = Axis.log if log else Axis.linear
+            sizes.append(np.diff(make(*_DIFFERENTIAL[key], low, high, n).edges))
+        measure = sizes[0]
+        for size in sizes[1:]:
+            measure = np.multiply.outer(measure, size)
+        return np.ascontiguousarray(1.0 / measure.flatten(order="F"))
+
+
+def standard_errors(sums: FloatArray, squares: FloatArray, primaries: int) -> FloatArray | None:
+    """Standard error of the mean per primary; None for a single primary."""
+    if primaries < 2:
+        return None
+    mean = sums / primaries
+    variance = np.maximum(squares / primaries - mean * mean, 0.0)
+    errors: FloatArray = np.sqrt(variance / (primaries - 1))
+    return errors
+
+
+def mesh_axes(mesh: Mesh, inner: int = 0) -> tuple[Axis, ...]:
+    """All axes of a mesh, first one fastest, positions in the world, less ``inner`` rings."""
+    if mesh.shape == "volume":
+        return ()
+    if mesh.shape == "cylinder":
+        radius, half = mesh.size
+        n_r, n_z, n_phi = mesh.bins
+        z = mesh.centre[2]
+        return (
+            Axis.linear("Radius (R)", "cm", radius * inner / n_r, radius, n_r - inner),
+            Axis.linear("Angle (PHI)", "degrees", 0.0, 360.0, n_phi),
+            Axis.linear("Position (Z)", "cm", z - half, z + half, n_z),
+        )
+    return tuple(
+        Axis.linear(f"Position ({name})", "cm", centre - half, centre + half, n)
+        for name, centre, half, n in zip("XYZ", mesh.centre, mesh.size, mesh.bins, strict=True)
+    )
