@@ -1,0 +1,107 @@
+"""How much of the server's speed the event log leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import uvloop
+
+from kerma_allinone.children import nats_server
+from kerma_client.bench.figure import Figure
+from kerma_common.contracts import envelope
+from kerma_common.contracts.envelope import Commit, Meta, make_commit
+from kerma_common.contracts.runner import TaskStarted
+from kerma_common.contracts.subjects import Subject, task_subject
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.nats import connection
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+WRITERS = 64
+EACH = 100
+ROUNDS = 5
+BAR = 0.5
+
+Write = Callable[[Subject, int, Commit, bytes], Awaitable[int]]
+
+
+def append_throughput() -> Figure:
+    """Appends per second of 64 writers, each on its own aggregate, over raw publishes.
+
+    The raw publishes carry the same bodies on the same number of subjects to the same stream of
+    the same server, which syncs every message to disk, and wait for the same acknowledgement.
+    """
+    return uvloop.run(_append_throughput())
+
+
+async def _append_throughput() -> Figure:
+    with TemporaryDirectory(prefix="kerma-bench-") as folder:
+        async with (
+            nats_server(Path(folder) / "nats") as server,
+            connection(server.url, name="bench") as nc,
+        ):
+            await apply_streams(nc)
+            log = JetStreamLog(nc)
+
+            async def append(subject: Subject, expected: int, commit: Commit, _: bytes) -> int:
+                return (await log.append(subject, expected, commit)).seq
+
+            raw = _raw(nc)
+            await _rate(raw)
+            pairs = [(await _rate(append), await _rate(raw)) for _ in range(ROUNDS)]
+    return Figure(
+        name="append throughput, 64 writers on different aggregates",
+        value=median(ours for ours, _ in pairs),
+        unit="commits/s",
+        peer="raw publishes with the same durability",
+        peer_value=median(theirs for _, theirs in pairs),
+        bar=BAR,
+    )
+
+
+def _raw(nc: Client) -> Write:
+    jetstream = nc.jetstream()
+
+    async def publish(subject: Subject, _expected: int, _commit: Commit, body: bytes) -> int:
+        return (await jetstream.publish(str(subject), body)).seq
+
+    return publish
+
+
+async def _rate(write: Write) -> float:
+    """Commits per second of all writers together."""
+    work = [_commits(f"bench-{uuid4()}") for _ in range(WRITERS)]
+
+    async def writer(subject: Subject, commits: list[tuple[Commit, bytes]]) -> None:
+        last = 0
+        for commit, body in commits:
+            last = await write(subject, last, commit, body)
+
+    started = perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for subject, commits in work:
+            tasks.create_task(writer(subject, commits))
+    return WRITERS * EACH / (perf_counter() - started)
+
+
+def _commits(job: str) -> tuple[Subject, list[tuple[Commit, bytes]]]:
+    """An aggregate and what will be written to it, made before the clock starts."""
+    subject = task_subject(job, 0)
+    meta = Meta("svc:bench", "StartTask", str(uuid4()), "runner")
+    now = datetime.now(UTC)
+    event = TaskStarted(job_id=job, index=0, lease=1, worker="bench-worker")
+    commits = (
+        make_commit(str(uuid4()), "task", subject.id, version, meta, (event,), now)
+        for version in range(1, EACH + 1)
+    )
+    return subject, [(commit, envelope.encode(commit)) for commit in commits]
