@@ -14,6 +14,8 @@ from enum import StrEnum
 class FaultPoint(StrEnum):
     """Where a crash is worth trying: between two effects that must not be torn apart."""
 
+    BEFORE_APPEND = "before_append"
+    AFTER_APPEND_BEFORE_ANSWER = "after_append_before_answer"
     AFTER_PROJECT_BEFORE_COMMIT = "after_project_before_commit"
     AFTER_COMMIT_BEFORE_PUBLISH = "after_commit_before_publish"
     OUTBOX_BEFORE_DISPATCH = "outbox_before_dispatch"

@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.domain import Aggregate, Rejected
 from kerma_common.errors import ConcurrencyConflict, ContractViolation, DomainRejected
+from kerma_common.faults import FaultPoint, passing
 
 if TYPE_CHECKING:
     from kerma_common.commands.context import CommandContext
@@ -91,8 +92,10 @@ class CommandBus:
             if not events:
                 return Executed(held.state, (), subject.stream, held.seq, changed=False)
             commit = self._commit(aggregate, subject, held, command, ctx, events)
+            passing(FaultPoint.BEFORE_APPEND)
             try:
                 appended = await self._log.append(subject, held.seq, commit)
+                passing(FaultPoint.AFTER_APPEND_BEFORE_ANSWER)
             except ConcurrencyConflict:
                 OCC_CONFLICTS.labels(subject.stream).inc()
                 self._forget(subject)

@@ -27,6 +27,7 @@ from kerma_common.errors import ConcurrencyConflict, ContractViolation, OutcomeU
 from kerma_common.eventlog import api, pull
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.streams import EPOCH
+from kerma_common.telemetry.traces import traceparent as current_trace
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -48,10 +49,6 @@ APPEND_SECONDS = Histogram(
 OUTCOME_UNKNOWN = Counter("kerma_outcome_unknown_total", "Appends without a verdict", ["stream"])
 
 
-def _no_trace() -> str | None:
-    return None
-
-
 class JetStreamLog:
     """``EventLog`` on a connection that the caller owns.
 
@@ -62,7 +59,7 @@ class JetStreamLog:
         self,
         nc: Client,
         *,
-        traceparent: Callable[[], str | None] = _no_trace,
+        traceparent: Callable[[], str | None] = current_trace,
         ack_timeout: float = ACK_TIMEOUT,
     ) -> None:
         self._nc = nc

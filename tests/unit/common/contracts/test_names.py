@@ -1,0 +1,128 @@
+"""Subjects, shards, ids and the numbers that derive from them: fixed for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerma_common.commands import idempotency
+from kerma_common.contracts import ids, registry
+from kerma_common.contracts.subjects import (
+    SHARDS,
+    Subject,
+    job_patterns,
+    job_subject,
+    result_set_subject,
+    shard_of,
+    task_subject,
+)
+from kerma_common.errors import InvalidRequest
+
+JOB = "20260801-101500-0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4eDIRECT"
+
+
+def test_subjects_are_what_they_always_were() -> None:
+    assert str(job_subject(JOB)) == f"ev.jobs.job.1f.{JOB}"
+    assert str(task_subject(JOB, 7)) == f"ev.runner.task.1f.{JOB}.7"
+    assert str(result_set_subject(JOB)) == f"ev.results.result_set.1f.{JOB}"
+    assert ("RUNNER", f"ev.runner.*.1f.{JOB}.>") in job_patterns(JOB)
+
+
+@given(st.text())
+def test_shards_are_in_range(key: str) -> None:
+    assert 0 <= int(shard_of(key), 16) < SHARDS
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a.", ".a", "a..b", "*", "a.>", "a\n", "ä", "a\x00"])
+def test_hostile_ids_make_no_subject(bad: str) -> None:
+    with pytest.raises(ValueError, match="subject"):
+        Subject("jobs", "job", bad, bad)
+
+
+def test_job_ids_have_the_known_form() -> None:
+    unique = UUID("0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4e")
+    made = ids.job_id(datetime(2026, 8, 1, 10, 15, tzinfo=UTC), unique, "DIRECT")
+    assert made == JOB
+    assert ids.is_job_id(made)
+
+
+@pytest.mark.parametrize("bad", ["", "x", JOB + "\n", JOB.lower(), f"../{JOB}", JOB[:-6]])
+def test_other_texts_are_no_job_ids(bad: str) -> None:
+    assert not ids.is_job_id(bad)
+
+
+def test_commit_ids_are_what_they_always_were() -> None:
+    assert ids.commit_id("user:u1", "key") == "6274e0f4-55f6-5a91-a035-e3c792ec7cdb"
+    assert ids.commit_id("a", "b") != ids.commit_id("ab")
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10_000))
+def test_all_primaries_are_simulated(total: int, n_tasks: int) -> None:
+    shares = ids.split_primaries(total, n_tasks)
+    assert sum(shares) == total
+    assert len(shares) == n_tasks
+    assert max(shares) - min(shares) <= 1
+
+
+@given(st.text(min_size=1))
+def test_seeds_are_valid_and_never_shared(job: str) -> None:
+    seeds = [ids.task_seed(job, index) for index in range(200)]
+    assert len(set(seeds)) == 200
+    assert all(1 <= seed <= 2**31 - 2 for seed in seeds)
+
+
+def test_causes_of_different_kinds_never_meet() -> None:
+    causes = {
+        idempotency.of_request("user:u1", "a"),
+        idempotency.of_request("user:u1", "b", "a"),
+        idempotency.of_policy("JOBS", 1, "lifecycle", 0),
+        idempotency.of_policy("JOBS", 1, "lifecycle", 1),
+        idempotency.of_report("w", "t", 1, "succeeded"),
+        idempotency.of_report("w", "t", 2, "succeeded"),
+    }
+    assert len({ids.commit_id(*cause) for cause in causes}) == 6
+
+
+def test_a_repeated_key_is_the_same_cause() -> None:
+    first = idempotency.of_request("user:u1", "request-1", "key")
+    assert idempotency.of_request("user:u1", "request-2", "key") == first
+    assert idempotency.of_request("user:u2", "request-2", "key") != first
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "a\x1fb", "ä", "a\n"])
+def test_malformed_keys_name_the_header(bad: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        idempotency.of_request("user:u1", "request-1", bad)
+    assert "Idempotency-Key" in raised.value.fields
+
+
+def test_old_versions_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in ("_by_name", "_by_class", "_upcasters"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+
+    @registry.event("runner", "worker", version=3)
+    class Moved:
+        """A worker moved."""
+
+        to: str
+        slots: int
+
+    registry.upcaster("Moved", 1)(lambda data: {"to": data["target"]})
+    registry.upcaster("Moved", 2)(lambda data: {**data, "slots": 1})
+    assert registry.from_data("Moved", 1, {"target": "x"}) == Moved(to="x", slots=1)
+    assert registry.from_data("Moved", 2, {"to": "x"}) == Moved(to="x", slots=1)
+    assert registry.from_data("Moved", 3, {"to": "x", "slots": 2}) == Moved(to="x", slots=2)
+    assert registry.from_data("Moved", 4, {}) is None
+    assert registry.from_data("NeverHeardOf", 1, {}) is None
+
+
+def test_a_type_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="twice"):
+
+        @registry.event("jobs", "job")
+        class JobSubmitted:
+            """Another."""
