@@ -42,6 +42,15 @@ async def own_server(tmp_path: Path) -> AsyncIterator[NatsChild]:
         yield server
 
 
+@pytest_asyncio.fixture
+async def own_cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
+    """Three servers that the test may kill, with the streams on each of them."""
+    async with nats_cluster(tmp_path / "cluster") as servers:
+        async with connection(servers.url, name="setup") as nc:
+            await apply_streams(nc, 3)
+        yield servers
+
+
 @pytest.fixture(params=["single", "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
     """Where one server, then a cluster, listens."""

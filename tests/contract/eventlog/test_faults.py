@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,30 @@ async def test_two_tries_at_once_mean_one_commit(url: str) -> None:
             )
             assert len({p.seq for p in places}) == 1
             assert [r.commit for r in await JetStreamLog(one).load(subject)] == [made]
+
+
+@pytest.mark.parametrize(
+    "code", [*api.WRONG_LAST_SEQUENCE, api.DUPLICATE_IN_PROCESS], ids=lambda code: str(code)
+)
+async def test_a_refusal_that_nothing_explains_is_tried_again(single: NatsChild, code: int) -> None:
+    """A cluster refuses while a write is in flight, and right after a change of leader."""
+
+    class Refusing(JetStreamLog):
+        refusals = 2
+
+        async def _publish(
+            self, subject: Subject, body: bytes, headers: dict[str, str], *, maybe_stored: bool
+        ) -> dict[str, Any] | None:
+            if self.refusals:
+                self.refusals -= 1
+                return {"error": {"code": 400, "err_code": code, "description": "refused"}}
+            return await super()._publish(subject, body, headers, maybe_stored=maybe_stored)
+
+    async with connection(single.url, name="test") as nc:
+        log, subject = Refusing(nc), fresh_subject()
+        made = commit(subject)
+        appended = await log.append(subject, 0, made)
+        assert [(r.seq, r.commit) for r in await log.load(subject)] == [(appended.seq, made)]
 
 
 async def test_without_connection_nothing_is_sent(own_server: NatsChild) -> None:

@@ -134,21 +134,28 @@ class JetStreamLog:
     async def _append(
         self, subject: Subject, expected: int, commit_id: str, body: bytes, headers: dict[str, str]
     ) -> Appended:
+        maybe_stored = False
         for tried in range(RETRIES + 1):
             if tried:
                 await asyncio.sleep(random.uniform(0.02, 0.1) * 2**tried)  # noqa: S311 - jitter
-            # from the second try on, an earlier one may have been stored
-            ack = await self._publish(subject, body, headers, maybe_stored=tried > 0)
+            ack = await self._publish(subject, body, headers, maybe_stored=maybe_stored)
             if ack is None:
+                maybe_stored = True
                 continue
             error = ack.get("error")
             if error is None:
                 return Appended(subject.stream, ack["seq"], ack.get("duplicate", False))
             if error.get("err_code") in api.WRONG_LAST_SEQUENCE:
-                return await self._own_successor(subject, expected, commit_id)
-            if error.get("err_code") != api.DUPLICATE_IN_PROCESS:
-                _refused(error, maybe_stored=tried > 0)
-        raise OutcomeUnknown(f"no verdict on commit {commit_id} of {subject}")
+                settled = await self._settled(subject, expected, commit_id)
+                if settled is not None:
+                    return settled
+            elif error.get("err_code") == api.DUPLICATE_IN_PROCESS:
+                maybe_stored = True
+            else:
+                _refused(error, maybe_stored=maybe_stored)
+        if maybe_stored:
+            raise OutcomeUnknown(f"no verdict on commit {commit_id} of {subject}")
+        raise ConcurrencyConflict(f"{subject} does not stand at {expected}")
 
     async def _publish(
         self, subject: Subject, body: bytes, headers: dict[str, str], *, maybe_stored: bool
@@ -172,13 +179,20 @@ class JetStreamLog:
         ack: dict[str, Any] = orjson.loads(reply.data)
         return ack
 
-    async def _own_successor(self, subject: Subject, expected: int, commit_id: str) -> Appended:
+    async def _settled(self, subject: Subject, expected: int, commit_id: str) -> Appended | None:
+        """Whose commit follows ``expected``: success or conflict; None when none does.
+
+        Then the server refused for a write in flight, or because its leader is new and still
+        behind what was acknowledged; the next try will tell.
+        """
         try:
             after = {"seq": expected + 1, "next_by_subj": str(subject)}
             successor = await self._leader_read(subject.stream, after)
         except Unavailable as error:
             raise OutcomeUnknown(f"no verdict on commit {commit_id} of {subject}") from error
-        if successor is not None and successor.commit.id == commit_id:
+        if successor is None:
+            return None
+        if successor.commit.id == commit_id:
             return Appended(subject.stream, successor.seq, duplicate=True)
         raise ConcurrencyConflict(f"{subject} has moved on from {expected}")
 
