@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,75 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.commands.consistency import Positions
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts import jobs, runner
 from kerma_common.contracts.subjects import task_subject
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
 from kerma_common.eventlog.memory import MemoryLog
-from kerma_common.process.manager import Reaction, Timer
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import OUTBOX, STATE, TIMER, create_process_tables
 from kerma_common.projection.loop import LogLoop
-from kerma_common.projection.router import At
+from kit.processing import Counting, Settle, now
 from kit.projecting import caught_up, mapped, record, rows, running, schema, submitted, succeeded
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Every task of the job ended."""
-
-    job_id: str
-    tasks: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Remind:
-    """The job takes long."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many tasks of how many ended."""
-
-    expected: int = 0
-    ended: int = 0
-
-
-@dataclass(frozen=True)
-class Counting:
-    """Settles a job when all its tasks succeeded; reminds of it after a while."""
-
-    patience: timedelta = timedelta(hours=1)
-    service = "jobs"
-    name = "counting"
-    streams = ("JOBS", "RUNNER")
-    state_type = Count
-    command_types: Mapping[str, type] = field(
-        default_factory=lambda: {"Settle": Settle, "Remind": Remind}
-    )
-
-    def key(self, event: Any) -> str | None:
-        known = isinstance(event, jobs.JobSubmitted | runner.TaskSucceeded)
-        return event.job_id if known else None
-
-    def handle(self, state: Count | None, event: Any, at: At) -> Reaction[Count]:
-        count = state or Count()
-        if isinstance(event, jobs.JobSubmitted):
-            if event.title == "poison":
-                raise ArithmeticError(event.title)
-            count = replace(count, expected=event.n_tasks)
-            return Reaction(count, timers=(Timer("late", at.time + self.patience),))
-        count = replace(count, ended=count.ended + 1)
-        if count.ended == count.expected:
-            return Reaction(None, (Settle(event.job_id, count.ended, at.time),))
-        return Reaction(count)
-
-    def wake(self, state: Count | None, key: str, timer: str, now: datetime) -> Reaction[Count]:
-        if key == "broken":
-            raise ArithmeticError(key)
-        return Reaction(state, (Remind(key),))
 
 
 class Executor:
@@ -117,10 +55,6 @@ async def db(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def log() -> MemoryLog:
     return MemoryLog()
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def loop_of(
