@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import stat
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import nats
 import psycopg
 import pytest
 
+from kerma_allinone import child, nats_child, postgres_child
 from kerma_allinone.children import (
     DirectoryInUseError,
     directory_lock,
@@ -167,6 +169,20 @@ async def test_a_killed_child_is_noticed_and_starts_again_at_the_same_address(
             await server.restart()
             assert server.url == address
         assert await _execute(database.url, "SELECT 1") == [(1,)]
+
+
+async def test_a_port_lost_to_somebody_faster_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        lost = taken.getsockname()[1]
+        for module in (nats_child, postgres_child):
+            ports = iter([lost, child.free_port()])
+            monkeypatch.setattr(module, "free_port", ports.__next__)
+        async with nats_server(folder / "n") as bus:
+            assert bus.port != lost
+        async with postgres_server(folder / "p", durable=False) as database:
+            assert database.port != lost
 
 
 async def test_a_cluster_replicates_three_times(folder: Path) -> None:
