@@ -17,12 +17,13 @@ from prometheus_client import Counter, Gauge
 
 from kerma_common.contracts.rpc_runner import Ticket
 from kerma_runner.domain.fairness import Deficits, pick
+from kerma_runner.read.queries import ClassDemand
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.app.claims import Terms
     from kerma_runner.app.ports import Tickets
-    from kerma_runner.read.queries import ClassDemand, QueueRows, Waiting
+    from kerma_runner.read.queries import QueueRows, Waiting
 
 REISSUE = timedelta(seconds=60)
 
@@ -35,7 +36,7 @@ _Key = tuple[str, int]
 
 @dataclass(slots=True)
 class _Out:
-    attempt: int
+    task: Waiting
     at: datetime
 
 
@@ -59,14 +60,18 @@ class Dispatcher:
     async def round(self) -> datetime | None:
         """Hand out what can be handed out; when to look again if nothing happens before."""
         now = self.clock()
-        for demand in await self.rows.demand(now, self.terms.lease):
-            DEMAND.labels(demand.resource_class).set(demand.queued + demand.held)
-            SLOTS.labels(demand.resource_class).set(demand.slots)
+        found = {d.resource_class: d for d in await self.rows.demand(now, self.terms.lease)}
+        for name in found.keys() | self._classes.keys():
+            demand = found.get(name) or ClassDemand(name, 0, 0, 0)
+            DEMAND.labels(name).set(demand.queued + demand.held)
+            SLOTS.labels(name).set(demand.slots)
             await self._fill(demand, now)
-        repeats = [out.at + REISSUE for c in self._classes.values() for out in c.out.values()]
+        moments = [out.at + REISSUE for c in self._classes.values() for out in c.out.values()]
+        if any(demand.slots for demand in found.values()):
+            # by then their workers may have fallen silent
+            moments.append(now + self.terms.lease)
         due = await self.rows.next_due(now)
-        moments = [*repeats, *([due] if due is not None else [])]
-        return min(moments, default=None)
+        return min([*moments, due] if due is not None else moments, default=None)
 
     async def _fill(self, demand: ClassDemand, now: datetime) -> None:
         name = demand.resource_class
@@ -83,25 +88,24 @@ class Dispatcher:
         room = wanted - len(known.out)
         picks, known.deficits = pick(fresh, known.deficits, room, self.weights)
         for task in picks:
-            await self._issue(name, known, (task.job_id, task.index), task.attempt, now)
+            await self._issue(name, known, task, now)
 
     async def _repeat(self, name: str, known: _Class, now: datetime) -> None:
-        overdue = [key for key, out in known.out.items() if now - out.at >= REISSUE]
+        overdue = [out for out in known.out.values() if now - out.at >= REISSUE]
         if not overdue:
             return
         lost = await self.tickets.pending(name) < len(known.out)
-        for key in overdue:
+        for out in overdue:
             if lost:
-                await self._issue(name, known, key, known.out[key].attempt, now)
+                await self._issue(name, known, out.task, now)
             else:
-                known.out[key].at = now
+                out.at = now
 
-    async def _issue(
-        self, name: str, known: _Class, key: _Key, attempt: int, now: datetime
-    ) -> None:
-        ticket = Ticket(*key, attempt, issue=int(now.timestamp() * 1000))
+    async def _issue(self, name: str, known: _Class, task: Waiting, now: datetime) -> None:
+        issue = int(now.timestamp() * 1000)
+        ticket = Ticket(task.job_id, task.index, task.attempt, issue)
         await self.tickets.issue(name, ticket)
-        known.out[key] = _Out(attempt, now)
+        known.out[task.job_id, task.index] = _Out(task, now)
         ISSUED.labels(name).inc()
 
 
@@ -109,14 +113,9 @@ _Queues = Mapping[str, Mapping[str, Sequence["Waiting"]]]
 
 
 def _unused(out: Mapping[_Key, _Out], waiting: _Queues) -> dict[_Key, _Out]:
-    """Of the tickets that are out, those whose task still waits in that attempt."""
-    attempts = {
-        (task.job_id, task.index): task.attempt
-        for jobs in waiting.values()
-        for tasks in jobs.values()
-        for task in tasks
-    }
-    return {key: ticket for key, ticket in out.items() if attempts.get(key) == ticket.attempt}
+    """Of the tickets that are out, those whose task has waited without a lease since."""
+    present = {task for jobs in waiting.values() for tasks in jobs.values() for task in tasks}
+    return {key: ticket for key, ticket in out.items() if ticket.task in present}
 
 
 def _without(waiting: _Queues, out: Mapping[_Key, _Out]) -> _Queues:

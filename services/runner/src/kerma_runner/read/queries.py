@@ -22,11 +22,12 @@ HELD = ("LEASED", "RUNNING")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that may be handed out now."""
+    """A task that may be handed out now, and how many leases it has had."""
 
     job_id: str
     index: int
     attempt: int
+    leases: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class QueueRows:
                 TASK.c.job_id,
                 TASK.c.index.label("n"),
                 TASK.c.attempt,
+                TASK.c.lease,
                 TASK.c.queued_seq,
                 place.label("place"),
             )
@@ -81,7 +83,7 @@ class QueueRows:
         async with self._db.connect() as conn:
             for row in await conn.execute(first):
                 tasks = found.setdefault(row.owner, {}).setdefault(row.job_id, [])
-                tasks.append(Waiting(row.job_id, row.n, row.attempt))
+                tasks.append(Waiting(row.job_id, row.n, row.attempt, row.lease))
         return found
 
     async def next_due(self, now: datetime) -> datetime | None:

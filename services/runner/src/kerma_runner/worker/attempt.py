@@ -39,13 +39,11 @@ _BUSY_SHARE = 0.001
 
 
 class Stop(StrEnum):
-    """Why a worker ends an engine that would go on."""
+    """Why an attempt is ended from outside."""
 
     CANCEL = "CANCEL"  # the user's wish: to be confirmed
     DROP = "DROP"  # the lease is over: nobody wants to hear of it
     RELEASE = "RELEASE"  # the worker shuts down: somebody else may have the task
-    WALL_TIME = "WALL_TIME"
-    STALLED = "STALLED"
 
 
 class Failed(Exception):  # noqa: N818 - an outcome
@@ -82,6 +80,7 @@ class Attempt:
     started: Callable[[], Coroutine[Any, Any, None]]
     told: Callable[[Progress], None]
     stop_reason: Stop | None = None
+    _overrun: Failed | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _out: logs.Kept = field(default_factory=logs.Kept)
     _err: logs.Kept = field(default_factory=logs.Kept)
@@ -142,8 +141,10 @@ class Attempt:
         inputs = await self._inputs()
         command = await self._prepare(engine, inputs, directory)
         process = await self._spawn(command, directory)
-        ended = await self._follow(process, engine, command, directory)
-        self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
+        try:
+            ended = await self._follow(process, engine, command, directory)
+        finally:
+            self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
         _require_success(ended)
         output = await self._collect(engine, inputs, command, directory)
         return output, ended.cpu_seconds
@@ -203,8 +204,8 @@ class Attempt:
             watchers = [
                 group.create_task(self.started()),
                 group.create_task(self._end_on_stop(process)),
-                group.create_task(self._end_on_wall_time()),
-                group.create_task(self._end_on_stall(process.pid)),
+                group.create_task(self._end_on_wall_time(process)),
+                group.create_task(self._end_on_stall(process)),
             ]
             if command.watch is not None:
                 watch = logs.watch_file(directory, command.watch, monitor, self.told)
@@ -216,42 +217,34 @@ class Attempt:
                 process.signal(signal.SIGKILL)
                 for watcher in watchers:
                     watcher.cancel()
-        self._raise_if_stopped()
+        if self._stop.is_set():
+            raise Stopped
+        if self._overrun is not None:
+            raise self._overrun
         return ended
-
-    def _raise_if_stopped(self) -> None:
-        settings = self.bench.settings
-        match self.stop_reason:
-            case None:
-                return
-            case Stop.WALL_TIME:
-                raise Failed("WALL_TIME", f"the engine ran longer than {settings.wall_seconds:g} s")
-            case Stop.STALLED:
-                raise Failed(
-                    "STALLED", f"the engine used no processor for {settings.stall_seconds:g} s"
-                )
-            case _:
-                raise Stopped
 
     async def _end_on_stop(self, process: EngineProcess) -> None:
         await self._stop.wait()
-        patient = self.stop_reason is Stop.CANCEL or self.stop_reason is Stop.WALL_TIME
+        # only a user who cancels may want what an engine writes at its end
+        patient = self.stop_reason is Stop.CANCEL
         await process.stop(self.bench.settings.grace_seconds if patient else 0.0)
 
-    async def _end_on_wall_time(self) -> None:
-        await asyncio.sleep(self.bench.settings.wall_seconds)
-        self.stop(Stop.WALL_TIME)
+    async def _end_on_wall_time(self, process: EngineProcess) -> None:
+        limit = self.bench.settings.wall_seconds
+        await asyncio.sleep(limit)
+        self._overrun = Failed("WALL_TIME", f"the engine ran longer than {limit:g} s")
+        await process.stop(self.bench.settings.grace_seconds)
 
-    async def _end_on_stall(self, group: int) -> None:
+    async def _end_on_stall(self, process: EngineProcess) -> None:
         limit = self.bench.settings.stall_seconds
         used, since = 0.0, time.monotonic()
-        while True:
+        while time.monotonic() - since < limit:
             await asyncio.sleep(limit / _STALL_CHECKS)
-            now, seen = time.monotonic(), await asyncio.to_thread(_group_cpu, group)
+            seen = await asyncio.to_thread(_group_cpu, process.pid)
             if abs(seen - used) > _BUSY_SHARE * limit:
-                used, since = seen, now
-            elif now - since >= limit:
-                self.stop(Stop.STALLED)
+                used, since = seen, time.monotonic()
+        self._overrun = Failed("STALLED", f"the engine used no processor for {limit:g} s")
+        await process.stop(0.0)
 
     async def _collect(
         self, engine: Engine, inputs: InputSet, command: Command, directory: Path

@@ -1,0 +1,97 @@
+"""Engines that fail in every way: each ends its task with a reason and readable logs."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerma_common.contracts import runner as ev
+from kit.runner_service import Running
+from kit.script_engine import script_input
+
+RELAXED: dict[str, float] = {}
+STALL = {"stall_seconds": 0.6}
+WALL = {"wall_seconds": 0.6, "grace_seconds": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("mode", "worker", "code", "told"),
+    [
+        ("crash", RELAXED, "EXIT_CODE", ["exit code 3", "the deck has no geometry"]),
+        ("signal", RELAXED, "SIGNAL", ["SIGSEGV"]),
+        ("garbage", RELAXED, "BAD_OUTPUT", ["dose.result"]),
+        ("empty", RELAXED, "BAD_OUTPUT", ["dose.result"]),
+        ("short", RELAXED, "BAD_OUTPUT", ["incomplete", "dose"]),
+        ("hang", STALL, "STALLED", ["0.6 s"]),
+        ("spin", {**STALL, **WALL}, "WALL_TIME", ["0.6 s"]),
+        ("stubborn", WALL, "WALL_TIME", ["0.6 s"]),
+    ],
+)
+async def test_a_failing_engine_fails_its_task_with_its_log(
+    runner: Running, mode: str, worker: dict[str, float], code: str, told: list[str]
+) -> None:
+    started = runner.start_worker(slots=1, **worker)
+    job = await runner.submit(script_input(mode), max_attempts=1)
+    await runner.until(job, "FAILED")
+    ended = (await runner.story(job))[-1]
+    assert isinstance(ended, ev.TaskFailed)
+    assert (ended.code, ended.final) == (code, True)
+    for words in told:
+        assert words in ended.message
+    assert ended.log_ref is not None
+    texts = await runner.log_texts(ended.log_ref)
+    assert texts["engine.log"] == f"mode {mode}\n"
+    assert texts["stdout.log"].startswith("done 500\n")
+    assert started.engines() == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "body", "code"),
+    [
+        ("script", script_input("refused"), "BAD_INPUT"),
+        ("script", b"no input set", "BAD_INPUT"),
+        ("fluka", script_input("ok"), "UNKNOWN_ENGINE"),
+    ],
+)
+async def test_what_cannot_run_is_not_tried_again(
+    runner: Running, engine: str, body: bytes, code: str
+) -> None:
+    runner.start_worker(slots=1)
+    job = await runner.submit(body, engine=engine, max_attempts=3)
+    await runner.until(job, "FAILED")
+    story = await runner.story(job)
+    assert [type(e).__name__ for e in story] == ["TaskQueued", "TaskLeased", "TaskFailed"]
+    assert story[-1].code == code
+
+
+async def test_a_failed_attempt_is_followed_by_another_with_the_same_seed(runner: Running) -> None:
+    runner.start_worker(slots=1)
+    job = await runner.submit(script_input("once", runner.folder / "failed-once"))
+    await runner.until(job, "SUCCEEDED")
+    story = await runner.story(job)
+    assert [(e.attempt, e.final) for e in story if isinstance(e, ev.TaskFailed)] == [(1, False)]
+    assert [e.attempt for e in story if isinstance(e, ev.TaskRequeued)] == [2]
+    assert isinstance(story[-1], ev.TaskSucceeded)
+    assert (story[-1].attempt, story[-1].lease) == (2, 2)
+    output = await runner.blobs.get(story[-1].output_ref)
+    assert f"1000 {story[0].seed}".encode() in output
+
+
+async def test_long_logs_keep_their_beginning_and_their_end(runner: Running) -> None:
+    runner.start_worker(slots=1)
+    job = await runner.submit(script_input("chatty", 3 << 20))
+    await runner.until(job, "SUCCEEDED")
+    text = (await runner.log_texts((await runner.story(job))[-1].log_ref))["stdout.log"]
+    assert text.startswith("done 500\n")
+    assert text.endswith("the end\n")
+    assert "bytes left out" in text
+    assert len(text) < (1 << 20) + 100
+
+
+async def test_engines_do_not_see_the_secrets_of_their_worker(runner: Running) -> None:
+    runner.start_worker(slots=1)
+    job = await runner.submit(script_input("environment"))
+    await runner.until(job, "SUCCEEDED")
+    text = (await runner.log_texts((await runner.story(job))[-1].log_ref))["stdout.log"]
+    assert "'PATH'" in text
+    assert "KERMA_NATS" not in text
+    assert "KERMA_BLOB" not in text

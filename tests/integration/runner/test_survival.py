@@ -1,0 +1,252 @@
+"""Workers that die, race, leave and return; cancellation; servers that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import timedelta
+
+import httpx
+import psutil
+import pytest
+
+from kerma_allinone.children import NatsChild
+from kerma_common.bus.rpc import call
+from kerma_common.contracts import jobs
+from kerma_common.contracts import rpc_runner as rpc
+from kerma_runner.domain.task import Phase
+from kit.runner_service import Running, eventually
+from kit.script_engine import script_input
+
+
+def names(story: list[object]) -> list[str]:
+    return [type(e).__name__ for e in story]
+
+
+async def alive(processes: list[psutil.Process]) -> bool:
+    return any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+async def none_left(processes: list[psutil.Process]) -> bool:
+    return not await alive(processes)
+
+
+async def cancel(runner: Running, job: str) -> None:
+    event = jobs.JobCancellationRequested(job_id=job, by="ada", collect=False)
+    await runner.record(event)
+
+
+async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
+    runner: Running,
+) -> None:
+    first = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
+    await runner.until(job, "RUNNING")
+    engines = first.engines()
+    assert engines
+    first.kill()
+    await eventually(lambda: none_left(engines))
+    runner.start_worker(slots=1)
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+    story = await runner.story(job)
+    assert names(story) == [
+        "TaskQueued",
+        "TaskLeased",
+        "TaskStarted",
+        "TaskLeaseExpired",
+        "TaskRequeued",
+        "TaskLeased",
+        "TaskStarted",
+        "TaskSucceeded",
+    ]
+    assert story[-1].lease == 2
+
+
+async def test_scratch_of_a_dead_worker_is_removed_by_the_next(runner: Running) -> None:
+    first = runner.start_worker(slots=1)
+    job = await runner.submit(script_input("slow", runner.folder / "never"))
+    await runner.until(job, "RUNNING")
+    left = list(first.scratch.iterdir())
+    first.kill()
+    second = runner.start_worker(slots=1, scratch=first.scratch)
+    await runner.until(job, "RUNNING", within=20)
+
+    async def removed() -> bool:
+        return not any(folder.exists() for folder in left)
+
+    await eventually(removed)
+    assert second.process.poll() is None
+
+
+async def test_two_workers_racing_for_a_ticket_get_one_lease(runner: Running) -> None:
+    job = await runner.submit(script_input("ok"))
+    await runner.until(job, "QUEUED")
+
+    async def claim(worker: str) -> rpc.ClaimReply:
+        request = rpc.ClaimRequest(worker, job, 0, 1)
+        return await call(runner.infra.nats, rpc.CLAIM, request, rpc.ClaimReply)
+
+    replies = await asyncio.gather(*(claim(f"w{n}") for n in range(20)))
+    assert sorted(r.verdict for r in replies) == ["BUSY"] * 19 + ["LEASED"]
+    assert names(await runner.story(job)) == ["TaskQueued", "TaskLeased"]
+
+
+async def test_a_worker_whose_lease_is_over_drops_its_task(runner: Running) -> None:
+    worker = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go), max_attempts=1)
+    await runner.until(job, "RUNNING")
+    engines = worker.engines()
+    # a pause longer than the lease; the engine works on
+    worker.process.send_signal(signal.SIGSTOP)
+    await runner.until(job, "FAILED")
+    assert await alive(engines)
+    worker.process.send_signal(signal.SIGCONT)
+    await eventually(lambda: none_left(engines))
+    assert names(await runner.story(job))[-2:] == ["TaskLeaseExpired", "TaskFailed"]
+    assert (await runner.story(job))[-1].code == "LOST"
+
+
+async def test_a_worker_that_is_told_to_stop_gives_its_tasks_back_without_an_attempt(
+    runner: Running,
+) -> None:
+    worker = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go), max_attempts=1)
+    await runner.until(job, "RUNNING")
+    engines = worker.engines()
+    assert await worker.terminate() == 0
+    assert not await alive(engines)
+    assert not any(worker.scratch.iterdir())
+    task = await runner.task(job)
+    assert (task.phase, task.attempt) == (Phase.QUEUED, 1)
+    go.touch()
+    runner.start_worker(slots=1)
+    await runner.until(job, "SUCCEEDED")
+
+
+async def test_a_worker_may_finish_before_it_stops(runner: Running) -> None:
+    worker = runner.start_worker(slots=1, finish_seconds=20)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
+    await runner.until(job, "RUNNING")
+    stopping = asyncio.create_task(worker.terminate(20))
+    go.touch()
+    assert await stopping == 0
+    await runner.until(job, "SUCCEEDED")
+
+
+@pytest.mark.parametrize("mode", ["hang", "stubborn", "family"])
+async def test_a_canceled_task_is_confirmed_when_nothing_of_it_is_left(
+    runner: Running, mode: str
+) -> None:
+    worker = runner.start_worker(slots=1, grace_seconds=0.3)
+    job = await runner.submit(script_input(mode), n_tasks=2)
+    await runner.until(job, "RUNNING")
+    engines = worker.engines()
+    assert engines
+    await cancel(runner, job)
+    await runner.until(job, "CANCELED", n=2)
+    assert not await alive(engines)
+    stories = sorted([names(await runner.story(job, n)) for n in range(2)], key=len)
+    assert stories[0] == ["TaskQueued", "TaskCanceled"]
+    assert stories[1][-2:] == ["TaskCancellationRequested", "TaskCanceled"]
+
+
+async def test_a_cancellation_arrives_by_heartbeat_when_its_signal_is_lost(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kerma_runner.adapters.tickets.worker_signal", lambda w: "sig.nowhere")
+    runner.start_worker(slots=1)
+    job = await runner.submit(script_input("hang"))
+    await runner.until(job, "RUNNING")
+    await cancel(runner, job)
+    await runner.until(job, "CANCELED")
+
+
+async def test_a_deleted_job_loses_its_tasks(runner: Running) -> None:
+    job = await runner.submit(script_input("ok"), n_tasks=3)
+    await runner.until(job, "QUEUED", n=3)
+    await runner.record(jobs.JobDeleted(job_id=job, by="ada"))
+    await runner.until(job, "CANCELED", n=3)
+
+
+async def test_work_goes_on_while_the_bus_is_away(runner: Running, nats_child: NatsChild) -> None:
+    runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go), max_attempts=1)
+    await runner.until(job, "RUNNING")
+    nats_child.child.send(signal.SIGKILL)
+    await nats_child.child.wait()
+    go.touch()
+    # longer than a lease: nobody may be blamed for silence that the bus caused
+    await asyncio.sleep(2.5)
+    await nats_child.restart()
+    await runner.until(job, "SUCCEEDED", within=30)
+    assert (await runner.task(job)).lease == 1
+
+
+async def test_lost_tickets_are_issued_again(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await runner.submit(script_input("ok"))
+    await runner.until(job, "QUEUED")
+    offer = rpc.Registration("ghost", "pool", 1, {})
+    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    stream = runner.infra.nats.jetstream()
+
+    async def issued() -> bool:
+        return (await stream.stream_info("WORK")).state.messages == 1
+
+    await eventually(issued)
+    monkeypatch.setattr("kerma_runner.app.dispatcher.REISSUE", timedelta(seconds=0.1))
+    await stream.purge_stream("WORK")
+    await call(runner.infra.nats, rpc.RETIRE, rpc.Retirement("ghost", "over"), rpc.Verdict)
+    runner.start_worker(slots=1)
+    await runner.until(job, "SUCCEEDED")
+
+
+async def test_progress_is_told_and_the_demand_is_shown(runner: Running) -> None:
+    runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("watched", go), primaries=1000)
+    await runner.until(job, "RUNNING")
+    stream = runner.infra.nats.jetstream()
+
+    async def told() -> bool:
+        info = await stream.stream_info("TELEMETRY", subjects_filter=f"tele.task.{job}.0")
+        return bool(info.state.subjects)
+
+    await eventually(told)
+    message = await stream.get_last_msg("TELEMETRY", f"tele.task.{job}.0")
+    assert b'"primaries":250' in (message.data or b"")
+    transport = httpx.ASGITransport(runner.service.asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+
+        async def shown() -> bool:
+            # slots of workers of earlier tests fade with their leases
+            lines = (await http.get("/internal/metrics")).text.splitlines()
+            wanted = {
+                'runner_demand{resource_class="pool"} 1.0',
+                'runner_slots{resource_class="pool"} 1.0',
+            }
+            return wanted <= set(lines)
+
+        await eventually(shown)
+        assert (await http.get("/v1/runner/demand")).status_code == 401
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+
+
+async def test_a_request_that_is_none_is_answered_with_a_fault(runner: Running) -> None:
+    reply = await runner.infra.nats.request(rpc.CLAIM, b'{"worker": 1}', timeout=5)
+    assert reply.data.startswith(b'{"error":{')
+    assert b'"kind":"fault"' in reply.data
+
+
+async def test_a_claim_of_an_unknown_task_is_refused(runner: Running) -> None:
+    request = rpc.ClaimRequest("w", "20260101-000000-none", 0, 1)
+    reply = await call(runner.infra.nats, rpc.CLAIM, request, rpc.ClaimReply)
+    assert reply == rpc.ClaimReply(None, "NO_SUCH_TASK")
