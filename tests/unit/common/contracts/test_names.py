@@ -75,16 +75,10 @@ def test_seeds_are_valid_and_never_shared(job: str) -> None:
     assert all(1 <= seed <= 2**31 - 2 for seed in seeds)
 
 
-def test_causes_of_different_kinds_never_meet() -> None:
-    causes = {
-        idempotency.of_request("user:u1", "a"),
-        idempotency.of_request("user:u1", "b", "a"),
-        idempotency.of_policy("JOBS", 1, "lifecycle", 0),
-        idempotency.of_policy("JOBS", 1, "lifecycle", 1),
-        idempotency.of_report("w", "t", 1, "succeeded"),
-        idempotency.of_report("w", "t", 2, "succeeded"),
-    }
-    assert len({ids.commit_id(*cause) for cause in causes}) == 6
+def test_a_key_is_no_request_id() -> None:
+    by_id = idempotency.of_request("user:u1", "a")
+    by_key = idempotency.of_request("user:u1", "b", "a")
+    assert ids.commit_id(*by_id) != ids.commit_id(*by_key)
 
 
 def test_a_repeated_key_is_the_same_cause() -> None:

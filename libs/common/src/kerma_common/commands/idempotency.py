@@ -1,7 +1,4 @@
-"""What counts as the same cause: the rules from which commit ids derive.
-
-The same cause on the same aggregate is stored at most once, however often it is sent.
-"""
+"""What counts as the same request, however often a client sends it."""
 
 from __future__ import annotations
 
@@ -25,13 +22,3 @@ def of_request(actor: str, request_id: str, idempotency_key: str | None = None) 
             {"Idempotency-Key": ["must be 1 to 128 visible ASCII characters"]},
         )
     return ("key", actor, idempotency_key)
-
-
-def of_policy(stream: str, seq: int, policy: str, n: int) -> tuple[str, ...]:
-    """Cause of the n-th command with which a policy answers the commit at ``stream:seq``."""
-    return ("policy", stream, str(seq), policy, str(n))
-
-
-def of_report(worker: str, task: str, lease: int, kind: str) -> tuple[str, ...]:
-    """Cause of a worker's report on a lease of a task."""
-    return ("report", worker, task, str(lease), kind)

@@ -12,7 +12,7 @@ import asyncio
 import base64
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -236,7 +236,8 @@ class JetStreamLog:
         except (TimeoutError, nats.errors.Error):
             return []
         finally:
-            await subscription.unsubscribe()
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
         return [r for r in found if r.seq <= last]
 
     async def _ordered(self, stream: str, pattern: str, last: int) -> list[Recorded]:
