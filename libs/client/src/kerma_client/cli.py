@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from kerma_client import jobs_cli, platform_cli
+from kerma_client import engines_cli, jobs_cli, platform_cli
 from kerma_client.client import ApiError
 from kerma_client.local import DemoError, NotRunningError
 
@@ -31,6 +31,7 @@ app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_
 )
 app.command()(platform_cli.lint)
 app.command()(platform_cli.bench)
+app.add_typer(engines_cli.app, name="engines")
 
 
 def main() -> None:

@@ -189,7 +189,13 @@ def _ask(argv: list[str], environment: Mapping[str, str]) -> str:
     return done.stdout[:_PROBE_CHARACTERS].decode(errors="replace")
 
 
-@cache
 def _digest(path: Path) -> str:
+    state = path.stat()
+    return _hash(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _hash(path: Path, _changed: int, _size: int) -> str:
+    """Digest of a file; asked again only when it changed, as programs can be large."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from kerma_engines.engine import OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
+    from kerma_engines.csg import Term
     from kerma_engines.project import Project
     from kerma_engines.scoring import Quantity
 
@@ -100,23 +101,21 @@ def check_common(project: Project, verdict: Verdict, engine: str) -> None:
 def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | None:
     """Zones as alternatives of bodies; None with problems noted if that can't be done."""
     space = Space.of(project.figures)
-    bad = False
+    zones: list[tuple[Term, ...]] = []
     for k, zone in enumerate(project.zones):
         path = f"zoneManager.zones[{k}].unionOperations"
         try:
-            space.zone(zone.union_operations)
+            zones.append(space.zone(zone.union_operations))
         except BadZoneError as error:
-            bad = True
             verdict.refuse(f"{path}[{error.term}][{error.step}]", str(error))
         except TooEntangledError:
-            bad = True
             verdict.refuse(path, f"has too many alternatives for {engine}")
-    if bad:
+    if len(zones) < len(project.zones):
         return None
     try:
-        layout = lay_out(project.figures, project.zones, project.world)
+        layout = lay_out(space, zones, project.world)
     except TooEntangledError:
-        reason = f"what the zones leave has too many alternatives for {engine}"
+        reason = f"the zones, or what they leave, have too many alternatives for {engine}"
         verdict.refuse("zoneManager.worldZone", reason)
         return None
     for k in layout.overlapping:

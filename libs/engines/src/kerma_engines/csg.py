@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kerma_engines.geometry import Figure, Solid
-    from kerma_engines.source import Operand, World, Zone
+    from kerma_engines.source import Operand, World
 
 Term = frozenset[int]  # body numbers from 1: positive inside, negative outside
 
@@ -282,19 +282,17 @@ class Layout:
     overlapping: tuple[int, ...] = ()
 
 
-def lay_out(figures: Iterable[Figure], zones: Iterable[Zone], world: World) -> Layout:
+def lay_out(space: Space, zones: Iterable[tuple[Term, ...]], world: World) -> Layout:
     """Cuts space into zones that neither overlap nor reach out of the world.
 
-    Where two zones of a project overlap, the first keeps the points. A zone that has no points
-    left has no alternatives. Raises BadZoneError and TooEntangledError.
+    ``zones`` are the alternatives of the project's zones. Where two overlap, the first keeps the
+    points; one that has no points left has no alternatives. Raises TooEntangledError.
     """
-    space = Space.of(figures)
-    own = [space.zone(zone.union_operations) for zone in zones]
     boundary = frozenset(literal for literal in space.add(world.geometry_data) if literal > 0)
     taken: list[Term] = []
     cut: list[tuple[Term, ...]] = []
     lost: list[int] = []
-    for k, terms in enumerate(own):
+    for k, terms in enumerate(zones):
         clipped = tuple(_clip(space, terms, boundary))
         cut.append(tuple(space.without(clipped, taken)))
         if cut[k] != clipped:

@@ -53,6 +53,8 @@ def rotation_matrix(rotation: tuple[float, float, float]) -> NDArray[np.float64]
 
     Right angles give exact zeros and ones, so that a turned figure stays aligned.
     """
+    if not any(rotation):
+        return np.eye(3)
     cosines = [math.cos(math.radians(angle)) for angle in rotation]
     sines = [math.sin(math.radians(angle)) for angle in rotation]
     (cx, cy, cz), (sx, sy, sz) = cosines, sines

@@ -47,12 +47,8 @@ class Components:
         colours = [keys.index(key) for key in keys]
         try:
             painting = paint(self._layout, colours)
-        except NotLayeredError:
-            reason = (
-                "TOPAS has no boolean shapes, and these zones can't be made by placing figures "
-                "over each other, each of one material"
-            )
-            self._verdict.refuse("zoneManager.zones", reason)
+        except NotLayeredError as error:
+            self._verdict.refuse("zoneManager.zones", str(error))
             return []
         placed = list(self._components(painting))
         return [*self._definitions, *self._world(), *placed]

@@ -21,7 +21,14 @@ MAX_CELLS = 2000
 
 
 class NotLayeredError(Exception):
-    """No order of painting gives the zones."""
+    """No order of painting gives the zones; the text says why."""
+
+
+_NO_ORDER = (
+    "TOPAS has no boolean shapes, and these zones can't be made by placing figures over each "
+    "other, each of one material"
+)
+_REACHES_OUT = "TOPAS can't cut figures where they reach out of the world"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def paint(layout: Layout, colours: Sequence[int]) -> Painting:
     try:
         return _paint(layout, colours)
     except TooEntangledError:
-        raise NotLayeredError from None
+        raise NotLayeredError(_NO_ORDER) from None
 
 
 def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
@@ -60,7 +67,7 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
     while bodies:
         top = next((b for b in bodies if len(_colours(b, owners, colours)) <= 1), None)
         if top is None:
-            raise NotLayeredError
+            raise NotLayeredError(_NO_ORDER)
         covered = [cell for cell in owners if top in cell]
         if covered:
             layers.append(Layer(top, owners[covered[0]]))
@@ -68,7 +75,9 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
             del owners[cell]
         bodies.remove(top)
     if any(colours[owner] != colours[-1] for owner in owners.values()):
-        raise NotLayeredError
+        raise NotLayeredError(_NO_ORDER)
+    if not all(layout.space.contains(world, layer.body) for layer in layers):
+        raise NotLayeredError(_REACHES_OUT)
     layers.reverse()
     return Painting(tuple(layers), _nest(layout.space, layers))
 
@@ -90,7 +99,7 @@ def _cells(layout: Layout, bodies: list[int]) -> list[Term]:
                 possible = [side for side in possible if not space.is_empty(side)]
             split += possible
         if len(split) > MAX_CELLS:
-            raise NotLayeredError
+            raise NotLayeredError(_NO_ORDER)
         cells = split
     return cells
 
