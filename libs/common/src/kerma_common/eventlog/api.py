@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -40,6 +41,10 @@ async def call(
         message = await nc.request(f"$JS.API.{subject}", body, timeout=timeout)
     except nats.errors.Error as error:
         raise Unavailable("the event log does not answer") from error
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        # asyncio.wait_for of Python 3.11 loses a cancellation that meets the reply
+        raise asyncio.CancelledError
     answer: dict[str, Any] = orjson.loads(message.data)
     if error_body := answer.get("error"):
         if error_body["code"] == 503:
