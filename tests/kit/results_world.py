@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import httpx
 import numpy as np
 from nats.aio.client import Client
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.blobs.store import BlobStore, open_blobs
@@ -41,6 +42,7 @@ from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
 from kerma_results.main import build
+from kerma_results.read.models import METADATA
 from kit.projecting import running
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
@@ -225,14 +227,16 @@ class World:
         return [event.decode() for record in found for event in record.commit.events]
 
     @asynccontextmanager
-    async def service(self, blobs: BlobStore | None = None) -> AsyncIterator[Running]:
+    async def service(
+        self, *, blobs: BlobStore | None = None, log: EventLog | None = None
+    ) -> AsyncIterator[Running]:
         """The service runs, as after a start of its process."""
         positions = Positions("results", self.db)
         infra = Infra(
             "results",
             self.nats,
-            self.log,
-            CommandBus(self.log, "results"),
+            log or self.log,
+            CommandBus(log or self.log, "results"),
             self.db,
             blobs or self.blobs,
             positions,
@@ -243,11 +247,21 @@ class World:
         async with running(*(work() for _, work in service.workers)):
             yield Running(service, positions, self.log)
 
+    async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of the read model by table, in order of their keys."""
+        async with self.db.connect() as connection:
+            return {
+                table.name: [
+                    tuple(row)
+                    for row in await connection.execute(select(table).order_by(*table.primary_key))
+                ]
+                for table in METADATA.sorted_tables
+            }
+
     async def reset(self) -> None:
-        """Drop every row; the log and the blobs stay."""
+        """Drop the read model; the log, the blobs and the processes' states stay."""
         async with self.db.begin() as connection:
             await connection.execute(text(f"DROP SCHEMA {SCHEMA} CASCADE"))
-            await connection.execute(text("DROP SCHEMA results_process CASCADE"))
         await migrate(self.postgres_url, "kerma_results", SCHEMA)
 
 
@@ -279,7 +293,7 @@ class Running:
 
 @asynccontextmanager
 async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterator[World]:
-    """A world with streams, a fresh schema, and a folder of blobs."""
+    """A world with streams, a schema, and a folder of blobs."""
     blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
     settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
     await migrate(postgres_url, "kerma_results", SCHEMA)
@@ -287,9 +301,7 @@ async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterato
     try:
         async with connection(nats_url, name="results") as nats:
             await apply_streams(nats)
-            world = World(nats, JetStreamLog(nats), db, blobs, postgres_url, folder)
-            await world.reset()
-            yield world
+            yield World(nats, JetStreamLog(nats), db, blobs, postgres_url, folder)
     finally:
         await db.dispose()
 
@@ -301,29 +313,31 @@ def _subject(event: Any) -> Subject:
     return job_subject(event.job_id) if kind.context == "jobs" else result_set_subject(event.job_id)
 
 
-class Crash(BaseException):
-    """The process ends here."""
-
-
 @dataclass(slots=True)
-class CrashingBlobs:
-    """A blob store that ends the process at the n-th call of a method."""
+class Frozen:
+    """A port whose n-th call of a method never comes back, before or after it had its effect.
 
-    inner: BlobStore
+    What stands still at that point is then as good as killed there.
+    """
+
+    inner: Any
     method: str
     countdown: int
-    crashed: Callable[[], None]
+    after: bool
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
-        if name != self.method:
-            return found
+        return self._freezing(found) if name == self.method else found
 
+    def _freezing(self, found: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(*arguments: Any) -> Any:
             self.countdown -= 1
-            if self.countdown == 0:
-                self.crashed()
-                raise Crash
-            return await found(*arguments)
+            if self.countdown != 0:
+                return await found(*arguments)
+            if self.after:
+                await found(*arguments)
+            self.reached.set()
+            return await asyncio.Future()
 
         return call

@@ -18,8 +18,14 @@ def job() -> JobId:
     return job_id(NOW, uuid4(), "DIRECT")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where blobs are: they live as long as the log and the database of the module."""
+    return tmp_path_factory.mktemp("results")
+
+
 @pytest.fixture
-async def world(nats_url: str, postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
+async def world(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterator[World]:
     """A log, a database and a blob store; nothing runs yet."""
-    async with opened(nats_url, postgres_url, tmp_path) as found:
+    async with opened(nats_url, postgres_url, folder) as found:
         yield found

@@ -1,37 +1,62 @@
-"""From the outputs of tasks to a published result set that users read."""
+"""From the outputs of tasks to a published result set."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
 
-from kerma_common.contracts.ids import JobId
+import numpy as np
+import pytest
+
+from kerma_common.contracts.ids import JobId, job_id
+from kerma_common.contracts.jobs import JobCanceled, JobDeleted
+from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.results import (
     EstimatorMaterialised,
     MergeStarted,
     ResultSetCompleted,
+    ResultSetDeleted,
+    ResultSetFailed,
     ResultSetOpened,
     ResultSetPublished,
 )
-from kit.results_world import OUTPUTS, World
+from kerma_results.pages.arrays import open_page
+from kit.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
+
+
+async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:
+    """A job with its outputs, which asks for its results."""
+    await world.submit(job, n_tasks)
+    for index in succeeded:
+        await world.succeed(job, index)
+    await world.request_merge(job, n_tasks, len(succeeded))
+
+
+def stored(events: list[Any]) -> list[Any]:
+    """What is materialised, without whose it is."""
+    return [
+        (e.index, e.name, e.metadata_ref, e.pages)
+        for e in events
+        if isinstance(e, EstimatorMaterialised)
+    ]
 
 
 async def test_outputs_become_results(world: World, job: JobId) -> None:
     async with world.service() as running, running.client() as client:
-        await world.submit(job, 3)
-        for index in (2, 0, 1):
-            await world.succeed(job, index)
-        await world.request_merge(job, 3, 3)
+        await submitted(world, job, 3, 2, 0, 1)
         events = await world.until(job, ResultSetPublished)
-        assert [type(event) for event in events] == [
-            ResultSetOpened,
-            MergeStarted,
-            *[EstimatorMaterialised] * 3,
-            ResultSetCompleted,
-            ResultSetPublished,
-        ]
-        assert (events[-1].tasks_merged, events[-1].primaries_merged) == (3, 33)
-        assert not events[-1].partial
+        # what was published can be read at once
         body = (await client.get("/results", params={"job_id": job})).json()
+    assert [type(event) for event in events] == [
+        ResultSetOpened,
+        MergeStarted,
+        *[EstimatorMaterialised] * 3,
+        ResultSetCompleted,
+        ResultSetPublished,
+    ]
+    assert (events[-1].tasks_merged, events[-1].primaries_merged) == (3, 33)
+    assert not events[-1].partial
     assert tuple(e["name"] for e in body["estimators"]) == OUTPUTS
     metadata = body["estimators"][0]["metadata"]
     assert (metadata["primaries"], metadata["tasks_merged"]) == ("33", "3")
@@ -39,4 +64,194 @@ async def test_outputs_become_results(world: World, job: JobId) -> None:
     sums = [2 * np.random.default_rng(i).random(200) * (i + 10) for i in range(3)]
     np.testing.assert_allclose(page["data"]["values"], sum(sums) / 33, rtol=1e-12)
     assert len(page["data"]["errors"]) == 200
-    assert page["metadata"]["page_filter_name"] == "filter 1"
+    binary = open_page(await world.blobs.get(events[2].pages[1].array_ref))
+    assert binary.array("values").tolist() == page["data"]["values"]
+    assert binary.array("errors").tolist() == page["data"]["errors"]
+
+
+async def test_bytes_do_not_depend_on_who_came_first(world: World) -> None:
+    found = []
+    async with world.service():
+        for order in ((0, 1, 2), (2, 1, 0)):
+            job = job_id(NOW, uuid4(), "DIRECT")
+            await submitted(world, job, 3, *order)
+            found.append(stored(await world.until(job, ResultSetPublished)))
+    assert found[0] == found[1]
+
+
+async def test_what_succeeded_is_merged_and_says_so(world: World, job: JobId) -> None:
+    async with world.service() as running, running.client() as client:
+        await submitted(world, job, 12, *range(1, 11))
+        events = await world.until(job, ResultSetPublished)
+        body = (await client.get("/results", params={"job_id": job})).json()
+    assert (events[-1].tasks_merged, events[-1].partial) == (10, True)
+    metadata = body["estimators"][2]["metadata"]
+    shown = {key: metadata[key] for key in ("partial", "tasks_merged", "tasks_expected")}
+    assert shown == {"partial": "true", "tasks_merged": "10", "tasks_expected": "12"}
+
+
+async def _failure(world: World, job: JobId) -> ResultSetFailed:
+    async with world.service() as running, running.client() as client:
+        events = await world.until(job, ResultSetFailed, ResultSetPublished)
+        await running.caught_up()
+        assert (await client.get("/results", params={"job_id": job})).status_code == 404
+    assert isinstance(events[-1], ResultSetFailed)
+    return events[-1]
+
+
+async def test_a_damaged_output_fails_the_set_with_the_reason(world: World, job: JobId) -> None:
+    await world.submit(job, 2)
+    await world.succeed(job, 0)
+    whole = task_output(world.folder, 1, primaries=11)
+    await world.succeed(job, 1, output=whole[:700])
+    await world.request_merge(job, 2, 2)
+    failed = await _failure(world, job)
+    assert failed.code == "OUTPUT_UNREADABLE"
+    assert failed.message.startswith("task 1: ")
+
+
+async def test_a_missing_output_fails_the_set(world: World, job: JobId) -> None:
+    await submitted(world, job, 2, 0, 1)
+    found = task_output(world.folder, 1, primaries=11)
+    ref = await world.blobs.put(found)
+    (world.folder / "blobs" / ref.sha256[:2] / ref.sha256).unlink()
+    failed = await _failure(world, job)
+    assert (failed.code, failed.message[:7]) == ("OUTPUT_UNREADABLE", "task 1:")
+
+
+async def test_outputs_that_do_not_fit_fail_the_set(world: World, job: JobId) -> None:
+    await world.submit(job, 2)
+    await world.succeed(job, 0)
+    await world.succeed(job, 1, bins=198)
+    await world.request_merge(job, 2, 2)
+    failed = await _failure(world, job)
+    assert failed.code == "OUTPUTS_DIFFER"
+    assert "depth, page 0" in failed.message
+
+
+async def test_an_unknown_engine_fails_the_set(world: World, job: JobId) -> None:
+    await world.submit(job, 1, engine="abacus")
+    await world.succeed(job, 0)
+    await world.request_merge(job, 1, 1)
+    assert (await _failure(world, job)).code == "ENGINE"
+
+
+CANCELED = JobCanceled(job_id="", succeeded=1, failed=0, canceled=1, ended_at=NOW)
+
+
+@pytest.mark.parametrize("end", [JobDeleted(job_id="", by=OWNER), CANCELED], ids=["del", "can"])
+async def test_results_of_a_job_that_is_gone_are_deleted(
+    world: World, job: JobId, end: Any
+) -> None:
+    async with world.service() as running, running.client() as client:
+        await submitted(world, job, 1, 0)
+        await world.until(job, ResultSetPublished)
+        await world.record(replace(end, job_id=job))
+        await world.until(job, ResultSetDeleted)
+        await running.caught_up()
+        gone = await client.get("/results", params={"job_id": job})
+    assert gone.status_code == 404
+    rows = await world.rows()
+    assert not any(job in row for name in RESULT_TABLES for row in rows[name])
+
+
+RESULT_TABLES = ("result_set", "estimator", "page", "estimator_metadata", "page_fragment")
+
+
+async def test_a_job_without_results_leaves_no_trace(world: World, job: JobId) -> None:
+    async with world.service() as running:
+        await world.submit(job, 1)
+        await world.record(JobDeleted(job_id=job, by=OWNER))
+        await running.caught_up()
+        other = job_id(NOW, uuid4(), "DIRECT")
+        await submitted(world, other, 1, 0)
+        await world.until(other, ResultSetPublished)
+    assert await world.history(job) == []
+
+
+async def test_replay_gives_the_same_rows_and_bytes(world: World, job: JobId) -> None:
+    async def answers() -> tuple[bytes, bytes]:
+        async with world.service() as running, running.client() as client:
+            await running.caught_up()
+            headers = {"accept-encoding": "gzip"}
+            async with client.stream(
+                "GET", "/results", params={"job_id": job}, headers=headers
+            ) as r:
+                raw = b"".join([chunk async for chunk in r.aiter_raw()])
+            logs = await client.get("/logfiles", params={"job_id": job})
+        return raw, logs.content
+
+    gone = job_id(NOW, uuid4(), "DIRECT")
+    async with world.service() as running:
+        log = await world.blobs.put(b"stopped\n", "text/plain")
+        for each in (job, gone):
+            await world.fail(each, 1, 1, log)
+            await submitted(world, each, 3, 0, 1)
+            await world.until(each, ResultSetPublished)
+        await world.record(JobDeleted(job_id=gone, by=OWNER))
+        await world.until(gone, ResultSetDeleted)
+        await running.caught_up()
+    live, rows = await answers(), await world.rows()
+    length = (await world.log.state("RESULTS")).last
+    await world.reset()
+    assert await answers() == live
+    assert await world.rows() == rows
+    assert (await world.log.state("RESULTS")).last == length  # nothing was decided anew
+
+
+POINTS = [
+    *[("blobs", "get", n, False) for n in (1, 2, 3, 5)],
+    *[("blobs", "put", n, after) for n in (1, 2, 7, 19) for after in (False, True)],
+    *[("log", "append", n, after) for n in range(1, 8) for after in (False, True)],
+]
+
+
+@pytest.mark.parametrize(("port", "method", "call", "after"), POINTS)
+async def test_a_merge_that_is_killed_goes_on(
+    world: World, job: JobId, port: str, method: str, call: int, after: bool
+) -> None:
+    frozen = Frozen(getattr(world, port), method, call, after)
+    ports: dict[str, Any] = {port: frozen}
+    async with world.service(**ports):
+        await submitted(world, job, 2, 0, 1)
+        await frozen.reached.wait()
+    undisturbed = job_id(NOW, uuid4(), "DIRECT")
+    async with world.service() as running:
+        await submitted(world, undisturbed, 2, 0, 1)
+        events = await world.until(job, ResultSetPublished)
+        expected = await world.until(undisturbed, ResultSetPublished)
+        await running.caught_up()
+    assert stored(events) == stored(expected)
+    kinds = [type(event) for event in events]
+    assert [kinds.count(k) for k in (ResultSetOpened, ResultSetCompleted, ResultSetPublished)] == [
+        1,
+        1,
+        1,
+    ]
+    rows = await world.rows()
+    assert _of(rows, job) == _of(rows, undisturbed)
+
+
+def _of(rows: dict[str, list[tuple[Any, ...]]], job: JobId) -> list[list[tuple[Any, ...]]]:
+    """Pages and fragments of a job, without its id."""
+    return [[row[1:] for row in rows[name] if row[0] == job] for name in RESULT_TABLES[1:]]
+
+
+async def test_three_broken_attempts_are_enough(world: World, job: JobId) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.blobs, name)
+
+        async def put(self, source: Any, media: str = "") -> Ref:
+            raise MemoryError
+
+    blobs: Any = Broken()
+    async with world.service(blobs=blobs):
+        await submitted(world, job, 1, 0)
+        events = await world.until(job, ResultSetFailed)
+    assert [type(event) for event in events] == [
+        ResultSetOpened,
+        *[MergeStarted] * 3,
+        ResultSetFailed,
+    ]
+    assert events[-1].code == "MERGE_ABANDONED"

@@ -1,0 +1,294 @@
+"""What users read, in the shapes that clients know."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import pytest
+
+from kerma_common.contracts.ids import JobId, job_id
+from kerma_common.contracts.jobs import JobDeleted
+from kerma_common.contracts.results import ResultSetPublished
+from kerma_results.api import stitched
+from kerma_results.app.logs import HEAD_BYTES, LARGEST_FILES, TAIL_BYTES, TOTAL_BYTES
+from kerma_results.read.queries import PART_BYTES
+from kit.results_world import NOW, OUTPUTS, OWNER, Running, World
+
+UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
+GZIP = {"accept-encoding": "gzip"}
+
+
+@pytest.fixture
+async def running(world: World) -> AsyncIterator[Running]:
+    async with world.service() as found:
+        yield found
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with running.client() as found:
+        yield found
+
+
+@pytest.fixture
+async def published(world: World, running: Running, job: JobId) -> JobId:
+    """A job of two tasks with results."""
+    return await publish(world, job)
+
+
+async def publish(world: World, job: JobId, bins: int = 200) -> JobId:
+    await world.submit(job, 2)
+    for index in (0, 1):
+        await world.succeed(job, index, bins=bins)
+    await world.request_merge(job, 2, 2)
+    await world.until(job, ResultSetPublished)
+    return job
+
+
+async def raw(client: httpx.AsyncClient, query: dict[str, Any]) -> tuple[httpx.Response, bytes]:
+    """An answer and its body as it was sent, gzip."""
+    async with client.stream("GET", "/results", params=query, headers=GZIP) as response:
+        body = b"".join([chunk async for chunk in response.aiter_raw()])
+    return response, body
+
+
+async def test_the_four_shapes(client: httpx.AsyncClient, published: JobId) -> None:
+    async def get(**query: Any) -> Any:
+        response = await client.get("/results", params={"job_id": published, **query})
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert list(response.json()) == sorted(response.json())
+        return response.json()
+
+    everything = await get()
+    assert set(everything) == {"message", "estimators"}
+    assert [e["name"] for e in everything["estimators"]] == list(OUTPUTS)
+    a_map = everything["estimators"][1]
+    assert set(a_map) == {"name", "metadata", "pages"}
+    assert [page["dimensions"] for page in a_map["pages"]] == [2] * 3
+    assert [len(a_map["pages"][0][f"axis_dim{n}"]["values"]) for n in (1, 2)] == [2, 100]
+    assert await get(page_number=1, page_numbers="0") == everything
+    one = await get(estimator_name="a map")
+    assert one == {**a_map, "message": one["message"]}
+    page = await get(estimator_name="a map", page_number=1, page_numbers="0")
+    assert page == {"message": page["message"], "page": a_map["pages"][1]}
+    some = await get(estimator_name="a map", page_numbers="7,2,0-1,0,90-999999999999")
+    assert some == {"message": some["message"], "pages": a_map["pages"]}
+    none = {"message": some["message"], "pages": []}
+    assert await get(estimator_name="a map", page_numbers="2-1") == none
+    assert await get(estimator_name="no such", page_numbers="0") == none
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "field"),
+    [
+        ({"estimator_name": "no such"}, 404, None),
+        ({"estimator_name": "nul\0"}, 404, None),
+        ({"estimator_name": "no such", "page_number": 0}, 404, None),
+        ({"estimator_name": "depth", "page_number": 3}, 404, None),
+        ({"estimator_name": "depth", "page_number": -1}, 404, None),
+        ({"estimator_name": "depth", "page_number": 10**30}, 404, None),
+        ({"estimator_name": "depth", "page_number": "one"}, 400, "page_number"),
+        ({"estimator_name": "depth", "page_numbers": ""}, 400, "page_numbers"),
+        ({"estimator_name": "depth", "page_numbers": "0-a"}, 400, "page_numbers"),
+        ({"estimator_name": "depth", "page_numbers": "0," * 5000}, 400, "page_numbers"),
+        ({"color": "red"}, 400, "color"),
+        ({"job_id": UNKNOWN}, 404, None),
+        ({"job_id": "nul\0"}, 404, None),
+        ({"job_id": ""}, 400, "job_id"),
+    ],
+)
+async def test_what_cannot_be_answered(
+    client: httpx.AsyncClient, published: JobId, query: dict[str, Any], status: int, field: str
+) -> None:
+    response = await client.get("/results", params={"job_id": published, **query})
+    assert response.status_code == status
+    body = response.json()
+    assert isinstance(body["message"], str)
+    assert set(body) == ({"message", field} if field else {"message"})
+
+
+@pytest.mark.parametrize("path", ["/results", "/estimators", "/logfiles"])
+async def test_whose_they_are(running: Running, world: World, job: JobId, path: str) -> None:
+    await publish(world, job)
+    query = {"job_id": job}
+    async with running.client(None) as nobody:
+        refused = await nobody.get(path, params=query)
+        assert (refused.status_code, refused.json()) == (401, {"message": "No token provided"})
+    async with running.client("someone else") as stranger:
+        assert (await stranger.get(path, params=query)).status_code == 403
+    async with running.client() as owner:
+        missing = await owner.get(path)
+        assert (missing.status_code, "job_id" in missing.json()) == (400, True)
+        await world.record(JobDeleted(job_id=job, by=OWNER))
+        await running.caught_up()
+        for unknown in (job, UNKNOWN):
+            response = await owner.get(path, params={"job_id": unknown})
+            assert response.status_code == 404
+            assert response.json() == {"message": "Job with provided ID does not exist"}
+
+
+async def test_nothing_is_shown_before_all_is_there(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    await world.submit(job, 1)
+    await running.caught_up()
+    for path in ("/results", "/estimators", "/logfiles"):
+        response = await client.get(path, params={"job_id": job})
+        assert response.status_code == 404
+        assert response.json()["message"] != "Job with provided ID does not exist"
+
+
+async def test_estimators(client: httpx.AsyncClient, published: JobId) -> None:
+    body = (await client.get("/estimators", params={"job_id": published})).json()
+    assert [e["name"] for e in body["estimators_metadata"]] == list(OUTPUTS)
+    assert body["estimators_metadata"][1]["pages_metadata"] == [
+        {"page_number": n, "page_name": "DOSE", "page_dimension": 2} for n in range(3)
+    ]
+
+
+QUERIES = [
+    {},
+    {"estimator_name": "depth"},
+    {"estimator_name": "depth", "page_number": "2"},
+    {"estimator_name": "depth", "page_numbers": "0,2"},
+    {"estimator_name": "depth", "page_numbers": "9"},
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_both_encodings_hold_the_same(
+    client: httpx.AsyncClient, published: JobId, query: dict[str, str]
+) -> None:
+    query = {"job_id": published, **query}
+    zipped, body = await raw(client, query)
+    plain = await client.get("/results", params=query)
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert gzip.decompress(body) == plain.content
+    assert int(zipped.headers["content-length"]) == len(body)
+    assert int(plain.headers["content-length"]) == len(plain.content)
+    assert zipped.headers["etag"] != plain.headers["etag"]
+    assert {zipped.headers["vary"], plain.headers["vary"]} == {"Accept-Encoding"}
+
+
+async def test_large_pages_are_sent_from_several_rows(
+    client: httpx.AsyncClient, world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stitched, "LOADED_AT_ONCE", PART_BYTES)
+    await publish(world, job, bins=70_000)
+    query = {"job_id": job, "estimator_name": "depth"}
+    _, body = await raw(client, query)
+    rows = [row for row in (await world.rows())["page_fragment"] if row[0] == job]
+    assert max(row[3] for row in rows) == 1
+    assert {len(row[4]) for row in rows if row[3] == 0} == {PART_BYTES}
+    plain = (await client.get("/results", params=query)).content
+    assert gzip.decompress(body) == plain
+    page = json.loads(plain)["pages"][2]
+    sums = [3 * np.random.default_rng(i).random(70_000) * (i + 10) for i in (0, 1)]
+    np.testing.assert_allclose(page["data"]["values"], sum(sums) / 21, rtol=1e-12)
+
+
+async def test_a_client_that_has_it_is_not_sent_it_again(
+    client: httpx.AsyncClient, published: JobId, world: World
+) -> None:
+    query = {"job_id": published, "estimator_name": "depth", "page_numbers": "0"}
+    for headers in (GZIP, {}):
+        first = await client.get("/results", params=query, headers=headers)
+        tag = first.headers["etag"]
+        known = {**headers, "if-none-match": f'"other", W/{tag}'}
+        again = await client.get("/results", params=query, headers=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        changed = await client.get("/results", params={**query, "page_numbers": "1"}, headers=known)
+        assert changed.status_code == 200
+
+
+async def test_logs_of_failed_attempts_come_first(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    await world.submit(job, 3)
+    await world.succeed(job, 0, log=await world.blobs.put(b"fine\n", "text/plain"))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, text in (("stdout.log", "µ\n"), ("../sub dir/geant4_run.log", "G4\xff")):
+            body = text.encode("utf-8" if name == "stdout.log" else "latin-1")
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    await world.fail(job, 2, 1, await world.blobs.put(packed.getvalue(), "application/x-tar"))
+    await world.fail(job, 2, 2, await world.blobs.put(b"no tar", "application/x-tar"))
+    await world.fail(job, 2, 3, None)
+    await running.caught_up()
+    response = await client.get("/logfiles", params={"job_id": job, "page_number": 1})
+    found = response.json()["logfiles"]
+    assert found.pop("task-0002-attempt-2.log").startswith("The log cannot be read")
+    assert found == {
+        "task-0002-attempt-1-stdout.log": "µ\n",
+        "task-0002-attempt-1-sub-dir-geant4-run.log": "G4�",
+        "task-0000-attempt-1.log": "fine\n",
+    }
+
+
+async def test_logs_have_limits(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    tasks = TOTAL_BYTES // (HEAD_BYTES + TAIL_BYTES) + 2
+    await world.submit(job, tasks)
+    lines = b"".join(b"%09d\n" % n for n in range(60_000))
+    log = await world.blobs.put(lines, "text/plain")
+    for index in range(tasks):
+        await world.fail(job, index, 1, log)
+    await running.caught_up()
+    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
+    text = found["task-0000-attempt-1.log"]
+    assert text.startswith("000000000\n")
+    assert text.endswith("000059999\n")
+    assert f"[... {len(lines) - HEAD_BYTES - TAIL_BYTES} bytes are left out here ...]" in text
+    assert found["truncated.txt"] == "2 more logs are not shown.\n"
+    assert len(found) == tasks - 1
+    assert sum(map(len, found.values())) < TOTAL_BYTES + HEAD_BYTES + TAIL_BYTES
+
+
+async def test_an_archive_of_many_logs_is_cut(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for number in range(LARGEST_FILES + 5):
+            tar.addfile(tarfile.TarInfo(f"{number}.log"))
+    await world.submit(job, 1)
+    await world.fail(job, 0, 1, await world.blobs.put(packed.getvalue(), "application/x-tar"))
+    await running.caught_up()
+    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
+    assert len(found) == LARGEST_FILES + 1
+    assert found["task-0000-attempt-1-truncated.txt"] == "More files are not shown.\n"
+
+
+async def test_log_files_that_are_lost_say_so(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    await world.submit(job, 1)
+    log = await world.blobs.put(str(uuid4()).encode(), "text/plain")
+    (world.folder / "blobs" / log.sha256[:2] / log.sha256).unlink()
+    await world.fail(job, 0, 1, log)
+    await running.caught_up()
+    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
+    assert found == {"task-0000-attempt-1.log": "The log is not stored any more.\n"}
+
+
+async def test_results_survive_a_restart(world: World) -> None:
+    job = job_id(NOW, uuid4(), "DIRECT")
+    async with world.service() as before, before.client() as client:
+        await publish(world, job)
+        first = await client.get("/results", params={"job_id": job})
+    async with world.service() as after, after.client() as client:
+        again = await client.get("/results", params={"job_id": job})
+    assert again.content == first.content
