@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -59,12 +58,14 @@ async def _append_throughput() -> Figure:
             raw = _raw(nc)
             await _rate(raw)
             pairs = [(await _rate(append), await _rate(raw)) for _ in range(ROUNDS)]
+    # neighbours in time share the machine's mood, so the middle ratio is what is told
+    ours, theirs = sorted(pairs, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
     return Figure(
         name="append throughput, 64 writers on different aggregates",
-        value=median(ours for ours, _ in pairs),
+        value=ours,
         unit="commits/s",
         peer="raw publishes with the same durability",
-        peer_value=median(theirs for _, theirs in pairs),
+        peer_value=theirs,
         bar=BAR,
     )
 
