@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from kerma_engines.geant4.engine import Geant4
 from kerma_engines.physics import csda_range_in_water, distal_range
 from kit import editor as make
+from kit.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from kerma_engines.estimators import Page
 
 pytestmark = pytest.mark.physics
 
@@ -42,23 +38,6 @@ def depth_project(
     )
 
 
-def transport(definition: dict[str, Any], directory: Path, primaries: int, seed: int) -> Page:
-    engine = Geant4()
-    inputs = engine.convert(definition)
-    directory.mkdir()
-    command = engine.prepare(inputs, directory, primaries=primaries, seed=seed)
-    subprocess.run(
-        command.argv,
-        cwd=directory,
-        env={**os.environ, **command.env},
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=250,
-    )
-    (estimator,) = engine.read(directory, inputs)
-    return estimator.pages[0]
-
-
 @dataclass(frozen=True)
 class Beam:
     """What 20 001 protons of the same physics gave in slices of 1 mm, G4_WATER with I = 78 eV."""
@@ -80,7 +59,7 @@ BEAMS = [
 @pytest.mark.parametrize("beam", BEAMS, ids=lambda beam: f"{beam.energy:g}MeV")
 def test_range_and_energy_deposited(beam: Beam, tmp_path: Path) -> None:
     definition = depth_project(beam.energy, beam.depth, round(10 * beam.depth), None)
-    page = transport(definition, tmp_path / "run", beam.primaries, 11)
+    (page,) = transport(definition, tmp_path / "run", beam.primaries, 11)
     found = distal_range(page)
     assert found.cm == pytest.approx(beam.r80, rel=0.005)
     assert found.stderr_cm is not None
@@ -90,19 +69,23 @@ def test_range_and_energy_deposited(beam: Beam, tmp_path: Path) -> None:
 
 def test_range_agrees_with_the_tabulated_one_for_its_potential(tmp_path: Path) -> None:
     definition = depth_project(150, 18, 360, 75)
-    page = transport(definition, tmp_path / "run", 4000, 12)
+    (page,) = transport(definition, tmp_path / "run", 4000, 12)
     assert distal_range(page).cm == pytest.approx(csda_range_in_water(150), rel=0.005)
 
 
 def test_energy_is_conserved_without_nuclear_reactions(tmp_path: Path) -> None:
     definition = depth_project(150, 20, 200, None) | {"physic": {"enableNuclearReactions": False}}
-    page = transport(definition, tmp_path / "run", 500, 13)
+    (page,) = transport(definition, tmp_path / "run", 500, 13)
     assert page.values.sum() == pytest.approx(150.0, rel=0.002)
 
 
 def test_errors_cover_the_mean_of_other_seeds(tmp_path: Path) -> None:
     definition = depth_project(70, 4.5, 90, None)
-    pages = [transport(definition, tmp_path / f"{seed}", 250, seed) for seed in range(1, 61)]
+    pages = [
+        page
+        for seed in range(1, 61)
+        for page in transport(definition, tmp_path / f"{seed}", 250, seed)
+    ]
     values = np.array([page.values for page in pages])
     errors = np.array([page.errors for page in pages])
     mean = values.mean(axis=0)

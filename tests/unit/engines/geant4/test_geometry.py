@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import GEOMETRY, Geant4
 from kerma_engines.project import parse_project
 
@@ -182,3 +183,24 @@ def test_materials_carry_what_zones_override(tmp_path: Path) -> None:
     assert [name for name, _ in found] == ["G4_WATER_1", "G4_Pb", "G4_AIR_2", "BlackHole"]
     assert [density for _, density in found][:3] == pytest.approx([1.5, 11.35, 0.00120479])
     assert 'MEE unit="eV" value="90"' in text
+
+
+@pytest.mark.parametrize(
+    "zones",
+    [
+        [make.zone("water", "a" + "-b" * 5000)],
+        [make.zone("water", "a")] * 2000,
+        [make.zone("water", *["a*b"] * 1000)],
+    ],
+)
+def test_endless_geometry_is_refused(zones: list[dict[str, Any]]) -> None:
+    named = [{**zone, "uuid": f"z{k}"} for k, zone in enumerate(zones)]
+    with pytest.raises(InvalidInput, match="too many operations"):
+        Geant4().convert(make.project(FIGURES, named))
+
+
+def test_many_zones_side_by_side_are_fine() -> None:
+    figures = {chr(0x4E00 + k): make.box((1, 1, 1), position=[2 * k, 0, 0]) for k in range(400)}
+    zones = [make.zone("water", name) for name in figures]
+    definition = make.project(figures, zones, world=make.box((1000, 4, 4), position=[400, 0, 0]))
+    assert Geant4().convert(definition).files[GEOMETRY].count("<subtraction") == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from kerma_engines.geant4 import macro, result_file
 from kerma_engines.geant4.engine import MACRO, Geant4
 from kerma_engines.physics import csda_range_in_water
 from kit import editor as make
+from kit.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,20 +72,7 @@ def score(
         position=[0, 0, -1],
         **beam,
     )
-    engine = Geant4()
-    inputs = engine.convert(definition)
-    directory.mkdir(exist_ok=True)
-    command = engine.prepare(inputs, directory, primaries=primaries, seed=17)
-    subprocess.run(
-        command.argv,
-        cwd=directory,
-        env={**os.environ, **command.env},
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=120,
-    )
-    (estimator,) = engine.read(directory, inputs)
-    return list(estimator.pages)
+    return transport(definition, directory, primaries, seed=17)
 
 
 def test_averages_over_primary_protons(tmp_path: Path) -> None:

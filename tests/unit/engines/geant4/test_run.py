@@ -106,6 +106,40 @@ def test_user_files_are_scored_in_their_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(axis.edges[[0, -1]], [-4.0, 6.0])
 
 
+def test_copies_of_a_volume_are_scored_apart(tmp_path: Path) -> None:
+    slabs = "".join(
+        f'<physvol name="s{k}" copynumber="{k}"><volumeref ref="slab"/>'
+        f'<position name="p{k}" z="{2 * k}" unit="cm"/></physvol>'
+        for k in range(2)
+    )
+    geometry = GEOMETRY.replace(
+        "</solids>", '<box name="s" x="9" y="9" z="1" lunit="cm"/></solids>'
+    )
+    geometry = geometry.replace(
+        "<structure>",
+        '<structure><volume name="slab"><materialref ref="G4_WATER"/><solidref ref="s"/></volume>',
+    ).replace('<solidref ref="b"/></volume>', f'<solidref ref="b"/>{slabs}</volume>')
+    macro = "\n".join(
+        [
+            "/gps/particle proton",
+            "/gps/energy 150 MeV",
+            "/gps/direction 0 0 1",
+            "/score/create/realWorldLogVol slab",
+            "/score/quantity/energyDeposit e MeV",
+            "/score/close",
+            "/run/beamOn 5",
+        ]
+    )
+    inputs = Geant4().accept_files({"g.gdml": geometry, "run.mac": macro})
+    run(inputs, tmp_path, 20)
+    (estimator,) = Geant4().read(tmp_path, inputs)
+    (page,) = estimator.pages
+    (axis,) = page.axes
+    assert (axis.name, axis.n) == ("Copy number", 2)
+    # the first slab is entered half way
+    assert 2 < page.values[0] < 4 < page.values[1] < 8
+
+
 @pytest.mark.parametrize(
     ("geometry", "macro"),
     [

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from kerma_engines.geant4.engine import Geant4
 from kit import editor as make
+from kit.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,18 +23,7 @@ WORLD = make.box((40, 40, 60))
 
 
 def pages(definition: dict[str, Any], directory: Path, primaries: int = PRIMARIES) -> list[Page]:
-    engine = Geant4()
-    inputs = engine.convert(definition)
-    command = engine.prepare(inputs, directory, primaries=primaries, seed=21)
-    subprocess.run(
-        command.argv,
-        cwd=directory,
-        env={**os.environ, **command.env},
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=120,
-    )
-    return [page for estimator in engine.read(directory, inputs) for page in estimator.pages]
+    return transport(definition, directory, primaries, seed=21)
 
 
 def plane(z: float, width: float = 20, n: int = 100) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _mesh_task(mesh: macro.Mesh) -> dict[str, Any]:
     own = [scorer for scorer in mesh.scorers if scorer.own]
     return {
         "name": mesh.name,
-        "shape": mesh.dump_shape,
+        "shape": None if mesh.shape == "volume" and native else mesh.dump_shape,
         "scorers": [scorer.name for scorer in native],
         "rules": {scorer.name: scorer.rules for scorer in native if scorer.rules},
         "own": [{"name": s.name, "kind": s.kind, "axis": s.axis, "rules": s.rules} for s in own],

@@ -97,6 +97,7 @@ class GeometryWriter:
         self.world = project.world.geometry_data
         self.origin = np.asarray(self.world.position)
         self._figures: dict[str, str] = {}
+        self._combined: dict[int, _Placed] = {}
         self._materials: dict[tuple[int, float | None, float | None], str] = {}
         self._names = 0
 
@@ -104,7 +105,7 @@ class GeometryWriter:
         """The document; ``needed`` are boxes (shape (2, 3)) that must lie in the outer vacuum."""
         figures = {figure.uuid: figure for figure in self.project.figures}
         regions = [zones.region(zone, figures) for zone in self.project.zones]
-        expressions = zones.disjoint(regions)
+        expressions = self._disjoint(regions)
         placed = [
             self._inside_world(region, self._emit(expression))
             for region, expression in zip(regions, expressions, strict=True)
@@ -125,6 +126,13 @@ class GeometryWriter:
         self._outer(needed)
         ET.indent(self.root)
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(self.root, "unicode") + "\n"
+
+    def _disjoint(self, regions: list[zones.Region]) -> list[zones.Expression]:
+        try:
+            return zones.disjoint(regions)
+        except zones.TooManyOperations as error:
+            self.problems.append(Problem(f"zoneManager.zones[{error.index}]", str(error)))
+            return [zones.Everything() for _ in regions]
 
     def _outer(self, needed: Iterable[NDArray[np.float64]]) -> None:
         boxes = np.stack([zones.bounds(self.world), *needed])
@@ -180,8 +188,11 @@ class GeometryWriter:
             placed = _Placed(self._figures[figure.uuid], position, rotation)
             placed.matrix = figure.solid.matrix
             return placed
-        first, second = self._emit(expression.first), self._emit(expression.second)
-        return self._combine(expression.operation, first, second)
+        # zones that overlap several others are needed again: one solid serves them all
+        if id(expression) not in self._combined:
+            first, second = self._emit(expression.first), self._emit(expression.second)
+            self._combined[id(expression)] = self._combine(expression.operation, first, second)
+        return self._combined[id(expression)]
 
     def _combine(self, operation: str, first: _Placed, second: _Placed) -> _Placed:
         self._names += 1

@@ -11,26 +11,19 @@ particles count nuclei only: the energy that electrons carry is part of the LET 
 from __future__ import annotations
 
 import math
-import operator
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import geant4_pybind as g4
 
+from kerma_engines.geant4.rules import COMPARE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from kerma_engines.geant4.run import Reporter
 
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _CM = 10.0  # mm, Geant4's unit of length
 _GRID = 20  # points per decade of energy
 _GRID_START = -3.0  # log10 MeV per nucleon
@@ -51,7 +44,7 @@ class Selection:
     """The rules of a filter: on the species once, on generation and energy for every step."""
 
     def __init__(self, rules: list[list[Any]], *, nuclei_only: bool) -> None:
-        self.rules = [(key, _COMPARE[compare], value) for key, compare, value in rules]
+        self.rules = [(key, COMPARE[compare], value) for key, compare, value in rules]
         self.nuclei_only = nuclei_only
         self.kinds: dict[int, Kind] = {}
         self.moving = [rule for rule in self.rules if rule[0] in {"E", "ENUC", "GEN"}]
@@ -254,7 +247,7 @@ class OwnScorers:
             if not own and not rules:
                 continue
             primitives = _primitives(mesh["name"])
-            bins = math.prod(mesh["shape"])
+            bins = math.prod(mesh["shape"] or (1,))
             for quantity in own:
                 recorder = Recorder(quantity, bins, reporter, powers)
                 recorder.scorer = primitives[quantity["name"]]

@@ -189,6 +189,9 @@ class _PageMaker:
 
     def _axes(self) -> tuple[Axis, ...]:
         axes = mesh_axes(self.mesh, self._inner)
+        if self.mesh.shape == "volume":
+            copies = self.scored.shape[0]
+            axes = (Axis.linear("Copy number", "", -0.5, copies - 0.5, copies),)
         if self.scorer.axis:
             key, low, high, n, log = self.scorer.axis
             make = Axis.log if log else Axis.linear

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 MAGIC = b"KERMAG4\n"
@@ -33,22 +33,21 @@ def write(
     mesh: str,
     primaries: int,
     shape: Sequence[int],
-    scorers: Iterable[tuple[str, array[float], array[float]]],
+    scorers: Sequence[tuple[str, array[float], array[float]]],
 ) -> None:
     """Write one mesh: ``scorers`` gives (name, sums, squares), C order."""
-    scored = list(scorers)
     header = json.dumps(
         {
             "mesh": mesh,
             "primaries": primaries,
             "shape": list(shape),
-            "scorers": [name for name, _, _ in scored],
-            "fine": [len(sums) // math.prod(shape) for _, sums, _ in scored],
+            "scorers": [name for name, _, _ in scorers],
+            "fine": [len(sums) // math.prod(shape) for _, sums, _ in scorers],
         },
         sort_keys=True,
     ).encode()
     parts = [MAGIC, struct.pack("<I", len(header)), header]
-    for _, sums, squares in scored:
+    for _, sums, squares in scorers:
         parts += [_little_endian(sums), _little_endian(squares)]
     checksum = 0
     with path.open("wb") as file:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import shutil
 import sys
@@ -155,7 +156,7 @@ class Transport:
         for scorer in mesh["scorers"]:
             self.interpreter.apply(f"/score/dumpQuantityToFile {mesh['name']} {scorer} {dump.name}")
             sums, squares = read_dump(dump)
-            if len(sums) != mesh["shape"][0] * mesh["shape"][1] * mesh["shape"][2]:
+            if mesh["shape"] is not None and len(sums) != math.prod(mesh["shape"]):
                 raise Failure(f"mesh {mesh['name']}, {scorer}: {len(sums)} bins dumped")
             dump.unlink()
             yield scorer, sums, squares
@@ -185,12 +186,14 @@ def run_task(path: Path, primaries: int, seed: int) -> None:
     transport = Transport(task, full=full, reporter=reporter)
     transport.run(task["commands"], primaries, seed)
     for mesh in task["meshes"]:
+        scored = list(transport.scored(mesh, folder))
         result_file.write(
             folder / f"{mesh['name']}{result_file.SUFFIX}",
             mesh=mesh["name"],
             primaries=primaries,
-            shape=mesh["shape"],
-            scorers=transport.scored(mesh, folder),
+            # a volume has a bin for each of its copies, which only the geometry knows
+            shape=mesh["shape"] or (len(scored[0][1]), 1, 1),
+            scorers=scored,
         )
     shutil.rmtree(folder / _PLACEHOLDERS, ignore_errors=True)
     reporter.done = primaries

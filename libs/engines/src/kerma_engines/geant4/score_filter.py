@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING
 
 from kerma_engines.geant4.gdml_write import number
 from kerma_engines.geant4.macro import FILTER
+from kerma_engines.geant4.rules import COMPARE
 from kerma_engines.particles import EDITOR_IDS, GEANT4_IDS, Species
 from kerma_engines.scoring import RuleKeyword
 
@@ -21,15 +21,6 @@ _NO_LIMIT = 1e9
 
 #: A condition on a particle: what of it, comparison, value.
 Condition = tuple[str, str, float]
-
-_COMPARE = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 #: Geant4's names by charge and mass number, or by the Particle Data Group's number.
 _NATIVE_NAMES: dict[tuple[float | None, float | None, float | None], str] = {
@@ -94,7 +85,7 @@ def _conditions(rule: Rule, *, geant4: bool) -> list[Condition]:
             raise Unsupported("a rule on ID must say == and name one kind of particle")
         return _species(species)
     if key is RuleKeyword.GEN:
-        if [_COMPARE[compare](g, value) for g in (1, 2)].count(True) == 1:
+        if [COMPARE[compare](g, value) for g in (1, 2)].count(True) == 1:
             raise Unsupported("with Geant4 a rule on GEN can only tell primaries from secondaries")
         return [("GEN", compare, value)]
     if key not in {RuleKeyword.Z, RuleKeyword.A, RuleKeyword.E, RuleKeyword.ENUC}:
@@ -116,7 +107,7 @@ def _only_neutral(rules: Iterable[Condition]) -> bool:
 
     def passes(z: int, a: int, pdg: int) -> bool:
         facts = {"Z": z, "A": a, "PDG": pdg}
-        return all(_COMPARE[compare](facts[key], value) for key, compare, value in static)
+        return all(COMPARE[compare](facts[key], value) for key, compare, value in static)
 
     neutral = passes(0, 1, Species.NEUTRON.value.pdg) or passes(0, 0, Species.PHOTON.value.pdg)
     nuclei = ((z, a) for z in range(1, 93) for a in range(z, 3 * z + 1))

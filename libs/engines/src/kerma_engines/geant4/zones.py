@@ -16,7 +16,7 @@ import numpy as np
 from kerma_engines.geometry import Cylinder, Sphere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from kerma_engines.source import Operand, Zone
 
 _TOLERANCE = 1e-9  # cm; solids that only touch are apart
+
+
+MAX_OPERATIONS = 200
+MAX_ALL_OPERATIONS = 5000
+
+
+class TooManyOperations(Exception):  # noqa: N818 - becomes a Problem
+    """Zone number ``index`` goes beyond what one zone, or all together, may ask for."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        super().__init__(
+            "has, with the zones it overlaps, too many operations for Geant4: at most "
+            f"{MAX_OPERATIONS} in a zone and {MAX_ALL_OPERATIONS} in all"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ class Region:
 
     expression: Expression
     terms: tuple[tuple[Literals, NDArray[np.float64]], ...]
+    operations: int
 
     @property
     def box(self) -> NDArray[np.float64]:
@@ -84,7 +100,8 @@ def region(zone: Zone, figures: Mapping[str, Figure]) -> Region:
     expression = terms[0][0]
     for other, _, _ in terms[1:]:
         expression = Combination("union", expression, other)
-    return Region(expression, tuple((literals, box) for _, literals, box in terms))
+    operations = sum(len(operands) for operands in zone.union_operations)
+    return Region(expression, tuple((literals, box) for _, literals, box in terms), operations)
 
 
 def _term(
@@ -124,29 +141,37 @@ def _span(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
 
 def apart(one: Region, other: Region) -> bool:
     """Whether two regions certainly share no volume."""
-    return all(_terms_apart(*term, *other_term) for term in one.terms for other_term in other.terms)
+    a, b = (np.stack([box for _, box in this.terms]) for this in (one, other))
+    shared = np.minimum(a[:, None, 1], b[None, :, 1]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    for i, j in np.argwhere(np.all(shared > _TOLERANCE, axis=2)).tolist():
+        mine, theirs = one.terms[i][0], other.terms[j][0]
+        if not (mine.inside & theirs.outside or theirs.inside & mine.outside):
+            return False
+    return True
 
 
-def _terms_apart(
-    a: Literals, box_a: NDArray[np.float64], b: Literals, box_b: NDArray[np.float64]
-) -> bool:
-    if a.inside & b.outside or b.inside & a.outside:
-        return True
-    low, high = _meet(box_a, box_b)
-    return bool(np.any(high - low <= _TOLERANCE))
+def disjoint(regions: Sequence[Region]) -> list[Expression]:
+    """Expressions in the same order, each without the points of those before it.
 
-
-def disjoint(regions: Iterable[Region]) -> list[Expression]:
-    """Expressions in the same order, each without the points of those before it."""
+    Raises TooManyOperations when Geant4 could not navigate in the result.
+    """
+    boxes = np.array([this.box for this in regions]).reshape(-1, 2, 3)
     result: list[Expression] = []
-    before: list[Region] = []
-    for this in regions:
-        expression = this.expression
-        for earlier in before:
-            if not apart(this, earlier):
-                expression = Combination("subtraction", expression, earlier.expression)
+    total = 0
+    for position, this in enumerate(regions):
+        expression, operations = this.expression, this.operations
+        lows, highs = boxes[:position, 0], boxes[:position, 1]
+        shared = np.minimum(highs, boxes[position, 1]) - np.maximum(lows, boxes[position, 0])
+        for index in np.flatnonzero(np.all(shared > _TOLERANCE, axis=1)).tolist():
+            if not apart(this, regions[index]):
+                expression = Combination("subtraction", expression, regions[index].expression)
+                operations += 1
+            if operations > MAX_OPERATIONS or total + operations > MAX_ALL_OPERATIONS:
+                break
+        total += operations
+        if operations > MAX_OPERATIONS or total > MAX_ALL_OPERATIONS:
+            raise TooManyOperations(position)
         result.append(expression)
-        before.append(this)
     return result
 
 
