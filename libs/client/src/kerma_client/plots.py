@@ -27,11 +27,19 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
 
     Raises ValueError for other dimensions.
     """
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    with_errors = page["dimensions"] == 1 and bool(page["data"].get("errors"))
+    figure = plt.figure(figsize=(8, 5.5 if with_errors else 4.5), layout="constrained")
     try:
+        if with_errors:
+            axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+            _draw_errors(page, below)
+        else:
+            axes = figure.subplots()
         _draw(page, axes, title)
+        if with_errors:
+            axes.set_xlabel("")
         if note:
-            axes.text(0.02, 0.97, note, transform=axes.transAxes, va="top")
+            axes.text(0.02, 0.95, note, transform=axes.transAxes, va="top")
         figure.savefig(target, dpi=DPI)
     finally:
         plt.close(figure)
@@ -84,6 +92,7 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
         error = _array(data["errors"])
         axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
     axes.plot(x, y, lw=1.2, label=data["name"])
+    axes.set_xlabel(_label(page["axis_dim1"]))
     axes.set_xscale(_scale(page["axis_dim1"]))
     axes.set_ylabel(_label(data))
     axes.set_ylim(bottom=0)
