@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kerma_auth import main as auth
 from kerma_batch_gateway import main as batch
 from kerma_common.infra import Infra
+from kerma_common.projection.router import Projection
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings
 from kerma_jobs import main as jobs
@@ -17,16 +18,17 @@ from kerma_runner import main as runner
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A service: the package that holds its migrations, and how it is built."""
+    """A service: the package that holds its migrations, its wiring, and its read models."""
 
     package: str
     build: Callable[[HttpSettings, Infra], Service]
+    projections: Callable[[Infra], tuple[Projection, ...]]
 
 
 SERVICES: Mapping[str, Part] = {
-    "auth": Part("kerma_auth", auth.build),
-    "jobs": Part("kerma_jobs", jobs.build),
-    "runner": Part("kerma_runner", runner.build),
-    "results": Part("kerma_results", results.build),
-    "batch": Part("kerma_batch_gateway", batch.build),
+    "auth": Part("kerma_auth", auth.build, auth.projections),
+    "jobs": Part("kerma_jobs", jobs.build, jobs.projections),
+    "runner": Part("kerma_runner", runner.build, runner.projections),
+    "results": Part("kerma_results", results.build, results.projections),
+    "batch": Part("kerma_batch_gateway", batch.build, batch.projections),
 }

@@ -39,6 +39,7 @@ from kerma_common.telemetry.logs import configure_logs
 
 READY_CHECK_SECONDS = 0.05
 RESTART_SECONDS = 0.5
+NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
 Say = Callable[[str], None]
 
 
@@ -70,7 +71,7 @@ async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
             worker = WorkerChild(data, backing, slots)
             stack.push_async_callback(worker.stop)
             stack.callback(remove_running, data)
-            ready = Announcement(data, services, say)
+            ready = Announcement(data, services, backing.blobs.url, say)
             whole = _together(services, backing, worker, ready.run)
             await serve(whole, "127.0.0.1", port, started=ready.listening)
 
@@ -95,7 +96,8 @@ async def _open_backing(stack: AsyncExitStack, data: Path) -> Backing:
         postgres = PgSettings(url=SecretStr(pg_child.url))
         children.append(pg_child)
     blobs = load(BlobSettings, url=os.environ.get("KERMA_BLOB_URL", f"file://{data / 'blobs'}"))
-    write_private(data / "nats-url", nats.url.get_secret_value())
+    write_private(data / NATS_URL, nats.url.get_secret_value())
+    write_private(data / PG_URL, postgres.url.get_secret_value())
     return Backing(nats, postgres, blobs, tuple(children))
 
 
@@ -108,7 +110,7 @@ async def _prepare_log(nats: NatsSettings) -> None:
 async def _open_services(
     stack: AsyncExitStack, data: Path, backing: Backing
 ) -> tuple[Service, ...]:
-    master = data / "master-key"
+    master = data / MASTER_KEY
     if not master.exists():
         write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
     os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
@@ -164,7 +166,7 @@ class WorkerChild:
         self._data = data
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "KERMA_NATS_URL_FILE": str(data / "nats-url"),
+            "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
             **_blob_environment(backing.blobs),
             **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),
@@ -203,8 +205,9 @@ def _blob_environment(blobs: BlobSettings) -> dict[str, str]:
 class Announcement:
     """Says once that everything answers, and where."""
 
-    def __init__(self, data: Path, services: tuple[Service, ...], say: Say) -> None:
+    def __init__(self, data: Path, services: tuple[Service, ...], blob_url: str, say: Say) -> None:
         self._data = data
+        self._blob_url = blob_url
         self._services = services
         self._say = say
         self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -220,9 +223,13 @@ class Announcement:
         while any([await service.health() for service in self._services]):  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
         url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
-        write_running(
-            self._data, Running(url, os.getpid(), str(logs), str(self._data / "nats-url"))
-        )
+        settings = {
+            "KERMA_NATS_URL_FILE": str(self._data / NATS_URL),
+            "KERMA_PG_URL_FILE": str(self._data / PG_URL),
+            "KERMA_BLOB_URL": self._blob_url,
+            "KERMA_AUTH_MASTER_KEY_FILE": str(self._data / MASTER_KEY),
+        }
+        write_running(self._data, Running(url, os.getpid(), str(logs), settings))
         self._say(f"Kerma is ready at {url} (logs in {logs}); stop it with Ctrl-C")
         await asyncio.get_running_loop().create_future()
 

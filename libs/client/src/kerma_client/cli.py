@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
-from kerma_client import engines_cli, jobs_cli, platform_cli
+from kerma_client import admin_cli, engines_cli, jobs_cli, platform_cli
 from kerma_client.client import ApiError
 from kerma_client.local import DemoError, NotRunningError
 
@@ -32,6 +33,7 @@ app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_
 app.command()(platform_cli.lint)
 app.command()(platform_cli.bench)
 app.add_typer(engines_cli.app, name="engines")
+app.add_typer(admin_cli.app, name="admin")
 
 
 def main() -> None:
@@ -39,8 +41,20 @@ def main() -> None:
     try:
         app()
     except (ApiError, DemoError, NotRunningError) as error:
-        sys.stderr.write(f"kerma: {error}\n")
-        sys.exit(1)
+        _end(error)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in OURS:
+            _end(error)
+        raise
+
+
+# their modules are too heavy to import for every command; their texts are written for people
+OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines"})
+
+
+def _end(error: Exception) -> NoReturn:
+    sys.stderr.write(f"kerma: {error}\n")
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kerma_client.local import connect, read_running
+from kerma_client.local import connect, use_settings
 
 Data = Annotated[Path, typer.Option(help="Data directory of the running Kerma.")]
 DEFAULT_DATA = Path("kerma-data")
@@ -109,8 +109,8 @@ def story(
     """Print everything that ever happened to a job, across all streams, in causal order."""
     from kerma_client.story import tell
 
-    url = Path(read_running(data).nats_url_file).read_text().strip()
-    asyncio.run(tell(url, job, as_json=as_json))
+    use_settings(data)
+    asyncio.run(tell(job, as_json=as_json))
 
 
 def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:

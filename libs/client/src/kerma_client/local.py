@@ -27,12 +27,15 @@ class NotRunningError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A Kerma that is up: its base URL, process, and the log stream's address."""
+    """A Kerma that is up: base URL, process, and the settings that reach what it stands on.
+
+    Settings name files that hold secrets, never the secrets.
+    """
 
     url: str
     pid: int
     logs: str
-    nats_url_file: str
+    settings: dict[str, str]
 
 
 def write_running(data: Path, running: Running) -> None:
@@ -57,6 +60,15 @@ def read_running(data: Path) -> Running:
             f"no Kerma runs on {data}; start one with: ./kerma up --data {data}"
         ) from None
     return running
+
+
+def use_settings(data: Path) -> None:
+    """Reach the log and the database of the directory's Kerma, unless the environment says where.
+
+    Raises NotRunningError.
+    """
+    if not {"KERMA_NATS_URL", "KERMA_NATS_URL_FILE"} & os.environ.keys():
+        os.environ.update(read_running(data).settings)
 
 
 def connect(data: Path) -> KermaClient:

@@ -14,6 +14,7 @@ from kerma_auth.app.keys import Keys
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
+from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
@@ -34,6 +35,11 @@ class AuthSettings(Settings):
     """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
 
 
+def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
+    """Every read model of the service."""
+    return (USERS, identity_projection("auth"))
+
+
 def build(settings: HttpSettings, infra: Infra) -> Service:
     """The service with the parts that this process runs. Raises SettingsError."""
     own = load(AuthSettings)
@@ -41,7 +47,7 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     keys = Keys(infra.bus, vault, infra.clock)
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)
-        for projection in (USERS, identity_projection("auth"))
+        for projection in projections(infra)
         if "project" in infra.roles
     ]
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]

@@ -6,6 +6,7 @@ from kerma_batch_gateway.api.clusters import router
 from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
+from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
@@ -13,11 +14,16 @@ from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
 
 
+def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
+    """Every read model of the service."""
+    return (CLUSTERS, identity_projection("batch"))
+
+
 def build(settings: HttpSettings, infra: Infra) -> Service:
     """The service with the parts that this process runs."""
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)
-        for projection in (CLUSTERS, identity_projection("batch"))
+        for projection in projections(infra)
         if "project" in infra.roles
     ]
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]

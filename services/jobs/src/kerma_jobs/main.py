@@ -10,6 +10,7 @@ from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
 from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
@@ -26,6 +27,11 @@ from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
+
+
+def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
+    """Every read model of the service."""
+    return (JOBS, identity_projection("jobs"))
 
 
 def build(settings: HttpSettings, infra: Infra) -> Service:
@@ -70,7 +76,7 @@ def _loops(infra: Infra) -> list[LogLoop]:
     if "project" in infra.roles:
         loops += [
             projection_loop(projection, infra.log, infra.db, infra.positions)
-            for projection in (JOBS, identity_projection("jobs"))
+            for projection in projections(infra)
         ]
     if "process" in infra.roles:
 

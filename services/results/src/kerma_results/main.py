@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 
     from kerma_common.infra import Infra
     from kerma_common.projection.loop import LogLoop
+    from kerma_common.projection.router import Projection
     from kerma_common.settings import HttpSettings
     from kerma_engines.engine import Engine
 
 NAME = "results"
+
+
+def projections(infra: Infra) -> tuple[Projection, ...]:
+    """Every read model of the service; fragments are laid down where ``infra.db`` points."""
+    prepare = FragmentRows(infra.db, infra.blobs).prepare
+    return (replace(RESULTS, prepare=prepare), identity_projection(NAME))
 
 
 def build(
@@ -73,10 +80,9 @@ def build(
 def _loops(infra: Infra) -> list[LogLoop]:
     loops: list[LogLoop] = []
     if "project" in infra.roles:
-        prepare = FragmentRows(infra.db, infra.blobs).prepare
         loops += (
             projection_loop(projection, infra.log, infra.db, infra.positions)
-            for projection in (replace(RESULTS, prepare=prepare), identity_projection(NAME))
+            for projection in projections(infra)
         )
     if "process" in infra.roles:
         dispatch = dispatcher(infra.bus)

@@ -30,10 +30,16 @@ from kerma_runner.settings import RunnerSettings
 
 if TYPE_CHECKING:
     from kerma_common.infra import Infra
+    from kerma_common.projection.router import Projection
     from kerma_common.service import Worker
     from kerma_common.settings import HttpSettings
 
 NAME = "runner"
+
+
+def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
+    """Every read model of the service."""
+    return (QUEUE, identity_projection(NAME))
 
 
 def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = None) -> Service:

@@ -1,0 +1,123 @@
+"""``kerma admin``: what operators do, on a local data directory or by environment settings."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kerma_client.jobs_cli import DEFAULT_DATA, Data
+from kerma_client.local import use_settings
+from kerma_client.platform_cli import ROOT
+
+app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, documents.")
+streams = typer.Typer(help="Streams of the event log.")
+projections = typer.Typer(help="Read models.")
+app.add_typer(streams, name="streams")
+app.add_typer(projections, name="projections")
+
+
+@streams.command("apply")
+def apply_streams(data: Data = DEFAULT_DATA) -> None:
+    """Create missing streams and change those that differ from their definition."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    for line in asyncio.run(admin.apply()) or ("nothing to do",):
+        sys.stdout.write(line + "\n")
+
+
+@projections.command("lag")
+def lag(data: Data = DEFAULT_DATA) -> None:
+    """How far every read model is behind, and what is kept aside."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    table = Table("service", "read model", "stream", "commits behind", "quarantined")
+    for found in asyncio.run(admin.lags()):
+        table.add_row(
+            found.service,
+            found.projection,
+            found.stream,
+            str(found.behind),
+            str(found.quarantined),
+        )
+    Console().print(table)
+
+
+@projections.command("rebuild")
+def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
+    """Project the read models of a service anew from the first event, then replace them."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    table = Table("table", "rows before", "rows after", "equal")
+    for found in asyncio.run(admin.rebuild_service(service)):
+        same = {True: "yes", False: "no", None: "not comparable"}[found.equal]
+        table.add_row(found.table, str(found.before), str(found.after), same)
+    Console().print(table)
+
+
+@projections.command("replay")
+def replay(
+    service: str,
+    projection: str,
+    aggregate: Annotated[str, typer.Option(help="Subject of the quarantined aggregate.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Apply what was kept aside of an aggregate, after a fix."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    count = asyncio.run(admin.replay(service, projection, aggregate))
+    sys.stdout.write(f"{count} commits applied\n")
+
+
+@app.command("add-cluster")
+def add_cluster(
+    name: str,
+    host: Annotated[str, typer.Option(help="Host to reach by SSH; default the name.")] = "",
+    port: Annotated[int, typer.Option(help="Port of its SSH server.")] = 22,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Register a cluster."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    asyncio.run(admin.add_cluster(name, host or name, port))
+    sys.stdout.write(f"{name} is registered\n")
+
+
+@app.command("list-clusters")
+def list_clusters(data: Data = DEFAULT_DATA) -> None:
+    """Show the registered clusters; the first one is the default."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    table = Table("cluster", "host", "port", "scheduler")
+    for found in asyncio.run(admin.clusters()):
+        table.add_row(found.name, found.host, str(found.port), found.scheduler)
+    Console().print(table)
+
+
+@app.command("remove-cluster")
+def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
+    """Send no more work to a cluster."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    asyncio.run(admin.remove_cluster(name))
+    sys.stdout.write(f"{name} is removed\n")
+
+
+@app.command("docs")
+def docs() -> None:
+    """Write the documents that are generated from the event registry."""
+    from kerma_common.contracts.document import write_documents
+
+    for path in write_documents(ROOT / "docs"):
+        sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
