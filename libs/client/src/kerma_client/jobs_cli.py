@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,18 +53,19 @@ def jobs(
     """List your jobs, newest first."""
     with connect(data) as client:
         answer = client.jobs(page=page, size=size)
-    table = Table("job", "state", "title", "engine", "started", "ended")
+    table = Table("state", "title", "engine", "started", "ended", "job")
+    table.columns[-1].no_wrap = True
     for job in answer["simulations"]:
         meta = job["metadata"]
         table.add_row(
-            job["job_id"],
-            job.get("job_state", ""),
+            job["job_state"],
             job["title"],
             meta["sim_type"],
-            job["start_time"],
-            job["end_time"] or "",
+            _local(job["start_time"]),
+            _local(job["end_time"]),
+            job["job_id"],
         )
-    Console().print(table)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
     pages = max(1, answer["page_count"])
     sys.stdout.write(f"page {page} of {pages}, {answer['simulations_count']} jobs\n")
 
@@ -111,6 +113,11 @@ def story(
 
     use_settings(data)
     asyncio.run(tell(job, as_json=as_json))
+
+
+def _local(date: str | None) -> str:
+    """An HTTP date in the reader's own time."""
+    return f"{parsedate_to_datetime(date).astimezone():%Y-%m-%d %H:%M}" if date else ""
 
 
 def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
