@@ -215,6 +215,44 @@ def test_quantities_that_are_not_scored(quantity: dict[str, Any], key: str) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("bins", "quantity", "path"),
+    [
+        ((1000, 1000, 21), {"keyword": "Dose"}, "detectorManager.detectors[0].geometryData"),
+        ((1000, 1000, 6), {"keyword": "tLET"}, "scoringManager.outputs[0].quantities[0]"),
+        (
+            (1000, 10, 6),
+            {
+                "keyword": "Fluence",
+                "modifiers": [
+                    {"diffType": "E", "lowerLimit": 0, "upperLimit": 9, "binsNumber": 100}
+                ],
+            },
+            "scoringManager.outputs[0].quantities[0]",
+        ),
+    ],
+)
+def test_more_bins_than_memory_are_refused(
+    bins: tuple[int, int, int], quantity: dict[str, Any], path: str
+) -> None:
+    found = refusals(build(detectors=[make.mesh((1, 1, 1), bins)], quantities=[quantity]))
+    assert "bins, more than" in found[path]
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "key"),
+    [
+        ([{"diffType": "TL"}], "modifiers[0].diffType"),
+        ([{"diffType": "E"}, {"diffType": "Z"}], "modifiers[1]"),
+    ],
+)
+def test_spectra_that_are_not_scored(modifiers: list[dict[str, Any]], key: str) -> None:
+    limits = {"lowerLimit": 0, "upperLimit": 9, "binsNumber": 3}
+    quantity = {"keyword": "Fluence", "modifiers": [{**limits, **m} for m in modifiers]}
+    path = f"scoringManager.outputs[0].quantities[0].{key}"
+    assert path in refusals(build(quantities=[quantity]))
+
+
 def test_dose_over_everything_has_no_meaning() -> None:
     found = refusals(build(detectors=[{"geometryType": "All"}], quantities=[{"keyword": "Dose"}]))
     assert "Energy instead" in found["scoringManager.outputs[0].quantities[0].keyword"]

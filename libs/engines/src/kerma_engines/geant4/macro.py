@@ -6,6 +6,7 @@ allow-list pass. Anything that reaches a shell, a file, a macro loop or a viewer
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 _LENGTHS_CM = {"mm": 0.1, "cm": 1.0, "m": 100.0, "um": 1e-4}
 _SHAPES = {"boxMesh": "box", "cylinderMesh": "cylinder", "realWorldLogVol": "volume"}
 MAX_BINS = 20_000_000
+#: Of one scorer of ours, which keeps five numbers per bin in memory.
+MAX_OWN_BINS = 5_000_000
 MAX_PRIMARIES = 10**12
 
 
@@ -285,6 +288,10 @@ class _Reader:
         self._open = False
         if mesh.shape != "volume" and not mesh.size:
             raise _Refused(f"mesh {mesh.name} has no size")
+        for scorer in mesh.scorers:
+            fine = scorer.axis[3] if scorer.axis else 1
+            if scorer.own and math.prod(mesh.bins) * fine > MAX_OWN_BINS:
+                raise _Refused(f"{scorer.name} has more than {MAX_OWN_BINS} bins")
 
     def _box_size(self, arguments: list[str]) -> None:
         self._mesh().size = self._positive(self._floats(arguments, 3, unit=True))

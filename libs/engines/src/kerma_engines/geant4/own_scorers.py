@@ -53,7 +53,8 @@ class Selection:
         """The species of a track, and whether the rules on species choose it."""
         definition = track.GetParticleDefinition()
         code = definition.GetPDGEncoding()
-        if code not in self.kinds:
+        known = self.kinds.get(code)
+        if known is None:
             a = definition.GetAtomicMass()
             z = definition.GetAtomicNumber() if a else round(definition.GetPDGCharge())
             facts = {"Z": z, "A": a, "PDG": code}
@@ -61,8 +62,8 @@ class Selection:
                 compare(facts[key], value) for key, compare, value in self.rules if key in facts
             )
             counts = not self.nuclei_only or (a >= 1 and z >= 1)
-            self.kinds[code] = Kind(definition, z, a, chosen and counts)
-        return self.kinds[code]
+            known = self.kinds[code] = Kind(definition, z, a, chosen and counts)
+        return known
 
     def passes(self, kind: Kind, track: Any, step: Any) -> bool:
         """Whether generation and energy (at the start of the step) meet the rules."""
@@ -88,6 +89,7 @@ class StepFilter(g4.G4VSDFilter):  # type: ignore[misc]
     def Accept(self, step: Any) -> bool:  # noqa: N802 - Geant4's name
         track = step.GetTrack()
         kind = self.selection.kind(track)
+        # most steps are those of electrons, which seldom are chosen
         return kind.chosen and self.selection.passes(kind, track, step)
 
 

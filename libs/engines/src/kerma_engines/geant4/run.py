@@ -214,7 +214,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         run_task(Path(task), *numbers)
-    except (Failure, RuntimeError, OSError, KeyError, ValueError) as error:
+    except (Failure, ImportError, RuntimeError, OSError, KeyError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     return 0

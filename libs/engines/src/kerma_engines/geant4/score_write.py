@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from kerma_engines.engine import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
-from kerma_engines.geant4.macro import QUANTITY
+from kerma_engines.geant4.macro import MAX_BINS, MAX_OWN_BINS, QUANTITY
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
 from kerma_engines.scoring import (
@@ -86,6 +87,9 @@ class _Meshes:
         index = [known.uuid for known in self.project.detectors].index(uuid)
         place = f"detectorManager.detectors[{index}].geometryData"
         data = detector.geometry_data
+        if data.bins > MAX_BINS:
+            reason = f"has {data.bins} bins, more than Geant4 scores: {MAX_BINS}"
+            self.problems.append(Problem(place, reason))
         if any(data.rotation):
             reason = "turned detectors can't be used with Geant4"
             self.problems.append(Problem(f"{place}.rotation", reason))
@@ -93,11 +97,16 @@ class _Meshes:
             reason = "with Geant4 the inner radius must be a whole number of radial bins"
             self.problems.append(Problem(f"{place}.parameters.innerRadius", reason))
 
-    def scorer(self, mesh: str, quantity: Quantity, path: str, kind: str) -> str:
-        """Name of the scorer of a quantity on a detector of that kind; problems are noted."""
+    def scorer(self, mesh: str, quantity: Quantity, path: str, detector: Detector) -> str:
+        """Name of the scorer of a quantity on a detector; problems are noted."""
+        kind, bins = detector.geometry_data.geometry_type, detector.geometry_data.bins
         self._refuse(quantity, path, everywhere=kind == "All")
         own = quantity.keyword in OWN or bool(quantity.modifiers)
         command = self._command(quantity, path, kind)
+        fine = math.prod(modifier.bins_number for modifier in quantity.modifiers)
+        if own and bins * fine > MAX_OWN_BINS:
+            reason = f"has {bins * fine} bins, more than such a quantity may have: {MAX_OWN_BINS}"
+            self.problems.append(Problem(path, reason))
         filters: tuple[str, ...] = ()
         if quantity.filter:
             try:
@@ -184,7 +193,7 @@ def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list
     inner = rings_within(data.parameters) if isinstance(data, CylinderDetector) else 0
     return [
         {
-            "scorer": meshes.scorer(mesh, quantity, f"{path}.quantities[{k}]", data.geometry_type),
+            "scorer": meshes.scorer(mesh, quantity, f"{path}.quantities[{k}]", detector),
             "keyword": quantity.keyword.value,
             "rescale": 1.0 if quantity.rescale is None else quantity.rescale,
             "rings_within": inner or 0,
