@@ -231,7 +231,8 @@ def body(kind: str, numbers: list[float]) -> Inside:
     def inside(p: Points) -> NDArray[np.bool_]:
         along = (p - v[:3]) @ axis
         across = np.linalg.norm(p - v[:3] - np.outer(along, axis), axis=1)
-        return (along > 0) & (along < height) & (across < v[6])
+        held: NDArray[np.bool_] = (along > 0) & (along < height) & (across < v[6])
+        return held
 
     return inside
 
@@ -274,9 +275,7 @@ def read_geo_dat(geo: str, mat: str) -> Regions:
     """``geo.dat`` in its fixed columns, with materials as ``icru276`` or ``icru276@1.032``."""
     regions = Regions()
     bodies, zones, table = re.split(r"^\s*END\s*$", geo, flags=re.MULTILINE)
-    lines = [line for line in bodies.splitlines()[1:] if line.strip() and line[0] != "*"]
-    if not lines[0][2:5].strip():
-        lines = lines[1:]  # the title may be the second line
+    _title, *lines = [line for line in bodies.splitlines() if line.strip() and line[0] != "*"]
     cards: list[tuple[str, str, list[float]]] = []
     for line in lines:
         if line[2:5].strip():

@@ -1,0 +1,105 @@
+"""The catalogue: what a machine offers, in which version, and what stands in for what."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from kerma_engines.catalogue import CatalogueError, load_catalogue
+from kerma_engines.engine import Command
+
+SCRIPT = "#!/bin/sh\necho 'SHIELD-HIT12A  Version: v1.0.0-5-gc589a089'\n"
+
+
+def program(folder: Path, text: str = SCRIPT, name: str = "shieldhit") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def catalogue(folder: Path, text: str) -> Path:
+    path = folder / "engines.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_only_geant4_is_offered(tmp_path: Path) -> None:
+    (offer,) = load_catalogue(tmp_path / "engines.toml").offers()
+    assert (offer.name, offer.runs) == ("geant4", "geant4")
+    assert offer.version
+    assert len(offer.digest) == 64
+
+
+def test_an_installed_program_tells_version_and_digest(tmp_path: Path) -> None:
+    path = program(tmp_path)
+    text = f'[shieldhit]\npath = "{path}"\nversion = ["--version"]\nlicence = "registered"\n'
+    offers = {o.name: o for o in load_catalogue(catalogue(tmp_path, text)).offers()}
+    offer = offers["shieldhit"]
+    assert offer.version == "1.0.0-5-gc589a089"
+    assert offer.digest == hashlib.sha256(SCRIPT.encode()).hexdigest()
+    assert offer.licence == "registered"
+    assert set(offers) == {"geant4", "shieldhit"}
+
+
+def test_a_program_without_an_option_is_told_by_its_folder(tmp_path: Path) -> None:
+    path = program(tmp_path, name="fluka4-3.2/bin/rfluka")
+    loaded = load_catalogue(catalogue(tmp_path, f'[fluka]\npath = "{path}"\n'))
+    assert loaded.probe("fluka").version == "4-3.2"
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexit 3\n", "#!/no/such/interpreter\n", "garbage"])
+def test_a_program_that_does_not_answer_is_still_offered(tmp_path: Path, script: str) -> None:
+    path = program(tmp_path, script)
+    text = f'[shieldhit]\npath = "{path}"\nversion = ["--version"]\n'
+    assert load_catalogue(catalogue(tmp_path, text)).probe("shieldhit").digest
+
+
+def test_a_path_that_is_gone_is_no_offer(tmp_path: Path) -> None:
+    text = f'[topas]\npath = "{tmp_path / "topas"}"\n'
+    assert load_catalogue(catalogue(tmp_path, text)).runs("topas", editor=True) is None
+
+
+def test_a_substitute_runs_editor_projects_only(tmp_path: Path) -> None:
+    loaded = load_catalogue(catalogue(tmp_path, '[shieldhit]\nsubstitute = "geant4"\n'))
+    assert loaded.runs("shieldhit", editor=True) == "geant4"
+    assert loaded.runs("shieldhit", editor=False) is None
+    offer = next(o for o in loaded.offers() if o.name == "shieldhit")
+    assert offer.runs == "geant4"
+    assert offer.version
+
+
+def test_an_installed_engine_goes_before_its_substitute(tmp_path: Path) -> None:
+    text = f'[shieldhit]\npath = "{program(tmp_path)}"\nsubstitute = "geant4"\n'
+    assert load_catalogue(catalogue(tmp_path, text)).runs("shieldhit", editor=True) == "shieldhit"
+
+
+def test_a_command_gets_the_program_and_its_environment(tmp_path: Path) -> None:
+    path = program(tmp_path)
+    text = f'[shieldhit]\npath = "{path}"\nenvironment = {{ A = "1", B = "2" }}\n'
+    command = Command(("shieldhit", "-N", "3"), env={"B": "4"}, watch="x.log")
+    started = load_catalogue(catalogue(tmp_path, text)).start("shieldhit", command)
+    assert started.argv == (str(path), "-N", "3")
+    assert started.env == {"A": "1", "B": "4"}
+    assert started.watch == "x.log"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[shieldhit", "engines.toml"),
+        ("[penelope]\n", "penelope"),
+        ("[shieldhit]\npath = 3\n", "shieldhit.path"),
+        ('[shieldhit]\npath = "bin/shieldhit"\n', "shieldhit.path"),
+        ('[shieldhit]\npaht = "/bin/shieldhit"\n', "shieldhit.paht"),
+        ('[shieldhit]\nsubstitute = "x"\n', "shieldhit.substitute"),
+        ('[shieldhit]\nsubstitute = "shieldhit"\n', "shieldhit.substitute"),
+        ('[shieldhit]\nenvironment = { "A B" = "x" }\n', "shieldhit.environment"),
+    ],
+)
+def test_a_broken_catalogue_names_the_place(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(CatalogueError, match=place):
+        load_catalogue(catalogue(tmp_path, text))
