@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import tarfile
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.jobs import JobDeleted
+from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.results import ResultSetPublished
 from kerma_results.api import stitched
-from kerma_results.app.logs import HEAD_BYTES, LARGEST_FILES, TAIL_BYTES, TOTAL_BYTES
+from kerma_results.app.logs import HEAD, TAIL, TOTAL
 from kerma_results.read.queries import PART_BYTES
 from kit.results_world import NOW, OUTPUTS, OWNER, Running, World
 
@@ -211,77 +211,68 @@ async def test_a_client_that_has_it_is_not_sent_it_again(
         assert changed.status_code == 200
 
 
+async def log_blob(world: World, **texts: str) -> Ref:
+    """A log as workers store it."""
+    return await world.blobs.put(orjson.dumps(texts), "application/vnd.kerma.logs+json")
+
+
+async def logs_of(client: httpx.AsyncClient, job: JobId) -> Any:
+    """What the user sees; the parameters of ``/results`` are tolerated."""
+    query: dict[str, Any] = {"job_id": job, "page_number": 1, "estimator_name": "z"}
+    response = await client.get("/logfiles", params=query)
+    assert set(response.json()) == {"message", "logfiles"}
+    return response.json()["logfiles"]
+
+
 async def test_logs_of_failed_attempts_come_first(
     client: httpx.AsyncClient, running: Running, world: World, job: JobId
 ) -> None:
     await world.submit(job, 3)
-    await world.succeed(job, 0, log=await world.blobs.put(b"fine\n", "text/plain"))
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, text in (("stdout.log", "µ\n"), ("../sub dir/geant4_run.log", "G4\xff")):
-            body = text.encode("utf-8" if name == "stdout.log" else "latin-1")
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            tar.addfile(info, io.BytesIO(body))
-    await world.fail(job, 2, 1, await world.blobs.put(packed.getvalue(), "application/x-tar"))
-    await world.fail(job, 2, 2, await world.blobs.put(b"no tar", "application/x-tar"))
+    await world.succeed(job, 0, log=await log_blob(world, stdout="fine\n"))
+    texts = {"stdout": "µ\n", "../sub dir/geant4_run.log": "<G4>"}
+    await world.fail(job, 2, 1, await log_blob(world, **texts))
+    await world.fail(job, 2, 2, await world.blobs.put(b"[1, 2]"))
     await world.fail(job, 2, 3, None)
     await running.caught_up()
-    response = await client.get("/logfiles", params={"job_id": job, "page_number": 1})
-    found = response.json()["logfiles"]
-    assert found.pop("task-0002-attempt-2.log").startswith("The log cannot be read")
+    found = await logs_of(client, job)
     assert found == {
-        "task-0002-attempt-1-stdout.log": "µ\n",
-        "task-0002-attempt-1-sub-dir-geant4-run.log": "G4�",
-        "task-0000-attempt-1.log": "fine\n",
+        "task-0002-attempt-1-stdout": "µ\n",
+        "task-0002-attempt-1-sub-dir-geant4-run.log": "<G4>",
+        "task-0002-attempt-2-note.txt": "The log cannot be read.\n",
+        "task-0000-attempt-1-stdout": "fine\n",
     }
 
 
 async def test_logs_have_limits(
     client: httpx.AsyncClient, running: Running, world: World, job: JobId
 ) -> None:
-    tasks = TOTAL_BYTES // (HEAD_BYTES + TAIL_BYTES) + 2
-    await world.submit(job, tasks)
-    lines = b"".join(b"%09d\n" % n for n in range(60_000))
-    log = await world.blobs.put(lines, "text/plain")
-    for index in range(tasks):
+    lines = "".join(f"{n:09d}\n" for n in range(60_000))
+    log = await log_blob(world, stdout=lines)
+    shown = TOTAL // (HEAD + TAIL)
+    await world.submit(job, shown + 2)
+    for index in range(shown + 2):
         await world.fail(job, index, 1, log)
     await running.caught_up()
-    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
-    text = found["task-0000-attempt-1.log"]
+    found = await logs_of(client, job)
+    text = found["task-0000-attempt-1-stdout"]
     assert text.startswith("000000000\n")
     assert text.endswith("000059999\n")
-    assert f"[... {len(lines) - HEAD_BYTES - TAIL_BYTES} bytes are left out here ...]" in text
-    assert found["truncated.txt"] == "2 more logs are not shown.\n"
-    assert len(found) == tasks - 1
-    assert sum(map(len, found.values())) < TOTAL_BYTES + HEAD_BYTES + TAIL_BYTES
-
-
-async def test_an_archive_of_many_logs_is_cut(
-    client: httpx.AsyncClient, running: Running, world: World, job: JobId
-) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for number in range(LARGEST_FILES + 5):
-            tar.addfile(tarfile.TarInfo(f"{number}.log"))
-    await world.submit(job, 1)
-    await world.fail(job, 0, 1, await world.blobs.put(packed.getvalue(), "application/x-tar"))
-    await running.caught_up()
-    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
-    assert len(found) == LARGEST_FILES + 1
-    assert found["task-0000-attempt-1-truncated.txt"] == "More files are not shown.\n"
+    assert f"[... {len(lines) - HEAD - TAIL} characters are left out here ...]" in text
+    assert found["truncated.txt"] == "The logs of 2 attempts are not shown.\n"
+    assert len(found) == shown + 1
 
 
 async def test_log_files_that_are_lost_say_so(
     client: httpx.AsyncClient, running: Running, world: World, job: JobId
 ) -> None:
     await world.submit(job, 1)
-    log = await world.blobs.put(str(uuid4()).encode(), "text/plain")
+    log = await log_blob(world, stdout=str(uuid4()))
     (world.folder / "blobs" / log.sha256[:2] / log.sha256).unlink()
     await world.fail(job, 0, 1, log)
     await running.caught_up()
-    found = (await client.get("/logfiles", params={"job_id": job})).json()["logfiles"]
-    assert found == {"task-0000-attempt-1.log": "The log is not stored any more.\n"}
+    assert await logs_of(client, job) == {
+        "task-0000-attempt-1-note.txt": "The log is not stored any more.\n"
+    }
 
 
 async def test_results_survive_a_restart(world: World) -> None:

@@ -183,7 +183,7 @@ async def test_replay_gives_the_same_rows_and_bytes(world: World, job: JobId) ->
 
     gone = job_id(NOW, uuid4(), "DIRECT")
     async with world.service() as running:
-        log = await world.blobs.put(b"stopped\n", "text/plain")
+        log = await world.blobs.put(b'{"stderr": "stopped"}')
         for each in (job, gone):
             await world.fail(each, 1, 1, log)
             await submitted(world, each, 3, 0, 1)
