@@ -33,7 +33,7 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.policy import Principal
-from kerma_common.infra import Infra
+from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
@@ -228,10 +228,14 @@ class World:
 
     @asynccontextmanager
     async def service(
-        self, *, blobs: BlobStore | None = None, log: EventLog | None = None
+        self,
+        *,
+        blobs: BlobStore | None = None,
+        log: EventLog | None = None,
+        roles: frozenset[str] = ALL_ROLES,
     ) -> AsyncIterator[Running]:
-        """The service runs, as after a start of its process."""
-        positions = Positions("results", self.db)
+        """The service, or a part of it, runs as after a start of its process."""
+        positions = Positions("results", self.db, self.nats)
         infra = Infra(
             "results",
             self.nats,
@@ -242,6 +246,7 @@ class World:
             positions,
             verifier,
             system_clock,
+            roles,
         )
         service = build(HttpSettings(), infra, engines)
         async with running(*(work() for _, work in service.workers)):

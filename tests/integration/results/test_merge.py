@@ -69,6 +69,18 @@ async def test_outputs_become_results(world: World, job: JobId) -> None:
     assert binary.array("errors").tolist() == page["data"]["errors"]
 
 
+async def test_parts_of_the_service_in_processes_of_their_own(world: World, job: JobId) -> None:
+    async with (
+        world.service(roles=frozenset({"process"})),
+        world.service(roles=frozenset({"project"})),
+        world.service(roles=frozenset({"api"})) as api,
+        api.client() as client,
+    ):
+        await submitted(world, job, 1, 0)
+        await world.until(job, ResultSetPublished)
+        assert (await client.get("/results", params={"job_id": job})).status_code == 200
+
+
 async def test_bytes_do_not_depend_on_who_came_first(world: World) -> None:
     found = []
     async with world.service():

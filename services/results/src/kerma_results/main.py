@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.projection.runner import projection_loop
+from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
 from kerma_engines.registry import engine
@@ -60,12 +60,9 @@ def build(
             infra.positions,
             infra.clock,
         )
-        workers.append(("merge", merges.run))
+        workers += [("positions", infra.positions.run), ("merge", merges.run)]
 
-    async def health() -> Mapping[str, str]:
-        faults = {loop.sink.name: "makes no progress" for loop in loops if not loop.ready}
-        return faults if infra.nats.is_connected else {**faults, "nats": "not connected"}
-
+    health = readiness(infra, loops)
     routers = (
         (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
         if "api" in infra.roles

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Merges that run side by side; each holds the pages of about two tasks in memory."""
-IDLE_SECONDS = 3600.0
+PATIENCE_SECONDS = 10.0
+"""Positions of other processes come as messages that may be lost; then this is what it costs."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +70,7 @@ class MergeWorker:
         async with asyncio.TaskGroup() as group:
             while True:
                 seq = await self._look(group)
-                await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, IDLE_SECONDS)
+                await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, PATIENCE_SECONDS)
 
     async def _look(self, group: asyncio.TaskGroup) -> int:
         waits = delays()
@@ -148,8 +149,8 @@ class MergeWorker:
         return (await story.execute(CompleteMerge(work.tasks, primaries))).seq
 
     async def _until_readable(self, seq: int) -> None:
-        while not await self.positions.wait(RESULTS.name, "RESULTS", seq, IDLE_SECONDS):
-            _log.error("the read model has not reached %d of RESULTS", seq)
+        while not await self.positions.wait(RESULTS.name, "RESULTS", seq, PATIENCE_SECONDS):
+            _log.warning("the read model has not reached %d of RESULTS", seq)
 
     async def _story(self, job_id: str) -> _Story:
         opened = (await self.log.load(result_set_subject(job_id)))[0].commit
