@@ -21,11 +21,9 @@ _PASSED = (
     "/gps/",
     "/score/create/",
     "/score/mesh/",
-    "/score/probe/",
     "/score/quantity/",
     "/score/filter/",
     "/run/setCut",
-    "/run/setCutForAGivenParticle",
     "/cuts/setLowEdge",
     "/process/eLoss/",
     "/process/msc/",
@@ -49,8 +47,8 @@ _DROPPED = (
     "/gps/verbose",
 )
 
-#: Inside allowed prefixes, yet not for users: these open files.
-_REFUSED = ("/gps/hist/file", "/score/ntuple", "/process/eLoss/fileName")
+#: Inside allowed prefixes, yet not for users: opens a file.
+_REFUSED = "/gps/hist/file"
 #: Geant4 11.4 bins from the axis and around the full circle whatever these say.
 _IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
 
@@ -167,8 +165,8 @@ class _Reader:
         self.frame: dict[str, tuple[float, float, float]] = {}
         self._open = False
         self._handlers: dict[str, Callable[[list[str]], None]] = {
-            "/run/beamOn": self._beam_on,
             "/gps/particle": self._particle,
+            "/gps/ion": self._ion,
             "/score/close": self._close,
             "/score/mesh/boxSize": self._box_size,
             "/score/mesh/cylinderSize": self._cylinder_size,
@@ -215,10 +213,10 @@ class _Reader:
             raise _Refused(f"unknown command {command}")
 
     def _dispatch(self, command: str, arguments: list[str]) -> None:
-        allowed = command in _PASSED_EXACTLY or command.startswith(_PASSED)
         if command == "/run/beamOn":
             self._beam_on(arguments)
             return
+        allowed = command in _PASSED_EXACTLY or command.startswith(_PASSED)
         if not allowed or command.startswith(_REFUSED):
             raise _Refused(f"the command {command} is not allowed")
         if command in _IGNORED_BY_GEANT4:
@@ -230,7 +228,7 @@ class _Reader:
         elif command.startswith("/score/quantity/"):
             self._quantity(command.removeprefix("/score/quantity/"), arguments)
         elif command.startswith("/score/filter/"):
-            self._filter(arguments)
+            self._filter(command, arguments)
         self.commands.append(" ".join([command, *arguments]))
 
     def finish(self) -> None:
@@ -266,6 +264,11 @@ class _Reader:
                 "them neutrons do not interact and photons and electrons are incomplete"
             )
         raise _Refused(f"unknown particle {name!r}; known are {', '.join(self.particles)}")
+
+    def _ion(self, arguments: list[str]) -> None:
+        numbers = [word for word in arguments[:2] if word.isascii() and word.isdigit()]
+        if len(numbers) != 2 or not 1 <= int(numbers[0][:4]) <= int(numbers[1][:4]) <= 300:
+            raise _Refused("/gps/ion needs charge and mass number, 1 <= Z <= A")
 
     def _mesh(self) -> Mesh:
         if not self._open:
@@ -354,9 +357,15 @@ class _Reader:
         self._mesh().scorers[-1].rules = rules
         self._mesh().scorers[-1].filtered = " ".join(arguments)
 
-    def _filter(self, arguments: list[str]) -> None:
+    def _filter(self, command: str, arguments: list[str]) -> None:
         if not self._mesh().scorers:
             raise _Refused("a filter follows the quantity it filters")
+        neutral = command.endswith("/neutral") or {"neutron", "gamma"} & set(arguments[1:])
+        if neutral and "neutron" not in self.particles:
+            raise _Refused(
+                "neutrons and photons can't be scored without Geant4's data sets, which are not "
+                "installed: their fluence would be too low by factors"
+            )
         self._mesh().scorers[-1].filtered = " ".join(arguments)
 
     def _frame(self, key: str) -> Callable[[list[str]], None]:
