@@ -68,8 +68,9 @@ async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
             backing = await _open_backing(stack, data)
             await _prepare_log(backing.nats)
             services = await _open_services(stack, data, backing)
-            worker = WorkerChild(data, backing, slots)
-            stack.push_async_callback(worker.stop)
+            worker = WorkerChild(data, backing, slots) if slots != 0 else None
+            if worker is not None:
+                stack.push_async_callback(worker.stop)
             stack.callback(remove_running, data)
             ready = Announcement(data, services, backing.blobs.url, say)
             whole = _together(services, backing, worker, ready.run)
@@ -131,7 +132,10 @@ async def _open_services(
 
 
 def _together(
-    services: tuple[Service, ...], backing: Backing, worker: WorkerChild, announce: Worker
+    services: tuple[Service, ...],
+    backing: Backing,
+    worker: WorkerChild | None,
+    announce: Worker,
 ) -> Service:
     """One service whose workers are all services' workers and the watch over the children."""
 
@@ -143,7 +147,9 @@ def _together(
         (f"{service.name}.{name}", work) for service in services for name, work in service.workers
     ]
     workers += [(f"watch-{child.port}", _keeper(child)) for child in backing.children]
-    workers += [("worker", worker.run), ("announce", announce)]
+    workers.append(("announce", announce))
+    if worker is not None:
+        workers.append(("worker", worker.run))
     apps = LocalGateway({service.name: service.asgi for service in services})
     return Service("kerma", apps, tuple(workers), health)
 

@@ -74,6 +74,11 @@ class KermaClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The tokens of this session."""
+        return dict(self._http.cookies)
+
     def login(self, username: str, password: str) -> None:
         """Open a session; tokens stay in this client's cookies."""
         self._send("POST", "/auth/login", json={"username": username, "password": password})

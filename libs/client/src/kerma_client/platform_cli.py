@@ -39,7 +39,8 @@ def up(
         int, typer.Option(help="Port of the REST interface; 0 takes a free one.")
     ] = 8080,
     slots: Annotated[
-        int | None, typer.Option(min=1, help="Tasks to run at once; default one per core.")
+        int | None,
+        typer.Option(min=0, help="Tasks to run at once; default one per core, 0: no worker here."),
     ] = None,
 ) -> None:
     """Start everything on this machine and stay up until interrupted."""

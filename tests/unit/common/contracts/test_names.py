@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerma_common.commands import idempotency
 from kerma_common.contracts import ids, registry
 from kerma_common.contracts.subjects import (
     SHARDS,
@@ -20,7 +19,6 @@ from kerma_common.contracts.subjects import (
     shard_of,
     task_subject,
 )
-from kerma_common.errors import InvalidRequest
 
 JOB = "20260801-101500-0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4eDIRECT"
 
@@ -73,25 +71,6 @@ def test_seeds_are_valid_and_never_shared(job: str) -> None:
     seeds = [ids.task_seed(job, index) for index in range(200)]
     assert len(set(seeds)) == 200
     assert all(1 <= seed <= 2**31 - 2 for seed in seeds)
-
-
-def test_a_key_is_no_request_id() -> None:
-    by_id = idempotency.of_request("user:u1", "a")
-    by_key = idempotency.of_request("user:u1", "b", "a")
-    assert ids.commit_id(*by_id) != ids.commit_id(*by_key)
-
-
-def test_a_repeated_key_is_the_same_cause() -> None:
-    first = idempotency.of_request("user:u1", "request-1", "key")
-    assert idempotency.of_request("user:u1", "request-2", "key") == first
-    assert idempotency.of_request("user:u2", "request-2", "key") != first
-
-
-@pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "a\x1fb", "ä", "a\n"])
-def test_malformed_keys_name_the_header(bad: str) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        idempotency.of_request("user:u1", "request-1", bad)
-    assert "Idempotency-Key" in raised.value.fields
 
 
 def test_old_versions_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""What Kerma takes of a machine: seconds to start, memory when idle."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from kerma_client.bench.figure import Figure
+from kerma_client.bench.platform import platform
+from kerma_client.bench.run import limit
+from kerma_client.platform_cli import ROOT
+
+SETTLE_SECONDS = 5.0
+
+
+def start_and_memory() -> Iterable[Figure]:
+    """``kerma up`` with an existing environment, and the memory of all its processes."""
+    with platform() as found:
+        yield limit("kerma up, ready", found.start_seconds, "s", 4.0)
+        time.sleep(SETTLE_SECONDS)
+        parent = psutil.Process(found.running.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        memory = sum(process.memory_full_info().pss for process in processes) / 2**20
+        name = f"idle memory of kerma up, {len(processes)} processes (PSS)"
+        yield limit(name, memory, "MB", 600.0)
+
+
+def fresh_clone() -> Figure:
+    """A new clone to its first completed demonstration, with a warm package cache."""
+    with tempfile.TemporaryDirectory(prefix="kerma-clone-") as folder:
+        clone = Path(folder) / "kerma"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)  # noqa: S607
+        began = time.perf_counter()
+        done = subprocess.run(
+            ["./kerma", "demo", "--json", "--out", "out"],
+            cwd=clone,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        took = time.perf_counter() - began
+    assert json.loads(done.stdout.splitlines()[-1])["job_state"] == "COMPLETED"
+    return limit("fresh clone to the first completed demonstration", took, "s", 90.0)

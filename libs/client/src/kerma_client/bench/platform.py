@@ -1,0 +1,77 @@
+"""A Kerma for benches: ``kerma up`` on a temporary directory, and a logged-in client."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerma_client.client import KermaClient
+from kerma_client.local import NotRunningError, Running, connect, read_running
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+CHECK_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """``start_seconds`` from the command to readiness."""
+
+    data: Path
+    running: Running
+    client: KermaClient
+    start_seconds: float
+
+
+@contextmanager
+def platform(slots: int = 2, data: Path | None = None) -> Iterator[Platform]:
+    """Kerma with this many slots (0: no worker) as long as the block."""
+    with tempfile.TemporaryDirectory(prefix="kerma-bench-") as temporary:
+        directory = data or Path(temporary)
+        command = [sys.executable, "-m", "kerma_client.cli", "up", "--port", "0"]
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            [*command, "--data", str(directory), "--slots", str(slots)],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            running = _ready(child, directory)
+            took = time.perf_counter() - began
+            with connect(directory) as client:
+                yield Platform(directory, running, client, took)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(STOP_SECONDS)
+
+
+def _ready(child: subprocess.Popen[bytes], directory: Path) -> Running:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        try:
+            return read_running(directory)
+        except NotRunningError:
+            time.sleep(CHECK_SECONDS)
+    raise NotRunningError("kerma up did not become ready")
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that this share of the sorted values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def timed(action: Callable[[], object], times: int) -> list[float]:
+    """Milliseconds of each call."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        found.append(1e3 * (time.perf_counter() - began))
+    return found

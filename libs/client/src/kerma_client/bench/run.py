@@ -1,0 +1,81 @@
+"""``kerma bench``: the figures by name, measured and printed beside what they are held against."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kerma_client.bench.figure import Figure
+
+# name -> module:function; a function measures one figure or several that share their set-up
+BENCHES = {
+    "append": "eventlog:append_throughput",
+    "projection": "projection:projection_throughput",
+    "rebuild": "projection:rebuild_throughput",
+    "requests": "requests:request_latencies",
+    "transport": "transport:transport_throughput",
+    "live": "transport:progress_and_completion",
+    "footprint": "footprint:start_and_memory",
+    "clone": "footprint:fresh_clone",
+    "convert": "convert:convert_sixteen_zones",
+    "engines": "engines:engine_figures",
+}
+
+
+def run_bench(name: str | None, *, as_json: bool) -> None:
+    """Measure one bench, or all. Ends with status 1 when a bar is missed."""
+    chosen = [key for key in BENCHES if name in (None, key)]
+    if not chosen:
+        raise typer.BadParameter(f"{name} is not one of {', '.join(BENCHES)}")
+    console = Console(soft_wrap=True)
+    missed = False
+    table = Table("figure", "measured", "held against", "ratio", "bar", "")
+    for key in chosen:
+        for figure in _measure(BENCHES[key]):
+            missed |= not figure.passed
+            if as_json:
+                sys.stdout.buffer.write(_line(figure) + b"\n")
+                sys.stdout.flush()
+            else:
+                table.add_row(*_cells(figure))
+                sys.stderr.write(f"measured {figure.name}\n")
+    if not as_json:
+        console.print(table)
+    if missed:
+        raise typer.Exit(1)
+
+
+def _measure(target: str) -> Iterable[Figure]:
+    module, _, function = target.partition(":")
+    loaded = importlib.import_module(f"kerma_client.bench.{module}")
+    measure: Callable[[], Figure | Iterable[Figure]] = getattr(loaded, function)
+    found = measure()
+    return (found,) if isinstance(found, Figure) else found
+
+
+def _line(figure: Figure) -> bytes:
+    shown = {name: getattr(figure, name) for name in Figure.__slots__}
+    return orjson.dumps({**shown, "ratio": figure.ratio, "passed": figure.passed})
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    sign = "≤" if figure.lower_is_better else "≥"
+    return (
+        figure.name,
+        f"{figure.value:.4g} {figure.unit}",
+        f"{figure.peer}: {figure.peer_value:.4g} {figure.unit}",
+        f"{figure.ratio:.3g}",
+        f"{sign} {figure.bar:g}",
+        "met" if figure.passed else "MISSED",
+    )
+
+
+def limit(name: str, value: float, unit: str, at_most: float, note: str = "limit") -> Figure:
+    """A figure held against a fixed limit."""
+    return Figure(name, value, unit, note, at_most, 1.0, lower_is_better=True)
