@@ -48,10 +48,11 @@ async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
         return
     schema = schema_of(conn)
     driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
-    for phase in phases:
-        for statement, rows in _statements(schema, phase):
-            payload = orjson.dumps(rows, default=_plain, option=_OPTIONS).decode()
-            await driver.execute(statement, (payload,))
+    async with driver.pipeline():  # one round trip for all statements
+        for phase in phases:
+            for statement, rows in _statements(schema, phase):
+                payload = orjson.dumps(rows, default=_plain, option=_OPTIONS).decode()
+                await driver.execute(statement, (payload,))
 
 
 def _statements(schema: str, phase: Phase) -> Iterable[Batch]:
