@@ -21,6 +21,7 @@ from kerma_common.faults import FaultPoint
 from kerma_common.nats import connection
 from kerma_common.process.tables import OUTBOX, create_process_tables
 from kerma_common.projection.runner import projection_loop
+from kit.processing import now
 from kit.projecting import (
     caught_up,
     mapped,
@@ -61,7 +62,7 @@ async def child(
 async def tell(log: JetStreamLog, prefix: str) -> None:
     for n in range(JOBS):
         job = f"{prefix}{n}"
-        seq = await record(log, submitted(job, n_tasks=1))
+        seq = await record(log, submitted(job, n_tasks=1), now=now())
         await record(log, succeeded(job, 0), after={"JOBS": seq})
 
 

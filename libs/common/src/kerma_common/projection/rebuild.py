@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Create = Callable[[Connection, str], None]
 """Makes a schema of this name with all tables of the read models, as migrations would."""
 
-FLIP_SECONDS = 10.0
+FLIP_SECONDS = 60.0
 """How long the running projections may be held while the new ones apply the last commits."""
 _log = logging.getLogger(__name__)
 
