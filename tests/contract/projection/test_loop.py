@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kerma_allinone.children import postgres_server
 from kerma_common.commands.consistency import Positions
 from kerma_common.contracts import jobs
 from kerma_common.contracts.subjects import job_subject
@@ -205,3 +208,21 @@ async def test_a_barrier_that_nothing_lifts_is_given_up(
     async with running(loop.run()):
         await caught_up(loop)
     assert len((await rows(db))[0]) == 1
+
+
+async def test_the_loop_outlives_a_crash_of_the_database(
+    servers_folder: Path, log: MemoryLog
+) -> None:
+    async with (
+        postgres_server(servers_folder / "crashing", durable=False) as server,
+        schema(server.url) as db,
+    ):
+        loop = projection_loop(read_model(), log, db, Positions("jobs"))
+        await record(log, submitted("a"))
+        async with running(loop.run()):
+            await caught_up(loop)
+            await server.child.stop(signal.SIGKILL)
+            await record(log, submitted("b"))
+            await server.restart()
+            await caught_up(loop)
+        assert [r[0] for r in (await rows(db))[0]] == ["a", "b"]
