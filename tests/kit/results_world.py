@@ -47,7 +47,7 @@ from kit.projecting import running
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 OWNER = "user-1"
-SCHEMA = "results_1"
+SCHEMA = "results"
 OUTPUTS = ("depth", "a map", "entrance")
 """Names of the test engine's outputs, not in alphabetical order."""
 
@@ -250,7 +250,7 @@ class World:
         )
         service = build(HttpSettings(), infra, engines)
         async with running(*(work() for _, work in service.workers)):
-            yield Running(service, positions, self.log)
+            yield Running(service, infra, positions, self.log)
 
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of the read model by table, in order of their keys."""
@@ -275,6 +275,7 @@ class Running:
     """A service that runs."""
 
     service: Service
+    infra: Infra
     positions: Positions
     log: EventLog
 
