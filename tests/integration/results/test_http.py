@@ -18,7 +18,7 @@ from kerma_common.contracts.jobs import JobDeleted
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.results import ResultSetPublished
 from kerma_results.api import stitched
-from kerma_results.app.logs import HEAD, TAIL, TOTAL
+from kerma_results.app.logs import HEAD, MOST_LOGS, TAIL, TOTAL
 from kerma_results.read.queries import PART_BYTES
 from kit.results_world import NOW, OUTPUTS, OWNER, Running, World
 
@@ -258,8 +258,24 @@ async def test_logs_have_limits(
     assert text.startswith("000000000\n")
     assert text.endswith("000059999\n")
     assert f"[... {len(lines) - HEAD - TAIL} characters are left out here ...]" in text
-    assert found["truncated.txt"] == "The logs of 2 attempts are not shown.\n"
+    assert found["truncated.txt"] == "The logs of further attempts are not shown.\n"
     assert len(found) == shown + 1
+
+
+async def test_of_very_many_logs_the_first_are_shown(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    log = await log_blob(world, stdout="-")
+    await world.submit(job, MOST_LOGS + 1)
+    for index in range(MOST_LOGS):
+        await world.fail(job, index, 1, log)
+    await running.caught_up()
+    assert len(await logs_of(client, job)) == MOST_LOGS
+    await world.fail(job, MOST_LOGS, 1, log)
+    await running.caught_up()
+    found = await logs_of(client, job)
+    assert len(found) == MOST_LOGS + 1
+    assert "truncated.txt" in found
 
 
 async def test_log_files_that_are_lost_say_so(

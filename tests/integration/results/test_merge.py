@@ -23,7 +23,9 @@ from kerma_common.contracts.results import (
     ResultSetPublished,
 )
 from kerma_common.db.alembic_env import migrate_within
+from kerma_common.errors import Unavailable
 from kerma_common.projection.rebuild import rebuild
+from kerma_results.app import merge_worker
 from kerma_results.main import projections
 from kerma_results.pages.arrays import open_page
 from kit.results_world import NOW, OUTPUTS, OWNER, SCHEMA, Frozen, World, task_output
@@ -270,7 +272,11 @@ def _of(rows: dict[str, list[tuple[Any, ...]]], job: JobId) -> list[list[tuple[A
     return [[row[1:] for row in rows[name] if row[0] == job] for name in RESULT_TABLES[1:]]
 
 
-async def test_three_broken_attempts_are_enough(world: World, job: JobId) -> None:
+async def test_three_broken_attempts_are_enough(
+    world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge_worker, "REST_SECONDS", 0.01)
+
     class Broken:
         def __getattr__(self, name: str) -> Any:
             return getattr(world.blobs, name)
@@ -288,3 +294,26 @@ async def test_three_broken_attempts_are_enough(world: World, job: JobId) -> Non
         ResultSetFailed,
     ]
     assert events[-1].code == "MERGE_ABANDONED"
+
+
+async def test_an_outage_is_no_attempt(world: World, job: JobId) -> None:
+    class Away:
+        """Answers from the fifth call on."""
+
+        calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.blobs, name)
+
+        async def get(self, ref: Ref) -> bytes:
+            self.calls += 1
+            if self.calls < 5:
+                raise Unavailable("the blob store does not answer")
+            return await world.blobs.get(ref)
+
+    blobs: Any = Away()
+    async with world.service(blobs=blobs):
+        await submitted(world, job, 1, 0)
+        events = await world.until(job, ResultSetPublished, ResultSetFailed)
+    assert [type(event) for event in events].count(MergeStarted) == 1
+    assert isinstance(events[-1], ResultSetPublished)

@@ -23,7 +23,7 @@ TAIL = 192 * 1024
 """Characters kept of a larger text: of its end more, because errors stand there."""
 TOTAL = 8 * 1024 * 1024
 LARGEST_BLOB = 64 * 1024 * 1024
-MOST_LOGS = 500
+MOST_LOGS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
 _TEXTS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
@@ -39,10 +39,9 @@ class Logs:
         """Texts by name; {} when there are none."""
         found: dict[str, str] = {}
         left = TOTAL
-        logs = await self.queries.logs(job_id, MOST_LOGS)
-        for done, log in enumerate(logs):
-            if left <= 0:
-                found["truncated.txt"] = f"The logs of {len(logs) - done} attempts are not shown.\n"
+        for count, log in enumerate(await self.queries.logs(job_id, MOST_LOGS + 1)):
+            if left <= 0 or count == MOST_LOGS:
+                found["truncated.txt"] = "The logs of further attempts are not shown.\n"
                 break
             stem = f"task-{log.index:04d}-attempt-{log.attempt}"
             for name, text in (await self._texts(log)).items():

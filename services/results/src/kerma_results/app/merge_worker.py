@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Merges that run side by side; each holds the pages of about two tasks in memory."""
+REST_SECONDS = 5.0
+"""Longest rest after a fault: a full disk may have room again."""
 PATIENCE_SECONDS = 10.0
 """Positions of other processes come as messages that may be lost; then this is what it costs."""
 _log = logging.getLogger(__name__)
@@ -90,23 +93,30 @@ class MergeWorker:
         return seq
 
     async def _settle(self, work: Unfinished) -> None:
-        """Bring one result set to its end, through whatever passes by itself."""
+        """Bring one result set to its end, through whatever passes by itself.
+
+        Outages don't count as attempts, faults do.
+        """
         attempt, waits = work.attempt + 1, delays()
         try:
             while True:
                 try:
                     await self._finish(work, attempt)
                 except Exception as error:
-                    _log.warning("merge of %s: %s: %s", work.job_id, type(error).__name__, error)
-                    if not is_passing(error):
-                        attempt += 1
-                    await pause(waits)
+                    passing = is_passing(error)
+                    _log.warning("merge of %s: %r", work.job_id, error, exc_info=not passing)
+                    if passing:
+                        await pause(waits)
+                        continue
+                    attempt += 1
+                    await asyncio.sleep(REST_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311
                 else:
                     return
         finally:
             self._busy.discard(work.job_id)
 
     async def _finish(self, work: Unfinished, attempt: int) -> None:
+        """One try. What is overtaken ends here: if anything is left, the next look finds it."""
         story = await self._story(work.job_id)
         try:
             if not work.complete:
