@@ -7,10 +7,14 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kerma_engines.csg import BadZoneError, Layout, Space, TooEntangledError, lay_out
+import numpy as np
+
+from kerma_engines.bodies import TOLERANCE
+from kerma_engines.csg import MAX_BODIES, BadZoneError, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.engine import Output as MappedOutput
 from kerma_engines.engine import OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.geometry import enlarged
 
 if TYPE_CHECKING:
     from kerma_engines.csg import Term
@@ -100,6 +104,10 @@ def check_common(project: Project, verdict: Verdict, engine: str) -> None:
 
 def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | None:
     """Zones as alternatives of bodies; None with problems noted if that can't be done."""
+    if len(project.figures) > MAX_BODIES:
+        reason = f"{len(project.figures)} figures; at most {MAX_BODIES} are taken for {engine}"
+        verdict.refuse("figureManager.figures", reason)
+        return None
     space = Space.of(project.figures)
     zones: list[tuple[Term, ...]] = []
     for k, zone in enumerate(project.zones):
@@ -125,6 +133,13 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
             reason = "lies outside the world, or within the zones before it"
             verdict.refuse(f"zoneManager.zones[{k}]", reason)
     return layout
+
+
+def check_start(project: Project, verdict: Verdict) -> None:
+    """Refuses a beam that starts in the black hole around the world, where nothing happens."""
+    world = enlarged(project.world.geometry_data, TOLERANCE)
+    if not world.contains(np.array([project.beam.position]))[0]:
+        verdict.refuse("beam.position", "the beam starts outside of the world")
 
 
 def map_output(

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 Term = frozenset[int]  # body numbers from 1: positive inside, negative outside
 
+MAX_BODIES = 1000
 MAX_TERMS = 2000
 _FEW_TERMS = 32  # up to here pairs of bodies are enough; beyond, space is subdivided
 _LEVELS = 7
 _MAX_CELLS = 20_000
-_WORK = 6_000_000  # distances to bodies; about a second
+_WORK = 4_000_000  # distances to bodies; about a second
 
 
 class TooEntangledError(Exception):
@@ -67,6 +68,10 @@ def _compare(a: Body, b: Body) -> _Pair:
     if inside or around:
         return _Pair.EQUAL if inside and around else _Pair.INSIDE if inside else _Pair.AROUND
     return _Pair.APART if is_disjoint(a, b) else _Pair.UNKNOWN
+
+
+def _inside_first(literal: int) -> tuple[bool, int]:
+    return literal < 0, abs(literal)
 
 
 class Space:
@@ -118,32 +123,57 @@ class Space:
 
     def simplify(self, term: Iterable[int]) -> Term | None:
         """The term without what follows from the rest, or None if no point can meet it."""
-        literals = set(term)
-        inside = [n for n in literals if n > 0]
-        outside = [-n for n in literals if n < 0]
-        for p in inside:
-            if any(q > p and self.disjoint(p, q) for q in inside):
+        simple: Term | None = frozenset()
+        for literal in sorted(term, key=_inside_first):
+            if simple is None:
                 return None
-            if any(self.contains(n, p) for n in outside):
+            simple = self.extend(simple, literal)
+        return simple
+
+    def extend(self, term: Term, literal: int) -> Term | None:
+        """A simple term with one more body, simple again; None if no point can meet it."""
+        if literal in term:
+            return term
+        return self._enter(term, literal) if literal > 0 else self._leave(term, -literal)
+
+    def _enter(self, term: Term, body: int) -> Term | None:
+        gone = {body}
+        for other in term:
+            if other > 0:
+                if self.disjoint(body, other):
+                    return None
+                if self.contains(body, other):
+                    return term
+                if self.contains(other, body):
+                    gone.add(other)
+            elif self.contains(-other, body):
                 return None
-        kept = {p for p in inside if not self._wider(p, inside)}
-        kept |= {
-            -n
-            for n in outside
-            if not any(self.disjoint(p, n) for p in inside) and not self._narrower(n, outside)
-        }
-        return frozenset(kept)
+            elif self.disjoint(-other, body):
+                gone.add(other)
+        return term - gone | {body}
 
-    def _wider(self, p: int, inside: list[int]) -> bool:
-        # of two equal bodies the first stays
-        return any(
-            q != p and self.contains(p, q) and (q < p or not self.contains(q, p)) for q in inside
-        )
+    def _leave(self, term: Term, body: int) -> Term | None:
+        gone = {-body}
+        redundant = False
+        for other in term:
+            if other > 0:
+                if self.contains(body, other):
+                    return None
+                redundant = redundant or self.disjoint(body, other)
+            elif self.contains(-other, body):
+                redundant = True
+            elif self.contains(body, -other):
+                gone.add(other)
+        return term if redundant else term - gone | {-body}
 
-    def _narrower(self, n: int, outside: list[int]) -> bool:
-        return any(
-            m != n and self.contains(m, n) and (m < n or not self.contains(n, m)) for m in outside
-        )
+    def join(self, term: Term, others: Term) -> Term | None:
+        """A simple term met with another one."""
+        joined: Term | None = term
+        for literal in sorted(others, key=_inside_first):
+            if joined is None:
+                return None
+            joined = self.extend(joined, literal)
+        return joined
 
     def zone(self, operations: tuple[tuple[Operand, ...], ...]) -> tuple[Term, ...]:
         """The alternatives of a zone. Raises BadZoneError, TooEntangledError."""
@@ -178,7 +208,8 @@ class Space:
 
         Raises TooEntangledError when there are more than ``MAX_TERMS``.
         """
-        remaining, solid = [start], set[Term]()
+        simple = self.simplify(start)
+        remaining, solid = [] if simple is None else [simple], set[Term]()
         # short ones first: they rule out most of what longer ones would split
         for zone in sorted(zones, key=lambda term: (len(term), sorted(term))):
             remaining = [part for term in remaining for part in self._without(term, zone)]
@@ -201,17 +232,17 @@ class Space:
 
     def _without(self, term: Term, zone: Term) -> list[Term]:
         """``term`` less ``zone``, split where it leaves the bodies of ``zone`` one by one."""
-        if self.simplify(term | zone) is None:
+        if self.join(term, zone) is None:
             return [term]
         parts: list[Term] = []
         rest: Term | None = term
-        for literal in sorted(zone, key=lambda n: (n < 0, abs(n))):
+        for literal in sorted(zone, key=_inside_first):
             if rest is None:
                 break
-            part = self.simplify(rest | {-literal})
+            part = self.extend(rest, -literal)
             if part is not None:
                 parts.append(part)
-            rest = self.simplify(rest | {literal})
+            rest = self.extend(rest, literal)
         return parts
 
     def is_empty(self, term: Term) -> bool:

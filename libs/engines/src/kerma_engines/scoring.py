@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kerma_engines.fields import Count, FileName, Name, Positive
 from kerma_engines.geometry import Coordinate, Length, Model, Number, Placed
@@ -203,18 +203,27 @@ class Keyword(StrEnum):
     SPECTRUM = "KineticEnergySpectrum"
 
 
+def _given(value: object) -> object:
+    # the editor writes empty text for nothing chosen
+    return None if value == "" else value
+
+
+Chosen = Annotated[str | None, BeforeValidator(_given)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")]
+
+
 class Quantity(Model):
     """One page of an output."""
 
     name: Name = ""
     keyword: Keyword
-    filter: str | None = None
+    filter: Chosen = None
     modifiers: tuple[Modifier, ...] = Field(default=(), max_length=2)
     rescale: Number | None = None
     offset: Number | None = None
     primaries: Positive | None = None
-    material_uuid: str | None = None
-    medium: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,32}$")] | None = None
+    material_uuid: Chosen = None
+    medium: Annotated[Word | None, BeforeValidator(_given)] = None
 
 
 class Output(Model):

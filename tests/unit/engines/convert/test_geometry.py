@@ -173,6 +173,13 @@ def test_alternatives_grow_with_the_zones_not_with_their_combinations() -> None:
         assert len(regions.zones) == 2 * count + 2
 
 
+def test_more_figures_than_can_be_compared_are_refused() -> None:
+    figures = [figure(f"f{k}", "sphere", (k, 0, 0), radius=0.4) for k in range(1001)]
+    world = figure("w", "box", width=4000, height=9, depth=9)
+    with pytest.raises(InvalidInput, match="1001 figures"):
+        engine("shieldhit").convert(project(figures, [], world))
+
+
 def test_zones_too_entangled_to_tell_apart_are_refused() -> None:
     random = np.random.default_rng(3)
     names = [f"f{k}" for k in range(60)]

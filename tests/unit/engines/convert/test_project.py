@@ -211,3 +211,17 @@ def test_more_bins_than_a_page_may_have_are_refused() -> None:
 def test_anything_but_an_object_is_refused(document: Any) -> None:
     with pytest.raises(InvalidInput):
         parse_project(document)
+
+
+def test_empty_text_means_nothing_chosen() -> None:
+    nothing = {"keyword": "Dose", "filter": "", "materialUuid": "", "medium": ""}
+    project = parse_project(change("scoringManager/outputs/0/quantities/0", nothing))
+    quantity = project.outputs[0].quantities[0]
+    assert (quantity.filter, quantity.material_uuid, quantity.medium) == (None, None, None)
+
+
+@pytest.mark.parametrize("medium", ["a b", "x\nName", "é", "y" * 33])
+def test_a_medium_is_one_word(medium: str) -> None:
+    spoilt = change("scoringManager/outputs/0/quantities/0", {"keyword": "Dose", "medium": medium})
+    with pytest.raises(InvalidInput, match="medium"):
+        parse_project(spoilt)

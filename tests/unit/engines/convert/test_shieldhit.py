@@ -164,6 +164,10 @@ class TestBeam:
         found = cards(SHIELDHIT.convert(mapping).files["beam.dat"])
         assert found["BEAMDIV"] == ["2", "3", "40"]
 
+    def test_a_beam_that_starts_outside_of_the_world_is_refused(self) -> None:
+        assert refused(beam(position=[0, 0, -5.1])) == {"beam.position"}
+        SHIELDHIT.convert(beam(position=[0, 0, -5]))
+
     def test_electrons_are_refused(self) -> None:
         assert refused(beam(particle={"id": 26})) == {"beam.particle.id"}
 

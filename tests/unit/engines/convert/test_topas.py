@@ -69,6 +69,14 @@ def test_bodies_that_cross_are_layered() -> None:
     assert "LayeredMassGeometryWorlds = 2" in written
 
 
+def test_the_world_holds_beam_and_detectors() -> None:
+    far = detector(position=[0, 40, 0])
+    found = parameters(beam(position=[0, 0, -70]) | {"detectorManager": {"detectors": [far]}})
+    half = [float(found[f"Ge/World/HL{axis}"].split()[0]) for axis in "XYZ"]
+    assert half[1] > 41.5
+    assert half[2] > 70
+
+
 def test_zones_that_need_booleans_are_refused() -> None:
     mapping = real_project("ex2")
     assert "zoneManager.zones" in refused(mapping)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from kerma_engines.conversion import Verdict, check_common, check_layout, one_line
+from kerma_engines.conversion import Verdict, check_common, check_layout, check_start, one_line
 from kerma_engines.engine import InputSet
 from kerma_engines.fluka.beam import beam_cards, check_beam
 from kerma_engines.fluka.cards import card
@@ -26,6 +26,7 @@ def convert(project: Project) -> InputSet:
     verdict = Verdict()
     check_common(project, verdict, "FLUKA")
     check_beam(project, verdict)
+    check_start(project, verdict)
     scoring, outputs = scoring_cards(project, verdict)
     layout = check_layout(project, verdict, "FLUKA")
     if layout is None:

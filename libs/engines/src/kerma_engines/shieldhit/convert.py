@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from kerma_engines.conversion import Names, Verdict, check_common, check_layout
+from kerma_engines.conversion import Names, Verdict, check_common, check_layout, check_start
 from kerma_engines.engine import InputSet
 from kerma_engines.shieldhit.beam import SOURCE_FILE, beam_dat, check_beam
 from kerma_engines.shieldhit.detect import Scoring
@@ -24,6 +24,7 @@ def convert(project: Project) -> InputSet:
     verdict = Verdict()
     check_common(project, verdict, "SHIELD-HIT12A")
     check_beam(project, verdict)
+    check_start(project, verdict)
     _note_units(project, verdict)
     layout = check_layout(project, verdict, "SHIELD-HIT12A")
     if layout is None:

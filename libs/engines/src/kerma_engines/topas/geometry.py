@@ -10,6 +10,7 @@ import numpy as np
 from kerma_engines.composition import ELEMENTS, composition
 from kerma_engines.geant4.materials import material_name
 from kerma_engines.geometry import Box, Cylinder
+from kerma_engines.scoring import BoxDetector, CylinderDetector
 from kerma_engines.topas.layers import NotLayeredError, paint
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from kerma_engines.conversion import Verdict
     from kerma_engines.csg import Layout
     from kerma_engines.project import Project
+    from kerma_engines.scoring import Detector
     from kerma_engines.source import Overrides, ZoneMaterial
     from kerma_engines.topas.layers import Painting
 
-_ROOM = 10.0  # cm of vacuum around the project's world
+_ROOM = 10.0  # cm of vacuum around all that has a place
+_TAILS = 10.0  # standard deviations of the beam that start within the world
 
 
 class Components:
@@ -55,7 +58,11 @@ class Components:
 
     def _world(self) -> Iterator[str]:
         body = self._layout.space.bodies[next(iter(self._layout.boundary)) - 1]
-        reach = [max(abs(low), abs(high)) for low, high in zip(body.low, body.high, strict=True)]
+        reach = np.maximum(np.abs(body.low), np.abs(body.high))
+        beam = self._project.beam
+        start = np.abs(beam.position) + _TAILS * max(beam.sigma.x, beam.sigma.y)
+        for corner in (start, *map(_reach, self._project.detectors)):
+            reach = np.maximum(reach, corner)
         yield 's:Ge/World/Type = "TsBox"'
         yield 's:Ge/World/Material = "Vacuum"'
         for axis, length in zip("XYZ", reach, strict=True):
@@ -154,6 +161,20 @@ class Components:
             f"d:Ma/{name}/MeanExcitationEnergy = {number(potential)} eV",
         ]
         return name
+
+
+def _reach(detector: Detector) -> NDArray[np.float64]:
+    """Farthest a detector may be from the origin along any axis, shape (3,)."""
+    data = detector.geometry_data
+    half = 0.0
+    if isinstance(data, BoxDetector):
+        half = 0.5 * math.hypot(
+            data.parameters.width, data.parameters.height, data.parameters.depth
+        )
+    elif isinstance(data, CylinderDetector):
+        half = math.hypot(data.parameters.radius, 0.5 * data.parameters.depth)
+    farthest: NDArray[np.float64] = np.abs(data.position) + half
+    return farthest
 
 
 def number(value: float) -> str:
