@@ -163,7 +163,7 @@ def test_nan_and_infinity_survive() -> None:
         (page([1.0, 2.0, 3.0]), "shapes differ"),
         (page([1.0, 2.0], MergeClass.SUM), "merge classes differ"),
         (page([1.0, 2.0], number=1), "pages"),
-        (scored(np.ones((3, 2))), "kinds of statistics differ"),
+        (scored(np.ones((3, 2))), "only some tasks have sums"),
     ],
 )
 def test_what_does_not_fit_is_refused(other: Page, reason: str) -> None:

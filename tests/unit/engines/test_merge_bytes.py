@@ -24,7 +24,7 @@ def state(seed: int, primaries: int) -> MergeState:
 
 
 def test_stored_states_merge_as_if_never_stored() -> None:
-    direct = MergeState.fold([state(1, 10), state(2, 30), state(3, 20)])
+    direct = MergeState.fold([MergeState.fold([state(1, 10), state(2, 30)]), state(3, 20)])
     stored = load_state(dump_state(MergeState.fold([state(1, 10), state(2, 30)])))
     resumed = MergeState.fold([stored, load_state(dump_state(state(3, 20)))])
     assert dump_state(resumed) == dump_state(direct)

@@ -17,7 +17,7 @@ import numpy as np
 
 from kerma_engines.errors import EngineError
 from kerma_engines.estimators import Estimator, MergeClass
-from kerma_engines.tallies import tally_of
+from kerma_engines.tallies import Scored, tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,22 +59,51 @@ class EstimatorState:
     metadata: Mapping[str, str]
     pages: dict[int, PageState]
 
-    def owned(self) -> EstimatorState:
-        """A copy that may absorb others."""
-        pages = {n: PageState(s.page, s.tally.owned()) for n, s in self.pages.items()}
-        return replace(self, pages=pages)
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What pages must share to be merged; ``page`` has no numbers."""
+
+    page: Page
+    size: int
+    scored: bool
+
+    @classmethod
+    def of(cls, state: PageState) -> _Shape:
+        """Of a page; lists may have any size."""
+        size = 0 if state.page.merge is MergeClass.CONCAT else state.tally.arrays[0].size
+        return cls(state.page, size, isinstance(state.tally, Scored))
+
+
+class _Running:
+    """An estimator to which others are added in place; holds no arrays of the first."""
+
+    def __init__(self, first: EstimatorState) -> None:
+        self.empty = replace(first, pages={})
+        self.primaries, self.tasks = first.primaries, first.tasks
+        self.shapes = {number: _Shape.of(page) for number, page in first.pages.items()}
+        self.totals = {number: page.tally.opened() for number, page in first.pages.items()}
 
     def absorb(self, other: EstimatorState) -> None:
-        """Add ``other`` in place. Raises MergeError before anything is changed."""
-        if self.pages.keys() != other.pages.keys():
-            numbers = sorted(self.pages.keys() ^ other.pages.keys())
-            raise MergeError(self.name, None, f"pages {numbers} are in one task, not in another")
-        for number, mine in self.pages.items():
-            _check(self.name, mine, other.pages[number])
-        for number, mine in self.pages.items():
-            mine.tally.absorb(other.pages[number].tally)
+        """Add ``other``. Raises MergeError before anything is changed."""
+        name = self.empty.name
+        if self.shapes.keys() != other.pages.keys():
+            numbers = sorted(self.shapes.keys() ^ other.pages.keys())
+            raise MergeError(name, None, f"pages {numbers} are in one task, not in another")
+        for number, shape in self.shapes.items():
+            _check(name, shape, _Shape.of(other.pages[number]))
+        for number, total in self.totals.items():
+            total.absorb(other.pages[number].tally)
         self.primaries += other.primaries
         self.tasks += other.tasks
+
+    def closed(self) -> EstimatorState:
+        """All absorbed."""
+        pages = {
+            number: PageState(self.shapes[number].page, total.closed())
+            for number, total in self.totals.items()
+        }
+        return replace(self.empty, primaries=self.primaries, tasks=self.tasks, pages=pages)
 
 
 @dataclass(slots=True)
@@ -110,15 +139,16 @@ class MergeState:
 
         Takes one state at a time from ``states``. Raises MergeError when they don't fit.
         """
-        merged: dict[str, EstimatorState] = {}
+        running: dict[str, _Running] = {}
         for state in states:
             for name, incoming in state.estimators.items():
-                if name in merged:
-                    merged[name].absorb(incoming)
+                if name in running:
+                    running[name].absorb(incoming)
                 else:
-                    merged[name] = incoming.owned()
-            del state  # so that two tasks are never in memory while the next one is read
-        return cls(merged)
+                    running[name] = _Running(incoming)
+                del incoming  # so that no task stays in memory while the next one is read
+            del state
+        return cls({name: total.closed() for name, total in running.items()})
 
     def result(self) -> tuple[Estimator, ...]:
         """The merged estimators; ``tasks_merged`` in their metadata counts tasks.
@@ -155,7 +185,7 @@ def _estimator(state: EstimatorState) -> Estimator:
     return Estimator(state.name, state.file, state.primaries, pages, metadata)
 
 
-def _check(estimator: str, mine: PageState, theirs: PageState) -> None:
+def _check(estimator: str, mine: _Shape, theirs: _Shape) -> None:
     """Raise MergeError unless both pages hold the same quantity over the same bins."""
     a, b = mine.page, theirs.page
     for what, left, right in (
@@ -163,13 +193,12 @@ def _check(estimator: str, mine: PageState, theirs: PageState) -> None:
         ("units", a.unit, b.unit),
         ("merge classes", a.merge.value, b.merge.value),
         ("shapes", a.shape, b.shape),
-        ("kinds of statistics", type(mine.tally).__name__, type(theirs.tally).__name__),
+        ("sizes", mine.size, theirs.size),
     ):
         if left != right:
             raise MergeError(estimator, a.number, f"{what} differ: {left!r} and {right!r}")
-    left_size, right_size = mine.tally.arrays[0].size, theirs.tally.arrays[0].size
-    if a.merge is not MergeClass.CONCAT and left_size != right_size:
-        raise MergeError(estimator, a.number, f"sizes differ: {left_size} and {right_size}")
+    if mine.scored != theirs.scored:
+        raise MergeError(estimator, a.number, "only some tasks have sums over primaries")
     for left_axis, right_axis in zip(a.axes, b.axes, strict=True):
         if not _same_axis(left_axis, right_axis):
             raise MergeError(estimator, a.number, f"bins of axis {left_axis.name!r} differ")

@@ -1,23 +1,26 @@
 """Running totals of one page over tasks: one class per way of merging.
 
-A tally of one task borrows the arrays of its page; ``owned`` makes a copy that may ``absorb``
-others in place. Arrays are walked in blocks that stay in the processor's cache, so that absorbing
-costs one pass over memory and no page-sized temporary.
+A tally borrows the arrays of its page and is never changed; ``opened`` starts a running total that
+absorbs tallies in place. Arrays are walked in blocks that stay in the processor's cache, so that
+absorbing costs one pass over memory and no page-sized temporary.
 
-Means use the update of Chan, Golub and LeVeque (1983), "Algorithms for computing the sample
-variance". A task of w primaries is taken as a mean of w samples of variance s2: the weighted
-squares between tasks, sum w (x - mean)^2, and those within a task that knows its standard error e,
-w (w - 1) e^2, then all estimate s2, with one degree of freedom per task less one, and w - 1 more
-per task with errors. The standard error of the mean is sqrt(squares / freedom / sum w): unbiased
-for any split of primaries, and equal to what sums and sums of squares over primaries give.
+A task of w primaries is taken as a mean of w samples of variance s2: the weighted squares between
+tasks, sum w (x - mean)^2, and those within a task that knows its standard error e, w (w - 1) e^2,
+then all estimate s2, with one degree of freedom per task less one, and w - 1 more per task with
+errors. The standard error of the mean is sqrt(squares / freedom / sum w): unbiased for any split
+of primaries, and equal to what sums and sums of squares over primaries give.
+
+A running mean sums deviations from the first task's values and their squares, and corrects the
+squares at the end (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance",
+section 3). As that first value is one of the data, the correction loses no more than a factor of
+the number of tasks in precision, however far off the first value is.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -44,6 +47,16 @@ class Numbers(NamedTuple):
     squares: FloatArray | None = None
 
 
+class Running(Protocol):
+    """A total that grows."""
+
+    def absorb(self, other: Tally) -> None:
+        """Add a tally of the same kind, as coming after all before."""
+
+    def closed(self) -> Tally:
+        """All absorbed, as one tally; the running total must not be used any more."""
+
+
 @dataclass(slots=True)
 class Tally(ABC):
     """``weight`` primaries so far; ``freedom`` degrees of freedom behind the squares."""
@@ -58,40 +71,51 @@ class Tally(ABC):
         """The tally of one task, sharing the arrays of ``page``."""
 
     @abstractmethod
-    def absorb(self, other: Self) -> None:
-        """Add ``other`` in place, as coming after this one; only on an ``owned`` tally."""
+    def opened(self) -> Running:
+        """A running total that begins with this tally; copies what it will change."""
 
     @abstractmethod
     def numbers(self) -> Numbers:
         """The merged numbers; may share arrays with this tally."""
 
-    def owned(self) -> Self:
-        """A copy with arrays of its own."""
+
+@dataclass(slots=True)
+class SelfRunning(Tally):
+    """A tally whose copy is its own running total."""
+
+    def opened(self) -> Self:
         return type(self)(self.weight, self.freedom, [array.copy() for array in self.arrays])
 
+    @abstractmethod
+    def absorb(self, other: Tally) -> None:
+        """Add ``other`` in place."""
 
-class First(Tally):
+    def closed(self) -> Tally:
+        return self
+
+
+class First(SelfRunning):
     """Keeps the first task's numbers."""
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
         return cls(weight, 0, [page.values] if page.errors is None else [page.values, page.errors])
 
-    def absorb(self, other: Self) -> None:
+    def absorb(self, other: Tally) -> None:
         self.weight += other.weight
 
     def numbers(self) -> Numbers:
         return Numbers(self.arrays[0], self.arrays[1] if len(self.arrays) > 1 else None)
 
 
-class Concatenation(Tally):
+class Concatenation(SelfRunning):
     """Appends lists."""
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
         return cls(weight, 0, [page.values])
 
-    def absorb(self, other: Self) -> None:
+    def absorb(self, other: Tally) -> None:
         self.weight += other.weight
         self.arrays.extend(other.arrays)
 
@@ -99,7 +123,7 @@ class Concatenation(Tally):
         return Numbers(np.concatenate(self.arrays))
 
 
-class Scored(Tally):
+class Scored(SelfRunning):
     """Adds sums and squares over primaries: exact, with a standard error from one task on."""
 
     @classmethod
@@ -108,7 +132,7 @@ class Scored(Tally):
         assert page.squares is not None
         return cls(weight, 0, [page.sums, page.squares])
 
-    def absorb(self, other: Self) -> None:
+    def absorb(self, other: Tally) -> None:
         self.weight += other.weight
         with np.errstate(all="ignore"):
             for mine, theirs in zip(self.arrays, other.arrays, strict=True):
@@ -133,37 +157,16 @@ class Mean(Tally):
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
-        if page.errors is None or weight < 2:
-            return cls(weight, 0, [page.values, NONE])
-        squares = page.errors * page.errors
-        squares *= float(weight) * (weight - 1)
-        return cls(weight, weight - 1, [page.values, squares])
+        return cls(weight, 0, [page.values, NONE])
 
-    def owned(self) -> Self:
-        mean, squares = self.arrays
-        copy = squares.copy() if squares.size else np.zeros_like(mean)
-        return type(self)(self.weight, self.freedom, [mean.copy(), copy])
+    def opened(self) -> RunningMean:
+        return RunningMean(self)
 
-    def absorb(self, other: Self) -> None:
-        share = other.weight / (self.weight + other.weight)
-        with np.errstate(all="ignore"):
-            for mean, squares, theirs, their_squares, (deviation, step) in _blocks(self, other):
-                np.subtract(theirs, mean, out=deviation)
-                odd = None
-                if not math.isfinite(np.dot(deviation, deviation)):
-                    odd = _not_finite(mean, theirs, deviation)
-                np.multiply(deviation, share, out=step)
-                mean += step
-                step *= deviation
-                step *= float(self.weight)
-                squares += step
-                if their_squares.size:
-                    squares += their_squares
-                if odd is not None:
-                    mean[odd[0]] = odd[1]
-                    squares[odd[0]] = np.nan
-        self.weight += other.weight
-        self.freedom += other.freedom + 1
+    def add_squares(self, target: FloatArray, part: slice, factor: float, work: FloatArray) -> None:
+        """Add the squares of the bins ``part``, times ``factor``, to ``target``."""
+        if self.arrays[1].size:
+            np.multiply(self.arrays[1][part], factor, out=work)
+            target += work
 
     def numbers(self) -> Numbers:
         mean, squares = self.arrays
@@ -172,7 +175,80 @@ class Mean(Tally):
         return Numbers(mean, _root(squares, float(self.freedom) * self.weight, mean.size))
 
 
-class Total(Tally):
+class MeanWithError(Mean):
+    """One task's mean that knows its error. Arrays: mean, standard error."""
+
+    @classmethod
+    def of(cls, page: Page, weight: int) -> Self:
+        assert page.errors is not None
+        return cls(weight, weight - 1, [page.values, page.errors])
+
+    def add_squares(self, target: FloatArray, part: slice, factor: float, work: FloatArray) -> None:
+        error = self.arrays[1][part]
+        np.multiply(error, error, out=work)
+        work *= factor * self.weight * (self.weight - 1)
+        target += work
+
+    def numbers(self) -> Numbers:
+        return Numbers(self.arrays[0], self.arrays[1])
+
+
+class RunningMean:
+    """Sums of deviations from the first tally's mean, and of their squares.
+
+    They are kept in units of the first weight: most tasks have the same, and need no product.
+    """
+
+    def __init__(self, first: Mean) -> None:
+        self.weight = self.unit = first.weight
+        self.freedom = first.freedom
+        self.shift = first.arrays[0].copy()
+        self.sums = np.zeros_like(self.shift)
+        self.squares = np.zeros_like(self.shift)
+        with np.errstate(all="ignore"):
+            for part, (work, _) in _parts(self.shift.size):
+                first.add_squares(self.squares[part], part, 1.0 / self.unit, work)
+        odd = ~np.isfinite(self.shift)
+        if odd.any():  # infinity stays infinity in a sum, but not in differences
+            self.sums[odd], self.shift[odd] = self.shift[odd], 0.0
+            self.squares[odd] = np.nan
+
+    def absorb(self, other: Tally) -> None:
+        """Add a mean."""
+        assert isinstance(other, Mean)
+        ratio, mean = other.weight / self.unit, other.arrays[0]
+        with np.errstate(all="ignore"):
+            for part, (deviation, work) in _parts(self.shift.size):
+                np.subtract(mean[part], self.shift[part], out=deviation)
+                sums, squares = self.sums[part], self.squares[part]
+                if ratio == 1.0:
+                    sums += deviation
+                    deviation *= deviation
+                else:
+                    np.multiply(deviation, ratio, out=work)
+                    sums += work
+                    deviation *= work
+                squares += deviation
+                other.add_squares(squares, part, 1.0 / self.unit, work)
+        self.weight += other.weight
+        self.freedom += other.freedom + 1
+
+    def closed(self) -> Mean:
+        """Mean and squares about it, in the arrays of this."""
+        total = self.weight / self.unit
+        with np.errstate(all="ignore"):
+            for part, (work, _) in _parts(self.shift.size):
+                np.divide(self.sums[part], total, out=work)
+                self.shift[part] += work
+                work *= self.sums[part]
+                squares = self.squares[part]
+                squares -= work
+                squares *= self.unit
+                np.maximum(squares, 0.0, out=squares)  # rounding can leave less than nothing
+        return Mean(self.weight, self.freedom, [self.shift, self.squares])
+
+
+class Total(SelfRunning):
     """Sum; its error from the spread of the rate per primary. Arrays: sum, squares of rates."""
 
     @classmethod
@@ -183,24 +259,25 @@ class Total(Tally):
         squares *= (weight - 1) / weight
         return cls(weight, weight - 1, [page.values, squares])
 
-    def owned(self) -> Self:
+    def opened(self) -> Self:
         total, squares = self.arrays
         copy = squares.copy() if squares.size else np.zeros_like(total)
         return type(self)(self.weight, self.freedom, [total.copy(), copy])
 
-    def absorb(self, other: Self) -> None:
+    def absorb(self, other: Tally) -> None:
         factor = self.weight * (other.weight / (self.weight + other.weight))
+        (total, squares), (value, value_squares) = self.arrays, other.arrays
         with np.errstate(all="ignore"):
-            for total, squares, theirs, their_squares, (rate, deviation) in _blocks(self, other):
-                np.divide(total, self.weight, out=rate)
-                np.divide(theirs, other.weight, out=deviation)
+            for part, (rate, deviation) in _parts(total.size):
+                np.divide(total[part], self.weight, out=rate)
+                np.divide(value[part], other.weight, out=deviation)
                 deviation -= rate
                 deviation *= deviation
                 deviation *= factor
-                squares += deviation
-                if their_squares.size:
-                    squares += their_squares
-                total += theirs
+                squares[part] += deviation
+                if value_squares.size:
+                    squares[part] += value_squares[part]
+            total += value
         self.weight += other.weight
         self.freedom += other.freedom + 1
 
@@ -212,10 +289,11 @@ class Total(Tally):
 
 
 KINDS: dict[str, type[Tally]] = {
-    kind.__name__: kind for kind in (First, Concatenation, Scored, Mean, Total)
+    kind.__name__: kind for kind in (First, Concatenation, Scored, Mean, MeanWithError, Total)
 }
 """Names of the kinds, as written into stored states."""
 
+_MEANS = {MergeClass.MEAN, MergeClass.PER_PRIMARY}
 _BY_CLASS: dict[MergeClass, type[Tally]] = {
     MergeClass.FIRST: First,
     MergeClass.CONCAT: Concatenation,
@@ -230,32 +308,16 @@ def tally_of(page: Page, weight: int) -> Tally:
     scored = page.sums is not None and page.squares is not None
     if scored and page.merge is MergeClass.PER_PRIMARY:
         return Scored.of(page, weight)
+    if page.merge in _MEANS and page.errors is not None and weight > 1:
+        return MeanWithError.of(page, weight)
     return _BY_CLASS[page.merge].of(page, weight)
 
 
-def _blocks(
-    mine: Tally, theirs: Tally
-) -> Iterator[tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]]:
-    """Views of both tallies' pairs of arrays, block by block, and two rows of scratch."""
-    first, squares = mine.arrays
-    value, value_squares = theirs.arrays
-    scratch = np.empty((2, min(BLOCK, first.size)))
-    for low in range(0, first.size, BLOCK):
-        part = slice(low, low + BLOCK)
-        block = first[part]
-        yield block, squares[part], value[part], value_squares[part], scratch[:, : block.size]
-
-
-def _not_finite(
-    mean: FloatArray, value: FloatArray, deviation: FloatArray
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], FloatArray]:
-    """Where NaN or infinity came in and what the mean is there; zeroes ``deviation`` there.
-
-    Infinity stays infinity, opposite ones and NaN become NaN, as in a plain sum.
-    """
-    odd = ~(np.isfinite(mean) & np.isfinite(value))
-    deviation[odd] = 0.0
-    return odd, mean[odd] + value[odd]
+def _parts(size: int) -> Iterator[tuple[slice, FloatArray]]:
+    """Slices that cover ``size`` bins, each with two rows of scratch of its length."""
+    scratch = np.empty((2, min(BLOCK, size)))
+    for low in range(0, size, BLOCK):
+        yield slice(low, low + BLOCK), scratch[:, : size - low]
 
 
 def _root(squares: FloatArray, divisor: float, size: int) -> FloatArray:

@@ -1,0 +1,156 @@
+"""Reading and merging results: how far from what the machine allows, how far from the peers."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_client.bench.figure import Figure
+from kerma_engines.merge import MergeState
+from kerma_engines.reading import read_file
+
+if TYPE_CHECKING:
+    from kerma_engines.estimators import Estimator, FloatArray
+
+READ_SHAPE = (1000, 100, 100)
+MERGE_SHAPE = (100, 100, 100)
+TASKS = 32
+ROUNDS = 5
+LIST_BINS = 20_000
+"""Bins that pure Python averages; its time goes up in proportion."""
+
+
+def read_bdo() -> Figure:
+    """Reading 10 M bins, from a file as SHIELD-HIT12A writes it, over reading its bare bytes."""
+    with TemporaryDirectory(prefix="kerma-bench-") as folder:
+        path = Path(folder) / "mesh_0001.bdo"
+        _write_bdo(path, np.random.default_rng(1).random(READ_SHAPE).ravel(), READ_SHAPE)
+        ours, bare = _alternate(lambda: read_file(path), lambda: np.fromfile(path, "<f8"))
+    return Figure("read 10 M bins BDO", ours, "s", "numpy.fromfile", bare, 3.0, True)
+
+
+def merge_files() -> Figure:
+    """Reading and merging 32 files of 1 M bins, with errors, against pymchelper's streaming."""
+    from pymchelper.estimator import ErrorEstimate
+    from pymchelper.input_output import fromfilelist
+
+    with _task_files() as paths:
+        names = [str(path) for path in paths]
+        ours, peer = _alternate(
+            lambda: _merge(paths),
+            lambda: fromfilelist(names, error=ErrorEstimate.stderr, nan=False),
+        )
+    rate = TASKS * np.prod(MERGE_SHAPE) / 1e6
+    return Figure("merge 32 x 1 M bins", rate / ours, "M bins/s", "pymchelper", rate / peer, 5.0)
+
+
+def merge_pages() -> Figure:
+    """The same merge of pages already in memory, against pymchelper's aggregator alone."""
+    from pymchelper.averaging import WeightedStatsAggregator
+
+    def aggregate(pages: list[FloatArray]) -> None:
+        aggregator = WeightedStatsAggregator()
+        for page in pages:
+            aggregator.update(page, weight=1000.0)
+        aggregator.error(error_type="stderr")
+
+    with _task_files() as paths:
+        tasks = [read_file(path) for path in paths]
+        pages = [task.pages[0].values for task in tasks]
+        ours, peer = _alternate(lambda: _fold(tasks), lambda: aggregate(pages))
+    rate = TASKS * np.prod(MERGE_SHAPE) / 1e6
+    return Figure("merge pages in memory", rate / ours, "M bins/s", "pymchelper", rate / peer, 1.0)
+
+
+def merge_over_lists() -> Figure:
+    """Merging pages in memory, against the same mean and error over lists of numbers."""
+    with _task_files() as paths:
+        tasks = [read_file(path) for path in paths]
+        lists = [task.pages[0].values[:LIST_BINS].tolist() for task in tasks]
+        ours, peer = _alternate(lambda: _fold(tasks), lambda: _merge_lists(lists))
+    bins = float(np.prod(MERGE_SHAPE))
+    rate, list_rate = TASKS * bins / ours / 1e6, TASKS * LIST_BINS / peer / 1e6
+    return Figure("merge pages in memory", rate, "M bins/s", "Python lists", list_rate, 100.0)
+
+
+def merge_memory() -> Figure:
+    """Peak memory of reading and merging 32 files, over the size of one page."""
+    import tracemalloc
+
+    with _task_files() as paths:
+        _merge(paths[:2])
+        tracemalloc.start()
+        _merge(paths)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    page = 8.0 * np.prod(MERGE_SHAPE)
+    return Figure("peak memory of a merge", peak, "bytes", "one page", page, 6.0, True)
+
+
+def _alternate(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
+    """Median seconds of both, run in turns so that a busy machine slows both alike."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for taken, action in zip(times, (ours, theirs), strict=True):
+            began = time.perf_counter()
+            action()
+            taken.append(time.perf_counter() - began)
+    return median(times[0]), median(times[1])
+
+
+def _merge(paths: list[Path]) -> tuple[Estimator, ...]:
+    return MergeState.fold(MergeState.of((read_file(path),)) for path in paths).result()
+
+
+def _fold(tasks: list[Estimator]) -> tuple[Estimator, ...]:
+    return MergeState.fold(MergeState.of((task,)) for task in tasks).result()
+
+
+def _merge_lists(tasks: list[list[float]]) -> tuple[list[float], list[float]]:
+    """Mean and standard error of equal tasks, bin by bin, without arrays."""
+    mean, squares = [0.0] * len(tasks[0]), [0.0] * len(tasks[0])
+    for count, task in enumerate(tasks, 1):
+        deviations = [value - m for value, m in zip(task, mean, strict=True)]
+        mean = [m + d / count for m, d in zip(mean, deviations, strict=True)]
+        squares = [
+            s + d * (value - m)
+            for s, d, value, m in zip(squares, deviations, task, mean, strict=True)
+        ]
+    n = len(tasks)
+    return mean, [(s / (n - 1) / n) ** 0.5 for s in squares]
+
+
+@contextmanager
+def _task_files() -> Iterator[list[Path]]:
+    random = np.random.default_rng(2)
+    with TemporaryDirectory(prefix="kerma-bench-") as folder:
+        paths = [Path(folder) / f"mesh_{task:04}.bdo" for task in range(1, TASKS + 1)]
+        for path in paths:
+            _write_bdo(path, random.random(int(np.prod(MERGE_SHAPE))), MERGE_SHAPE)
+        yield paths
+
+
+def _write_bdo(path: Path, values: FloatArray, shape: tuple[int, int, int]) -> None:
+    """A file of one dose page over a mesh, 1000 primaries, in SHIELD-HIT12A's format of 2019."""
+
+    def token(tag: int, kind: str, numbers: object) -> bytes:
+        array = np.atleast_1d(np.asarray(numbers, dtype=kind))
+        return struct.pack("<Q8sQ", tag, kind.encode(), array.size) + array.tobytes()
+
+    with path.open("wb") as file:
+        file.write(struct.pack("<6s2s16s", b"xSH12A", b"II", b"1.1"))
+        for tag, kind, numbers in (
+            *((0x05, "<i8", 2), (0xAA00, "<i8", 1000), (0xE000, "S8", b"MSH")),
+            *((0xE002, "<f8", [0.0] * 3), (0xE003, "<f8", [1.0] * 3), (0xE004, "<i8", shape)),
+            *((0xDD30, "<i8", 5), (0xDD32, "<i8", 2), (0xDDBC, "S8", b"MeV/g")),
+            (0xDDBB, "<f8", values),
+        ):
+            file.write(token(tag, kind, numbers))
