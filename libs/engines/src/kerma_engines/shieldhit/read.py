@@ -69,7 +69,7 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
 
 def _format(file: BinaryFile) -> int:
     """The format number, which stands before the data; files of 2016 have none."""
-    for token in read_tokens(file, until=FORMAT):
+    for token in read_tokens(file):
         if token.tag == FORMAT and isinstance(token.value, np.ndarray) and token.value.size:
             return int(token.value[0])
     return _BDO2016

@@ -14,7 +14,7 @@ from kerma_engines.shieldhit.read_quantities import (
     differential_name,
     unit_name,
 )
-from kerma_engines.shieldhit.read_tokens import DATA, Tags, Token, read_tokens
+from kerma_engines.shieldhit.read_tokens import DataBlock, Tags, read_tokens
 
 if TYPE_CHECKING:
     from kerma_engines.binary import BinaryFile
@@ -58,8 +58,8 @@ def read_bdo2019(file: BinaryFile, name: str) -> Estimator:
             if page_tags.values:
                 raise file.error("a page without data", token.offset)
             page_tags.put(token)
-        elif token.tag == DATA:
-            pages.append(_page(file, tags, page_tags, token, len(pages)))
+        elif isinstance(token.value, DataBlock):
+            pages.append(_page(file, tags, page_tags, token.value, len(pages)))
             page_tags.clear()
         else:
             (page_tags if page_tags.values else tags).put(token)
@@ -71,21 +71,22 @@ def read_bdo2019(file: BinaryFile, name: str) -> Estimator:
     return Estimator(name, file.name, primaries, tuple(pages), metadata)
 
 
-def _page(file: BinaryFile, tags: Tags, page: Tags, token: Token, index: int) -> Page:
+def _page(file: BinaryFile, tags: Tags, page: Tags, data: DataBlock, index: int) -> Page:
     detector = page.integer(DETECTOR, "detector type")
     normalisation = page.integer(NORMALISATION, "normalisation class")
     if normalisation not in _CLASSES:
-        raise file.error(f"unknown normalisation class {normalisation}", token.offset)
-    assert not isinstance(token.value, str)
-    values, unit = token.value, page.text(UNIT)
+        raise file.error(f"unknown normalisation class {normalisation}")
+    unit = page.text(UNIT)
     axes: tuple[Axis, ...] = ()
     if detector == PHASE_SPACE:
-        if values.size % 8:
-            raise file.error(f"{values.size} numbers are no whole particles", token.offset)
+        if data.size % 8:
+            raise file.error(f"{data.size} numbers are no whole particles")
     else:
-        axes = tuple(_axes(file, tags, page, values.size))
+        axes = tuple(_axes(file, tags, page, data.size))
     if normalisation == 2:
-        values, unit = _per_primary(file, tags, values, unit)
+        values, unit = _per_primary(file, tags, data, unit)
+    else:
+        values = data.read()
     return Page(
         page.integer(NUMBER, "page number", index),
         detector_name(detector),
@@ -114,13 +115,13 @@ def _page_metadata(page: Tags, detector: int, normalisation: int) -> dict[str, s
 
 
 def _per_primary(
-    file: BinaryFile, tags: Tags, values: FloatArray, unit: str
+    file: BinaryFile, tags: Tags, data: DataBlock, unit: str
 ) -> tuple[FloatArray, str]:
     """Sums over primaries to what users see: per primary, or for the primaries they asked for."""
     primaries = tags.integer(PRIMARIES, "number of primaries")
     if primaries < 1:
         raise file.error(f"{primaries} primaries")
-    values /= float(primaries)
+    values = data.read(float(primaries))
     wanted = tags.number(RESCALE, 1.0)
     if wanted == 1.0 or not math.isfinite(wanted):
         return values, unit + "/prim"

@@ -15,7 +15,7 @@ from kerma_engines.binary import number_record, record
 from kerma_engines.estimators import Estimator, MergeClass, Page
 from kerma_engines.shieldhit.read_axes import axis_units, is_zone, make_axis, mesh_axes
 from kerma_engines.shieldhit.read_quantities import detector_name, old_quantity
-from kerma_engines.shieldhit.read_tokens import DATA, Tags, read_tokens
+from kerma_engines.shieldhit.read_tokens import DataBlock, Tags, read_tokens
 
 if TYPE_CHECKING:
     from kerma_engines.binary import BinaryFile
@@ -58,8 +58,8 @@ def read_bdo2016(file: BinaryFile, name: str) -> Estimator:
     tags = Tags(file, _TAGS)
     values: FloatArray | None = None
     for token in read_tokens(file):
-        if token.tag == DATA and not isinstance(token.value, str):
-            values = token.value
+        if isinstance(token.value, DataBlock):
+            values = token.value.read()
         tags.put(token)
     if values is None:
         raise file.error("the file ends without data")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kerma_engines.binary import BinaryFile
+    from kerma_engines.estimators import FloatArray
 
 MAGIC = b"xSH12A"
 DATA = 0xDDBB
@@ -26,11 +27,24 @@ _SMALL = 64
 """No token but data and text has more numbers than this."""
 
 
+class DataBlock:
+    """The numbers of a data token, not read yet; can be read until the next token is asked for."""
+
+    def __init__(self, file: BinaryFile, kind: str, size: int) -> None:
+        self.file, self.kind, self.size = file, kind, size
+        self.bytes = size * np.dtype(kind).itemsize
+
+    def read(self, divisor: float = 1.0) -> FloatArray:
+        """The numbers over ``divisor``, as float64."""
+        with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+            return self.file.quotients(self.kind, self.size, divisor, "data")
+
+
 class Token(NamedTuple):
-    """One token; ``value`` is text, or a one-dimensional array. ``offset`` is where it began."""
+    """One token; ``value`` is text, a one-dimensional array, or data. ``offset`` is its place."""
 
     tag: int
-    value: str | NDArray[Any]
+    value: str | NDArray[Any] | DataBlock
     offset: int
 
 
@@ -43,11 +57,8 @@ def read_header(file: BinaryFile) -> None:
         raise file.error(f"byte order {head[6:8]!r} is not supported", 6)
 
 
-def read_tokens(file: BinaryFile, *, until: int | None = None) -> Iterator[Token]:
-    """All tokens in order, or those up to the tag ``until``; data is passed over in that search.
-
-    Raises ReadError at the first broken one.
-    """
+def read_tokens(file: BinaryFile) -> Iterator[Token]:
+    """All tokens, in order. Raises ReadError at the first broken one."""
     while file.remaining:
         start = file.offset
         tag, kind, count = file.unpack("<Q8sQ", "token")
@@ -58,19 +69,13 @@ def read_tokens(file: BinaryFile, *, until: int | None = None) -> Iterator[Token
             size = int(text.lstrip("|S"))
             raw = file.take(size * count, f"token {tag:#06x}")
             yield Token(tag, raw[:size].rstrip(b"\0").decode("utf-8", "replace").strip(), start)
-        elif tag == DATA:
-            if until is not None:
-                file.skip(count * np.dtype(text).itemsize, "data")
-                continue
-            with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
-                array = file.numbers(text, count, "data").astype(np.float64, copy=False)
-            yield Token(tag, array, start)
-        elif count > _SMALL:
-            file.skip(count * np.dtype(text).itemsize, f"token {tag:#06x}")
+        elif tag == DATA or count > _SMALL:
+            here, block = file.offset, DataBlock(file, text, count)
+            if tag == DATA:
+                yield Token(tag, block, start)
+            file.skip(here + block.bytes - file.offset, f"token {tag:#06x}")
         else:
             yield Token(tag, file.numbers(text, count, f"token {tag:#06x}"), start)
-        if tag == until:
-            return
 
 
 class Tags:
@@ -83,7 +88,7 @@ class Tags:
 
     def put(self, token: Token) -> None:
         """Keep the token if its tag is wanted."""
-        if token.tag in self.wanted:
+        if token.tag in self.wanted and not isinstance(token.value, DataBlock):
             self.values[token.tag] = token.value
 
     def clear(self) -> None:
