@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.estimators import FloatArray, Page
 
-BLOCK = 8_192
+BLOCK = 16_384
 """Bins worked on at a time: a few arrays of this size fit the second-level cache."""
 
 NONE = np.empty(0)

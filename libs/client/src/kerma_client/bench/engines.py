@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,77 +24,62 @@ if TYPE_CHECKING:
 
 READ_SHAPE = (1000, 100, 100)
 MERGE_SHAPE = (100, 100, 100)
+BINS = math.prod(MERGE_SHAPE)
 TASKS = 32
 ROUNDS = 5
 LIST_BINS = 20_000
 """Bins that pure Python averages; its time goes up in proportion."""
 
 
+def engine_figures() -> Iterator[Figure]:
+    """Reading over numpy's bare reading; merging over pymchelper, over lists; peak memory."""
+    yield read_bdo()
+    with _task_files() as paths:
+        yield merge_files(paths)
+        yield merge_over_lists(paths)
+        yield merge_memory(paths)
+
+
 def read_bdo() -> Figure:
     """Reading 10 M bins, from a file as SHIELD-HIT12A writes it, over reading its bare bytes."""
     with TemporaryDirectory(prefix="kerma-bench-") as folder:
         path = Path(folder) / "mesh_0001.bdo"
-        _write_bdo(path, np.random.default_rng(1).random(READ_SHAPE).ravel(), READ_SHAPE)
+        _write_bdo(path, np.random.default_rng(1).random(math.prod(READ_SHAPE)), READ_SHAPE)
         ours, bare = _alternate(lambda: read_file(path), lambda: np.fromfile(path, "<f8"))
     return Figure("read 10 M bins BDO", ours, "s", "numpy.fromfile", bare, 3.0, True)
 
 
-def merge_files() -> Figure:
-    """Reading and merging 32 files of 1 M bins, with errors, against pymchelper's streaming."""
+def merge_files(paths: list[Path]) -> Figure:
+    """Merging files with errors, against pymchelper's streaming average of the same files."""
     from pymchelper.estimator import ErrorEstimate
     from pymchelper.input_output import fromfilelist
 
-    with _task_files() as paths:
-        names = [str(path) for path in paths]
-        ours, peer = _alternate(
-            lambda: _merge(paths),
-            lambda: fromfilelist(names, error=ErrorEstimate.stderr, nan=False),
-        )
-    rate = TASKS * np.prod(MERGE_SHAPE) / 1e6
-    return Figure("merge 32 x 1 M bins", rate / ours, "M bins/s", "pymchelper", rate / peer, 5.0)
+    names = [str(path) for path in paths]
+    ours, peer = _alternate(
+        lambda: _merge(paths),
+        lambda: fromfilelist(names, error=ErrorEstimate.stderr, nan=False),
+    )
+    bins = len(paths) * BINS / 1e6
+    return Figure("merge 32 x 1 M bins", bins / ours, "M bins/s", "pymchelper", bins / peer, 5.0)
 
 
-def merge_pages() -> Figure:
-    """The same merge of pages already in memory, against pymchelper's aggregator alone."""
-    from pymchelper.averaging import WeightedStatsAggregator
-
-    def aggregate(pages: list[FloatArray]) -> None:
-        aggregator = WeightedStatsAggregator()
-        for page in pages:
-            aggregator.update(page, weight=1000.0)
-        aggregator.error(error_type="stderr")
-
-    with _task_files() as paths:
-        tasks = [read_file(path) for path in paths]
-        pages = [task.pages[0].values for task in tasks]
-        ours, peer = _alternate(lambda: _fold(tasks), lambda: aggregate(pages))
-    rate = TASKS * np.prod(MERGE_SHAPE) / 1e6
-    return Figure("merge pages in memory", rate / ours, "M bins/s", "pymchelper", rate / peer, 1.0)
-
-
-def merge_over_lists() -> Figure:
-    """Merging pages in memory, against the same mean and error over lists of numbers."""
-    with _task_files() as paths:
-        tasks = [read_file(path) for path in paths]
-        lists = [task.pages[0].values[:LIST_BINS].tolist() for task in tasks]
-        ours, peer = _alternate(lambda: _fold(tasks), lambda: _merge_lists(lists))
-    bins = float(np.prod(MERGE_SHAPE))
-    rate, list_rate = TASKS * bins / ours / 1e6, TASKS * LIST_BINS / peer / 1e6
+def merge_over_lists(paths: list[Path]) -> Figure:
+    """Merging pages in memory with errors, against the same mean and error over Python lists."""
+    tasks = [read_file(path) for path in paths]
+    lists = [task.pages[0].values[:LIST_BINS].tolist() for task in tasks]
+    ours, peer = _alternate(lambda: _fold(tasks), lambda: _merge_lists(lists))
+    rate, list_rate = len(paths) * BINS / ours / 1e6, len(paths) * LIST_BINS / peer / 1e6
     return Figure("merge pages in memory", rate, "M bins/s", "Python lists", list_rate, 100.0)
 
 
-def merge_memory() -> Figure:
-    """Peak memory of reading and merging 32 files, over the size of one page."""
-    import tracemalloc
-
-    with _task_files() as paths:
-        _merge(paths[:2])
-        tracemalloc.start()
-        _merge(paths)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    page = 8.0 * np.prod(MERGE_SHAPE)
-    return Figure("peak memory of a merge", peak, "bytes", "one page", page, 6.0, True)
+def merge_memory(paths: list[Path]) -> Figure:
+    """Peak memory of reading and merging files, over the size of one page."""
+    _merge(paths[:2])
+    tracemalloc.start()
+    _merge(paths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return Figure("peak memory of a merge", peak, "bytes", "one page", 8.0 * BINS, 6.0, True)
 
 
 def _alternate(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
@@ -134,7 +121,7 @@ def _task_files() -> Iterator[list[Path]]:
     with TemporaryDirectory(prefix="kerma-bench-") as folder:
         paths = [Path(folder) / f"mesh_{task:04}.bdo" for task in range(1, TASKS + 1)]
         for path in paths:
-            _write_bdo(path, random.random(int(np.prod(MERGE_SHAPE))), MERGE_SHAPE)
+            _write_bdo(path, random.random(BINS), MERGE_SHAPE)
         yield paths
 
 
