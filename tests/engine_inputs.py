@@ -115,6 +115,18 @@ def project(
     return base | changes
 
 
+def phantom(**changes: Any) -> dict[str, Any]:
+    """A project of a cube of water in vacuum."""
+    figures = [figure("f", "box", width=4, height=4, depth=4)]
+    world = figure("w", "box", width=10, height=10, depth=10)
+    return project(figures, [zone("z", 276, "f")], world, **changes)
+
+
+def with_beam(**changes: Any) -> dict[str, Any]:
+    """The same with another beam."""
+    return phantom(beam=phantom()["beam"] | changes)
+
+
 def detector(**changes: Any) -> dict[str, Any]:
     """A mesh of 2 x 3 x 4 bins of 1 cm."""
     data = {

@@ -69,6 +69,23 @@ def _body(solid: Solid) -> Body:
     return Body(solid, centre, axes, half, tuple(low), tuple(high))
 
 
+def combinatorial(body: Body) -> tuple[str, list[float]]:
+    """The body's card of combinatorial geometry: its kind and numbers.
+
+    BOX: a corner and three edges; RCC: centre of the base, axis, radius; SPH: centre, radius.
+    """
+    solid = body.solid
+    if isinstance(solid, Sphere):
+        return "SPH", [*body.centre.tolist(), float(body.half[0])]
+    if isinstance(solid, Cylinder):
+        height = body.axes[:, 2] * solid.parameters.depth
+        base = body.centre - 0.5 * height
+        return "RCC", [*base.tolist(), *height.tolist(), float(body.half[0])]
+    edges = body.axes * np.asarray(solid.sides)
+    corner = body.centre - 0.5 * edges.sum(axis=1)
+    return "BOX", [*corner.tolist(), *edges.T.ravel().tolist()]
+
+
 def signed_distance(body: Body, points: Array) -> Array:
     """Distance to the surface, negative inside, shape (n,) for points of shape (n, 3).
 

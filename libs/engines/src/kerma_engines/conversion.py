@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerma_engines.bodies import TOLERANCE
-from kerma_engines.csg import MAX_BODIES, BadZoneError, Layout, Space, TooEntangledError, lay_out
+from kerma_engines.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.engine import Output as MappedOutput
 from kerma_engines.engine import OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
@@ -111,12 +111,10 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
     space = Space.of(project.figures)
     zones: list[tuple[Term, ...]] = []
     for k, zone in enumerate(project.zones):
-        path = f"zoneManager.zones[{k}].unionOperations"
         try:
             zones.append(space.zone(zone.union_operations))
-        except BadZoneError as error:
-            verdict.refuse(f"{path}[{error.term}][{error.step}]", str(error))
         except TooEntangledError:
+            path = f"zoneManager.zones[{k}].unionOperations"
             verdict.refuse(path, f"has too many alternatives for {engine}")
     if len(zones) < len(project.zones):
         return None
@@ -130,9 +128,33 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
         verdict.note(f"zoneManager.zones[{k}]", "overlaps a zone before it, which keeps the points")
     for k, terms in enumerate(layout.zones):
         if not terms:
-            reason = "lies outside the world, or within the zones before it"
+            reason = "has no points: none at all, outside the world, or within zones before it"
             verdict.refuse(f"zoneManager.zones[{k}]", reason)
     return layout
+
+
+def check_energy(project: Project, verdict: Verdict) -> None:
+    """Refuses energies per nucleon of what has none."""
+    particle = project.particle(project.beam.particle)
+    if project.beam.energy_unit == "MeV/nucl" and particle.a < 1:
+        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+
+
+def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
+    """For engines with models of their own: refuses what they lack, notes what they replace."""
+    beam, physics = project.beam, project.physics
+    if beam.divergence.distance_to_focal:
+        verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")
+    if beam.sad.type != "none":
+        text = f"{engine}'s beam is parallel; the source-to-axis distance is not used"
+        verdict.note("beam.sad", text)
+    if beam.cuts_spectrum:
+        verdict.note("beam", f"{engine} does not cut the beam's spectrum; cut-offs are not used")
+    if physics.energy_model_straggling == "no straggling":
+        verdict.refuse("physic.energyModelStraggling", f"{engine} always has straggling")
+    if physics.multiple_scattering == "no scattering":
+        verdict.refuse("physic.multipleScattering", f"{engine} always has multiple scattering")
+    verdict.note("physic", f"{engine} uses its own models of straggling, scattering, energy loss")
 
 
 def check_start(project: Project, verdict: Verdict) -> None:

@@ -41,15 +41,6 @@ class TooEntangledError(Exception):
     """The zones have too many alternatives, or too many that can't be told apart quickly."""
 
 
-class BadZoneError(Exception):
-    """A zone's operations make no sense; ``term`` and ``step`` say which."""
-
-    def __init__(self, term: int, step: int, reason: str) -> None:
-        self.term = term
-        self.step = step
-        super().__init__(reason)
-
-
 class _Pair(Enum):
     """What is proven about two bodies."""
 
@@ -176,16 +167,14 @@ class Space:
         return joined
 
     def zone(self, operations: tuple[tuple[Operand, ...], ...]) -> tuple[Term, ...]:
-        """The alternatives of a zone. Raises BadZoneError, TooEntangledError."""
+        """The alternatives of a zone that may have points. Raises TooEntangledError."""
         terms: list[Term] = []
-        for i, chain in enumerate(operations):
+        for chain in operations:
             # a chain that begins with a subtraction takes from everything there is
             chained = [frozenset[int]()] if chain[0].mode != "union" else []
             for operand in chain:
                 chained = self._apply(chained, operand)
-            if not chained:
-                raise BadZoneError(i, len(chain) - 1, "leaves no volume")
-            terms.extend(chained)
+            terms += chained
         return tuple(dict.fromkeys(terms))
 
     def _apply(self, terms: list[Term], operand: Operand) -> list[Term]:

@@ -10,11 +10,11 @@ import pytest
 
 from engine_inputs import (
     detector,
-    figure,
     output,
-    project,
+    phantom,
     read_fluka,
     real_project,
+    with_beam,
     zone,
 )
 from kerma_engines.errors import InvalidInput
@@ -22,16 +22,6 @@ from kerma_engines.fluka.engine import Fluka
 
 FLUKA = Fluka()
 NAMES = {"LEAD": "Pb", "MAT00001": "Pb", "AIR": "air", "WATER": "water", "BLCKHOLE": "nothing"}
-
-
-def phantom(**changes: Any) -> dict[str, Any]:
-    figures = [figure("f", "box", width=4, height=4, depth=4)]
-    world = figure("w", "box", width=10, height=10, depth=10)
-    return project(figures, [zone("z", 276, "f")], world, **changes)
-
-
-def beam(**changes: Any) -> dict[str, Any]:
-    return phantom(beam=phantom()["beam"] | changes)
 
 
 def text(mapping: dict[str, Any]) -> str:
@@ -121,12 +111,12 @@ class TestBeam:
     def test_cosines_keep_their_sign(
         self, direction: list[int], cosines: list[float], word: str
     ) -> None:
-        written = text(beam(direction=direction))
+        written = text(with_beam(direction=direction))
         assert values(written, "BEAMPOS")[3:5] == pytest.approx(cosines, abs=1e-6)
         assert cards(written, "BEAMPOS")[0][6] == word
 
     def test_a_wide_beam_along_x_turns_its_axes(self) -> None:
-        written = text(beam(direction=[-1, 0, 0], sigma={"type": "Gaussian", "x": 1, "y": 2}))
+        written = text(with_beam(direction=[-1, 0, 0], sigma={"type": "Gaussian", "x": 1, "y": 2}))
         axes = np.array(values(written, "BEAMAXES")).reshape(2, 3)
         np.testing.assert_allclose(axes[1], [-1, 0, 0], atol=1e-9)
         np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-9)
@@ -141,15 +131,15 @@ class TestBeam:
         ],
     )
     def test_shapes(self, sigma: dict[str, Any], fields: list[float]) -> None:
-        assert values(text(beam(sigma=sigma)), "BEAM")[3:] == pytest.approx(fields, rel=1e-5)
+        assert values(text(with_beam(sigma=sigma)), "BEAM")[3:] == pytest.approx(fields, rel=1e-5)
 
     def test_ions_are_per_nuclear_mass_unit(self) -> None:
-        written = text(beam(particle={"id": 25, "a": 12, "z": 6}, energy=2400))
+        written = text(with_beam(particle={"id": 25, "a": 12, "z": 6}, energy=2400))
         assert values(written, "BEAM")[0] == -0.2
         assert values(written, "HI-PROPE")[:2] == [6, 12]
 
     def test_helium_is_the_whole_nucleus(self) -> None:
-        written = text(beam(particle={"id": 24}, energy=100, energyUnit="MeV/nucl"))
+        written = text(with_beam(particle={"id": 24}, energy=100, energyUnit="MeV/nucl"))
         assert values(written, "BEAM")[0] == -0.4
         assert cards(written, "BEAM")[0][6] == "4-HELIUM"
 
@@ -162,7 +152,7 @@ class TestBeam:
         ],
     )
     def test_what_the_card_can_not_say_is_refused(self, change: dict[str, Any], path: str) -> None:
-        assert refused(beam(**change)) == {path}
+        assert refused(with_beam(**change)) == {path}
 
     def test_physics_that_can_not_be_switched_off_is_refused(self) -> None:
         off = {"enableNuclearReactions": False, "multipleScattering": "no scattering"}

@@ -156,7 +156,7 @@ def test_a_zone_outside_of_the_world_is_refused() -> None:
         figures, [zone("z", 276, "a")], figure("w", "box", width=20, height=20, depth=20)
     )
     for name in ("shieldhit", "fluka", "topas"):
-        with pytest.raises(InvalidInput, match="outside the world"):
+        with pytest.raises(InvalidInput, match="no points"):
             engine(name).convert(mapping)
 
 
@@ -171,6 +171,16 @@ def test_alternatives_grow_with_the_zones_not_with_their_combinations() -> None:
         inputs = engine("shieldhit").convert(project(figures, zones, world))
         regions = read_geo_dat(inputs.files["geo.dat"], inputs.files["mat.dat"])
         assert len(regions.zones) == 2 * count + 2
+
+
+def test_an_alternative_without_points_changes_nothing() -> None:
+    figures = [figure("a", "sphere", radius=1), figure("b", "sphere", (5, 0, 0), radius=1)]
+    zones = [zone("z", 276, "a", "a*b")]
+    inputs = engine("shieldhit").convert(
+        project(figures, zones, figure("w", "box", width=20, height=9, depth=9))
+    )
+    regions = read_geo_dat(inputs.files["geo.dat"], inputs.files["mat.dat"])
+    assert regions.zones[0] == ("1", [[(True, "1")]])
 
 
 def test_more_figures_than_can_be_compared_are_refused() -> None:

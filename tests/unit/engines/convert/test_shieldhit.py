@@ -11,25 +11,17 @@ from engine_inputs import (
     detector,
     figure,
     output,
+    phantom,
     project,
     read_geo_dat,
     real_project,
+    with_beam,
     zone,
 )
 from kerma_engines.errors import InvalidInput
 from kerma_engines.shieldhit.engine import ShieldHit
 
 SHIELDHIT = ShieldHit()
-
-
-def phantom(**changes: Any) -> dict[str, Any]:
-    figures = [figure("f", "box", width=4, height=4, depth=4)]
-    world = figure("w", "box", width=10, height=10, depth=10)
-    return project(figures, [zone("z", 276, "f")], world, **changes)
-
-
-def beam(**changes: Any) -> dict[str, Any]:
-    return phantom(beam=phantom()["beam"] | changes)
 
 
 def cards(text: str) -> dict[str, list[str]]:
@@ -123,12 +115,12 @@ class TestBeam:
     def test_energy_is_per_nucleon_for_nuclei(
         self, particle: dict[str, int], unit: str, energy: float, spread: float
     ) -> None:
-        mapping = beam(particle=particle, energy=1200, energySpread=12, energyUnit=unit)
+        mapping = with_beam(particle=particle, energy=1200, energySpread=12, energyUnit=unit)
         found = cards(SHIELDHIT.convert(mapping).files["beam.dat"])
         assert [float(value) for value in found["TMAX0"]] == [energy, spread]
 
     def test_an_ion_tells_its_numbers(self) -> None:
-        mapping = beam(particle={"id": 25, "a": 16, "z": 8}, energy=3000)
+        mapping = with_beam(particle={"id": 25, "a": 16, "z": 8}, energy=3000)
         found = cards(SHIELDHIT.convert(mapping).files["beam.dat"])
         assert (found["JPART0"], found["HIPROJ"]) == (["25"], ["16", "8"])
 
@@ -143,7 +135,7 @@ class TestBeam:
         ],
     )
     def test_direction_keeps_its_sign(self, direction: list[int], angles: list[float]) -> None:
-        found = cards(SHIELDHIT.convert(beam(direction=direction)).files["beam.dat"])
+        found = cards(SHIELDHIT.convert(with_beam(direction=direction)).files["beam.dat"])
         assert [float(value) for value in found["BEAMDIR"]] == pytest.approx(angles)
 
     @pytest.mark.parametrize(
@@ -156,24 +148,24 @@ class TestBeam:
         ],
     )
     def test_shape_is_told_by_signs(self, sigma: dict[str, Any], values: list[float]) -> None:
-        found = cards(SHIELDHIT.convert(beam(sigma=sigma)).files["beam.dat"])
+        found = cards(SHIELDHIT.convert(with_beam(sigma=sigma)).files["beam.dat"])
         assert [float(value) for value in found["BEAMSIGMA"]] == values
 
     def test_divergence_is_written(self) -> None:
-        mapping = beam(divergence={"x": 2, "y": 3, "distanceToFocal": 40})
+        mapping = with_beam(divergence={"x": 2, "y": 3, "distanceToFocal": 40})
         found = cards(SHIELDHIT.convert(mapping).files["beam.dat"])
         assert found["BEAMDIV"] == ["2", "3", "40"]
 
     def test_a_beam_that_starts_outside_of_the_world_is_refused(self) -> None:
-        assert refused(beam(position=[0, 0, -5.1])) == {"beam.position"}
-        SHIELDHIT.convert(beam(position=[0, 0, -5]))
+        assert refused(with_beam(position=[0, 0, -5.1])) == {"beam.position"}
+        SHIELDHIT.convert(with_beam(position=[0, 0, -5]))
 
     def test_electrons_are_refused(self) -> None:
-        assert refused(beam(particle={"id": 26})) == {"beam.particle.id"}
+        assert refused(with_beam(particle={"id": 26})) == {"beam.particle.id"}
 
     def test_an_empty_source_file_is_refused(self) -> None:
         empty = {"name": "", "value": " "}
-        assert refused(beam(sourceType="file", sourceFile=empty)) == {"beam.sourceFile.value"}
+        assert refused(with_beam(sourceType="file", sourceFile=empty)) == {"beam.sourceFile.value"}
 
     def test_a_modulator_is_placed_in_its_zone(self) -> None:
         modulator = {

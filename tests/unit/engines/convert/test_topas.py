@@ -11,27 +11,19 @@ from engine_inputs import (
     detector,
     figure,
     output,
+    phantom,
     project,
     read_parameters,
     real_project,
     topas_labels,
     turn,
+    with_beam,
     zone,
 )
 from kerma_engines.errors import InvalidInput
 from kerma_engines.topas.engine import Topas
 
 TOPAS = Topas()
-
-
-def phantom(**changes: Any) -> dict[str, Any]:
-    figures = [figure("f", "box", width=4, height=4, depth=4)]
-    world = figure("w", "box", width=10, height=10, depth=10)
-    return project(figures, [zone("z", 276, "f")], world, **changes)
-
-
-def beam(**changes: Any) -> dict[str, Any]:
-    return phantom(beam=phantom()["beam"] | changes)
 
 
 def text(mapping: dict[str, Any]) -> str:
@@ -71,7 +63,7 @@ def test_bodies_that_cross_are_layered() -> None:
 
 def test_the_world_holds_beam_and_detectors() -> None:
     far = detector(position=[0, 40, 0])
-    found = parameters(beam(position=[0, 0, -70]) | {"detectorManager": {"detectors": [far]}})
+    found = parameters(with_beam(position=[0, 0, -70]) | {"detectorManager": {"detectors": [far]}})
     half = [float(found[f"Ge/World/HL{axis}"].split()[0]) for axis in "XYZ"]
     assert half[1] > 41.5
     assert half[2] > 70
@@ -108,7 +100,7 @@ def test_a_black_hole_around_separate_figures_is_refused() -> None:
 
 @pytest.mark.parametrize("direction", [[0, 0, 1], [0, 0, -1], [-1, 0, 0], [0, -1, 0], [1, 2, -3]])
 def test_the_beam_goes_where_the_project_says(direction: list[float]) -> None:
-    found = parameters(beam(direction=direction, position=[1, 2, 3]))
+    found = parameters(with_beam(direction=direction, position=[1, 2, 3]))
     angles = [float(found[f"Ge/BeamPosition/Rot{axis}"].split()[0]) for axis in "XYZ"]
     axes = turn(*angles).T  # Geant4 turns the parent's frame
     wanted = np.array(direction) / np.linalg.norm(direction)
@@ -118,7 +110,7 @@ def test_the_beam_goes_where_the_project_says(direction: list[float]) -> None:
 
 def test_source_in_numbers() -> None:
     found = parameters(
-        beam(
+        with_beam(
             particle={"id": 25, "a": 12, "z": 6},
             energy=200,
             energyUnit="MeV/nucl",

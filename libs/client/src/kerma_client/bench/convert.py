@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from kerma_client.bench.figure import Figure
+from kerma_client.bench.run import limit
 from kerma_engines.registry import engine
 
 ZONES = 16
@@ -14,7 +15,7 @@ KILOBYTES = 100.0
 ROUNDS = 15
 
 
-def conversion() -> tuple[Figure, Figure]:
+def convert_sixteen_zones() -> tuple[Figure, Figure]:
     """Time to convert, best of 15, and bytes of all input files, of 16 zones of two bodies each."""
     project = subtracted_zones(ZONES)
     shieldhit = engine("shieldhit")
@@ -24,11 +25,9 @@ def conversion() -> tuple[Figure, Figure]:
         inputs = shieldhit.convert(project)
         times.append(1e3 * (perf_counter() - start))
     size = sum(len(text) for text in inputs.files.values()) / 1e3
-    time = Figure(
-        "conversion_time", min(times), "ms", "limit", MILLISECONDS, 1.0, lower_is_better=True
-    )
-    return time, Figure(
-        "conversion_size", size, "kB", "limit", KILOBYTES, 1.0, lower_is_better=True
+    return (
+        limit("conversion_time", min(times), "ms", MILLISECONDS),
+        limit("conversion_size", size, "kB", KILOBYTES),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from kerma_engines.conversion import check_energy, check_transport
 from kerma_engines.fluka.cards import card
 from kerma_engines.particles import Species
 from kerma_engines.source import Shape
@@ -45,33 +46,19 @@ _MASSES = {  # MeV, Particle Data Group
 
 
 def check_beam(project: Project, verdict: Verdict) -> None:
-    """Refuses what FLUKA's BEAM card can't say, and notes what it says otherwise."""
-    beam, particle = project.beam, project.particle(project.beam.particle)
-    if beam.energy_unit == "MeV/nucl" and particle.a < 1:
-        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+    """Refuses what FLUKA's BEAM card can't say."""
+    check_energy(project, verdict)
+    check_transport(project, verdict, "FLUKA")
+    beam = project.beam
     if beam.source_type == "file":
         verdict.refuse(
             "beam.sourceType", "FLUKA needs a compiled routine to read spots from a file"
         )
-    if beam.divergence.distance_to_focal:
-        verdict.refuse("beam.divergence.distanceToFocal", "FLUKA's beam has no focus")
     if beam.divergence.x != beam.divergence.y:
         verdict.refuse("beam.divergence", "FLUKA's beam spreads the same in x and y")
-    if beam.sad.type != "none":
-        verdict.note(
-            "beam.sad", "FLUKA's beam is parallel; the source-to-axis distance is not used"
-        )
-    if beam.cuts_spectrum:
-        verdict.note("beam", "FLUKA does not cut the spectrum of the beam; cut-offs are not used")
-    physics = project.physics
-    if not physics.enable_nuclear_reactions:
+    if not project.physics.enable_nuclear_reactions:
         reason = "FLUKA always transports with nuclear reactions"
         verdict.refuse("physic.enableNuclearReactions", reason)
-    if physics.energy_model_straggling == "no straggling":
-        verdict.refuse("physic.energyModelStraggling", "FLUKA always has straggling")
-    if physics.multiple_scattering == "no scattering":
-        verdict.refuse("physic.multipleScattering", "FLUKA always has multiple scattering")
-    verdict.note("physic", "FLUKA uses its own models of straggling, scattering and energy loss")
 
 
 def beam_cards(project: Project) -> Iterator[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from kerma_engines.bodies import combinatorial
 from kerma_engines.fluka.cards import card, free
 from kerma_engines.fluka.materials import BLACK_HOLE
-from kerma_engines.geometry import Box, Cylinder, enlarged
+from kerma_engines.geometry import Box, enlarged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,18 +56,11 @@ def assignments(project: Project, layout: Layout, materials: Materials) -> list[
 
 
 def _body(name: str, body: Body) -> list[str]:
-    solid = body.solid
-    if isinstance(solid, Box) and solid.aligned:
+    if isinstance(body.solid, Box) and body.solid.aligned:
         sides = [side for k in range(3) for side in (body.low[k], body.high[k])]
         return _free("RPP", name, sides)
-    if isinstance(solid, Box):
-        edges = body.axes * np.asarray(solid.sides)
-        corner = body.centre - 0.5 * edges.sum(axis=1)
-        return _free("BOX", name, [*corner, *edges.T.ravel()])
-    if isinstance(solid, Cylinder):
-        height = solid.axis * solid.parameters.depth
-        return _free("RCC", name, [*(body.centre - 0.5 * height), *height, body.half[0]])
-    return _free("SPH", name, [*body.centre, body.half[0]])
+    kind, values = combinatorial(body)
+    return _free(kind, name, values)
 
 
 def _free(kind: str, name: str, values: list[float]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from kerma_engines.conversion import check_energy
 from kerma_engines.particles import Species
 from kerma_engines.source import Shape
 
@@ -30,8 +31,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
     if particle.kind.jpart is None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
         verdict.refuse("beam.particle.id", reason)
-    if beam.energy_unit == "MeV/nucl" and particle.a < 1:
-        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+    check_energy(project, verdict)
     if beam.source_type == "file" and not beam.source_file.value.strip():
         verdict.refuse("beam.sourceFile.value", "the beam source file is empty")
     if beam.sad.type != "none" and (

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from kerma_engines.bodies import combinatorial
 from kerma_engines.conversion import fixed, one_line
-from kerma_engines.geometry import Box, Cylinder, enlarged
+from kerma_engines.geometry import enlarged
 from kerma_engines.source import Overrides, ZoneMaterial
 
 if TYPE_CHECKING:
@@ -146,29 +145,13 @@ def _rows(numbers: list[int]) -> list[str]:
 
 
 def _body(number: int, body: Body) -> list[str]:
-    solid = body.solid
-    if isinstance(solid, Box):
-        edges = body.axes * np.asarray(solid.sides)
-        corner = body.centre - 0.5 * edges.sum(axis=1)
-        return _cards("BOX", number, [*corner, *edges.T.ravel()])
-    if isinstance(solid, Cylinder):
-        height = solid.axis * solid.parameters.depth
-        return _cards("RCC", number, [*(body.centre - 0.5 * height), *height, body.half[0]])
-    return _cards("SPH", number, [*body.centre, body.half[0]])
-
-
-def _cards(kind: str, number: int, values: list[float]) -> list[str]:
+    kind, values = combinatorial(body)
     # nine characters keep a blank between columns, for readers that split at blanks
-    columns = [f"{fixed(_rounded(float(value)), 9):>10}" for value in values]
-    first, rest = columns[:6], columns[6:]
-    lines = [f"  {kind}{number:5d}{''.join(first)}"]
-    if rest:
-        lines.append(f"{'':10}{''.join(rest)}")
+    columns = [f"{fixed(round(value, 9), 9):>10}" for value in values]
+    lines = [f"  {kind}{number:5d}{''.join(columns[:6])}"]
+    if columns[6:]:
+        lines.append(f"{'':10}{''.join(columns[6:])}")
     return lines
-
-
-def _rounded(value: float) -> float:
-    return round(value, 9)
 
 
 def _zone(number: int, terms: tuple[Term, ...]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerma_engines.conversion import check_energy, check_transport
 from kerma_engines.source import Shape
 from kerma_engines.topas.geometry import number, position
 from kerma_engines.topas.scoring import particle_name
@@ -38,26 +39,11 @@ _WITHOUT_NUCLEI = ("g4em-standard_opt4", "g4decay")
 
 
 def check_beam(project: Project, verdict: Verdict) -> None:
-    """Refuses what TOPAS's beam can't say, and notes what it says otherwise."""
-    beam, particle = project.beam, project.particle(project.beam.particle)
-    if beam.energy_unit == "MeV/nucl" and particle.a < 1:
-        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
-    if beam.source_type == "file":
+    """Refuses what TOPAS's beam can't say."""
+    check_energy(project, verdict)
+    check_transport(project, verdict, "TOPAS")
+    if project.beam.source_type == "file":
         verdict.refuse("beam.sourceType", "TOPAS does not read lists of spots")
-    if beam.divergence.distance_to_focal:
-        verdict.refuse("beam.divergence.distanceToFocal", "TOPAS's beam has no focus")
-    if beam.sad.type != "none":
-        verdict.note(
-            "beam.sad", "TOPAS's beam is parallel; the source-to-axis distance is not used"
-        )
-    if beam.cuts_spectrum:
-        verdict.note("beam", "TOPAS does not cut the spectrum of the beam; cut-offs are not used")
-    physics = project.physics
-    if physics.energy_model_straggling == "no straggling":
-        verdict.refuse("physic.energyModelStraggling", "Geant4 always has straggling")
-    if physics.multiple_scattering == "no scattering":
-        verdict.refuse("physic.multipleScattering", "Geant4 always has multiple scattering")
-    verdict.note("physic", "TOPAS uses Geant4's models of straggling, scattering and energy loss")
 
 
 def beam_lines(project: Project) -> Iterator[str]:
