@@ -70,6 +70,15 @@ def changed_lines(before: str, after: str) -> list[tuple[str, str]]:
     return [(old, new) for old, new in pairs if old != new]
 
 
+def seeds_of(files: dict[str, str], tmp_path: Path, seed: int) -> tuple[int, int]:
+    """Offset on the command line, and the base in beam.dat."""
+    inputs = engine("shieldhit").accept_files(files)
+    command = engine("shieldhit").prepare(inputs, tmp_path, primaries=5, seed=seed)
+    cards = [line.split() for line in (tmp_path / "beam.dat").read_text().splitlines()]
+    (base,) = [int(words[1]) for words in cards if words and words[0] == "RNDSEED"]
+    return int(command.argv[2]), base
+
+
 class TestNames:
     @pytest.mark.parametrize(
         "name",
@@ -140,9 +149,9 @@ class TestShieldHit:
 
     @pytest.mark.parametrize("seed", [1, 2**31, 2**63 - 1])
     def test_seeds_stay_within_what_the_engines_take(self, tmp_path: Path, seed: int) -> None:
-        inputs = engine("shieldhit").accept_files(SHIELDHIT)
-        offset = int(engine("shieldhit").prepare(inputs, tmp_path, primaries=5, seed=seed).argv[2])
-        assert 1 <= offset <= 800_000_000
+        offset, base = seeds_of(SHIELDHIT, tmp_path, seed)
+        assert 1 <= offset <= 9999
+        assert 1 <= base + offset < 900_000_000
         text = prepared("fluka", {"a.inp": FLUKA}, tmp_path, primaries=5, seed=seed)["a.inp"]
         (card,) = [line for line in text.splitlines() if line.startswith("RANDOMIZ")]
         assert 1 <= float(card[20:30]) < 9e8
@@ -150,9 +159,21 @@ class TestShieldHit:
         (line,) = [line for line in text.splitlines() if line.startswith("i:Ts/Seed")]
         assert 1 <= int(line.split("=")[1].split("#")[0]) < 2**31
 
+    def test_every_seed_has_random_numbers_of_its_own(self, tmp_path: Path) -> None:
+        seeds = [1, 2, 9999, 10_000, 10_001, 123_456_789, 779_999_999]
+        told = [seeds_of(SHIELDHIT, tmp_path, seed) for seed in seeds]
+        assert told[:3] == [(1, 89736501), (2, 89736501), (9999, 89736501)]
+        assert [offset + base - 89736501 for offset, base in told] == seeds
+
+    def test_a_set_without_a_seed_gets_one_when_needed(self, tmp_path: Path) -> None:
+        bare = {**SHIELDHIT, "beam.dat": "NSTAT 10 0\n"}
+        assert seeds_of(bare, tmp_path, 10_000) == (1, 89736501 + 9999)
+
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
+            ({"beam.dat": "RNDSEED x\nNSTAT 1 0\n"}, "beam.dat:1"),
+            ({"beam.dat": "RNDSEED 1\nRNDSEED 2\nNSTAT 1 0\n"}, "more than one RNDSEED"),
             ({"beam.dat": "NUCRE 1\n"}, "no NSTAT"),
             ({"beam.dat": "NSTAT 1 0\nNSTAT 2 0\n"}, "more than one NSTAT"),
             ({"beam.dat": "NSTAT many 0\n"}, "beam.dat:1"),

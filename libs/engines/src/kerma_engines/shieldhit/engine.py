@@ -9,7 +9,7 @@ from kerma_engines.engine import Command
 from kerma_engines.files import limit_primaries, write_files
 from kerma_engines.project import parse_project
 from kerma_engines.shieldhit.convert import convert
-from kerma_engines.shieldhit.files import accept, with_primaries
+from kerma_engines.shieldhit.files import accept, with_task
 from kerma_engines.shieldhit.monitor import ShieldHitMonitor
 from kerma_engines.shieldhit.read import read
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from kerma_engines.estimators import Estimator
 
 _MOST_PRIMARIES = 2**31 - 1
-_SEEDS = 800_000_000
-"""Offsets are added to RNDSEED; the sum must stay below what the generator takes (9e8)."""
+_SEEDS = 780_000_000
+"""So many runs have random numbers of their own, whatever RNDSEED is by default."""
+
+_OFFSETS = 9999
+"""Files are named by an offset of four digits; what a seed has beyond shifts RNDSEED instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class ShieldHit:
         Raises InvalidInput for more primaries than the engine counts.
         """
         limit_primaries("SHIELD-HIT12A", primaries, _MOST_PRIMARIES)
-        beam = with_primaries(inputs.files["beam.dat"], primaries)
+        number = 1 + (seed - 1) % _SEEDS
+        offset = 1 + (number - 1) % _OFFSETS
+        beam = with_task(inputs.files["beam.dat"], primaries, number - offset)
         write_files(directory, {**inputs.files, "beam.dat": beam})
-        offset = 1 + (seed - 1) % _SEEDS
         log = f"shieldhit_{offset:04d}.log"
         return Command(
             ("shieldhit", "-N", str(offset), str(directory)),

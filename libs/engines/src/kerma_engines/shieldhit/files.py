@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from kerma_engines.engine import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.files import check_files, lines_of, plain_output, put, whole
+from kerma_engines.shieldhit.beam import RNDSEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 REQUIRED = ("beam.dat", "geo.dat", "mat.dat", "detect.dat")
 
-_NSTAT = re.compile(r"\s*NSTAT\s+(?P<number>[^\s!]+)", re.IGNORECASE)
+_CARDS = {
+    name: re.compile(rf"\s*{name}\s+(?P<number>[^\s!]+)", re.IGNORECASE)
+    for name in ("NSTAT", "RNDSEED")
+}
+_SEEDS = 880_000_000  # the generator takes up to 9e8, offsets of tasks included
 _COMMENT = re.compile(r"\s*[*#!]")
 
 
@@ -25,30 +30,39 @@ def accept(files: Mapping[str, str]) -> InputSet:
     problems = [Problem(name, "is missing") for name in REQUIRED if name not in files]
     primaries = 0
     if "beam.dat" in files:
-        found = list(_nstat(files["beam.dat"]))
-        primaries = _primaries(found, problems)
+        primaries = _primaries(files["beam.dat"], problems)
+        _check_seed(files["beam.dat"], problems)
     outputs = tuple(_outputs(files.get("detect.dat", ""), problems))
     if problems:
         raise InvalidInput(tuple(problems))
     return InputSet("shieldhit", dict(files), primaries, outputs)
 
 
-def with_primaries(beam: str, primaries: int) -> str:
-    """``beam.dat`` with another number of primaries, otherwise unchanged."""
+def with_task(beam: str, primaries: int, shift: int) -> str:
+    """``beam.dat`` with another number of primaries and a base of random numbers ``shift`` on."""
     lines = lines_of(beam)
-    for index, match in _nstat(beam):
+    for index, match in _cards(beam, "NSTAT"):
         lines[index] = put(lines[index], *match.span("number"), str(primaries))
+    if not shift:
+        return "".join(lines)
+    seeds = list(_cards(beam, "RNDSEED"))
+    for index, match in seeds:
+        seed = 1 + (int(match["number"]) - 1 + shift) % _SEEDS
+        lines[index] = put(lines[index], *match.span("number"), str(seed))
+    if not seeds:
+        lines.insert(0, f"RNDSEED     {RNDSEED + shift}\n")
     return "".join(lines)
 
 
-def _nstat(beam: str) -> Iterator[tuple[int, re.Match[str]]]:
+def _cards(beam: str, name: str) -> Iterator[tuple[int, re.Match[str]]]:
     for index, line in enumerate(lines_of(beam)):
-        match = _NSTAT.match(line)
+        match = _CARDS[name].match(line)
         if match is not None and not _COMMENT.match(line):
             yield index, match
 
 
-def _primaries(found: list[tuple[int, re.Match[str]]], problems: list[Problem]) -> int:
+def _primaries(beam: str, problems: list[Problem]) -> int:
+    found = list(_cards(beam, "NSTAT"))
     if len(found) != 1:
         reason = "has no NSTAT" if not found else "has more than one NSTAT"
         problems.append(Problem("beam.dat", reason))
@@ -59,6 +73,17 @@ def _primaries(found: list[tuple[int, re.Match[str]]], problems: list[Problem]) 
         reason = f"NSTAT is no number of primaries: {match['number'][:32]!r}"
         problems.append(Problem(f"beam.dat:{index + 1}", reason))
     return primaries or 0
+
+
+def _check_seed(beam: str, problems: list[Problem]) -> None:
+    found = list(_cards(beam, "RNDSEED"))
+    if len(found) > 1:
+        problems.append(Problem("beam.dat", "has more than one RNDSEED"))
+    for index, match in found:
+        number = match["number"]
+        if not re.fullmatch(r"\d{1,9}", number) or int(number) < 1:
+            reason = f"RNDSEED is no positive whole number: {number[:32]!r}"
+            problems.append(Problem(f"beam.dat:{index + 1}", reason))
 
 
 @dataclass(slots=True)
