@@ -148,6 +148,32 @@ def test_error_of_counts_is_that_of_poisson() -> None:
     assert np.mean(errors_of(merged) ** 2) == pytest.approx(0.4 * sum(weights), rel=0.03)
 
 
+@pytest.mark.parametrize("merge", list(MergeClass))
+def test_the_order_of_arrival_leaves_no_trace(merge: MergeClass) -> None:
+    rng = np.random.default_rng(6)
+    tasks = {index: task(100 + index % 3, page(rng.random(40), merge)) for index in range(12)}
+    expected = one(MergeState.fold(tasks[index] for index in range(12)))
+    for _ in range(5):
+        arrived = {int(index): tasks[int(index)] for index in rng.permutation(12)}
+        found = one(MergeState.fold(arrived[index] for index in sorted(arrived)))
+        assert found.values.tobytes() == expected.values.tobytes()
+        if expected.errors is not None:
+            assert errors_of(found).tobytes() == expected.errors.tobytes()
+
+
+def test_a_far_off_first_task_costs_no_precision() -> None:
+    values = [1e9, *np.random.default_rng(7).random(99)]
+    merged = one(MergeState.fold(task(10, page([value])) for value in values))
+    assert_allclose(merged.values, [np.mean(values)], rtol=1e-13)
+    assert_allclose(errors_of(merged), [np.std(values, ddof=1) / 10], rtol=1e-12)
+
+
+def test_equal_tasks_have_no_error() -> None:
+    merged = one(MergeState.fold(task(10 + n % 2, page([0.1, 1e-300])) for n in range(30)))
+    assert_array_equal(merged.values, [0.1, 1e-300])
+    assert_array_equal(errors_of(merged), [0.0, 0.0])
+
+
 def test_nan_and_infinity_survive() -> None:
     inf, nan = np.inf, np.nan
     values = ([1.0, inf, 1.0, nan, inf, -inf], [3.0, 1.0, inf, 1.0, -inf, -inf])

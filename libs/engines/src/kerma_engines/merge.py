@@ -139,16 +139,11 @@ class MergeState:
 
         Takes one state at a time from ``states``. Raises MergeError when they don't fit.
         """
-        running: dict[str, _Running] = {}
+        fold = Fold()
         for state in states:
-            for name, incoming in state.estimators.items():
-                if name in running:
-                    running[name].absorb(incoming)
-                else:
-                    running[name] = _Running(incoming)
-                del incoming  # so that no task stays in memory while the next one is read
-            del state
-        return cls({name: total.closed() for name, total in running.items()})
+            fold.add(state)
+            del state  # so that no task stays in memory while the next one is read
+        return fold.closed()
 
     def result(self) -> tuple[Estimator, ...]:
         """The merged estimators; ``tasks_merged`` in their metadata counts tasks.
@@ -156,6 +151,25 @@ class MergeState:
         Arrays may be shared with this state: don't write to them.
         """
         return tuple(_estimator(state) for state in self.estimators.values())
+
+
+class Fold:
+    """A fold that goes on as states arrive: the same bits as ``MergeState.fold`` of all."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, _Running] = {}
+
+    def add(self, state: MergeState) -> None:
+        """Add ``state``, which is not changed, as the next. Raises MergeError when it won't fit."""
+        for name, incoming in state.estimators.items():
+            if name in self._running:
+                self._running[name].absorb(incoming)
+            else:
+                self._running[name] = _Running(incoming)
+
+    def closed(self) -> MergeState:
+        """All states together; the fold must not be used any more."""
+        return MergeState({name: total.closed() for name, total in self._running.items()})
 
 
 def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
