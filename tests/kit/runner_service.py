@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import orjson
 import psutil
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.infrastructure import open_infra
@@ -36,7 +36,10 @@ from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
 from kit.services import prepare
 
-WORKER = Path(__file__).with_name("script_worker.py")
+WORKER: tuple[str, ...] = (str(Path(__file__).with_name("script_worker.py")),)
+"""Arguments of the interpreter that make it a worker."""
+
+_SCHEMAS = ("runner", "runner_process")
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Running:
             "KERMA_WORKER_SCRATCH": str(scratch),
             **{f"KERMA_WORKER_{k.upper()}": str(v) for k, v in settings.items()},
         }
-        worker = Worker(subprocess.Popen([sys.executable, str(WORKER)], env=env), scratch)
+        worker = Worker(subprocess.Popen([sys.executable, *WORKER], env=env), scratch)
         self.workers.append(worker)
         return worker
 
@@ -113,6 +116,7 @@ class Running:
         engine: str = "script",
         max_attempts: int = 3,
         owner: str = "ada",
+        placement: str = "pool",
     ) -> str:
         """Record that a job was started, as the jobs service does; returns its id."""
         job = job_id(datetime.now(UTC), uuid4(), "DIRECT")
@@ -126,7 +130,7 @@ class Running:
                 primaries=primaries,
                 n_tasks=n_tasks,
                 max_attempts=max_attempts,
-                placement="pool",
+                placement=placement,
             )
         )
         return job
@@ -139,6 +143,17 @@ class Running:
         meta = Meta("user:test", "Test", cause, "jobs")
         commit = make_commit(cause, "job", event.job_id, 1, meta, (event,), datetime.now(UTC))
         await self.log.append(subject, expected, commit)
+
+    async def leads(self) -> bool:
+        """Whether every loop of the service leads."""
+        led = [f"SELECT FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]  # noqa: S608
+        async with self.db.connect() as conn:
+            found = (await conn.execute(text(" UNION ALL ".join(led)))).all()
+        return len(found) == len(self.service.workers) - 1
+
+    async def cancel(self, job: str) -> None:
+        """Record that the user gave a job up."""
+        await self.record(jobs.JobCancellationRequested(job_id=job, by="ada", collect=False))
 
     async def task(self, job: str, index: int = 0) -> Task:
         """A task as the log tells it."""
@@ -198,6 +213,9 @@ async def running_runner(
         group = await stack.enter_async_context(_group())
         for _, work in service.workers:
             group.append(asyncio.ensure_future(work()))
+        # a test that ends while connections are being opened would leave them half open, and the
+        # server waits a minute for those before it drops their database
+        await eventually(running.leads)
         yield running
         failed = [task for task in group if task.done()]
         assert not failed, failed[0].exception()

@@ -31,11 +31,6 @@ async def none_left(processes: list[psutil.Process]) -> bool:
     return not await alive(processes)
 
 
-async def cancel(runner: Running, job: str) -> None:
-    event = jobs.JobCancellationRequested(job_id=job, by="ada", collect=False)
-    await runner.record(event)
-
-
 async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
     runner: Running,
 ) -> None:
@@ -147,7 +142,7 @@ async def test_a_canceled_task_is_confirmed_when_nothing_of_it_is_left(
     await runner.until(job, "RUNNING")
     engines = worker.engines()
     assert engines
-    await cancel(runner, job)
+    await runner.cancel(job)
     await runner.until(job, "CANCELED", n=2)
     assert not await alive(engines)
     stories = sorted([names(await runner.story(job, n)) for n in range(2)], key=len)
@@ -162,7 +157,7 @@ async def test_a_cancellation_arrives_by_heartbeat_when_its_signal_is_lost(
     runner.start_worker(slots=1)
     job = await runner.submit(script_input("hang"))
     await runner.until(job, "RUNNING")
-    await cancel(runner, job)
+    await runner.cancel(job)
     await runner.until(job, "CANCELED")
 
 
@@ -209,9 +204,9 @@ async def test_lost_tickets_are_issued_again(
 
 
 async def test_progress_is_told_and_the_demand_is_shown(runner: Running) -> None:
-    runner.start_worker(slots=1)
+    runner.start_worker(slots=1, resource_class="large")
     go = runner.folder / "go"
-    job = await runner.submit(script_input("watched", go), primaries=1000)
+    job = await runner.submit(script_input("watched", go), placement="large")
     await runner.until(job, "RUNNING")
     stream = runner.infra.nats.jetstream()
 
@@ -226,11 +221,10 @@ async def test_progress_is_told_and_the_demand_is_shown(runner: Running) -> None
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
 
         async def shown() -> bool:
-            # slots of workers of earlier tests fade with their leases
             lines = (await http.get("/internal/metrics")).text.splitlines()
             wanted = {
-                'runner_demand{resource_class="pool"} 1.0',
-                'runner_slots{resource_class="pool"} 1.0',
+                'runner_demand{resource_class="large"} 1.0',
+                'runner_slots{resource_class="large"} 1.0',
             }
             return wanted <= set(lines)
 

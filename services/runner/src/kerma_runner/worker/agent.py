@@ -21,7 +21,6 @@ from kerma_runner.worker.attempt import Attempt, Bench, Stop
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
-    from nats.aio.msg import Msg
 
     from kerma_engines.engine import Progress
     from kerma_runner.worker.runner_client import RunnerClient
@@ -69,6 +68,7 @@ class Agent:
     bench: Bench
     registration: rpc.Registration
     _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
+    _works: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish or give back what is held. Raises GuardLost."""
@@ -81,20 +81,23 @@ class Agent:
                 group.create_task(self._listen()),
                 group.create_task(self.bench.launcher.fail_when_lost()),
             ]
-            slots = [group.create_task(self._slot(stop)) for _ in range(self.bench.settings.slots)]
+            slots = [
+                group.create_task(self._slot(stop, group)) for _ in range(self.bench.settings.slots)
+            ]
             await stop.wait()
             await self._leave(slots)
             for task in listening:
                 task.cancel()
 
     async def _leave(self, slots: list[asyncio.Task[None]]) -> None:
-        settings = self.bench.settings
-        await asyncio.wait(slots, timeout=settings.finish_seconds)
-        for attempt in list(self._active.values()):
-            attempt.stop(Stop.RELEASE)
-        await asyncio.wait(slots, timeout=LEAVE_SECONDS + RETRY_SECONDS)
-        for slot in slots:
-            slot.cancel()
+        await asyncio.wait(slots, timeout=self.bench.settings.finish_seconds)
+        for attempt in self._active.values():
+            if not attempt.engine_gone.is_set():
+                attempt.stop(Stop.RELEASE)
+        busy = {*slots, *self._works}
+        await asyncio.wait(busy, timeout=LEAVE_SECONDS + RETRY_SECONDS)
+        for task in busy:
+            task.cancel()
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 leaving = rpc.Retirement(self.worker, "shutdown")
@@ -103,28 +106,39 @@ class Agent:
     async def _register(self) -> rpc.Registered:
         return await self.runner.insist(rpc.REGISTER, self.registration, rpc.Registered)
 
-    async def _slot(self, stop: asyncio.Event) -> None:
+    async def _slot(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
+        """Run one engine at a time; storing and reporting goes on beside the next one."""
+        earlier: asyncio.Task[None] | None = None
+        latest: asyncio.Task[None] | None = None
         while not stop.is_set():
+            if earlier is not None:
+                # one result at a time is stored beside the engine: a slow store may not pile up
+                await earlier
+                earlier = None
             try:
-                taken = await _unless(
-                    stop, self.runner.next_ticket(self.registration.resource_class)
-                )
-                if taken is not None:
-                    await self._serve(*taken)
+                granted = await self._next(stop)
             except Unavailable as error:
                 _log.info("no work", extra={"reason": error.message})
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_SECONDS):
-                        await stop.wait()
+                await _unless(stop, asyncio.sleep(RETRY_SECONDS))
+                continue
+            if granted is not None:
+                earlier, latest = latest, self._begin(granted, group)
+                await self._active[granted.held].engine_gone.wait()
 
-    async def _serve(self, ticket: rpc.Ticket, message: Msg) -> None:
+    async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
+        pulled = self.runner.next_ticket(self.registration.resource_class)
+        taken = await _unless(stop, pulled)
+        if taken is None:
+            return None
+        ticket, message = taken
         request = rpc.ClaimRequest(self.worker, ticket.job_id, ticket.index, ticket.attempt)
         reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
         await self.runner.settle(message)
-        if reply.granted is not None and reply.granted.held not in self._active:
-            await self._work(reply.granted)
+        if reply.granted is None or reply.granted.held in self._active:
+            return None
+        return reply.granted
 
-    async def _work(self, granted: rpc.Granted) -> None:
+    def _begin(self, granted: rpc.Granted, group: asyncio.TaskGroup) -> asyncio.Task[None]:
         held, teller = granted.held, Teller()
 
         async def started() -> None:
@@ -135,6 +149,13 @@ class Agent:
 
         attempt = Attempt(granted, self.worker, self.bench, started, teller.told)
         self._active[held] = attempt
+        work = group.create_task(self._work(attempt, teller))
+        self._works.add(work)
+        work.add_done_callback(self._works.discard)
+        return work
+
+    async def _work(self, attempt: Attempt, teller: Teller) -> None:
+        held = attempt.granted.held
         try:
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(teller.run(self.runner, held))

@@ -72,7 +72,9 @@ class Bench:
 
 @dataclass(slots=True)
 class Attempt:
-    """``started`` is awaited once the engine runs, ``told`` called with every progress."""
+    """``started`` is awaited once the engine runs, ``told`` called with every progress, and
+    ``engine_gone`` set when no engine of the attempt runs or will run.
+    """
 
     granted: Granted
     worker: str
@@ -80,6 +82,7 @@ class Attempt:
     started: Callable[[], Coroutine[Any, Any, None]]
     told: Callable[[Progress], None]
     stop_reason: Stop | None = None
+    engine_gone: asyncio.Event = field(default_factory=asyncio.Event)
     _overrun: Failed | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _out: logs.Kept = field(default_factory=logs.Kept)
@@ -100,6 +103,7 @@ class Attempt:
         try:
             return await self._report(directory)
         finally:
+            self.engine_gone.set()
             await asyncio.to_thread(scratch.remove, directory)
 
     async def _report(self, directory: Path) -> Report | None:
@@ -144,6 +148,7 @@ class Attempt:
         try:
             ended = await self._follow(process, engine, command, directory)
         finally:
+            self.engine_gone.set()
             self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
         _require_success(ended)
         output = await self._collect(engine, inputs, command, directory)

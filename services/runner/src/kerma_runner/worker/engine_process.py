@@ -198,13 +198,13 @@ async def _reader(fd: int) -> asyncio.StreamReader:
 
 
 @asynccontextmanager
-async def launcher(preload: tuple[str, ...] = ()) -> AsyncIterator[Launcher]:
+async def launcher() -> AsyncIterator[Launcher]:
     """A guard for as long as the context lasts; at its end every engine is killed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220 - a fork and exec, once
-                [sys.executable, "-m", guard.__name__, str(theirs.fileno()), *preload],
+                [sys.executable, "-m", guard.__name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

@@ -16,14 +16,12 @@ import ctypes
 import json
 import os
 import resource
-import runpy
 import selectors
 import signal
 import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +45,10 @@ class _Engine:
 
 
 class Guard:
-    """``preloaded`` modules are imported already: an engine that is one of them starts by a fork
-    alone.
-    """
+    """The engines of one worker. ``sock`` leads to it."""
 
-    def __init__(self, sock: socket.socket, preloaded: frozenset[str]) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._preloaded = preloaded
         self._engines: dict[int, _Engine] = {}
         self._wake, wake_write = os.pipe()
         os.set_blocking(self._wake, False)
@@ -110,7 +105,7 @@ class Guard:
                 for fd in fds:
                     os.close(fd)
         if pid == 0:
-            _become_engine(message, fds, marker, parent, self._preloaded)
+            _become_engine(message, fds, marker, parent)
         self._engines[message["id"]] = _Engine(message["id"], pid, marker)
         self._send({"op": "started", "id": message["id"], "pid": pid})
 
@@ -180,9 +175,7 @@ def _marker(pid: int) -> str | None:
     return next(found, b"").removeprefix(prefix).decode() or None
 
 
-def _become_engine(
-    message: dict[str, Any], fds: list[int], marker: str, parent: int, preloaded: frozenset[str]
-) -> None:
+def _become_engine(message: dict[str, Any], fds: list[int], marker: str, parent: int) -> None:
     """In the child: never returns."""
     try:
         os.setsid()
@@ -200,14 +193,10 @@ def _become_engine(
         os.chdir(message["cwd"])
         argv: list[str] = message["argv"]
         env = {**message["env"], MARKER: marker}
-        if argv[:2] == [sys.executable, "-m"] and argv[2] in preloaded:
-            _run_module(argv[2], argv[2:], env)
-        else:
-            os.execvpe(argv[0], argv, env)  # noqa: S606 - a list, no shell
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - a list, no shell
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(127)
-    os._exit(0)
 
 
 def _redirect(fds: list[int]) -> None:
@@ -217,35 +206,14 @@ def _redirect(fds: list[int]) -> None:
     os.closerange(3, 65536)
 
 
-def _run_module(name: str, argv: list[str], env: dict[str, str]) -> None:
-    # the marker in /proc/PID/environ is that of an exec, so processes that this engine starts are
-    # known by it only after their own exec; its group still holds all that do not leave it
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv = argv
-    code = 0
-    try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 def main(arguments: list[str]) -> None:
-    """``arguments``: the descriptor of the socket, then modules to import beforehand."""
+    """``arguments``: the descriptor of the socket."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     sock = socket.socket(fileno=int(arguments[0]))
     sock.set_inheritable(False)
-    for name in arguments[1:]:
-        import_module(name)
-    Guard(sock, frozenset(arguments[1:])).run()
+    Guard(sock).run()
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ async def serve_worker(
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         home = stack.enter_context(worker_scratch(settings.scratch, name))
-        started = await stack.enter_async_context(launcher(settings.preload))
+        started = await stack.enter_async_context(launcher())
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )

@@ -41,8 +41,6 @@ class WorkerSettings(Settings):
     """Between SIGTERM and SIGKILL of an engine."""
     finish_seconds: float = Field(default=0.0, ge=0)
     """How long a worker that is told to stop lets its engines go on before it gives them back."""
-    preload: tuple[str, ...] = ()
-    """Engine modules to import once rather than at every start."""
 
     @property
     def limits(self) -> Limits:

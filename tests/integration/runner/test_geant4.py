@@ -1,0 +1,49 @@
+"""A real job: Geant4 tasks on a real worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kerma_common.contracts import ids
+from kerma_common.contracts import runner as ev
+from kerma_engines.packing import encode_inputs, unpack_outputs
+from kerma_engines.registry import engine
+from kit import runner_service
+from kit.projects import demo_project
+from kit.runner_service import Running, eventually
+
+
+async def test_geant4_tasks_run_and_a_canceled_one_stops(
+    runner: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runner_service, "WORKER", ("-m", "kerma_runner.worker"))
+    worker = runner.start_worker(slots=2)
+    inputs = engine("geant4").convert(demo_project(101))
+    job = await runner.submit(encode_inputs(inputs), 2, primaries=101, engine="geant4")
+    await runner.until(job, "SUCCEEDED", n=2, within=60)
+    succeeded = [(await runner.story(job, n))[-1] for n in range(2)]
+    assert all(isinstance(event, ev.TaskSucceeded) for event in succeeded)
+    assert [event.primaries for event in succeeded] == [51, 50]
+    assert ids.task_seed(job, 0) != ids.task_seed(job, 1)
+    folder = tmp_path / "output"
+    folder.mkdir()
+    unpack_outputs(await runner.blobs.get(succeeded[0].output_ref), folder)
+    estimators = engine("geant4").read(folder, inputs)
+    assert {e.primaries for e in estimators} == {51}
+    assert "geant4.log" in await runner.log_texts(succeeded[0].log_ref)
+
+    long = await runner.submit(encode_inputs(inputs), primaries=10_000_000, engine="geant4")
+    await runner.until(long, "RUNNING", within=30)
+    assert worker.engines()
+    stream = runner.infra.nats.jetstream()
+
+    async def told() -> bool:
+        info = await stream.stream_info("TELEMETRY", subjects_filter=f"tele.task.{long}.0")
+        return bool(info.state.subjects)
+
+    await eventually(told, within=30)
+    await runner.cancel(long)
+    await runner.until(long, "CANCELED")
+    assert worker.engines() == []
