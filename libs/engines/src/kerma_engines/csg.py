@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerma_engines.bodies import Body, bodies_of, is_disjoint, is_inside, signed_distance
+from kerma_engines.bodies import (
+    TOLERANCE,
+    Body,
+    bodies_of,
+    is_disjoint,
+    is_inside,
+    signed_distance,
+)
+from kerma_engines.geometry import enlarged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +42,7 @@ MAX_TERMS = 2000
 _FEW_TERMS = 32  # up to here pairs of bodies are enough; beyond, space is subdivided
 _LEVELS = 7
 _MAX_CELLS = 20_000
-_WORK = 4_000_000  # distances to bodies; about a second
+_WORK = 3_000_000  # distances to bodies; about a second
 
 
 class TooEntangledError(Exception):
@@ -195,7 +203,8 @@ class Space:
     def complement(self, start: Term, zones: Iterable[Term]) -> tuple[Term, ...]:
         """What of ``start`` none of the zones' alternatives covers, as exclusive alternatives.
 
-        Raises TooEntangledError when there are more than ``MAX_TERMS``.
+        Raises TooEntangledError when there are more than ``MAX_TERMS``, or too many for the
+        work there is to tell which of them have points.
         """
         simple = self.simplify(start)
         remaining, solid = [] if simple is None else [simple], set[Term]()
@@ -203,21 +212,29 @@ class Space:
         for zone in sorted(zones, key=lambda term: (len(term), sorted(term))):
             remaining = [part for term in remaining for part in self._without(term, zone)]
             if len(remaining) > _FEW_TERMS:
-                remaining = [t for t in remaining if t in solid or not self.is_empty(t)]
+                remaining = [t for t in remaining if t in solid or self.probe(t) is not False]
                 solid = set(remaining)
-            if len(remaining) > MAX_TERMS:
-                raise TooEntangledError
+                if self._work < 0 or len(remaining) > MAX_TERMS:
+                    raise TooEntangledError
         return tuple(remaining)
 
-    def without(self, terms: Iterable[Term], taken: list[Term]) -> Iterator[Term]:
-        """The terms less what others have taken; untouched where they share nothing."""
-        for term in terms:
-            shared = [other for other in taken if not self._is_apart(term, other)]
-            yield from self.complement(term, shared) if shared else (term,)
+    def without(self, terms: Iterable[Term], taken: list[Term]) -> tuple[list[Term], bool]:
+        """The terms less what others have taken, and whether they lost a point by that.
 
-    def _is_apart(self, term: Term, other: Term) -> bool:
-        both = self.simplify(term | other)
-        return both is None or self.is_empty(both)
+        Terms stay as they are where they certainly share nothing.
+        """
+        kept: list[Term] = []
+        lost = False
+        for term in terms:
+            shared: list[Term] = []
+            for other in taken:
+                both = self.simplify(term | other)
+                found = False if both is None else self.probe(both)
+                lost = lost or found is True
+                if found is not False:
+                    shared.append(other)
+            kept += self.complement(term, shared) if shared else (term,)
+        return kept, lost
 
     def _without(self, term: Term, zone: Term) -> list[Term]:
         """``term`` less ``zone``, split where it leaves the bodies of ``zone`` one by one."""
@@ -234,54 +251,43 @@ class Space:
             rest = self.extend(rest, literal)
         return parts
 
-    def is_empty(self, term: Term) -> bool:
-        """Whether subdividing space proves that no point meets the term.
+    def probe(self, term: Term) -> bool | None:
+        """Whether any point meets the term: found by subdividing space, or proven that none does.
 
-        Raises TooEntangledError when all such questions together take too much work.
+        None when neither comes out, or when there is no work left for such questions.
         """
         low, high = self._box(term)
         if np.any(low >= high):
-            return True
+            return False
         centres, half = (0.5 * (low + high))[None, :], 0.5 * (high - low)
         bodies = [(1.0 if n > 0 else -1.0, self.bodies[abs(n) - 1]) for n in sorted(term)]
         for _ in range(_LEVELS):
             self._work -= len(centres) * len(bodies)
             if self._work < 0:
-                raise TooEntangledError
+                return None
             reach = float(np.linalg.norm(half))
             met = np.ones(len(centres), dtype=bool)
             alive = np.ones(len(centres), dtype=bool)
             for sign, body in bodies:
                 distance = sign * signed_distance(body, centres)
-                met &= distance < 0
+                met &= distance < -TOLERANCE
                 alive &= distance < reach
             if np.any(met):
-                return False
+                return True
             centres = centres[alive]
             if len(centres) == 0:
-                return True
-            if 8 * len(centres) > _MAX_CELLS:
                 return False
+            if 8 * len(centres) > _MAX_CELLS:
+                return None
             half = 0.5 * half
             centres = (centres[:, None, :] + _CORNERS[None, :, :] * half).reshape(-1, 3)
-        return False
+        return None
 
     def _box(self, term: Term) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         inside = [self.bodies[n - 1] for n in term if n > 0]
         low = np.max([body.low for body in inside], axis=0)
         high = np.min([body.high for body in inside], axis=0)
         return low, high
-
-    def is_member(self, terms: Iterable[Term], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of the points, shape (n, 3), lie in any of the alternatives; shape (n,)."""
-        found = np.zeros(len(points), dtype=bool)
-        for term in terms:
-            met = np.ones(len(points), dtype=bool)
-            for literal in term:
-                distance = signed_distance(self.bodies[abs(literal) - 1], points)
-                met &= (distance < 0) if literal > 0 else (distance > 0)
-            found |= met
-        return found
 
 
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
@@ -308,16 +314,17 @@ def lay_out(space: Space, zones: Iterable[tuple[Term, ...]], world: World) -> La
     ``zones`` are the alternatives of the project's zones. Where two overlap, the first keeps the
     points; one that has no points left has no alternatives. Raises TooEntangledError.
     """
-    boundary = frozenset(literal for literal in space.add(world.geometry_data) if literal > 0)
+    boundary = space.add(enlarged(world.geometry_data, 0.0))
     taken: list[Term] = []
     cut: list[tuple[Term, ...]] = []
     lost: list[int] = []
     for k, terms in enumerate(zones):
         clipped = tuple(_clip(space, terms, boundary))
-        cut.append(tuple(space.without(clipped, taken)))
-        if cut[k] != clipped:
+        kept, overlaps = space.without(clipped, taken)
+        cut.append(tuple(kept))
+        if overlaps:
             lost.append(k)
-        taken += cut[k]
+        taken += kept
     return Layout(space, tuple(cut), space.complement(boundary, taken), boundary, tuple(lost))
 
 

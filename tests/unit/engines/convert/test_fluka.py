@@ -138,6 +138,11 @@ class TestBeam:
         assert values(written, "BEAM")[0] == -0.2
         assert values(written, "HI-PROPE")[:2] == [6, 12]
 
+    def test_electrons_of_old_projects(self) -> None:
+        written = text(with_beam(particle={"id": 26, "name": "Electron"}, energy=20))
+        assert cards(written, "BEAM")[0][6] == "ELECTRON"
+        assert values(written, "BEAM")[0] == -0.02
+
     def test_helium_is_the_whole_nucleus(self) -> None:
         written = text(with_beam(particle={"id": 24}, energy=100, energyUnit="MeV/nucl"))
         assert values(written, "BEAM")[0] == -0.4

@@ -173,6 +173,33 @@ def test_alternatives_grow_with_the_zones_not_with_their_combinations() -> None:
         assert len(regions.zones) == 2 * count + 2
 
 
+def test_a_bore_of_the_world_is_not_there() -> None:
+    figures = [figure("a", "sphere", radius=1)]
+    world = figure("w", "cylinder", radius=6, innerRadius=3, depth=9)
+    for name in ("shieldhit", "fluka", "topas"):
+        assert engine(name).convert(project(figures, [zone("z", 276, "a")], world))
+    files = engine("shieldhit").convert(project(figures, [zone("z", 276, "a")], world)).files
+    regions = read_geo_dat(files["geo.dat"], files["mat.dat"])
+    assert len(regions.bodies) == 3
+    assert regions.label(np.array([[2.0, 0, 0], [5.0, 0, 0]])).tolist() == ["icru1000"] * 2
+
+
+def test_zones_that_only_touch_do_not_overlap() -> None:
+    figures = [
+        figure("a", "box", (0, 0, 0), width=4, height=4, depth=4),
+        figure("b", "box", (2, 0, 0), width=4, height=4, depth=4),
+        figure("c", "box", (1, 0, 0), width=2, height=4, depth=4),
+    ]
+    # what a and b share is c, flush on all sides
+    zones = [zone("left", 276, "a-c"), zone("right", 82, "b-c")]
+    mapping = project(figures, zones, figure("w", "box", width=20, height=9, depth=9))
+    inputs = engine("shieldhit").convert(mapping)
+    assert not any("overlaps" in note for note in inputs.options["notes"])
+    points = sample(1, 4.0)
+    regions = read_geo_dat(inputs.files["geo.dat"], inputs.files["mat.dat"])
+    np.testing.assert_array_equal(regions.label(points), truth(mapping, points))
+
+
 def test_an_alternative_without_points_changes_nothing() -> None:
     figures = [figure("a", "sphere", radius=1), figure("b", "sphere", (5, 0, 0), radius=1)]
     zones = [zone("z", 276, "a", "a*b")]

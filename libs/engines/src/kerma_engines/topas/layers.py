@@ -96,7 +96,7 @@ def _cells(layout: Layout, bodies: list[int]) -> list[Term]:
             sides = [cell | {body}, cell | {-body}]
             possible = [side for side in sides if space.simplify(side) is not None]
             if len(possible) == len(sides):
-                possible = [side for side in possible if not space.is_empty(side)]
+                possible = [side for side in possible if space.probe(side) is not False]
             split += possible
         if len(split) > MAX_CELLS:
             raise NotLayeredError(_NO_ORDER)
