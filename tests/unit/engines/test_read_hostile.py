@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,16 +99,13 @@ def try_read(path: Path) -> bool:
 
 
 def read_bounded(path: Path, data: bytes) -> bool:
-    """``try_read`` within ten times the file's size, and in time no honest file would need."""
+    """``try_read`` within ten times the file's size; hangs end in pytest's timeout."""
     path.write_bytes(data)
     tracemalloc.start()
-    began = time.monotonic()
     done = try_read(path)
-    took = time.monotonic() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= 10 * len(data) + BASE, f"{peak} bytes for {len(data)}"
-    assert took < 20, f"{took} s"
     return done
 
 

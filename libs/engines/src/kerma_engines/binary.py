@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _CHUNK = 32_768
+_SHRUNK = "the file became shorter while it was read"
 
 
 class BinaryFile:
@@ -55,7 +56,7 @@ class BinaryFile:
     def take(self, count: int, what: str) -> bytes:
         """The next ``count`` bytes."""
         self._need(count, what)
-        data = self._file.read(count)
+        data = self._read(count)
         self.offset += count
         return data
 
@@ -67,6 +68,8 @@ class BinaryFile:
         """The next ``count`` numbers, straight into an array."""
         self._need(count * np.dtype(dtype).itemsize, what)
         array = np.fromfile(self._file, dtype, count)
+        if array.size != count:
+            raise self.error(_SHRUNK)
         self.offset += array.nbytes
         return array
 
@@ -77,7 +80,7 @@ class BinaryFile:
         values = np.empty(count)
         for low in range(0, count, _CHUNK):
             chunk = values[low : low + _CHUNK]
-            stored = np.frombuffer(self._file.read(chunk.size * size), dtype)
+            stored = np.frombuffer(self._read(chunk.size * size), dtype)
             np.divide(stored, divisor, out=chunk)
         self.offset += count * size
         return values
@@ -92,6 +95,12 @@ class BinaryFile:
         """Read on from ``offset``."""
         self._file.seek(offset)
         self.offset = offset
+
+    def _read(self, count: int) -> bytes:
+        data = self._file.read(count)
+        if len(data) != count:
+            raise self.error(_SHRUNK)
+        return data
 
     def _need(self, count: int, what: str) -> None:
         if count < 0 or count > self.remaining:

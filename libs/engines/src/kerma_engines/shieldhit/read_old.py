@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from kerma_engines.binary import BinaryFile
     from kerma_engines.estimators import Axis, FloatArray
 
-GEOMETRY, BINS, DETECTOR, DIFF_BINS, DIFF_TYPE, FIRST_ZONE = (
-    *(0xDD00, 0xDD01, 0xDD03),
-    *(0xDD07, 0xDD08, 0xDD09),
-)
+GEOMETRY, BINS, DETECTOR = 0xDD00, 0xDD01, 0xDD03
+DIFF_BINS, DIFF_TYPE, FIRST_ZONE = 0xDD07, 0xDD08, 0xDD09
 START, STOP, DIFF_START, DIFF_STOP = 0xDD0C, 0xDD0D, 0xDD0E, 0xDD0F
 VERSION, PRIMARIES = 0x00, 0xAA00
 _TAGS = frozenset(
