@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from kerma_allinone.child import ChildError, directory_lock
+
 MB = 1 << 20
 DATA_MB = 500
 SERVICES_MB = 600
@@ -34,6 +36,16 @@ for name in sys.argv[1:]:
     except OSError:
         print(name)
 """
+
+
+def check(data: Path, port: int, slots: int | None) -> None:
+    """Before anything is started: raises ChildError with every obstacle to ``kerma up``."""
+    if (data / "lock").exists():
+        with directory_lock(data):
+            pass  # who holds the data is a better answer than that its port is taken, too
+    engines = len(os.sched_getaffinity(0)) if slots is None else slots
+    if found := problems("127.0.0.1", port, data, engines):
+        raise ChildError("\n".join(found))
 
 
 def problems(host: str, port: int, data: Path, engines: int) -> list[str]:

@@ -8,9 +8,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -19,7 +20,6 @@ from pydantic import SecretStr
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.child import (
     Child,
-    ChildError,
     directory_lock,
     make_directory,
     start_child,
@@ -29,6 +29,7 @@ from kerma_allinone.infrastructure import open_infra
 from kerma_allinone.nats_child import NatsChild, nats_server
 from kerma_allinone.postgres_child import PostgresChild, postgres_server
 from kerma_allinone.routing import LocalGateway
+from kerma_allinone.supervision import keep
 from kerma_client.local import Running, remove_running, write_running
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.infra import ALL_ROLES
@@ -38,7 +39,9 @@ from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSe
 from kerma_common.telemetry.logs import configure_logs
 
 READY_CHECK_SECONDS = 0.05
-RESTART_SECONDS = 0.5
+WORKER_STOP_SECONDS = 4.0
+LAST_SECONDS = 7.0
+"""After a stop signal; a child that is left then is killed, since users were promised ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
 Say = Callable[[str], None]
 
@@ -74,7 +77,8 @@ async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
             stack.callback(remove_running, data)
             ready = Announcement(data, services, backing.blobs.url, say)
             whole = _together(services, backing, worker, ready.run)
-            await serve(whole, "127.0.0.1", port, started=ready.listening)
+            ending = Ending(worker, backing)
+            await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
 
 
 def _log_to(path: Path) -> None:
@@ -146,7 +150,7 @@ def _together(
     workers = [
         (f"{service.name}.{name}", work) for service in services for name, work in service.workers
     ]
-    workers += [(f"watch-{child.port}", _keeper(child)) for child in backing.children]
+    workers += [(child.child.name, partial(keep, child)) for child in backing.children]
     workers.append(("announce", announce))
     if worker is not None:
         workers.append(("worker", worker.run))
@@ -154,15 +158,22 @@ def _together(
     return Service("kerma", apps, tuple(workers), health)
 
 
-def _keeper(server: NatsChild | PostgresChild) -> Callable[[], Awaitable[None]]:
-    """Starts a server again whenever it ends; clients reconnect by themselves."""
+class Ending:
+    """What happens between a stop signal and the end of the services."""
 
-    async def keep() -> None:
-        while True:
-            await server.child.wait()
-            await server.restart()
+    def __init__(self, worker: WorkerChild | None, backing: Backing) -> None:
+        self._worker = worker
+        self._backing = backing
 
-    return keep
+    async def run(self) -> None:
+        """Let the worker hand back its tasks while there is somebody to take them."""
+        asyncio.get_running_loop().call_later(LAST_SECONDS, self._kill)
+        if self._worker is not None:
+            await self._worker.stop()
+
+    def _kill(self) -> None:
+        for server in self._backing.children:
+            server.child.send(signal.SIGKILL)
 
 
 class WorkerChild:
@@ -178,27 +189,33 @@ class WorkerChild:
             **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),
             **{k: v for k, v in os.environ.items() if k.startswith(("G4", "GEANT4_"))},
         }
-        self._child: Child | None = None
+        self._stopping = False
+        self.child = self._start()
 
     async def run(self) -> None:
         """Keep one running."""
-        while True:
-            self._child = start_child(
-                "worker",
-                [sys.executable, "-m", "kerma_runner.worker"],
-                log=self._data / "logs" / "worker.log",
-                cwd=self._data,
-                death_signal=signal.SIGTERM,
-                environment=self._environment,
-            )
-            await self._child.wait()
-            await asyncio.sleep(RESTART_SECONDS)
+        await keep(self)
+
+    async def restart(self) -> None:
+        """Start another one, unless it was meant to end."""
+        if self._stopping:
+            await asyncio.get_running_loop().create_future()
+        self.child = self._start()
+
+    def _start(self) -> Child:
+        return start_child(
+            "worker",
+            [sys.executable, "-m", "kerma_runner.worker"],
+            log=self._data / "logs" / "worker.log",
+            cwd=self._data,
+            death_signal=signal.SIGTERM,
+            environment=self._environment,
+        )
 
     async def stop(self) -> None:
         """Let it hand back its tasks and end."""
-        if self._child is not None:
-            with suppress(ChildError):
-                await self._child.stop(signal.SIGTERM)
+        self._stopping = True
+        await self.child.stop(signal.SIGTERM, WORKER_STOP_SECONDS)
 
 
 def _blob_environment(blobs: BlobSettings) -> dict[str, str]:

@@ -44,6 +44,9 @@ def up(
     ] = None,
 ) -> None:
     """Start everything on this machine and stay up until interrupted."""
+    from kerma_allinone.preflight import check
+
+    check(data.resolve(), port, slots)  # the rest takes a second to import
     from kerma_allinone.up import run_up
 
     run_up(data, port, slots)

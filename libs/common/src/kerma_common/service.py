@@ -46,24 +46,30 @@ async def serve(
     port: int,
     *,
     started: Callable[[int], None] | None = None,
+    stopping: Worker | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM; within ten seconds of it, all is stopped.
 
-    Open requests are drained before workers are cancelled, since they may wait for projections.
-    `started` is told the port once requests are accepted (0 asks the system for one). Raises
-    `ServiceError` when the port is taken or a worker ends.
+    Open requests are drained before workers are cancelled, since they may wait for projections;
+    meanwhile `stopping` is awaited, for what has to end before the workers. `started` is told the
+    port once requests are accepted (0 asks the system for one). Raises `ServiceError` when the
+    port is taken or a worker ends.
     """
     with _listening(host, port) as listener, _stop_signals() as stop:
         server = _Server(_config(service), listener, started)
         try:
             async with asyncio.TaskGroup() as group:
-                await _run(group, service, server, stop)
+                await _run(group, service, server, stop, stopping)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
 
 async def _run(
-    group: asyncio.TaskGroup, service: Service, server: "_Server", stop: asyncio.Event
+    group: asyncio.TaskGroup,
+    service: Service,
+    server: "_Server",
+    stop: asyncio.Event,
+    stopping: Worker | None,
 ) -> None:
     workers = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
@@ -72,16 +78,27 @@ async def _run(
     web = group.create_task(_web(server, stop), name=f"{service.name}:web")
     await stop.wait()
     server.should_exit = True
-    await asyncio.wait({web}, timeout=DRAIN_SECONDS + 1)
-    for task in (web, *workers):
+    ending = [web]
+    if stopping is not None:
+        ending.append(group.create_task(_await(stopping), name=f"{service.name}:stopping"))
+    await asyncio.wait(ending, timeout=DRAIN_SECONDS + 1)
+    cancelled = (*ending, *workers)
+    for task in cancelled:
         task.cancel()
-    group.create_task(_insist((web, *workers)))
+    group.create_task(_insist(cancelled))
+
+
+async def _await(work: Worker) -> None:
+    await work()
 
 
 async def _guard(name: str, work: Worker) -> None:
-    """Run a worker; its end is a fault."""
+    """Run a worker; its end is a fault, told in its own words if it has found any."""
     try:
         await work()
+    except ServiceError:
+        logger.exception("worker %s failed", name)
+        raise
     except Exception as error:
         logger.exception("worker %s failed", name)
         raise ServiceError(f"worker {name} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,89 @@
+"""Jobs whose ids, and so whose seeds, are chosen by the test; and what the log says of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from kerma_common.admin.story import Told, story
+from kerma_common.blobs.store import open_blobs
+from kerma_common.commands.bus import CommandBus
+from kerma_common.contracts.ids import job_id
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.nats import connection
+from kerma_common.settings import BlobSettings
+from kerma_engines.engine import InputSet
+from kerma_engines.registry import engine
+from kerma_jobs.app.submission import Submitter, parse_submission
+
+MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class DirectConverter:
+    """Converts in this process; the bodies of these tests are well-meant."""
+
+    async def from_project(self, name: str, project: Mapping[str, Any]) -> InputSet:
+        return engine(name).convert(project)
+
+    async def from_files(self, name: str, files: Mapping[str, str]) -> InputSet:
+        return engine(name).accept_files(files)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a running Kerma keeps its log and its bytes."""
+
+    nats_url: str
+    blob_url: str
+
+
+def chosen_id(number: int) -> str:
+    """Id of the ``number``-th job of a test; the same in every run, so seeds are too."""
+    return job_id(MOMENT, UUID(int=number), "DIRECT")
+
+
+def submit_chosen(
+    place: Place,
+    owner: str,
+    number: int,
+    body: Mapping[str, Any],
+    converter: Any = None,
+) -> str:
+    """Submit as the jobs service does, with a chosen id; a repetition changes nothing."""
+
+    async def run() -> str:
+        async with connection(place.nats_url, name="jobs") as client:
+            submitter = Submitter(
+                CommandBus(JetStreamLog(client), "jobs"),
+                open_blobs(BlobSettings(url=place.blob_url)),
+                converter or DirectConverter(),
+                lambda: MOMENT,
+                lambda: UUID(int=number),
+                {str(body["sim_type"]): ""},
+            )
+            submission = parse_submission(body)
+            job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")
+            return job
+
+    return asyncio.run(run())
+
+
+def told(place: Place, job: str) -> tuple[Told, ...]:
+    """Every event of a job, causes before effects."""
+
+    async def run() -> tuple[Told, ...]:
+        async with connection(place.nats_url, name="test") as client:
+            return await story(JetStreamLog(client), job)
+
+    return asyncio.run(run())
+
+
+def successes(place: Place, job: str) -> Counter[int]:
+    """How often each task succeeded, by the log."""
+    events = [t.event.decode() for t in told(place, job) if t.event.type == "TaskSucceeded"]
+    return Counter(event.index for event in events)

@@ -1,0 +1,89 @@
+"""Programs that tests start, and whatever these start in turn."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+T = TypeVar("T")
+LOOK_SECONDS = 0.05
+START_SECONDS = 60.0
+KERMA = (sys.executable, "-m", "kerma_client.cli")
+
+
+def eventually(found: Callable[[], T], within: float, what: str = "") -> T:
+    """The first true answer of ``found``: for conditions that nothing announces to a test."""
+    until = time.monotonic() + within
+    while not (answer := found()):
+        assert time.monotonic() < until, f"not within {within:.0f} s: {what or found}"
+        time.sleep(LOOK_SECONDS)
+    return answer
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Of a child that finds the source of this repository."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes}
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Living processes that work in ``folder`` or were told of it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            told = any(str(folder) in word for word in process.cmdline())
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and (told or process.cwd().startswith(str(folder))):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@dataclass
+class Program:
+    """One started program; its output goes to a file."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    @classmethod
+    def start(
+        cls, command: Sequence[str], output: Path, env: Mapping[str, str], cwd: Path
+    ) -> Program:
+        """Start without waiting for anything."""
+        with output.open("ab") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=env, cwd=cwd
+            )
+        return cls(process, output)
+
+    @property
+    def said(self) -> str:
+        """Everything it printed."""
+        return self.output.read_text(errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End it without any chance to tidy up."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 30.0) -> float:
+        """Ask it to end; how many seconds it took. Its status must be 0."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        status = self.process.wait(within)
+        assert status == 0, self.said[-3000:]
+        return time.monotonic() - began

@@ -1,0 +1,80 @@
+"""A user of a running Kerma, patient with services that are away for a moment."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import orjson
+
+from kit.family import eventually
+
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+JOB_SECONDS = 120.0
+NAME = {"username": "visitor", "password": "long enough for a test"}
+
+
+class Visitor:
+    """An account and its session."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=30.0)
+
+    def close(self) -> None:
+        self.http.close()
+
+    def enter(self) -> Visitor:
+        """Register, where that has not happened, and log in."""
+        assert self.http.put("/auth/register", json=NAME).status_code in {201, 409}
+        assert self.http.post("/auth/login", json=NAME).status_code == 202
+        return self
+
+    @property
+    def user_id(self) -> str:
+        """As the access token names it."""
+        token = next(c.value for c in self.http.cookies.jar if (c.value or "").count(".") == 2)
+        payload = str(token).split(".")[1]
+        subject: str = orjson.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
+        return subject
+
+    def submit(self, body: dict[str, Any]) -> str:
+        answer = self.http.post("/jobs/direct", json=body)
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["job_id"]
+        return job_id
+
+    def get(self, path: str, job: str) -> httpx.Response:
+        return self.http.get(path, params={"job_id": job})
+
+    def seen(self, path: str, job: str) -> httpx.Response | None:
+        """The answer if there is a good one at this moment."""
+        try:
+            answer = self.get(path, job)
+        except httpx.TransportError:
+            return None
+        assert answer.status_code in {200, 404, 503}, answer.text
+        return answer if answer.status_code == 200 else None
+
+    def status(self, job: str) -> dict[str, Any]:
+        """The job as it is shown, as soon as it is."""
+        answer = eventually(lambda: self.seen("/jobs", job), 30, f"an answer about {job}")
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    def until(self, job: str, *states: str, within: float = JOB_SECONDS) -> dict[str, Any]:
+        """Wait until the job is in one of ``states``, or has ended in another one."""
+
+        def reached() -> dict[str, Any] | None:
+            shown = self.status(job)
+            return shown if shown["job_state"] in TERMINAL | set(states) else None
+
+        shown = eventually(reached, within, f"{job} in {states}")
+        assert shown["job_state"] in states, shown
+        return shown
+
+    def results(self, job: str) -> bytes:
+        """The body of the results."""
+        answer = self.get("/results", job)
+        assert answer.status_code == 200, answer.text
+        return answer.content

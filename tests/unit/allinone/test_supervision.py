@@ -1,0 +1,59 @@
+"""What ends is started again, later each time, and not for ever."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from kerma_allinone import supervision
+from kerma_allinone.child import Child, start_child
+from kerma_allinone.supervision import Restarts, keep
+from kerma_common.service import ServiceError
+
+
+def test_pauses_grow_until_it_is_in_vain() -> None:
+    restarts = Restarts()
+    assert [restarts.pause(float(n)) for n in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.6, None]
+
+
+def test_what_ends_rarely_is_always_started_again() -> None:
+    restarts = Restarts()
+    assert {restarts.pause(61.0 * n) for n in range(20)} == {0.1}
+
+
+class Failing:
+    """A child that cannot live."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.starts = 0
+        self.child = self._start()
+
+    async def restart(self) -> None:
+        self.child = self._start()
+
+    def _start(self) -> Child:
+        self.starts += 1
+        return start_child(
+            "failing",
+            ["/bin/sh", "-c", "echo no such library; exit 3"],
+            log=self.folder / "log",
+            cwd=self.folder,
+            death_signal=signal.SIGTERM,
+        )
+
+
+async def test_what_keeps_ending_ends_the_program_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "FIRST_PAUSE", 0.001)
+    failing = Failing(tmp_path)
+    with pytest.raises(ServiceError) as refused:
+        await keep(failing)
+    assert failing.starts == 6
+    assert str(refused.value).startswith(
+        "gave up after 5 restarts within 60 s: failing ended with status 3; the end of"
+    )
+    assert str(refused.value).endswith("no such library")
