@@ -85,5 +85,5 @@ def told(place: Place, job: str) -> tuple[Told, ...]:
 
 def successes(place: Place, job: str) -> Counter[int]:
     """How often each task succeeded, by the log."""
-    events = [t.event.decode() for t in told(place, job) if t.event.type == "TaskSucceeded"]
-    return Counter(event.index for event in events)
+    events = [t.event for t in told(place, job)]
+    return Counter(event.data["index"] for event in events if event.type == "TaskSucceeded")

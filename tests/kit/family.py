@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 KERMA = (sys.executable, "-m", "kerma_client.cli")
 
 
-def eventually(found: Callable[[], T], within: float, what: str = "") -> T:
+def eventually(found: Callable[[], T | None], within: float, what: str = "") -> T:
     """The first true answer of ``found``: for conditions that nothing announces to a test."""
     until = time.monotonic() + within
     while not (answer := found()):

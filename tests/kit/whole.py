@@ -37,13 +37,10 @@ class Whole:
         """What is running, by its own words."""
         return read_running(self.data)
 
-    def start(self, *arguments: str, data: Path | None = None, **changes: str) -> Program:
+    def start(self, data: Path | None = None, port: int = 0, /, **changes: str) -> Program:
         """Start without waiting; ``changes`` are variables of the environment."""
-        command = [*KERMA, "up", "--data", str(data or self.data)]
-        if "--port" not in arguments:
-            command += ["--port", "0"]
         return Program.start(
-            [*command, *arguments],
+            [*KERMA, "up", "--data", str(data or self.data), "--port", str(port)],
             self.folder / f"up-{len(list(self.folder.iterdir()))}.log",
             environment(**self.settings, **changes),
             self.folder,
@@ -51,7 +48,7 @@ class Whole:
 
     def up(self, **changes: str) -> Program:
         """Start and wait until everything answers."""
-        program = self.program = self.start(**changes)
+        program = self.program = self.start(None, **changes)
         eventually(lambda: self._answers(program), START_SECONDS, "kerma up")
         return program
 

@@ -1,0 +1,172 @@
+"""One command on a fresh directory: a real job, restarts, refusals, an orderly end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from kit.family import eventually, processes_in
+from kit.projects import submission
+from kit.visitor import Visitor
+from kit.whole import Whole, whole
+
+PRIMARIES, TASKS = 400, 4
+STOP_SECONDS = 10.0
+
+
+@pytest.fixture(scope="module")
+def kerma() -> Iterator[Whole]:
+    """One that the tests of this module share, in their order."""
+    with whole() as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def visitor(kerma: Whole) -> Iterator[Visitor]:
+    visitor = kerma.visitor().enter()
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture(scope="module")
+def job(visitor: Visitor) -> str:
+    return visitor.submit(submission(PRIMARIES, TASKS))
+
+
+def test_a_real_job_is_completed(visitor: Visitor, job: str) -> None:
+    shown = visitor.until(job, "COMPLETED")
+    tasks = shown["job_tasks_status"]
+    assert [task["task_state"] for task in tasks] == ["COMPLETED"] * TASKS
+    assert sum(task["simulated_primaries"] for task in tasks) == PRIMARIES
+    body = orjson.loads(visitor.results(job))
+    assert [e["name"] for e in body["estimators"]] == ["depth_dose", "dose_map", "proton_fluence"]
+    for estimator in body["estimators"]:
+        assert estimator["metadata"]["primaries"] == str(PRIMARIES)
+        assert estimator["metadata"]["partial"] == "false"
+        data = estimator["pages"][0]["data"]
+        assert len(data["values"]) == len(data["errors"])
+        assert max(data["values"]) > 0 < max(data["errors"])
+
+
+def test_a_second_one_on_the_same_data_refuses(kerma: Whole, job: str) -> None:
+    second = kerma.start()
+    assert second.process.wait(30) == 1
+    data, pid = kerma.data, kerma.running.pid
+    text = f"kerma: {data} is in use by process {pid}; stop it or choose another directory\n"
+    assert second.said == text
+    assert httpx.get(kerma.running.url).status_code == 200
+
+
+def test_a_taken_port_is_told_before_anything_starts(kerma: Whole) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        other = kerma.folder / "other"
+        refused = kerma.start(other, port)
+        assert refused.process.wait(30) == 1
+    assert refused.said == (
+        f"kerma: port {port} on 127.0.0.1: Address already in use; choose another with --port\n"
+    )
+    assert not other.exists()
+
+
+def test_every_obstacle_is_told_at_once(kerma: Whole) -> None:
+    wrong = kerma.folder / "file"
+    wrong.touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = kerma.start(wrong / "data", port)
+        assert refused.process.wait(30) == 1
+    lines = refused.said.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"kerma: port {port} on 127.0.0.1: Address already in use")
+    assert lines[1] == f"{wrong} is not a folder; choose another place with --data"
+
+
+def test_secrets_are_closed_to_others(kerma: Whole) -> None:
+    for name in ("nats-url", "pg-url", "master-key", "logs/kerma.log", "logs/worker.log"):
+        assert stat.S_IMODE((kerma.data / name).stat().st_mode) == 0o600, name
+    secret = (kerma.data / "nats-url").read_text().split(":")[2].split("@")[0]
+    shown = [word for process in processes_in(kerma.folder) for word in process.cmdline()]
+    assert not [word for word in shown if secret in word]
+
+
+def test_a_restart_keeps_jobs_results_and_sessions(kerma: Whole, job: str) -> None:
+    visitor = kerma.visitor().enter()
+    visitor.until(job, "COMPLETED")
+    before = [visitor.results(job), visitor.get("/jobs", job).content]
+    inputs = visitor.get("/inputs", job).content
+    cookies = visitor.http.cookies
+    visitor.close()
+    assert kerma.program is not None
+    assert kerma.program.end() <= STOP_SECONDS
+    kerma.nobody_left(0)
+    kerma.up()
+    again = kerma.visitor()
+    again.http.cookies = cookies
+    assert again.http.get("/auth/status").json()["username"] == "visitor"
+    assert [again.results(job), again.get("/jobs", job).content] == before
+    assert again.get("/inputs", job).content == inputs
+    again.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -> None:
+    if kerma.program is None or not kerma.program.alive:
+        kerma.up()
+    program = kerma.program
+    assert program is not None
+    visitor = kerma.visitor().enter()
+    # one of the two slots, and long enough not to end by itself
+    job = visitor.submit(submission(2_000_000, 1))
+    visitor.until(job, "RUNNING")
+    visitor.close()
+    family = psutil.Process(program.process.pid).children(recursive=True)
+    names = {process.name() for process in family}
+    assert {"nats-server", "postgres"} <= names
+    eventually(lambda: _engines(kerma), 30, "an engine")
+    assert program.end(number) <= STOP_SECONDS
+    kerma.nobody_left(0)
+    assert not [process for process in family if process.is_running()]
+
+
+def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
+    kerma.up()
+    visitor = kerma.visitor().enter()
+    listed = visitor.http.get("/user/simulations").json()["simulations"]
+    running = [job["job_id"] for job in listed if job["job_state"] not in {"COMPLETED"}]
+    assert len(running) == 2
+    # far less than the length of a lease
+    eventually(lambda: _engines(kerma), 20, "an engine")
+    for job in running:
+        assert visitor.http.delete("/jobs/direct", params={"job_id": job}).status_code == 200
+        visitor.until(job, "CANCELED")
+    eventually(lambda: not _engines(kerma), 10, "no engine")
+    visitor.close()
+
+
+def test_a_deaf_child_does_not_delay_the_end(kerma: Whole) -> None:
+    kerma.child("pgdata").suspend()
+    assert kerma.program is not None
+    kerma.program.process.send_signal(signal.SIGTERM)
+    kerma.program.process.wait(STOP_SECONDS)
+    kerma.nobody_left(2)
+
+
+def _engines(kerma: Whole) -> list[psutil.Process]:
+    scratch = str(kerma.data / "scratch")
+    found = []
+    for process in processes_in(kerma.data):
+        try:
+            if process.cwd().startswith(scratch):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
