@@ -119,7 +119,7 @@ def _completion(found: Platform) -> tuple[float, int]:
     for detector in body["input_json"]["detectorManager"]["detectors"]:
         sizes = detector["geometryData"]["parameters"]
         if "ySegments" in sizes:
-            sizes.update(ySegments=250, zSegments=300)
+            sizes.update(ySegments=300, zSegments=500)
     job = found.client.submit(body)
     ended = 0.0
     while True:
