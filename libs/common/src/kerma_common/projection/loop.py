@@ -52,7 +52,10 @@ class Sink(Protocol):
         """The streams to follow."""
 
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
-        """Give the batch its effect inside one ``transaction()``; may be called again for it."""
+        """Give the batch its effect inside one ``transaction()``, or none when it has no effect.
+
+        May be called again for the same batch.
+        """
 
     def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
         """What else runs while this process leads; ``transaction`` is guarded by the same fence

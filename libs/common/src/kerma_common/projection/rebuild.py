@@ -40,7 +40,8 @@ _log = logging.getLogger(__name__)
 class Compared:
     """One table before and after: numbers of rows, and whether all rows are equal.
 
-    ``equal`` is None when the former read models were behind, so that nothing can be said.
+    ``equal`` is None when they differ and the former read models were behind, so that nothing
+    can be said.
     """
 
     table: str
@@ -142,7 +143,7 @@ async def _compare(conn: AsyncConnection, service: str, same: bool) -> tuple[Com
             (await (await _run(conn, digest, service, table)).fetchall())[0]
             for digest in (_DIGEST.replace("SCHEMA", "present"), _DIGEST.replace("SCHEMA", "next"))
         ]
-        equal = before == after if same else None
+        equal = True if before == after else False if same else None
         compared.append(Compared(table, before[0], after[0], equal))
     return tuple(compared)
 

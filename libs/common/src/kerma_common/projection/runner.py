@@ -47,9 +47,9 @@ class ProjectionSink:
 
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
         """Project the batch and write its rows."""
-        operations = await project(self.projection, records)
-        async with transaction() as conn:
-            await write(conn, operations)
+        if operations := await project(self.projection, records):
+            async with transaction() as conn:
+                await write(conn, operations)
 
     def duties(
         self,

@@ -46,6 +46,9 @@ class Session:
         # several streams change the same rows: side by side their transactions would deadlock
         self._turn = asyncio.Lock()
         self._applied: dict[str, datetime] = {}
+        # what the checkpoint rows say, and what was passed since without any effect to store
+        self._saved = dict(reached)
+        self._passed: dict[str, Recorded] = {}
         for stream, seq in reached.items():
             self._marks.advance((stream,), seq)
 
@@ -147,9 +150,13 @@ class Session:
         transaction = partial(self._transaction, last, aside)
         if live:
             await self._sink.apply(live, transaction)
-        else:
+        if aside and self._saved[stream] != last.seq:
             async with transaction():
                 pass
+        if self._saved[stream] != last.seq:
+            # most commits mean nothing to most sinks; reading some again after a restart is
+            # cheaper than a transaction for each
+            self._passed[stream] = last
         passing(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         self._marks.advance((stream,), last.seq)
         self._applied[stream] = last.commit.events[-1].time
@@ -161,11 +168,14 @@ class Session:
     async def _transaction(
         self, last: Recorded, aside: Sequence[Op]
     ) -> AsyncGenerator[AsyncConnection, None]:
-        async with self._turn, self._loop.db.begin() as conn:
-            yield conn
-            await write(conn, aside)
-            passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
-            await leadership.advance(conn, self.lease, self._marks[last.stream,], last)
+        async with self._turn:
+            async with self._loop.db.begin() as conn:
+                yield conn
+                await write(conn, aside)
+                passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+                await leadership.advance(conn, self.lease, self._saved[last.stream], last)
+            self._saved[last.stream] = last.seq
+            self._passed.pop(last.stream, None)
 
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:
@@ -180,8 +190,21 @@ class Session:
             await self._loop.persist(self._beat)
             await asyncio.sleep(leadership.RENEWAL)
 
+    async def _save_passed(self) -> None:
+        for stream in self._sink.streams:
+            async with self._turn:
+                if (last := self._passed.get(stream)) is None:
+                    continue
+                async with self._loop.db.begin() as conn:
+                    await leadership.advance(conn, self.lease, self._saved[stream], last)
+                self._saved[stream] = last.seq
+                # a commit may have been passed meanwhile: it stays for the next time
+                if self._passed.get(stream) is last:
+                    del self._passed[stream]
+
     async def _beat(self) -> None:
         await leadership.renew(self._loop.db, self.lease)
+        await self._save_passed()
         for stream in self._sink.streams:
             reached = self._marks[stream,]
             last = (await self._loop.log.state(stream)).last
