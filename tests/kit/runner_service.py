@@ -146,7 +146,7 @@ class Running:
 
     async def leads(self) -> bool:
         """Whether every loop of the service leads."""
-        led = [f"SELECT FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]  # noqa: S608
+        led = [f"SELECT FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]
         async with self.db.connect() as conn:
             found = (await conn.execute(text(" UNION ALL ".join(led)))).all()
         return len(found) == len(self.service.workers) - 1

@@ -10,7 +10,7 @@ from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.alembic_env import migrate
-from kerma_common.db.engine import create_engine
+from kerma_common.db.engine import create_engine, reading
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams
 from kerma_common.infra import Infra
@@ -47,7 +47,7 @@ async def open_infra(
                 db=engine,
                 blobs=open_blobs(blobs),
                 positions=Positions(service, engine, client),
-                verifier=TokenVerifier(engine),
+                verifier=TokenVerifier(reading(engine)),
                 clock=system_clock,
                 roles=roles,
             )

@@ -12,6 +12,7 @@ from kerma_auth.api.routes import AuthRoutes, router
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.keys import Keys
 from kerma_auth.read.users import USERS, UserQueries
+from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
@@ -53,7 +54,9 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         workers += [("positions", infra.positions.run), ("signing-key", keys.run)]
-    accounts = Accounts(infra.bus, vault, UserQueries(infra.db), keys.signing_key, infra.clock)
+    accounts = Accounts(
+        infra.bus, vault, UserQueries(reading(infra.db)), keys.signing_key, infra.clock
+    )
     routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
     health = readiness(infra, loops)
     app = create_app(

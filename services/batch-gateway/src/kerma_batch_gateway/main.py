@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kerma_batch_gateway.api.clusters import router
 from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
+from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
@@ -35,6 +36,6 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        routers=[router(ClusterQueries(infra.db))] if "api" in infra.roles else [],
+        routers=[router(ClusterQueries(reading(infra.db)))] if "api" in infra.roles else [],
     )
     return Service("batch", app, tuple(workers), health)

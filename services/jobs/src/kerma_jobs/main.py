@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
+from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
@@ -39,7 +40,7 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     loops = _loops(infra)
     live, converter = TelemetryProgress(), ProcessConverter()
     routes = JobRoutes(
-        queries=JobQueries(infra.db),
+        queries=JobQueries(reading(infra.db)),
         submitter=Submitter(
             infra.bus,
             infra.blobs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.projection.runner import projection_loop
@@ -47,7 +48,7 @@ def build(
 
     ``engines`` gives the engine that reads a job's outputs, by name.
     """
-    queries = ResultQueries(infra.db)
+    queries = ResultQueries(reading(infra.db))
     loops = _loops(infra)
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     if "process" in infra.roles:

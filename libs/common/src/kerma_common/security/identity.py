@@ -12,7 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import jwt
-from sqlalchemy import JSON, Column, DateTime, MetaData, Table, Text, and_, or_, select
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts import auth
@@ -103,19 +114,31 @@ class TokenVerifier:
 
     async def _alive(self, claims: Claims) -> bool:
         """Neither the session nor the key was revoked; one statement, by primary keys."""
-        session_over = select(REVOCATION.c.user_id).where(
-            REVOCATION.c.user_id == claims.user_id,
-            or_(
-                REVOCATION.c.session_id == claims.session_id,
-                and_(
-                    REVOCATION.c.session_id == "",
-                    REVOCATION.c.not_before > claims.issued_at,
-                ),
-            ),
-        )
-        key_over = select(JWKS.c.kid).where(
-            JWKS.c.kid == claims.key_id, JWKS.c.not_after < datetime.now(UTC)
-        )
+        asked = {
+            "user_id": claims.user_id,
+            "session_id": claims.session_id,
+            "issued_at": claims.issued_at,
+            "kid": claims.key_id,
+            "now": datetime.now(UTC),
+        }
         async with self.db.connect() as connection:
-            over = (await connection.execute(session_over.union_all(key_over).limit(1))).first()
+            over = (await connection.execute(_OVER, asked)).first()
         return over is None
+
+
+_OVER = (
+    select(REVOCATION.c.user_id)
+    .where(
+        REVOCATION.c.user_id == bindparam("user_id"),
+        or_(
+            REVOCATION.c.session_id == bindparam("session_id"),
+            and_(REVOCATION.c.session_id == "", REVOCATION.c.not_before > bindparam("issued_at")),
+        ),
+    )
+    .union_all(
+        select(JWKS.c.kid).where(
+            JWKS.c.kid == bindparam("kid"), JWKS.c.not_after < bindparam("now")
+        )
+    )
+    .limit(1)
+)

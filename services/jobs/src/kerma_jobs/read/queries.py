@@ -1,4 +1,4 @@
-"""What users ask of their jobs; every answer is one statement on one snapshot."""
+"""What users ask of their jobs; all of one job comes from one statement, so from one snapshot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
@@ -92,6 +92,16 @@ _TASK = (
 )
 
 
+# built once: for statements this small, building takes as long as asking
+_FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+_STATUS = (
+    select(*_HEAD, *_TASK)
+    .join(TASK, TASK.c.job_id == JOB.c.job_id)
+    .where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+    .order_by(TASK.c.index)
+)
+
+
 def _head(row: Sequence[Any]) -> JobHead:
     (job_id, owner, state, platform, kind, primaries, sha, size, psha, psize, *rest) = row[
         : len(_HEAD)
@@ -108,21 +118,14 @@ class JobQueries:
 
     async def head(self, job_id: str) -> JobHead | None:
         """The job without its tasks."""
-        found = select(*_HEAD).where(JOB.c.job_id == job_id, JOB.c.state.is_not(None))
         async with self.db.connect() as connection:
-            row = (await connection.execute(found)).first()
+            row = (await connection.execute(_FIND, {"job": job_id})).first()
         return _head(tuple(row)) if row else None
 
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
         """The job and its tasks in order of their index."""
-        found = (
-            select(*_HEAD, *_TASK)
-            .join(TASK, TASK.c.job_id == JOB.c.job_id)
-            .where(JOB.c.job_id == job_id, JOB.c.state.is_not(None))
-            .order_by(TASK.c.index)
-        )
         async with self.db.connect() as connection:
-            rows = (await connection.execute(found)).all()
+            rows = (await connection.execute(_STATUS, {"job": job_id})).all()
         if not rows:
             return None
         return _head(tuple(rows[0])), [TaskRow(*row[len(_HEAD) :]) for row in rows]
