@@ -11,7 +11,8 @@ One table per engine::
     [fluka]
     substitute = "geant4"          # editor projects for FLUKA run on Geant4 instead
 
-Geant4 comes with the platform and needs no table. The digest is SHA-256 of the program's file.
+Geant4 comes with the platform and needs no table. A program without a path is looked for on
+PATH. The digest is SHA-256 of the program's file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -26,19 +28,21 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from kerma_engines.errors import EngineError
-from kerma_engines.registry import ENGINE_NAMES
+from kerma_engines.registry import ENGINE_NAMES, engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kerma_engines.engine import Command
+    from kerma_engines.engine import Command, Engine, InputSet, Monitor
+    from kerma_engines.estimators import Estimator
 
 BUILT_IN = "geant4"
+PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}
 _BINDING = "geant4_pybind"
 _PROBE_SECONDS = 20.0
 _PROBE_CHARACTERS = 65_536
@@ -93,10 +97,25 @@ class Catalogue:
 
         One engine stands in for another for editor projects only: input files are made for one.
         """
-        entry = self.entry(name)
-        if name == BUILT_IN or (entry.path is not None and _is_program(entry.path)):
+        if name == BUILT_IN or self.program(name) is not None:
             return name
-        return entry.substitute if editor else None
+        return self.entry(name).substitute if editor else None
+
+    def program(self, name: str) -> Path | None:
+        """The program of an engine, if it is installed."""
+        path = self.entry(name).path
+        if path is None and name in PROGRAMS:
+            found = shutil.which(PROGRAMS[name])
+            return Path(found) if found else None
+        return path if path is not None and _is_program(path) else None
+
+    def engines(self) -> dict[str, Engine]:
+        """The engines that are installed here, ready to prepare commands that start them."""
+        return {
+            name: InstalledEngine(engine(name), self)
+            for name in ENGINE_NAMES
+            if self.runs(name, editor=False) == name
+        }
 
     def offers(self) -> tuple[Offer, ...]:
         """All engines available here, in the order of the registry, asked for their versions."""
@@ -109,20 +128,52 @@ class Catalogue:
 
     def probe(self, name: str) -> Offer:
         """Version and digest of an installed engine; empty where the program does not tell."""
-        entry = self.entry(name)
-        if entry.path is None:
+        entry, program = self.entry(name), self.program(name)
+        if program is None:
             return Offer(name, name, *_built_in(), entry.licence)
-        told = _ask([str(entry.path), *entry.version], entry.environment) if entry.version else ""
-        match = _VERSION.search(told) or _PATH_VERSION.search(str(entry.path.resolve()))
-        return Offer(name, name, match[1] if match else "", _digest(entry.path), entry.licence)
+        told = _ask([str(program), *entry.version], entry.environment) if entry.version else ""
+        match = _VERSION.search(told) or _PATH_VERSION.search(str(program.resolve()))
+        return Offer(name, name, match[1] if match else "", _digest(program), entry.licence)
 
     def start(self, name: str, command: Command) -> Command:
         """The command with the catalogue's program and environment in place."""
-        entry = self.entry(name)
-        if entry.path is None:
-            return command
-        argv = (str(entry.path), *command.argv[1:])
-        return replace(command, argv=argv, env={**entry.environment, **command.env})
+        program = self.program(name)
+        argv = command.argv if program is None else (str(program), *command.argv[1:])
+        return replace(command, argv=argv, env={**self.entry(name).environment, **command.env})
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledEngine:
+    """An engine whose commands start the program that the catalogue names."""
+
+    engine: Engine
+    catalogue: Catalogue
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+        return self.engine.name
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        return self.engine.convert(project)
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        return self.engine.accept_files(files)
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        """Write the files of one task and say how to start it. Raises InvalidInput."""
+        command = self.engine.prepare(inputs, directory, primaries=primaries, seed=seed)
+        return self.catalogue.start(self.name, command)
+
+    def monitor(self, primaries: int) -> Monitor:
+        """A monitor for one run of ``primaries``."""
+        return self.engine.monitor(primaries)
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        return self.engine.read(directory, inputs)
 
 
 def load_catalogue(path: Path) -> Catalogue:

@@ -60,7 +60,9 @@ def test_a_program_that_does_not_answer_is_still_offered(tmp_path: Path, script:
 
 def test_a_path_that_is_gone_is_no_offer(tmp_path: Path) -> None:
     text = f'[topas]\npath = "{tmp_path / "topas"}"\n'
-    assert load_catalogue(catalogue(tmp_path, text)).runs("topas", editor=True) is None
+    loaded = load_catalogue(catalogue(tmp_path, text))
+    assert loaded.runs("topas", editor=True) is None
+    assert "topas" not in loaded.engines()
 
 
 def test_a_substitute_runs_editor_projects_only(tmp_path: Path) -> None:
@@ -85,6 +87,27 @@ def test_a_command_gets_the_program_and_its_environment(tmp_path: Path) -> None:
     assert started.argv == (str(path), "-N", "3")
     assert started.env == {"A": "1", "B": "4"}
     assert started.watch == "x.log"
+
+
+def test_a_program_is_found_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = program(tmp_path, name="bin/rfluka")
+    monkeypatch.setenv("PATH", str(path.parent), prepend=":")
+    loaded = load_catalogue(catalogue(tmp_path, ""))
+    assert loaded.program("fluka") == path
+    assert set(loaded.engines()) == {"geant4", "fluka"}
+
+
+def test_installed_engines_prepare_commands_of_their_programs(tmp_path: Path) -> None:
+    path = program(tmp_path)
+    text = f'[shieldhit]\npath = "{path}"\nenvironment = {{ A = "1" }}\n'
+    found = load_catalogue(catalogue(tmp_path, text)).engines()["shieldhit"]
+    inputs = found.accept_files(
+        {"beam.dat": "NSTAT 10 0\n", "geo.dat": "", "mat.dat": "", "detect.dat": ""}
+    )
+    command = found.prepare(inputs, tmp_path, primaries=5, seed=2)
+    assert command.argv == (str(path), "-N", "2", str(tmp_path))
+    assert command.env == {"A": "1"}
+    assert (found.name, found.monitor(5).feed("nothing")) == ("shieldhit", None)
 
 
 @pytest.mark.parametrize(

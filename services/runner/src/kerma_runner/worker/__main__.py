@@ -1,4 +1,4 @@
-"""``python -m kerma_runner.worker``: a worker with every engine of this release."""
+"""``python -m kerma_runner.worker``: a worker with the engines that are installed here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from importlib.metadata import PackageNotFoundError, version
 
 from kerma_common.settings import BlobSettings, NatsSettings, load
-from kerma_engines.registry import ENGINE_NAMES, engine
+from kerma_engines.catalogue import Catalogue
 from kerma_runner.worker.serve import serve_worker
 from kerma_runner.worker.settings import WorkerSettings
 
@@ -20,7 +20,7 @@ def _release() -> str:
 
 def main() -> None:
     """Run until told to stop."""
-    engines = {name: engine(name) for name in ENGINE_NAMES}
+    engines = Catalogue().engines()
     asyncio.run(
         serve_worker(
             load(WorkerSettings),
