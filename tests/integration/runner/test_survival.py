@@ -14,6 +14,7 @@ from kerma_allinone.children import NatsChild
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.contracts.subjects import worker_subject
 from kerma_runner.domain.task import Phase
 from kit.runner_service import Running, eventually
 from kit.script_engine import script_input
@@ -57,6 +58,22 @@ async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
         "TaskSucceeded",
     ]
     assert story[-1].lease == 2
+
+
+async def test_a_worker_that_never_comes_back_is_retired(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = rpc.Registration("gone", "small", 1, {})
+    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    monkeypatch.setattr("kerma_runner.app.expiry.RETIRE_AFTER", 0)
+    # what makes the runner look is any change of its queue
+    await runner.submit(script_input("ok"), placement="small")
+
+    async def retired() -> bool:
+        history = await runner.log.load(worker_subject("gone"))
+        return history[-1].commit.types == "WorkerRetired.1"
+
+    await eventually(retired)
 
 
 async def test_scratch_of_a_dead_worker_is_removed_by_the_next(runner: Running) -> None:

@@ -1,6 +1,6 @@
 """Expiry: takes tasks back from workers that were not heard of in time.
 
-Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled.
+Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled; WorkerRetired.
 
 While the runner itself was deaf (the bus or the database was away, the process stood still) no
 worker could be heard, so every lease lasts one full length from the moment it hears again.
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter
 
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts.subjects import task_subject
+from kerma_common.contracts.subjects import task_subject, worker_subject
 from kerma_runner.domain.leases import Due, due, over
 from kerma_runner.domain.task import TASK, Expire
+from kerma_runner.domain.worker import WORKER, Retire
 
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from kerma_runner.read.queries import QueueRows
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
+
+RETIRE_AFTER = 20
+"""Lengths of a lease after which a silent worker is not expected back."""
 
 _STILL = timedelta(seconds=5)
 """Waking this much later than asked for means that the process stood still."""
@@ -58,6 +62,8 @@ class Expiry:
         ended = over(leases, now)
         for lease in ended:
             await self._expire(lease, now)
+        for worker in await self.rows.silent(now - RETIRE_AFTER * self.terms.lease):
+            await self._retire(worker, now)
         self._hearing = True
         self._asked = leases[len(ended)].until if len(leases) > len(ended) else None
         return self._asked
@@ -79,3 +85,10 @@ class Expiry:
         done = await self.bus.execute(TASK, task_subject(key.job_id, key.index), command, ctx)
         if done.changed:
             EXPIRED.inc()
+
+    async def _retire(self, worker: str, now: datetime) -> None:
+        ctx = CommandContext(
+            actor="runner", cause=("silent", worker, now.isoformat()), correlation=worker, now=now
+        )
+        await self.bus.execute(WORKER, worker_subject(worker), Retire(worker, "LOST"), ctx)
+        await self.rows.forget(worker)

@@ -166,6 +166,16 @@ class QueueRows:
             await conn.execute(statement)
         return before
 
+    async def silent(self, since: datetime) -> tuple[str, ...]:
+        """Registered workers that were last heard of before ``since``."""
+        query = (
+            select(WORKER.c.worker)
+            .join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
+            .where(WORKER_HEARTBEAT.c.seen < since)
+        )
+        async with self._db.connect() as conn:
+            return tuple(await conn.scalars(query))
+
     async def forget(self, worker: str) -> None:
         """Drop what a worker said."""
         async with self._db.begin() as conn:

@@ -94,9 +94,8 @@ class Agent:
         for attempt in self._active.values():
             if not attempt.engine_gone.is_set():
                 attempt.stop(Stop.RELEASE)
-        busy = {*slots, *self._works}
-        await asyncio.wait(busy, timeout=LEAVE_SECONDS + RETRY_SECONDS)
-        for task in busy:
+        await asyncio.wait({*slots, *self._works}, timeout=LEAVE_SECONDS + RETRY_SECONDS)
+        for task in (*slots, *self._works):
             task.cancel()
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
@@ -123,7 +122,10 @@ class Agent:
                 continue
             if granted is not None:
                 earlier, latest = latest, self._begin(granted, group)
-                await self._active[granted.held].engine_gone.wait()
+                attempt = self._active[granted.held]
+                if stop.is_set():
+                    attempt.stop(Stop.RELEASE)
+                await attempt.engine_gone.wait()
 
     async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
         pulled = self.runner.next_ticket(self.registration.resource_class)
@@ -192,7 +194,11 @@ class Agent:
     async def _listen(self) -> None:
         subscription = await self.client.subscribe(rpc.worker_signal(self.worker))
         async for message in subscription.messages:
-            signal: rpc.StopSignal = adapter(rpc.StopSignal).validate_json(message.data)
+            try:
+                signal: rpc.StopSignal = adapter(rpc.StopSignal).validate_json(message.data)
+            except ValueError:
+                _log.warning("a signal that is none")
+                continue
             self._stop(signal.leases, Stop.CANCEL)
 
     def _stop(self, leases: Iterable[rpc.HeldLease], reason: Stop) -> None:

@@ -73,15 +73,20 @@ class RunnerClient:
             raise Unavailable(f"no tickets: {type(error).__name__}") from error
         finally:
             await _end(subscription)
-        return self._ticket(message)
+        return await self._ticket(message)
 
-    def _ticket(self, message: Msg) -> tuple[rpc.Ticket, Msg] | None:
+    async def _ticket(self, message: Msg) -> tuple[rpc.Ticket, Msg] | None:
         status = (message.headers or {}).get("Status")
         if status == "408":
             return None
         if status is not None:
             raise Unavailable(f"no tickets: status {status}")
-        ticket: rpc.Ticket = adapter(rpc.Ticket).validate_json(message.data)
+        try:
+            ticket: rpc.Ticket = adapter(rpc.Ticket).validate_json(message.data)
+        except ValueError:
+            _log.warning("a ticket that is none")
+            await self.settle(message)
+            return None
         return ticket, message
 
     async def settle(self, message: Msg) -> None:
