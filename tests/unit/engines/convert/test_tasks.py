@@ -69,6 +69,19 @@ def test_results_belong_to_their_outputs(name: str, tmp_path: Path) -> None:
     assert all(page.shape == (2, 3, 4) for e in estimators for page in e.pages)
 
 
+def test_a_name_that_ends_like_a_task_is_its_own_output(tmp_path: Path) -> None:
+    mapping = scored()
+    outputs = [output("dose_0001", "Dose"), output("dose", "Fluence"), output("dose2024", "Dose")]
+    mapping["scoringManager"] = {"outputs": outputs}
+    _, read = run("shieldhit", mapping, tmp_path)
+    estimators: tuple[Estimator, ...] = read
+    assert [(e.name, e.pages[0].name) for e in estimators] == [
+        ("dose_0001", "DOSE"),
+        ("dose", "FLUENCE"),
+        ("dose2024", "DOSE"),
+    ]
+
+
 def test_ex1_gives_all_its_pages(tmp_path: Path) -> None:
     _, read = run("shieldhit", real_project("ex1"), tmp_path)
     estimators: tuple[Estimator, ...] = read

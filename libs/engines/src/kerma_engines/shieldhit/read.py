@@ -62,7 +62,8 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
     files = {core_name(path.stem): path for path in sorted(directory.glob("*.bdo"))}
 
     def find(file: str) -> Path | None:
-        return files.get(core_name(file.removesuffix(".bdo")))
+        # a name may itself end like the number of a task, so nothing is cut off here
+        return files.get(file.removesuffix(".bdo"))
 
     return read_outputs(inputs, find, files.values(), read_bdo_file)
 
