@@ -5,12 +5,14 @@ Replicas share the requests through one queue group.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from faststream.nats import NatsBroker
 
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
+from kerma_common.errors import KermaError, Unavailable
+from kerma_common.projection.failures import is_passing
 from kerma_runner.app.claims import Claims
 from kerma_runner.app.heartbeats import Heartbeats
 
@@ -19,7 +21,14 @@ AT_ONCE = 32
 """Requests that one replica works on at a time."""
 
 
-def _json(answer: object) -> bytes:
+async def _answer(work: Awaitable[object]) -> bytes:
+    """The answer as JSON. Raises Unavailable when the database does not answer for now."""
+    try:
+        answer = await work
+    except Exception as error:
+        if is_passing(error) and not isinstance(error, KermaError):
+            raise Unavailable("the runner's database does not answer") from error
+        raise
     return adapter(type(answer)).dump_json(answer)
 
 
@@ -28,27 +37,27 @@ def serve_workers(broker: NatsBroker, claims: Claims, heartbeats: Heartbeats) ->
 
     @broker.subscriber(rpc.REGISTER, queue=QUEUE, max_workers=AT_ONCE)
     async def register(offer: rpc.Registration) -> bytes:
-        return _json(await claims.register(offer))
+        return await _answer(claims.register(offer))
 
     @broker.subscriber(rpc.RETIRE, queue=QUEUE, max_workers=AT_ONCE)
     async def retire(leaving: rpc.Retirement) -> bytes:
-        return _json(await claims.retire(leaving))
+        return await _answer(claims.retire(leaving))
 
     @broker.subscriber(rpc.CLAIM, queue=QUEUE, max_workers=AT_ONCE)
     async def claim(request: rpc.ClaimRequest) -> bytes:
-        return _json(await claims.claim(request))
+        return await _answer(claims.claim(request))
 
     @broker.subscriber(rpc.START, queue=QUEUE, max_workers=AT_ONCE)
     async def start(request: rpc.StartRequest) -> bytes:
-        return _json(await claims.start(request))
+        return await _answer(claims.start(request))
 
     @broker.subscriber(rpc.HEARTBEAT, queue=QUEUE, max_workers=AT_ONCE)
     async def heartbeat(beat: rpc.Heartbeat) -> bytes:
-        return _json(await heartbeats.hear(beat))
+        return await _answer(heartbeats.hear(beat))
 
     @broker.subscriber(rpc.REPORT, queue=QUEUE, max_workers=AT_ONCE)
     async def report(ended: rpc.Report) -> bytes:
-        return _json(await claims.report(ended))
+        return await _answer(claims.report(ended))
 
 
 def serve_dispatch_signal(broker: NatsBroker, ring: Callable[[], None]) -> None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
-from kerma_common.errors import Unavailable
 from kerma_runner.worker.attempt import Attempt, Bench, Stop
+from kerma_runner.worker.runner_client import RETRYABLE
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -97,7 +97,7 @@ class Agent:
         await asyncio.wait({*slots, *self._works}, timeout=LEAVE_SECONDS + RETRY_SECONDS)
         for task in (*slots, *self._works):
             task.cancel()
-        with suppress(Unavailable, TimeoutError):
+        with suppress(*RETRYABLE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 leaving = rpc.Retirement(self.worker, "shutdown")
                 await self.runner.ask(rpc.RETIRE, leaving, rpc.Verdict)
@@ -116,7 +116,7 @@ class Agent:
                 earlier = None
             try:
                 granted = await self._next(stop)
-            except Unavailable as error:
+            except RETRYABLE as error:
                 _log.info("no work", extra={"reason": error.message})
                 await _unless(stop, asyncio.sleep(RETRY_SECONDS))
                 continue
@@ -181,7 +181,7 @@ class Agent:
             beat = rpc.Heartbeat(self.worker, tuple(self._active))
             try:
                 reply = await self.runner.ask(rpc.HEARTBEAT, beat, rpc.HeartbeatReply)
-            except Unavailable as error:
+            except RETRYABLE as error:
                 _log.info("not heard", extra={"reason": error.message})
                 await asyncio.sleep(min(RETRY_SECONDS, interval))
                 continue

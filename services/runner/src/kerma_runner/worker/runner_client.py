@@ -16,7 +16,7 @@ from kerma_common.bus.rpc import call
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.telemetry import TaskProgress
-from kerma_common.errors import Unavailable
+from kerma_common.errors import ContractViolation, Unavailable
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -29,6 +29,10 @@ PULL_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
 _log = logging.getLogger(__name__)
+
+RETRYABLE = (Unavailable, ContractViolation)
+"""Failures of requests that a worker sits out: a runner that faults may be replaced by a sound
+one, and the engines go on meanwhile."""
 
 
 class RunnerClient:
@@ -47,7 +51,7 @@ class RunnerClient:
         while True:
             try:
                 return await self.ask(subject, request, reply)
-            except Unavailable as error:
+            except RETRYABLE as error:
                 _log.info("runner away", extra={"subject": subject, "reason": error.message})
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 delay = min(2 * delay, _LAST_RETRY)
