@@ -1,7 +1,8 @@
 """Tables of the runner.
 
 ``task`` and ``worker`` are projected from the log. ``worker_heartbeat`` is not: it holds what
-workers said last, is worth nothing after its lease length, and survives a rebuild.
+workers said last and is worth nothing after its lease length. It lies in the schema of the
+processes, since a rebuild replaces that of the read models and would end running leases.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kerma_common.process.tables import process_schema
+
 METADATA = MetaData()
-HEARTBEATS = MetaData()
+HEARTBEATS = MetaData(schema=process_schema("runner"))
 _TIME = DateTime(timezone=True)
 
 TASK = Table(

@@ -12,5 +12,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    create_read_tables(op.get_bind(), METADATA, HEARTBEATS, IDENTITY)
+    create_read_tables(op.get_bind(), METADATA, IDENTITY)
     create_process_tables(op.get_bind(), "runner")
+    HEARTBEATS.create_all(op.get_bind())

@@ -1,0 +1,36 @@
+"""A queue that is projected anew beside the running one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.db.alembic_env import migrate_within
+from kerma_common.projection.rebuild import Compared, rebuild
+from kerma_runner.domain.leases import LeaseKey
+from kerma_runner.main import projections
+from kerma_runner.read.queries import QueueRows
+from kit.runner_service import Running
+from kit.script_engine import script_input
+
+
+async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) -> None:
+    job = await runner.submit(script_input("ok"), n_tasks=3)
+    await runner.until(job, "QUEUED", n=3)
+    now = datetime.now(UTC)
+    await QueueRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
+    following = {None: "runner__next"}
+    placed = replace(runner.infra, db=runner.db.execution_options(schema_translate_map=following))
+
+    def create(connection: Connection, schema: str) -> None:
+        migrate_within(connection, "kerma_runner", schema)
+
+    compared = await rebuild(projections(placed), runner.log, runner.db, create)
+    assert Compared("task", 3, 3, True) in compared
+    heard = await QueueRows(runner.db).heard(timedelta(0))
+    assert heard == {LeaseKey(job, 0, 1): now}
+    runner.start_worker()
+    await runner.until(job, "SUCCEEDED", n=3)
