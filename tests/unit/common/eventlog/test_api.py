@@ -6,6 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from kerma_common.eventlog import api
 
 
@@ -28,3 +30,21 @@ async def test_a_reply_does_not_undo_a_cancellation() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_a_task_group_that_failed_before_is_no_cancellation() -> None:
+    class Prompt:
+        is_connected = True
+
+        async def request(self, *arguments: Any, **options: Any) -> Any:
+            return SimpleNamespace(data=b'{"config": {}}')
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError
+
+    client: Any = Prompt()
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+    assert await api.call(client, "STREAM.INFO.JOBS") == {"config": {}}
