@@ -60,8 +60,12 @@ async def broken():
 async def returning():
     await asyncio.sleep(0.2)
 
+async def vanishing():
+    await asyncio.sleep(0.2)
+    raise asyncio.CancelledError
+
 app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), routers=[router])
-worker = {f.__name__: f for f in (forever, stubborn, broken, returning)}[sys.argv[1]]
+worker = {f.__name__: f for f in (forever, stubborn, broken, returning, vanishing)}[sys.argv[1]]
 service = Service("t", app, (("w", worker),), health)
 try:
     uvloop.run(serve(service, "127.0.0.1", 0, started=lambda port: print(port, flush=True)))
@@ -109,6 +113,7 @@ async def test_a_signal_drains_requests_then_cancels_workers(number: signal.Sign
     [
         ("broken", b"worker w failed: ValueError: worker bug\n"),
         ("returning", b"worker w ended\n"),
+        ("vanishing", b"worker w ended\n"),
     ],
 )
 async def test_a_worker_that_ends_ends_the_process(worker: str, reason: bytes) -> None:

@@ -95,12 +95,14 @@ async def _await(work: Worker) -> None:
 async def _guard(name: str, work: Worker) -> None:
     """Run a worker; its end is a fault, told in its own words if it has found any."""
     try:
-        await work()
-    except ServiceError:
-        logger.exception("worker %s failed", name)
-        raise
-    except Exception as error:
-        logger.exception("worker %s failed", name)
+        # in a task of its own: by cancelling itself it would else end without a word
+        async with asyncio.TaskGroup() as alone:
+            alone.create_task(_await(work), name=name)
+    except ExceptionGroup as faults:
+        error = faults.exceptions[0]
+        logger.error("worker %s failed", name, exc_info=error)
+        if isinstance(error, ServiceError):
+            raise error from None
         raise ServiceError(f"worker {name} failed: {type(error).__name__}: {error}") from error
     raise ServiceError(f"worker {name} ended")
 
