@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +65,7 @@ class Apart:
         program = Program.start(
             command,
             self.folder / f"{name}.log",
-            environment(**variables, **self.settings, **changes),
+            environment(**{**variables, **self.settings, **changes}),
             self.folder,
         )
         self.programs[name] = program
@@ -102,10 +101,12 @@ class Apart:
         return Visitor(f"http://127.0.0.1:{self.ports['gateway']}")
 
     def end(self) -> None:
-        """Stop everything in order; every program must end well."""
-        for name in ("worker", *(n for n in self.programs if n != "worker")):
-            if name in self.programs and self.programs[name].alive:
-                self.programs[name].end(signal.SIGTERM)
+        """Stop everything at once; every program must end well."""
+        alive = [program for program in self.programs.values() if program.alive]
+        for program in alive:
+            program.process.terminate()
+        for program in alive:
+            program.ended()
         eventually(lambda: not processes_in(self.folder), 10, "all processes gone")
 
 

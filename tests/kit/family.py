@@ -84,6 +84,10 @@ class Program:
         """Ask it to end; how many seconds it took. Its status must be 0."""
         began = time.monotonic()
         self.process.send_signal(number)
+        self.ended(within)
+        return time.monotonic() - began
+
+    def ended(self, within: float = 30.0) -> None:
+        """Wait for its end, which must be a good one."""
         status = self.process.wait(within)
         assert status == 0, self.said[-3000:]
-        return time.monotonic() - began

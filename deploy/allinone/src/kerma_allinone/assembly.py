@@ -1,34 +1,46 @@
-"""Which services there are, and which of them answers a path."""
+"""Which services there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from kerma_auth import main as auth
-from kerma_batch_gateway import main as batch
-from kerma_common.infra import Infra
-from kerma_common.projection.router import Projection
-from kerma_common.service import Service
-from kerma_common.settings import HttpSettings
-from kerma_jobs import main as jobs
-from kerma_results import main as results
-from kerma_runner import main as runner
+if TYPE_CHECKING:
+    from kerma_common.infra import Infra
+    from kerma_common.projection.router import Projection
+    from kerma_common.service import Service
+    from kerma_common.settings import HttpSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A service: the package that holds its migrations, its wiring, and its read models."""
+    """A service by its package, which holds its wiring and its migrations.
+
+    Imported when asked for: a process that runs one service does not load the others.
+    """
 
     package: str
-    build: Callable[[HttpSettings, Infra], Service]
-    projections: Callable[[Infra], tuple[Projection, ...]]
+
+    def build(self, http: HttpSettings, infra: Infra) -> Service:
+        """The service on its ports."""
+        service: Service = self._main().build(http, infra)
+        return service
+
+    def projections(self, infra: Infra) -> tuple[Projection, ...]:
+        """Its read models."""
+        projections: tuple[Projection, ...] = self._main().projections(infra)
+        return projections
+
+    def _main(self) -> Any:
+        return import_module(f"{self.package}.main")
 
 
 SERVICES: Mapping[str, Part] = {
-    "auth": Part("kerma_auth", auth.build, auth.projections),
-    "jobs": Part("kerma_jobs", jobs.build, jobs.projections),
-    "runner": Part("kerma_runner", runner.build, runner.projections),
-    "results": Part("kerma_results", results.build, results.projections),
-    "batch": Part("kerma_batch_gateway", batch.build, batch.projections),
+    "auth": Part("kerma_auth"),
+    "jobs": Part("kerma_jobs"),
+    "runner": Part("kerma_runner"),
+    "results": Part("kerma_results"),
+    "batch": Part("kerma_batch_gateway"),
 }

@@ -1,4 +1,7 @@
-"""One service alone, configured by the environment: what a container runs."""
+"""One service alone, configured by the environment: what a container runs.
+
+What only some of them need is imported when they start.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import sys
 import uvloop
 
 from kerma_allinone.assembly import SERVICES
-from kerma_allinone.gateway import Gateway, GatewaySettings
-from kerma_allinone.infrastructure import open_infra
 from kerma_common.infra import ALL_ROLES
 from kerma_common.service import ServiceError, serve
 from kerma_common.settings import (
@@ -21,7 +22,6 @@ from kerma_common.settings import (
 )
 from kerma_common.telemetry.logs import configure_logs
 from kerma_common.telemetry.traces import configure_traces
-from kerma_runner.worker.__main__ import main as run_worker
 
 NAMES = (*SERVICES, "worker", "gateway")
 
@@ -33,6 +33,8 @@ def run_serve(name: str, roles: frozenset[str]) -> None:
     if not roles or not roles <= ALL_ROLES:
         raise ServiceError(f"roles are some of {', '.join(sorted(ALL_ROLES))}")
     if name == "worker":
+        from kerma_runner.worker.__main__ import main as run_worker
+
         run_worker()
         return
     telemetry = load(TelemetrySettings)
@@ -45,6 +47,8 @@ def run_serve(name: str, roles: frozenset[str]) -> None:
 
 
 async def _service(name: str, roles: frozenset[str]) -> None:
+    from kerma_allinone.infrastructure import open_infra
+
     part = SERVICES[name]
     http = load(HttpSettings)
     async with open_infra(
@@ -59,6 +63,8 @@ async def _service(name: str, roles: frozenset[str]) -> None:
 
 
 async def _gateway() -> None:
+    from kerma_allinone.gateway import Gateway, GatewaySettings
+
     http = load(HttpSettings)
     async with Gateway(load(GatewaySettings)) as gateway:
         await serve(gateway.service(), http.host, http.port)
