@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
 from kerma_engines.merge import MergeError, MergeState
 from kit.pages import errors_of
 
@@ -47,6 +47,26 @@ def scored(samples: np.ndarray) -> Page:
         None,
         sums,
         squares,
+    )
+
+
+def averaged(values: np.ndarray, weights: np.ndarray) -> Page:
+    """The page of averages over particles; both arrays have shape (primaries, bins)."""
+    x, y = values * weights, weights
+    below = Weights(y.sum(axis=0), (y**2).sum(axis=0), (x * y).sum(axis=0))
+    axes = (Axis.linear("z", "cm", 0.0, 1.0, values.shape[1]),)
+    means = np.divide(x.sum(axis=0), below.sums, where=below.sums > 0, out=np.zeros(x.shape[1]))
+    return Page(
+        0,
+        "TLET",
+        "MeV/cm",
+        MergeClass.MEAN,
+        axes,
+        means,
+        None,
+        x.sum(axis=0),
+        (x**2).sum(axis=0),
+        below,
     )
 
 
@@ -111,6 +131,56 @@ def test_means_with_errors_merge_like_sums_of_squares(sizes: list[int], seed: in
     assert_allclose(
         errors_of(merged), samples.std(axis=0, ddof=1) / np.sqrt(len(samples)), rtol=1e-9
     )
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    st.integers(1, 5),
+    st.floats(0.02, 1.0),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_split_of_averages_equals_one_long_run(
+    sizes: list[int], bins: int, filled: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (sum(sizes), bins)
+    weights = rng.gamma(0.7, size=shape) * (rng.random(shape) < filled)
+    values = rng.normal(50.0, 20.0, shape)
+    whole = one(task(len(values), averaged(values, weights)))
+    cuts = np.cumsum(sizes)[:-1]
+    parts = [
+        task(len(v), averaged(v, w))
+        for v, w in zip(np.split(values, cuts), np.split(weights, cuts), strict=True)
+    ]
+    assert_allclose(one(MergeState.fold(parts)).values, whole.values, rtol=1e-11)
+    # the numerator's spread about the average is a small difference of large sums
+    assert_allclose(errors_of(one(MergeState.fold(parts))), errors_of(whole), rtol=1e-4, atol=1e-4)
+    again = MergeState.of(MergeState.fold(parts[:-1]).result()).combine(parts[-1])
+    assert_allclose(one(again).values, whole.values, rtol=1e-11)
+    sums = weights.sum(axis=0)
+    lit = sums > 0
+    assert_allclose(whole.values[lit], (values * weights).sum(axis=0)[lit] / sums[lit], rtol=1e-11)
+    assert_array_equal(whole.values[~lit], 0.0)
+    single = (weights > 0).sum(axis=0) < 2
+    assert np.isnan(errors_of(whole)[single]).all()
+
+
+def test_tasks_without_particles_in_a_bin_do_not_bias_its_average() -> None:
+    values, weights = np.full((8, 1), 30.0), np.zeros((8, 1))
+    weights[5] = weights[6] = 2.0
+    tasks = [task(1, averaged(values[k : k + 1], weights[k : k + 1])) for k in range(8)]
+    merged = one(MergeState.fold(tasks))
+    assert_array_equal(merged.values, [30.0])
+    assert_array_equal(errors_of(merged), [0.0])
+
+
+def test_errors_of_averages_cover_the_truth() -> None:
+    rng = np.random.default_rng(8)
+    shape = (60, 4000)  # runs of 60 primaries, a third of which reach the bin
+    weights = rng.gamma(2.0, size=shape) * (rng.random(shape) < 1 / 3)
+    found = one(task(60, averaged(rng.normal(50.0, 20.0, shape), weights)))
+    covered = np.abs(found.values - 50.0) < errors_of(found)
+    assert covered.mean() == pytest.approx(0.68, abs=0.05)
 
 
 @pytest.mark.parametrize("merge", list(MergeClass))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
 from kerma_engines.merge import MergeState
 from kerma_engines.merge_bytes import StateError, dump_state, load_state
 
@@ -19,7 +19,11 @@ def state(seed: int, primaries: int) -> MergeState:
         for number, merge in enumerate(MergeClass)
     ]
     sums = rng.random(15)
-    pages.append(Page(9, "s", "u", MergeClass.PER_PRIMARY, axes, sums / 7, None, sums, sums**2, {}))
+    pages.append(Page(9, "s", "u", MergeClass.PER_PRIMARY, axes, sums / 7, None, sums, sums**2))
+    below = Weights(rng.random(15), rng.random(15), rng.random(15))
+    pages.append(
+        Page(10, "a", "u", MergeClass.MEAN, axes, sums / below.sums, None, sums, sums**2, below)
+    )
     return MergeState.of((Estimator("out", "out.bdo", primaries, tuple(pages), {"a": "b"}),))
 
 

@@ -78,6 +78,19 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """What the numerators of averages over particles are divided by; arrays as in ``Page``.
+
+    Per bin: the sum over primaries of the weight (such as track length) of one primary's
+    particles, of its square, and of its product with the numerator.
+    """
+
+    sums: FloatArray
+    squares: FloatArray
+    cross: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """One scored quantity.
 
@@ -89,6 +102,7 @@ class Page:
     ``sums`` and ``squares`` are present when the engine scored them: per bin the sum over
     primaries of the contribution of one primary and of its square, in the same unit before the
     division by ``primaries``. With them one task alone has standard errors, and merging is exact.
+    For averages over particles they are those of the numerator, and ``weights`` the denominator.
     """
 
     number: int
@@ -100,6 +114,7 @@ class Page:
     errors: FloatArray | None = None
     sums: FloatArray | None = None
     squares: FloatArray | None = None
+    weights: Weights | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property

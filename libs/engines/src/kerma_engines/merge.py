@@ -17,7 +17,7 @@ import numpy as np
 
 from kerma_engines.errors import EngineError
 from kerma_engines.estimators import Estimator, MergeClass
-from kerma_engines.tallies import Scored, tally_of
+from kerma_engines.tallies import Sums, tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ class _Shape:
     def of(cls, state: PageState) -> _Shape:
         """Of a page; lists may have any size."""
         size = 0 if state.page.merge is MergeClass.CONCAT else state.tally.arrays[0].size
-        return cls(state.page, size, isinstance(state.tally, Scored))
+        return cls(state.page, size, isinstance(state.tally, Sums))
 
 
 class _Running:
@@ -182,7 +182,7 @@ def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
     for page in estimator.pages:
         if page.number in pages:
             raise MergeError(estimator.name, page.number, "the page number is used twice")
-        bare = replace(page, values=np.empty(0), errors=None, sums=None, squares=None)
+        bare = replace(page, values=np.empty(0), errors=None, sums=None, squares=None, weights=None)
         pages[page.number] = PageState(bare, tally_of(page, primaries))
     tasks = int(estimator.metadata.get("tasks_merged", "1"))
     return EstimatorState(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from kerma_engines.estimators import MergeClass
+from kerma_engines.estimators import MergeClass, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ class Numbers(NamedTuple):
     errors: FloatArray | None = None
     sums: FloatArray | None = None
     squares: FloatArray | None = None
+    weights: Weights | None = None
 
 
 class Running(Protocol):
@@ -123,20 +124,24 @@ class Concatenation(SelfRunning):
         return Numbers(np.concatenate(self.arrays))
 
 
-class Scored(SelfRunning):
-    """Adds sums and squares over primaries: exact, with a standard error from one task on."""
-
-    @classmethod
-    def of(cls, page: Page, weight: int) -> Self:
-        assert page.sums is not None
-        assert page.squares is not None
-        return cls(weight, 0, [page.sums, page.squares])
+class Sums(SelfRunning):
+    """Sums over primaries, which add."""
 
     def absorb(self, other: Tally) -> None:
         self.weight += other.weight
         with np.errstate(all="ignore"):
             for mine, theirs in zip(self.arrays, other.arrays, strict=True):
                 mine += theirs
+
+
+class Scored(Sums):
+    """Sums and squares over primaries: exact, with a standard error from one task on."""
+
+    @classmethod
+    def of(cls, page: Page, weight: int) -> Self:
+        assert page.sums is not None
+        assert page.squares is not None
+        return cls(weight, 0, [page.sums, page.squares])
 
     def numbers(self) -> Numbers:
         sums, squares = self.arrays
@@ -150,6 +155,25 @@ class Scored(SelfRunning):
             errors /= self.weight - 1
             np.sqrt(errors, out=errors)
         return Numbers(values, errors, sums, squares)
+
+
+class Ratio(Sums):
+    """Averages over particles as sums over primaries: exact, bins without particles weigh nothing.
+
+    Arrays: numerator, its square, weight, its square, product of both.
+    """
+
+    @classmethod
+    def of(cls, page: Page, weight: int) -> Self:
+        assert page.sums is not None
+        assert page.squares is not None
+        assert page.weights is not None
+        below = page.weights
+        return cls(weight, 0, [page.sums, page.squares, below.sums, below.squares, below.cross])
+
+    def numbers(self) -> Numbers:
+        x, xx, y, yy, xy = self.arrays
+        return Numbers(*averages(*self.arrays), x, xx, Weights(y, yy, xy))
 
 
 class Mean(Tally):
@@ -289,7 +313,8 @@ class Total(SelfRunning):
 
 
 KINDS: dict[str, type[Tally]] = {
-    kind.__name__: kind for kind in (First, Concatenation, Scored, Mean, MeanWithError, Total)
+    kind.__name__: kind
+    for kind in (First, Concatenation, Scored, Ratio, Mean, MeanWithError, Total)
 }
 """Names of the kinds, as written into stored states."""
 
@@ -306,11 +331,33 @@ _BY_CLASS: dict[MergeClass, type[Tally]] = {
 def tally_of(page: Page, weight: int) -> Tally:
     """The tally that merges ``page`` by its class; sums over primaries are used where known."""
     scored = page.sums is not None and page.squares is not None
+    if scored and page.weights is not None:
+        return Ratio.of(page, weight)
     if scored and page.merge is MergeClass.PER_PRIMARY:
         return Scored.of(page, weight)
     if page.merge in _MEANS and page.errors is not None and weight > 1:
         return MeanWithError.of(page, weight)
     return _BY_CLASS[page.merge].of(page, weight)
+
+
+def averages(
+    x: FloatArray, xx: FloatArray, y: FloatArray, yy: FloatArray, xy: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Averages sum(x) / sum(y) over primaries, and their standard errors, from sums.
+
+    The error is that of linear propagation (delta method): with r the average, the root of
+    sum((x - r y)^2) over sum(y). Deviations from an average of m values are too small by
+    1 - 1/m; m is the effective number of primaries behind a bin, sum(y)^2 / sum(y^2) (Kish 1965,
+    "Survey Sampling"). An average that nothing went into is 0, as in SHIELD-HIT12A's results;
+    its error, and that of one primary's particles, is not known: NaN.
+    """
+    with np.errstate(all="ignore"):
+        values = np.where(y > 0, x / y, 0.0)
+        spread = np.maximum(xx - 2.0 * values * xy + values * values * yy, 0.0)
+        single = yy / (y * y)
+        errors = np.sqrt(spread / (1.0 - single)) / y
+        errors[~(single < 1.0 - 1e-9)] = np.nan
+    return values, errors
 
 
 def _parts(size: int) -> Iterator[tuple[slice, FloatArray]]:

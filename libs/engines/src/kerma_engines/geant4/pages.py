@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
 from kerma_engines.geant4.read import START, read_scored
+from kerma_engines.tallies import averages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,31 +146,26 @@ class _PageMaker:
         )
 
     def _average(self, number: int, quantity: _Quantity, metadata: dict[str, str]) -> Page:
-        """Numerator over denominator, 0 where nothing was counted.
-
-        The error is that of a ratio of sums whose parts come from the same primaries.
-        """
-        name, primaries = self.scorer.name, self.scored.primaries
+        """Numerator over denominator."""
+        name = self.scorer.name
+        rescale = float(self.option.get("rescale", 1.0))
         x, xx = (self._fortran(part, name) for part in (self.scored.sums, self.scored.squares))
         weight = f"{name}/weight"
         y, yy = (self._fortran(part, weight) for part in (self.scored.sums, self.scored.squares))
         xy = self._fortran(self.scored.sums, f"{name}/cross")
-        safe = np.where(y > 0, y, 1.0)
-        ratio = np.where(y > 0, x / safe, 0.0)
-        spread = np.maximum(xx - 2.0 * ratio * xy + ratio**2 * yy, 0.0)
-        errors = None
-        if primaries > 1:
-            scale = np.sqrt(primaries / (primaries - 1))
-            errors = np.where(y > 0, np.sqrt(spread) / safe * scale, 0.0)
-        rescale = float(self.option.get("rescale", 1.0))
+        x, xx, xy = x * rescale, xx * rescale**2, xy * rescale
+        values, errors = averages(x, xx, y, yy, xy)
         return Page(
             number=number,
             name=quantity.name,
             unit=quantity.unit,
             merge=MergeClass.MEAN,
             axes=self._axes(),
-            values=ratio * rescale,
-            errors=None if errors is None else errors * abs(rescale),
+            values=values,
+            errors=errors,
+            sums=x,
+            squares=xx,
+            weights=Weights(y, yy, xy),
             metadata=metadata,
         )
 
