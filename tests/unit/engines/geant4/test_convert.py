@@ -174,6 +174,7 @@ def test_filters(filters: list[dict[str, Any]], line: str) -> None:
         (rules(("GEN", ">", 0), ("ID", "==", 2)), "GEN>0 Z==1 A==1"),
         ([{"uuid": "f", "name": "F", "particle": {"id": 25, "a": 12, "z": 6}}], "Z==6 A==12"),
         (rules(("ENUC", "<", 10)), "ENUC<10"),
+        (rules(("EAMU", ">=", 0.5), ("AMU", "<", 4.5)), "EAMU>=0.5 AMU<4.5"),
     ],
 )
 def test_filters_that_geant4_lacks(filters: list[dict[str, Any]], line: str) -> None:
@@ -191,7 +192,8 @@ def test_filters_that_geant4_lacks(filters: list[dict[str, Any]], line: str) -> 
         (rules(("Z", "==", 0), ("A", "==", 1)), "too low by factors"),
         ([{"uuid": "f", "name": "F", "particle": {"id": 1}}], "too low by factors"),
         (rules(("E", ">", 20), ("E", "<", 10)), "leave nothing"),
-        (rules(("E", "==", 20)), "limits"),
+        (rules(("E", "==", 20)), "a limit"),
+        (rules(("AMASS", "==", 938.3)), "a limit"),
     ],
 )
 def test_filters_that_cannot_be_scored(filters: list[dict[str, Any]], reason: str) -> None:
@@ -239,18 +241,28 @@ def test_more_bins_than_memory_are_refused(
     assert "bins, more than" in found[path]
 
 
-@pytest.mark.parametrize(
-    ("modifiers", "key"),
-    [
-        ([{"diffType": "TL"}], "modifiers[0].diffType"),
-        ([{"diffType": "E"}, {"diffType": "Z"}], "modifiers[1]"),
-    ],
-)
-def test_spectra_that_are_not_scored(modifiers: list[dict[str, Any]], key: str) -> None:
+def differential(keyword: str, *axes: str) -> list[dict[str, Any]]:
     limits = {"lowerLimit": 0, "upperLimit": 9, "binsNumber": 3}
-    quantity = {"keyword": "Fluence", "modifiers": [{**limits, **m} for m in modifiers]}
-    path = f"scoringManager.outputs[0].quantities[0].{key}"
-    assert path in refusals(build(quantities=[quantity]))
+    return [{"keyword": keyword, "modifiers": [{"diffType": axis, **limits} for axis in axes]}]
+
+
+@pytest.mark.parametrize("axes", [("TL",), ("E", "TL")])
+def test_spectra_that_are_not_scored(axes: tuple[str, ...]) -> None:
+    path = f"scoringManager.outputs[0].quantities[0].modifiers[{len(axes) - 1}].diffType"
+    assert path in refusals(build(quantities=differential("Fluence", *axes)))
+
+
+@pytest.mark.parametrize("keyword", ["Fluence", "Dose"])
+def test_spectra_per_volume_need_a_mesh(keyword: str) -> None:
+    zone = {"geometryType": "Zone", "parameters": {"zoneUuid": "z0"}}
+    found = refusals(build(detectors=[zone], quantities=differential(keyword, "E")))
+    assert "need a mesh" in found["scoringManager.outputs[0].quantities[0].modifiers"]
+    assert (
+        "/kerma/quantity energy"
+        in (
+            Geant4().convert(build(detectors=[zone], quantities=differential("Energy", "E")))
+        ).files[MACRO]
+    )
 
 
 def test_dose_over_everything_has_no_meaning() -> None:

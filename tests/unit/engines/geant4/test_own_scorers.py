@@ -12,9 +12,11 @@ from kerma_engines.errors import InvalidInput
 from kerma_engines.estimators import MergeClass, Page
 from kerma_engines.geant4 import macro, result_file
 from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.own_quantities import AMU, AXES, Passage
 from kerma_engines.physics import csda_range_in_water
 from kit import editor as make
 from kit.geant4 import transport
+from kit.pages import errors_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +70,15 @@ def score(
                 "name": "fast",
                 "rules": [{"keyword": "ENUC", "operator": ">", "value": 30}],
             },
+            {
+                "uuid": "helium",
+                "name": "helium",
+                "rules": [
+                    {"keyword": "Z", "operator": "==", "value": 2},
+                    {"keyword": "AMU", "operator": ">", "value": 3.5},
+                    {"keyword": "EAMU", "operator": ">", "value": 80},
+                ],
+            },
         ],
         position=[0, 0, -1],
         **beam,
@@ -105,7 +116,7 @@ def test_a_spectrum_holds_the_whole_fluence(tmp_path: Path) -> None:
     ]
     fluence, energies, lets = score(quantities, tmp_path, energy=150)
     (axis,) = energies.axes
-    assert (axis.name, axis.unit, energies.unit) == ("Energy", "MeV", "1/cm2/MeV/prim")
+    assert (axis.name, axis.unit, energies.unit) == ("Kinetic energy", "MeV", "/cm^2/MeV/prim")
     widths = np.diff(axis.edges)
     assert (energies.values * widths).sum() == pytest.approx(fluence.values[0], rel=1e-9)
     assert axis.centres[energies.values.argmax()] == pytest.approx(149.75, abs=0.6)
@@ -114,6 +125,97 @@ def test_a_spectrum_holds_the_whole_fluence(tmp_path: Path) -> None:
         fluence.values[0], rel=1e-9
     )
     assert let_axis.centres[lets.values.argmax()] == pytest.approx(5.4, rel=0.12)
+
+
+def test_two_axes_hold_the_spectrum_of_one(tmp_path: Path) -> None:
+    slices = make.mesh((10, 10, 16), (1, 1, 4)) | {"position": [0, 0, 8]}
+    energies, angles = spectrum("E", 0, 160, 16), spectrum("ANGLE", 0, 180, 9)
+    quantities: list[dict[str, Any]] = [
+        {"keyword": "Fluence", "filter": "p", "modifiers": [energies]},
+        {"keyword": "Fluence", "filter": "p", "modifiers": [energies, angles]},
+        {"keyword": "Fluence", "filter": "p", "modifiers": [angles, energies]},
+    ]
+    one, two, turned = score(quantities, tmp_path, detector=slices, energy=150)
+    assert two.shape == (4, 16, 9)
+    assert (two.axes[2].name, two.axes[2].unit) == ("Angle", "deg")
+    assert two.unit == "/cm^2/MeV/deg/prim"
+    table = two.values.reshape(two.shape, order="F")
+    single = one.values.reshape(one.shape, order="F")
+    np.testing.assert_allclose(table.sum(axis=2) * 20, single, rtol=1e-9)
+    swapped = turned.values.reshape(turned.shape, order="F")
+    np.testing.assert_allclose(swapped, table.transpose(0, 2, 1), rtol=1e-12)
+    assert table[:, :, 0].sum() > 0.9 * table.sum()  # protons fly forward
+
+
+def test_spectra_of_dose_and_energy_hold_all_of_it(tmp_path: Path) -> None:
+    modifiers = [spectrum("DEDX", 1e-3, 1e5, 40, log=True)]
+    quantities: list[dict[str, Any]] = [
+        {"keyword": "Dose", "filter": "p"},
+        {"keyword": "Dose", "filter": "p", "modifiers": modifiers},
+        {"keyword": "DoseGy", "filter": "p", "modifiers": modifiers},
+        {"keyword": "Energy", "filter": "p", "modifiers": modifiers},
+        {"keyword": "Energy", "filter": "p"},
+    ]
+    dose, spread, gray, energies, energy = score(quantities, tmp_path, energy=150)
+    widths = np.diff(spread.axes[0].edges)
+    assert (spread.name, spread.unit) == ("DOSE", "MeV/g/(MeV/cm)/prim")
+    assert (gray.name, gray.unit) == ("DOSE-GY", "Gy/(MeV/cm)/prim")
+    assert (spread.values * widths).sum() == pytest.approx(dose.values[0], rel=1e-9)
+    np.testing.assert_allclose(gray.values, spread.values * 1.602176634e-10, rtol=1e-12)
+    assert (energies.values * widths).sum() == pytest.approx(energy.values[0], rel=1e-9)
+    np.testing.assert_allclose(errors_of(spread), errors_of(energies) / 10.0)  # 10 g of water
+
+
+def test_velocities_and_charges(tmp_path: Path) -> None:
+    """Helium of known energy: velocity and charge are those of special relativity."""
+    keywords = ("AvgBeta", "tZ2Beta2", "dZ2Beta2", "tZeff2Beta2", "dZeff2Beta2", "AvgEnergy")
+    wanted = [{"keyword": k, "filter": "helium"} for k in keywords]
+    ion = {"particle": {"id": 24}, "energy": 100, "energyUnit": "MeV/nucl"}
+    *pages, energy = score(wanted, tmp_path, primaries=30, **ion)
+    gamma = 1 + energy.values[0] / 3727.379
+    beta2 = 1 - 1 / gamma**2
+    effective = 2 * (1 - np.exp(-125 * np.sqrt(beta2) / 2 ** (2 / 3)))
+    expected = [np.sqrt(beta2), *[4 / beta2] * 2, *[effective**2 / beta2] * 2]
+    found = [page.values[0] for page in pages]
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert [page.name for page in pages] == [
+        "AVG-BETA",
+        "TRACK-AV-Z2BETA2",
+        "DOSE-AV-Z2BETA2",
+        "TZEFF2BETA2",
+        "DZEFF2BETA2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("E", 400.0),
+        ("ENUC", 100.0),
+        ("EAMU", 400.0 * AMU / 3727.379),
+        ("Z", 2.0),
+        ("Zeff", 2.0),  # bare at this speed
+        ("DEDX", 29.2),
+        ("MDEDX", 14.6),
+        ("ANGLE", 60.0),
+        ("Z2Beta2", 4 / 0.184435),
+        ("Zeff2Beta2", 4 / 0.184435),
+    ],
+)
+def test_axes_of_a_helium_nucleus(key: str, value: float) -> None:
+    passage = Passage(2, 4, 3727.379, 400.0, let=29.2, density=2.0, cosine=0.5)
+    assert AXES[key].of(passage) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("key", AXES)
+def test_axes_of_what_has_no_mass_charge_or_energy(key: str) -> None:
+    for passage in (Passage(0, 0, 0.0, 1.0), Passage(-1, 0, 0.511, 0.0), Passage(1, 1, 938.0, 0.0)):
+        assert np.isfinite(AXES[key].of(passage))
+
+
+def test_a_slow_ion_carries_electrons() -> None:
+    carbon = Passage(6, 12, 11174.9, 12 * 0.3)
+    assert 2 < carbon.effective_charge < 5
 
 
 def test_generations_and_energies_add_up(tmp_path: Path) -> None:
@@ -138,7 +240,7 @@ def test_a_spectrum_on_a_mesh_is_ordered_as_its_axes(tmp_path: Path) -> None:
         {"keyword": "Fluence", "filter": "primary"},
     ]
     mean, spectra, fluence = score(quantities, tmp_path, detector=slices, energy=150)
-    assert [axis.name for axis in spectra.axes] == ["Position (Z)", "Energy"]
+    assert [axis.name for axis in spectra.axes] == ["Position (Z)", "Kinetic energy"]
     table = spectra.values.reshape(spectra.shape, order="F")
     np.testing.assert_allclose(table.sum(axis=1) * 4, fluence.values, rtol=1e-9)
     centres = spectra.axes[1].centres
@@ -206,6 +308,10 @@ def test_the_error_of_an_average_is_that_of_a_ratio(tmp_path: Path) -> None:
         "/kerma/quantity fluence q E 0 100 10 log",
         "/kerma/quantity fluence q E 0 100 0 lin",
         "/kerma/quantity fluence q COLOUR 0 100 10 lin",
+        "/kerma/quantity fluence q E 0 nan 10 lin",
+        "/kerma/quantity fluence q E 0 100 10 lin Z 0 3",
+        "/kerma/quantity fluence q E 0 9 9 lin Z 0 9 9 lin ANGLE 0 9 9 lin",
+        "/kerma/quantity tLET q\n/kerma/filter E>1.2.3",
         "/kerma/filter Z==1",
         "/kerma/quantity tLET q\n/kerma/filter Z=1",
         "/kerma/quantity tLET q\n/kerma/filter Z==1;A==1",

@@ -61,7 +61,7 @@ def test_the_demo_runs_from_project_to_estimators(tmp_path: Path) -> None:
     depth, plane, fluence = (e.pages[0] for e in estimators)
     assert (depth.name, depth.unit, depth.shape) == ("DOSE", "MeV/g/prim", (400,))
     assert (plane.name, plane.unit, plane.shape) == ("DOSE", "MeV/g/prim", (60, 100))
-    assert (fluence.name, fluence.unit) == ("FLUENCE", "1/cm2/prim")
+    assert (fluence.name, fluence.unit) == ("FLUENCE", "/cm^2/prim")
     assert [axis.name for axis in plane.axes] == ["Position (Y)", "Position (Z)"]
     np.testing.assert_allclose(depth.axes[0].edges[[0, -1]], [0.0, 20.0])
     # dose x area x density x bin length = energy; 150 MeV less what neutral particles carry off
@@ -100,7 +100,7 @@ def test_user_files_are_scored_in_their_units(tmp_path: Path) -> None:
     (estimator,) = Geant4().read(tmp_path, inputs)
     assert [(p.name, p.unit) for p in estimator.pages] == [
         ("DOSE-GY", "Gy/prim"),
-        ("FLUENCE", "1/cm2/prim"),
+        ("FLUENCE", "/cm^2/prim"),
     ]
     (axis,) = estimator.pages[0].axes
     np.testing.assert_allclose(axis.edges[[0, -1]], [-4.0, 6.0])

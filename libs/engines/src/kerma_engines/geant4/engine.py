@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +189,15 @@ def _mesh_task(mesh: macro.Mesh) -> dict[str, Any]:
         "shape": None if mesh.shape == "volume" and native else mesh.dump_shape,
         "scorers": [scorer.name for scorer in native],
         "rules": {scorer.name: scorer.rules for scorer in native if scorer.rules},
-        "own": [{"name": s.name, "kind": s.kind, "axis": s.axis, "rules": s.rules} for s in own],
+        "own": [
+            {
+                "name": s.name,
+                "kind": s.kind,
+                "axes": [astuple(axis) for axis in s.axes],
+                "rules": s.rules,
+            }
+            for s in own
+        ],
     }
 
 

@@ -12,9 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.geant4.own_macro import FILTER, QUANTITY, Refused, parse_quantity, parse_rules
+from kerma_engines.geant4.own_quantities import TOTALS, bins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kerma_engines.geant4.own_quantities import DifferentialAxis
+    from kerma_engines.geant4.rules import Condition
 
 #: Commands passed on to Geant4, by prefix.
 _PASSED = (
@@ -55,13 +60,6 @@ _IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
 DIVERGENCE = "/kerma/divergence"
 
-#: Scorers and filters of our own, inside an open mesh.
-QUANTITY = "/kerma/quantity"
-FILTER = "/kerma/filter"
-OWN_KINDS = ("fluence", "avgEnergy", "dLET", "tLET")
-OWN_AXES = ("E", "ENUC", "Z", "DEDX", "ANGLE")
-_RULE = re.compile(r"(Z|A|PDG|E|ENUC|GEN)(==|!=|<=|>=|<|>)(-?[0-9.]+(?:e[+-]?[0-9]+)?)")
-
 #: Transport without nuclear reactions; carried out by our runner.
 NUCLEAR_OFF = "/kerma/nuclearReactions off"
 
@@ -82,8 +80,7 @@ MAX_PRIMARIES = 10**12
 class Scorer:
     """A primitive scorer: ``kind`` is the last word of its command.
 
-    ``own`` scorers are ours: ``axis`` is what they are differential in (key, low, high, bins,
-    logarithmic). ``rules`` (key, comparison, value) select steps.
+    ``own`` scorers are ours: ``axes`` are what they are differential in. ``rules`` select steps.
     """
 
     name: str
@@ -91,8 +88,8 @@ class Scorer:
     unit: str
     filtered: str = ""
     own: bool = False
-    axis: tuple[str, float, float, int, bool] | None = None
-    rules: tuple[tuple[str, str, float], ...] = ()
+    axes: tuple[DifferentialAxis, ...] = ()
+    rules: tuple[Condition, ...] = ()
 
 
 @dataclass(slots=True)
@@ -125,10 +122,6 @@ class Macro:
     beam_frame: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
-class _Refused(Exception):  # noqa: N818 - becomes a Problem
-    pass
-
-
 def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Macro:
     """Check every line. Raises InvalidInput with all problems, each at ``file:line``."""
     reader = _Reader(particles)
@@ -136,11 +129,11 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             reader.line(line)
-        except _Refused as refusal:
+        except Refused as refusal:
             problems.append(Problem(f"{file}:{number}", str(refusal)))
     try:
         reader.finish()
-    except _Refused as refusal:
+    except Refused as refusal:
         problems.append(Problem(file, str(refusal)))
     if problems:
         raise InvalidInput(tuple(problems))
@@ -180,18 +173,18 @@ class _Reader:
 
     def line(self, line: str) -> None:
         if not line.isprintable() and not line.replace("\t", " ").isprintable():
-            raise _Refused("control characters are not allowed")
+            raise Refused("control characters are not allowed")
         words = line.split("#", 1)[0].split()
         if not words:
             return
         if any(mark in line for mark in "{}") or words[-1] in {"_", "\\"}:
-            raise _Refused("aliases and continued lines are not allowed")
+            raise Refused("aliases and continued lines are not allowed")
         command, arguments = words[0], words[1:]
         if command in _DROPPED:
             self._check_file(command, arguments)
             return
         if command != "/run/beamOn" and self.primaries:
-            raise _Refused(f"{command}: only dumps may follow /run/beamOn")
+            raise Refused(f"{command}: only dumps may follow /run/beamOn")
         if command.startswith("/kerma/"):
             self._own(command, arguments)
             return
@@ -203,14 +196,14 @@ class _Reader:
         elif command == DIVERGENCE:
             x, y = self._floats(arguments, 2, unit=True)
             if not x or not y:
-                raise _Refused("distances to the source must not be zero")
+                raise Refused("distances to the source must not be zero")
             self.divergence = (x, y)
         elif command == QUANTITY:
             self._own_quantity(arguments)
         elif command == FILTER:
             self._own_filter(arguments)
         else:
-            raise _Refused(f"unknown command {command}")
+            raise Refused(f"unknown command {command}")
 
     def _dispatch(self, command: str, arguments: list[str]) -> None:
         if command == "/run/beamOn":
@@ -218,9 +211,9 @@ class _Reader:
             return
         allowed = command in _PASSED_EXACTLY or command.startswith(_PASSED)
         if not allowed or command.startswith(_REFUSED):
-            raise _Refused(f"the command {command} is not allowed")
+            raise Refused(f"the command {command} is not allowed")
         if command in _IGNORED_BY_GEANT4:
-            raise _Refused(f"Geant4 bins as if {command} were not there")
+            raise Refused(f"Geant4 bins as if {command} were not there")
         if handler := self._handlers.get(command):
             handler(arguments)
         elif command.startswith("/score/create/"):
@@ -233,56 +226,56 @@ class _Reader:
 
     def finish(self) -> None:
         if not self.primaries:
-            raise _Refused("there is no /run/beamOn, so the number of primaries is unknown")
+            raise Refused("there is no /run/beamOn, so the number of primaries is unknown")
         if not any(mesh.scorers for mesh in self.meshes):
-            raise _Refused("nothing is scored: there is no /score/quantity command")
+            raise Refused("nothing is scored: there is no /score/quantity command")
         if self._open:
-            raise _Refused("the last mesh is not closed with /score/close")
+            raise Refused("the last mesh is not closed with /score/close")
 
     def _check_file(self, command: str, arguments: list[str]) -> None:
         name = arguments[-1] if arguments else ""
         if command.startswith("/score/dump") and not _NAME.fullmatch(name):
-            raise _Refused("a dump must name a plain file, without folders")
+            raise Refused("a dump must name a plain file, without folders")
 
     def _beam_on(self, arguments: list[str]) -> None:
         if self.primaries:
-            raise _Refused("/run/beamOn may be given once only")
+            raise Refused("/run/beamOn may be given once only")
         if len(arguments) != 1 or not arguments[0].isascii() or not arguments[0].isdigit():
-            raise _Refused("/run/beamOn needs a whole number of primaries")
+            raise Refused("/run/beamOn needs a whole number of primaries")
         self.primaries = int(arguments[0][:20])
         if not 1 <= self.primaries <= MAX_PRIMARIES:
             self.primaries = 1
-            raise _Refused(f"/run/beamOn needs 1 to {MAX_PRIMARIES} primaries")
+            raise Refused(f"/run/beamOn needs 1 to {MAX_PRIMARIES} primaries")
 
     def _particle(self, arguments: list[str]) -> None:
         name = arguments[0] if arguments else ""
         if name in self.particles:
             return
         if name in FULL_PARTICLES:
-            raise _Refused(
+            raise Refused(
                 f"a beam of {name} needs Geant4's data sets, which are not installed: without "
                 "them neutrons do not interact and photons and electrons are incomplete"
             )
-        raise _Refused(f"unknown particle {name!r}; known are {', '.join(self.particles)}")
+        raise Refused(f"unknown particle {name!r}; known are {', '.join(self.particles)}")
 
     def _ion(self, arguments: list[str]) -> None:
         numbers = [word for word in arguments[:2] if word.isascii() and word.isdigit()]
         if len(numbers) != 2 or not 1 <= int(numbers[0][:4]) <= int(numbers[1][:4]) <= 300:
-            raise _Refused("/gps/ion needs charge and mass number, 1 <= Z <= A")
+            raise Refused("/gps/ion needs charge and mass number, 1 <= Z <= A")
 
     def _mesh(self) -> Mesh:
         if not self._open:
-            raise _Refused("no mesh is open: /score/create/... must come before")
+            raise Refused("no mesh is open: /score/create/... must come before")
         return self.meshes[-1]
 
     def _create(self, kind: str, arguments: list[str]) -> None:
         if kind not in _SHAPES:
-            raise _Refused(f"/score/create/{kind} is not supported; use boxMesh or cylinderMesh")
+            raise Refused(f"/score/create/{kind} is not supported; use boxMesh or cylinderMesh")
         name = arguments[0] if arguments else ""
         if not _NAME.fullmatch(name) or any(mesh.name == name for mesh in self.meshes):
-            raise _Refused(f"{name!r} is no usable mesh name, or is used twice")
+            raise Refused(f"{name!r} is no usable mesh name, or is used twice")
         if self._open:
-            raise _Refused("the mesh before is not closed with /score/close")
+            raise Refused("the mesh before is not closed with /score/close")
         self.meshes.append(Mesh(name, _SHAPES[kind]))
         self._open = True
 
@@ -290,11 +283,15 @@ class _Reader:
         mesh = self._mesh()
         self._open = False
         if mesh.shape != "volume" and not mesh.size:
-            raise _Refused(f"mesh {mesh.name} has no size")
+            raise Refused(f"mesh {mesh.name} has no size")
         for scorer in mesh.scorers:
-            fine = scorer.axis[3] if scorer.axis else 1
-            if scorer.own and math.prod(mesh.bins) * fine > MAX_OWN_BINS:
-                raise _Refused(f"{scorer.name} has more than {MAX_OWN_BINS} bins")
+            if not scorer.own:
+                continue
+            total = TOTALS.get(scorer.kind)
+            if mesh.shape == "volume" and total and total.per_volume:
+                raise Refused(f"{QUANTITY} {scorer.kind} needs a mesh, whose volume is known")
+            if math.prod(mesh.bins) * bins_of(scorer.axes) > MAX_OWN_BINS:
+                raise Refused(f"{scorer.name} has more than {MAX_OWN_BINS} bins")
 
     def _box_size(self, arguments: list[str]) -> None:
         self._mesh().size = self._positive(self._floats(arguments, 3, unit=True))
@@ -306,10 +303,10 @@ class _Reader:
         if len(arguments) < 3 or not all(
             word.isascii() and word.isdigit() for word in arguments[:3]
         ):
-            raise _Refused("nBin needs three whole numbers")
+            raise Refused("nBin needs three whole numbers")
         first, second, third = (int(word[:12]) for word in arguments[:3])
         if min(first, second, third) < 1 or first * second * third > MAX_BINS:
-            raise _Refused(f"a mesh has 1 to {MAX_BINS} bins")
+            raise Refused(f"a mesh has 1 to {MAX_BINS} bins")
         self._mesh().bins = (first, second, third)
 
     def _translate(self, arguments: list[str]) -> None:
@@ -319,50 +316,32 @@ class _Reader:
     def _quantity(self, kind: str, arguments: list[str]) -> None:
         name = arguments[0] if arguments else ""
         if kind in {"touch", "get/unit", "set/unit"}:
-            raise _Refused(f"/score/quantity/{kind} is not supported")
+            raise Refused(f"/score/quantity/{kind} is not supported")
         scorers = self._mesh().scorers
         if not _NAME.fullmatch(name) or any(scorer.name == name for scorer in scorers):
-            raise _Refused(f"{name!r} is no usable scorer name, or is used twice in the mesh")
+            raise Refused(f"{name!r} is no usable scorer name, or is used twice in the mesh")
         scorers.append(Scorer(name, kind, arguments[1] if len(arguments) > 1 else ""))
 
     def _own_quantity(self, arguments: list[str]) -> None:
-        if len(arguments) not in {2, 7} or arguments[0] not in OWN_KINDS:
-            kinds = ", ".join(OWN_KINDS)
-            raise _Refused(f"{QUANTITY} needs one of {kinds}, a name, and perhaps an axis")
+        kind, name, axes = parse_quantity(arguments)
         # a scorer that Geant4 knows drives ours: it is asked at every step in the mesh
-        self._quantity("nOfStep", arguments[1:2])
+        self._quantity("nOfStep", [name])
         scorer = self._mesh().scorers[-1]
-        scorer.kind, scorer.own = arguments[0], True
-        if len(arguments) == 7:
-            scorer.axis = self._axis(arguments[2:])
-        self.commands.append(f"/score/quantity/nOfStep {scorer.name}")
-
-    def _axis(self, words: list[str]) -> tuple[str, float, float, int, bool]:
-        key, _, _, count, spacing = words
-        low, high = self._floats(words[1:3], 2, unit=False)
-        whole = count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= MAX_BINS
-        if key not in OWN_AXES or not whole or spacing not in {"lin", "log"}:
-            raise _Refused(f"an axis is one of {', '.join(OWN_AXES)}, low, high, bins, lin or log")
-        if high <= low or (spacing == "log" and low <= 0):
-            raise _Refused("the limits of the axis are not in order")
-        return key, low, high, int(count), spacing == "log"
+        scorer.kind, scorer.own, scorer.axes = kind, True, axes
+        self.commands.append(f"/score/quantity/nOfStep {name}")
 
     def _own_filter(self, arguments: list[str]) -> None:
         if not self._mesh().scorers:
-            raise _Refused("a filter follows the quantity it filters")
-        matches = [_RULE.fullmatch(word) for word in arguments]
-        if not matches or not all(matches):
-            raise _Refused(f"{FILTER} needs rules such as Z==1 or E>=10, without blanks inside")
-        rules = tuple((m[1], m[2], float(m[3])) for m in matches if m)
-        self._mesh().scorers[-1].rules = rules
+            raise Refused("a filter follows the quantity it filters")
+        self._mesh().scorers[-1].rules = parse_rules(arguments)
         self._mesh().scorers[-1].filtered = " ".join(arguments)
 
     def _filter(self, command: str, arguments: list[str]) -> None:
         if not self._mesh().scorers:
-            raise _Refused("a filter follows the quantity it filters")
+            raise Refused("a filter follows the quantity it filters")
         neutral = command.endswith("/neutral") or {"neutron", "gamma"} & set(arguments[1:])
         if neutral and "neutron" not in self.particles:
-            raise _Refused(
+            raise Refused(
                 "neutrons and photons can't be scored without Geant4's data sets, which are not "
                 "installed: their fluence would be too low by factors"
             )
@@ -381,16 +360,16 @@ class _Reader:
         except ValueError:
             numbers = ()
         if len(numbers) != count or not all(abs(number) < 1e9 for number in numbers):
-            raise _Refused(f"needs {count} numbers" + (" and a unit of length" if unit else ""))
+            raise Refused(f"needs {count} numbers" + (" and a unit of length" if unit else ""))
         if not unit:
             return numbers
         # without a unit some commands mean mm and others cm: better asked than guessed
         name = arguments[count] if len(arguments) > count else ""
         if name not in _LENGTHS_CM:
-            raise _Refused(f"unknown unit of length {name!r}; known are {', '.join(_LENGTHS_CM)}")
+            raise Refused(f"unknown unit of length {name!r}; known are {', '.join(_LENGTHS_CM)}")
         return tuple(number * _LENGTHS_CM[name] for number in numbers)
 
     def _positive(self, numbers: tuple[float, ...]) -> tuple[float, ...]:
         if min(numbers) <= 0:
-            raise _Refused("sizes must be positive")
+            raise Refused("sizes must be positive")
         return numbers

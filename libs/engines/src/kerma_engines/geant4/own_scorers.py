@@ -6,6 +6,7 @@ Both run in Python at some microseconds per step, so they are used only where no
 
 LET is the unrestricted electronic stopping power at the mean energy of the step. Averages over
 particles count nuclei only: the energy that electrons carry is part of the LET of who made them.
+Totals count every particle.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import geant4_pybind as g4
 
+from kerma_engines.geant4.own_quantities import (
+    AMU,
+    AVERAGES,
+    AXES,
+    NEEDS_LET,
+    DifferentialAxis,
+    Passage,
+    bins_of,
+)
 from kerma_engines.geant4.rules import COMPARE
 
 if TYPE_CHECKING:
@@ -25,6 +35,8 @@ if TYPE_CHECKING:
     from kerma_engines.geant4.run import Reporter
 
 _CM = 10.0  # mm, Geant4's unit of length
+_DENSITY = g4.g / g4.cm3
+_MOVING = {"E", "ENUC", "EAMU", "GEN"}
 _GRID = 20  # points per decade of energy
 _GRID_START = -3.0  # log10 MeV per nucleon
 _GRID_POINTS = 7 * _GRID + 1
@@ -37,6 +49,7 @@ class Kind:
     definition: Any
     z: int
     a: int
+    mass: float
     chosen: bool
 
 
@@ -47,7 +60,7 @@ class Selection:
         self.rules = [(key, COMPARE[compare], value) for key, compare, value in rules]
         self.nuclei_only = nuclei_only
         self.kinds: dict[int, Kind] = {}
-        self.moving = [rule for rule in self.rules if rule[0] in {"E", "ENUC", "GEN"}]
+        self.moving = [rule for rule in self.rules if rule[0] in _MOVING]
 
     def kind(self, track: Any) -> Kind:
         """The species of a track, and whether the rules on species choose it."""
@@ -57,12 +70,13 @@ class Selection:
         if known is None:
             a = definition.GetAtomicMass()
             z = definition.GetAtomicNumber() if a else round(definition.GetPDGCharge())
-            facts = {"Z": z, "A": a, "PDG": code}
+            mass = definition.GetPDGMass()
+            facts = {"Z": z, "A": a, "PDG": code, "AMASS": mass, "AMU": mass / AMU}
             chosen = all(
                 compare(facts[key], value) for key, compare, value in self.rules if key in facts
             )
             counts = not self.nuclei_only or (a >= 1 and z >= 1)
-            known = self.kinds[code] = Kind(definition, z, a, chosen and counts)
+            known = self.kinds[code] = Kind(definition, z, a, mass, chosen and counts)
         return known
 
     def passes(self, kind: Kind, track: Any, step: Any) -> bool:
@@ -74,6 +88,8 @@ class Selection:
                 found = step.GetPreStepPoint().GetKineticEnergy()
                 if key == "ENUC":
                     found /= max(kind.a, 1)
+                elif key == "EAMU":
+                    found *= AMU / kind.mass if kind.mass else 0.0
             if not compare(found, value):
                 return False
         return True
@@ -117,33 +133,12 @@ class StoppingPowers:
         return [_CM * compute(energy, kind.definition, material) for energy in energies]
 
 
-@dataclass(frozen=True, slots=True)
-class DifferentialAxis:
-    """Bins along a property of the particle."""
-
-    key: str
-    low: float
-    high: float
-    n: int
-    log: bool
-
-    def bin(self, value: float) -> int:
-        """Index of the bin, -1 outside."""
-        if not self.low <= value < self.high:
-            return -1
-        if self.log:
-            part = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            part = (value - self.low) / (self.high - self.low)
-        return min(int(part * self.n), self.n - 1)
-
-
 class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
     """Sums over primaries of a quantity per bin, its square, and for averages of its weight.
 
-    ``fluence`` sums track lengths (cm); averages sum numerator and denominator: ``avgEnergy``
-    length times energy over length, ``tLET`` length times LET over length, ``dLET`` length times
-    LET squared over length times LET.
+    ``fluence`` sums track lengths (cm), ``energy`` energy deposited (MeV), ``dose`` energy
+    deposited over density (MeV cm3/g). Averages sum numerator and denominator: the weight is
+    length or, weighted by dose, length times LET; the numerator the weight times the property.
     """
 
     def __init__(
@@ -151,58 +146,64 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
     ) -> None:
         super().__init__(quantity["name"])
         self.quantity = quantity["kind"]
-        self.axis = DifferentialAxis(*quantity["axis"]) if quantity["axis"] else None
-        self.selection = Selection(quantity["rules"], nuclei_only=self.quantity != "fluence")
+        self.average = AVERAGES.get(self.quantity)
+        self.axes = tuple(DifferentialAxis(*axis) for axis in quantity["axes"])
+        self.properties = [AXES[axis.key].of for axis in self.axes]
+        self.selection = Selection(quantity["rules"], nuclei_only=self.average is not None)
         self.reporter = reporter
         self.powers = powers
         self.scorer: Any = None
-        self.needs_let = "LET" in self.quantity or (
-            self.axis is not None and self.axis.key == "DEDX"
-        )
+        self.needs_let = self._asks_for_let()
         self.single = bins == 1
-        size = bins * (self.axis.n if self.axis else 1)
-        self.columns = [array("d", bytes(8 * size)) for _ in range(5)]
+        self.columns = [array("d", bytes(8 * bins * bins_of(self.axes))) for _ in range(5)]
         self.primary = 0
         self.cells: dict[int, list[float]] = {}
+
+    def _asks_for_let(self) -> bool:
+        if any(axis.key in NEEDS_LET for axis in self.axes):
+            return True
+        return self.average is not None and (
+            self.average.by_dose or self.average.property is AXES["DEDX"]
+        )
 
     def Accept(self, step: Any) -> bool:  # noqa: N802 - Geant4's name
         track = step.GetTrack()
         kind = self.selection.kind(track)
-        length = step.GetStepLength() / _CM
-        if not kind.chosen or not length or not self.selection.passes(kind, track, step):
+        if not kind.chosen or not self.selection.passes(kind, track, step):
             return False
-        before = step.GetPreStepPoint()
-        energy = 0.5 * (before.GetKineticEnergy() + step.GetPostStepPoint().GetKineticEnergy())
-        let = self.powers.let(kind, before.GetMaterial(), energy) if self.needs_let else 0.0
+        passage = self._passage(kind, step)
+        value, weight = self._contribution(passage, step)
+        if not value and not weight:
+            return False
         index = 0 if self.single else self.scorer.GetIndex(step)
-        if self.axis:
-            place = self.axis.bin(self._property(kind, before, energy, let))
+        for axis, of in zip(self.axes, self.properties, strict=True):
+            place = axis.bin(of(passage))
             if place < 0:
                 return False
-            index = index * self.axis.n + place
-        self._add(index, *self._contribution(length, energy, let))
+            index = index * axis.n + place
+        self._add(index, value, weight)
         return False
 
-    def _property(self, kind: Kind, before: Any, energy: float, let: float) -> float:
-        key = self.axis.key if self.axis else ""
-        if key == "ENUC":
-            return energy / max(kind.a, 1)
-        if key == "Z":
-            return float(kind.z)
-        if key == "DEDX":
-            return let
-        if key == "ANGLE":
-            return math.acos(max(-1.0, min(1.0, float(before.GetMomentumDirection().z))))
-        return energy
+    def _passage(self, kind: Kind, step: Any) -> Passage:
+        before = step.GetPreStepPoint()
+        material = before.GetMaterial()
+        energy = 0.5 * (before.GetKineticEnergy() + step.GetPostStepPoint().GetKineticEnergy())
+        let = self.powers.let(kind, material, energy) if self.needs_let else 0.0
+        density = material.GetDensity() / _DENSITY
+        cosine = before.GetMomentumDirection().z
+        return Passage(kind.z, kind.a, kind.mass, energy, let, density, cosine)
 
-    def _contribution(self, length: float, energy: float, let: float) -> tuple[float, float]:
-        if self.quantity == "avgEnergy":
-            return length * energy, length
-        if self.quantity == "tLET":
-            return length * let, length
-        if self.quantity == "dLET":
-            return length * let * let, length * let
-        return length, 0.0
+    def _contribution(self, passage: Passage, step: Any) -> tuple[float, float]:
+        """Value and, for averages, weight."""
+        if self.quantity == "energy":
+            return step.GetTotalEnergyDeposit(), 0.0
+        if self.quantity == "dose":
+            return step.GetTotalEnergyDeposit() / passage.density, 0.0
+        length = step.GetStepLength() / _CM
+        if self.average is None:
+            return length, 0.0
+        weight = length * passage.let if self.average.by_dose else length
+        return weight * self.average.property.of(passage), weight
 
     def _add(self, index: int, value: float, weight: float) -> None:
         if self.primary != self.reporter.done:
@@ -232,7 +233,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         x, xx, y, yy, xy = self.columns
         name = self.GetName()
         yield name, x, xx
-        if self.quantity != "fluence":
+        if self.average is not None:
             yield f"{name}/weight", y, yy
             yield f"{name}/cross", xy, xy
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
+from kerma_engines.geant4.own_quantities import AVERAGES, AXES, TOTALS
 from kerma_engines.geant4.read import START, read_scored
 from kerma_engines.tallies import averages
 
@@ -36,20 +37,7 @@ _PAGES = {
     "Dose": _Quantity("DOSE", "MeV/g/prim", 1.0 / _GY_PER_MEV_PER_G),
     "DoseGy": _Quantity("DOSE-GY", "Gy/prim"),
     "Energy": _Quantity("ENERGY", "MeV/prim"),
-    "Fluence": _Quantity("FLUENCE", "1/cm2/prim"),
-}
-
-#: Pages of own scorers, and the units of those that are averages over particles.
-_OWN_PAGES = {"fluence": "FLUENCE", "avgEnergy": "AVG-ENERGY", "dLET": "DLET", "tLET": "TLET"}
-_AVERAGES = {"avgEnergy": "MeV", "dLET": "MeV/cm", "tLET": "MeV/cm"}
-
-#: Differential axes: name and unit.
-_DIFFERENTIAL = {
-    "E": ("Energy", "MeV"),
-    "ENUC": ("Energy per nucleon", "MeV/nucl"),
-    "Z": ("Charge number", ""),
-    "DEDX": ("LET", "MeV/cm"),
-    "ANGLE": ("Angle to z", "rad"),
+    "Fluence": _Quantity("FLUENCE", "/cm^2/prim"),
 }
 
 #: Pages of user-supplied macros, by Geant4's scorer command: name and default unit.
@@ -66,7 +54,7 @@ _SCORER_PAGES = {
     "passageTrackLength": _Quantity("PASSAGE-TRACK-LENGTH", "mm"),
     "minKinEAtGeneration": _Quantity("ENERGY-AT-GENERATION", "MeV"),
 }
-_UNITS = {"percm2": "1/cm2", "permm2": "1/mm2", "perm2": "1/m2"}
+_UNITS = {"percm2": "/cm^2", "permm2": "/mm^2", "perm2": "/m^2"}
 
 
 def scorer_page(kind: str, unit: str) -> dict[str, Any]:
@@ -127,7 +115,7 @@ class _PageMaker:
         if filter_name:
             metadata["page_filter_name"] = filter_name
         quantity = self._quantity()
-        if self.scorer.own and self.scorer.kind in _AVERAGES:
+        if self.scorer.own and self.scorer.kind in AVERAGES:
             return self._average(number, quantity, metadata)
         factor = quantity.factor * float(self.option.get("rescale", 1.0)) * self._densities()
         sums = self._fortran(self.scored.sums, self.scorer.name) * factor
@@ -173,11 +161,16 @@ class _PageMaker:
         if not self.scorer.own:
             known = _PAGES.get(self.option.get("keyword", ""))
             return known or _Quantity(self.option["page"], self.option["unit"])
-        name = _OWN_PAGES[self.scorer.kind]
-        if self.scorer.kind != "fluence":
-            return _Quantity(name, _AVERAGES[self.scorer.kind])
-        unit = _DIFFERENTIAL[self.scorer.axis[0]][1] if self.scorer.axis else ""
-        return _Quantity(name, f"1/cm2/{unit}/prim" if unit else "1/cm2/prim")
+        if average := AVERAGES.get(self.scorer.kind):
+            return _Quantity(average.page, average.property.unit)
+        total = TOTALS[self.scorer.kind]
+        page, unit, factor = total.page, total.unit, 1.0
+        if self.option.get("keyword") == "DoseGy":
+            page, unit, factor = "DOSE-GY", "Gy", _GY_PER_MEV_PER_G
+        for axis in self.scorer.axes:
+            per = AXES[axis.key].unit
+            unit += f"/({per})" if "/" in per else f"/{per}" if per else ""
+        return _Quantity(page, f"{unit}/prim", factor)
 
     @property
     def _inner(self) -> int:
@@ -188,45 +181,47 @@ class _PageMaker:
         if self.mesh.shape == "volume":
             copies = self.scored.shape[0]
             axes = (Axis.linear("Copy number", "", -0.5, copies - 0.5, copies),)
-        if self.scorer.axis:
-            key, low, high, n, log = self.scorer.axis
-            make = Axis.log if log else Axis.linear
-            axes = (*axes, make(*_DIFFERENTIAL[key], low, high, n))
+        axes = (*axes, *self._differential())
         return tuple(axis for axis in axes if axis.n > 1)
+
+    def _differential(self) -> tuple[Axis, ...]:
+        return tuple(
+            (Axis.log if axis.log else Axis.linear)(
+                AXES[axis.key].name, AXES[axis.key].unit, axis.low, axis.high, axis.n
+            )
+            for axis in self.scorer.axes
+        )
 
     def _fortran(self, columns: Mapping[str, FloatArray], name: str) -> FloatArray:
         """From C order of a dump to first axis fastest: x, y, z or r, phi, z, then differential.
 
         Rings about the axis that the detector leaves out are dropped.
         """
-        fine = self.scorer.axis[3] if self.scorer.axis else 1
-        shape = (*self.scored.shape, fine)
+        shape = (*self.scored.shape, *(axis.n for axis in self.scorer.axes))
         if name not in columns or columns[name].size != int(np.prod(shape)):
             raise ReadError(self.file, f"byte {START}", f"scorer {name} has other bins")
         cube = columns[name].reshape(shape)
         if self.mesh.shape == "cylinder":
-            cube = cube.transpose(2, 1, 0, 3)[self._inner :]
+            cube = cube.transpose(2, 1, 0, *range(3, cube.ndim))[self._inner :]
         return np.ascontiguousarray(cube.flatten(order="F"))
 
     def _densities(self) -> FloatArray | float:
-        """What turns own track lengths (cm) into fluence: one over volume and width of each bin.
+        """What turns own totals into densities: one over volume and widths of each bin.
 
         Native scorers have done so themselves.
         """
         if not self.scorer.own:
             return 1.0
+        widths = [np.diff(axis.edges) for axis in self._differential()]
         axes = mesh_axes(self.mesh, self._inner)
+        sizes = [np.diff(axis.edges) for axis in axes]
         if self.mesh.shape == "cylinder":
-            radius, angle, z = (axis.edges for axis in axes)
-            sizes = [0.5 * np.diff(radius**2), np.radians(np.diff(angle)), np.diff(z)]
-        else:
-            sizes = [np.diff(axis.edges) for axis in axes]
-        if self.scorer.axis:
-            key, low, high, n, log = self.scorer.axis
-            make = Axis.log if log else Axis.linear
-            sizes.append(np.diff(make(*_DIFFERENTIAL[key], low, high, n).edges))
-        measure = sizes[0]
-        for size in sizes[1:]:
+            radius, angle, _ = (axis.edges for axis in axes)
+            sizes[:2] = [0.5 * np.diff(radius**2), np.radians(np.diff(angle))]
+        if not TOTALS[self.scorer.kind].per_volume:
+            sizes = [np.ones_like(size) for size in sizes]
+        measure = np.ones(self.scored.shape[0] if self.mesh.shape == "volume" else ())
+        for size in (*sizes, *widths):
             measure = np.multiply.outer(measure, size)
         return np.ascontiguousarray(1.0 / measure.flatten(order="F"))
 

@@ -1,4 +1,4 @@
-"""Comparisons that filters make."""
+"""Conditions that filters are made of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: What of a particle, comparison, value.
+Condition = tuple[str, str, float]
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,

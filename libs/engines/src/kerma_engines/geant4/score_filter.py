@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kerma_engines.geant4.gdml_write import number
-from kerma_engines.geant4.macro import FILTER
+from kerma_engines.geant4.own_macro import FILTER
 from kerma_engines.geant4.rules import COMPARE
 from kerma_engines.particles import EDITOR_IDS, GEANT4_IDS, Species
 from kerma_engines.scoring import RuleKeyword
@@ -13,14 +13,15 @@ from kerma_engines.scoring import RuleKeyword
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kerma_engines.geant4.rules import Condition
     from kerma_engines.project import Project
     from kerma_engines.scoring import Rule
 
 #: Upper end of an energy filter without one; MeV, above every beam.
 _NO_LIMIT = 1e9
 
-#: A condition on a particle: what of it, comparison, value.
-Condition = tuple[str, str, float]
+#: Never exactly equal to anything.
+_CONTINUOUS = {"E", "ENUC", "EAMU", "AMASS", "AMU"}
 
 #: Geant4's names by charge and mass number, or by the Particle Data Group's number.
 _NATIVE_NAMES: dict[tuple[float | None, float | None, float | None], str] = {
@@ -88,8 +89,10 @@ def _conditions(rule: Rule, *, geant4: bool) -> list[Condition]:
         if [COMPARE[compare](g, value) for g in (1, 2)].count(True) == 1:
             raise Unsupported("with Geant4 a rule on GEN can only tell primaries from secondaries")
         return [("GEN", compare, value)]
-    if key not in {RuleKeyword.Z, RuleKeyword.A, RuleKeyword.E, RuleKeyword.ENUC}:
-        raise Unsupported(f"rules on {key.value} are not scored with Geant4")
+    if key is RuleKeyword.NPRIM:
+        raise Unsupported("rules on NPRIM are not scored with Geant4")
+    if key.value in _CONTINUOUS and compare in {"==", "!="}:
+        raise Unsupported(f"a rule on {key.value} must be a limit, not a single value")
     return [(key.value, compare, value)]
 
 
@@ -97,8 +100,6 @@ def _check_energies(conditions: Iterable[Condition]) -> None:
     low, high = _energies(conditions)
     if high <= low:
         raise Unsupported("the energy limits leave nothing")
-    if any(key in {"E", "ENUC"} and compare in {"==", "!="} for key, compare, _ in conditions):
-        raise Unsupported("rules on energy must be limits, not single values")
 
 
 def _only_neutral(rules: Iterable[Condition]) -> bool:

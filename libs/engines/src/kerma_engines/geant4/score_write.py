@@ -11,7 +11,9 @@ import numpy as np
 from kerma_engines.engine import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
-from kerma_engines.geant4.macro import MAX_BINS, MAX_OWN_BINS, QUANTITY
+from kerma_engines.geant4.macro import MAX_BINS, MAX_OWN_BINS
+from kerma_engines.geant4.own_macro import QUANTITY
+from kerma_engines.geant4.own_quantities import AXES, TOTALS
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
 from kerma_engines.scoring import (
@@ -19,7 +21,6 @@ from kerma_engines.scoring import (
     BoxDetector,
     CylinderDetector,
     CylinderMesh,
-    DiffType,
     Keyword,
     ZoneDetector,
 )
@@ -42,10 +43,25 @@ SCORERS = {
 }
 
 
-#: Own scorers: of quantities that Geant4 has none for.
-OWN = {Keyword.AVG_ENERGY: "avgEnergy", Keyword.DLET: "dLET", Keyword.TLET: "tLET"}
+#: Own scorers of averages, which Geant4 has none for.
+OWN = {
+    Keyword.AVG_ENERGY: "avgEnergy",
+    Keyword.AVG_BETA: "avgBeta",
+    Keyword.DLET: "dLET",
+    Keyword.TLET: "tLET",
+    Keyword.DZ2BETA2: "dZ2Beta2",
+    Keyword.TZ2BETA2: "tZ2Beta2",
+    Keyword.DZEFF2BETA2: "dZeff2Beta2",
+    Keyword.TZEFF2BETA2: "tZeff2Beta2",
+}
 
-_AXES = {DiffType.E, DiffType.ENUC, DiffType.Z, DiffType.DEDX, DiffType.ANGLE}
+#: Own scorers of what Geant4 can score, but not over differential axes.
+DIFFERENTIAL = {
+    Keyword.FLUENCE: "fluence",
+    Keyword.ENERGY: "energy",
+    Keyword.DOSE: "dose",
+    Keyword.DOSE_GY: "dose",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,31 +141,24 @@ class _Meshes:
 
     def _command(self, quantity: Quantity, path: str, kind: str) -> str:
         """Command of the scorer with a place for its name; empty with a problem noted."""
-        axis = self._axis(quantity, path) if quantity.modifiers else ""
-        if axis and kind == "Zone" and quantity.keyword is Keyword.FLUENCE:
-            reason = "spectra need a mesh with Geant4, not a zone"
+        axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
+        own = OWN.get(quantity.keyword) or (axes and DIFFERENTIAL.get(quantity.keyword))
+        if own and own in TOTALS and TOTALS[own].per_volume and kind == "Zone":
+            reason = "spectra per volume need a mesh with Geant4"
             self.problems.append(Problem(f"{path}.modifiers", reason))
-        if quantity.keyword in OWN:
-            return f"{QUANTITY} {OWN[quantity.keyword]} {{name}}{axis}"
-        if axis and quantity.keyword is Keyword.FLUENCE:
-            return f"{QUANTITY} fluence {{name}}{axis}"
-        if axis:
-            reason = f"differential {quantity.keyword.value} is not yet scored with Geant4"
-            self.problems.append(Problem(f"{path}.modifiers", reason))
+        if own:
+            return f"{QUANTITY} {own} {{name}}{axes}"
         if quantity.keyword in SCORERS:
             return f"/score/quantity/{SCORERS[quantity.keyword]}"
         reason = f"{quantity.keyword.value} is not yet scored with Geant4"
         self.problems.append(Problem(f"{path}.keyword", reason))
         return ""
 
-    def _axis(self, quantity: Quantity, path: str) -> str:
-        modifier = quantity.modifiers[0]
-        if len(quantity.modifiers) > 1:
-            reason = "only one differential axis is scored with Geant4"
-            self.problems.append(Problem(f"{path}.modifiers[1]", reason))
-        if modifier.diff_type not in _AXES:
+    def _axis(self, quantity: Quantity, path: str, k: int) -> str:
+        modifier = quantity.modifiers[k]
+        if modifier.diff_type.value not in AXES:
             reason = f"spectra in {modifier.diff_type.value} are not scored with Geant4"
-            self.problems.append(Problem(f"{path}.modifiers[0].diffType", reason))
+            self.problems.append(Problem(f"{path}.modifiers[{k}].diffType", reason))
         limits = f"{number(modifier.lower_limit)} {number(modifier.upper_limit)}"
         spacing = "log" if modifier.is_log else "lin"
         return f" {modifier.diff_type.value} {limits} {modifier.bins_number} {spacing}"

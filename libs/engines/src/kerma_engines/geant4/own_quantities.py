@@ -1,0 +1,151 @@
+"""Quantities and differential axes of our own scorers, as formulas on one step of a particle.
+
+Names and units are those of SHIELD-HIT12A's results. Effective charges follow Barkas (1963,
+"Nuclear Research Emulsions", vol. 1): z (1 - exp(-125 beta z^(-2/3))).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AMU = 931.49410242
+"""Atomic mass unit, MeV (CODATA 2018)."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """A particle on its way through a bin.
+
+    ``mass`` and ``energy`` (kinetic, mean of the step) in MeV, ``let`` in MeV/cm, ``density`` in
+    g/cm3, ``cosine`` of the angle to the z axis. ``let`` and ``density`` are 0 unless needed.
+    """
+
+    z: int
+    a: int
+    mass: float
+    energy: float
+    let: float = 0.0
+    density: float = 0.0
+    cosine: float = 1.0
+
+    @property
+    def beta2(self) -> float:
+        """Square of the velocity in units of that of light."""
+        return 1.0 - 1.0 / (1.0 + self.energy / self.mass) ** 2 if self.mass else 1.0
+
+    @property
+    def effective_charge(self) -> float:
+        """Charge less the electrons that a slow ion carries."""
+        if self.z < 1:
+            return float(self.z)
+        return self.z * -math.expm1(-125.0 * math.sqrt(self.beta2) * self.z ** (-2.0 / 3.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """Something that a passage has; ``name`` and ``unit`` are those of an axis."""
+
+    name: str
+    unit: str
+    of: Callable[[Passage], float]
+
+
+def _over_beta2(charge: float, passage: Passage) -> float:
+    return charge * charge / passage.beta2 if passage.beta2 > 0 else 0.0
+
+
+#: Differential axes by the editor's keyword.
+AXES = {
+    "E": Property("Kinetic energy", "MeV", lambda p: p.energy),
+    "ENUC": Property("Kinetic energy per nucleon", "MeV/nucleon", lambda p: p.energy / max(p.a, 1)),
+    "EAMU": Property(
+        "Kinetic energy per amu", "MeV/amu", lambda p: p.energy * AMU / p.mass if p.mass else 0.0
+    ),
+    "Z": Property("Charge Z", "", lambda p: float(p.z)),
+    "Zeff": Property("Effective charge", "", lambda p: p.effective_charge),
+    "DEDX": Property("LET", "MeV/cm", lambda p: p.let),
+    "MDEDX": Property(
+        "Mass stopping power", "MeV cm^2/g", lambda p: p.let / p.density if p.density else 0.0
+    ),
+    "ANGLE": Property(
+        "Angle", "deg", lambda p: math.degrees(math.acos(max(-1.0, min(1.0, p.cosine))))
+    ),
+    "Z2Beta2": Property("Z²/β²", "", lambda p: _over_beta2(p.z, p)),
+    "Zeff2Beta2": Property("Z_eff²/β²", "", lambda p: _over_beta2(p.effective_charge, p)),
+}
+_BETA = Property("Velocity", "", lambda p: math.sqrt(p.beta2))
+
+NEEDS_LET = {"DEDX", "MDEDX"}
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Mean of a property over particles, weighted by track length or by dose.
+
+    The dose along a step is taken as its length times LET.
+    """
+
+    page: str
+    property: Property
+    by_dose: bool = False
+
+
+AVERAGES = {
+    "avgEnergy": Average("AVG-ENERGY", AXES["E"]),
+    "avgBeta": Average("AVG-BETA", _BETA),
+    "tLET": Average("TLET", AXES["DEDX"]),
+    "dLET": Average("DLET", AXES["DEDX"], by_dose=True),
+    "tZ2Beta2": Average("TRACK-AV-Z2BETA2", AXES["Z2Beta2"]),
+    "dZ2Beta2": Average("DOSE-AV-Z2BETA2", AXES["Z2Beta2"], by_dose=True),
+    "tZeff2Beta2": Average("TZEFF2BETA2", AXES["Zeff2Beta2"]),
+    "dZeff2Beta2": Average("DZEFF2BETA2", AXES["Zeff2Beta2"], by_dose=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Something that adds up in a bin: page, unit, and whether it is per volume."""
+
+    page: str
+    unit: str
+    per_volume: bool = True
+
+
+TOTALS = {
+    "fluence": Total("FLUENCE", "/cm^2"),  # track length
+    "energy": Total("ENERGY", "MeV", per_volume=False),  # energy deposited
+    "dose": Total("DOSE", "MeV/g"),  # energy deposited over density
+}
+
+KINDS = (*TOTALS, *AVERAGES)
+
+
+def bins_of(axes: tuple[DifferentialAxis, ...]) -> int:
+    """How many bins the axes have together."""
+    return math.prod(axis.n for axis in axes)
+
+
+@dataclass(frozen=True, slots=True)
+class DifferentialAxis:
+    """Bins along a property of the particle, named by its key in ``AXES``."""
+
+    key: str
+    low: float
+    high: float
+    n: int
+    log: bool
+
+    def bin(self, value: float) -> int:
+        """Index of the bin, -1 outside."""
+        if not self.low <= value < self.high:
+            return -1
+        if self.log:
+            part = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            part = (value - self.low) / (self.high - self.low)
+        return min(int(part * self.n), self.n - 1)
