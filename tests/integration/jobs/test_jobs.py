@@ -13,11 +13,17 @@ import pytest_asyncio
 from kerma_common.contracts import results, runner
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import Subject, result_set_subject, task_subject
+from kerma_common.contracts.subjects import (
+    Subject,
+    job_subject,
+    result_set_subject,
+    task_subject,
+)
 from kerma_common.contracts.telemetry import progress_subject
 from kerma_common.errors import Forbidden
 from kerma_common.http.policy import Principal
 from kerma_common.infra import Infra
+from kerma_common.telemetry.traces import span
 from kerma_jobs.main import build
 from kit.projects import demo_project, submission
 from kit.services import prepare, running
@@ -394,3 +400,21 @@ async def test_paging(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
         answer = await send("GET", "/user/simulations", params=wrong)
         assert answer.status_code == 400
         assert set(wrong) <= set(answer.json())
+
+
+async def test_a_trace_goes_on_through_what_follows(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    user = {"Authorization": "Bearer tracer", "traceparent": f"00-{trace}-{parent}-01"}
+    body = submission(primaries=10, tasks=1)
+    answer = await client.post("/jobs/direct", json=body, headers=user)
+    job = answer.json()["job_id"]
+    with span("the runner's part", f"00-{trace}-{parent}-01"):
+        await succeed(infra, job, 0, 10)
+    await appears(infra, job, "JobMergeRequested")
+    commits = await infra.log.load(job_subject(job))
+    assert [c.traceparent and c.traceparent.split("-")[1] for c in commits] == [trace, trace]
+    assert (await send("GET", "/jobs", params={"job_id": job})).status_code == 403

@@ -21,6 +21,7 @@ from kerma_common.process.tables import OUTBOX
 from kerma_common.projection.failures import delays, is_passing, pause
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.write import write
+from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
@@ -35,7 +36,10 @@ CONCURRENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One command to execute. ``cause`` and ``n`` name it, and make its commit ids."""
+    """One command to execute. ``cause`` and ``n`` name it, and make its commit ids.
+
+    ``trace`` is the trace context of the commit that it reacts to.
+    """
 
     key: str
     cause: str
@@ -45,6 +49,7 @@ class Owed:
     causation: str | None
     after: Mapping[str, int]
     created_at: datetime
+    trace: str | None = None
 
     @property
     def id(self) -> tuple[str, int]:
@@ -90,6 +95,7 @@ class Relay:
                 "correlation": owed.correlation,
                 "causation": owed.causation,
                 "after": owed.after,
+                "trace": owed.trace,
                 "created_at": owed.created_at,
             },
         )
@@ -135,6 +141,7 @@ class Relay:
                     r.causation,
                     r.after,
                     r.created_at,
+                    r.trace,
                 )
                 for r in found
             ]
@@ -161,7 +168,8 @@ class Relay:
         while True:
             passing(FaultPoint.OUTBOX_BEFORE_DISPATCH)
             try:
-                await self._dispatch(owed.command, context)
+                with span(type(owed.command).__name__, owed.trace):
+                    await self._dispatch(owed.command, context)
             except DomainRejected as verdict:
                 _log.info("%s: %s: %s", self._process, owed.command, verdict.message)
                 metrics.REJECTED.labels(*labels).inc()

@@ -28,6 +28,7 @@ class Cause:
     correlation: str
     causation: str | None
     after: dict[str, int]
+    trace: str | None = None
 
 
 class Reactions:
@@ -80,7 +81,15 @@ class Reactions:
             self.operations.append(Upsert(TIMER, name, values))
         for n, command in enumerate(reaction.commands):
             owed = Owed(
-                key, cause.id, n, command, cause.correlation, cause.causation, cause.after, self.now
+                key,
+                cause.id,
+                n,
+                command,
+                cause.correlation,
+                cause.causation,
+                cause.after,
+                self.now,
+                cause.trace,
             )
             self.operations.append(self._relay.row(owed))
             self.owed.append(owed)

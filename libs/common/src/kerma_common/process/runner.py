@@ -81,19 +81,24 @@ class ProcessSink:
 
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
         """Handle the events of a batch in order."""
-        metas = {(r.stream, r.seq): r.commit.meta for r in records}
+        places = {(r.stream, r.seq): r for r in records}
         events = [
             (key, event, at)
             for event, at in typed_events(records, self.service, self.name)
             if (key := self.manager.key(event)) is not None
         ]
+        if not events:
+            return
         async with transaction() as conn:
             reactions = Reactions(self.manager, self._relay, self.clock())
             await reactions.load(conn, (key for key, _, _ in events))
             for key, event, at in events:
-                meta = metas[at.stream, at.seq]
+                record = places[at.stream, at.seq]
+                meta = record.commit.meta
                 after = {**meta.after, at.stream: at.seq}
-                cause = Cause(at.event_id, meta.correlation, at.event_id, after)
+                cause = Cause(
+                    at.event_id, meta.correlation, at.event_id, after, record.traceparent
+                )
                 reaction = self.manager.handle(reactions.states[key], event, at)
                 reactions.add(key, cause, reaction)
             await write(conn, reactions.operations)

@@ -57,6 +57,7 @@ OUTBOX = Table(
     Column("correlation", Text, nullable=False),
     Column("causation", Text),
     Column("after", JSON, nullable=False),
+    Column("trace", Text),
     Column("created_at", _TIME, nullable=False),
     Column("error", Text),
 )

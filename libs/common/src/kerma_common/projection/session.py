@@ -17,6 +17,7 @@ from kerma_common.projection import metrics, quarantine
 from kerma_common.projection.failures import LoopHalted, delays, pause
 from kerma_common.projection.lease import Fenced, Lease
 from kerma_common.projection.write import write
+from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -149,7 +150,9 @@ class Session:
         last = batch[-1]
         transaction = partial(self._transaction, last, aside)
         if live:
-            await self._sink.apply(live, transaction)
+            traces = {record.traceparent for record in live if record.traceparent}
+            with span(f"{self._sink.service}.{name}", links=sorted(traces)):
+                await self._sink.apply(live, transaction)
         if aside and self._saved[stream] != last.seq:
             async with transaction():
                 pass
