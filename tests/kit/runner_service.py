@@ -91,7 +91,9 @@ class Running:
     def blobs(self) -> BlobStore:
         return self.infra.blobs
 
-    def start_worker(self, slots: int = 2, **settings: object) -> Worker:
+    def start_worker(
+        self, slots: int = 2, engines: Sequence[str] = ("script",), **settings: object
+    ) -> Worker:
         """Start a worker; ``settings`` are those of ``WorkerSettings``."""
         scratch = self.folder / f"scratch-{len(self.workers)}"
         env = {
@@ -103,7 +105,7 @@ class Running:
             "KERMA_WORKER_SCRATCH": str(scratch),
             **{f"KERMA_WORKER_{k.upper()}": str(v) for k, v in settings.items()},
         }
-        worker = Worker(subprocess.Popen([sys.executable, *WORKER], env=env), scratch)
+        worker = Worker(subprocess.Popen([sys.executable, *WORKER, *engines], env=env), scratch)
         self.workers.append(worker)
         return worker
 

@@ -1,6 +1,7 @@
-"""A worker process with the script engine; settings from the environment."""
+"""A worker process with the script engine, under the names that its arguments give."""
 
 import asyncio
+import sys
 
 from kerma_common.settings import BlobSettings, NatsSettings, load
 from kerma_runner.worker.serve import serve_worker
@@ -8,12 +9,13 @@ from kerma_runner.worker.settings import WorkerSettings
 from kit.script_engine import ScriptEngine
 
 if __name__ == "__main__":
+    names = sys.argv[1:]
     asyncio.run(
         serve_worker(
             load(WorkerSettings),
             load(NatsSettings),
             load(BlobSettings),
-            {"script": ScriptEngine()},
-            {"script": "1"},
+            {name: ScriptEngine(name) for name in names},
+            dict.fromkeys(names, "1"),
         )
     )

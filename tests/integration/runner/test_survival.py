@@ -14,7 +14,6 @@ from kerma_allinone.children import NatsChild
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.contracts.subjects import worker_subject
 from kerma_runner.domain.task import Phase
 from kit.runner_service import Running, eventually
 from kit.script_engine import script_input
@@ -58,22 +57,6 @@ async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
         "TaskSucceeded",
     ]
     assert story[-1].lease == 2
-
-
-async def test_a_worker_that_never_comes_back_is_retired(
-    runner: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    offer = rpc.Registration("gone", "small", 1, {})
-    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
-    monkeypatch.setattr("kerma_runner.app.expiry.RETIRE_AFTER", 0)
-    # what makes the runner look is any change of its queue
-    await runner.submit(script_input("ok"), placement="small")
-
-    async def retired() -> bool:
-        history = await runner.log.load(worker_subject("gone"))
-        return history[-1].commit.types == "WorkerRetired.1"
-
-    await eventually(retired)
 
 
 async def test_scratch_of_a_dead_worker_is_removed_by_the_next(runner: Running) -> None:
@@ -205,7 +188,7 @@ async def test_lost_tickets_are_issued_again(
 ) -> None:
     job = await runner.submit(script_input("ok"))
     await runner.until(job, "QUEUED")
-    offer = rpc.Registration("ghost", "pool", 1, {})
+    offer = rpc.Registration("ghost", "pool", 1, {"script": "1"})
     await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
     stream = runner.infra.nats.jetstream()
 
@@ -240,8 +223,8 @@ async def test_progress_is_told_and_the_demand_is_shown(runner: Running) -> None
         async def shown() -> bool:
             lines = (await http.get("/internal/metrics")).text.splitlines()
             wanted = {
-                'runner_demand{resource_class="large"} 1.0',
-                'runner_slots{resource_class="large"} 1.0',
+                'runner_demand{engine="script",resource_class="large"} 1.0',
+                'runner_slots{engine="script",resource_class="large"} 1.0',
             }
             return wanted <= set(lines)
 

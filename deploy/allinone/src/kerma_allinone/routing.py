@@ -17,6 +17,7 @@ _EXACT: Mapping[str, str] = {
     "/estimators": "results",
     "/logfiles": "results",
     "/clusters": "batch",
+    "/v1/engines": "runner",
 }
 _PREFIXES: tuple[tuple[str, str], ...] = (
     ("/auth/", "auth"),

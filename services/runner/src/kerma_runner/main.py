@@ -17,6 +17,7 @@ from kerma_common.service import Service
 from kerma_common.settings import load
 from kerma_runner.adapters.tickets import CoreSignals, StreamTickets
 from kerma_runner.api.demand import demand_routes
+from kerma_runner.api.engines import engine_routes
 from kerma_runner.api.workers import serve_dispatch_signal, serve_workers
 from kerma_runner.app.claims import Claims
 from kerma_runner.app.dispatcher import Dispatcher
@@ -72,12 +73,13 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     workers.append(("edge", lambda: _serve_edge(broker)))
     health = readiness(infra, loops)
+    told = (rows, infra.clock, terms.lease)
     app = create_app(
         NAME,
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        routers=[demand_routes(rows, infra.clock, terms.lease)] if "api" in infra.roles else [],
+        routers=[demand_routes(*told), engine_routes(*told)] if "api" in infra.roles else [],
     )
     return Service(NAME, app, tuple(workers), health)
 

@@ -20,14 +20,26 @@ REPORT = "rpc.runner.report"
 WORK_STREAM = "WORK"
 
 
-def ticket_subject(resource_class: str) -> str:
-    """Where tickets of a resource class are published."""
-    return f"work.task.{resource_class}"
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    """One queue of tickets: of tasks for an engine on workers of a resource class.
 
+    A worker takes tickets only from the lanes of its engines, so none can block a lane with
+    tasks that it could not run.
+    """
 
-def ticket_consumer(resource_class: str) -> str:
-    """Name of the durable consumer that the workers of a class share."""
-    return f"tasks-{resource_class}"
+    resource_class: str
+    engine: str
+
+    @property
+    def subject(self) -> str:
+        """Where tickets of the lane are published."""
+        return f"work.task.{self.resource_class}.{self.engine}"
+
+    @property
+    def consumer(self) -> str:
+        """Name of the durable consumer that the workers of the lane share."""
+        return f"tasks-{self.resource_class}-{self.engine}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +63,19 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A worker offers slots. ``engines`` maps names to versions."""
+    """A worker offers slots. See the event ``WorkerRegistered`` for the other fields."""
 
     worker: str
     resource_class: str
     slots: int
     engines: dict[str, str]
+    digests: dict[str, str] = field(default_factory=dict)
+    substitutes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Whose tickets the worker takes."""
+        return tuple(Lane(self.resource_class, engine) for engine in self.engines)
 
 
 @dataclass(frozen=True, slots=True)

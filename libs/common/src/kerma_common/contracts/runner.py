@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime
 
 from kerma_common.contracts.refs import Ref
@@ -109,17 +110,23 @@ class TaskCanceled:
     index: int
 
 
-@event("runner", "worker")
+@event("runner", "worker", public=True)
 class WorkerRegistered:
-    """A worker offers slots for these engines (``name`` to version)."""
+    """A worker offers slots for these engines (``name`` to version).
+
+    ``digests`` are SHA-256 of the engines' programs by name, as far as known. ``substitutes``
+    maps engines that jobs may ask for to the offered one that runs editor projects instead.
+    """
 
     worker: str
     resource_class: str
     slots: int
     engines: dict[str, str]
+    digests: dict[str, str] = field(default_factory=dict)
+    substitutes: dict[str, str] = field(default_factory=dict)
 
 
-@event("runner", "worker")
+@event("runner", "worker", public=True)
 class WorkerRetired:
     """A worker takes no more tasks."""
 

@@ -15,10 +15,9 @@ from kerma_common.contracts.rpc_runner import (
     DISPATCH_SIGNAL,
     WORK_STREAM,
     HeldLease,
+    Lane,
     StopSignal,
     Ticket,
-    ticket_consumer,
-    ticket_subject,
     worker_signal,
 )
 from kerma_common.errors import Unavailable
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
 
 ACK_WAIT = 30.0
 MAX_TAKEN = 10_000
-"""Tickets that may be taken and not yet acknowledged; above the slots of any class."""
+"""Tickets that may be taken and not yet acknowledged; above the slots of any lane."""
 
 
 class StreamTickets:
-    """One durable pull consumer per resource class, shared by its workers."""
+    """One durable pull consumer per lane, shared by its workers."""
 
     def __init__(self, client: Client) -> None:
         self._js = client.jetstream()
 
-    async def open(self, resource_class: str) -> None:
+    async def open(self, lane: Lane) -> None:
         """See ``Tickets``."""
         config = ConsumerConfig(
-            durable_name=ticket_consumer(resource_class),
-            filter_subject=ticket_subject(resource_class),
+            durable_name=lane.consumer,
+            filter_subject=lane.subject,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
             max_deliver=-1,
@@ -50,21 +49,21 @@ class StreamTickets:
         async with _reachable():
             await self._js.add_consumer(WORK_STREAM, config)
 
-    async def clear(self, resource_class: str) -> None:
+    async def clear(self, lane: Lane) -> None:
         """See ``Tickets``."""
         async with _reachable():
-            await self._js.purge_stream(WORK_STREAM, subject=ticket_subject(resource_class))
+            await self._js.purge_stream(WORK_STREAM, subject=lane.subject)
 
-    async def issue(self, resource_class: str, ticket: Ticket) -> None:
+    async def issue(self, lane: Lane, ticket: Ticket) -> None:
         """See ``Tickets``."""
         body = adapter(Ticket).dump_json(ticket)
         async with _reachable():
-            await self._js.publish(ticket_subject(resource_class), body, stream=WORK_STREAM)
+            await self._js.publish(lane.subject, body, stream=WORK_STREAM)
 
-    async def pending(self, resource_class: str) -> int:
+    async def pending(self, lane: Lane) -> int:
         """See ``Tickets``."""
         async with _reachable():
-            info = await self._js.consumer_info(WORK_STREAM, ticket_consumer(resource_class))
+            info = await self._js.consumer_info(WORK_STREAM, lane.consumer)
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
 

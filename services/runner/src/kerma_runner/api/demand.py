@@ -1,4 +1,4 @@
-"""How much work waits for how many slots: for autoscalers and operators."""
+"""How much work waits for how many slots, per resource class and engine: for autoscalers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def demand_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
     @authenticated()
     async def demand() -> Response:
         found = await rows.demand(clock(), alive)
-        classes = [asdict(of_class) for of_class in found]
-        return answer("Demand", classes=classes)
+        lanes = [
+            {**asdict(of.lane), "queued": of.queued, "held": of.held, "slots": of.slots}
+            for of in found
+        ]
+        return answer("Demand", lanes=lanes)
 
     return router

@@ -48,9 +48,17 @@ class Claims:
 
     async def register(self, offer: rpc.Registration) -> rpc.Registered:
         """Take a worker in."""
-        await self.tickets.open(offer.resource_class)
+        for lane in offer.lanes:
+            await self.tickets.open(lane)
         await self.rows.beat(offer.worker, (), self.clock())
-        command = workers.Register(offer.worker, offer.resource_class, offer.slots, offer.engines)
+        command = workers.Register(
+            offer.worker,
+            offer.resource_class,
+            offer.slots,
+            offer.engines,
+            offer.digests,
+            offer.substitutes,
+        )
         subject = worker_subject(offer.worker)
         await self.bus.execute(workers.WORKER, subject, command, self._ctx(offer.worker))
         return rpc.Registered(

@@ -1,7 +1,7 @@
 """The dispatcher: keeps a shallow buffer of tickets, chosen fairly, in front of the workers.
 
 The stream of tickets is first in, first out and cannot be fair between users, so it never holds
-more than about two tickets per free slot. Tickets are hints: the dispatcher remembers what it
+more than about two tickets per free slot and engine. Tickets are hints: the dispatcher remembers what it
 issued only while it leads, drops and issues anew when it takes over, and repeats a ticket that
 nobody used for a while.
 """
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
 
-from kerma_common.contracts.rpc_runner import Ticket
+from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_runner.domain.fairness import Deficits, pick
-from kerma_runner.read.queries import ClassDemand
+from kerma_runner.read.queries import LaneDemand
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 REISSUE = timedelta(seconds=60)
 
-DEMAND = Gauge("runner_demand", "Tasks that wait or are held", ["resource_class"])
-SLOTS = Gauge("runner_slots", "Slots of workers that live", ["resource_class"])
-ISSUED = Counter("runner_tickets_total", "Tickets issued", ["resource_class"])
+DEMAND = Gauge("runner_demand", "Tasks that wait or are held", ["resource_class", "engine"])
+SLOTS = Gauge("runner_slots", "Slots of workers that live", ["resource_class", "engine"])
+ISSUED = Counter("runner_tickets_total", "Tickets issued", ["resource_class", "engine"])
 
 _Key = tuple[str, int]
 
@@ -41,7 +41,7 @@ class _Out:
 
 
 @dataclass(slots=True)
-class _Class:
+class _Tickets:
     deficits: Deficits = field(default_factory=Deficits)
     out: dict[_Key, _Out] = field(default_factory=dict)
 
@@ -55,58 +55,59 @@ class Dispatcher:
     clock: Clock
     terms: Terms
     weights: Mapping[str, int] = field(default_factory=dict)
-    _classes: dict[str, _Class] = field(default_factory=dict)
+    _lanes: dict[Lane, _Tickets] = field(default_factory=dict)
 
     async def round(self) -> datetime | None:
         """Hand out what can be handed out; when to look again if nothing happens before."""
         now = self.clock()
-        found = {d.resource_class: d for d in await self.rows.demand(now, self.terms.lease)}
-        for name in found.keys() | self._classes.keys():
-            demand = found.get(name) or ClassDemand(name, 0, 0, 0)
-            DEMAND.labels(name).set(demand.queued + demand.held)
-            SLOTS.labels(name).set(demand.slots)
+        found = {d.lane: d for d in await self.rows.demand(now, self.terms.lease)}
+        for lane in found.keys() | self._lanes.keys():
+            demand = found.get(lane) or LaneDemand(lane, 0, 0, 0)
+            labels = (lane.resource_class, lane.engine)
+            DEMAND.labels(*labels).set(demand.queued + demand.held)
+            SLOTS.labels(*labels).set(demand.slots)
             await self._fill(demand, now)
-        moments = [out.at + REISSUE for c in self._classes.values() for out in c.out.values()]
+        moments = [out.at + REISSUE for t in self._lanes.values() for out in t.out.values()]
         if any(demand.slots for demand in found.values()):
             # by then their workers may have fallen silent
             moments.append(now + self.terms.lease)
         due = await self.rows.next_due(now)
         return min([*moments, due] if due is not None else moments, default=None)
 
-    async def _fill(self, demand: ClassDemand, now: datetime) -> None:
-        name = demand.resource_class
-        known = self._classes.get(name)
+    async def _fill(self, demand: LaneDemand, now: datetime) -> None:
+        lane = demand.lane
+        known = self._lanes.get(lane)
         if known is None:
-            known = self._classes[name] = _Class()
-            await self.tickets.open(name)
-            await self.tickets.clear(name)
+            known = self._lanes[lane] = _Tickets()
+            await self.tickets.open(lane)
+            await self.tickets.clear(lane)
         wanted = demand.slots + max(0, demand.slots - demand.held)
-        waiting = await self.rows.waiting(name, now, wanted + len(known.out))
+        waiting = await self.rows.waiting(lane, now, wanted + len(known.out))
         known.out = _unused(known.out, waiting)
-        await self._repeat(name, known, now)
+        await self._repeat(lane, known, now)
         fresh = _without(waiting, known.out)
         room = wanted - len(known.out)
         picks, known.deficits = pick(fresh, known.deficits, room, self.weights)
         for task in picks:
-            await self._issue(name, known, task, now)
+            await self._issue(lane, known, task, now)
 
-    async def _repeat(self, name: str, known: _Class, now: datetime) -> None:
+    async def _repeat(self, lane: Lane, known: _Tickets, now: datetime) -> None:
         overdue = [out for out in known.out.values() if now - out.at >= REISSUE]
         if not overdue:
             return
-        lost = await self.tickets.pending(name) < len(known.out)
+        lost = await self.tickets.pending(lane) < len(known.out)
         for out in overdue:
             if lost:
-                await self._issue(name, known, out.task, now)
+                await self._issue(lane, known, out.task, now)
             else:
                 out.at = now
 
-    async def _issue(self, name: str, known: _Class, task: Waiting, now: datetime) -> None:
+    async def _issue(self, lane: Lane, known: _Tickets, task: Waiting, now: datetime) -> None:
         issue = int(now.timestamp() * 1000)
         ticket = Ticket(task.job_id, task.index, task.attempt, issue)
-        await self.tickets.issue(name, ticket)
+        await self.tickets.issue(lane, ticket)
         known.out[task.job_id, task.index] = _Out(task, now)
-        ISSUED.labels(name).inc()
+        ISSUED.labels(lane.resource_class, lane.engine).inc()
 
 
 _Queues = Mapping[str, Mapping[str, Sequence["Waiting"]]]

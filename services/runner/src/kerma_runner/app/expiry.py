@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
 
-RETIRE_AFTER = 20
-"""Lengths of a lease after which a silent worker is not expected back."""
-
 _STILL = timedelta(seconds=5)
 """Waking this much later than asked for means that the process stood still."""
 
@@ -51,7 +48,7 @@ class Expiry:
     _hearing: bool = field(default=False)
 
     async def round(self) -> datetime | None:
-        """End what is over; when the next lease may end, None while there is none."""
+        """End what is over; when the next lease or worker may, None while there is none."""
         now = self.clock()
         if self._was_deaf(now):
             self._floor = now + self.terms.lease
@@ -62,11 +59,27 @@ class Expiry:
         ended = over(leases, now)
         for lease in ended:
             await self._expire(lease, now)
-        for worker in await self.rows.silent(now - RETIRE_AFTER * self.terms.lease):
-            await self._retire(worker, now)
+        moments = [lease.until for lease in leases[len(ended) : len(ended) + 1]]
+        moments += await self._retire_silent(now)
         self._hearing = True
-        self._asked = leases[len(ended)].until if len(leases) > len(ended) else None
+        self._asked = min(moments, default=None)
         return self._asked
+
+    async def _retire_silent(self, now: datetime) -> list[datetime]:
+        """Count no more on workers that fell silent; when others may.
+
+        Jobs go by the registrations. A worker that speaks again is told that it is unknown, and
+        registers anew.
+        """
+        floor = self._floor or now
+        later = []
+        for worker, seen in (await self.rows.last_heard()).items():
+            until = floor if seen is None else max(floor, seen + self.terms.lease)
+            if until > now:
+                later.append(until)
+            else:
+                await self._retire(worker, seen, now)
+        return later
 
     def _was_deaf(self, now: datetime) -> bool:
         before, self._outages = self._outages, self.outages()
@@ -86,9 +99,9 @@ class Expiry:
         if done.changed:
             EXPIRED.inc()
 
-    async def _retire(self, worker: str, now: datetime) -> None:
+    async def _retire(self, worker: str, seen: datetime | None, now: datetime) -> None:
         ctx = CommandContext(
-            actor="runner", cause=("silent", worker, now.isoformat()), correlation=worker, now=now
+            actor="runner", cause=("silent", worker, str(seen)), correlation=worker, now=now
         )
         await self.bus.execute(WORKER, worker_subject(worker), Retire(worker, "LOST"), ctx)
         await self.rows.forget(worker)

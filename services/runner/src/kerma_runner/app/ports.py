@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kerma_common.contracts.rpc_runner import HeldLease, Ticket
+from kerma_common.contracts.rpc_runner import HeldLease, Lane, Ticket
 
 
 class Tickets(Protocol):
-    """Work tickets of each resource class: hints that may be lost, repeated or reordered."""
+    """Work tickets of each lane: hints that may be lost, repeated or reordered."""
 
-    async def open(self, resource_class: str) -> None:
-        """Let workers of this class take tickets; idempotent."""
+    async def open(self, lane: Lane) -> None:
+        """Let workers of this lane take tickets; idempotent."""
 
-    async def clear(self, resource_class: str) -> None:
+    async def clear(self, lane: Lane) -> None:
         """Drop every ticket that no worker has taken."""
 
-    async def issue(self, resource_class: str, ticket: Ticket) -> None:
+    async def issue(self, lane: Lane, ticket: Ticket) -> None:
         """Offer a task."""
 
-    async def pending(self, resource_class: str) -> int:
+    async def pending(self, lane: Lane) -> int:
         """Tickets that no worker has taken, or has taken without a word."""
 
 

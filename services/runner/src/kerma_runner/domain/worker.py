@@ -16,6 +16,8 @@ class Worker:
     resource_class: str = ""
     slots: int = 0
     engines: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    substitutes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Register:
     resource_class: str
     slots: int
     engines: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    substitutes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,15 @@ def decide(state: Worker, command: object) -> tuple[object, ...]:
     """Events that follow from ``command``; repeating one changes nothing."""
     match command:
         case Register():
-            offer = Worker(command.resource_class, command.slots, dict(command.engines))
-            if offer == state:
-                return ()
-            return (
-                ev.WorkerRegistered(
-                    worker=command.worker,
-                    resource_class=command.resource_class,
-                    slots=command.slots,
-                    engines=dict(command.engines),
-                ),
+            offered = ev.WorkerRegistered(
+                worker=command.worker,
+                resource_class=command.resource_class,
+                slots=command.slots,
+                engines=dict(command.engines),
+                digests=dict(command.digests),
+                substitutes=dict(command.substitutes),
             )
+            return () if evolve(state, offered) == state else (offered,)
         case Retire():
             if state.slots == 0:
                 return ()
@@ -62,7 +64,13 @@ def evolve(state: Worker, event: object) -> Worker:
     """State after an event; total over stored events."""
     match event:
         case ev.WorkerRegistered():
-            return Worker(event.resource_class, event.slots, dict(event.engines))
+            return Worker(
+                event.resource_class,
+                event.slots,
+                dict(event.engines),
+                dict(event.digests),
+                dict(event.substitutes),
+            )
         case ev.WorkerRetired():
             return replace(state, slots=0)
     return state

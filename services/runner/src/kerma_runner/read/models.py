@@ -34,6 +34,7 @@ TASK = Table(
     Column("index", Integer, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("resource_class", Text, nullable=False),
+    Column("engine", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("lease", Integer, nullable=False, server_default="0"),
@@ -45,6 +46,7 @@ TASK = Table(
     Index(
         "task_waiting",
         "resource_class",
+        "engine",
         "queued_seq",
         "index",
         postgresql_where=text("state = 'QUEUED'"),
@@ -59,6 +61,8 @@ WORKER = Table(
     Column("resource_class", Text, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("engines", JSONB, nullable=False),
+    Column("digests", JSONB, nullable=False),
+    Column("substitutes", JSONB, nullable=False),
 )
 
 WORKER_HEARTBEAT = Table(

@@ -39,6 +39,7 @@ def queued(event: ev.TaskQueued, at: At) -> Iterator[Op]:
         {
             "owner": event.owner,
             "resource_class": event.resource_class,
+            "engine": event.engine,
             "state": "QUEUED",
             "attempt": event.attempt,
             "queued_seq": at.seq,
@@ -105,6 +106,8 @@ def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG
             "resource_class": event.resource_class,
             "slots": event.slots,
             "engines": event.engines,
+            "digests": event.digests,
+            "substitutes": event.substitutes,
         },
     )
 

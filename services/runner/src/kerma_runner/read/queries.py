@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from kerma_common.contracts.rpc_runner import HeldLease
+from kerma_common.contracts.rpc_runner import HeldLease, Lane
 from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.read.models import TASK, WORKER, WORKER_HEARTBEAT
 
@@ -40,13 +40,29 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassDemand:
-    """Of one resource class: tasks that wait, tasks that are held, slots of living workers."""
+class LaneDemand:
+    """Of one lane: tasks that wait, tasks that are held, slots of living workers.
 
-    resource_class: str
+    The slots of a worker count in every lane of its engines.
+    """
+
+    lane: Lane
     queued: int
     held: int
     slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class LivingWorker:
+    """What a worker offers; see the event ``WorkerRegistered``."""
+
+    slots: int
+    engines: Mapping[str, str]
+    digests: Mapping[str, str]
+    substitutes: Mapping[str, str]
+
+
+_LIVING = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
 
 
 class QueueRows:
@@ -56,7 +72,7 @@ class QueueRows:
         self._db = db
 
     async def waiting(
-        self, resource_class: str, now: datetime, per_job: int
+        self, lane: Lane, now: datetime, per_job: int
     ) -> Mapping[str, Mapping[str, Sequence[Waiting]]]:
         """Owner to job to its first ``per_job`` tasks that may run; jobs in order of arrival."""
         due = or_(TASK.c.not_before.is_(None), TASK.c.not_before <= now)
@@ -71,7 +87,12 @@ class QueueRows:
                 TASK.c.queued_seq,
                 place.label("place"),
             )
-            .where(TASK.c.state == "QUEUED", TASK.c.resource_class == resource_class, due)
+            .where(
+                TASK.c.state == "QUEUED",
+                TASK.c.resource_class == lane.resource_class,
+                TASK.c.engine == lane.engine,
+                due,
+            )
             .subquery()
         )
         first = (
@@ -95,36 +116,75 @@ class QueueRows:
             due: datetime | None = await conn.scalar(query)
         return due
 
-    async def demand(self, now: datetime, alive: timedelta) -> tuple[ClassDemand, ...]:
-        """Per resource class; a worker counts when it was heard of within ``alive``."""
+    async def demand(self, now: datetime, alive: timedelta) -> tuple[LaneDemand, ...]:
+        """Per lane; a worker counts when it was heard of within ``alive``."""
         tasks = (
             select(
                 TASK.c.resource_class,
+                TASK.c.engine,
                 func.count().filter(TASK.c.state == "QUEUED").label("queued"),
                 func.count().filter(TASK.c.state.in_(HELD)).label("held"),
             )
             .where(TASK.c.state.in_(("QUEUED", *HELD)))
-            .group_by(TASK.c.resource_class)
+            .group_by(TASK.c.resource_class, TASK.c.engine)
+            .subquery()
+        )
+        offers = (
+            select(
+                WORKER.c.resource_class,
+                func.jsonb_object_keys(WORKER.c.engines).label("engine"),
+                WORKER.c.slots,
+            )
+            .select_from(_LIVING)
+            .where(WORKER_HEARTBEAT.c.seen > now - alive)
             .subquery()
         )
         workers = (
-            select(WORKER.c.resource_class, func.sum(WORKER.c.slots).label("slots"))
-            .join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
-            .where(WORKER_HEARTBEAT.c.seen > now - alive)
-            .group_by(WORKER.c.resource_class)
+            select(
+                offers.c.resource_class, offers.c.engine, func.sum(offers.c.slots).label("slots")
+            )
+            .group_by(offers.c.resource_class, offers.c.engine)
             .subquery()
+        )
+        same = and_(
+            tasks.c.resource_class == workers.c.resource_class, tasks.c.engine == workers.c.engine
         )
         query = select(
             func.coalesce(tasks.c.resource_class, workers.c.resource_class).label("name"),
+            func.coalesce(tasks.c.engine, workers.c.engine).label("engine"),
             func.coalesce(tasks.c.queued, 0).label("queued"),
             func.coalesce(tasks.c.held, 0).label("held"),
             func.coalesce(workers.c.slots, 0).label("slots"),
-        ).select_from(
-            tasks.join(workers, tasks.c.resource_class == workers.c.resource_class, full=True)
-        )
+        ).select_from(tasks.join(workers, same, full=True))
         async with self._db.connect() as conn:
             rows = (await conn.execute(query)).all()
-        return tuple(ClassDemand(r.name, r.queued, r.held, int(r.slots)) for r in rows)
+        return tuple(
+            LaneDemand(Lane(r.name, r.engine), r.queued, r.held, int(r.slots)) for r in rows
+        )
+
+    async def workers(self, now: datetime, alive: timedelta) -> tuple[LivingWorker, ...]:
+        """Workers that were heard of within ``alive``."""
+        query = (
+            select(
+                WORKER.c.slots,
+                WORKER.c.engines,
+                WORKER.c.digests,
+                WORKER.c.substitutes,
+            )
+            .select_from(_LIVING)
+            .where(WORKER_HEARTBEAT.c.seen > now - alive)
+            .order_by(WORKER.c.worker)
+        )
+        async with self._db.connect() as conn:
+            return tuple(LivingWorker(*row) for row in await conn.execute(query))
+
+    async def last_heard(self) -> Mapping[str, datetime | None]:
+        """Every registered worker, and when it was heard of last."""
+        query = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen).select_from(
+            WORKER.outerjoin(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
+        )
+        async with self._db.connect() as conn:
+            return {row.worker: row.seen for row in await conn.execute(query)}
 
     async def held(self) -> Mapping[LeaseKey, datetime]:
         """Every lease with the end promised at its claim."""
@@ -165,16 +225,6 @@ class QueueRows:
             before: datetime | None = await conn.scalar(last)
             await conn.execute(statement)
         return before
-
-    async def silent(self, since: datetime) -> tuple[str, ...]:
-        """Registered workers that were last heard of before ``since``."""
-        query = (
-            select(WORKER.c.worker)
-            .join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
-            .where(WORKER_HEARTBEAT.c.seen < since)
-        )
-        async with self._db.connect() as conn:
-            return tuple(await conn.scalars(query))
 
     async def forget(self, worker: str) -> None:
         """Drop what a worker said."""

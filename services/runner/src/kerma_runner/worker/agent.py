@@ -128,7 +128,7 @@ class Agent:
                 await attempt.engine_gone.wait()
 
     async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
-        pulled = self.runner.next_ticket(self.registration.resource_class)
+        pulled = self.runner.next_ticket(self.registration.lanes)
         taken = await _unless(stop, pulled)
         if taken is None:
             return None

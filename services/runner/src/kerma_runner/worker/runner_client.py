@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,12 +22,14 @@ from kerma_common.errors import ContractViolation, Unavailable
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
     from kerma_engines.engine import Progress
 
 T = TypeVar("T")
 PULL_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
+_NOTHING_CAME = "408"
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
 _log = logging.getLogger(__name__)
 
@@ -56,35 +59,31 @@ class RunnerClient:
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 delay = min(2 * delay, _LAST_RETRY)
 
-    async def next_ticket(self, resource_class: str) -> tuple[rpc.Ticket, Msg] | None:
-        """A ticket, if one comes within some seconds. Raises Unavailable without a consumer.
+    async def next_ticket(self, lanes: Sequence[rpc.Lane]) -> tuple[rpc.Ticket, Msg] | None:
+        """A ticket of any of the lanes, if one comes within some seconds.
 
-        The server ends the request by a message, so that no ticket is on its way to a reader
-        that has given up.
+        The server ends every request by a message, so that no ticket is on its way to a reader
+        that has given up. Raises Unavailable without a consumer.
         """
+        pull = _Pull(self._client, len(lanes))
         inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox)
-        request = {"batch": 1, "expires": int(PULL_SECONDS * 1e9)}
-        consumer = f"{rpc.WORK_STREAM}.{rpc.ticket_consumer(resource_class)}"
+        request = orjson.dumps({"batch": 1, "expires": int(PULL_SECONDS * 1e9)})
         try:
-            await self._client.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", orjson.dumps(request), reply=inbox
-            )
-            message = await subscription.next_msg(PULL_SECONDS + _MARGIN_SECONDS)
-        except nats.errors.TimeoutError:
+            subscription = await self._client.subscribe(inbox, cb=pull.hear)
+            try:
+                for lane in lanes:
+                    subject = f"$JS.API.CONSUMER.MSG.NEXT.{rpc.WORK_STREAM}.{lane.consumer}"
+                    await self._client.publish(subject, request, reply=inbox)
+                async with asyncio.timeout(PULL_SECONDS + _MARGIN_SECONDS):
+                    message = await pull.first
+            finally:
+                await _end(subscription)
+        except TimeoutError:
             return None
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"no tickets: {type(error).__name__}") from error
-        finally:
-            await _end(subscription)
-        return await self._ticket(message)
-
-    async def _ticket(self, message: Msg) -> tuple[rpc.Ticket, Msg] | None:
-        status = (message.headers or {}).get("Status")
-        if status == "408":
+        if message is None:
             return None
-        if status is not None:
-            raise Unavailable(f"no tickets: status {status}")
         try:
             ticket: rpc.Ticket = adapter(rpc.Ticket).validate_json(message.data)
         except ValueError:
@@ -113,8 +112,35 @@ class RunnerClient:
         await telemetry.tell_progress(self._client, told)
 
 
-async def _end(subscription: object) -> None:
+class _Pull:
+    """Requests to several lanes at once: the first ticket counts, any other is given back."""
+
+    def __init__(self, client: Client, requests: int) -> None:
+        self._client = client
+        self._open = requests
+        self.first: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+
+    async def hear(self, message: Msg) -> None:
+        """Take in a ticket, or how a request ended."""
+        status = (message.headers or {}).get("Status")
+        if status is None and self.first.done():
+            await self._client.publish(message.reply, b"-NAK")
+        elif status is None:
+            self.first.set_result(message)
+        elif not self.first.done():
+            self._ended(status)
+
+    def _ended(self, status: str) -> None:
+        self._open -= 1
+        if status != _NOTHING_CAME:
+            self.first.set_exception(Unavailable(f"no tickets: status {status}"))
+        elif not self._open:
+            self.first.set_result(None)
+
+
+async def _end(subscription: Subscription) -> None:
+    """End it after whatever is on its way has been heard."""
     try:
-        await subscription.unsubscribe()  # type: ignore[attr-defined]
+        await subscription.drain()  # type: ignore[no-untyped-call]
     except (nats.errors.Error, OSError):
         _log.debug("unsubscribed from a closed connection")

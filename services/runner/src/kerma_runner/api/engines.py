@@ -1,0 +1,52 @@
+"""Which engines workers offer now, and which are known but not offered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from kerma_common.http.answers import answer
+from kerma_common.http.policy import authenticated
+from kerma_common.http.route import KermaRoute
+from kerma_engines.registry import ENGINE_NAMES
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Clock
+    from kerma_runner.read.queries import LivingWorker, QueueRows
+
+
+def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
+    """``GET /v1/engines``; a worker counts while it was heard within ``alive``."""
+    router = APIRouter(route_class=KermaRoute)
+
+    @router.get("/v1/engines")
+    @authenticated()
+    async def engines() -> Response:
+        workers = await rows.workers(clock(), alive)
+        return answer("Engines", engines=[describe(name, workers) for name in ENGINE_NAMES])
+
+    return router
+
+
+def describe(name: str, workers: Sequence[LivingWorker]) -> dict[str, Any]:
+    """An engine by its installations; ``substitute`` runs its editor projects if there are none."""
+    having = [worker for worker in workers if name in worker.engines]
+    same: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for worker in having:
+        same[worker.engines[name], worker.digests.get(name, "")].append(worker.slots)
+    instead = {worker.substitutes[name] for worker in workers if name in worker.substitutes}
+    return {
+        "name": name,
+        "workers": len(having),
+        "slots": sum(worker.slots for worker in having),
+        "installations": [
+            {"version": version, "digest": digest, "workers": len(slots), "slots": sum(slots)}
+            for (version, digest), slots in sorted(same.items())
+        ],
+        "substitute": None if having else min(instead, default=None),
+    }
