@@ -14,7 +14,8 @@ from kerma_common.contracts.subjects import task_subject
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.router import At
 from kerma_runner.app.supply import CancelTasks, QueueTasks, Supplied, SupplyHandlers, TaskSupply
-from kerma_runner.domain.task import TASK, Claim, Phase, Task
+from kerma_runner.domain.commands import Claim
+from kerma_runner.domain.task import TASK, Phase, Task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AT = At("JOBS", 7, "e", NOW, "job", "user:ada")

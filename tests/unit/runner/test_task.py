@@ -11,12 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kerma_common.contracts import runner as ev
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
+from kerma_runner.domain import commands as c
 from kerma_runner.domain import task as t
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNTIL = NOW + timedelta(seconds=45)
 REF = Ref("ab" * 32, 3)
-SPEC = t.Spec("job", 2, "ada", "cpu", "geant4", REF, 500, 77, 2)
+SPEC = c.Spec("job", 2, "ada", "cpu", "geant4", REF, 500, 77, 2)
 
 
 def given(*commands: object) -> t.Task:
@@ -26,16 +27,16 @@ def given(*commands: object) -> t.Task:
     return task
 
 
-def claim(attempt: int = 1, worker: str = "w", now: datetime = NOW) -> t.Claim:
-    return t.Claim(worker, attempt, UNTIL, now)
+def claim(attempt: int = 1, worker: str = "w", now: datetime = NOW) -> c.Claim:
+    return c.Claim(worker, attempt, UNTIL, now)
 
 
-def succeed(lease: int = 1) -> t.Succeed:
-    return t.Succeed(lease, REF, None, 500, 1.5)
+def succeed(lease: int = 1) -> c.Succeed:
+    return c.Succeed(lease, REF, None, 500, 1.5)
 
 
-def fail(lease: int = 1, code: str = "EXIT") -> t.Fail:
-    return t.Fail(lease, code, "boom", REF, NOW)
+def fail(lease: int = 1, code: str = "EXIT") -> c.Fail:
+    return c.Fail(lease, code, "boom", REF, NOW)
 
 
 def names(events: tuple[object, ...]) -> list[str]:
@@ -49,26 +50,26 @@ def rejects(task: t.Task, command: object) -> str:
 
 
 def test_a_task_lives_from_queue_to_success() -> None:
-    task = given(t.Queue(SPEC), claim(), t.Start(1), succeed())
+    task = given(c.Queue(SPEC), claim(), c.Start(1), succeed())
     assert (task.phase, task.lease, task.attempt) == (t.Phase.SUCCEEDED, 1, 1)
 
 
 def test_one_of_two_claims_wins() -> None:
-    task = given(t.Queue(SPEC), claim(worker="a"))
+    task = given(c.Queue(SPEC), claim(worker="a"))
     assert rejects(task, claim(worker="b")) == "BUSY"
 
 
 def test_a_claim_whose_reply_was_lost_gets_the_same_lease() -> None:
-    assert t.decide(given(t.Queue(SPEC), claim()), claim()) == ()
+    assert t.decide(given(c.Queue(SPEC), claim()), claim()) == ()
 
 
 def test_a_ticket_of_an_older_attempt_is_worthless() -> None:
-    task = given(t.Queue(SPEC), claim(), fail())
+    task = given(c.Queue(SPEC), claim(), fail())
     assert rejects(task, claim(1)) == "GONE"
 
 
 def test_the_next_attempt_waits_for_its_back_off() -> None:
-    task = given(t.Queue(SPEC), claim(), fail())
+    task = given(c.Queue(SPEC), claim(), fail())
     assert task.not_before == NOW + t.backoff(1)
     assert rejects(task, claim(2)) == "TOO_EARLY"
     assert names(t.decide(task, claim(2, now=NOW + t.backoff(1)))) == ["TaskLeased"]
@@ -81,7 +82,7 @@ def test_back_off_grows_to_a_limit() -> None:
 
 
 def test_the_last_attempt_fails_for_good() -> None:
-    task = given(t.Queue(SPEC), claim(), fail())
+    task = given(c.Queue(SPEC), claim(), fail())
     task = given_from(task, claim(2, now=NOW + t.backoff(1)))
     events = t.decide(task, fail(2))
     assert names(events) == ["TaskFailed"]
@@ -96,69 +97,69 @@ def given_from(task: t.Task, *commands: object) -> t.Task:
 
 
 def test_bad_input_is_not_tried_again() -> None:
-    events = t.decide(given(t.Queue(SPEC), claim()), fail(code="BAD_INPUT"))
+    events = t.decide(given(c.Queue(SPEC), claim()), fail(code="BAD_INPUT"))
     assert names(events) == ["TaskFailed"]
 
 
 def test_an_expired_lease_requeues_and_its_report_is_late() -> None:
-    task = given(t.Queue(SPEC), claim(), t.Start(1), t.Expire(1, UNTIL, UNTIL))
+    task = given(c.Queue(SPEC), claim(), c.Start(1), c.Expire(1, UNTIL, UNTIL))
     assert (task.phase, task.attempt) == (t.Phase.QUEUED, 2)
     assert rejects(task, succeed(1)) == "STALE_LEASE"
     assert rejects(task, fail(1)) == "STALE_LEASE"
 
 
 def test_a_lease_does_not_expire_early() -> None:
-    task = given(t.Queue(SPEC), claim())
-    assert t.decide(task, t.Expire(1, UNTIL, UNTIL - timedelta(seconds=1))) == ()
-    assert t.decide(task, t.Expire(0, UNTIL, UNTIL)) == ()
+    task = given(c.Queue(SPEC), claim())
+    assert t.decide(task, c.Expire(1, UNTIL, UNTIL - timedelta(seconds=1))) == ()
+    assert t.decide(task, c.Expire(0, UNTIL, UNTIL)) == ()
 
 
 def test_a_task_lost_in_its_last_attempt_fails_as_lost() -> None:
-    task = given(t.Queue(replace(SPEC, max_attempts=1)), claim())
-    events = t.decide(task, t.Expire(1, UNTIL, UNTIL))
+    task = given(c.Queue(replace(SPEC, max_attempts=1)), claim())
+    events = t.decide(task, c.Expire(1, UNTIL, UNTIL))
     assert names(events) == ["TaskLeaseExpired", "TaskFailed"]
     assert isinstance(events[1], ev.TaskFailed)
     assert (events[1].code, events[1].final) == ("LOST", True)
 
 
 def test_a_release_costs_no_attempt() -> None:
-    task = given(t.Queue(SPEC), claim(), t.Start(1), t.Release(1, NOW))
+    task = given(c.Queue(SPEC), claim(), c.Start(1), c.Release(1, NOW))
     assert (task.phase, task.attempt) == (t.Phase.QUEUED, 1)
     assert names(t.decide(task, claim(1))) == ["TaskLeased"]
 
 
 def test_a_queued_task_is_canceled_at_once() -> None:
-    assert given(t.Queue(SPEC), t.Cancel()).phase is t.Phase.CANCELED
+    assert given(c.Queue(SPEC), c.Cancel()).phase is t.Phase.CANCELED
 
 
 def test_a_held_task_is_canceled_when_its_worker_confirms() -> None:
-    held = given(t.Queue(SPEC), claim(), t.Cancel())
+    held = given(c.Queue(SPEC), claim(), c.Cancel())
     assert held.phase is t.Phase.LEASED
-    assert given_from(held, t.ConfirmCancel(1)).phase is t.Phase.CANCELED
+    assert given_from(held, c.ConfirmCancel(1)).phase is t.Phase.CANCELED
 
 
-@pytest.mark.parametrize("end", [t.Expire(1, UNTIL, UNTIL), fail(), t.Release(1, NOW)])
+@pytest.mark.parametrize("end", [c.Expire(1, UNTIL, UNTIL), fail(), c.Release(1, NOW)])
 def test_a_task_to_be_canceled_is_never_requeued(end: object) -> None:
-    held = given(t.Queue(SPEC), claim(), t.Cancel())
+    held = given(c.Queue(SPEC), claim(), c.Cancel())
     assert given_from(held, end).phase is t.Phase.CANCELED
 
 
 def test_a_success_beats_a_cancellation_under_way() -> None:
-    held = given(t.Queue(SPEC), claim(), t.Cancel())
+    held = given(c.Queue(SPEC), claim(), c.Cancel())
     assert given_from(held, succeed()).phase is t.Phase.SUCCEEDED
 
 
 def test_a_confirmation_nobody_asked_for_is_refused() -> None:
-    assert rejects(given(t.Queue(SPEC), claim()), t.ConfirmCancel(1)) == "NOT_CANCELING"
+    assert rejects(given(c.Queue(SPEC), claim()), c.ConfirmCancel(1)) == "NOT_CANCELING"
 
 
 def test_a_success_with_missing_primaries_is_refused() -> None:
-    task = given(t.Queue(SPEC), claim())
+    task = given(c.Queue(SPEC), claim())
     assert rejects(task, replace(succeed(), primaries=499)) == "WRONG_PRIMARIES"
 
 
 def test_nothing_reaches_a_task_that_was_never_queued() -> None:
-    assert rejects(t.TASK.initial, t.Cancel()) == "NO_SUCH_TASK"
+    assert rejects(t.TASK.initial, c.Cancel()) == "NO_SUCH_TASK"
 
 
 def test_a_message_keeps_its_end_within_a_kib() -> None:
@@ -189,11 +190,11 @@ class TaskMachine(RuleBasedStateMachine):
 
     @rule()
     def queue(self) -> None:
-        self.send(t.Queue(SPEC))
+        self.send(c.Queue(SPEC))
 
     @rule(worker=st.sampled_from("abc"), attempt=st.integers(1, 3))
     def claim(self, worker: str, attempt: int) -> None:
-        self.send(t.Claim(worker, attempt, self.now + timedelta(seconds=45), self.now))
+        self.send(c.Claim(worker, attempt, self.now + timedelta(seconds=45), self.now))
 
     @rule(
         lease=st.integers(0, 4),
@@ -201,19 +202,19 @@ class TaskMachine(RuleBasedStateMachine):
     )
     def report(self, lease: int, kind: str) -> None:
         commands = {
-            "start": t.Start(lease),
+            "start": c.Start(lease),
             "succeed": succeed(lease),
-            "fail": t.Fail(lease, "EXIT", "m", None, self.now),
-            "bad": t.Fail(lease, "BAD_INPUT", "m", None, self.now),
-            "release": t.Release(lease, self.now),
-            "confirm": t.ConfirmCancel(lease),
-            "expire": t.Expire(lease, self.now, self.now),
+            "fail": c.Fail(lease, "EXIT", "m", None, self.now),
+            "bad": c.Fail(lease, "BAD_INPUT", "m", None, self.now),
+            "release": c.Release(lease, self.now),
+            "confirm": c.ConfirmCancel(lease),
+            "expire": c.Expire(lease, self.now, self.now),
         }
         self.send(commands[kind])
 
     @rule()
     def cancel(self) -> None:
-        self.send(t.Cancel())
+        self.send(c.Cancel())
 
     @rule(seconds=st.integers(1, 100))
     def wait(self, seconds: int) -> None:

@@ -15,8 +15,9 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.subjects import task_subject, worker_subject
 from kerma_common.errors import DomainRejected
-from kerma_runner.domain import task as tasks
+from kerma_runner.domain import commands as tasks
 from kerma_runner.domain import worker as workers
+from kerma_runner.domain.task import TASK
 
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
@@ -80,7 +81,7 @@ class Claims:
         subject = task_subject(request.job_id, request.index)
         ctx = self._ctx(request.worker, request.job_id)
         try:
-            done = await self.bus.execute(tasks.TASK, subject, command, ctx)
+            done = await self.bus.execute(TASK, subject, command, ctx)
         except DomainRejected as refusal:
             return rpc.ClaimReply(None, refusal.code)
         spec = done.state.spec
@@ -118,7 +119,7 @@ class Claims:
     async def _told(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
         subject = task_subject(held.job_id, held.index)
         try:
-            await self.bus.execute(tasks.TASK, subject, command, self._ctx(worker, held.job_id))
+            await self.bus.execute(TASK, subject, command, self._ctx(worker, held.job_id))
         except DomainRejected as refusal:
             return rpc.Verdict(refusal.code, refusal.message)
         return rpc.Verdict()

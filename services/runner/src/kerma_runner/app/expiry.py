@@ -17,8 +17,9 @@ from prometheus_client import Counter
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
+from kerma_runner.domain.commands import Expire
 from kerma_runner.domain.leases import Due, due, over
-from kerma_runner.domain.task import TASK, Expire
+from kerma_runner.domain.task import TASK
 from kerma_runner.domain.worker import WORKER, Retire
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_subject
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
-from kerma_runner.domain.task import TASK, Cancel, Queue, Spec
+from kerma_runner.domain.commands import Cancel, Queue, Spec
+from kerma_runner.domain.task import TASK
 
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus, Executed

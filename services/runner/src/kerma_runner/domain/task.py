@@ -13,6 +13,18 @@ from enum import StrEnum
 from kerma_common.contracts import runner as ev
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Aggregate, Rejected
+from kerma_runner.domain.commands import (
+    Cancel,
+    Claim,
+    ConfirmCancel,
+    Expire,
+    Fail,
+    Queue,
+    Release,
+    Spec,
+    Start,
+    Succeed,
+)
 
 FINAL_CODES = frozenset({"BAD_INPUT", "UNKNOWN_ENGINE"})
 """Failures that every other attempt would repeat."""
@@ -46,21 +58,6 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
-    """What a worker must know to run the task; never changes."""
-
-    job_id: str
-    index: int
-    owner: str
-    resource_class: str
-    engine: str
-    input_ref: Ref
-    primaries: int
-    seed: int
-    max_attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """``lease`` is the last fencing number given, 0 before the first; ``ended_by`` names the
     command that ended that lease, so that its repetition is told from a late report.
@@ -75,81 +72,6 @@ class Task:
     not_before: datetime | None = None
     canceling: bool = False
     ended_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Let the task exist and wait."""
-
-    spec: Spec
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Give the task, in this attempt, to a worker until a moment."""
-
-    worker: str
-    attempt: int
-    until: datetime
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The engine was started."""
-
-    lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class Succeed:
-    """The outputs are stored and were readable."""
-
-    lease: int
-    output_ref: Ref
-    log_ref: Ref | None
-    primaries: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The attempt failed; ``code`` decides whether another makes sense."""
-
-    lease: int
-    code: str
-    message: str
-    log_ref: Ref | None
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The worker gives the task back untouched: it shuts down."""
-
-    lease: int
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Expire:
-    """The worker was last known to hold the lease until ``until``."""
-
-    lease: int
-    until: datetime
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Nobody wants the task any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmCancel:
-    """No process of the task is left on the worker."""
-
-    lease: int
 
 
 def backoff(attempt: int) -> timedelta:
