@@ -107,5 +107,7 @@ def _invalid(field: str, problems: list[tuple[str, str]]) -> InvalidRequest:
     fields: dict[str, list[str]] = {}
     for path, reason in problems:
         separator = "" if path.startswith("[") or not path else "."
-        fields.setdefault(f"{field}{separator}{path}", []).append(reason)
+        reasons = fields.setdefault(f"{field}{separator}{path}", [])
+        if reason not in reasons:
+            reasons.append(reason)
     return InvalidRequest("Wrong data provided", fields)
