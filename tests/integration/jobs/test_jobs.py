@@ -1,139 +1,21 @@
 """The jobs service over HTTP; the test plays runner and results by appending their events."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from kerma_common.contracts import results, runner
-from kerma_common.contracts.envelope import Meta, make_commit
-from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import (
-    Subject,
-    job_subject,
-    result_set_subject,
-    task_subject,
-)
+from kerma_common.contracts import runner
+from kerma_common.contracts.subjects import job_subject, task_subject
 from kerma_common.contracts.telemetry import progress_subject
-from kerma_common.errors import Forbidden
-from kerma_common.http.policy import Principal
 from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
-from kerma_jobs.main import build
+from kit.jobs_world import appears, append, as_user, fail, publish, succeed
 from kit.projects import demo_project, submission
-from kit.services import prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNKNOWN = "20260101-000000-00000000-0000-0000-0000-000000000000DIRECT"
-REF = Ref("0" * 64, 1)
-
-
-class NamedUsers:
-    """A verifier that takes a user's name as the token."""
-
-    async def __call__(self, token: str) -> Principal:
-        if token == "void":
-            raise Forbidden("void token")
-        return Principal(token, f"session-{token}")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def jobs(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
-    await prepare(nats_url)
-    async with running(
-        "jobs",
-        "kerma_jobs",
-        build,
-        nats_url=nats_url,
-        postgres_url=postgres_url,
-        blobs=tmp_path_factory.mktemp("blobs"),
-        verifier=NamedUsers(),
-    ) as found:
-        yield found
-
-
-def as_user(client: httpx.AsyncClient) -> Callable[..., Any]:
-    """Requests of a user of its own."""
-    user = f"u{uuid4().hex[:8]}"
-
-    async def send(method: str, path: str, **how: Any) -> httpx.Response:
-        return await client.request(
-            method, path, headers={"Authorization": f"Bearer {user}"}, **how
-        )
-
-    return send
-
-
-async def append(infra: Infra, subject: Subject, event: object, **after: int) -> int:
-    """Add an event of another service to the log."""
-    history = await infra.log.load(subject)
-    last = history[-1].seq if history else 0
-    meta = Meta("svc:test", "Test", "test", subject.context, after=after)
-    commit = make_commit(
-        str(uuid4()),
-        subject.aggregate,
-        subject.id,
-        len(history) + 1,
-        meta,
-        (event,),
-        datetime.now(UTC),
-    )
-    return (await infra.log.append(subject, last, commit)).seq
-
-
-async def succeed(infra: Infra, job: str, index: int, primaries: int) -> None:
-    started = runner.TaskStarted(job_id=job, index=index, lease=1, worker="w")
-    await append(infra, task_subject(job, index), started)
-    ended = runner.TaskSucceeded(
-        job_id=job,
-        index=index,
-        lease=1,
-        attempt=1,
-        output_ref=REF,
-        log_ref=None,
-        primaries=primaries,
-        cpu_seconds=1.0,
-    )
-    await append(infra, task_subject(job, index), ended)
-
-
-async def fail(infra: Infra, job: str, index: int) -> None:
-    ended = runner.TaskFailed(
-        job_id=job,
-        index=index,
-        lease=1,
-        attempt=3,
-        code="EXIT",
-        message="exit status 3",
-        log_ref=None,
-        final=True,
-    )
-    await append(infra, task_subject(job, index), ended)
-
-
-async def publish(infra: Infra, job: str, tasks: int, primaries: int, *, partial: bool) -> None:
-    published = results.ResultSetPublished(
-        job_id=job, tasks_merged=tasks, primaries_merged=primaries, partial=partial
-    )
-    await append(infra, result_set_subject(job), published)
-
-
-async def appears(infra: Infra, job: str, event: str) -> None:
-    """Wait until the job's own service has recorded an event of this type."""
-    async with infra.log.follow("JOBS", 0) as batches:
-        async for batch in batches:
-            for record in batch:
-                if record.commit.aggregate_id == job and event in record.commit.types:
-                    assert await infra.positions.wait("jobs", "JOBS", record.seq, 5.0)
-                    return
 
 
 async def test_a_job_is_there_when_its_submission_is_answered(
@@ -287,75 +169,6 @@ async def test_cancelling_shows_at_once_and_repeats_are_harmless(
     await appears(infra, job, "JobCanceled")
     gone = await send("DELETE", "/user/simulations", params={"job_id": job})
     assert gone.status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"sim_type": "nosuch"}, "sim_type"),
-        ({"sim_type": 5}, "sim_type"),
-        ({"ntasks": 0}, "ntasks"),
-        ({"ntasks": 10**9}, "ntasks"),
-        ({"ntasks": "8"}, "ntasks"),
-        ({"ntasks": None}, "ntasks"),
-        ({"ntasks": True}, "ntasks"),
-        ({"title": None}, "title"),
-        ({"title": "a\u0000b"}, "title"),
-        ({"title": "x" * 10_000}, "title"),
-        ({"input_type": "EDITOR"}, "input_type"),
-        ({"input_json": None}, "input_json"),
-        ({"input_json": []}, "input_json"),
-        ({"input_json": {"beam": 5}}, "input_json."),
-        ({"input_type": "files"}, "input_files"),
-        ({"input_type": "files", "input_files": {"../x": "y"}}, "input_files"),
-        ({"input_type": "files", "input_files": {"/etc/x": "y"}}, "input_files"),
-        ({"input_type": "files", "input_files": {"": "y"}}, "input_files"),
-        ({"input_type": "files", "input_files": {"a\u0000.mac": "y"}}, "input_files"),
-        ({"input_type": "files", "input_files": {"run.mac": 5}}, "input_files"),
-        ({"input_type": "files", "input_files": {"run.mac": "/control/shell ls"}}, "input_files"),
-    ],
-)
-async def test_malformed_submissions_are_named_and_leave_nothing(
-    jobs: tuple[httpx.AsyncClient, Infra], change: dict[str, Any], field: str
-) -> None:
-    client, infra = jobs
-    send = as_user(client)
-    before = (await infra.log.state("JOBS")).last
-    answer = await send("POST", "/jobs/direct", json=submission(**change))
-    assert answer.status_code == 400, answer.text
-    assert any(key.startswith(field) for key in answer.json()), answer.text
-    assert (await infra.log.state("JOBS")).last == before
-
-
-@pytest.mark.parametrize("primaries", [-1, 0, 10**30, 1.5, "many", None])
-async def test_impossible_primaries_are_named(
-    jobs: tuple[httpx.AsyncClient, Infra], primaries: object
-) -> None:
-    client, _ = jobs
-    project = demo_project()
-    project["beam"]["numberOfParticles"] = primaries
-    body = {**submission(), "input_json": project}
-    answer = await as_user(client)("POST", "/jobs/direct", json=body)
-    assert answer.status_code == 400
-    if not (isinstance(primaries, int) and primaries > 2**64):  # not even JSON for our parser
-        assert "input_json.beam.numberOfParticles" in answer.json()
-
-
-async def test_hostile_bodies(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
-    client, _ = jobs
-    send = as_user(client)
-    nested = b'{"a":' * 500 + b"1" + b"}" * 500
-    for body, status in (
-        (b"", 400),
-        (b"{}", 400),
-        (b"[]", 400),
-        (b"not json", 400),
-        (nested, 400),
-        (b'{"x":"' + b"y" * 50_000_000 + b'"}', 413),
-    ):
-        answer = await send("POST", "/jobs/direct", content=body)
-        assert answer.status_code == status
-        assert isinstance(answer.json()["message"], str)
 
 
 async def test_jobs_of_others_are_not_shown(jobs: tuple[httpx.AsyncClient, Infra]) -> None:

@@ -1,0 +1,81 @@
+"""What the jobs service refuses, naming what is wrong and leaving nothing behind."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from kerma_common.infra import Infra
+from kit.jobs_world import as_user
+from kit.projects import demo_project, submission
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sim_type": "nosuch"}, "sim_type"),
+        ({"sim_type": 5}, "sim_type"),
+        ({"ntasks": 0}, "ntasks"),
+        ({"ntasks": 10**9}, "ntasks"),
+        ({"ntasks": "8"}, "ntasks"),
+        ({"ntasks": None}, "ntasks"),
+        ({"ntasks": True}, "ntasks"),
+        ({"title": None}, "title"),
+        ({"title": "a\u0000b"}, "title"),
+        ({"title": "x" * 10_000}, "title"),
+        ({"input_type": "EDITOR"}, "input_type"),
+        ({"input_json": None}, "input_json"),
+        ({"input_json": []}, "input_json"),
+        ({"input_json": {"beam": 5}}, "input_json."),
+        ({"input_type": "files"}, "input_files"),
+        ({"input_type": "files", "input_files": {"../x": "y"}}, "input_files"),
+        ({"input_type": "files", "input_files": {"/etc/x": "y"}}, "input_files"),
+        ({"input_type": "files", "input_files": {"": "y"}}, "input_files"),
+        ({"input_type": "files", "input_files": {"a\u0000.mac": "y"}}, "input_files"),
+        ({"input_type": "files", "input_files": {"run.mac": 5}}, "input_files"),
+        ({"input_type": "files", "input_files": {"run.mac": "/control/shell ls"}}, "input_files"),
+    ],
+)
+async def test_malformed_submissions_are_named_and_leave_nothing(
+    jobs: tuple[httpx.AsyncClient, Infra], change: dict[str, Any], field: str
+) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    before = (await infra.log.state("JOBS")).last
+    answer = await send("POST", "/jobs/direct", json=submission(**change))
+    assert answer.status_code == 400, answer.text
+    assert any(key.startswith(field) for key in answer.json()), answer.text
+    assert (await infra.log.state("JOBS")).last == before
+
+
+@pytest.mark.parametrize("primaries", [-1, 0, 10**30, 1.5, "many", None])
+async def test_impossible_primaries_are_named(
+    jobs: tuple[httpx.AsyncClient, Infra], primaries: object
+) -> None:
+    client, _ = jobs
+    project = demo_project()
+    project["beam"]["numberOfParticles"] = primaries
+    body = {**submission(), "input_json": project}
+    answer = await as_user(client)("POST", "/jobs/direct", json=body)
+    assert answer.status_code == 400
+    if not (isinstance(primaries, int) and primaries > 2**64):  # not even JSON for our parser
+        assert "input_json.beam.numberOfParticles" in answer.json()
+
+
+async def test_hostile_bodies(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
+    client, _ = jobs
+    send = as_user(client)
+    nested = b'{"a":' * 500 + b"1" + b"}" * 500
+    for body, status in (
+        (b"", 400),
+        (b"{}", 400),
+        (b"[]", 400),
+        (b"not json", 400),
+        (nested, 400),
+        (b'{"x":"' + b"y" * 50_000_000 + b'"}', 413),
+    ):
+        answer = await send("POST", "/jobs/direct", content=body)
+        assert answer.status_code == status
+        assert isinstance(answer.json()["message"], str)
