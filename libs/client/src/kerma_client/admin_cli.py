@@ -116,8 +116,10 @@ def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
 
 @app.command("docs")
 def docs() -> None:
-    """Write the documents that are generated from the event registry."""
-    from kerma_common.contracts.document import write_documents
+    """Write the documents that are generated from the event registry and the routes."""
+    from kerma_allinone.openapi import OPENAPI, openapi_document
+    from kerma_common.contracts.document import documents, write_documents
 
-    for path in write_documents(ROOT / "docs"):
+    made = {**documents(), OPENAPI: openapi_document()}
+    for path in write_documents(ROOT / "docs", made):
         sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")

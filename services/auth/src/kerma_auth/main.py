@@ -41,9 +41,12 @@ def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - other
     return (USERS, identity_projection("auth"))
 
 
-def build(settings: HttpSettings, infra: Infra) -> Service:
-    """The service with the parts that this process runs. Raises SettingsError."""
-    own = load(AuthSettings)
+def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None) -> Service:
+    """The service with the parts that this process runs; ``own`` from the environment.
+
+    Raises SettingsError.
+    """
+    own = own or load(AuthSettings)
     vault = Vault(infra.db, _master(own))
     keys = Keys(infra.bus, vault, infra.clock)
     loops = [

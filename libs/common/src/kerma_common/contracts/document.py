@@ -56,13 +56,13 @@ def documents() -> Mapping[str, bytes]:
     return made
 
 
-def write_documents(docs: Path) -> tuple[Path, ...]:
-    """Write every document below the folder ``docs``; those that changed.
+def write_documents(docs: Path, made: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write ``made``, contents by path, below the folder ``docs``; those that changed.
 
     Schemas of types that are no longer registered stay: stored events may still have them.
     """
     changed = []
-    for name, content in documents().items():
+    for name, content in made.items():
         path = docs / name
         if path.exists() and path.read_bytes() == content:
             continue
