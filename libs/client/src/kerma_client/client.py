@@ -107,10 +107,14 @@ class KermaClient:
         return self._send("GET", "/results", params={"job_id": job_id})
 
     def logfiles(self, job_id: str) -> dict[str, str]:
-        """Log texts by name."""
-        found: dict[str, str] = self._send("GET", "/logfiles", params={"job_id": job_id})[
-            "logfiles"
-        ]
+        """Log texts by name; empty when no task left any."""
+        try:
+            answer = self._send("GET", "/logfiles", params={"job_id": job_id})
+        except ApiError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            return {}
+        found: dict[str, str] = answer["logfiles"]
         return found
 
     def cancel(self, job_id: str) -> str:

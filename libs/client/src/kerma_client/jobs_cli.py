@@ -53,19 +53,10 @@ def jobs(
     """List your jobs, newest first."""
     with connect(data) as client:
         answer = client.jobs(page=page, size=size)
-    table = Table("state", "title", "engine", "started", "ended", "job")
-    table.columns[-1].no_wrap = True
     for job in answer["simulations"]:
-        meta = job["metadata"]
-        table.add_row(
-            job["job_state"],
-            job["title"],
-            meta["sim_type"],
-            _local(job["start_time"]),
-            _local(job["end_time"]),
-            job["job_id"],
-        )
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        told = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
+        # a job id fills most of a terminal's line
+        sys.stdout.write(f"{job['job_state']:<15} {'  '.join(told)}\n    {job['job_id']}\n")
     pages = max(1, answer["page_count"])
     sys.stdout.write(f"page {page} of {pages}, {answer['simulations_count']} jobs\n")
 
