@@ -79,19 +79,30 @@ def test_energy_is_conserved_without_nuclear_reactions(tmp_path: Path) -> None:
     assert page.values.sum() == pytest.approx(150.0, rel=0.002)
 
 
-def test_errors_cover_the_mean_of_other_seeds(tmp_path: Path) -> None:
-    definition = depth_project(70, 4.5, 90, None)
-    pages = [
-        page
-        for seed in range(1, 61)
-        for page in transport(definition, tmp_path / f"{seed}", 250, seed)
-    ]
-    values = np.array([page.values for page in pages])
-    errors = np.array([page.errors for page in pages])
-    mean = values.mean(axis=0)
-    bright = mean > 0.5 * mean.max()
-    others = (values.sum(axis=0) - values) / (len(pages) - 1)
+def test_errors_are_those_that_other_seeds_show(tmp_path: Path) -> None:
+    """A wide beam fills 64 columns whose protons have nothing to do with each other."""
+    depth, runs = 4.2, 14
+    detector = make.mesh((8, 8, depth), (8, 8, 4)) | {"position": [0, 0, depth / 2]}
+    definition = make.project(
+        {"a": make.box((12, 12, depth), position=[0, 0, depth / 2])},
+        [make.zone("water", "a")],
+        world=make.box((20, 20, 20)),
+        detectors=[detector],
+        quantities=[{"keyword": keyword} for keyword in ("Energy", "Fluence", "tLET")],
+        energy=70,
+        sigma={"type": "Flat square", "x": 4, "y": 4},
+        position=[0, 0, -1],
+    )
+    tasks = [transport(definition, tmp_path / f"{k}", 3000, seed=k + 1) for k in range(runs)]
+    values = np.array([[page.values for page in pages] for pages in tasks])
+    errors = np.array([[page.errors for page in pages] for pages in tasks])
+    assert values.shape == (runs, 3, 256)
+    seen = values.var(axis=0, ddof=1).mean(axis=1)
+    told = (errors**2).mean(axis=(0, 2))
+    assert seen / told == pytest.approx(1.0, abs=0.15)
+    # mean LET is left out: rare slow nuclei make it anything but normal in a bin of 47 protons
+    sums, sums_errors = values[:, :2], errors[:, :2]
+    others = (sums.sum(axis=0) - sums) / (runs - 1)
     # the mean of the others has an error of its own, small beside that of one run
-    spread = errors * np.sqrt(1 + 1 / (len(pages) - 1))
-    covered = np.abs(values - others)[:, bright] < spread[:, bright]
-    assert covered.mean() == pytest.approx(0.68, abs=0.05)
+    covered = np.abs(sums - others) < sums_errors * np.sqrt(1 + 1 / (runs - 1))
+    assert covered.mean(axis=(0, 2)) == pytest.approx(0.68, abs=0.05)

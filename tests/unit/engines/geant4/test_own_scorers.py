@@ -169,8 +169,8 @@ def test_spectra_of_dose_and_energy_hold_all_of_it(tmp_path: Path) -> None:
 def test_velocities_and_charges(tmp_path: Path) -> None:
     """Helium of known energy: velocity and charge are those of special relativity."""
     keywords = ("AvgBeta", "tZ2Beta2", "dZ2Beta2", "tZeff2Beta2", "dZeff2Beta2", "AvgEnergy")
-    wanted = [{"keyword": k, "filter": "helium"} for k in keywords]
-    ion = {"particle": {"id": 24}, "energy": 100, "energyUnit": "MeV/nucl"}
+    wanted: list[dict[str, Any]] = [{"keyword": k, "filter": "helium"} for k in keywords]
+    ion: dict[str, Any] = {"particle": {"id": 24}, "energy": 100, "energyUnit": "MeV/nucl"}
     *pages, energy = score(wanted, tmp_path, primaries=30, **ion)
     gamma = 1 + energy.values[0] / 3727.379
     beta2 = 1 - 1 / gamma**2
