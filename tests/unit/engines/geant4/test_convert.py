@@ -172,6 +172,7 @@ def test_filters(filters: list[dict[str, Any]], line: str) -> None:
         (rules(("Z", ">", 1), ("A", "<=", 12)), "Z>1 A<=12"),
         (rules(("Z", "==", 6), ("A", "==", 12)), "Z==6 A==12"),
         (rules(("GEN", ">", 0), ("ID", "==", 2)), "GEN>0 Z==1 A==1"),
+        (rules(("GEN", "==", 2)), "GEN==2"),
         ([{"uuid": "f", "name": "F", "particle": {"id": 25, "a": 12, "z": 6}}], "Z==6 A==12"),
         (rules(("ENUC", "<", 10)), "ENUC<10"),
         (rules(("EAMU", ">=", 0.5), ("AMU", "<", 4.5)), "EAMU>=0.5 AMU<4.5"),
@@ -185,8 +186,6 @@ def test_filters_that_geant4_lacks(filters: list[dict[str, Any]], line: str) -> 
     ("filters", "reason"),
     [
         (rules(("Z", "<", 1)), "too low by factors"),
-        (rules(("GEN", "==", 1)), "primaries from secondaries"),
-        (rules(("GEN", ">", 1)), "primaries from secondaries"),
         (rules(("NPRIM", "==", 1)), "NPRIM"),
         (rules(("ID", "!=", 2)), "must say =="),
         (rules(("Z", "==", 0), ("A", "==", 1)), "too low by factors"),

@@ -31,9 +31,9 @@ PROTONS = {
 }
 
 
-def generation(uuid: str, compare: str, value: int) -> dict[str, Any]:
+def generation(uuid: str, compare: str, value: int, species: Any = ()) -> dict[str, Any]:
     rule = {"keyword": "GEN", "operator": compare, "value": value}
-    return {"uuid": uuid, "name": uuid, "rules": [*PROTONS["rules"], rule]}
+    return {"uuid": uuid, "name": uuid, "rules": [*species, rule]}
 
 
 def spectrum(key: str, low: float, high: float, n: int, *, log: bool = False) -> dict[str, Any]:
@@ -63,8 +63,11 @@ def score(
         quantities=quantities,
         filters=[
             PROTONS,
-            generation("primary", "==", 0),
-            generation("secondary", ">=", 1),
+            generation("primary", "==", 0, PROTONS["rules"]),
+            generation("secondary", ">=", 1, PROTONS["rules"]),
+            generation("beam", "==", 0),
+            generation("first", "==", 1),
+            generation("later", ">", 1),
             {
                 "uuid": "fast",
                 "name": "fast",
@@ -230,6 +233,19 @@ def test_generations_and_energies_add_up(tmp_path: Path) -> None:
     assert secondary.values.sum() > 0
     assert primary.values.sum() > 5 * secondary.values.sum()
     assert 0 < fast.values.sum() < everyone.values.sum()
+
+
+def test_every_particle_has_a_generation(tmp_path: Path) -> None:
+    """Nuclei set photons free, and those electrons: the second generation after the beam."""
+    block = make.mesh((10, 10, 16), (1, 1, 1)) | {"position": [0, 0, 8]}
+    names = ("beam", "first", "later")
+    quantities: list[dict[str, Any]] = [{"keyword": "Fluence", "filter": name} for name in names]
+    everything, *parts = score(
+        [{"keyword": "Fluence"}, *quantities], tmp_path, detector=block, energy=150, primaries=300
+    )
+    found = [part.values[0] for part in parts]
+    assert sum(found) == pytest.approx(everything.values[0], rel=1e-12)
+    assert found[0] > found[1] > found[2] > 0
 
 
 def test_a_spectrum_on_a_mesh_is_ordered_as_its_axes(tmp_path: Path) -> None:

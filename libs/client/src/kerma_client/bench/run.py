@@ -25,6 +25,7 @@ BENCHES = {
     "clone": "footprint:fresh_clone",
     "convert": "convert:convert_sixteen_zones",
     "engines": "engines:engine_figures",
+    "scorers": "scorers:own_scorers",
 }
 
 

@@ -96,9 +96,7 @@ class ProcessSink:
                 record = places[at.stream, at.seq]
                 meta = record.commit.meta
                 after = {**meta.after, at.stream: at.seq}
-                cause = Cause(
-                    at.event_id, meta.correlation, at.event_id, after, record.traceparent
-                )
+                cause = Cause(at.event_id, meta.correlation, at.event_id, after, record.traceparent)
                 reaction = self.manager.handle(reactions.states[key], event, at)
                 reactions.add(key, cause, reaction)
             await write(conn, reactions.operations)

@@ -1,4 +1,4 @@
-"""Scorers and filters that Geant4 lacks: generation, charge and mass; LET, mean energy, spectra.
+"""Scorers that Geant4 lacks: mean energy, LET, spectra.
 
 Geant4 calls a filter for every step in a scoring mesh. A ``StepFilter`` answers whether its scorer
 counts the step. A ``Recorder`` is the filter of a scorer that never counts: it keeps its own sums.
@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import geant4_pybind as g4
 
+from kerma_engines.geant4.own_filters import Selection, StepFilter, Tracks
 from kerma_engines.geant4.own_quantities import (
-    AMU,
     AVERAGES,
     AXES,
     NEEDS_LET,
@@ -27,86 +26,18 @@ from kerma_engines.geant4.own_quantities import (
     Passage,
     bins_of,
 )
-from kerma_engines.geant4.rules import COMPARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kerma_engines.geant4.own_filters import Kind
     from kerma_engines.geant4.run import Reporter
 
 _CM = 10.0  # mm, Geant4's unit of length
 _DENSITY = g4.g / g4.cm3
-_MOVING = {"E", "ENUC", "EAMU", "GEN"}
 _GRID = 20  # points per decade of energy
 _GRID_START = -3.0  # log10 MeV per nucleon
 _GRID_POINTS = 7 * _GRID + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What is the same for all particles of a species."""
-
-    definition: Any
-    z: int
-    a: int
-    mass: float
-    chosen: bool
-
-
-class Selection:
-    """The rules of a filter: on the species once, on generation and energy for every step."""
-
-    def __init__(self, rules: list[list[Any]], *, nuclei_only: bool) -> None:
-        self.rules = [(key, COMPARE[compare], value) for key, compare, value in rules]
-        self.nuclei_only = nuclei_only
-        self.kinds: dict[int, Kind] = {}
-        self.moving = [rule for rule in self.rules if rule[0] in _MOVING]
-
-    def kind(self, track: Any) -> Kind:
-        """The species of a track, and whether the rules on species choose it."""
-        definition = track.GetParticleDefinition()
-        code = definition.GetPDGEncoding()
-        known = self.kinds.get(code)
-        if known is None:
-            a = definition.GetAtomicMass()
-            z = definition.GetAtomicNumber() if a else round(definition.GetPDGCharge())
-            mass = definition.GetPDGMass()
-            facts = {"Z": z, "A": a, "PDG": code, "AMASS": mass, "AMU": mass / AMU}
-            chosen = all(
-                compare(facts[key], value) for key, compare, value in self.rules if key in facts
-            )
-            counts = not self.nuclei_only or (a >= 1 and z >= 1)
-            known = self.kinds[code] = Kind(definition, z, a, mass, chosen and counts)
-        return known
-
-    def passes(self, kind: Kind, track: Any, step: Any) -> bool:
-        """Whether generation and energy (at the start of the step) meet the rules."""
-        for key, compare, value in self.moving:
-            if key == "GEN":
-                found = min(track.GetParentID(), 1)
-            else:
-                found = step.GetPreStepPoint().GetKineticEnergy()
-                if key == "ENUC":
-                    found /= max(kind.a, 1)
-                elif key == "EAMU":
-                    found *= AMU / kind.mass if kind.mass else 0.0
-            if not compare(found, value):
-                return False
-        return True
-
-
-class StepFilter(g4.G4VSDFilter):  # type: ignore[misc]
-    """Lets a native scorer count only steps that meet the rules."""
-
-    def __init__(self, name: str, rules: list[list[Any]]) -> None:
-        super().__init__(name)
-        self.selection = Selection(rules, nuclei_only=False)
-
-    def Accept(self, step: Any) -> bool:  # noqa: N802 - Geant4's name
-        track = step.GetTrack()
-        kind = self.selection.kind(track)
-        # most steps are those of electrons, which seldom are chosen
-        return kind.chosen and self.selection.passes(kind, track, step)
 
 
 class StoppingPowers:
@@ -167,9 +98,8 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         )
 
     def Accept(self, step: Any) -> bool:  # noqa: N802 - Geant4's name
-        track = step.GetTrack()
-        kind = self.selection.kind(track)
-        if not kind.chosen or not self.selection.passes(kind, track, step):
+        kind = self.selection.kind
+        if kind is None or not self.selection.passes(step):
             return False
         passage = self._passage(kind, step)
         value, weight = self._contribution(passage, step)
@@ -242,6 +172,7 @@ class OwnScorers:
     """All own scorers and filters of a task, attached to the native scorers that drive them."""
 
     def __init__(self, meshes: list[dict[str, Any]], reporter: Reporter) -> None:
+        self.tracks = Tracks(reporter)
         self.recorders: dict[tuple[str, str], Recorder] = {}
         self.filters: list[StepFilter] = []
         powers = StoppingPowers()
@@ -256,10 +187,12 @@ class OwnScorers:
                 recorder.scorer = primitives[quantity["name"]]
                 recorder.scorer.SetFilter(recorder)
                 self.recorders[mesh["name"], quantity["name"]] = recorder
+                self.tracks.selections.append(recorder.selection)
             for scorer, conditions in rules.items():
                 step_filter = StepFilter(f"{mesh['name']}/{scorer}", conditions)
                 primitives[scorer].SetFilter(step_filter)
                 self.filters.append(step_filter)
+                self.tracks.selections.append(step_filter.selection)
 
 
 def _primitives(mesh: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Transport:
         self.reporter = reporter
         self.meshes: list[dict[str, Any]] = task["meshes"]
         self.needs_own = any(mesh.get("own") or mesh.get("rules") for mesh in self.meshes)
-        self.recorders: dict[tuple[str, str], Any] = {}
+        self.own: Any = None
         self.check_pruned = physics_list.check_pruned
         self.manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
         library = ctypes.CDLL(g4.__file__)
@@ -139,7 +139,8 @@ class Transport:
         if self.needs_own:
             from kerma_engines.geant4.own_scorers import OwnScorers
 
-            self.recorders = OwnScorers(self.meshes, self.reporter).recorders
+            self.own = OwnScorers(self.meshes, self.reporter)
+            self.manager.SetUserAction(self.own.tracks)
         if not self.full:
             self.check_pruned()
         self.random.setTheSeeds([seed & 0xFFFFFFFF, seed >> 32, 0, 0], -1)
@@ -161,7 +162,7 @@ class Transport:
             dump.unlink()
             yield scorer, sums, squares
         for own in mesh.get("own", []):
-            yield from self.recorders[mesh["name"], own["name"]].scored()
+            yield from self.own.recorders[mesh["name"], own["name"]].scored()
 
 
 def read_dump(path: Path) -> tuple[array[float], array[float]]:

@@ -85,10 +85,6 @@ def _conditions(rule: Rule, *, geant4: bool) -> list[Condition]:
         if species is None or species is Species.ION or compare != "==":
             raise Unsupported("a rule on ID must say == and name one kind of particle")
         return _species(species)
-    if key is RuleKeyword.GEN:
-        if [COMPARE[compare](g, value) for g in (1, 2)].count(True) == 1:
-            raise Unsupported("with Geant4 a rule on GEN can only tell primaries from secondaries")
-        return [("GEN", compare, value)]
     if key is RuleKeyword.NPRIM:
         raise Unsupported("rules on NPRIM are not scored with Geant4")
     if key.value in _CONTINUOUS and compare in {"==", "!="}:
