@@ -33,6 +33,8 @@ def run(
 
     body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
     console = Console()
+    for note in notes_of(body):
+        sys.stderr.write(f"note: {note}\n")
     with connect(data) as client:
         job_id = client.submit(body)
         console.print(f"job {job_id}", soft_wrap=True, highlight=False)
@@ -134,6 +136,23 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
             raise typer.BadParameter(f"{project} has no beam")
         editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
     return {**body, "input_type": "editor", "input_json": editor}
+
+
+def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """What the engine says about a project before it runs; nothing when it refuses it.
+
+    Problems are left to the answer of POST /jobs/direct.
+    """
+    from kerma_engines.errors import InvalidInput
+    from kerma_engines.registry import ENGINE_NAMES, engine
+
+    if body["input_type"] != "editor" or body["sim_type"] not in ENGINE_NAMES:
+        return ()
+    try:
+        inputs = engine(body["sim_type"]).convert(body["input_json"])
+    except InvalidInput:
+        return ()
+    return tuple(inputs.options.get("notes", ()))
 
 
 def print_estimators(body: dict[str, Any], console: Console) -> None:

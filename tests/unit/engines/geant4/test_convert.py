@@ -245,6 +245,19 @@ def differential(keyword: str, *axes: str) -> list[dict[str, Any]]:
     return [{"keyword": keyword, "modifiers": [{"diffType": axis, **limits} for axis in axes]}]
 
 
+def test_quantities_scored_in_python_are_noted() -> None:
+    quantities = [
+        {"keyword": "Dose"},
+        {"keyword": "Fluence", "filter": "f"},
+        {"keyword": "tLET"},
+        {"keyword": "tLET", "rescale": 2},  # the same scorer
+    ]
+    slow = build(quantities=quantities, filters=rules(("GEN", "==", 0)))
+    (note,) = Geant4().convert(slow).options["notes"]
+    assert "2 of 3 quantities" in note
+    assert Geant4().convert(build()).options["notes"] == []
+
+
 @pytest.mark.parametrize("axes", [("TL",), ("E", "TL")])
 def test_spectra_that_are_not_scored(axes: tuple[str, ...]) -> None:
     path = f"scoringManager.outputs[0].quantities[0].modifiers[{len(axes) - 1}].diffType"

@@ -86,7 +86,10 @@ class Geant4:
             files={GEOMETRY: geometry, MACRO: text},
             primaries=primaries,
             outputs=scoring.outputs,
-            options={"pages": [list(pages) for pages in scoring.pages]},
+            options={
+                "pages": [list(pages) for pages in scoring.pages],
+                "notes": list(scoring.notes),
+            },
         )
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:

@@ -12,7 +12,7 @@ from kerma_engines.engine import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
 from kerma_engines.geant4.macro import MAX_BINS, MAX_OWN_BINS
-from kerma_engines.geant4.own_macro import QUANTITY
+from kerma_engines.geant4.own_macro import FILTER, QUANTITY
 from kerma_engines.geant4.own_quantities import AXES, TOTALS
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
@@ -72,6 +72,7 @@ class Scoring:
     outputs: tuple[Output, ...]
     pages: tuple[tuple[dict[str, Any], ...], ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
 
 class _Meshes:
@@ -139,6 +140,17 @@ class _Meshes:
             self.lines[mesh] += [command.format(name=name), *filters]
         return self.scorers[key]
 
+    def notes(self) -> tuple[str, ...]:
+        """What users should know before they wait for the run."""
+        slow = sum(any(part.startswith((QUANTITY, FILTER)) for part in key) for key in self.scorers)
+        if not slow:
+            return ()
+        return (
+            f"scoringManager.outputs: {slow} of {len(self.scorers)} quantities (averages, spectra, "
+            "general filters) are scored in Python: such a run takes about twice as long, on fine "
+            "meshes or with many of them longer",
+        )
+
     def _command(self, quantity: Quantity, path: str, kind: str) -> str:
         """Command of the scorer with a place for its name; empty with a problem noted."""
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
@@ -193,7 +205,8 @@ def scoring(project: Project, *, full: bool) -> Scoring:
     if not project.outputs:
         meshes.problems.append(Problem("scoringManager.outputs", "nothing is scored"))
     lines = [line for body in meshes.lines.values() for line in (*body, "/score/close")]
-    return Scoring(tuple(lines), tuple(outputs), tuple(pages), tuple(meshes.problems))
+    problems = tuple(meshes.problems)
+    return Scoring(tuple(lines), tuple(outputs), tuple(pages), problems, meshes.notes())
 
 
 def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list[dict[str, Any]]:
