@@ -57,6 +57,10 @@ async def broken():
     await asyncio.sleep(0.2)
     raise ValueError("worker bug")
 
+async def grouped():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(broken())
+
 async def returning():
     await asyncio.sleep(0.2)
 
@@ -65,7 +69,7 @@ async def vanishing():
     raise asyncio.CancelledError
 
 app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), routers=[router])
-worker = {f.__name__: f for f in (forever, stubborn, broken, returning, vanishing)}[sys.argv[1]]
+worker = {f.__name__: f for f in (forever, stubborn, broken, grouped, returning, vanishing)}[sys.argv[1]]
 service = Service("t", app, (("w", worker),), health)
 try:
     uvloop.run(serve(service, "127.0.0.1", 0, started=lambda port: print(port, flush=True)))
@@ -112,6 +116,7 @@ async def test_a_signal_drains_requests_then_cancels_workers(number: signal.Sign
     ("worker", "reason"),
     [
         ("broken", b"worker w failed: ValueError: worker bug\n"),
+        ("grouped", b"worker w failed: ValueError: worker bug\n"),
         ("returning", b"worker w ended\n"),
         ("vanishing", b"worker w ended\n"),
     ],

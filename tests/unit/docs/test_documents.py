@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 from kerma_allinone.gateway import GatewaySettings
 from kerma_auth.main import AuthSettings
 from kerma_client.cli import app
+from kerma_common.contracts import document as contexts
+from kerma_common.contracts import registry
 from kerma_common.settings import (
     BlobSettings,
     HttpSettings,
@@ -44,6 +46,10 @@ BLOCKS: tuple[type[Settings], ...] = (
     GatewaySettings,
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+EVENT = re.compile(
+    r"\b(?:Job|Task|Worker|ResultSet|Estimator|Merge|Cluster|User|Credential|Role|Session|SigningKey)"
+    r"[A-Z]\w+"
+)
 COMMAND = re.compile(r"(?:^|`|\s)\./kerma ([^`\n#|]*)", re.MULTILINE)
 
 
@@ -148,3 +154,17 @@ def test_documented_defaults_are_those_of_the_code() -> None:
                 assert shown == "required", variable
             elif field.default_factory is None and isinstance(field.default, int | float | str):
                 assert shown == f"`{field.default}`", variable
+
+
+@pytest.mark.parametrize("service", ["auth", "jobs", "runner", "results", "batch-gateway"])
+def test_a_service_names_events_that_exist_and_writes_only_its_own(service: str) -> None:
+    context = {"batch-gateway": "batch"}.get(service, service)
+    known = {kind.name: kind for kind in registry.all_types() if kind.context in contexts.CONTEXTS}
+    text = (ROOT / "services" / service / "README.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    named = {name for row in rows for name in EVENT.findall(row)}
+    assert named
+    assert named <= known.keys()
+    for row in rows:
+        if row.startswith("| Out |"):
+            assert {known[name].context for name in EVENT.findall(row)} == {context}

@@ -42,7 +42,7 @@ def service_of(path: str) -> str:
 
 
 class LocalGateway:
-    """Routes to services that live in the same process; ``internal`` answers /internal paths."""
+    """Routes to services that live in the same process."""
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._apps = apps

@@ -105,7 +105,7 @@ SOURCES = ("libs/*/src", "services/*/src", "deploy/allinone/src")
 
 def bench(
     name: Annotated[
-        str | None, typer.Argument(help="Part of a figure's name; default all.")
+        str | None, typer.Argument(help="One bench, such as append or requests; default all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per figure.")] = False,
 ) -> None:

@@ -99,7 +99,9 @@ async def _guard(name: str, work: Worker) -> None:
         async with asyncio.TaskGroup() as alone:
             alone.create_task(_await(work), name=name)
     except ExceptionGroup as faults:
-        error = faults.exceptions[0]
+        error: Exception = faults
+        while isinstance(error, ExceptionGroup):  # workers hold groups of their own
+            error = error.exceptions[0]
         logger.error("worker %s failed", name, exc_info=error)
         if isinstance(error, ServiceError):
             raise error from None
