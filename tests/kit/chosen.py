@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +18,9 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kerma_common.settings import BlobSettings
 from kerma_engines.engine import InputSet
-from kerma_engines.registry import engine
+from kerma_engines.registry import ENGINE_NAMES, engine
 from kerma_jobs.app.submission import Submitter, parse_submission
+from kerma_jobs.domain.offers import Offer
 
 MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -32,6 +33,13 @@ class DirectConverter:
 
     async def from_files(self, name: str, files: Mapping[str, str]) -> InputSet:
         return engine(name).accept_files(files)
+
+
+class EverythingOffered:
+    """The workers of these tests have every engine."""
+
+    async def offers(self) -> Sequence[Offer]:
+        return [Offer(dict.fromkeys(ENGINE_NAMES, ""), {})]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ def submit_chosen(
                 converter or DirectConverter(),
                 lambda: MOMENT,
                 lambda: UUID(int=number),
-                {str(body["sim_type"]): ""},
+                ENGINE_NAMES,
+                EverythingOffered(),
             )
             submission = parse_submission(body)
             job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")

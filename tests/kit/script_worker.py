@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from kerma_common.settings import BlobSettings, NatsSettings, load
+from kerma_runner.worker.offers import Offers
 from kerma_runner.worker.serve import serve_worker
 from kerma_runner.worker.settings import WorkerSettings
 from kit.script_engine import ScriptEngine
@@ -15,7 +16,6 @@ if __name__ == "__main__":
             load(WorkerSettings),
             load(NatsSettings),
             load(BlobSettings),
-            {name: ScriptEngine(name) for name in names},
-            dict.fromkeys(names, "1"),
+            Offers({name: ScriptEngine(name) for name in names}, dict.fromkeys(names, "1")),
         )
     )

@@ -22,10 +22,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from kerma_engines.errors import EngineError
+from kerma_engines.geant4.data import DATA_SETS
 from kerma_engines.registry import ENGINE_NAMES, engine
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 BUILT_IN = "geant4"
 PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}
 _BINDING = "geant4_pybind"
+_IMPORTED = "imported"
+_IMPORT = f"import {_BINDING}; print({_IMPORTED!r}, end='')"
 _PROBE_SECONDS = 20.0
 _PROBE_CHARACTERS = 65_536
 _VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+.][\w.]+)*)")
@@ -119,19 +123,37 @@ class Catalogue:
 
     def offers(self) -> tuple[Offer, ...]:
         """All engines available here, in the order of the registry, asked for their versions."""
-        found: list[Offer] = []
-        for name in ENGINE_NAMES:
-            runs = self.runs(name, editor=True)
-            if runs is not None and (runs == name or self.runs(runs, editor=True) == runs):
-                found.append(replace(self.probe(runs), name=name))
-        return tuple(found)
+        probed = {name: offer for name in self.engines() if (offer := self.probe(name))}
+        runs = {name: self.runs(name, editor=True) or "" for name in ENGINE_NAMES}
+        return tuple(
+            replace(probed[engine], name=name) for name, engine in runs.items() if engine in probed
+        )
 
-    def probe(self, name: str) -> Offer:
-        """Version and digest of an installed engine; empty where the program does not tell."""
+    def substituting(self, engine: str) -> Catalogue:
+        """With ``engine`` for every other one that is not installed and has no other substitute.
+
+        Raises CatalogueError for an unknown engine.
+        """
+        if engine not in ENGINE_NAMES:
+            raise CatalogueError(f"{engine}: no such engine; known: {', '.join(ENGINE_NAMES)}")
+        entries = dict(self.entries)
+        for name in ENGINE_NAMES:
+            if name != engine and self.runs(name, editor=True) is None:
+                entries[name] = self.entry(name).model_copy(update={"substitute": engine})
+        return Catalogue(entries)
+
+    def probe(self, name: str) -> Offer | None:
+        """Version and digest of an installed engine; None when it can't be started.
+
+        They are empty where the program does not tell. A program that ends with an error when
+        asked for its version still counts: some have no way to tell it.
+        """
         entry, program = self.entry(name), self.program(name)
         if program is None:
-            return Offer(name, name, *_built_in(), entry.licence)
+            return _probe_built_in(entry) if name == BUILT_IN else None
         told = _ask([str(program), *entry.version], entry.environment) if entry.version else ""
+        if told is None:
+            return None
         match = _VERSION.search(told) or _PATH_VERSION.search(str(program.resolve()))
         return Offer(name, name, match[1] if match else "", _digest(program), entry.licence)
 
@@ -213,18 +235,21 @@ def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def _built_in() -> tuple[str, str]:
-    """Version of the Geant4 binding and digest of its library; empty if it is not installed."""
-    try:
-        spec = find_spec(_BINDING)
-        known = version(_BINDING.replace("_", "-"))
-    except (ImportError, PackageNotFoundError):
-        return "", ""
-    return known, _digest(Path(spec.origin)) if spec is not None and spec.origin else ""
+def _probe_built_in(entry: Entry) -> Offer | None:
+    """The Geant4 binding with the digest of its library; None if it can't be imported."""
+    spec = find_spec(_BINDING)
+    if spec is None or spec.origin is None:
+        return None
+    # it asks for data sets when imported without these variables, and needs none of them here
+    said = _ask([sys.executable, "-c", _IMPORT], dict.fromkeys(DATA_SETS, ""))
+    if said is None or not said.endswith(_IMPORTED):
+        return None
+    known = version(_BINDING.replace("_", "-"))
+    return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)
 
 
-def _ask(argv: list[str], environment: Mapping[str, str]) -> str:
-    """What a program prints; nothing when it fails or takes too long."""
+def _ask(argv: list[str], environment: Mapping[str, str]) -> str | None:
+    """What a program prints; None when it can't be started or takes too long."""
     try:
         done = subprocess.run(
             argv,
@@ -236,7 +261,7 @@ def _ask(argv: list[str], environment: Mapping[str, str]) -> str:
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return done.stdout[:_PROBE_CHARACTERS].decode(errors="replace")
 
 

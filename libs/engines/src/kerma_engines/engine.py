@@ -44,6 +44,7 @@ class InputSet:
     that of the whole job. ``outputs`` is the output map, in the order of the project's scoring
     outputs; for user-supplied files it is what the files declare, as far as that can be known.
     ``options`` are engine-private facts that ``command`` and ``read`` need; JSON values only.
+    ``stands_in_for`` is the engine that was asked for, where ``engine`` runs in its place.
     """
 
     engine: str
@@ -51,6 +52,7 @@ class InputSet:
     primaries: int
     outputs: tuple[Output, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    stands_in_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

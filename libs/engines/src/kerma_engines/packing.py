@@ -42,6 +42,7 @@ def decode_inputs(body: bytes) -> InputSet:
             for o in raw["outputs"]
         ),
         options=raw["options"],
+        stands_in_for=raw.get("stands_in_for", ""),
     )
 
 

@@ -39,15 +39,17 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     """The service with the parts that this process runs."""
     loops = _loops(infra)
     live, converter = TelemetryProgress(), ProcessConverter()
+    queries = JobQueries(reading(infra.db))
     routes = JobRoutes(
-        queries=JobQueries(reading(infra.db)),
+        queries=queries,
         submitter=Submitter(
             infra.bus,
             infra.blobs,
             converter,
             infra.clock,
             uuid4,
-            engines=dict.fromkeys(ENGINE_NAMES, ""),
+            known=ENGINE_NAMES,
+            workers=queries,
         ),
         control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,

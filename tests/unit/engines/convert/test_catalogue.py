@@ -48,14 +48,34 @@ def test_an_installed_program_tells_version_and_digest(tmp_path: Path) -> None:
 def test_a_program_without_an_option_is_told_by_its_folder(tmp_path: Path) -> None:
     path = program(tmp_path, name="fluka4-3.2/bin/rfluka")
     loaded = load_catalogue(catalogue(tmp_path, f'[fluka]\npath = "{path}"\n'))
-    assert loaded.probe("fluka").version == "4-3.2"
+    offer = loaded.probe("fluka")
+    assert offer is not None
+    assert offer.version == "4-3.2"
 
 
-@pytest.mark.parametrize("script", ["#!/bin/sh\nexit 3\n", "#!/no/such/interpreter\n", "garbage"])
-def test_a_program_that_does_not_answer_is_still_offered(tmp_path: Path, script: str) -> None:
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("#!/bin/sh\nexit 3\n", {"geant4", "shieldhit"}),
+        ("#!/no/such/interpreter\n", {"geant4"}),
+        ("garbage", {"geant4"}),
+    ],
+)
+def test_a_program_is_offered_when_it_can_be_started(
+    tmp_path: Path, script: str, names: set[str]
+) -> None:
     path = program(tmp_path, script)
     text = f'[shieldhit]\npath = "{path}"\nversion = ["--version"]\n'
-    assert load_catalogue(catalogue(tmp_path, text)).probe("shieldhit").digest
+    assert {o.name for o in load_catalogue(catalogue(tmp_path, text)).offers()} == names
+
+
+def test_one_engine_may_stand_in_for_all_that_are_missing(tmp_path: Path) -> None:
+    text = f'[fluka]\npath = "{program(tmp_path, name="rfluka")}"\n'
+    loaded = load_catalogue(catalogue(tmp_path, text)).substituting("geant4")
+    runs = {offer.name: offer.runs for offer in loaded.offers()}
+    assert runs == {"geant4": "geant4", "shieldhit": "geant4", "fluka": "fluka", "topas": "geant4"}
+    with pytest.raises(CatalogueError, match="penelope"):
+        loaded.substituting("penelope")
 
 
 def test_a_path_that_is_gone_is_no_offer(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ class JobSubmitted:
 
     ``input_ref`` holds the engine's input set, ``project_ref`` the editor project it came from.
     Primaries per task and seeds follow from ``primaries``, ``n_tasks`` and the job id by the
-    rules in ``contracts.ids``.
+    rules in ``contracts.ids``. ``engine`` runs the job; it differs from ``sim_type``, what the
+    user asked for, when it stands in for that. ``wait_for_engine``: nobody needs to offer it yet.
     """
 
     job_id: str
@@ -31,6 +32,7 @@ class JobSubmitted:
     n_tasks: int
     max_attempts: int
     allow_partial: bool
+    wait_for_engine: bool = False
 
 
 @event("jobs", "job", public=True)

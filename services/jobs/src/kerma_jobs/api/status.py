@@ -55,13 +55,17 @@ def _duration(seconds: float) -> dict[str, int]:
     return {"hours": hours, "minutes": minutes, "seconds": rest}
 
 
-def describe(job: JobHead) -> str:
-    """One sentence on the job's state."""
+def describe(job: JobHead, *, offered: bool = True) -> str:
+    """One sentence on the job's state, which names the engine when it is not the one asked for."""
+    stand_in = job.engine != job.sim_type
+    instead = f"; {job.engine} runs it in place of {job.sim_type}" if stand_in else ""
     if job.state == "FAILED" and job.failure:
-        return f"Job failed: {job.failure}"
+        return f"Job failed: {job.failure}{instead}"
     if job.state == "COMPLETED" and job.partial:
         return (
             f"Job completed with {job.tasks_merged} tasks; the results rest on "
-            f"{job.primaries_merged} of {job.primaries} primaries"
+            f"{job.primaries_merged} of {job.primaries} primaries{instead}"
         )
-    return f"Job state: {job.state}"
+    if job.state == "PENDING" and not offered:
+        return f"Job state: PENDING; no worker offers {job.engine} now{instead}"
+    return f"Job state: {job.state}{instead}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kerma_engines.engine import InputSet
+from kerma_jobs.domain.offers import Offer
 
 
 class Converter(Protocol):
@@ -16,6 +17,13 @@ class Converter(Protocol):
 
     async def from_files(self, engine: str, files: Mapping[str, str]) -> InputSet:
         """Input set of user-supplied files. Raises InvalidRequest naming the files."""
+
+
+class Offers(Protocol):
+    """What workers offer now, as far as is known."""
+
+    async def offers(self) -> Sequence[Offer]:
+        """One entry per worker."""
 
 
 class LiveProgress(Protocol):

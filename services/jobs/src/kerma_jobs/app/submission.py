@@ -6,8 +6,8 @@ behind but unreferenced blobs, which the collector removes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,9 +22,10 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import InvalidRequest
 from kerma_engines.packing import INPUT_MEDIA, encode_inputs
-from kerma_jobs.app.ports import Converter
+from kerma_jobs.app.ports import Converter, Offers
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
+from kerma_jobs.domain.offers import Choice, choose
 
 MAX_TASKS = 10_000
 MAX_TITLE = 500
@@ -41,6 +42,7 @@ class Submission:
     title: str
     project: Mapping[str, Any] | None
     files: Mapping[str, str] | None
+    wait_for_engine: bool = False
 
 
 def parse_submission(body: Mapping[str, Any]) -> Submission:
@@ -59,10 +61,13 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
     title = body.get("title", "")
     if not isinstance(title, str) or len(title) > MAX_TITLE or "\x00" in title:
         faults["title"] = [f"Not a string of at most {MAX_TITLE} characters."]
+    wait = body.get("wait_for_engine", False)
+    if not isinstance(wait, bool):
+        faults["wait_for_engine"] = ["Not a valid boolean."]
     project, files = _check_input(body, faults)
     if faults:
         raise InvalidRequest("Wrong data provided", faults)
-    return Submission(sim_type.lower(), body["ntasks"], title, project, files)
+    return Submission(sim_type.lower(), body["ntasks"], title, project, files, wait)
 
 
 def _check_tasks(n_tasks: object, faults: dict[str, list[str]]) -> None:
@@ -97,30 +102,29 @@ def _check_input(
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """``engines`` maps the names that can be submitted to the version that would run."""
+    """``known`` are the engines that this release can convert for, whether offered or not."""
 
     bus: CommandBus
     blobs: BlobStore
     converter: Converter
     clock: Callable[[], datetime]
     new_id: Callable[[], UUID]
-    engines: Mapping[str, str]
+    known: Sequence[str]
+    workers: Offers
 
     async def submit(
         self, submission: Submission, *, owner: str, request_id: str
     ) -> tuple[str, int]:
         """The new job's id and the sequence of its first commit."""
-        if submission.sim_type not in self.engines:
-            known = ", ".join(sorted(self.engines))
-            raise InvalidRequest(
-                "Wrong data provided", {"sim_type": [f"Unknown engine; must be one of: {known}."]}
-            )
+        choice = await self._choose(submission)
         if submission.project is not None:
-            inputs = await self.converter.from_project(submission.sim_type, submission.project)
+            inputs = await self.converter.from_project(choice.engine, submission.project)
             project_ref = await self._store_project(submission.project)
         else:
-            inputs = await self.converter.from_files(submission.sim_type, submission.files or {})
+            inputs = await self.converter.from_files(choice.engine, submission.files or {})
             project_ref = None
+        if choice.engine != submission.sim_type:
+            inputs = replace(inputs, stands_in_for=submission.sim_type)
         now = self.clock()
         job = job_id(now, self.new_id(), "DIRECT")
         command = SubmitJob(
@@ -130,7 +134,7 @@ class Submitter:
             platform="DIRECT",
             sim_type=submission.sim_type,
             engine=inputs.engine,
-            engine_version=self.engines[submission.sim_type],
+            engine_version=choice.version,
             input_kind="EDITOR" if project_ref else "FILES",
             input_ref=await self.blobs.put(encode_inputs(inputs), media=INPUT_MEDIA),
             project_ref=project_ref,
@@ -138,10 +142,32 @@ class Submitter:
             n_tasks=min(submission.n_tasks, inputs.primaries),
             max_attempts=MAX_ATTEMPTS,
             allow_partial=True,
+            wait_for_engine=submission.wait_for_engine,
         )
         context = CommandContext(f"user:{owner}", (owner, request_id), request_id, now)
         done = await self.bus.execute(JOB, job_subject(job), command, context)
         return job, done.seq
 
+    async def _choose(self, submission: Submission) -> Choice:
+        """The engine that runs the job. Raises InvalidRequest when none does."""
+        asked = submission.sim_type
+        if asked not in self.known:
+            raise _refused(f"Unknown engine; must be one of: {', '.join(sorted(self.known))}.")
+        offers = await self.workers.offers()
+        choice = choose(asked, offers, editor=submission.project is not None)
+        if choice is not None:
+            return choice
+        if submission.wait_for_engine:
+            return Choice(asked, "")
+        there = ", ".join(sorted({name for offer in offers for name in offer.engines}))
+        raise _refused(
+            f"No worker offers {asked} now; offered: {there or 'nothing'}. "
+            "With wait_for_engine true the job waits for one."
+        )
+
     async def _store_project(self, project: Mapping[str, Any]) -> Ref:
         return await self.blobs.put(orjson.dumps(project), media=PROJECT_MEDIA)
+
+
+def _refused(reason: str) -> InvalidRequest:
+    return InvalidRequest("Wrong data provided", {"sim_type": [reason]})

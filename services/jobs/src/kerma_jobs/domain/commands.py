@@ -26,6 +26,7 @@ class SubmitJob:
     n_tasks: int
     max_attempts: int
     allow_partial: bool
+    wait_for_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

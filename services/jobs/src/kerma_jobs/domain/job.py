@@ -82,6 +82,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         n_tasks=c.n_tasks,
         max_attempts=c.max_attempts,
         allow_partial=c.allow_partial,
+        wait_for_engine=c.wait_for_engine,
     )
     started = events.JobStarted(
         job_id=c.job_id,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData()
 _TIME = DateTime(timezone=True)
@@ -61,6 +62,14 @@ JOB = Table(
     ),
     Index("job_by_owner_start", "owner", "submitted_at", "job_id"),
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
+)
+
+OFFER = Table(
+    "offer",
+    METADATA,
+    Column("worker", Text, primary_key=True),
+    Column("engines", JSONB, nullable=False),
+    Column("substitutes", JSONB, nullable=False),
 )
 
 TASK = Table(

@@ -1,7 +1,7 @@
 """Projection ``jobs``: events of jobs, tasks and result sets become the rows users ask for.
 
 In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
-TaskCanceled (runner); MergeStarted (results).
+TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted (results).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kerma_common.contracts import jobs, results, runner
 from kerma_common.contracts.ids import split_primaries
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
-from kerma_jobs.read.models import JOB, METADATA, TASK
+from kerma_jobs.read.models import JOB, METADATA, OFFER, TASK
 
 JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA)
 
@@ -149,3 +149,16 @@ def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
 def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
     """The results are being merged."""
     yield Upsert(JOB, {"job_id": event.job_id}, {"merge_started_at": at.time})
+
+
+@JOBS.on(runner.WorkerRegistered)
+def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Its engines can be asked for."""
+    offer = {"engines": event.engines, "substitutes": event.substitutes}
+    yield Upsert(OFFER, {"worker": event.worker}, offer)
+
+
+@JOBS.on(runner.WorkerRetired)
+def retired(event: runner.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """What it offered is gone."""
+    yield Delete(OFFER, {"worker": event.worker})

@@ -11,19 +11,25 @@ from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
-from kerma_jobs.read.models import JOB, TASK
+from kerma_jobs.domain.offers import Offer
+from kerma_jobs.read.models import JOB, OFFER, TASK
 
 ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
 
 
 @dataclass(frozen=True, slots=True)
 class JobHead:
-    """What is needed to authorise and to answer about one job."""
+    """What is needed to authorise and to answer about one job.
+
+    ``engine`` runs it, in place of ``sim_type`` when they differ.
+    """
 
     job_id: str
     owner: str
     state: str
     platform: str
+    sim_type: str
+    engine: str
     input_kind: str
     primaries: int
     input_ref: Ref
@@ -68,6 +74,8 @@ _HEAD = (
     JOB.c.owner,
     JOB.c.shown_state,
     JOB.c.platform,
+    JOB.c.sim_type,
+    JOB.c.engine,
     JOB.c.input_kind,
     JOB.c.primaries,
     JOB.c.input_sha256,
@@ -79,6 +87,7 @@ _HEAD = (
     JOB.c.partial,
     JOB.c.failure,
 )
+_REFS = 8  # columns before those of the blobs
 _TASK = (
     TASK.c.index,
     TASK.c.requested,
@@ -103,11 +112,11 @@ _STATUS = (
 
 
 def _head(row: Sequence[Any]) -> JobHead:
-    (job_id, owner, state, platform, kind, primaries, sha, size, psha, psize, *rest) = row[
-        : len(_HEAD)
-    ]
-    project = Ref(psha, psize) if psha is not None else None
-    return JobHead(job_id, owner, state, platform, kind, primaries, Ref(sha, size), project, *rest)
+    before, refs, after = row[:_REFS], row[_REFS : _REFS + 4], row[_REFS + 4 : len(_HEAD)]
+    sha, size, project_sha, project_size = refs
+    project = Ref(project_sha, project_size) if project_sha is not None else None
+    fields: list[Any] = [*before, Ref(sha, size), project, *after]
+    return JobHead(*fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,12 @@ class JobQueries:
         if not rows:
             return None
         return _head(tuple(rows[0])), [TaskRow(*row[len(_HEAD) :]) for row in rows]
+
+    async def offers(self) -> Sequence[Offer]:
+        """See ``Offers``."""
+        found = select(OFFER.c.engines, OFFER.c.substitutes).order_by(OFFER.c.worker)
+        async with self.db.connect() as connection:
+            return [Offer(*row) for row in await connection.execute(found)]
 
     async def page(
         self,

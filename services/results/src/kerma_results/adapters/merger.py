@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,10 @@ def _state(engine: Engine, inputs: InputSet, output: TaskOutput, body: bytes) ->
 
 
 def _in_order(estimators: Sequence[Estimator], inputs: InputSet) -> Sequence[Estimator]:
-    """By the output map, even when the first tasks lack an estimator."""
+    """By the output map, even when the first tasks lack an estimator; each names its engine."""
     order = {output.name: place for place, output in enumerate(inputs.outputs)}
-    return sorted(estimators, key=lambda estimator: order.get(estimator.name, len(order)))
+    ran = {"engine": inputs.engine}
+    if inputs.stands_in_for:
+        ran["engine_asked_for"] = inputs.stands_in_for
+    named = [replace(found, metadata={**found.metadata, **ran}) for found in estimators]
+    return sorted(named, key=lambda estimator: order.get(estimator.name, len(order)))

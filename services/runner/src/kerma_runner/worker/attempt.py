@@ -66,6 +66,7 @@ class Bench:
     settings: WorkerSettings
     blobs: BlobStore
     engines: Mapping[str, Engine]
+    versions: Mapping[str, str]
     launcher: Launcher
     home: Path
 
@@ -88,6 +89,7 @@ class Attempt:
     _out: logs.Kept = field(default_factory=logs.Kept)
     _err: logs.Kept = field(default_factory=logs.Kept)
     _engine_logs: dict[str, str] = field(default_factory=dict)
+    _about: str = ""
 
     def stop(self, reason: Stop) -> None:
         """End the attempt; a first reason stands, except that dropping overrules all."""
@@ -143,6 +145,7 @@ class Attempt:
         if engine is None:
             raise Failed("UNKNOWN_ENGINE", f"this worker has no engine {self.granted.engine!r}")
         inputs = await self._inputs()
+        self._about = self._describe(inputs)
         command = await self._prepare(engine, inputs, directory)
         process = await self._spawn(command, directory)
         try:
@@ -153,6 +156,14 @@ class Attempt:
         _require_success(ended)
         output = await self._collect(engine, inputs, command, directory)
         return output, ended.cpu_seconds
+
+    def _describe(self, inputs: InputSet) -> str:
+        granted, version = self.granted, self.bench.versions.get(self.granted.engine, "")
+        instead = f" in place of {inputs.stands_in_for}" if inputs.stands_in_for else ""
+        return (
+            f"engine {granted.engine} {version}{instead} on worker {self.worker}: "
+            f"{granted.primaries} primaries, seed {granted.seed}, attempt {granted.attempt}\n"
+        )
 
     async def _inputs(self) -> InputSet:
         body = await self._insist(lambda: self.bench.blobs.get(self.granted.input_ref))
@@ -266,7 +277,11 @@ class Attempt:
         return await self._insist(lambda: self.bench.blobs.put(target, OUTPUT_MEDIA))
 
     async def _store_logs(self) -> Ref | None:
-        texts = {"stdout.log": self._out.text(), "stderr.log": self._err.text()}
+        texts = {
+            "run.log": self._about,
+            "stdout.log": self._out.text(),
+            "stderr.log": self._err.text(),
+        }
         body = logs.encode_logs({**texts, **self._engine_logs})
         if body == b"{}":
             return None

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -23,7 +22,7 @@ from kerma_runner.worker.scratch import worker_scratch
 
 if TYPE_CHECKING:
     from kerma_common.settings import BlobSettings, NatsSettings
-    from kerma_engines.engine import Engine
+    from kerma_runner.worker.offers import Offers
     from kerma_runner.worker.settings import WorkerSettings
 
 
@@ -37,8 +36,7 @@ async def serve_worker(
     settings: WorkerSettings,
     bus: NatsSettings,
     blobs: BlobSettings,
-    engines: Mapping[str, Engine],
-    versions: Mapping[str, str],
+    offers: Offers,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises GuardLost when its engines were killed."""
     name = worker_id()
@@ -52,6 +50,14 @@ async def serve_worker(
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
-        bench = Bench(settings, open_blobs(blobs), engines, started, home)
-        offer = Registration(name, settings.resource_class, settings.slots, dict(versions))
+        store = open_blobs(blobs)
+        bench = Bench(settings, store, offers.engines, offers.versions, started, home)
+        offer = Registration(
+            name,
+            settings.resource_class,
+            settings.slots,
+            dict(offers.versions),
+            dict(offers.digests),
+            dict(offers.substitutes),
+        )
         await Agent(name, client, RunnerClient(client), bench, offer).run(stop)

@@ -1,0 +1,41 @@
+"""Which engine runs a job: the one asked for, or one that an operator lets stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one worker offers: versions by engine, and which engine stands in for which."""
+
+    engines: Mapping[str, str]
+    substitutes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine that runs a job, and its versions where workers differ."""
+
+    engine: str
+    version: str
+
+
+def choose(asked: str, offers: Sequence[Offer], *, editor: bool) -> Choice | None:
+    """Who runs a job for ``asked``; None when nobody does.
+
+    Input files are made for one engine, so only editor projects run on another one, and only
+    where nobody offers the one that was asked for.
+    """
+    if choice := _offered(asked, offers):
+        return choice
+    if not editor:
+        return None
+    instead = sorted({offer.substitutes.get(asked, "") for offer in offers})
+    return next((choice for name in instead if (choice := _offered(name, offers))), None)
+
+
+def _offered(engine: str, offers: Sequence[Offer]) -> Choice | None:
+    versions = {offer.engines[engine] for offer in offers if engine in offer.engines}
+    return Choice(engine, ", ".join(sorted(filter(None, versions)))) if versions else None

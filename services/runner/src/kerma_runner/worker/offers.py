@@ -1,0 +1,53 @@
+"""What a worker offers: the engines of its machine's catalogue that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic_settings import SettingsConfigDict
+
+from kerma_common.settings import Settings
+from kerma_engines.catalogue import CatalogueError, load_catalogue
+
+if TYPE_CHECKING:
+    from kerma_engines.engine import Engine
+
+
+class EnginesSettings(Settings):
+    """Where the catalogue of the machine's engines is."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_ENGINES_")
+
+    file: Path = Path("engines.toml")
+    substitute: str | None = None
+    """An engine that runs editor projects for every engine that is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """Engines by name with what is known of them; ``substitutes`` maps others to one of them."""
+
+    engines: Mapping[str, Engine]
+    versions: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    substitutes: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_offers(settings: EnginesSettings) -> Offers:
+    """Ask the machine's engines. Raises CatalogueError when none of them answers."""
+    catalogue = load_catalogue(settings.file)
+    if settings.substitute is not None:
+        catalogue = catalogue.substituting(settings.substitute)
+    engines, found = catalogue.engines(), catalogue.offers()
+    own = [offer for offer in found if offer.runs == offer.name]
+    if not own:
+        raise CatalogueError(f"no engine can be run here; see {settings.file}")
+    return Offers(
+        engines={offer.name: engines[offer.name] for offer in own},
+        versions={offer.name: offer.version for offer in own},
+        digests={offer.name: offer.digest for offer in own},
+        substitutes={offer.name: offer.runs for offer in found if offer.runs != offer.name},
+    )
