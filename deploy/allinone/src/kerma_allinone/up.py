@@ -18,6 +18,7 @@ import uvloop
 from pydantic import SecretStr
 
 from kerma_allinone.assembly import SERVICES
+from kerma_allinone.attendance import Attendance
 from kerma_allinone.child import (
     Child,
     directory_lock,
@@ -32,11 +33,13 @@ from kerma_allinone.routing import LocalGateway
 from kerma_allinone.supervision import keep
 from kerma_client.local import Running, remove_running, write_running
 from kerma_common.eventlog.streams import apply_streams
-from kerma_common.infra import ALL_ROLES
+from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service, Worker, serve
 from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings, load
 from kerma_common.telemetry.logs import configure_logs
+from kerma_engines.catalogue import load_catalogue
+from kerma_runner.worker.offers import EnginesSettings
 
 READY_CHECK_SECONDS = 0.05
 WORKER_STOP_SECONDS = 4.0
@@ -56,7 +59,7 @@ class Backing:
     children: tuple[NatsChild | PostgresChild, ...]
 
 
-async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
+async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings, say: Say) -> None:
     """Start everything and stay until SIGINT or SIGTERM.
 
     ``KERMA_NATS_URL``, ``KERMA_PG_URL`` and ``KERMA_BLOB_URL`` replace the parts they name.
@@ -70,12 +73,14 @@ async def run(data: Path, port: int, slots: int | None, say: Say) -> None:
         async with AsyncExitStack() as stack:
             backing = await _open_backing(stack, data)
             await _prepare_log(backing.nats)
-            services = await _open_services(stack, data, backing)
-            worker = WorkerChild(data, backing, slots) if slots != 0 else None
-            if worker is not None:
+            services, infras = await _open_services(stack, data, backing)
+            attendance = worker = None
+            if slots != 0:
+                attendance = await Attendance.from_now(infras)
+                worker = WorkerChild(data, backing, slots, engines)
                 stack.push_async_callback(worker.stop)
             stack.callback(remove_running, data)
-            ready = Announcement(data, services, backing.blobs.url, say)
+            ready = Announcement(data, services, backing.blobs.url, attendance, say)
             whole = _together(services, backing, worker, ready.run)
             ending = Ending(worker, backing)
             await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
@@ -114,14 +119,14 @@ async def _prepare_log(nats: NatsSettings) -> None:
 
 async def _open_services(
     stack: AsyncExitStack, data: Path, backing: Backing
-) -> tuple[Service, ...]:
+) -> tuple[tuple[Service, ...], Mapping[str, Infra]]:
     master = data / MASTER_KEY
     if not master.exists():
         write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
     os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
-    services = []
+    services, infras = [], {}
     for name, part in SERVICES.items():
-        infra = await stack.enter_async_context(
+        infras[name] = await stack.enter_async_context(
             open_infra(
                 name,
                 part.package,
@@ -131,8 +136,8 @@ async def _open_services(
                 blobs=backing.blobs,
             )
         )
-        services.append(part.build(load(HttpSettings), infra))
-    return tuple(services)
+        services.append(part.build(load(HttpSettings), infras[name]))
+    return tuple(services), infras
 
 
 def _together(
@@ -179,12 +184,16 @@ class Ending:
 class WorkerChild:
     """The worker agent as a child process, started again whenever it ends."""
 
-    def __init__(self, data: Path, backing: Backing, slots: int | None) -> None:
+    def __init__(
+        self, data: Path, backing: Backing, slots: int | None, engines: EnginesSettings
+    ) -> None:
         self._data = data
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
+            "KERMA_ENGINES_FILE": str(engines.file),
+            **({"KERMA_ENGINES_SUBSTITUTE": engines.substitute} if engines.substitute else {}),
             **_blob_environment(backing.blobs),
             **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),
             **{k: v for k, v in os.environ.items() if k.startswith(("G4", "GEANT4_"))},
@@ -226,12 +235,20 @@ def _blob_environment(blobs: BlobSettings) -> dict[str, str]:
 
 
 class Announcement:
-    """Says once that everything answers, and where."""
+    """Says once that everything answers and the worker is there, and where."""
 
-    def __init__(self, data: Path, services: tuple[Service, ...], blob_url: str, say: Say) -> None:
+    def __init__(
+        self,
+        data: Path,
+        services: tuple[Service, ...],
+        blob_url: str,
+        attendance: Attendance | None,
+        say: Say,
+    ) -> None:
         self._data = data
         self._blob_url = blob_url
         self._services = services
+        self._attendance = attendance
         self._say = say
         self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -245,6 +262,8 @@ class Announcement:
         # readiness is a state of five services and has no event of its own
         while any([await service.health() for service in self._services]):  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
+        if self._attendance is not None:
+            await self._attendance.wait()
         url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
         settings = {
             "KERMA_NATS_URL_FILE": str(self._data / NATS_URL),
@@ -257,11 +276,18 @@ class Announcement:
         await asyncio.get_running_loop().create_future()
 
 
-def run_up(data: Path, port: int, slots: int | None) -> None:
-    """``kerma up``."""
+def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
+    """``kerma up``; without ``KERMA_ENGINES_FILE`` the catalogue is ``engines.toml`` in ``data``.
+
+    Raises what ``run`` does, and CatalogueError: a worker could tell it to its log only.
+    """
+    file = Path(os.environ.get("KERMA_ENGINES_FILE", data / "engines.toml")).resolve()
+    chosen = {} if substitute is None else {"substitute": substitute}
+    engines = load(EnginesSettings, file=file, **chosen)
+    load_catalogue(engines.file)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    uvloop.run(run(data.resolve(), port, slots, say))
+    uvloop.run(run(data.resolve(), port, slots, engines, say))

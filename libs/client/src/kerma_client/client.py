@@ -102,6 +102,11 @@ class KermaClient:
         """One page of the user's jobs, newest first."""
         return self._send("GET", "/user/simulations", params={"page_idx": page, "page_size": size})
 
+    def engines(self) -> list[dict[str, Any]]:
+        """Engines that are known, and what workers offer of them."""
+        found: list[dict[str, Any]] = self._send("GET", "/v1/engines")["engines"]
+        return found
+
     def results(self, job_id: str) -> dict[str, Any]:
         """All estimators with all pages."""
         return self._send("GET", "/results", params={"job_id": job_id})

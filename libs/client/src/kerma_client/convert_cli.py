@@ -1,10 +1,8 @@
-"""``kerma engines convert`` and ``list``: input files of projects, and what is installed."""
+"""``kerma engines convert``: input files of projects."""
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -13,10 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from kerma_engines.catalogue import Offer
     from kerma_engines.engine import InputSet
-
-CATALOGUE = Path("engines.toml")
 
 
 def convert(
@@ -56,35 +51,6 @@ def _write(inputs: InputSet, out: Path) -> None:
         write_files(out, inputs.files)
     except OSError as error:
         _fail(f"{out}: {error.strerror}")
-
-
-def list_engines(
-    catalogue: Annotated[Path, typer.Option(help="Catalogue of installed engines.")] = CATALOGUE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Show which engines this machine offers, with version and digest."""
-    from kerma_engines.catalogue import CatalogueError, load_catalogue
-    from kerma_engines.registry import ENGINE_NAMES
-
-    try:
-        offers = load_catalogue(catalogue).offers()
-    except CatalogueError as error:
-        _fail(str(error))
-    if as_json:
-        sys.stdout.write(json.dumps([asdict(offer) for offer in offers], indent=2) + "\n")
-        return
-    known = {offer.name: offer for offer in offers}
-    table = Table("engine", "runs on", "version", "digest", "licence")
-    for name in ENGINE_NAMES:
-        table.add_row(name, *_row(known.get(name)))
-    Console().print(table)
-
-
-def _row(offer: Offer | None) -> tuple[str, ...]:
-    if offer is None:
-        return ("not installed", "", "", "")
-    runs = "itself" if offer.runs == offer.name else offer.runs
-    return (runs, offer.version or "unknown", offer.digest[:12], offer.licence)
 
 
 def _load(path: Path) -> dict[str, Any]:

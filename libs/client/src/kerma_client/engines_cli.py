@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kerma_client import convert_cli
+from kerma_client import convert_cli, offers_cli
 
 if TYPE_CHECKING:
     from kerma_engines.estimators import Axis, Estimator, FloatArray, Page
 
 app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_is_help=True)
 app.command()(convert_cli.convert)
-app.command("list")(convert_cli.list_engines)
+app.command("list")(offers_cli.list_engines)
 
 Files = Annotated[list[Path], typer.Argument(help="Result files of SHIELD-HIT12A, FLUKA or TOPAS.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -26,12 +26,16 @@ def run(
         int | None, typer.Option(min=1, help="Primaries of the whole job, over the project's.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine to run.")] = "geant4",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a worker if none offers the engine.")
+    ] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Submit a project and follow it until it ends."""
     from kerma_client.follow import follow
 
     body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
+    body["wait_for_engine"] = wait
     console = Console()
     for note in notes_of(body):
         sys.stderr.write(f"note: {note}\n")

@@ -42,6 +42,12 @@ def up(
         int | None,
         typer.Option(min=0, help="Tasks to run at once; default one per core, 0: no worker here."),
     ] = None,
+    substitute: Annotated[
+        bool,
+        typer.Option(
+            "--substitute", help="Run editor projects for engines that are not installed on Geant4."
+        ),
+    ] = False,
 ) -> None:
     """Start everything on this machine and stay up until interrupted."""
     from kerma_allinone.preflight import check
@@ -49,7 +55,7 @@ def up(
     check(data.resolve(), port, slots)  # the rest takes a second to import
     from kerma_allinone.up import run_up
 
-    run_up(data, port, slots)
+    run_up(data, port, slots, "geant4" if substitute else None)
 
 
 def serve(

@@ -40,6 +40,7 @@ def request_latencies() -> Iterable[Figure]:
 
 def _submissions(found: Platform) -> Iterable[Figure]:
     body = submit_body(PROJECT, tasks=1, primaries=1000, engine="geant4")
+    body["wait_for_engine"] = True
 
     def submit_and_see() -> None:
         found.client.status(found.client.submit(body))
@@ -53,6 +54,7 @@ def _submissions(found: Platform) -> Iterable[Figure]:
 
 def _status(found: Platform, tasks: int, bar: float) -> Figure:
     body = submit_body(PROJECT, tasks=tasks, primaries=max(tasks, 1000), engine="geant4")
+    body["wait_for_engine"] = True
     job = found.client.submit(body)
     timed(lambda: found.client.status(job), WARM)
     times = timed(lambda: found.client.status(job), READ)

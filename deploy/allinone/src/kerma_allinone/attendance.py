@@ -1,0 +1,47 @@
+"""Waiting for the worker of this start, so that whoever is told of readiness can submit jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kerma_common.contracts.registry import type_of
+from kerma_common.contracts.runner import WorkerRegistered
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Infra
+
+_STREAM = "RUNNER"
+_READ_MODELS = {"jobs": "jobs", "runner": "queue"}
+"""Services that decide by what workers offer, and the read models that they look into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """``infras`` are the ports of the services by name; ``after`` is where the stream ended."""
+
+    infras: Mapping[str, Infra]
+    after: int
+
+    @classmethod
+    async def from_now(cls, infras: Mapping[str, Infra]) -> Attendance:
+        """Of workers that register from now on."""
+        state = await infras["runner"].log.state(_STREAM)
+        return cls(infras, state.last)
+
+    async def wait(self) -> None:
+        """Until a worker is registered and its engines can be asked for."""
+        seq = await self._registered()
+        for service, projection in _READ_MODELS.items():
+            while not await self.infras[service].positions.wait(projection, _STREAM, seq):
+                pass
+
+    async def _registered(self) -> int:
+        wire = type_of(WorkerRegistered).wire
+        async with self.infras["runner"].log.follow(_STREAM, self.after) as batches:
+            async for batch in batches:
+                for record in batch:
+                    if wire in record.commit.types.split(","):
+                        return record.seq
+        raise RuntimeError(f"nothing more comes from {_STREAM}")

@@ -1,0 +1,92 @@
+"""``kerma engines list``: engines of this machine, and those that a running Kerma offers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kerma_client.jobs_cli import DEFAULT_DATA, Data
+from kerma_client.local import NotRunningError, connect
+
+if TYPE_CHECKING:
+    from kerma_engines.catalogue import Offer
+
+CATALOGUE = "engines.toml"
+
+
+def list_engines(
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(help=f"Catalogue of installed engines; default {CATALOGUE} in the data."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Show which engines this machine has, with version and digest, and what Kerma offers."""
+    from kerma_engines.catalogue import load_catalogue
+
+    offers = load_catalogue(catalogue or data / CATALOGUE).offers()
+    offered = _offered(data)
+    if as_json:
+        told = {"local": [asdict(offer) for offer in offers], "platform": offered}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    console = Console()
+    console.print(_local_table(offers))
+    if offered is None:
+        console.print(f"No Kerma runs on {data}.", soft_wrap=True)
+    else:
+        console.print(_platform_table(offered))
+
+
+def _offered(data: Path) -> list[dict[str, Any]] | None:
+    """What workers of the directory's Kerma offer; None when none runs."""
+    try:
+        with connect(data) as client:
+            return client.engines()
+    except NotRunningError:
+        return None
+
+
+def _local_table(offers: tuple[Offer, ...]) -> Table:
+    from kerma_engines.registry import ENGINE_NAMES
+
+    known = {offer.name: offer for offer in offers}
+    headings = ("engine", "runs on", "version", "digest", "licence")
+    table = Table(*headings, title="This machine", title_justify="left")
+    for name in ENGINE_NAMES:
+        table.add_row(name, *_local_row(known.get(name)))
+    return table
+
+
+def _local_row(offer: Offer | None) -> tuple[str, ...]:
+    if offer is None:
+        return ("not installed", "", "", "")
+    runs = "itself" if offer.runs == offer.name else offer.runs
+    return (runs, offer.version or "unknown", offer.digest[:12], offer.licence)
+
+
+def _platform_table(offered: list[dict[str, Any]]) -> Table:
+    headings = ("engine", "version", "digest", "workers", "slots")
+    table = Table(*headings, title="Offered by Kerma", title_justify="left")
+    for engine in offered:
+        if not engine["installations"]:
+            instead = engine["substitute"]
+            editor = f"editor projects run on {instead}" if instead else "not offered"
+            table.add_row(engine["name"], editor, "", "0", "0")
+        for found in engine["installations"]:
+            table.add_row(
+                engine["name"],
+                found["version"] or "unknown",
+                found["digest"][:12],
+                str(found["workers"]),
+                str(found["slots"]),
+            )
+    return table
