@@ -10,7 +10,12 @@ import httpx
 from kerma_common.contracts import results, runner
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import Subject, result_set_subject, task_subject
+from kerma_common.contracts.subjects import (
+    Subject,
+    result_set_subject,
+    task_subject,
+    worker_subject,
+)
 from kerma_common.errors import Forbidden
 from kerma_common.http.policy import Principal
 from kerma_common.infra import Infra
@@ -101,3 +106,25 @@ async def appears(infra: Infra, job: str, event: str) -> None:
                 if record.commit.aggregate_id == job and event in record.commit.types:
                     assert await infra.positions.wait("jobs", "JOBS", record.seq, 5.0)
                     return
+
+
+async def offer(infra: Infra, worker: str, *engines: str, **substitutes: str) -> None:
+    """Let a worker offer engines, as the runner tells it; returns when it is seen."""
+    registered = runner.WorkerRegistered(
+        worker=worker,
+        resource_class="pool",
+        slots=1,
+        engines=dict.fromkeys(engines, "1.0"),
+        substitutes=substitutes,
+    )
+    await _seen(infra, await append(infra, worker_subject(worker), registered))
+
+
+async def leave(infra: Infra, worker: str) -> None:
+    """Let a worker be gone."""
+    retired = runner.WorkerRetired(worker=worker, reason="test")
+    await _seen(infra, await append(infra, worker_subject(worker), retired))
+
+
+async def _seen(infra: Infra, seq: int) -> None:
+    assert await infra.positions.wait("jobs", "RUNNER", seq, 10.0)

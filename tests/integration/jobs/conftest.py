@@ -1,4 +1,4 @@
-"""One jobs service for a module of tests."""
+"""One jobs service for a module of tests, and a worker that has Geant4."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
-from kit.jobs_world import NamedUsers
+from kit.jobs_world import NamedUsers, offer
 from kit.services import prepare, running
 
 
@@ -26,4 +26,5 @@ async def jobs(
         blobs=tmp_path_factory.mktemp("blobs"),
         verifier=NamedUsers(),
     ) as found:
+        await offer(found[1], "first", "geant4")
         yield found

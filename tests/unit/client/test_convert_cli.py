@@ -1,4 +1,4 @@
-"""``kerma engines convert`` and ``list``."""
+"""``kerma engines convert``."""
 
 from __future__ import annotations
 
@@ -59,21 +59,3 @@ def test_anything_but_a_project_is_refused(tmp_path: Path, content: bytes) -> No
 def test_an_unknown_engine_is_refused(saved: Path, tmp_path: Path) -> None:
     done = RUNNER.invoke(app, ["convert", str(saved), "--engine", "x", "--out", str(tmp_path)])
     assert (done.exit_code, "no such engine" in done.stderr) == (1, True)
-
-
-def test_engines_are_listed(tmp_path: Path) -> None:
-    catalogue = tmp_path / "engines.toml"
-    catalogue.write_text('[topas]\nsubstitute = "geant4"\n')
-    done = RUNNER.invoke(app, ["list", "--catalogue", str(catalogue), "--json"])
-    assert done.exit_code == 0, done.output
-    assert [(o["name"], o["runs"]) for o in json.loads(done.stdout)] == [
-        ("geant4", "geant4"),
-        ("topas", "geant4"),
-    ]
-
-
-def test_a_broken_catalogue_is_refused(tmp_path: Path) -> None:
-    catalogue = tmp_path / "engines.toml"
-    catalogue.write_text("[")
-    done = RUNNER.invoke(app, ["list", "--catalogue", str(catalogue)])
-    assert (done.exit_code, "engines.toml" in done.stderr) == (1, True)

@@ -8,11 +8,30 @@ from typing import TYPE_CHECKING
 from kerma_engines.errors import ReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from kerma_engines.engine import InputSet, Output, OutputQuantity
     from kerma_engines.estimators import Estimator, Page
+
+
+def plain_names(inputs: InputSet) -> InputSet:
+    """With outputs named without the underscores that engines' file names may end with.
+
+    Names of user-supplied files only: clients strip such an underscore in some places, not in
+    others. Those of editor projects are the user's own.
+    """
+    names = _stripped([output.name for output in inputs.outputs])
+    outputs = tuple(
+        replace(output, name=name) for output, name in zip(inputs.outputs, names, strict=True)
+    )
+    return replace(inputs, outputs=outputs)
+
+
+def _stripped(names: Sequence[str]) -> list[str]:
+    """Without underscores at the end, but where names would be equal."""
+    short = [name.rstrip("_") or name for name in names]
+    return [s if short.count(s) == 1 else name for s, name in zip(short, names, strict=True)]
 
 
 def read_outputs(
@@ -30,7 +49,8 @@ def read_outputs(
         estimators = tuple(read_file(path) for path in present)
         if not estimators:
             raise ReadError("results", "work directory", "the engine wrote no result files")
-        return estimators
+        names = _stripped([estimator.name for estimator in estimators])
+        return tuple(replace(e, name=name) for e, name in zip(estimators, names, strict=True))
     return tuple(_read_output(output, find(output.file), read_file) for output in inputs.outputs)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from kerma_engines.errors import InvalidInput
+from kerma_engines.outputs import plain_names
 from kerma_engines.packing import encode_inputs
 from kerma_engines.registry import engine
 
@@ -27,7 +28,7 @@ def answer(line: bytes) -> bytes:
         if request["kind"] == "project":
             inputs = found.convert(request["payload"])
         else:
-            inputs = found.accept_files(request["payload"])
+            inputs = plain_names(found.accept_files(request["payload"]))
     except InvalidInput as invalid:
         problems = [[problem.path, problem.reason] for problem in invalid.problems]
         return orjson.dumps({"problems": problems})

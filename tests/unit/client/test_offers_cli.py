@@ -1,0 +1,57 @@
+"""``kerma engines list``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kerma_client import offers_cli
+from kerma_client.engines_cli import app
+from kerma_engines.catalogue import CatalogueError
+
+RUNNER = CliRunner()
+OFFERED = [
+    {
+        "name": "fluka",
+        "workers": 2,
+        "slots": 6,
+        "installations": [{"version": "4-3.2", "digest": "ab" * 32, "workers": 2, "slots": 6}],
+        "substitute": None,
+    },
+    {"name": "topas", "workers": 0, "slots": 0, "installations": [], "substitute": "geant4"},
+]
+
+
+def catalogue(folder: Path, text: str) -> list[str]:
+    (folder / "engines.toml").write_text(text)
+    return ["list", "--data", str(folder)]
+
+
+def test_the_catalogue_of_the_data_is_listed(tmp_path: Path) -> None:
+    command = catalogue(tmp_path, '[topas]\nsubstitute = "geant4"\n')
+    done = RUNNER.invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [(o["name"], o["runs"]) for o in told["local"]] == [
+        ("geant4", "geant4"),
+        ("topas", "geant4"),
+    ]
+    assert told["platform"] is None
+    assert "No Kerma runs on" in RUNNER.invoke(app, command).stdout
+
+
+def test_what_workers_offer_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers_cli, "_offered", lambda _: OFFERED)
+    shown = RUNNER.invoke(app, catalogue(tmp_path, "")).stdout
+    assert "4-3.2" in shown
+    assert "editor projects run on geant4" in shown
+
+
+def test_a_broken_catalogue_is_refused(tmp_path: Path) -> None:
+    done = RUNNER.invoke(app, catalogue(tmp_path, "["))
+    assert done.exit_code == 1
+    assert isinstance(done.exception, CatalogueError)
+    assert "engines.toml" in str(done.exception)
