@@ -18,7 +18,7 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kerma_common.settings import BlobSettings
 from kerma_engines.engine import InputSet
-from kerma_engines.registry import ENGINE_NAMES, engine
+from kerma_engines.registry import engine
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
 
@@ -35,11 +35,14 @@ class DirectConverter:
         return engine(name).accept_files(files)
 
 
-class EverythingOffered:
-    """The workers of these tests have every engine."""
+@dataclass(frozen=True)
+class Offered:
+    """The workers of these tests have what a job asks for."""
+
+    engine: str
 
     async def offers(self) -> Sequence[Offer]:
-        return [Offer(dict.fromkeys(ENGINE_NAMES, ""), {})]
+        return [Offer({self.engine: ""}, {})]
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def submit_chosen(
                 converter or DirectConverter(),
                 lambda: MOMENT,
                 lambda: UUID(int=number),
-                ENGINE_NAMES,
-                EverythingOffered(),
+                [str(body["sim_type"])],
+                Offered(str(body["sim_type"])),
             )
             submission = parse_submission(body)
             job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")

@@ -1,4 +1,4 @@
-"""A worker process with the script engine, under the names that its arguments give."""
+"""A worker process with the script engine, under other names if arguments give some."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from kerma_runner.worker.settings import WorkerSettings
 from kit.script_engine import ScriptEngine
 
 if __name__ == "__main__":
-    names = sys.argv[1:]
+    names = sys.argv[1:] or ["script"]
     asyncio.run(
         serve_worker(
             load(WorkerSettings),

@@ -1,4 +1,4 @@
-"""A user of a running Kerma, patient with services that are away for a moment."""
+"""A user of a running Kerma, patient with services and workers that are away for a moment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Visitor:
         return subject
 
     def submit(self, body: dict[str, Any]) -> str:
-        answer = self.http.post("/jobs/direct", json=body)
+        answer = self.http.post("/jobs/direct", json={"wait_for_engine": True, **body})
         assert answer.status_code == 202, answer.text
         job_id: str = answer.json()["job_id"]
         return job_id
