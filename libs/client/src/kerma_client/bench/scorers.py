@@ -48,7 +48,7 @@ def own_scorers() -> Figure:
         unit="primaries/s of a processor",
         peer="built-in quantities only",
         peer_value=PRIMARIES / _seconds(_project(_BUILT_IN)),
-        bar=0.3,
+        bar=0.4,
     )
 
 

@@ -22,7 +22,7 @@ class Passage:
     """A particle on its way through a bin.
 
     ``mass`` and ``energy`` (kinetic, mean of the step) in MeV, ``let`` in MeV/cm, ``density`` in
-    g/cm3, ``cosine`` of the angle to the z axis. ``let`` and ``density`` are 0 unless needed.
+    g/cm3, ``cosine`` of the angle to the z axis; these three are filled in where needed.
     """
 
     z: int

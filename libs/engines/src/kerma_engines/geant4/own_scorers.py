@@ -49,7 +49,7 @@ class StoppingPowers:
 
     def let(self, kind: Kind, material: Any, energy: float) -> float:
         """At a kinetic energy in MeV, interpolated linearly over its logarithm."""
-        key = (kind.definition.GetPDGEncoding(), material.GetIndex())
+        key = kind.code, material.GetIndex()
         table = self.tables.get(key)
         if table is None:
             table = self.tables[key] = self._table(kind, material)
@@ -84,15 +84,16 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         self.reporter = reporter
         self.powers = powers
         self.scorer: Any = None
-        self.needs_let = self._asks_for_let()
+        keys = {axis.key for axis in self.axes}
+        self.needs_let = bool(keys & NEEDS_LET) or self._averages_let()
+        self.needs_density = "MDEDX" in keys or self.quantity == "dose"
+        self.needs_angle = "ANGLE" in keys
         self.single = bins == 1
         self.columns = [array("d", bytes(8 * bins * bins_of(self.axes))) for _ in range(5)]
         self.primary = 0
         self.cells: dict[int, list[float]] = {}
 
-    def _asks_for_let(self) -> bool:
-        if any(axis.key in NEEDS_LET for axis in self.axes):
-            return True
+    def _averages_let(self) -> bool:
         return self.average is not None and (
             self.average.by_dose or self.average.property is AXES["DEDX"]
         )
@@ -116,12 +117,15 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
 
     def _passage(self, kind: Kind, step: Any) -> Passage:
         before = step.GetPreStepPoint()
-        material = before.GetMaterial()
         energy = 0.5 * (before.GetKineticEnergy() + step.GetPostStepPoint().GetKineticEnergy())
-        let = self.powers.let(kind, material, energy) if self.needs_let else 0.0
-        density = material.GetDensity() / _DENSITY
-        cosine = before.GetMomentumDirection().z
-        return Passage(kind.z, kind.a, kind.mass, energy, let, density, cosine)
+        passage = Passage(kind.z, kind.a, kind.mass, energy)
+        if self.needs_let:
+            passage.let = self.powers.let(kind, before.GetMaterial(), energy)
+        if self.needs_density:
+            passage.density = before.GetMaterial().GetDensity() / _DENSITY
+        if self.needs_angle:
+            passage.cosine = before.GetMomentumDirection().z
+        return passage
 
     def _contribution(self, passage: Passage, step: Any) -> tuple[float, float]:
         """Value and, for averages, weight."""
