@@ -3,8 +3,8 @@
 Layout, little-endian: magic ``KERMAG4\\n`` (8 bytes), header length (uint32), header (UTF-8 JSON:
 ``mesh``, ``primaries``, ``shape``, ``scorers``, and as ``fine`` for each scorer how many
 differential bins each bin of the mesh has), then for each scorer the sums and the squares
-(float64, C order over ``shape`` and the differential bins), then CRC-32 of all bytes before it (uint32). Nothing in it
-depends on time or place, so equal runs give equal files.
+(float64, C order over ``shape`` and the differential bins), then CRC-32 of all bytes before it
+(uint32). Nothing in it depends on time or place, so equal runs give equal files.
 
 The writer runs inside the transport process and therefore imports nothing that is slow to load.
 """
