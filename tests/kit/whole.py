@@ -26,6 +26,7 @@ class Whole:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     program: Program | None = None
 
     @property
@@ -40,7 +41,7 @@ class Whole:
     def start(self, data: Path | None = None, port: int = 0, /, **changes: str) -> Program:
         """Start without waiting; ``changes`` are variables of the environment."""
         return Program.start(
-            [*KERMA, "up", "--data", str(data or self.data), "--port", str(port)],
+            [*KERMA, "up", "--data", str(data or self.data), "--port", str(port), *self.options],
             self.folder / f"up-{len(list(self.folder.iterdir()))}.log",
             environment(**self.settings, **changes),
             self.folder,
@@ -85,11 +86,11 @@ class Whole:
 
 
 @contextmanager
-def whole(**settings: str) -> Iterator[Whole]:
+def whole(*, options: tuple[str, ...] = (), **settings: str) -> Iterator[Whole]:
     """A folder for one Kerma that, unlike pytest's, other users may pass through."""
     folder = Path(tempfile.mkdtemp(prefix="kerma-whole-"))
     folder.chmod(0o711)
-    made = Whole(folder, settings)
+    made = Whole(folder, settings, options)
     try:
         yield made
     finally:
