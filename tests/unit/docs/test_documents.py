@@ -24,6 +24,7 @@ from kerma_common.settings import (
     TelemetrySettings,
 )
 from kerma_runner.settings import RunnerSettings
+from kerma_runner.worker.offers import EnginesSettings
 from kerma_runner.worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -43,6 +44,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     AuthSettings,
     RunnerSettings,
     WorkerSettings,
+    EnginesSettings,
     GatewaySettings,
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
