@@ -153,8 +153,10 @@ def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
 
 
 def test_a_deaf_child_does_not_delay_the_end(kerma: Whole) -> None:
-    kerma.child("pgdata").suspend()
+    postgres = kerma.child("pgdata")
+    assert postgres is not None
     assert kerma.program is not None
+    postgres.suspend()
     kerma.program.process.send_signal(signal.SIGTERM)
     kerma.program.process.wait(STOP_SECONDS)
     kerma.nobody_left(2)

@@ -13,7 +13,7 @@ import httpx
 
 from kerma_allinone.child import free_port
 from kit.chosen import Place
-from kit.family import KERMA, START_SECONDS, Program, environment, eventually, processes_in
+from kit.family import KERMA, START_SECONDS, Program, environment, eventually, kill_in, processes_in
 from kit.services import MASTER_KEY
 from kit.visitor import Visitor
 
@@ -117,7 +117,6 @@ def apart(folder: Path, nats_url: str, postgres_url: str, **settings: str) -> It
     try:
         yield made
     finally:
-        for process in processes_in(folder):
-            process.kill()
+        kill_in(folder)
         for program in made.programs.values():
             program.process.wait()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -46,6 +47,19 @@ def processes_in(folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def kill_in(folder: Path) -> None:
+    """SIGKILL to every process of ``folder`` at the same moment, and to those that follow."""
+
+    def none_left() -> bool:
+        found = processes_in(folder)
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not found
+
+    eventually(none_left, 20, f"no process in {folder}")
 
 
 @dataclass

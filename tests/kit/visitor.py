@@ -47,18 +47,18 @@ class Visitor:
     def get(self, path: str, job: str) -> httpx.Response:
         return self.http.get(path, params={"job_id": job})
 
-    def seen(self, path: str, job: str) -> httpx.Response | None:
-        """The answer if there is a good one at this moment."""
+    def seen(self, path: str, job: str, *missing: int) -> httpx.Response | None:
+        """The answer, or None while the service is away or says one of ``missing``."""
         try:
             answer = self.get(path, job)
         except httpx.TransportError:
             return None
-        assert answer.status_code in {200, 404, 503}, answer.text
+        assert answer.status_code in {200, 503, *missing}, answer.text
         return answer if answer.status_code == 200 else None
 
     def status(self, job: str) -> dict[str, Any]:
         """The job as it is shown, as soon as it is."""
-        answer = eventually(lambda: self.seen("/jobs", job), 30, f"an answer about {job}")
+        answer = eventually(lambda: self.seen("/jobs", job, 404), 30, f"an answer about {job}")
         shown: dict[str, Any] = answer.json()
         return shown
 
@@ -74,7 +74,5 @@ class Visitor:
         return shown
 
     def results(self, job: str) -> bytes:
-        """The body of the results."""
-        answer = self.get("/results", job)
-        assert answer.status_code == 200, answer.text
-        return answer.content
+        """The body of the results, which are there although their service may be away."""
+        return eventually(lambda: self.seen("/results", job), 30, f"results of {job}").content

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from kerma_client.local import NotRunningError, Running, read_running
-from kit.family import KERMA, START_SECONDS, Program, environment, eventually, processes_in
+from kit.chosen import Place
+from kit.family import KERMA, START_SECONDS, Program, environment, eventually, kill_in, processes_in
 from kit.visitor import Visitor
 
 SHORT_LEASES = {"KERMA_RUNNER_LEASE_SECONDS": "4", "KERMA_RUNNER_HEARTBEAT_SECONDS": "1"}
@@ -37,6 +36,12 @@ class Whole:
     def running(self) -> Running:
         """What is running, by its own words."""
         return read_running(self.data)
+
+    @property
+    def place(self) -> Place:
+        settings = self.running.settings
+        nats_url = Path(settings["KERMA_NATS_URL_FILE"]).read_text()
+        return Place(nats_url, settings["KERMA_BLOB_URL"])
 
     def start(self, data: Path | None = None, port: int = 0, /, **changes: str) -> Program:
         """Start without waiting; ``changes`` are variables of the environment."""
@@ -63,26 +68,25 @@ class Whole:
     def visitor(self) -> Visitor:
         return Visitor(self.running.url)
 
-    def child(self, marker: str) -> psutil.Process:
-        """The direct child whose command line holds ``marker``."""
+    def child(self, marker: str, *former: int) -> psutil.Process | None:
+        """The direct child whose command line holds ``marker``, and none of the ``former``."""
         assert self.program is not None
-        children = psutil.Process(self.program.process.pid).children()
-        return next(c for c in children if any(marker in word for word in c.cmdline()))
+        for child in psutil.Process(self.program.process.pid).children():
+            with suppress(psutil.Error):
+                told = any(marker in word for word in child.cmdline())
+                if told and child.pid not in former:
+                    return child
+        return None
 
     def nobody_left(self, within: float = 10.0) -> None:
         """Wait until no process of this folder is left."""
         eventually(lambda: not processes_in(self.folder), within, f"no process in {self.folder}")
 
     def kill_everything(self) -> None:
-        """SIGKILL to every process at the same moment, as a power failure would."""
-        for process in processes_in(self.folder):
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        """As a power failure would, but for the memory of the disk."""
         assert self.program is not None
+        kill_in(self.folder)
         self.program.process.wait()
-        self.nobody_left()
 
 
 @contextmanager
@@ -94,9 +98,6 @@ def whole(*, options: tuple[str, ...] = (), **settings: str) -> Iterator[Whole]:
     try:
         yield made
     finally:
-        for process in processes_in(folder):
-            process.kill()
         if made.program is not None:
-            made.program.process.wait()
-        made.nobody_left()
+            made.kill_everything()
         shutil.rmtree(folder)

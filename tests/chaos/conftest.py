@@ -1,0 +1,36 @@
+"""What the reference job gives when nothing disturbs it."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from kit.chosen import submit_chosen
+from kit.reference import JOBS, body_of
+from kit.whole import whole
+
+
+@pytest.fixture(scope="session")
+def undisturbed() -> dict[int, bytes]:
+    """Bodies of /results of the chosen jobs, from a Kerma of their own that nobody touched."""
+    with whole() as kerma:
+        kerma.up()
+        visitor = kerma.visitor().enter()
+        jobs = [submit_chosen(kerma.place, visitor.user_id, n, body_of()) for n in range(JOBS)]
+        bodies = {}
+        for number, job in enumerate(jobs):
+            visitor.until(job, "COMPLETED")
+            bodies[number] = visitor.results(job)
+        visitor.close()
+    assert len(set(bodies.values())) == JOBS
+    return bodies
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Randomness that a failure can be repeated with: its seed is printed."""
+    seed = os.environ.get("KERMA_CHAOS_SEED") or str(random.SystemRandom().randrange(10**6))
+    print(f"KERMA_CHAOS_SEED={seed}")
+    return random.Random(seed)

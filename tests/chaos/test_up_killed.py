@@ -1,0 +1,88 @@
+"""``kerma up`` loses a part, or everything, in the middle of a job."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kit.chosen import submit_chosen
+from kit.family import eventually
+from kit.reference import SECONDS, body_of, survived
+from kit.visitor import Visitor
+from kit.whole import SHORT_LEASES, Whole, whole
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.fixture(scope="module")
+def kerma() -> Iterator[Whole]:
+    with whole(**SHORT_LEASES) as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture
+def visitor(kerma: Whole) -> Iterator[Visitor]:
+    visitor = kerma.visitor().enter()
+    yield visitor
+    visitor.close()
+
+
+PARTS = {"worker": "kerma_runner.worker", "nats": "nats-server", "postgres": "pgdata"}
+
+
+@pytest.mark.parametrize(("number", "part"), list(enumerate(PARTS)))
+def test_a_part_is_killed(
+    kerma: Whole,
+    visitor: Visitor,
+    dice: random.Random,
+    undisturbed: dict[int, bytes],
+    number: int,
+    part: str,
+) -> None:
+    victim = kerma.child(PARTS[part])
+    submit_chosen(kerma.place, visitor.user_id, number, body_of())
+    time.sleep(dice.uniform(0.0, SECONDS))
+    assert victim is not None
+    victim.kill()
+    # nobody has to log in anew
+    eventually(lambda: kerma.child(PARTS[part], victim.pid), 30, f"another {part}")
+    survived(kerma.place, visitor, number, undisturbed)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_everything_is_killed(
+    kerma: Whole, dice: random.Random, undisturbed: dict[int, bytes], number: int
+) -> None:
+    visitor = kerma.visitor().enter()
+    submit_chosen(kerma.place, visitor.user_id, number, body_of())
+    time.sleep(dice.uniform(0.0, SECONDS))
+    visitor.close()
+    kerma.kill_everything()
+    kerma.up()
+    again = kerma.visitor().enter()
+    survived(kerma.place, again, number, undisturbed)
+    again.close()
+
+
+def test_the_services_alone_are_killed(
+    kerma: Whole, dice: random.Random, undisturbed: dict[int, bytes]
+) -> None:
+    """Its children notice, and end by themselves."""
+    visitor = kerma.visitor().enter()
+    submit_chosen(kerma.place, visitor.user_id, 5, body_of())
+    time.sleep(dice.uniform(0.0, SECONDS))
+    visitor.close()
+    assert kerma.program is not None
+    kerma.program.process.send_signal(signal.SIGKILL)
+    kerma.program.process.wait()
+    kerma.up()
+    again = kerma.visitor().enter()
+    survived(kerma.place, again, 5, undisturbed)
+    again.close()
+    assert kerma.program.end() <= 10
+    kerma.nobody_left(0)

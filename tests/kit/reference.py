@@ -1,0 +1,31 @@
+"""The job that is run undisturbed and disturbed, and what must hold of it in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.chosen import Place, chosen_id, successes
+from kit.projects import submission
+from kit.visitor import Visitor
+
+JOBS = 12
+TASKS = 4
+PRIMARIES = 2400
+SECONDS = 2.5
+"""How long about the job takes on two cores: the span of random moments."""
+
+
+def body_of() -> dict[str, Any]:
+    """The submit body."""
+    return submission(PRIMARIES, TASKS)
+
+
+def survived(place: Place, visitor: Visitor, number: int, undisturbed: dict[int, bytes]) -> None:
+    """Completed, every task counted once, and the very bytes of an undisturbed run."""
+    job = chosen_id(number)
+    shown = visitor.until(job, "COMPLETED")
+    tasks = shown["job_tasks_status"]
+    assert [task["task_state"] for task in tasks] == ["COMPLETED"] * TASKS
+    assert sum(task["simulated_primaries"] for task in tasks) == PRIMARIES
+    assert successes(place, job) == dict.fromkeys(range(TASKS), 1)
+    assert visitor.results(job) == undisturbed[number]
