@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from kerma_allinone.children import NatsChild, PostgresChild
 from kerma_common.faults import FaultPoint
 from kit.apart import SERVICES, Apart, apart
 from kit.chosen import submit_chosen
+from kit.family import eventually
 from kit.reference import SECONDS, body_of, survived
 from kit.services import prepare
 from kit.visitor import Visitor
@@ -60,30 +62,63 @@ def test_one_process_is_killed(
     survived(system.place, visitor, number, undisturbed)
 
 
-POINTS = (
-    ("jobs", FaultPoint.BEFORE_APPEND),
-    ("runner", FaultPoint.AFTER_APPEND_BEFORE_ANSWER),
-    ("results", FaultPoint.AFTER_PROJECT_BEFORE_COMMIT),
-    ("jobs", FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH),
-    ("runner", FaultPoint.OUTBOX_BEFORE_DISPATCH),
-    ("results", FaultPoint.OUTBOX_AFTER_DISPATCH),
+ROUNDS = (
+    {
+        "jobs": FaultPoint.BEFORE_APPEND,
+        "runner": FaultPoint.AFTER_APPEND_BEFORE_ANSWER,
+        "results": FaultPoint.AFTER_PROJECT_BEFORE_COMMIT,
+    },
+    {
+        "jobs": FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH,
+        "runner": FaultPoint.OUTBOX_BEFORE_DISPATCH,
+        "results": FaultPoint.OUTBOX_AFTER_DISPATCH,
+    },
 )
 
 
-@pytest.mark.parametrize(
-    ("number", "service", "point"), [(6 + n, *named) for n, named in enumerate(POINTS)]
-)
-def test_a_service_dies_at_a_named_point(
+@pytest.mark.parametrize(("number", "points"), [(6, ROUNDS[0]), (7, ROUNDS[1])])
+def test_services_die_at_named_points(
     system: Apart,
     visitor: Visitor,
     undisturbed: dict[int, bytes],
     number: int,
-    service: str,
-    point: FaultPoint,
+    points: dict[str, FaultPoint],
 ) -> None:
-    system.programs[service].end()
-    doomed = system.start(service, KERMA_FAULT_POINT=point.value)
+    for service, point in points.items():
+        system.programs[service].kill()
+        system.start(service, KERMA_FAULT_POINT=point.value)
+    doomed = {service: system.programs[service] for service in points}
     submit_chosen(system.place, visitor.user_id, number, body_of())
-    assert doomed.process.wait(60) == -signal.SIGKILL
-    system.start(service)
+
+    def all_died() -> bool:
+        for service in [s for s, program in doomed.items() if not program.alive]:
+            assert doomed.pop(service).process.returncode == -signal.SIGKILL
+            system.start(service)
+        return not doomed
+
+    eventually(all_died, 90, "the end of every doomed service")
     survived(system.place, visitor, number, undisturbed)
+
+
+@pytest.mark.parametrize(("number", "server"), [(8, "nats_child"), (9, "postgres_child")])
+def test_services_outlive_their_servers(
+    system: Apart,
+    visitor: Visitor,
+    dice: random.Random,
+    undisturbed: dict[int, bytes],
+    request: pytest.FixtureRequest,
+    number: int,
+    server: str,
+) -> None:
+    victim: NatsChild | PostgresChild = request.getfixturevalue(server)
+    submit_chosen(system.place, visitor.user_id, number, body_of())
+    time.sleep(dice.uniform(0.0, SECONDS))
+    victim.child.send(signal.SIGKILL)
+
+    async def start_again() -> None:
+        await victim.child.wait()
+        await victim.restart()
+
+    asyncio.run(start_again())
+    survived(system.place, visitor, number, undisturbed)
+    assert all(program.alive for program in system.programs.values())

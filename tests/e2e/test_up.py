@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import stat
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import orjson
 import psutil
 import pytest
 
+from kerma_allinone.children import postgres_server
+from kit.chosen import told
 from kit.family import eventually, processes_in
 from kit.projects import submission
+from kit.rows import differences, drop, dump
 from kit.visitor import Visitor
 from kit.whole import Whole, whole
 
@@ -117,6 +124,73 @@ def test_a_restart_keeps_jobs_results_and_sessions(kerma: Whole, job: str) -> No
     again.close()
 
 
+def test_racing_commands_have_one_outcome(kerma: Whole) -> None:
+    visitor = kerma.visitor().enter()
+    job = visitor.submit(submission(2_000_000, 2))
+    visitor.until(job, "RUNNING")
+
+    def command(n: int) -> tuple[str, int]:
+        path = "/user/simulations" if n % 2 else "/jobs/direct"
+        return path, visitor.http.delete(path, params={"job_id": job}).status_code
+
+    with ThreadPoolExecutor(25) as pool:
+        answers = Counter(pool.map(command, range(50)))
+    # refused before the end of the job, done once, and nothing there to do it to afterwards
+    assert {code for _, code in answers} <= {200, 403, 404}
+    assert answers["/jobs/direct", 200] >= 1
+    if visitor.get("/jobs", job).status_code == 200:
+        visitor.until(job, "CANCELED")
+        assert visitor.http.delete("/user/simulations", params={"job_id": job}).status_code == 200
+    assert visitor.get("/jobs", job).status_code == 404
+    eventually(lambda: not _engines(kerma), 15, "no engine")
+    events = Counter(t.event.type for t in told(kerma.place, job))
+    names = ("JobCancellationRequested", "JobCanceled", "JobDeleted", "TaskCanceled")
+    assert [events[name] for name in names] == [1, 1, 1, 2]
+    assert not events["TaskSucceeded"]
+    visitor.close()
+
+
+def test_everything_but_the_vault_comes_back_from_the_log(kerma: Whole, job: str) -> None:
+    visitor = kerma.visitor().enter()
+    canceled = visitor.submit(submission(2_000_000, 3))
+    visitor.http.delete("/jobs/direct", params={"job_id": canceled})
+    visitor.until(canceled, "CANCELED")
+    deleted = visitor.submit(submission(100, 2))
+    visitor.until(deleted, "COMPLETED")
+    gone = visitor.http.delete("/user/simulations", params={"job_id": deleted})
+    assert gone.status_code == 200
+    paths = ("/results", "/estimators", "/logfiles", "/jobs", "/inputs")
+    before = [visitor.get(path, job).json() for path in paths]
+    body = visitor.results(job)
+    url = (kerma.data / "pg-url").read_text()
+    eventually(lambda: not _owed(dump(url)), 20, "no command is owed")
+    rows, story = dump(url), told(kerma.place, job)
+    assert len([table for table, found in rows.items() if found]) > 10
+    visitor.close()
+    assert kerma.program is not None
+    kerma.program.end()
+    assert {"auth", "jobs", "jobs_process", "runner", "results"} <= set(asyncio.run(_drop(kerma)))
+    kerma.up()
+    url = (kerma.data / "pg-url").read_text()
+    with suppress(AssertionError):  # the next line names the rows
+        eventually(lambda: not differences(rows, dump(url)), 60)
+    assert differences(rows, dump(url)) == []
+    again = kerma.visitor().enter()
+    assert again.results(job) == body
+    assert [again.get(path, job).json() for path in paths] == before
+    again.close()
+    assert told(kerma.place, job) == story
+
+
+def _owed(rows: dict[str, list[str]]) -> bool:
+    return any(found for table, found in rows.items() if table.endswith(".process_outbox"))
+
+
+async def _drop(kerma: Whole) -> list[str]:
+    async with postgres_server(kerma.data / "postgres") as server:
+        return drop(server.url)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -> None:
     if kerma.program is None or not kerma.program.alive:
@@ -141,7 +215,7 @@ def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
     kerma.up()
     visitor = kerma.visitor().enter()
     listed = visitor.http.get("/user/simulations").json()["simulations"]
-    running = [job["job_id"] for job in listed if job["job_state"] not in {"COMPLETED"}]
+    running = [job["job_id"] for job in listed if job["job_state"] not in {"COMPLETED", "CANCELED"}]
     assert len(running) == 2
     # far less than the length of a lease
     eventually(lambda: _engines(kerma), 20, "an engine")

@@ -43,10 +43,10 @@ class Apart:
         command = [*KERMA, "serve", service, *(["--roles", roles] if roles else [])]
         return self._start(name, command, {"KERMA_HTTP_PORT": str(port), **changes})
 
-    def start_program(self, name: str, script: str, **changes: str) -> Program:
+    def start_program(self, name: str, script: str, *arguments: str, **changes: str) -> Program:
         """Start a program of the tests in place of one of ours."""
         port = self.ports.setdefault(name, free_port())
-        command = [sys.executable, str(KIT / script)]
+        command = [sys.executable, str(KIT / script), *arguments]
         return self._start(name, command, {"KERMA_HTTP_PORT": str(port), **changes})
 
     def _start(self, name: str, command: list[str], changes: dict[str, str]) -> Program:

@@ -8,7 +8,7 @@ from kit.chosen import Place, chosen_id, successes
 from kit.projects import submission
 from kit.visitor import Visitor
 
-JOBS = 12
+JOBS = 10
 TASKS = 4
 PRIMARIES = 2400
 SECONDS = 2.5
