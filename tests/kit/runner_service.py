@@ -35,6 +35,7 @@ from kerma_runner.main import build
 from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
 from kit.services import prepare
+from kit.tasks import end
 
 WORKER: tuple[str, ...] = (str(Path(__file__).with_name("script_worker.py")),)
 """Arguments of the interpreter that make it a worker."""
@@ -234,6 +235,4 @@ async def _group() -> AsyncIterator[list[asyncio.Future[None]]]:
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)

@@ -18,6 +18,7 @@ from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings
+from kit.tasks import end
 
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 Build = Callable[[HttpSettings, Infra], Service]
@@ -59,9 +60,6 @@ async def running(
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 yield client, infra
         finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for fault in ended:
-            if isinstance(fault, Exception):
-                raise fault
+            faults = await end(tasks)
+        if faults:
+            raise faults[0]

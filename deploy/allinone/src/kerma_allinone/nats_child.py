@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from kerma_allinone.child import (
@@ -212,14 +212,16 @@ async def _ready(child: Child, url: str, name: str) -> None:
 
 async def _probe(url: str) -> str:
     """The name of the server at `url`, once its JetStream has a leader."""
-    client = await nats.connect(
-        url,
-        allow_reconnect=False,
-        reconnect_time_wait=RETRY_SECONDS,  # also the pause before a failed first attempt is told
-        connect_timeout=2,
-        error_cb=_ignore,
-    )
+    client = Client()
     try:
+        await client.connect(
+            url,
+            allow_reconnect=False,
+            # also the pause before a failed attempt is told
+            reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
+            connect_timeout=2,
+            error_cb=_ignore,
+        )
         await client.jetstream(timeout=1).account_info()
         return str(client._server_info["server_name"])  # noqa: SLF001  has no public accessor
     finally:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from kerma_common.errors import Unavailable
 
@@ -85,6 +86,28 @@ async def connection(
         leaving = True
         with suppress(nats.errors.Error):
             await client.close()
+
+
+async def request(
+    client: Client,
+    subject: str,
+    body: bytes,
+    *,
+    timeout: float,
+    headers: dict[str, str] | None = None,
+) -> Msg:
+    """The reply to a request; raises what the client raises.
+
+    On Python 3.11 ``asyncio.wait_for``, which the client uses, loses a cancellation that meets the
+    reply; the task would then run on for ever.
+    """
+    task = asyncio.current_task()
+    # not 0 for ever after a task group of Python 3.11 that failed while it was left
+    cancelled = task.cancelling() if task is not None else 0
+    reply = await client.request(subject, body, timeout=timeout, headers=headers)
+    if task is not None and task.cancelling() > cancelled:
+        raise asyncio.CancelledError
+    return reply
 
 
 def _login(url: str) -> tuple[list[str], dict[str, Any]]:

@@ -10,6 +10,7 @@ import orjson
 
 from kerma_common import errors
 from kerma_common.contracts.registry import adapter
+from kerma_common.nats import request
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -33,17 +34,17 @@ def failure_of(error: Exception) -> bytes:
 
 
 async def call(
-    client: Client, subject: str, request: object, reply: type[T], timeout: float = 5.0
+    client: Client, subject: str, asked: object, reply: type[T], timeout: float = 5.0
 ) -> T:
-    """The answer to ``request``.
+    """The answer to ``asked``.
 
     Raises Unavailable when nobody answers within ``timeout`` seconds or the service cannot tell
     now (the request may be repeated), DomainRejected when the rules forbid it, ContractViolation
     when the answer is not one.
     """
-    body = adapter(type(request)).dump_json(request)
+    body = adapter(type(asked)).dump_json(asked)
     try:
-        message = await client.request(subject, body, timeout=timeout)
+        message = await request(client, subject, body, timeout=timeout)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise errors.Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
     if message.data.startswith(_FAULT):

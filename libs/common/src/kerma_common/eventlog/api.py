@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import orjson
 
 from kerma_common.errors import Unavailable
+from kerma_common.nats import request as nats_request
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -37,16 +37,10 @@ async def call(
     if not nc.is_connected:
         raise Unavailable("not connected to the event log")
     body = b"" if request is None else orjson.dumps(request)
-    task = asyncio.current_task()
-    # not 0 for ever after a task group of Python 3.11 that failed while it was left
-    cancelled = task.cancelling() if task is not None else 0
     try:
-        message = await nc.request(f"$JS.API.{subject}", body, timeout=timeout)
+        message = await nats_request(nc, f"$JS.API.{subject}", body, timeout=timeout)
     except nats.errors.Error as error:
         raise Unavailable("the event log does not answer") from error
-    if task is not None and task.cancelling() > cancelled:
-        # asyncio.wait_for of Python 3.11 loses a cancellation that meets the reply
-        raise asyncio.CancelledError
     answer: dict[str, Any] = orjson.loads(message.data)
     if error_body := answer.get("error"):
         if error_body["code"] == 503:

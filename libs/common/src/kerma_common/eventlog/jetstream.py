@@ -27,6 +27,7 @@ from kerma_common.errors import ConcurrencyConflict, ContractViolation, OutcomeU
 from kerma_common.eventlog import api, pull
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.streams import EPOCH
+from kerma_common.nats import request
 from kerma_common.telemetry.traces import traceparent as current_trace
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ class JetStreamLog:
                 return None
             raise Unavailable("not connected to the event log")
         try:
-            reply = await self._nc.request(
-                str(subject), body, timeout=self._ack_timeout, headers=headers
+            reply = await request(
+                self._nc, str(subject), body, timeout=self._ack_timeout, headers=headers
             )
         except nats.errors.NoRespondersError as error:
             if maybe_stored:

@@ -1,0 +1,28 @@
+"""Ending the tasks that a fixture started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+SECONDS = 5.0
+TIMES = 4
+
+
+async def end(tasks: Collection[asyncio.Future[Any]]) -> list[BaseException]:
+    """Cancel tasks until all have ended; what they raised, cancellations left out.
+
+    Asked again because libraries may swallow a cancellation; raises TimeoutError for a task that
+    does not end at all.
+    """
+    pending = {task for task in tasks if not task.done()}
+    for _ in range(TIMES):
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=SECONDS)
+    if pending:
+        raise TimeoutError(f"still running: {pending}")
+    ended = [task.exception() for task in tasks if not task.cancelled()]
+    return [fault for fault in ended if fault is not None]
