@@ -1,7 +1,7 @@
 """Accepting a job: check, convert, store the input, then append.
 
 Out: JobSubmitted and JobStarted in one commit. Whatever fails before the append leaves nothing
-behind but unreferenced blobs, which the collector removes.
+behind but blobs that nothing refers to.
 """
 
 from __future__ import annotations
