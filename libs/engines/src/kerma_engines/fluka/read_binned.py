@@ -96,5 +96,6 @@ def _with_errors(file: BinaryFile, page: Page) -> Page:
 
 def with_relative_errors(page: Page, relative: FloatArray) -> Page:
     """``page`` with standard errors; ``relative`` is a fraction of the values, used up."""
-    relative *= np.abs(page.values)
+    with np.errstate(invalid="ignore"):  # a damaged file may say 0 % of infinity: not a number
+        relative *= np.abs(page.values)
     return replace(page, errors=relative)
