@@ -80,5 +80,7 @@ def postgres_url(postgres_child: PostgresChild) -> Iterator[str]:
     database = sql.Identifier(name)
     with psycopg.connect(postgres_child.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
-        yield urlsplit(postgres_child.url)._replace(path=f"/{name}").geturl()
+    yield urlsplit(postgres_child.url)._replace(path=f"/{name}").geturl()
+    # another connection: tests may have killed the server and started it again
+    with psycopg.connect(postgres_child.url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
