@@ -22,6 +22,7 @@ async def test_a_started_job_becomes_tasks_that_succeed(runner: Running) -> None
     assert ended.primaries == 333
     assert ended.log_ref is not None
     texts = await runner.log_texts(ended.log_ref)
+    assert texts.pop("run.log").startswith("engine script 1 on worker ")
     assert texts == {"stdout.log": "done 166\n", "engine.log": "mode ok\n"}
     output = await runner.blobs.get(ended.output_ref)
     assert f"333 {ids.task_seed(job, 1)}".encode() in output
