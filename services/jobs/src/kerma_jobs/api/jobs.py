@@ -60,12 +60,6 @@ class JobRoutes:
         """The caller's job. Raises NotFound or Forbidden."""
         return _owned(await self.queries.head(job_id), principal)
 
-    async def offered(self, job: JobHead) -> bool:
-        """Whether a job that has not begun can count on a worker now."""
-        if job.state != "PENDING":
-            return True
-        return any(job.engine in offer.engines for offer in await self.queries.offers())
-
     async def seen(self, seq: int) -> dict[str, str]:
         """Wait until reads show the commit; the header that tells the position."""
         await self.positions.wait("jobs", "JOBS", seq)
@@ -115,7 +109,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
         job = _owned(found[0] if found else None, principal)
         tasks = found[1] if found else []
         return answer(
-            describe(job, offered=await routes.offered(job)),
+            describe(job),
             job_state=job.state,
             job_tasks_status=render_tasks(job, tasks, routes.live),
         )

@@ -55,7 +55,7 @@ def _duration(seconds: float) -> dict[str, int]:
     return {"hours": hours, "minutes": minutes, "seconds": rest}
 
 
-def describe(job: JobHead, *, offered: bool = True) -> str:
+def describe(job: JobHead) -> str:
     """One sentence on the job's state, which names the engine when it is not the one asked for."""
     stand_in = job.engine != job.sim_type
     instead = f"; {job.engine} runs it in place of {job.sim_type}" if stand_in else ""
@@ -66,6 +66,6 @@ def describe(job: JobHead, *, offered: bool = True) -> str:
             f"Job completed with {job.tasks_merged} tasks; the results rest on "
             f"{job.primaries_merged} of {job.primaries} primaries{instead}"
         )
-    if job.state == "PENDING" and not offered:
+    if job.state == "PENDING" and not job.offered:
         return f"Job state: PENDING; no worker offers {job.engine} now{instead}"
     return f"Job state: {job.state}{instead}"

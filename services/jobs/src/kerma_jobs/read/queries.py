@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
@@ -21,7 +21,8 @@ ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
 class JobHead:
     """What is needed to authorise and to answer about one job.
 
-    ``engine`` runs it, in place of ``sim_type`` when they differ.
+    ``engine`` runs it, in place of ``sim_type`` when they differ; ``offered`` is whether a worker
+    has that engine now.
     """
 
     job_id: str
@@ -30,6 +31,7 @@ class JobHead:
     platform: str
     sim_type: str
     engine: str
+    offered: bool
     input_kind: str
     primaries: int
     input_ref: Ref
@@ -69,6 +71,10 @@ class ListedJob:
     state: str
 
 
+_SAME = JOB.alias()
+# of the parameter, not of the row: so it is evaluated once, not for every task
+_ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scalar_subquery()
+_OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
 _HEAD = (
     JOB.c.job_id,
     JOB.c.owner,
@@ -76,6 +82,7 @@ _HEAD = (
     JOB.c.platform,
     JOB.c.sim_type,
     JOB.c.engine,
+    _OFFERED,
     JOB.c.input_kind,
     JOB.c.primaries,
     JOB.c.input_sha256,
@@ -87,7 +94,7 @@ _HEAD = (
     JOB.c.partial,
     JOB.c.failure,
 )
-_REFS = 8  # columns before those of the blobs
+_REFS = 9  # columns before those of the blobs
 _TASK = (
     TASK.c.index,
     TASK.c.requested,
