@@ -108,11 +108,13 @@ async def appears(infra: Infra, job: str, event: str) -> None:
                     return
 
 
-async def offer(infra: Infra, worker: str, *engines: str, **substitutes: str) -> None:
+async def offer(
+    infra: Infra, worker: str, *engines: str, resource_class: str = "pool", **substitutes: str
+) -> None:
     """Let a worker offer engines, as the runner tells it; returns when it is seen."""
     registered = runner.WorkerRegistered(
         worker=worker,
-        resource_class="pool",
+        resource_class=resource_class,
         slots=1,
         engines=dict.fromkeys(engines, "1.0"),
         substitutes=substitutes,

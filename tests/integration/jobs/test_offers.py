@@ -65,6 +65,14 @@ async def test_a_job_that_nobody_can_run_is_refused(jobs: Jobs, files: bool) -> 
     assert (await infra.log.state("JOBS")).last == before
 
 
+async def test_workers_that_take_no_jobs_of_users_do_not_count(jobs: Jobs) -> None:
+    client, infra = jobs
+    await offer(infra, "elsewhere", "topas", resource_class="large")
+    answer = await as_user(client)("POST", "/jobs/direct", json=body("topas"))
+    assert answer.status_code == 400
+    await leave(infra, "elsewhere")
+
+
 async def test_an_engine_of_no_release_is_refused_even_if_the_job_would_wait(jobs: Jobs) -> None:
     given = body("topas", wait_for_engine=True, sim_type="penelope")
     answer = await as_user(jobs[0])("POST", "/jobs/direct", json=given)

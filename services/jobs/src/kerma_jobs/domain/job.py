@@ -18,6 +18,7 @@ from typing import Any
 from kerma_common.contracts import jobs as events
 from kerma_common.domain import Aggregate, Rejected
 from kerma_jobs.domain import commands
+from kerma_jobs.domain.offers import POOL
 
 
 class Phase(StrEnum):
@@ -92,7 +93,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         primaries=c.primaries,
         n_tasks=c.n_tasks,
         max_attempts=c.max_attempts,
-        placement="pool",
+        placement=POOL,
     )
     return (submitted, started)
 

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
+POOL = "pool"
+"""The resource class that jobs are placed on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What one worker offers: versions by engine, and which engine stands in for which."""

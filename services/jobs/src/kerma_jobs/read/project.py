@@ -12,6 +12,7 @@ from kerma_common.contracts import jobs, results, runner
 from kerma_common.contracts.ids import split_primaries
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
+from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import JOB, METADATA, OFFER, TASK
 
 JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA)
@@ -153,9 +154,10 @@ def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
 
 @JOBS.on(runner.WorkerRegistered)
 def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Its engines can be asked for."""
-    offer = {"engines": event.engines, "substitutes": event.substitutes}
-    yield Upsert(OFFER, {"worker": event.worker}, offer)
+    """Its engines can be asked for, if it takes jobs of users."""
+    if event.resource_class == POOL:
+        offer = {"engines": event.engines, "substitutes": event.substitutes}
+        yield Upsert(OFFER, {"worker": event.worker}, offer)
 
 
 @JOBS.on(runner.WorkerRetired)
