@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-
 POOL = "pool"
 """The resource class that jobs are placed on."""
 
