@@ -7,7 +7,7 @@ from psycopg import sql
 
 KEPT = ("auth_vault", "public", "information_schema")
 OWN = ("alembic_version", "lease", "checkpoint", "worker_heartbeat", "worker", "offer")
-"""Tables that tell of the running and not of its history; every start has a new worker."""
+"""Tables that tell of the running and not of its history; every start has a new worker with offers."""
 
 
 def schemas(connection: psycopg.Connection[tuple[str, ...]]) -> list[str]:

@@ -78,7 +78,8 @@ def run_tests(
 ) -> None:
     """Run the tests of a tier; further arguments go to pytest."""
     tiers = {
-        "default": ["-m", "not physics and not chaos and not slow"],
+        # most tests wait for children; whole files, since tests of a file share their servers
+        "default": ["-m", "not physics and not chaos and not slow", "-n", "2", "--dist=loadfile"],
         "physics": ["-m", "physics"],
         "chaos": ["-m", "chaos"],
         "slow": ["-m", "slow"],
