@@ -73,12 +73,13 @@ async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings
         async with AsyncExitStack() as stack:
             backing = await _open_backing(stack, data)
             await _prepare_log(backing.nats)
-            services, infras = await _open_services(stack, data, backing)
-            attendance = worker = None
+            worker = None
             if slots != 0:
-                attendance = await Attendance.from_now(infras)
+                # it gets ready while the services do
                 worker = WorkerChild(data, backing, slots, engines)
                 stack.push_async_callback(worker.stop)
+            services, infras = await _open_services(stack, data, backing)
+            attendance = await Attendance.from_now(infras) if worker else None
             stack.callback(remove_running, data)
             ready = Announcement(data, services, backing.blobs.url, attendance, say)
             whole = _together(services, backing, worker, ready.run)

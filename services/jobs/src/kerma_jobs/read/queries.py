@@ -172,6 +172,7 @@ class JobQueries:
             if descending
             else (column.asc().nulls_last(), JOB.c.job_id.asc())
         )
+        count = select(func.count()).select_from(JOB).where(*matching)
         listed: Select[Any] = (
             select(
                 JOB.c.job_id,
@@ -182,14 +183,15 @@ class JobQueries:
                 JOB.c.input_kind,
                 JOB.c.sim_type,
                 JOB.c.shown_state,
+                count.scalar_subquery(),
             )
             .where(*matching)
             .order_by(*order)
             .limit(limit)
             .offset(offset)
         )
-        count = select(func.count()).select_from(JOB).where(*matching)
         async with self.db.connect() as connection:
             rows = (await connection.execute(listed)).all()
-            total = (await connection.execute(count)).scalar_one()
-        return total, [ListedJob(*row) for row in rows]
+            if not rows:  # beyond the last page nothing carries the number
+                return (await connection.execute(count)).scalar_one(), []
+        return rows[0][-1], [ListedJob(*row[:-1]) for row in rows]

@@ -30,7 +30,7 @@ T = TypeVar("T")
 PULL_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
 _NOTHING_CAME = "408"
-_FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
+_FIRST_RETRY, _GROWTH, _LAST_RETRY = 0.1, 1.3, 5.0
 _log = logging.getLogger(__name__)
 
 RETRYABLE = (Unavailable, ContractViolation)
@@ -57,7 +57,7 @@ class RunnerClient:
             except RETRYABLE as error:
                 _log.info("runner away", extra={"subject": subject, "reason": error.message})
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                delay = min(2 * delay, _LAST_RETRY)
+                delay = min(_GROWTH * delay, _LAST_RETRY)
 
     async def next_ticket(self, lanes: Sequence[rpc.Lane]) -> tuple[rpc.Ticket, Msg] | None:
         """A ticket of any of the lanes, if one comes within some seconds.
