@@ -79,7 +79,7 @@ async def test_a_follower_ahead_of_nothing_waits(log: EventLog) -> None:
 async def test_followers_leave_nothing_behind(url: str) -> None:
     async with connection(url, name="test") as nc:
         log = JetStreamLog(nc)
-        async with log.follow("RESULTS", 0) as batches:
+        async with log.follow("RESULTS", (await log.state("RESULTS")).last) as batches:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(batches), 0.1)
         async with log.follow("RUNNER", 0) as batches:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
@@ -36,6 +37,7 @@ USER = "kerma"
 START_SECONDS = 20.0
 RETRY_SECONDS = 0.02
 START_ATTEMPTS = 5
+PROBE = "kerma-probe"
 
 
 @dataclass(slots=True)
@@ -108,7 +110,28 @@ async def nats_cluster(directory: Path, size: int = 3) -> AsyncIterator[NatsClus
             nodes.append(node)
         for node in nodes:
             await _ready(node.child, node.url, node.server_name)
+        await _replicating(nodes[0].url, size)
         yield NatsCluster(",".join(node.url for node in nodes), tuple(nodes))
+
+
+async def _replicating(url: str, size: int) -> None:
+    """Return when the cluster's leader knows all members: it can place a stream on each."""
+    deadline = Deadline(START_SECONDS)
+    client = await nats.connect(url, error_cb=_ignore)
+    try:
+        while True:
+            stream = client.jetstream(timeout=2)
+            try:
+                await stream.add_stream(name=PROBE, subjects=[PROBE], num_replicas=size)
+                await stream.delete_stream(PROBE)
+            except (NatsError, TimeoutError):
+                if deadline.over:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+    finally:
+        await client.close()
 
 
 async def _stop_node(node: NatsChild) -> None:

@@ -241,8 +241,9 @@ def _probe_built_in(entry: Entry) -> Offer | None:
     if spec is None or spec.origin is None:
         return None
     # it asks for data sets when imported without these variables, and needs none of them here
-    said = _ask([sys.executable, "-c", _IMPORT], dict.fromkeys(DATA_SETS, ""))
-    if said is None or not said.endswith(_IMPORTED):
+    quiet = dict.fromkeys((*DATA_SETS, "GEANT4_DATA_DIR"), "")
+    said = _ask([sys.executable, "-c", _IMPORT], quiet)
+    if said is None or _IMPORTED not in said:
         return None
     known = version(_BINDING.replace("_", "-"))
     return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)
