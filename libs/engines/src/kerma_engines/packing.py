@@ -6,9 +6,10 @@ Both forms are deterministic: the same content gives the same bytes, hence the s
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import orjson
@@ -63,9 +64,24 @@ def pack_outputs(directory: Path, globs: tuple[str, ...], target: Path) -> None:
 
 
 def unpack_outputs(body: bytes, directory: Path) -> None:
-    """Lay the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged."""
+    """Lay the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged.
+
+    Takes regular files below the directory alone; tarfile's own filters need Python 3.11.4.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-            tar.extractall(directory, filter="data")
+            for member in tar:
+                _lay(tar, member, directory)
     except tarfile.TarError as error:
         raise ReadError("task output", "archive", str(error)) from error
+
+
+def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    name = PurePosixPath(member.name)
+    content = tar.extractfile(member) if member.isreg() else None
+    if content is None or name.is_absolute() or ".." in name.parts:
+        raise ReadError("task output", member.name, "is no plain file of the task")
+    target = directory / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as file:
+        shutil.copyfileobj(content, file)
