@@ -162,9 +162,10 @@ def _groups(file: BinaryFile) -> FloatArray:
     if len(data) < 12 or len(data) % 4:
         raise file.error(f"neutron groups in {len(data)} bytes")
     (count,) = struct.unpack_from("<i", data)
-    with np.errstate(invalid="ignore"):  # numbers that are none are refused below
+    with np.errstate(invalid="ignore"):  # numbers that are none do not descend
         edges = np.frombuffer(data, "<f4", offset=4).astype(np.float64)
-    if count != edges.size - 1 or not np.all(np.diff(edges) < 0):
+        descending = bool(np.all(np.diff(edges) < 0))
+    if count != edges.size - 1 or not descending:
         raise file.error(f"{edges.size} edges for {count} neutron groups, or not descending")
     return edges
 
