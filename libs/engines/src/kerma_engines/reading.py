@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kerma_engines.errors import ReadError
 from kerma_engines.fluka.read import is_fluka, read_fluka_file
 from kerma_engines.shieldhit.read import is_bdo, is_bin2010, read_bdo_file, read_bin2010_file
@@ -38,7 +40,18 @@ def read_file(path: Path) -> Estimator:
         raise ReadError(path.name, "byte 0", "the file is empty")
     for is_format, read in _FORMATS:
         if is_format(head):
-            return read(path)
+            return _ascending(path, read(path))
     raise ReadError(
         path.name, "byte 0", "not a result of SHIELD-HIT12A (BDO, bin2010), FLUKA or TOPAS (CSV)"
     )
+
+
+def _ascending(path: Path, estimator: Estimator) -> Estimator:
+    """Refuse axes too narrow for their bins: their edges would coincide."""
+    for page in estimator.pages:
+        for axis in page.axes:
+            if not np.all(axis.edges[1:] > axis.edges[:-1]):
+                raise ReadError(
+                    path.name, f"page {page.number}", f"{axis.name} has bins without width"
+                )
+    return estimator
