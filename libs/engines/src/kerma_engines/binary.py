@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from kerma_engines.errors import ReadError
+from kerma_engines.parallel import each_block
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from kerma_engines.estimators import FloatArray
 
-_CHUNK = 32_768
 _SHRUNK = "the file became shorter while it was read"
 
 
@@ -74,15 +76,20 @@ class BinaryFile:
         return array
 
     def quotients(self, dtype: str, count: int, divisor: float, what: str) -> NDArray[np.float64]:
-        """The next ``count`` numbers over ``divisor``, divided while they are in the cache."""
-        size = np.dtype(dtype).itemsize
-        self._need(count * size, what)
+        """The next ``count`` numbers over ``divisor``; dividing takes longer than reading."""
+        kind = np.dtype(dtype)
+        self._need(count * kind.itemsize, what)
         values = np.empty(count)
-        for low in range(0, count, _CHUNK):
-            chunk = values[low : low + _CHUNK]
-            stored = np.frombuffer(self._read(chunk.size * size), dtype)
-            np.divide(stored, divisor, out=chunk)
-        self.offset += count * size
+
+        def divide(part: slice, scratch: FloatArray, _: FloatArray) -> None:
+            stored = scratch.view(kind)[: part.stop - part.start]
+            place = self.offset + part.start * kind.itemsize
+            if os.preadv(self._file.fileno(), [stored.data], place) != stored.nbytes:
+                raise self.error(_SHRUNK)
+            np.divide(stored, divisor, out=values[part])
+
+        each_block(count, divide)
+        self.skip(count * kind.itemsize, what)
         return values
 
     def skip(self, count: int, what: str) -> None:

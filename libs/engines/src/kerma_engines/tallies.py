@@ -1,8 +1,7 @@
 """Running totals of one page over tasks: one class per way of merging.
 
 A tally borrows the arrays of its page and is never changed; ``opened`` starts a running total that
-absorbs tallies in place. Arrays are walked in blocks that stay in the processor's cache, so that
-absorbing costs one pass over memory and no page-sized temporary.
+absorbs tallies in place, block by block, without temporaries of a page's size.
 
 A task of w primaries is taken as a mean of w samples of variance s2: the weighted squares between
 tasks, sum w (x - mean)^2, and those within a task that knows its standard error e, w (w - 1) e^2,
@@ -20,19 +19,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from kerma_engines.estimators import MergeClass, Weights
+from kerma_engines.parallel import each_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from kerma_engines.estimators import FloatArray, Page
-
-BLOCK = 16_384
-"""Bins worked on at a time: a few arrays of this size fit the second-level cache."""
 
 NONE = np.empty(0)
 """Stands for an array whose elements are all zero and need no memory yet."""
@@ -51,8 +49,8 @@ class Numbers(NamedTuple):
 class Running(Protocol):
     """A total that grows."""
 
-    def absorb(self, other: Tally) -> None:
-        """Add a tally of the same kind, as coming after all before."""
+    def absorb(self, others: Sequence[Tally]) -> None:
+        """Add tallies of the same kind, in their order, as coming after all before."""
 
     def closed(self) -> Tally:
         """All absorbed, as one tally; the running total must not be used any more."""
@@ -87,8 +85,12 @@ class SelfRunning(Tally):
     def opened(self) -> Self:
         return type(self)(self.weight, self.freedom, [array.copy() for array in self.arrays])
 
+    def absorb(self, others: Sequence[Tally]) -> None:
+        for other in others:
+            self.add(other)
+
     @abstractmethod
-    def absorb(self, other: Tally) -> None:
+    def add(self, other: Tally) -> None:
         """Add ``other`` in place."""
 
     def closed(self) -> Tally:
@@ -102,7 +104,7 @@ class First(SelfRunning):
     def of(cls, page: Page, weight: int) -> Self:
         return cls(weight, 0, [page.values] if page.errors is None else [page.values, page.errors])
 
-    def absorb(self, other: Tally) -> None:
+    def add(self, other: Tally) -> None:
         self.weight += other.weight
 
     def numbers(self) -> Numbers:
@@ -116,7 +118,7 @@ class Concatenation(SelfRunning):
     def of(cls, page: Page, weight: int) -> Self:
         return cls(weight, 0, [page.values])
 
-    def absorb(self, other: Tally) -> None:
+    def add(self, other: Tally) -> None:
         self.weight += other.weight
         self.arrays.extend(other.arrays)
 
@@ -127,7 +129,7 @@ class Concatenation(SelfRunning):
 class Sums(SelfRunning):
     """Sums over primaries, which add."""
 
-    def absorb(self, other: Tally) -> None:
+    def add(self, other: Tally) -> None:
         self.weight += other.weight
         with np.errstate(all="ignore"):
             for mine, theirs in zip(self.arrays, other.arrays, strict=True):
@@ -226,50 +228,59 @@ class RunningMean:
     def __init__(self, first: Mean) -> None:
         self.weight = self.unit = first.weight
         self.freedom = first.freedom
-        self.shift = first.arrays[0].copy()
+        self.shift = first.arrays[0]
         self.sums = np.zeros_like(self.shift)
         self.squares = np.zeros_like(self.shift)
-        with np.errstate(all="ignore"):
-            for part, (work, _) in _parts(self.shift.size):
-                first.add_squares(self.squares[part], part, 1.0 / self.unit, work)
+        if first.arrays[1].size:
+            each_block(self.shift.size, partial(self._add_squares, first))
         odd = ~np.isfinite(self.shift)
         if odd.any():  # infinity stays infinity in a sum, but not in differences
-            self.sums[odd], self.shift[odd] = self.shift[odd], 0.0
+            self.sums[odd] = self.shift[odd]
+            self.shift = np.where(odd, 0.0, self.shift)
             self.squares[odd] = np.nan
 
-    def absorb(self, other: Tally) -> None:
-        """Add a mean."""
-        assert isinstance(other, Mean)
-        ratio, mean = other.weight / self.unit, other.arrays[0]
-        with np.errstate(all="ignore"):
-            for part, (deviation, work) in _parts(self.shift.size):
-                np.subtract(mean[part], self.shift[part], out=deviation)
-                sums, squares = self.sums[part], self.squares[part]
-                if ratio == 1.0:
-                    sums += deviation
-                    deviation *= deviation
-                else:
-                    np.multiply(deviation, ratio, out=work)
-                    sums += work
-                    deviation *= work
-                squares += deviation
-                other.add_squares(squares, part, 1.0 / self.unit, work)
-        self.weight += other.weight
-        self.freedom += other.freedom + 1
+    def absorb(self, others: Sequence[Tally]) -> None:
+        """Add means; together they cost less, as the sums are walked through once."""
+        means = [other for other in others if isinstance(other, Mean)]
+        each_block(self.shift.size, partial(self._add_block, means))
+        self.weight += sum(mean.weight for mean in means)
+        self.freedom += sum(mean.freedom + 1 for mean in means)
 
     def closed(self) -> Mean:
-        """Mean and squares about it, in the arrays of this."""
+        """Mean and squares about it, in arrays of this."""
         total = self.weight / self.unit
-        with np.errstate(all="ignore"):
-            for part, (work, _) in _parts(self.shift.size):
-                np.divide(self.sums[part], total, out=work)
-                self.shift[part] += work
-                work *= self.sums[part]
-                squares = self.squares[part]
-                squares -= work
-                squares *= self.unit
-                np.maximum(squares, 0.0, out=squares)  # rounding can leave less than nothing
-        return Mean(self.weight, self.freedom, [self.shift, self.squares])
+
+        def close(part: slice, correction: FloatArray, _: FloatArray) -> None:
+            sums, squares = self.sums[part], self.squares[part]
+            np.divide(sums, total, out=correction)
+            sums *= correction
+            squares -= sums
+            squares *= self.unit
+            np.maximum(squares, 0.0, out=squares)  # rounding can leave less than nothing
+            np.add(self.shift[part], correction, out=sums)
+
+        each_block(self.shift.size, close)
+        return Mean(self.weight, self.freedom, [self.sums, self.squares])
+
+    def _add_block(
+        self, means: list[Mean], part: slice, deviation: FloatArray, work: FloatArray
+    ) -> None:
+        shift, sums, squares = self.shift[part], self.sums[part], self.squares[part]
+        for mean in means:
+            np.subtract(mean.arrays[0][part], shift, out=deviation)
+            ratio = mean.weight / self.unit
+            if ratio == 1.0:
+                sums += deviation
+                deviation *= deviation
+            else:
+                np.multiply(deviation, ratio, out=work)
+                sums += work
+                deviation *= work
+            squares += deviation
+            mean.add_squares(squares, part, 1.0 / self.unit, work)
+
+    def _add_squares(self, first: Mean, part: slice, work: FloatArray, _: FloatArray) -> None:
+        first.add_squares(self.squares[part], part, 1.0 / self.unit, work)
 
 
 class Total(SelfRunning):
@@ -288,20 +299,22 @@ class Total(SelfRunning):
         copy = squares.copy() if squares.size else np.zeros_like(total)
         return type(self)(self.weight, self.freedom, [total.copy(), copy])
 
-    def absorb(self, other: Tally) -> None:
+    def add(self, other: Tally) -> None:
         factor = self.weight * (other.weight / (self.weight + other.weight))
         (total, squares), (value, value_squares) = self.arrays, other.arrays
-        with np.errstate(all="ignore"):
-            for part, (rate, deviation) in _parts(total.size):
-                np.divide(total[part], self.weight, out=rate)
-                np.divide(value[part], other.weight, out=deviation)
-                deviation -= rate
-                deviation *= deviation
-                deviation *= factor
-                squares[part] += deviation
-                if value_squares.size:
-                    squares[part] += value_squares[part]
-            total += value
+
+        def add(part: slice, rate: FloatArray, deviation: FloatArray) -> None:
+            np.divide(total[part], self.weight, out=rate)
+            np.divide(value[part], other.weight, out=deviation)
+            deviation -= rate
+            deviation *= deviation
+            deviation *= factor
+            squares[part] += deviation
+            if value_squares.size:
+                squares[part] += value_squares[part]
+            total[part] += value[part]
+
+        each_block(total.size, add)
         self.weight += other.weight
         self.freedom += other.freedom + 1
 
@@ -358,13 +371,6 @@ def averages(
         errors = np.sqrt(spread / (1.0 - single)) / y
         errors[~(single < 1.0 - 1e-9)] = np.nan
     return values, errors
-
-
-def _parts(size: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Slices that cover ``size`` bins, each with two rows of scratch of its length."""
-    scratch = np.empty((2, min(BLOCK, size)))
-    for low in range(0, size, BLOCK):
-        yield slice(low, low + BLOCK), scratch[:, : size - low]
 
 
 def _root(squares: FloatArray, divisor: float, size: int) -> FloatArray:

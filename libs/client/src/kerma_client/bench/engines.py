@@ -98,7 +98,7 @@ def _merge(paths: list[Path]) -> tuple[Estimator, ...]:
 
 
 def _fold(tasks: list[Estimator]) -> tuple[Estimator, ...]:
-    return MergeState.fold(MergeState.of((task,)) for task in tasks).result()
+    return MergeState.fold([MergeState.of((task,)) for task in tasks]).result()
 
 
 def _merge_lists(tasks: list[list[float]]) -> tuple[list[float], list[float]]:

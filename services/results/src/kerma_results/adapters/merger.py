@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerma_common.errors import ContractViolation, NotFound
 from kerma_engines.errors import EngineError
-from kerma_engines.merge import MergeState
+from kerma_engines.merge import Fold, MergeState
 from kerma_engines.packing import decode_inputs, unpack_outputs
 from kerma_results.app.ports import Unmergeable
 
@@ -44,14 +43,14 @@ class BlobMerger:
         except KeyError:
             raise Unmergeable("ENGINE", f"no engine {source.engine!r} is known here") from None
         inputs = decode_inputs(await self._get("INPUT_UNREADABLE", "the inputs", source.input_ref))
-        merged = MergeState({})
+        fold = Fold()
         for start in range(0, len(outputs), FETCHED_AT_ONCE):
             some = outputs[start : start + FETCHED_AT_ONCE]
             bodies = await asyncio.gather(
                 *(self._get("OUTPUT_UNREADABLE", f"task {o.index}", o.ref) for o in some)
             )
-            merged = await asyncio.to_thread(_fold, merged, engine, inputs, some, bodies)
-        return _in_order(merged.result(), inputs)
+            await asyncio.to_thread(_add, fold, engine, inputs, some, bodies)
+        return _in_order(fold.closed().result(), inputs)
 
     async def _get(self, code: str, what: str, ref: Ref) -> bytes:
         try:
@@ -60,23 +59,20 @@ class BlobMerger:
             raise Unmergeable(code, f"{what}: {error.message}") from error
 
 
-def _fold(
-    merged: MergeState,
+def _add(
+    fold: Fold,
     engine: Engine,
     inputs: InputSet,
     outputs: Sequence[TaskOutput],
     bodies: Sequence[bytes],
-) -> MergeState:
-    """``merged`` and then the outputs, in order."""
-
-    def states() -> Iterator[MergeState]:
-        for output, body in zip(outputs, bodies, strict=True):
-            yield _state(engine, inputs, output, body)
-
-    try:
-        return MergeState.fold(chain([merged], states()))
-    except EngineError as error:
-        raise Unmergeable("OUTPUTS_DIFFER", str(error)) from error
+) -> None:
+    """Add the outputs, in order, of which one at a time is unpacked."""
+    for output, body in zip(outputs, bodies, strict=True):
+        state = _state(engine, inputs, output, body)
+        try:
+            fold.add(state)
+        except EngineError as error:
+            raise Unmergeable("OUTPUTS_DIFFER", str(error)) from error
 
 
 def _state(engine: Engine, inputs: InputSet, output: TaskOutput, body: bytes) -> MergeState:
