@@ -33,6 +33,13 @@ def real_project(name: str) -> dict[str, Any]:
     return loaded
 
 
+def editor_project(name: str) -> dict[str, Any]:
+    """The same without what surrounds it in downloads of the editor."""
+    loaded = real_project(name)
+    inside: dict[str, Any] = loaded.get("input", {}).get("inputJson", loaded)
+    return inside
+
+
 # --- projects -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -11,12 +12,23 @@ import numpy as np
 from standins.behaviour import Behaviour
 from standins.write_topas import Scorer, csv
 
-_LINE = re.compile(r"^\s*(?:\w+:)?([\w/]+)\s*=\s*(.*?)\s*(?:#.*)?$")
+_LINE = re.compile(r"^\s*(?:\w+:)?([\w/.-]+)\s*=\s*(.*?)\s*(?:#.*)?$")
 _AXES = {
     "TsBox": (("X", "cm"), ("Y", "cm"), ("Z", "cm")),
     "TsCylinder": (("R", "cm"), ("Phi", "deg"), ("Z", "cm")),
     "TsSphere": (("R", "cm"), ("Phi", "deg"), ("Theta", "deg")),
 }
+
+_QUANTITIES = {
+    "DoseToMedium": ("Gy", 1e-9),
+    "EnergyDeposit": ("MeV", 1.0),
+    "Fluence": ("/mm2", 1e-3),
+    "EnergyFluence": ("MeV/mm2", 0.1),
+    "ProtonLET": ("MeV/mm/(g/cm3)", 5.0),
+}
+"""Units, and how much a history gives on average."""
+
+_QUOTIENTS = {"ProtonLET"}
 
 
 def main(arguments: list[str]) -> int:
@@ -77,29 +89,57 @@ def _scorers(
     behaviour: Behaviour, parameters: dict[str, str], histories: int
 ) -> list[tuple[str, Scorer]]:
     random = behaviour.random()
-    names = [k.split("/")[1] for k in parameters if re.fullmatch(r"Sc/\w+/Quantity", k)]
+    names = [k.split("/")[1] for k in parameters if re.fullmatch(r"Sc/[^/]+/Quantity", k)]
     scorers = []
     for name in names:
-        component = parameters.get(f"Sc/{name}/Component", "")
-        kind = parameters.get(f"Ge/{component}/Type", "TsBox")
-        axes = _AXES.get(kind, _AXES["TsBox"])
-        shape = tuple(_bins(parameters, name, component, axis) for axis, _ in axes)
-        mean = random.gamma(float(histories), 1.0 / histories, shape)
-        statistics = {"Mean": mean, "Standard_Deviation": np.ones(shape)}
-        report = re.findall(r"\w+", parameters.get(f"Sc/{name}/Report", ""))
-        if "Sum" in report:
-            statistics = {
-                "Mean": mean,
-                "Sum": mean * histories,
-                "Standard_Deviation": np.ones(shape),
-            }
+        component, quantity = parameters[f"Sc/{name}/Component"], parameters[f"Sc/{name}/Quantity"]
+        if quantity not in _QUANTITIES or f"Ge/{component}/Type" not in parameters:
+            sys.exit(f"TOPAS is exiting due to a serious error in scoring setup of {name}")
+        kind = parameters[f"Ge/{component}/Type"]
+        widths = tuple(
+            (axis, _width(parameters, name, component, axis), unit) for axis, unit in _AXES[kind]
+        )
+        shape = tuple(_bins(parameters, name, component, axis) for axis, _ in _AXES[kind])
+        if math.prod(shape) == 1:
+            widths, shape = (), ()  # TOPAS numbers no single bin
+        binned = _energies(parameters, name)
+        if binned is not None:
+            shape += (int(parameters[f"Sc/{name}/EBins"]),)
+        unit, size = _QUANTITIES[quantity]
+        mean = size * random.gamma(float(histories), 1.0 / histories, shape)
+        known = {
+            "Sum": mean if quantity in _QUOTIENTS else mean * histories,
+            "Mean": mean,
+            "Standard_Deviation": np.full(shape, size),
+        }
+        report = re.findall(r"\w+", parameters.get(f"Sc/{name}/Report", "Sum"))
+        statistics = {what: known[what] for what in report if what in known}
         file = parameters.get(f"Sc/{name}/OutputFile", name)
-        quantity = parameters[f"Sc/{name}/Quantity"]
-        widths = tuple((axis, 0.5, unit) for axis, unit in axes)
-        scorers.append((file, Scorer(name, statistics, quantity, "Gy", widths)))
+        scorers.append((file, Scorer(name, statistics, quantity, unit, widths, binned)))
     return scorers
+
+
+def _energies(parameters: dict[str, str], scorer: str) -> tuple[str, str, float, float, int] | None:
+    """The axis of kinetic energies at the beginning of steps, if the scorer has one."""
+    if f"Sc/{scorer}/EBins" not in parameters:
+        return None
+    low, high = (float(parameters[f"Sc/{scorer}/EBin{end}"].split()[0]) for end in ("Min", "Max"))
+    return ("pre-step energy", "MeV", low, high, 1)
 
 
 def _bins(parameters: dict[str, str], scorer: str, component: str, axis: str) -> int:
     own = parameters.get(f"Sc/{scorer}/{axis}Bins")
     return int(own or parameters.get(f"Ge/{component}/{axis}Bins", "1"))
+
+
+def _width(parameters: dict[str, str], scorer: str, component: str, axis: str) -> float:
+    """Of one bin, cm or degrees; of components without sizes 0.5."""
+
+    def size(name: str) -> float:
+        return float(parameters.get(f"Ge/{component}/{name}", "0").split()[0])
+
+    bins = _bins(parameters, scorer, component, axis)
+    if axis in ("Phi", "Theta"):
+        return (360.0 if axis == "Phi" else 180.0) / bins
+    whole = size("RMax") - size("RMin") if axis == "R" else 2.0 * (size(f"HL{axis}") or size("HL"))
+    return whole / bins if whole else 0.5

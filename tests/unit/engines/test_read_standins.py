@@ -58,6 +58,7 @@ i:Ge/Phantom/ZBins = 40
 s:Sc/Dose/Quantity = "DoseToMedium"
 s:Sc/Dose/Component = "Phantom"
 s:Sc/Dose/OutputFile = "depth_dose"
+sv:Sc/Dose/Report = 2 "Mean" "Standard_Deviation"
 i:So/Beam/NumberOfHistoriesInRun = {primaries}
 """
 ENGINES = ("shieldhit", "fluka", "topas")

@@ -10,7 +10,6 @@ import pytest
 from engine_inputs import (
     detector,
     figure,
-    output,
     phantom,
     project,
     read_parameters,
@@ -119,7 +118,7 @@ def test_source_in_numbers() -> None:
             numberOfParticles=12345,
         )
     )
-    assert found["So/Beam/BeamParticle"] == "GenericIon(6,12)"
+    assert found["So/Beam/BeamParticle"] == "GenericIon(6,12,6)"
     assert found["So/Beam/BeamEnergy"] == "2400 MeV"
     assert found["So/Beam/BeamEnergySpread"] == "1"
     assert found["So/Beam/BeamPositionCutoffShape"] == "Rectangle"
@@ -132,87 +131,3 @@ def test_nuclear_reactions_can_be_left_out() -> None:
     without = parameters(phantom(physic={"enableNuclearReactions": False}))["Ph/Default/Modules"]
     assert "QGSP" in with_them
     assert "QGSP" not in without
-
-
-class TestScoring:
-    def scored(self, *quantities: dict[str, Any], **rules: Any) -> dict[str, Any]:
-        tests = [{"keyword": k, "operator": o, "value": v} for k, (o, v) in rules.items()]
-        filters = [{"uuid": "f", "name": "f", "rules": tests}] if tests else []
-        base = output("o", "Dose") | {"quantities": list(quantities)}
-        return phantom(scoringManager={"filters": filters, "outputs": [base]})
-
-    def test_mesh_and_bins(self) -> None:
-        found = parameters(phantom(detectorManager={"detectors": [detector(rotation=[0, 90, 0])]}))
-        assert [found[f"Ge/Detector1/{axis}Bins"] for axis in "XYZ"] == ["2", "3", "4"]
-        assert found["Ge/Detector1/IsParallel"] == "True"
-        angles = [float(found[f"Ge/Detector1/Rot{axis}"].split()[0]) for axis in "XYZ"]
-        np.testing.assert_allclose(turn(*angles).T, turn(0, 90, 0), atol=1e-9)
-
-    def test_each_quantity_has_its_own_file(self) -> None:
-        inputs = TOPAS.convert(self.scored({"keyword": "Dose"}, {"keyword": "Fluence"}))
-        assert inputs.options["files"] == {"o": ["o_0.csv", "o_1.csv"]}
-        found = read_parameters(inputs.files["topas.txt"])
-        assert found["Sc/o_0/Quantity"] == "DoseToMedium"
-        assert found["Sc/o_1/Report"] == "2 Mean Standard_Deviation"
-
-    @pytest.mark.parametrize(
-        ("rules", "name", "value"),
-        [
-            ({"Z": ("==", 1), "A": ("==", 1)}, "ParticlesNamed", "1 proton"),
-            ({"Z": ("==", 6), "A": ("==", 12)}, "ParticlesNamed", "1 GenericIon(6,12)"),
-            ({"GEN": ("==", 0)}, "ParticlesOfGeneration", "Primary"),
-            ({"GEN": (">=", 1)}, "ParticlesOfGeneration", "Secondary"),
-            ({"Z": ("==", 6)}, "ParticlesOfAtomicNumber", "6"),
-            ({"Z": ("!=", 1)}, "ParticlesNotOfAtomicNumber", "1"),
-        ],
-    )
-    def test_filters(self, rules: dict[str, Any], name: str, value: str) -> None:
-        found = parameters(self.scored({"keyword": "Fluence", "filter": "f"}, **rules))
-        assert found[f"Sc/o_0/OnlyInclude{name}"] == value
-
-    def test_spectra(self) -> None:
-        energy = {"diffType": "E", "lowerLimit": 0, "upperLimit": 160, "binsNumber": 640}
-        found = parameters(self.scored({"keyword": "Fluence", "modifiers": [energy]}))
-        assert found["Sc/o_0/EBins"] == "640"
-        assert found["Sc/o_0/EBinMax"] == "160 MeV"
-        assert found["Sc/o_0/EBinEnergy"] == "PreStep"
-
-    def test_let_is_of_protons(self) -> None:
-        protons = {"Z": ("==", 1), "A": ("==", 1)}
-        found = parameters(self.scored({"keyword": "tLET", "filter": "f"}, **protons))
-        assert (found["Sc/o_0/Quantity"], found["Sc/o_0/WeightBy"]) == ("ProtonLET", "Track")
-        assert refused(self.scored({"keyword": "dLET"})) == {
-            "scoringManager.outputs[0].quantities[0].filter"
-        }
-
-    @pytest.mark.parametrize(
-        ("quantity", "rules", "key"),
-        [
-            ({"keyword": "AvgEnergy"}, {}, "keyword"),
-            ({"keyword": "Dose", "offset": 1}, {}, "offset"),
-            ({"keyword": "Dose", "filter": "f"}, {"E": (">", 10)}, "filter"),
-            ({"keyword": "Dose", "filter": "f"}, {"Z": (">", 1)}, "filter"),
-            ({"keyword": "Dose", "filter": "f"}, {"GEN": ("==", 2)}, "filter"),
-            (
-                {
-                    "keyword": "Fluence",
-                    "modifiers": [
-                        {
-                            "diffType": "E",
-                            "lowerLimit": 1,
-                            "upperLimit": 9,
-                            "binsNumber": 3,
-                            "isLog": True,
-                        }
-                    ],
-                },
-                {},
-                "modifiers",
-            ),
-        ],
-    )
-    def test_nothing_is_dropped(
-        self, quantity: dict[str, Any], rules: dict[str, Any], key: str
-    ) -> None:
-        path = f"scoringManager.outputs[0].quantities[0].{key}"
-        assert refused(self.scored(quantity, **rules)) == {path}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerma_engines.conversion import check_energy, check_transport
+from kerma_engines.particles import Species
 from kerma_engines.source import Shape
 from kerma_engines.topas.geometry import number, position
-from kerma_engines.topas.scoring import particle_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kerma_engines.conversion import Verdict
+    from kerma_engines.particles import Particle
     from kerma_engines.project import Project
     from kerma_engines.source import Beam
 
@@ -55,12 +56,22 @@ def beam_lines(project: Project) -> Iterator[str]:
     yield from position("BeamPosition", np.asarray(beam.position), beam_axes(beam.cosines))
     yield f's:So/{SOURCE}/Type = "Beam"'
     yield f's:So/{SOURCE}/Component = "BeamPosition"'
-    yield f's:So/{SOURCE}/BeamParticle = "{particle_name(particle)}"'
+    yield f's:So/{SOURCE}/BeamParticle = "{_name(particle)}"'
     yield f"d:So/{SOURCE}/BeamEnergy = {number(beam.energy * nucleons)} MeV"
     yield f"u:So/{SOURCE}/BeamEnergySpread = {number(100.0 * beam.energy_spread / beam.energy)}"
     yield from _extent(beam)
     yield from _divergence(beam)
     yield f"i:So/{SOURCE}/NumberOfHistoriesInRun = {beam.number_of_particles}"
+
+
+def _name(particle: Particle) -> str:
+    """TOPAS's name of a particle of the beam, bare when it is an ion.
+
+    The user guide says that an ion's charge may be left out, but TOPAS takes none for a charge of 0.
+    """
+    if particle.species is Species.ION:
+        return f"GenericIon({particle.z},{particle.a},{particle.z})"
+    return particle.kind.geant4
 
 
 def beam_axes(cosines: tuple[float, float, float]) -> NDArray[np.float64]:

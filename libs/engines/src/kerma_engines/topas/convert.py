@@ -24,9 +24,10 @@ def convert(project: Project) -> InputSet:
     verdict = Verdict()
     check_common(project, verdict, "TOPAS")
     check_beam(project, verdict)
-    scored = scorers(project, verdict)
     layout = check_layout(project, verdict, "TOPAS")
-    placed = Components(project, layout, verdict).lines() if layout is not None else []
+    components = Components(project, layout, verdict) if layout is not None else None
+    placed = components.lines() if components is not None else []
+    scored = scorers(project, components if placed else None, verdict)
     verdict.close()
     primaries = project.beam.number_of_particles
     lines = [

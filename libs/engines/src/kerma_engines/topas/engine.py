@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.engine import Command
@@ -13,6 +13,7 @@ from kerma_engines.topas.beam import SOURCE
 from kerma_engines.topas.convert import PARAMETER_FILE, convert
 from kerma_engines.topas.files import accept, with_task
 from kerma_engines.topas.monitor import TopasMonitor
+from kerma_engines.topas.pages import files_of, joined
 from kerma_engines.topas.read import read, read_topas_file
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.engine import InputSet
     from kerma_engines.estimators import Estimator
+    from kerma_engines.topas.pages import Entry
 
 _MOST_PRIMARIES = 2**31 - 1
 _SEEDS = 2**31 - 1
@@ -61,23 +63,19 @@ class Topas:
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
         """Estimators of a finished task, ordered by the output map. Raises ReadError.
 
-        TOPAS writes one file per scorer; those of one output become pages of one estimator.
+        TOPAS writes one file per scorer; those of one output become pages of one estimator, and
+        those of two scorers one page where the quantity is their quotient.
         """
-        files = inputs.options.get("files")
+        files: dict[str, list[Entry]] | None = inputs.options.get("files")
         if not files:
             return read(directory, inputs)
-        parts = {names[0]: [directory / name for name in names] for names in files.values()}
+        parts = {entries[0]["file"]: entries for entries in files.values()}
 
         def find(file: str) -> Path | None:
-            paths = parts[file]
-            return paths[0] if all(path.is_file() for path in paths) else None
+            whole = all((directory / name).is_file() for name in files_of(parts[file]))
+            return directory / file if whole else None
 
         def read_parts(path: Path) -> Estimator:
-            return _joined([read_topas_file(part) for part in parts[path.name]])
+            return joined(directory, parts[path.name], read_topas_file)
 
         return read_outputs(inputs, find, (), read_parts)
-
-
-def _joined(parts: list[Estimator]) -> Estimator:
-    pages = tuple(page for part in parts for page in part.pages)
-    return replace(parts[0], pages=pages)

@@ -43,6 +43,9 @@ class Components:
         self._paths.append("zoneManager.worldZone")
         self._materials: dict[tuple[int, Overrides], str] = {}
         self._definitions: list[str] = []
+        self.world = layout.space.bodies[next(iter(layout.boundary)) - 1]
+        self.zones: dict[str, str] = {}
+        """Components by the id of the zone that they are, where that is one component."""
 
     def lines(self) -> list[str]:
         """Parameters of materials, world and components; notes problems."""
@@ -57,8 +60,7 @@ class Components:
         return [*self._definitions, *self._world(), *placed]
 
     def _world(self) -> Iterator[str]:
-        body = self._layout.space.bodies[next(iter(self._layout.boundary)) - 1]
-        reach = np.maximum(np.abs(body.low), np.abs(body.high))
+        reach = np.maximum(np.abs(self.world.low), np.abs(self.world.high))
         beam = self._project.beam
         start = np.abs(beam.position) + _TAILS * max(beam.sigma.x, beam.sigma.y)
         for corner in (start, *map(_reach, self._project.detectors)):
@@ -69,7 +71,6 @@ class Components:
             yield f"d:Ge/World/HL{axis} = {number(length + _ROOM)} cm"
 
     def _components(self, painting: Painting) -> Iterator[str]:
-        world = next(iter(self._layout.boundary))
         surroundings = self._owners[-1]
         # outside of a convex body nothing comes back, so vacuum there is as good as a black hole
         name = "World"
@@ -78,26 +79,47 @@ class Components:
         else:
             name = "Surroundings"
             material = self._material(-1)
-            body = self._layout.space.bodies[world - 1]
-            yield from place(name, "World", None, body, f's:Ge/{name}/Material = "{material}"')
-        outermost = None if name == "World" else self._layout.space.bodies[world - 1]
+            yield from place(name, "World", None, self.world)
+            yield f's:Ge/{name}/Material = "{material}"'
+            if painting.nested and painting.rest == {-1}:
+                self.zones[self._project.world.uuid] = name
+        outermost = None if name == "World" else self.world
         names: list[str] = []
         for k, layer in enumerate(painting.layers):
             body = self._layout.space.bodies[layer.body - 1]
             own = f"Body{layer.body}"
             material = f's:Ge/{own}/Material = "{self._material(layer.zone)}"'
+            if self._is_zone(painting, k):
+                self.zones[self._project.zones[layer.zone].uuid] = own
             if not painting.nested:
                 names.append(own)
-                yield from place(own, "World", None, body, material)
+                yield from place(own, "World", None, body)
+                yield material
                 yield f'b:Ge/{own}/IsParallel = "True"'
                 continue
             around = self._around(painting, k)
             holder = outermost if around is None else self._layout.space.bodies[around - 1]
             parent = name if around is None else f"Body{around}"
-            yield from place(own, parent, holder, body, material)
+            yield from place(own, parent, holder, body)
+            yield material
         if names:
             listed = " ".join(f'"{name}"' for name in names)
             yield f"sv:Ph/Default/LayeredMassGeometryWorlds = {len(names)} {listed}"
+
+    def _is_zone(self, painting: Painting, k: int) -> bool:
+        """Whether what is to be seen of the ``k``-th body, and nothing else, is one zone.
+
+        A component scores where no component within it is, but all over one that another parallel
+        world covers.
+        """
+        layer = painting.layers[k]
+        if layer.zones != {layer.zone} or layer.zone < 0 or layer.zone in painting.rest:
+            return False
+        if any(layer.zone in other.zones for other in painting.layers if other is not layer):
+            return False
+        above = painting.layers[k + 1 :]
+        apart = self._layout.space.disjoint
+        return painting.nested or all(apart(layer.body, other.body) for other in above)
 
     def _around(self, painting: Painting, k: int) -> int | None:
         """The body painted last below the ``k``-th that holds it."""
@@ -182,8 +204,8 @@ def number(value: float) -> str:
     return f"{value + 0.0:.12g}"
 
 
-def place(name: str, parent: str, holder: Body | None, body: Body, material: str) -> Iterator[str]:
-    """Parameters of one component: type, size, place and turn within its parent, material.
+def place(name: str, parent: str, holder: Body | None, body: Body) -> Iterator[str]:
+    """Parameters of one component: type, size, place and turn within its parent.
 
     ``holder`` is the parent's body, None for the world, whose axes are those of the project.
     """
@@ -205,7 +227,6 @@ def place(name: str, parent: str, holder: Body | None, body: Body, material: str
     else:
         centre = (body.centre - holder.centre) @ holder.axes
         yield from position(name, centre, holder.axes.T @ body.axes)
-    yield material
 
 
 def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) -> Iterator[str]:

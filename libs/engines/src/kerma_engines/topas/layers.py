@@ -33,18 +33,23 @@ _REACHES_OUT = "TOPAS can't cut figures where they reach out of the world"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A body and the index of the zone whose material it takes; -1 for the world's."""
+    """A body and the index of the zone whose material it takes; -1 for the world's.
+
+    ``zones`` are all those that have a part of what is to be seen of the body.
+    """
 
     body: int
     zone: int
+    zones: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """Layers from the bottom up, and whether they nest without crossing."""
+    """Layers from the bottom up, whether they nest without crossing, and what is left of zones."""
 
     layers: tuple[Layer, ...]
     nested: bool
+    rest: frozenset[int]
 
 
 def paint(layout: Layout, colours: Sequence[int]) -> Painting:
@@ -70,7 +75,8 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
             raise NotLayeredError(_NO_ORDER)
         covered = [cell for cell in owners if top in cell]
         if covered:
-            layers.append(Layer(top, owners[covered[0]]))
+            zones = frozenset(owners[cell] for cell in covered)
+            layers.append(Layer(top, owners[covered[0]], zones))
         for cell in covered:
             del owners[cell]
         bodies.remove(top)
@@ -79,7 +85,7 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
     if not all(layout.space.contains(world, layer.body) for layer in layers):
         raise NotLayeredError(_REACHES_OUT)
     layers.reverse()
-    return Painting(tuple(layers), _nest(layout.space, layers))
+    return Painting(tuple(layers), _nest(layout.space, layers), frozenset(owners.values()))
 
 
 def _colours(body: int, owners: dict[Term, int], colours: Sequence[int]) -> set[int]:

@@ -39,14 +39,15 @@ _MESH = re.compile(r"# (X|Y|Z|R|Phi|Theta) in (\d{1,9}) bins? +of ([-+.\deE]+) (
 _BINNED = re.compile(
     r"# Binned by (.+?) in (\d{1,9}) bins? +of \S+ (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
 )
-_COLUMNS = re.compile(r"# (\w+) (?:\(([^)]*)\) )?: +(\S.*)")
+_COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
 _HISTORIES = re.compile(
     r"^[ \t]*\w*:?So/[^/\s]+/NumberOfHistoriesInRun[ \t]*=[ \t]*(\d{1,18})", re.MULTILINE
 )
 _STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
 _DEVIATION = "Standard_Deviation"
 _AVERAGES = {"ProtonLET"}
-"""Scorers whose mean is over particles, not over histories."""
+"""Quotients of two sums: they are no means over histories, and TOPAS leaves the deviation of the
+numerator as it is."""
 
 _LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
 """Characters, lines and bytes beyond which it is no header or parameter file."""
@@ -228,7 +229,7 @@ def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histor
         merge = MergeClass.MEAN
     if merge is MergeClass.PER_PRIMARY:
         unit += "/prim"
-    if _DEVIATION in statistics and histories > 0:
+    if _DEVIATION in statistics and histories > 0 and merge is not MergeClass.MEAN:
         root = math.sqrt(histories)
         errors = statistics[_DEVIATION] * (root if reported == "Sum" else 1.0 / root)
     axes = (*header.mesh, *((header.differential,) if header.differential else ()))
