@@ -140,15 +140,18 @@ def check_energy(project: Project, verdict: Verdict) -> None:
         verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
 
 
-def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
-    """For engines with models of their own: refuses what they lack, notes what they replace."""
+def check_transport(project: Project, verdict: Verdict, engine: str, *, cuts: bool = False) -> None:
+    """For engines with models of their own: refuses what they lack, notes what they replace.
+
+    ``cuts`` is for engines that cut the beam's spectrum off.
+    """
     beam, physics = project.beam, project.physics
     if beam.divergence.distance_to_focal:
         verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")
     if beam.sad.type != "none":
         text = f"{engine}'s beam is parallel; the source-to-axis distance is not used"
         verdict.note("beam.sad", text)
-    if beam.cuts_spectrum:
+    if beam.cuts_spectrum and not cuts:
         verdict.note("beam", f"{engine} does not cut the beam's spectrum; cut-offs are not used")
     if physics.energy_model_straggling == "no straggling":
         verdict.refuse("physic.energyModelStraggling", f"{engine} always has straggling")

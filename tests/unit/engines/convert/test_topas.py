@@ -12,7 +12,6 @@ from engine_inputs import (
     figure,
     phantom,
     project,
-    read_parameters,
     real_project,
     topas_labels,
     turn,
@@ -21,6 +20,7 @@ from engine_inputs import (
 )
 from kerma_engines.errors import InvalidInput
 from kerma_engines.topas.engine import Topas
+from topas_parameters import checked
 
 TOPAS = Topas()
 
@@ -30,7 +30,7 @@ def text(mapping: dict[str, Any]) -> str:
 
 
 def parameters(mapping: dict[str, Any]) -> dict[str, str]:
-    return read_parameters(text(mapping))
+    return {name: known.value for name, known in checked(text(mapping)).items()}
 
 
 def refused(mapping: dict[str, Any]) -> set[str]:
@@ -124,6 +124,66 @@ def test_source_in_numbers() -> None:
     assert found["So/Beam/BeamPositionCutoffShape"] == "Rectangle"
     assert found["So/Beam/BeamPositionCutoffY"] == "2 cm"
     assert found["So/Beam/NumberOfHistoriesInRun"] == "12345"
+
+
+@pytest.mark.parametrize("sigma", [{"x": 0, "y": 0}, {"type": "Gaussian", "x": 0.3, "y": 0.2}])
+def test_gaussian_beams_that_diverge_are_emittance_sources(sigma: dict[str, Any]) -> None:
+    found = parameters(with_beam(sigma=sigma, divergence={"x": 0.1, "y": -4}))
+    assert (found["So/Beam/Type"], found["So/Beam/Distribution"]) == ("Emittance", "BiGaussian")
+    assert found["So/Beam/SigmaX"] == f"{sigma['x']} cm"
+    assert (found["So/Beam/SigmaXprime"], found["So/Beam/SigmaYprime"]) == ("0.0001", "0.004")
+    assert "So/Beam/BeamAngularSpreadX" not in found
+
+
+def test_flat_beams_diverge_as_beams() -> None:
+    flat = {"type": "Flat circular", "x": 0, "y": 2}
+    mapping = with_beam(sigma=flat, divergence={"x": 1, "y": 0})
+    found = parameters(mapping)
+    assert (found["So/Beam/Type"], found["So/Beam/BeamAngularSpreadX"]) == ("Beam", "0.001 rad")
+    assert float(found["So/Beam/BeamAngularSpreadY"].split()[0]) > 0  # TOPAS refuses zero
+    notes = TOPAS.convert(mapping).options["notes"]
+    assert any(note.startswith("beam.divergence: TOPAS rounds") for note in notes)
+
+
+def test_cut_offs_leave_the_rest_of_the_spectrum() -> None:
+    cuts = {"energySpread": 4, "energyLowCutoff": 149, "energyHighCutoff": 155}
+    mapping = with_beam(**cuts)
+    found = parameters(mapping)
+    assert "So/Beam/BeamEnergy" not in found
+    assert found["So/Beam/BeamEnergySpectrumType"] == "Continuous"
+    count, *values = found["So/Beam/BeamEnergySpectrumValues"].removesuffix(" MeV").split()
+    energies = np.array(values, dtype=float)
+    weights = np.array(found["So/Beam/BeamEnergySpectrumWeights"].split()[1:], dtype=float)
+    assert int(count) == energies.size == weights.size
+    assert np.all(np.diff(energies) > 0)
+    # TOPAS draws a line from 0 to the first point
+    density = np.interp(np.array([0.0, 100, 148.9, 150, 155.1]), energies, weights, 0, 0)
+    assert list(density > 0) == [False, False, False, True, False]
+    mean = np.trapezoid(weights * energies, energies) / np.trapezoid(weights, energies)
+    fine = np.linspace(149, 155, 100_001)
+    gauss = np.exp(-0.5 * ((fine - 150) / 4) ** 2)
+    np.testing.assert_allclose(mean, (gauss * fine).sum() / gauss.sum(), rtol=1e-5)
+    assert not any("cut-off" in note for note in TOPAS.convert(mapping).options["notes"])
+
+
+def test_cut_offs_beyond_the_spectrum_leave_it_as_it_is() -> None:
+    found = parameters(with_beam(energySpread=1, energyLowCutoff=10, energyHighCutoff=1000))
+    assert (found["So/Beam/BeamEnergy"], found["So/Beam/BeamEnergySpread"][:5]) == (
+        "150 MeV",
+        "0.666",
+    )
+    assert "So/Beam/BeamEnergySpectrumType" not in found
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        {"energySpread": 0, "energyLowCutoff": 151},
+        {"energySpread": 3, "energyLowCutoff": 160, "energyHighCutoff": 155},
+    ],
+)
+def test_cut_offs_that_leave_nothing_are_refused(cuts: dict[str, float]) -> None:
+    assert refused(with_beam(**cuts)) == {"beam"}
 
 
 def test_nuclear_reactions_can_be_left_out() -> None:
