@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from kit.chosen import submit_chosen
-from kit.family import eventually
+from kit.family import PATIENCE, eventually
 from kit.reference import SECONDS, body_of, survived
 from kit.visitor import Visitor
 from kit.whole import SHORT_LEASES, Whole, whole
@@ -50,7 +50,7 @@ def test_a_part_is_killed(
     assert victim is not None
     victim.kill()
     # nobody has to log in anew
-    eventually(lambda: kerma.child(PARTS[part], victim.pid), 30, f"another {part}")
+    eventually(lambda: kerma.child(PARTS[part], victim.pid), PATIENCE, f"another {part}")
     survived(kerma.place, visitor, number, undisturbed)
 
 

@@ -89,11 +89,11 @@ def test_a_wrong_service_or_role_is_told(
     bare: Apart, service: str, roles: str, sentence: str
 ) -> None:
     program = bare.start(service, roles)
-    assert program.process.wait(30) == 1
+    assert program.process.wait(90) == 1
     assert program.said.splitlines()[-1] == f"kerma: {sentence}"
 
 
 def test_a_missing_setting_is_named(bare: Apart) -> None:
     program = bare.start("batch", KERMA_NATS_URL="")
-    assert program.process.wait(30) == 1
+    assert program.process.wait(90) == 1
     assert program.said.splitlines()[-1].startswith("kerma: KERMA_NATS_URL")

@@ -78,7 +78,7 @@ def licensed() -> Iterator[Licensed]:
         visitor.close()
         assert kerma.program is not None
         kerma.program.process.terminate()
-        assert kerma.program.process.wait(30) == 0
+        assert kerma.program.process.wait(90) == 0
 
 
 def inputs_of(name: str, kind: str) -> InputSet:

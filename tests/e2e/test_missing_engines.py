@@ -37,7 +37,7 @@ def kerma() -> Iterator[Whole]:
         yield made
         assert made.program is not None
         made.program.process.terminate()
-        assert made.program.process.wait(30) == 0
+        assert made.program.process.wait(90) == 0
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +139,12 @@ def test_a_job_waits_until_somebody_installs_its_engine(
     assert waiting["message"] == "Job state: PENDING; no worker offers topas now"
     assert kerma.program is not None
     kerma.program.process.send_signal(signal.SIGTERM)
-    assert kerma.program.process.wait(30) == 0
+    assert kerma.program.process.wait(90) == 0
     programs = install(tmp_path / "programs", seconds=0.1)
     catalogue = kerma.data / "engines.toml"
     catalogue.write_text("[topas]\npath = 5\n")
     refused = kerma.start()
-    assert refused.process.wait(30) == 1
+    assert refused.process.wait(90) == 1
     assert refused.said == (
         f"kerma: {os.path.realpath(catalogue)}: topas.path: Input is not a valid path for "
         "<class 'pathlib.Path'>\n"

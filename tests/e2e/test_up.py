@@ -18,7 +18,7 @@ import pytest
 
 from kerma_allinone.children import postgres_server
 from kit.chosen import told
-from kit.family import eventually, processes_in
+from kit.family import PATIENCE, eventually, processes_in
 from kit.projects import submission
 from kit.rows import differences, drop, dump
 from kit.visitor import Visitor
@@ -65,7 +65,7 @@ def test_a_real_job_is_completed(visitor: Visitor, job: str) -> None:
 
 def test_a_second_one_on_the_same_data_refuses(kerma: Whole, job: str) -> None:
     second = kerma.start()
-    assert second.process.wait(30) == 1
+    assert second.process.wait(PATIENCE) == 1
     data, pid = kerma.data, kerma.running.pid
     text = f"kerma: {data} is in use by process {pid}; stop it or choose another directory\n"
     assert second.said == text
@@ -77,7 +77,7 @@ def test_a_taken_port_is_told_before_anything_starts(kerma: Whole) -> None:
         port = taken.getsockname()[1]
         other = kerma.folder / "other"
         refused = kerma.start(other, port)
-        assert refused.process.wait(30) == 1
+        assert refused.process.wait(PATIENCE) == 1
     assert refused.said == (
         f"kerma: port {port} on 127.0.0.1: Address already in use; choose another with --port\n"
     )
@@ -90,7 +90,7 @@ def test_every_obstacle_is_told_at_once(kerma: Whole) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = kerma.start(wrong / "data", port)
-        assert refused.process.wait(30) == 1
+        assert refused.process.wait(PATIENCE) == 1
     lines = refused.said.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"kerma: port {port} on 127.0.0.1: Address already in use")
@@ -142,7 +142,7 @@ def test_racing_commands_have_one_outcome(kerma: Whole) -> None:
         visitor.until(job, "CANCELED")
         assert visitor.http.delete("/user/simulations", params={"job_id": job}).status_code == 200
     assert visitor.get("/jobs", job).status_code == 404
-    eventually(lambda: not _engines(kerma), 15, "no engine")
+    eventually(lambda: not _engines(kerma), PATIENCE, "no engine")
     events = Counter(t.event.type for t in told(kerma.place, job))
     names = ("JobCancellationRequested", "JobCanceled", "JobDeleted", "TaskCanceled")
     assert [events[name] for name in names] == [1, 1, 1, 2]
@@ -163,7 +163,7 @@ def test_everything_but_the_vault_comes_back_from_the_log(kerma: Whole, job: str
     before = [visitor.get(path, job).json() for path in paths]
     body = visitor.results(job)
     url = (kerma.data / "pg-url").read_text()
-    eventually(lambda: not _owed(dump(url)), 20, "no command is owed")
+    eventually(lambda: not _owed(dump(url)), PATIENCE, "no command is owed")
     rows, story = dump(url), told(kerma.place, job)
     assert len([table for table, found in rows.items() if found]) > 10
     visitor.close()
@@ -173,7 +173,7 @@ def test_everything_but_the_vault_comes_back_from_the_log(kerma: Whole, job: str
     kerma.up()
     url = (kerma.data / "pg-url").read_text()
     with suppress(AssertionError):  # the next line names the rows
-        eventually(lambda: not differences(rows, dump(url)), 60)
+        eventually(lambda: not differences(rows, dump(url)), PATIENCE)
     assert differences(rows, dump(url)) == []
     again = kerma.visitor().enter()
     assert again.results(job) == body
@@ -205,7 +205,7 @@ def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -
     family = psutil.Process(program.process.pid).children(recursive=True)
     names = {process.name() for process in family}
     assert {"nats-server", "postgres"} <= names
-    eventually(lambda: _engines(kerma), 30, "an engine")
+    eventually(lambda: _engines(kerma), PATIENCE, "an engine")
     assert program.end(number) <= STOP_SECONDS
     kerma.nobody_left(0)
     assert not [process for process in family if process.is_running()]
@@ -217,12 +217,12 @@ def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
     listed = visitor.http.get("/user/simulations").json()["simulations"]
     running = [job["job_id"] for job in listed if job["job_state"] not in {"COMPLETED", "CANCELED"}]
     assert len(running) == 2
-    # far less than the length of a lease
-    eventually(lambda: _engines(kerma), 20, "an engine")
+    # before a lease of 45 s could have ended
+    eventually(lambda: _engines(kerma), 40, "an engine")
     for job in running:
         assert visitor.http.delete("/jobs/direct", params={"job_id": job}).status_code == 200
         visitor.until(job, "CANCELED")
-    eventually(lambda: not _engines(kerma), 10, "no engine")
+    eventually(lambda: not _engines(kerma), PATIENCE, "no engine")
     visitor.close()
 
 

@@ -13,7 +13,16 @@ import httpx
 
 from kerma_allinone.child import free_port
 from kit.chosen import Place
-from kit.family import KERMA, START_SECONDS, Program, environment, eventually, kill_in, processes_in
+from kit.family import (
+    KERMA,
+    PATIENCE,
+    START_SECONDS,
+    Program,
+    environment,
+    eventually,
+    kill_in,
+    processes_in,
+)
 from kit.services import MASTER_KEY
 from kit.visitor import Visitor
 
@@ -107,7 +116,7 @@ class Apart:
             program.process.terminate()
         for program in alive:
             program.ended()
-        eventually(lambda: not processes_in(self.folder), 10, "all processes gone")
+        eventually(lambda: not processes_in(self.folder), PATIENCE, "all processes gone")
 
 
 @contextmanager

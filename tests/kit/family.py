@@ -17,7 +17,10 @@ import psutil
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.05
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+PATIENCE = 90.0
+"""Bound of waits in seconds: reached only by what never happens."""
+
 KERMA = (sys.executable, "-m", "kerma_client.cli")
 
 
@@ -59,7 +62,7 @@ def kill_in(folder: Path) -> None:
                 process.kill()
         return not found
 
-    eventually(none_left, 20, f"no process in {folder}")
+    eventually(none_left, PATIENCE, f"no process in {folder}")
 
 
 @dataclass
@@ -94,14 +97,14 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 30.0) -> float:
+    def end(self, number: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> float:
         """Ask it to end; how many seconds it took. Its status must be 0."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.ended(within)
         return time.monotonic() - began
 
-    def ended(self, within: float = 30.0) -> None:
+    def ended(self, within: float = PATIENCE) -> None:
         """Wait for its end, which must be a good one."""
         status = self.process.wait(within)
         assert status == 0, self.said[-3000:]

@@ -199,4 +199,4 @@ async def caught_up(loop: LogLoop) -> None:
     assert loop.positions is not None
     for stream in loop.sink.streams:
         last = (await loop.log.state(stream)).last
-        assert await loop.positions.wait(loop.sink.name, stream, last, 20)
+        assert await loop.positions.wait(loop.sink.name, stream, last, 60)

@@ -283,7 +283,7 @@ class Running:
         """Wait until the read model has everything that is stored now."""
         for stream in ("JOBS", "RUNNER", "RESULTS"):
             last = (await self.log.state(stream)).last
-            assert await self.positions.wait("results", stream, last, 20)
+            assert await self.positions.wait("results", stream, last, 60)
 
     @asynccontextmanager
     async def client(self, user: str | None = OWNER) -> AsyncIterator[httpx.AsyncClient]:

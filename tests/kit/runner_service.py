@@ -40,6 +40,13 @@ from kit.tasks import end
 WORKER: tuple[str, ...] = (str(Path(__file__).with_name("script_worker.py")),)
 """Arguments of the interpreter that make it a worker."""
 
+SHORT_LEASE = 3.0
+HEARTBEAT_SECONDS = 0.3
+"""Ten heartbeats may be late before a lease of ``SHORT_LEASE`` ends."""
+
+PATIENCE = 90.0
+"""Bound of every wait in seconds: reached only by what never happens."""
+
 _SCHEMAS = ("runner", "runner_process")
 
 
@@ -52,9 +59,9 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
-    async def terminate(self, within: float = 15.0) -> int:
+    async def terminate(self, within: float = PATIENCE) -> int:
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self.process.wait, within)
 
@@ -173,7 +180,7 @@ class Running:
         async with self.db.connect() as conn:
             return (await conn.execute(query)).all()
 
-    async def until(self, job: str, *states: str, n: int = 1, within: float = 20.0) -> None:
+    async def until(self, job: str, *states: str, n: int = 1, within: float = PATIENCE) -> None:
         """Wait until ``n`` tasks of the job are in one of ``states``, in the queue's rows."""
 
         async def reached() -> bool:
@@ -186,7 +193,7 @@ class Running:
         return texts
 
 
-async def eventually(condition: Callable[[], Any], within: float = 10.0) -> None:
+async def eventually(condition: Callable[[], Any], within: float = PATIENCE) -> None:
     """Wait for a condition that nothing announces to a test."""
     async with asyncio.timeout(within):
         while not await condition():

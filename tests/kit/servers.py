@@ -9,6 +9,7 @@ milliseconds, and stream names are fixed); PostgreSQL and the cluster run once p
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,6 +77,13 @@ async def postgres_child(servers_folder: Path) -> AsyncIterator[PostgresChild]:
 @pytest.fixture(scope="module")
 def postgres_url(postgres_child: PostgresChild) -> Iterator[str]:
     """URL of a fresh, empty database, with its credential."""
+    with fresh_database(postgres_child) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(postgres_child: PostgresChild) -> Iterator[str]:
+    """URL of an empty database that ends with the block."""
     name = f"test_{next(_databases)}"
     database = sql.Identifier(name)
     with psycopg.connect(postgres_child.url, autocommit=True) as connection:

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import orjson
 
-from kit.family import eventually
+from kit.family import PATIENCE, eventually
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
-JOB_SECONDS = 120.0
+JOB_SECONDS = 240.0
 NAME = {"username": "visitor", "password": "long enough for a test"}
 
 
@@ -19,7 +19,7 @@ class Visitor:
     """An account and its session."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30.0)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def close(self) -> None:
         self.http.close()
@@ -58,7 +58,9 @@ class Visitor:
 
     def status(self, job: str) -> dict[str, Any]:
         """The job as it is shown, as soon as it is."""
-        answer = eventually(lambda: self.seen("/jobs", job, 404), 30, f"an answer about {job}")
+        answer = eventually(
+            lambda: self.seen("/jobs", job, 404), PATIENCE, f"an answer about {job}"
+        )
         shown: dict[str, Any] = answer.json()
         return shown
 
@@ -75,4 +77,4 @@ class Visitor:
 
     def results(self, job: str) -> bytes:
         """The body of the results, which are there although their service may be away."""
-        return eventually(lambda: self.seen("/results", job), 30, f"results of {job}").content
+        return eventually(lambda: self.seen("/results", job), PATIENCE, f"results of {job}").content

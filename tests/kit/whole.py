@@ -13,7 +13,16 @@ import psutil
 
 from kerma_client.local import NotRunningError, Running, read_running
 from kit.chosen import Place
-from kit.family import KERMA, START_SECONDS, Program, environment, eventually, kill_in, processes_in
+from kit.family import (
+    KERMA,
+    PATIENCE,
+    START_SECONDS,
+    Program,
+    environment,
+    eventually,
+    kill_in,
+    processes_in,
+)
 from kit.visitor import Visitor
 
 SHORT_LEASES = {"KERMA_RUNNER_LEASE_SECONDS": "4", "KERMA_RUNNER_HEARTBEAT_SECONDS": "1"}
@@ -78,7 +87,7 @@ class Whole:
                     return child
         return None
 
-    def nobody_left(self, within: float = 10.0) -> None:
+    def nobody_left(self, within: float = PATIENCE) -> None:
         """Wait until no process of this folder is left."""
         eventually(lambda: not processes_in(self.folder), within, f"no process in {self.folder}")
 

@@ -86,7 +86,7 @@ async def test_followers_leave_nothing_behind(url: str) -> None:
             await write(log, fresh_subject(), 1)
             await anext(batches)
             assert await _consumers(nc, "RUNNER") == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await _consumers(nc, "RESULTS") or await _consumers(nc, "RUNNER"):
                 await asyncio.sleep(0.02)
 

@@ -68,7 +68,7 @@ async def tell(log: JetStreamLog, prefix: str) -> None:
 
 async def settled(log: JetStreamLog, jobs: int) -> None:
     found = set()
-    async with asyncio.timeout(30), log.follow("JOBS", 0) as batches:
+    async with asyncio.timeout(60), log.follow("JOBS", 0) as batches:
         async for batch in batches:
             for r in batch:
                 if r.commit.events[0].type == "JobAllTasksSettled":
@@ -97,12 +97,12 @@ async def test_every_effect_happens_once(
             assert await asyncio.wait_for(first.wait(), 30) == -signal.SIGKILL
         async with child(nats_url, postgres_url) as second:
             await settled(log, expected)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await rows(mapped(db, "jobs_process"), OUTBOX))[0]:
                     await asyncio.sleep(0.02)
             positions = Positions("jobs", db)
             for stream in ("JOBS", "RUNNER"):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     last = (await log.state(stream)).last
                     while not await positions.wait("jobs", stream, last, 0.02):
                         pass

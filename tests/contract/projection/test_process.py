@@ -39,7 +39,7 @@ class Executor:
             raise self.failures.pop(0)
 
     async def until(self, n: int) -> None:
-        async with asyncio.timeout(10), self._called:
+        async with asyncio.timeout(60), self._called:
             await self._called.wait_for(lambda: len(self.calls) >= n)
 
 
@@ -68,7 +68,7 @@ async def stored(db: AsyncEngine, table: sa.Table) -> list[tuple[Any, ...]]:
 
 
 async def emptied(db: AsyncEngine, table: sa.Table) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await stored(db, table):
             await asyncio.sleep(0.01)
 
@@ -124,7 +124,7 @@ async def test_a_rejection_is_final_and_a_fault_is_put_aside(
     async with running(loop.run()):
         await caught_up(loop)
         await executor.until(2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while [r[-1] is None for r in await stored(db, OUTBOX)] != [False]:
                 await asyncio.sleep(0.01)
     # the next leader tries again what was put aside

@@ -72,7 +72,7 @@ def _gone(pid: int) -> bool:
 
 
 async def _all_gone(*pids: int) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not all(map(_gone, pids)):
             await asyncio.sleep(0.02)
 

@@ -1,19 +1,59 @@
-"""A runner with short leases, fresh for every test."""
+"""A runner, its log and its database, fresh for every test.
+
+A task that a test leaves behind would be handed to the workers of the next one, and its tickets
+would be counted there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from kit.runner_service import Running, running_runner
+from kerma_allinone.children import NatsChild, PostgresChild, nats_server
+from kit.runner_service import HEARTBEAT_SECONDS, Running, running_runner
+from kit.servers import fresh_database
 
 
 @pytest.fixture
-async def runner(nats_url: str, postgres_url: str, tmp_path: Path) -> AsyncIterator[Running]:
+async def nats_child(servers_folder: Path) -> AsyncIterator[NatsChild]:
+    """A server for one test."""
+    folder = Path(tempfile.mkdtemp(dir=servers_folder, prefix="nats-"))
+    async with nats_server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def nats_url(nats_child: NatsChild) -> str:
+    """Its URL."""
+    return nats_child.url
+
+
+@pytest.fixture
+def postgres_url(postgres_child: PostgresChild) -> Iterator[str]:
+    """A database for one test."""
+    with fresh_database(postgres_child) as url:
+        yield url
+
+
+@pytest.fixture
+def lease_seconds() -> float:
+    """So long that no busy machine ends a lease; tests that wait for an end ask for less."""
+    return 120.0
+
+
+@pytest.fixture
+async def runner(
+    nats_url: str, postgres_url: str, tmp_path: Path, lease_seconds: float
+) -> AsyncIterator[Running]:
     """The service without workers."""
     async with running_runner(
-        nats_url, postgres_url, tmp_path, lease_seconds=2.0, heartbeat_seconds=0.3
+        nats_url,
+        postgres_url,
+        tmp_path,
+        lease_seconds=lease_seconds,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
     ) as running:
         yield running

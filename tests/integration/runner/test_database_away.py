@@ -8,14 +8,14 @@ from pathlib import Path
 
 from kerma_allinone.children import postgres_server
 from kerma_runner.domain.task import Phase
-from kit.runner_service import eventually, running_runner
+from kit.runner_service import HEARTBEAT_SECONDS, SHORT_LEASE, eventually, running_runner
 from kit.script_engine import script_input
 
 
 async def test_work_goes_on_while_the_database_is_away(
     nats_url: str, servers_folder: Path, tmp_path: Path
 ) -> None:
-    rules = {"lease_seconds": 2.0, "heartbeat_seconds": 0.3}
+    rules = {"lease_seconds": SHORT_LEASE, "heartbeat_seconds": HEARTBEAT_SECONDS}
     async with (
         postgres_server(servers_folder / "runner-database") as database,
         running_runner(nats_url, database.url, tmp_path, **rules) as runner,
@@ -27,13 +27,13 @@ async def test_work_goes_on_while_the_database_is_away(
         database.child.send(signal.SIGKILL)
         await database.child.wait()
         # longer than a lease: heartbeats are heard, but cannot be kept
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(SHORT_LEASE + 0.5)
         await database.restart()
         go.touch()
 
         async def succeeded() -> bool:
             return (await runner.task(job)).phase is Phase.SUCCEEDED
 
-        await eventually(succeeded, 30)
+        await eventually(succeeded)
         assert (await runner.task(job)).lease == 1
         assert worker.process.poll() is None

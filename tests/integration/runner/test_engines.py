@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from kerma_common.contracts import runner as ev
-from kit.runner_service import Running, Worker, eventually
+from kit.runner_service import SHORT_LEASE, Running, Worker, eventually
 from kit.script_engine import script_input
 
 
@@ -45,6 +47,7 @@ async def test_a_worker_with_several_engines_runs_them_all(runner: Running) -> N
         assert story.count("TaskLeased") == 4
 
 
+@pytest.mark.parametrize("lease_seconds", [SHORT_LEASE])
 async def test_a_silent_worker_is_counted_on_no_more_until_it_speaks(runner: Running) -> None:
     worker = runner.start_worker(slots=1)
 

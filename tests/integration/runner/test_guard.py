@@ -39,7 +39,7 @@ def working_in(directory: Path) -> list[int]:
 
 
 async def until_gone(directory: Path) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while working_in(directory):
             await asyncio.sleep(0.02)
 
