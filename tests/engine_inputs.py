@@ -403,11 +403,19 @@ def _frame(parts: dict[str, dict[str, str]], name: str) -> tuple[Points, Points,
 
 
 def _component(part: dict[str, str], moved: Points) -> NDArray[np.bool_]:
-    size = {key: float(value.split()[0]) for key, value in part.items() if key[:2] in ("HL", "RM")}
+    size = {
+        key: float(value.split()[0])
+        for key, value in part.items()
+        if key[:2] in ("HL", "RM", "ZB", "ZT")
+    }
     if part["Type"] == "TsBox":
         half = np.array([size["HLX"], size["HLY"], size["HLZ"]])
         return _within(moved, half)
     across = np.hypot(moved[:, 0], moved[:, 1])
+    if part["Type"] == "G4Ellipsoid":
+        half = np.array([size["HLX"], size["HLY"], size["HLZ"]])
+        held: NDArray[np.bool_] = np.sum((moved / half) ** 2, axis=1) < 1
+        return held & (moved[:, 2] > size["ZBottom"]) & (moved[:, 2] < size["ZTop"])
     if part["Type"] == "TsSphere":
         return np.hypot(across, moved[:, 2]) < size["RMax"]
     return (across < size["RMax"]) & (np.abs(moved[:, 2]) < size["HL"])

@@ -21,7 +21,13 @@ _TYPES = {
     "dv": rf"\d+( {_NUMBER})+ {_UNITS}",
 }
 _BUILT_IN = {"Vacuum"}
-_DIVISIONS = {"TsBox": "X Y Z", "TsCylinder": "R Phi Z", "TsSphere": "R Phi Theta", "Group": ""}
+_DIVISIONS = {
+    "TsBox": "X Y Z",
+    "TsCylinder": "R Phi Z",
+    "TsSphere": "R Phi Theta",
+    "G4Ellipsoid": "",
+    "Group": "",
+}
 SCORERS = {"DoseToMedium", "EnergyDeposit", "Fluence", "EnergyFluence", "ProtonLET"}
 FILTERS = {"OfGeneration": "s", "Charged": "sv", "Named": "sv", "NotNamed": "sv"}
 """Those in use, with their types as the user guide gives them."""

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import MergeClass
+from kerma_engines.estimators import Binning, MergeClass
 from kerma_engines.reading import read_file
 from kit.pages import errors_of
 from standins.write_topas import Scorer, csv
@@ -74,6 +74,25 @@ def test_binned_by_time_or_energy(tmp_path: Path, what: str, behind: int) -> Non
     axis = page.axes[-1]
     assert (axis.name, axis.unit) == (what[0].upper() + what[1:], "MeV")
     assert_allclose(axis.edges, [0, 2, 4, 6, 8, 10])
+
+
+def test_bins_of_equal_ratios_are_told_by_their_width(tmp_path: Path) -> None:
+    scorer = Scorer(
+        "Spectrum", {"Sum": np.ones(4)}, axes=(), binned=("pre-step energy", "MeV", 0.1, 1000.0, 1)
+    )
+    text = csv(scorer, "run.txt")
+    assert "4 bins of 249.975 MeV" in text
+    (linear,) = read_file(write(tmp_path, text)).pages
+    (page,) = read_file(write(tmp_path, text.replace("of 249.975 MeV", "of 1 MeV"))).pages
+    assert_allclose(page.axes[0].edges, [0.1, 1, 10, 100, 1000])
+    assert (linear.axes[0].binning, page.axes[0].binning) == (Binning.LINEAR, Binning.LOG)
+
+
+def test_the_let_has_no_deviation_of_its_own(tmp_path: Path) -> None:
+    bins = {"Mean": np.full((1, 1, 2), 5.0), "Standard_Deviation": np.ones((1, 1, 2))}
+    scorer = Scorer("LET", bins, "ProtonLET", "MeV/mm/(g/cm3)")
+    (page,) = read_file(write(tmp_path, csv(scorer, "run.txt"))).pages
+    assert (page.unit, page.merge, page.errors) == ("MeV/mm/(g/cm3)", MergeClass.MEAN, None)
 
 
 def test_without_parameter_file_primaries_and_errors_are_unknown(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from engine_inputs import (
     detector,
+    editor_project,
     figure,
     phantom,
     project,
     real_project,
     topas_labels,
+    truth,
     turn,
     with_beam,
     zone,
@@ -68,9 +70,82 @@ def test_the_world_holds_beam_and_detectors() -> None:
     assert half[2] > 70
 
 
-def test_zones_that_need_booleans_are_refused() -> None:
-    mapping = real_project("ex2")
-    assert "zoneManager.zones" in refused(mapping)
+def compare(mapping: dict[str, Any], count: int = 40_000) -> None:
+    """Materials at random points of the world, but for those next to surfaces, are the same."""
+    names = {82: "G4_Pb", 276: "G4_WATER", 104: "G4_AIR", 1000: "Vacuum", 13: "G4_Al"}
+    materials = mapping["materialManager"]["materials"]
+    icru = {known["uuid"][:32]: known["icru"] for known in materials}  # as answers are cut
+    world = mapping["zoneManager"]["worldZone"]["geometryData"]
+    sides = np.array([world["parameters"][side] for side in ("width", "height", "depth")])
+    points = (np.random.default_rng(3).random((count, 3)) - 0.5) * sides + world["position"]
+    wanted = [names[icru[uuid]] for uuid in truth(mapping, points)]
+    assert len(set(wanted)) > 1
+    assert list(topas_labels(text(mapping), points)) == wanted
+
+
+def test_ex2_is_layered_with_what_a_figure_shares_with_another() -> None:
+    mapping = editor_project("ex2")
+    compare(mapping)
+    found = parameters(mapping)
+    caps = [name.split("/")[1] for name, value in found.items() if value == "G4Ellipsoid"]
+    assert len(caps) == 1
+    assert found[f"Ge/{caps[0]}/Material"] == "G4_WATER"
+    assert caps[0] in found["Ph/Default/LayeredMassGeometryWorlds"].split()
+    ends = [float(found[f"Ge/{caps[0]}/{end}"].split()[0]) for end in ("ZBottom", "ZTop")]
+    # of a sphere of 6 cm, from where it is as narrow as the cylinder of 3 cm on
+    np.testing.assert_allclose(sorted(map(abs, ends)), [27**0.5, 6.0])
+
+
+SHARED = {
+    "boxes": (
+        figure("a", "box", width=4, height=4, depth=4),
+        figure("b", "box", (1, 1.5, 0), (0, 90, 0), width=6, height=3, depth=3),
+    ),
+    "cylinders": (
+        figure("a", "cylinder", (1, 0, 0), (0, 90, 0), radius=2, depth=4),
+        figure("b", "cylinder", (-1, 0, 0), (0, 90, 0), radius=1.5, depth=4),
+    ),
+    "a ball that reaches out at both ends": (
+        figure("a", "cylinder", (0, 0.5, 0), (90, 0, 0), radius=1, depth=4.2),
+        figure("b", "sphere", (0, 0.2, 0), radius=2.2),
+    ),
+    "a ball narrower than the cylinder": (
+        figure("a", "cylinder", (0, 0, 1), radius=3, depth=3),
+        figure("b", "sphere", (0, 0, -0.2), radius=2),
+    ),
+    "a cylinder that ends within the ball": (
+        figure("a", "cylinder", (0, 0, 2), radius=1, depth=4),
+        figure("b", "sphere", (0, 0, 0), radius=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_what_figures_share_may_have_a_material_of_its_own(kind: str) -> None:
+    zones = [zone("both", 82, "a*b"), zone("one", 276, "a"), zone("other", 13, "b")]
+    # the rest of the first is of another material than that of both, so nothing else can be on top
+    world = figure("w", "box", width=12, height=9, depth=9)
+    compare(project(list(SHARED[kind]), zones, world))
+
+
+def test_zones_that_need_booleans_are_refused_by_name() -> None:
+    figures = [
+        figure("a", "box", width=4, height=4, depth=4),
+        figure("b", "sphere", (2, 1, 0), radius=2),
+        figure("c", "box", (-4, 0, 0), width=1, height=1, depth=1),
+    ]
+    zones = [
+        zone("both", 82, "a*b"),
+        zone("one", 276, "a"),
+        zone("far", 13, "c"),
+        zone("b", 13, "b"),
+    ]
+    mapping = project(figures, zones, figure("w", "box", width=12, height=9, depth=9))
+    with pytest.raises(InvalidInput) as verdict:
+        TOPAS.convert(mapping)
+    (problem,) = verdict.value.problems
+    assert problem.path == "zoneManager.zones"
+    assert problem.reason.endswith(": both, one, b")
 
 
 def test_a_changed_density_defines_a_material() -> None:

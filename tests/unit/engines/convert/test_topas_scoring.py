@@ -60,7 +60,7 @@ def filtered(rules: Rules) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["ex1", "ex6"])
+@pytest.mark.parametrize("name", ["ex1", "ex2", "ex6"])
 def test_real_projects_have_the_bins_of_their_detectors(name: str) -> None:
     mapping = editor_project(name)
     inputs = TOPAS.convert(mapping)

@@ -11,6 +11,7 @@ from kerma_engines.composition import ELEMENTS, composition
 from kerma_engines.geant4.materials import material_name
 from kerma_engines.geometry import Box, Cylinder
 from kerma_engines.scoring import BoxDetector, CylinderDetector
+from kerma_engines.topas.intersections import shared
 from kerma_engines.topas.layers import NotLayeredError, paint
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from kerma_engines.project import Project
     from kerma_engines.scoring import Detector
     from kerma_engines.source import Overrides, ZoneMaterial
-    from kerma_engines.topas.layers import Painting
+    from kerma_engines.topas.intersections import Piece
+    from kerma_engines.topas.layers import Layer, Painting
 
 _ROOM = 10.0  # cm of vacuum around all that has a place
 _TAILS = 10.0  # standard deviations of the beam that start within the world
@@ -54,10 +56,15 @@ class Components:
         try:
             painting = paint(self._layout, colours)
         except NotLayeredError as error:
-            self._verdict.refuse("zoneManager.zones", str(error))
+            named = [self._name(zone) for zone in sorted(error.zones) if zone >= 0]
+            said = f": {', '.join(named)}" if named else ""
+            self._verdict.refuse("zoneManager.zones", f"{error}{said}")
             return []
         placed = list(self._components(painting))
         return [*self._definitions, *self._world(), *placed]
+
+    def _name(self, zone: int) -> str:
+        return self._project.zones[zone].name or f"zone {zone + 1}"
 
     def _world(self) -> Iterator[str]:
         reach = np.maximum(np.abs(self.world.low), np.abs(self.world.high))
@@ -89,6 +96,12 @@ class Components:
             body = self._layout.space.bodies[layer.body - 1]
             own = f"Body{layer.body}"
             material = f's:Ge/{own}/Material = "{self._material(layer.zone)}"'
+            if layer.within is not None:
+                for piece in self._shared(layer):
+                    names.append(f"{own}_{layer.within}_{len(names)}")
+                    yield from _piece(names[-1], piece)
+                    yield material.replace(f"/{own}/", f"/{names[-1]}/")
+                continue
             if self._is_zone(painting, k):
                 self.zones[self._project.zones[layer.zone].uuid] = own
             if not painting.nested:
@@ -119,7 +132,13 @@ class Components:
             return False
         above = painting.layers[k + 1 :]
         apart = self._layout.space.disjoint
-        return painting.nested or all(apart(layer.body, other.body) for other in above)
+        return painting.nested or all(
+            any(apart(layer.body, body) for body in other.bodies) for other in above
+        )
+
+    def _shared(self, layer: Layer) -> list[Piece]:
+        first, second = (self._layout.space.bodies[body - 1] for body in layer.bodies)
+        return shared(first, second) or []
 
     def _around(self, painting: Painting, k: int) -> int | None:
         """The body painted last below the ``k``-th that holds it."""
@@ -227,6 +246,16 @@ def place(name: str, parent: str, holder: Body | None, body: Body) -> Iterator[s
     else:
         centre = (body.centre - holder.centre) @ holder.axes
         yield from position(name, centre, holder.axes.T @ body.axes)
+
+
+def _piece(name: str, piece: Piece) -> Iterator[str]:
+    """Parameters of a component in a world of its own."""
+    yield f's:Ge/{name}/Type = "{piece.type}"'
+    for size, value in piece.sizes.items():
+        yield f"d:Ge/{name}/{size} = {number(value)} cm"
+    yield f's:Ge/{name}/Parent = "World"'
+    yield from position(name, piece.centre, piece.axes)
+    yield f'b:Ge/{name}/IsParallel = "True"'
 
 
 def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) -> Iterator[str]:

@@ -1,16 +1,20 @@
 """Zones as bodies painted over each other, each in one material.
 
-TOPAS has no boolean shapes: a point belongs to the body placed last. Space is cut into cells by
-the bodies; a body can be painted on top when all cells within it, that no body above it covers,
-are of one material. Taking bodies off like that finds an order whenever there is one.
+TOPAS has no boolean shapes, only single solids (user guide, "Generic Components"): a point belongs
+to the body placed last. Space is cut into cells by the bodies; a body can be painted on top when
+all cells within it, that no body above it covers, are of one material. Taking bodies off like that
+finds an order whenever there is one. Where no body can be taken off, what two of them share may be,
+if that has a shape of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from kerma_engines.csg import TooEntangledError
+from kerma_engines.topas.intersections import shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +25,14 @@ MAX_CELLS = 2000
 
 
 class NotLayeredError(Exception):
-    """No order of painting gives the zones; the text says why."""
+    """No order of painting gives the zones; the text says why.
+
+    ``zones`` are indices of those without an order, where that is known; -1 for the world's.
+    """
+
+    def __init__(self, reason: str, zones: frozenset[int] = frozenset()) -> None:
+        super().__init__(reason)
+        self.zones = zones
 
 
 _NO_ORDER = (
@@ -35,12 +46,19 @@ _REACHES_OUT = "TOPAS can't cut figures where they reach out of the world"
 class Layer:
     """A body and the index of the zone whose material it takes; -1 for the world's.
 
-    ``zones`` are all those that have a part of what is to be seen of the body.
+    ``zones`` are all those that have a part of what is to be seen of the body. With ``within`` the
+    layer is only what the body shares with that one.
     """
 
     body: int
     zone: int
     zones: frozenset[int]
+    within: int | None = None
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        """All bodies that hold the layer."""
+        return (self.body,) if self.within is None else (self.body, self.within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +88,51 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
     owners = {cell: _owner(layout, cell) for cell in cells}
     layers: list[Layer] = []
     while bodies:
-        top = next((b for b in bodies if len(_colours(b, owners, colours)) <= 1), None)
-        if top is None:
-            raise NotLayeredError(_NO_ORDER)
-        covered = [cell for cell in owners if top in cell]
+        top = next((b for b in bodies if len(_colours((b,), owners, colours)) <= 1), None)
+        peeled = (top,) if top is not None else _pair(layout.space, bodies, owners, colours)
+        if peeled is None:
+            raise NotLayeredError(_NO_ORDER, frozenset(owners.values()))
+        covered = [cell for cell in owners if cell.issuperset(peeled)]
         if covered:
             zones = frozenset(owners[cell] for cell in covered)
-            layers.append(Layer(top, owners[covered[0]], zones))
+            layers.append(Layer(peeled[0], owners[covered[0]], zones, *peeled[1:]))
         for cell in covered:
             del owners[cell]
-        bodies.remove(top)
-    if any(colours[owner] != colours[-1] for owner in owners.values()):
-        raise NotLayeredError(_NO_ORDER)
-    if not all(layout.space.contains(world, layer.body) for layer in layers):
+        if top is not None:
+            bodies.remove(top)
+    left = frozenset(owner for owner in owners.values() if colours[owner] != colours[-1])
+    if left:
+        raise NotLayeredError(_NO_ORDER, left)
+    if not all(any(layout.space.contains(world, b) for b in layer.bodies) for layer in layers):
         raise NotLayeredError(_REACHES_OUT)
     layers.reverse()
     return Painting(tuple(layers), _nest(layout.space, layers), frozenset(owners.values()))
 
 
-def _colours(body: int, owners: dict[Term, int], colours: Sequence[int]) -> set[int]:
-    return {colours[owner] for cell, owner in owners.items() if body in cell}
+def _colours(bodies: tuple[int, ...], owners: dict[Term, int], colours: Sequence[int]) -> set[int]:
+    """Of what all of ``bodies`` hold."""
+    return {colours[owner] for cell, owner in owners.items() if cell.issuperset(bodies)}
+
+
+def _pair(
+    space: Space, bodies: list[int], owners: dict[Term, int], colours: Sequence[int]
+) -> tuple[int, int] | None:
+    """Two bodies that share something of one material for which there are shapes.
+
+    Those without which a body can be taken off come first: they need the fewest layers.
+    """
+    possible: list[tuple[int, int]] = []
+    for pair in combinations(bodies, 2):
+        if len(_colours(pair, owners, colours)) != 1:
+            continue
+        first, second = (space.bodies[body - 1] for body in pair)
+        if shared(first, second) is None:
+            continue
+        left = {cell: owner for cell, owner in owners.items() if not cell.issuperset(pair)}
+        if any(len(_colours((body,), left, colours)) <= 1 for body in pair):
+            return pair
+        possible.append(pair)
+    return possible[0] if possible else None
 
 
 def _cells(layout: Layout, bodies: list[int]) -> list[Term]:
@@ -118,6 +161,8 @@ def _owner(layout: Layout, cell: Term) -> int:
 
 
 def _nest(space: Space, layers: list[Layer]) -> bool:
+    if any(layer.within is not None for layer in layers):
+        return False
     for k, above in enumerate(layers):
         for below in layers[:k]:
             apart = space.disjoint(above.body, below.body)

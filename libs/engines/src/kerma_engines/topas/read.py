@@ -37,7 +37,7 @@ _SCORER = re.compile(r"# Results for scorer: (.*)")
 _FILTER = re.compile(r"# Filtered by: (.*)")
 _MESH = re.compile(r"# (X|Y|Z|R|Phi|Theta) in (\d{1,9}) bins? +of ([-+.\deE]+) (\w+)")
 _BINNED = re.compile(
-    r"# Binned by (.+?) in (\d{1,9}) bins? +of \S+ (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
+    r"# Binned by (.+?) in (\d{1,9}) bins? +of (\S+) (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
 )
 _COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
 _HISTORIES = re.compile(
@@ -118,9 +118,10 @@ def _header_line(path: Path, header: _Header, line: str) -> None:
     if found := _MESH.match(line):
         header.mesh += (_mesh_axis(path, header, *found.groups()),)
     elif found := _BINNED.match(line):
-        what, bins, unit, start, stop = found.groups()
+        what, bins, width, unit, start, stop = found.groups()
         name = what[:1].upper() + what[1:]
-        header.differential = _axis(path, header, name, unit, start, stop, bins)
+        axis = _axis(path, header, name, unit, start, stop, bins)
+        header.differential = _logarithmic(axis, width) or axis
     elif found := _SCORER.match(line):
         header.scorer = found[1]
     elif found := _PARAMETERS.match(line):
@@ -141,6 +142,20 @@ def _mesh_axis(path: Path, header: _Header, name: str, bins: str, width: str, un
     except ValueError:
         stop = width
     return _axis(path, header, name, unit, "0", stop, bins)
+
+
+def _logarithmic(axis: Axis, width: str) -> Axis | None:
+    """The axis in equal ratios when its bins' width is that of decimal logarithms (OpenTOPAS)."""
+    low, high = float(axis.edges[0]), float(axis.edges[-1])
+    try:
+        told = float(width) * axis.n
+    except ValueError:
+        return None
+    if low <= 0 or math.isclose(told, high - low, rel_tol=1e-3):
+        return None
+    if not math.isclose(told, math.log10(high / low), rel_tol=1e-3):
+        return None
+    return Axis.log(axis.name, axis.unit, low, high, axis.n)
 
 
 def _axis(
