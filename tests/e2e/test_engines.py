@@ -13,6 +13,7 @@ import orjson
 import psutil
 import pytest
 
+from engine_inputs import editor_project
 from kerma_common.contracts.ids import split_primaries, task_seed
 from kerma_engines.catalogue import Catalogue, load_catalogue
 from kerma_engines.engine import InputSet
@@ -151,6 +152,27 @@ def test_results_are_those_of_the_tasks_merged(
             assert np.array_equal(data["values"], page.values.ravel(order="F"))
             assert page.errors is not None
             assert np.array_equal(data["errors"], page.errors.ravel(order="F"))
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_averages_of_two_scorers_come_through_the_platform(licensed: Licensed, tasks: int) -> None:
+    licensed.behave()
+    given = editor_project("ex1")
+    submitted = {"sim_type": "topas", "ntasks": tasks, "input_type": "editor", "input_json": given}
+    job = licensed.visitor.submit(submitted)
+    licensed.visitor.until(job, "COMPLETED")
+    told = {e["name"]: e for e in orjson.loads(licensed.visitor.results(job))["estimators"]}
+    for name in ("entrance", "peak"):
+        dose, energy, *_, dose_let, track_let, spectrum = told[name]["pages"]
+        assert energy["data"]["unit"] == "MeV"
+        # what the stand-in's scorers give, 0.1 MeV/mm2 over 0.001 /mm2
+        assert energy["data"]["values"] == pytest.approx([100], rel=0.2)
+        lets = [page["data"]["values"][0] for page in (dose_let, track_let)]
+        assert lets == pytest.approx([5, 5], rel=0.2)
+        assert len(spectrum["data"]["values"]) == 640
+        assert dose["data"]["errors"][0] > 0
+        (error,) = energy["data"]["errors"]
+        assert error > 0 if tasks > 1 else error is None
 
 
 @each_engine
