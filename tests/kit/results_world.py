@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,6 +50,8 @@ OWNER = "user-1"
 SCHEMA = "results"
 OUTPUTS = ("depth", "a map", "entrance")
 """Names of the test engine's outputs, not in alphabetical order."""
+PAGES = 3
+"""Pages of each output, unless the inputs say otherwise."""
 
 
 class TallyEngine:
@@ -58,8 +60,9 @@ class TallyEngine:
     name = "tally"
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """One page per output; the second output has two axes."""
+        """The pages of every output; the second output has two axes."""
         found = []
+        n_pages = int(inputs.options.get("pages", PAGES))
         for number, output in enumerate(inputs.outputs):
             try:
                 stored = np.load(directory / output.file, allow_pickle=False)
@@ -79,7 +82,7 @@ class TallyEngine:
                     squares=factor**2 * squares,
                     metadata={"page_filter_name": f"filter {n}"},
                 )
-                for n, factor in enumerate((1.0, 2.0, 3.0))
+                for n, factor in enumerate(range(1, n_pages + 1))
             )
             found.append(Estimator(output.name, output.file, primaries, pages, {"geotyp": "CYL"}))
         return tuple(found)
@@ -95,12 +98,19 @@ def engines(name: str) -> Any:
     return {"tally": TallyEngine}[name]()
 
 
-def task_output(folder: Path, index: int, *, primaries: int, bins: int = 200) -> bytes:
+def task_output(
+    folder: Path,
+    index: int,
+    *,
+    primaries: int,
+    bins: int = 200,
+    outputs: Sequence[str] = OUTPUTS,
+) -> bytes:
     """What a task leaves: different for each task, the same for each attempt."""
     rng = np.random.default_rng(index)
     work = folder / f"task-{index}"
     work.mkdir(parents=True, exist_ok=True)
-    for name in OUTPUTS:
+    for name in outputs:
         sums = rng.random(bins) * primaries
         weight = np.full(bins, primaries, dtype=float)
         with (work / f"{name}.npy").open("wb") as file:
@@ -140,10 +150,18 @@ class World:
         self.lengths[subject.stream] = seq
         return seq
 
-    async def submit(self, job_id: str, n_tasks: int = 2, engine: str = "tally") -> None:
+    async def submit(
+        self,
+        job_id: str,
+        n_tasks: int = 2,
+        engine: str = "tally",
+        *,
+        names: Sequence[str] = OUTPUTS,
+        pages: int = PAGES,
+    ) -> None:
         """A job whose outputs are those of the test engine."""
-        outputs = tuple(Output(name, name, f"{name}.npy") for name in OUTPUTS)
-        inputs = encode_inputs(InputSet("tally", {}, 10 * n_tasks, outputs))
+        outputs = tuple(Output(name, name, f"{name}.npy") for name in names)
+        inputs = InputSet("tally", {}, 10 * n_tasks, outputs, {"pages": pages})
         submitted = jobs.JobSubmitted(
             job_id=job_id,
             owner=OWNER,
@@ -153,7 +171,7 @@ class World:
             engine=engine,
             engine_version="1",
             input_kind="editor",
-            input_ref=await self.blobs.put(inputs),
+            input_ref=await self.blobs.put(encode_inputs(inputs)),
             project_ref=None,
             primaries=10 * n_tasks,
             n_tasks=n_tasks,
@@ -168,7 +186,7 @@ class World:
         index: int,
         output: bytes | None = None,
         log: Ref | None = None,
-        **of: int,
+        **of: Any,
     ) -> None:
         """A task of ``index + 10`` primaries succeeds."""
         primaries = index + 10

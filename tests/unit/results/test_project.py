@@ -97,7 +97,7 @@ PAGE_ROW = Upsert(
         (DELETED, [Update(models.JOB_SOURCE, KEY, {"deleted": True})]),
         (
             results.EstimatorMaterialised(
-                job_id=JOB, index=5, name="z", metadata_ref=REF, pages=(PAGE,)
+                job_id=JOB, index=5, name="z", metadata_ref=REF, pages=(PAGE,), manifest_ref=None
             ),
             [
                 Upsert(

@@ -23,7 +23,12 @@ REF = Ref("00", 1)
 PAGE = PageMaterialised(0, "DOSE", "Gy", 1, (4,), REF, REF, 1, 2)
 OPENED = ResultSetOpened(job_id=JOB, owner="u", tasks=3, expected=4, partial=True)
 STARTED = MergeStarted(job_id=JOB, attempt=1)
-STORED = EstimatorMaterialised(job_id=JOB, index=0, name="z", metadata_ref=REF, pages=(PAGE,))
+STORED = EstimatorMaterialised(
+    job_id=JOB, index=0, name="z", metadata_ref=REF, pages=(PAGE,), manifest_ref=None
+)
+LISTED = EstimatorMaterialised(
+    job_id=JOB, index=0, name="z", metadata_ref=REF, pages=(), manifest_ref=REF
+)
 COMPLETED = ResultSetCompleted(
     job_id=JOB, estimators=1, tasks_merged=3, primaries_merged=30, partial=True
 )
@@ -33,6 +38,7 @@ DELETED = ResultSetDeleted(job_id=JOB)
 
 OPEN = rs.OpenResultSet(JOB, "u", 3, 4, True)
 MATERIALISE = rs.MaterialiseEstimator(0, "z", REF, (PAGE,))
+LIST = rs.MaterialiseEstimator(0, "z", REF, (), REF)
 COMPLETE = rs.CompleteMerge(3, 30)
 FAIL = rs.FailMerge("X", "m")
 MERGING = (OPENED, STARTED)
@@ -51,6 +57,9 @@ DONE = (*MERGING, STORED, COMPLETED)
         (MERGING, MATERIALISE, (STORED,)),
         ((*MERGING, STORED), MATERIALISE, ()),
         (DONE, MATERIALISE, ()),
+        (MERGING, LIST, (LISTED,)),
+        ((*MERGING, STORED), LIST, (LISTED,)),
+        ((*MERGING, LISTED), LIST, ()),
         ((*MERGING, STORED), COMPLETE, (COMPLETED,)),
         (DONE, COMPLETE, ()),
         (DONE, FAIL, ()),

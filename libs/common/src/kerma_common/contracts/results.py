@@ -5,6 +5,7 @@ from __future__ import annotations
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.registry import event
+from kerma_common.contracts.upcasters import results as upcasters  # noqa: F401 - registers them
 
 
 @event("results", "result_set")
@@ -26,15 +27,20 @@ class MergeStarted:
     attempt: int
 
 
-@event("results", "result_set", public=True)
+@event("results", "result_set", public=True, version=2)
 class EstimatorMaterialised:
-    """The merged pages of one estimator are stored."""
+    """The merged pages of one estimator are stored.
+
+    ``manifest_ref`` names a blob that lists the pages of an estimator with many; ``pages`` is
+    empty then. The blob is a JSON array of objects as ``pages`` holds them.
+    """
 
     job_id: str
     index: int
     name: str
     metadata_ref: Ref
     pages: tuple[PageMaterialised, ...]
+    manifest_ref: Ref | None
 
 
 @event("results", "result_set")

@@ -38,14 +38,15 @@ class Projection:
     create it when it is not there yet (``Upsert``), because streams have no common order.
 
     ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent; it is
-    for bytes that rows need and events only refer to.
+    for bytes that rows need and events only refer to. It returns the events as they are to be
+    projected, one for one, with what they refer to filled in.
     """
 
     service: str
     name: str
     streams: tuple[str, ...]
     metadata: MetaData
-    prepare: Callable[[Sequence[object]], Awaitable[None]] | None = None
+    prepare: Callable[[Sequence[object]], Awaitable[Sequence[object]]] | None = None
     _routes: dict[type, Callable[..., Iterable[Op]]] = field(default_factory=dict)
 
     def on(self, event_class: type) -> Callable[[F], F]:

@@ -62,6 +62,10 @@ class ProjectionSink:
 async def project(projection: Projection, records: Sequence[Recorded]) -> list[Op]:
     """Row operations of commits, in order; runs ``prepare`` for their events."""
     events = typed_events(records, projection.service, projection.name, projection.wanted)
+    ready: Sequence[object] = [event for event, _ in events]
     if projection.prepare is not None and events:
-        await projection.prepare([event for event, _ in events])
-    return [op for event, at in events for op in projection.project(event, at)]
+        ready = await projection.prepare(ready)
+    places = (at for _, at in events)
+    return [
+        op for event, at in zip(ready, places, strict=True) for op in projection.project(event, at)
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert
 
 from kerma_common.contracts.results import EstimatorMaterialised
+from kerma_results.adapters.manifest import decode_pages
 from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from kerma_common.blobs.store import BlobStore
+    from kerma_common.contracts.pages import PageMaterialised
+
+
+AT_ONCE = 64
+"""Fragments that are fetched side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +35,25 @@ class FragmentRows:
     db: AsyncEngine
     blobs: BlobStore
 
-    async def prepare(self, events: Sequence[object]) -> None:
-        """Rows for every materialised estimator among ``events``."""
-        for event in events:
-            if isinstance(event, EstimatorMaterialised):
-                await self._copy(event)
-
-    async def _copy(self, event: EstimatorMaterialised) -> None:
-        metadata, *fragments = await asyncio.gather(
-            self.blobs.get(event.metadata_ref),
-            *(self.blobs.get(page.fragment_ref) for page in event.pages),
-        )
-        of_estimator = {"job_id": event.job_id, "estimator": event.index}
-        rows: list[dict[str, Any]] = [
-            {
-                **of_estimator,
-                "number": page.number,
-                "part": part,
-                "body": body[start : start + PART_BYTES],
-            }
-            for page, body in zip(event.pages, fragments, strict=True)
-            for part, start in enumerate(range(0, len(body), PART_BYTES))
+    async def prepare(self, events: Sequence[object]) -> Sequence[object]:
+        """The events with the pages that manifests list, after rows were made for all of them."""
+        return [
+            await self._copied(event) if isinstance(event, EstimatorMaterialised) else event
+            for event in events
         ]
+
+    async def _copied(self, event: EstimatorMaterialised) -> EstimatorMaterialised:
+        metadata = await self.blobs.get(event.metadata_ref)
+        pages = event.pages
+        if event.manifest_ref is not None:
+            pages = decode_pages(await self.blobs.get(event.manifest_ref))
+        of_estimator = {"job_id": event.job_id, "estimator": event.index}
+        rows = [
+            row
+            for start in range(0, len(pages), AT_ONCE)
+            for row in await self._rows(of_estimator, pages[start : start + AT_ONCE])
+        ]
+        # one transaction: these rows may be in use, if another process has projected them already
         async with self.db.begin() as connection:
             for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
                 await connection.execute(delete(table).filter_by(**of_estimator))
@@ -59,3 +62,19 @@ class FragmentRows:
             )
             if rows:
                 await connection.execute(insert(PAGE_FRAGMENT), rows)
+        return replace(event, pages=pages)
+
+    async def _rows(
+        self, of_estimator: dict[str, Any], pages: Sequence[PageMaterialised]
+    ) -> list[dict[str, Any]]:
+        fragments = await asyncio.gather(*(self.blobs.get(page.fragment_ref) for page in pages))
+        return [
+            {
+                **of_estimator,
+                "number": page.number,
+                "part": part,
+                "body": body[start : start + PART_BYTES],
+            }
+            for page, body in zip(pages, fragments, strict=True)
+            for part, start in enumerate(range(0, len(body), PART_BYTES))
+        ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_common.contracts.pages import PageMaterialised
+from kerma_results.adapters import manifest
+from kerma_results.app.ports import KeptPages
 from kerma_results.pages import arrays
 from kerma_results.pages.json_page import page_json
 from kerma_results.pages.stitch import Fragment, make_fragment
@@ -28,9 +30,13 @@ class PageBlobs:
     blobs: BlobStore
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    async def keep_pages(self, estimator: Estimator) -> tuple[PageMaterialised, ...]:
+    async def keep_pages(self, estimator: Estimator) -> KeptPages:
         """See ``PageStore``."""
-        return tuple(await asyncio.gather(*map(self._keep, estimator.pages)))
+        pages = tuple(await asyncio.gather(*map(self._keep, estimator.pages)))
+        listed = manifest.encode_pages(pages)
+        if len(listed) <= manifest.INLINE_BYTES:
+            return KeptPages(pages)
+        return KeptPages((), await self.blobs.put(listed, manifest.MEDIA))
 
     async def keep_metadata(self, body: bytes) -> Ref:
         """See ``PageStore``."""

@@ -15,6 +15,7 @@ from kerma_results.pages import stitch
 from kerma_results.read.queries import PART_BYTES, PartKey, ResultQueries
 
 LOADED_AT_ONCE = 4 * PART_BYTES
+ROWS_AT_ONCE = 1000
 _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)", re.ASCII)
 
 
@@ -105,16 +106,16 @@ Group = list[tuple[Piece, list[PartKey]]]
 def _groups(pieces: Sequence[Piece]) -> Iterator[Group]:
     """Pieces with the keys of their rows, in groups of limited size."""
     group: Group = []
-    size = 0
+    size = rows = 0
     for piece in pieces:
         keys = _keys(piece) if isinstance(piece, PagePiece) else []
         group.append((piece, []))
         for key, bytes_ in keys:
-            if size and size + bytes_ > LOADED_AT_ONCE:
+            if rows == ROWS_AT_ONCE or (size and size + bytes_ > LOADED_AT_ONCE):
                 yield group
-                group, size = [(piece, [])], 0
+                group, size, rows = [(piece, [])], 0, 0
             group[-1][1].append(key)
-            size += bytes_
+            size, rows = size + bytes_, rows + 1
     yield group
 
 

@@ -145,12 +145,11 @@ class MergeWorker:
             metadata = metadata_json(
                 estimator, tasks=work.tasks, expected=work.expected, partial=work.partial
             )
+            metadata_ref = await self.pages.keep_metadata(metadata)
+            kept = await self.pages.keep_pages(estimator)
             await story.execute(
                 MaterialiseEstimator(
-                    index,
-                    estimator.name,
-                    await self.pages.keep_metadata(metadata),
-                    await self.pages.keep_pages(estimator),
+                    index, estimator.name, metadata_ref, kept.pages, kept.manifest_ref
                 ),
                 str(attempt),
                 str(index),

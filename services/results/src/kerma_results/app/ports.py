@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from kerma_common.contracts.pages import PageMaterialised
@@ -27,10 +28,18 @@ class Merger(Protocol):
         """Merged estimators in the order of the project's outputs. Raises Unmergeable."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPages:
+    """Stored pages: by themselves, or, when they are many, by a blob that lists them."""
+
+    pages: tuple[PageMaterialised, ...]
+    manifest_ref: Ref | None = None
+
+
 class PageStore(Protocol):
     """Keeps merged estimators for good."""
 
-    async def keep_pages(self, estimator: Estimator) -> tuple[PageMaterialised, ...]:
+    async def keep_pages(self, estimator: Estimator) -> KeptPages:
         """Store every page: its arrays and its JSON fragment."""
 
     async def keep_metadata(self, body: bytes) -> Ref:

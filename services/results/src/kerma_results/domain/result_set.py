@@ -70,12 +70,13 @@ class StartMerge:
 
 @dataclass(frozen=True, slots=True)
 class MaterialiseEstimator:
-    """Record the stored pages of one estimator."""
+    """Record the stored pages of one estimator; see the event for ``manifest_ref``."""
 
     index: int
     name: str
     metadata_ref: Ref
     pages: tuple[PageMaterialised, ...]
+    manifest_ref: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def _(command: MaterialiseEstimator, state: ResultSet) -> Events:
         name=command.name,
         metadata_ref=command.metadata_ref,
         pages=command.pages,
+        manifest_ref=command.manifest_ref,
     )
     return () if state.estimators.get(command.index) == event else (event,)
 
