@@ -105,6 +105,27 @@ def test_secrets_are_closed_to_others(kerma: Whole) -> None:
     assert not [word for word in shown if secret in word]
 
 
+def test_readiness_is_that_of_every_part_and_names_what_is_missing(kerma: Whole) -> None:
+    def asked() -> httpx.Response:
+        return httpx.get(f"{kerma.running.url}/internal/readyz", timeout=PATIENCE)
+
+    assert (asked().status_code, asked().json()) == (200, {"message": "ready"})
+    postgres = kerma.child("pgdata")
+    assert postgres is not None
+    server = [postgres, *postgres.children(recursive=True)]
+    for process in server:
+        process.suspend()
+    try:
+        answer = asked()
+    finally:
+        for process in server:
+            process.resume()
+    assert answer.status_code == 503
+    services = ("auth", "jobs", "runner", "results", "batch")
+    assert set(answer.json()["faults"]) >= {f"{name}.database" for name in services}
+    eventually(lambda: asked().status_code == 200, PATIENCE, "readiness")
+
+
 def test_a_restart_keeps_jobs_results_and_sessions(kerma: Whole, job: str) -> None:
     visitor = kerma.visitor().enter()
     visitor.until(job, "COMPLETED")

@@ -42,11 +42,14 @@ def service_of(path: str) -> str:
 
 
 class LocalGateway:
-    """Routes to services that live in the same process."""
+    """Routes to services that live in the same process; ``internal`` speaks for all of them."""
 
-    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[str, ASGIApp], internal: ASGIApp) -> None:
         self._apps = apps
+        self._internal = internal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request to its service."""
-        await self._apps[service_of(scope["path"])](scope, receive, send)
+        path = scope["path"]
+        app = self._internal if path.startswith(INTERNAL) else self._apps[service_of(path)]
+        await app(scope, receive, send)

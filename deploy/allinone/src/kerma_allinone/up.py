@@ -26,6 +26,7 @@ from kerma_allinone.child import (
     start_child,
     write_private,
 )
+from kerma_allinone.health import WholeHealth
 from kerma_allinone.infrastructure import open_infra
 from kerma_allinone.nats_child import NatsChild, nats_server
 from kerma_allinone.postgres_child import PostgresChild, postgres_server
@@ -33,6 +34,7 @@ from kerma_allinone.routing import LocalGateway
 from kerma_allinone.supervision import keep
 from kerma_client.local import Running, remove_running, write_running
 from kerma_common.eventlog.streams import apply_streams
+from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service, Worker, serve
@@ -79,10 +81,13 @@ async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings
                 worker = WorkerChild(data, backing, slots, engines)
                 stack.push_async_callback(worker.stop)
             services, infras = await _open_services(stack, data, backing)
-            attendance = await Attendance.from_now(infras) if worker else None
+            if worker is not None:
+                worker.attendance = await Attendance.from_now(infras)
             stack.callback(remove_running, data)
-            ready = Announcement(data, services, backing.blobs.url, attendance, say)
-            whole = _together(services, backing, worker, ready.run)
+            health = WholeHealth(services, worker.fault if worker else _nothing)
+            ready = Announcement(data, health, backing.blobs.url, worker, say)
+            workers = _workers(services, backing, worker, ready.run)
+            whole = Service("kerma", _routes(services, infras, health), workers, health)
             ending = Ending(worker, backing)
             await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
 
@@ -141,18 +146,26 @@ async def _open_services(
     return tuple(services), infras
 
 
-def _together(
+def _nothing() -> None:
+    """No worker is no fault where none was asked for."""
+
+
+def _routes(
+    services: tuple[Service, ...], infras: Mapping[str, Infra], health: WholeHealth
+) -> LocalGateway:
+    internal = create_app(
+        "kerma", verifier=infras["auth"].verifier, health=health, settings=load(HttpSettings)
+    )
+    return LocalGateway({service.name: service.asgi for service in services}, internal)
+
+
+def _workers(
     services: tuple[Service, ...],
     backing: Backing,
     worker: WorkerChild | None,
     announce: Worker,
-) -> Service:
-    """One service whose workers are all services' workers and the watch over the children."""
-
-    async def health() -> Mapping[str, str]:
-        found = [(s.name, await s.health()) for s in services]
-        return {f"{name}.{part}": why for name, faults in found for part, why in faults.items()}
-
+) -> tuple[tuple[str, Worker], ...]:
+    """All services' workers and the watch over the children."""
     workers = [
         (f"{service.name}.{name}", work) for service in services for name, work in service.workers
     ]
@@ -160,8 +173,7 @@ def _together(
     workers.append(("announce", announce))
     if worker is not None:
         workers.append(("worker", worker.run))
-    apps = LocalGateway({service.name: service.asgi for service in services})
-    return Service("kerma", apps, tuple(workers), health)
+    return tuple(workers)
 
 
 class Ending:
@@ -200,7 +212,21 @@ class WorkerChild:
             **{k: v for k, v in os.environ.items() if k.startswith(("G4", "GEANT4_"))},
         }
         self._stopping = False
+        self._registered = False
+        self.attendance: Attendance | None = None
         self.child = self._start()
+
+    async def registered(self) -> None:
+        """Wait until the first one is registered and its engines can be asked for."""
+        if self.attendance is not None:
+            await self.attendance.wait()
+        self._registered = True
+
+    def fault(self) -> str | None:
+        """Why no task would run now, as far as this process can see."""
+        if self.child.returncode is not None:
+            return "not running"
+        return None if self._registered else "not registered yet"
 
     async def run(self) -> None:
         """Keep one running."""
@@ -241,15 +267,15 @@ class Announcement:
     def __init__(
         self,
         data: Path,
-        services: tuple[Service, ...],
+        health: WholeHealth,
         blob_url: str,
-        attendance: Attendance | None,
+        worker: WorkerChild | None,
         say: Say,
     ) -> None:
         self._data = data
         self._blob_url = blob_url
-        self._services = services
-        self._attendance = attendance
+        self._health = health
+        self._worker = worker
         self._say = say
         self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -261,10 +287,10 @@ class Announcement:
         """Wait until every service is ready, then tell."""
         port = await self._port
         # readiness is a state of five services and has no event of its own
-        while any([await service.health() for service in self._services]):  # noqa: ASYNC110
+        while await self._health.of_services():  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
-        if self._attendance is not None:
-            await self._attendance.wait()
+        if self._worker is not None:
+            await self._worker.registered()
         url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
         settings = {
             "KERMA_NATS_URL_FILE": str(self._data / NATS_URL),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kerma_common.infra import Infra
 from kerma_common.projection.loop import LogLoop
+
+PATIENCE_SECONDS = 2.0
+"""How long the database may take to answer: whoever asks for readiness waits for few seconds."""
 
 
 def readiness(
@@ -22,7 +26,7 @@ def readiness(
         if not infra.nats.is_connected:
             faults["nats"] = "not connected"
         try:
-            async with infra.db.connect() as connection:
+            async with asyncio.timeout(PATIENCE_SECONDS), infra.db.connect() as connection:
                 await connection.execute(select(1))
         except (SQLAlchemyError, OSError) as error:
             faults["database"] = type(error).__name__
