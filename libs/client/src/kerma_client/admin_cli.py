@@ -7,12 +7,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from kerma_client.jobs_cli import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
 from kerma_client.platform_cli import ROOT
+from kerma_client.terminal import console, table
 
 app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, documents.")
 streams = typer.Typer(help="Streams of the event log.")
@@ -37,16 +36,12 @@ def lag(data: Data = DEFAULT_DATA) -> None:
     from kerma_allinone import admin
 
     use_settings(data)
-    table = Table("service", "read model", "stream", "commits behind", "quarantined")
-    for found in asyncio.run(admin.lags()):
-        table.add_row(
-            found.service,
-            found.projection,
-            found.stream,
-            str(found.behind),
-            str(found.quarantined),
-        )
-    Console().print(table)
+    headings = ("service", "read model", "stream", "commits behind", "quarantined")
+    rows = (
+        (found.service, found.projection, found.stream, str(found.behind), str(found.quarantined))
+        for found in asyncio.run(admin.lags())
+    )
+    console().print(table(headings, rows))
 
 
 @projections.command("rebuild")
@@ -55,11 +50,12 @@ def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
     from kerma_allinone import admin
 
     use_settings(data)
-    table = Table("table", "rows before", "rows after", "equal")
-    for found in asyncio.run(admin.rebuild_service(service)):
-        same = {True: "yes", False: "no", None: "not comparable"}[found.equal]
-        table.add_row(found.table, str(found.before), str(found.after), same)
-    Console().print(table)
+    same = {True: "yes", False: "no", None: "not comparable"}
+    rows = (
+        (found.table, str(found.before), str(found.after), same[found.equal])
+        for found in asyncio.run(admin.rebuild_service(service))
+    )
+    console().print(table(("table", "rows before", "rows after", "equal"), rows))
 
 
 @projections.command("replay")
@@ -98,10 +94,11 @@ def list_clusters(data: Data = DEFAULT_DATA) -> None:
     from kerma_allinone import admin
 
     use_settings(data)
-    table = Table("cluster", "host", "port", "scheduler")
-    for found in asyncio.run(admin.clusters()):
-        table.add_row(found.name, found.host, str(found.port), found.scheduler)
-    Console().print(table)
+    rows = (
+        (found.name, found.host, str(found.port), found.scheduler)
+        for found in asyncio.run(admin.clusters())
+    )
+    console().print(table(("cluster", "host", "port", "scheduler"), rows))
 
 
 @app.command("remove-cluster")

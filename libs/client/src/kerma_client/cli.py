@@ -10,6 +10,7 @@ import typer
 from kerma_client import admin_cli, engines_cli, jobs_cli, platform_cli
 from kerma_client.client import ApiError
 from kerma_client.local import DemoError, NotRunningError
+from kerma_client.terminal import warn
 
 app = typer.Typer(
     name="kerma",
@@ -53,7 +54,7 @@ OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines"})
 
 
 def _end(error: Exception) -> NoReturn:
-    sys.stderr.write(f"kerma: {error}\n")
+    warn(f"kerma: {error}")
     sys.exit(1)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from kerma_client.terminal import console, fail, say, table, warn
 
 if TYPE_CHECKING:
     from kerma_engines.engine import InputSet
@@ -24,23 +23,24 @@ def convert(
     from kerma_engines.registry import ENGINE_NAMES
     from kerma_engines.registry import engine as find
 
-    if engine not in ENGINE_NAMES:
-        _fail(f"no such engine: {engine}; known: {', '.join(ENGINE_NAMES)}")
+    name = engine.lower()  # as POST /jobs/direct takes it
+    if name not in ENGINE_NAMES:
+        fail(f"no such engine: {engine}; known: {', '.join(ENGINE_NAMES)}")
     try:
-        inputs = find(engine).convert(_load(project))
+        inputs = find(name).convert(_load(project))
     except InvalidInput as refused:
         for problem in refused.problems:
-            sys.stderr.write(f"kerma: {problem}\n")
+            warn(f"kerma: {problem}")
         raise typer.Exit(1) from None
     _write(inputs, out)
     for note in inputs.options.get("notes", ()):
-        sys.stderr.write(f"note: {note}\n")
-    table = Table("output", "file", "quantities")
-    for output in inputs.outputs:
-        quantities = ", ".join(quantity.name for quantity in output.quantities)
-        table.add_row(output.name, output.file, quantities)
-    Console().print(table)
-    sys.stdout.write(f"{inputs.primaries} primaries; {', '.join(inputs.files)} in {out}\n")
+        warn(f"note: {note}")
+    rows = (
+        (output.name, output.file, ", ".join(quantity.name for quantity in output.quantities))
+        for output in inputs.outputs
+    )
+    console().print(table(("output", "file", "quantities"), rows))
+    say(f"{inputs.primaries} primaries; {', '.join(inputs.files)} in {out}")
 
 
 def _write(inputs: InputSet, out: Path) -> None:
@@ -48,9 +48,13 @@ def _write(inputs: InputSet, out: Path) -> None:
 
     try:
         out.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.name for path in out.iterdir() if path.name not in inputs.files)
         write_files(out, inputs.files)
     except OSError as error:
-        _fail(f"{out}: {error.strerror}")
+        fail(f"{out}: {error.strerror}")
+    if others:
+        named = ", ".join(others[:5]) + (" ..." if len(others) > 5 else "")
+        warn(f"note: {out} holds files that are not of this conversion: {named}")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -59,15 +63,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         loaded = orjson.loads(path.read_bytes())
     except OSError as error:
-        _fail(f"{path}: {error.strerror}")
+        fail(f"{path}: {error.strerror}")
     except orjson.JSONDecodeError as error:
-        _fail(f"{path}: not a JSON file: {error}")
+        fail(f"{path}: not a JSON file: {error}")
     if not isinstance(loaded, dict):
-        _fail(f"{path}: not a project")
+        fail(f"{path}: not a project of the editor")
     project: dict[str, Any] = loaded
     return project
-
-
-def _fail(message: str) -> NoReturn:
-    sys.stderr.write(f"kerma: {message}\n")
-    raise typer.Exit(1)

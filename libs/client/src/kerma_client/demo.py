@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from kerma_client import terminal
 from kerma_client.client import JobStatus, KermaClient
 from kerma_client.follow import follow
 from kerma_client.jobs_cli import print_estimators, submit_body
@@ -47,7 +48,7 @@ def run_demo(
 ) -> None:
     """Run the bundled project from end to end. Raises DemoError."""
     began = time.monotonic()
-    console = Console()
+    console = terminal.console()
     out.mkdir(parents=True, exist_ok=True)
     with _data_directory(data) as directory, _platform(directory, port):
         setup = time.monotonic() - began

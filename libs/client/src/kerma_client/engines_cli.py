@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from kerma_client import convert_cli, offers_cli
+from kerma_client.terminal import console, fail, table, warn
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from kerma_engines.estimators import Axis, Estimator, FloatArray, Page
 
 app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_is_help=True)
@@ -62,8 +63,7 @@ def _mendable() -> Iterator[None]:
     try:
         yield
     except (EngineError, OSError) as error:
-        sys.stderr.write(f"kerma: {error}\n")
-        raise typer.Exit(1) from error
+        fail(str(error))
 
 
 def _show(
@@ -77,22 +77,16 @@ def _show(
 
         sys.stdout.buffer.write(estimators_json(estimators) + b"\n")
     elif as_table or plot is None:
-        console = Console()
+        out = console()
         for estimator in estimators:
-            console.print(_table(estimator))
+            out.print(_table(estimator))
 
 
 def _table(estimator: Estimator) -> Table:
     tasks = estimator.metadata.get("tasks_merged")
     merged = f", tasks merged: {tasks}" if tasks else ""
-    table = Table(
-        title=f"{estimator.name} (primaries: {estimator.primaries or 'unknown'}{merged})",
-        title_justify="left",
-    )
-    for heading in ("page", "unit", "class", "bins", "axes", "largest value"):
-        table.add_column(heading, overflow="fold")
-    for page in estimator.pages:
-        table.add_row(
+    rows = (
+        (
             page.name,
             page.unit,
             page.merge.value,
@@ -100,7 +94,10 @@ def _table(estimator: Estimator) -> Table:
             "\n".join(_describe(axis) for axis in page.axes),
             _largest(page),
         )
-    return table
+        for page in estimator.pages
+    )
+    title = f"{estimator.name} (primaries: {estimator.primaries or 'unknown'}{merged})"
+    return table(("page", "unit", "class", "bins", "axes", "largest value"), rows, title)
 
 
 def _describe(axis: Axis) -> str:
@@ -125,14 +122,14 @@ def _draw(estimators: list[Estimator], target: Path) -> None:
     from kerma_client.plots import draw_pages
     from kerma_engines.errors import EngineError
 
-    if target.suffix != ".png":
-        raise EngineError(f"{target}: only PNG files can be drawn, name it *.png")
-    pages = [
-        (f"{estimator.name}: {page.name}", _as_result(page))
-        for estimator in estimators
-        for page in estimator.pages
-        if len(page.axes) in (1, 2)
-    ]
+    pages: list[tuple[str, dict[str, Any]]] = []
+    for estimator in estimators:
+        for page in estimator.pages:
+            title = f"{estimator.name}: {page.name}"
+            if len(page.axes) in (1, 2):
+                pages.append((title, _as_result(page)))
+            else:
+                warn(f"note: {title} has {len(page.axes)} axes and is left out of the picture")
     if not pages:
         raise EngineError("no page has one or two axes, so there is nothing to draw; see --table")
     try:

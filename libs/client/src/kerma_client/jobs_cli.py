@@ -7,13 +7,17 @@ import json
 import sys
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from kerma_client import terminal
 from kerma_client.local import connect, use_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
 
 Data = Annotated[Path, typer.Option(help="Data directory of the running Kerma.")]
 DEFAULT_DATA = Path("kerma-data")
@@ -36,17 +40,17 @@ def run(
 
     body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
     body["wait_for_engine"] = wait
-    console = Console()
+    console = terminal.console()
     for note in notes_of(body):
-        sys.stderr.write(f"note: {note}\n")
+        terminal.warn(f"note: {note}")
     with connect(data) as client:
         job_id = client.submit(body)
-        console.print(f"job {job_id}", soft_wrap=True, highlight=False)
+        terminal.say(f"job {job_id}")
         last = follow(lambda: client.status(job_id), console)
         if last.state != "COMPLETED":
-            sys.stderr.write(f"kerma: the job ended {last.state}: {last.message}\n")
+            terminal.warn(f"kerma: the job ended {last.state}: {last.message}")
             for name in sorted(client.logfiles(job_id)):
-                sys.stderr.write(f"  log: {name}\n")
+                terminal.warn(f"  log: {name}")
             raise typer.Exit(1)
         print_estimators(client.results(job_id), console)
 
@@ -62,7 +66,7 @@ def jobs(
     for job in answer["simulations"]:
         told = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
         # a job id fills most of a terminal's line
-        sys.stdout.write(f"{job['job_state']:<15} {'  '.join(told)}\n    {job['job_id']}\n")
+        terminal.say(f"{job['job_state']:<15} {'  '.join(told)}\n    {job['job_id']}")
     pages = max(1, answer["page_count"])
     sys.stdout.write(f"page {page} of {pages}, {answer['simulations_count']} jobs\n")
 
@@ -82,13 +86,16 @@ def results(
         from kerma_client.plots import draw_page
 
         found = _page(body, estimator, page)
-        draw_page(found[1], plot, f"{found[0]}: {found[1]['data']['name']}")
-        sys.stdout.write(f"wrote {plot}\n")
+        try:
+            draw_page(found[1], plot, f"{found[0]}: {found[1]['data']['name']}")
+        except (ValueError, OSError) as error:
+            terminal.fail(str(error))
+        terminal.say(f"wrote {plot}")
     elif as_json:
         json.dump(body, sys.stdout)
         sys.stdout.write("\n")
     else:
-        print_estimators(body, Console())
+        print_estimators(body, terminal.console())
 
 
 def cancel(
@@ -131,8 +138,8 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
         raw = json.loads(project.read_bytes())
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise typer.BadParameter(f"cannot read {project}: {error}") from None
-    editor = raw.get("input", {}).get("inputJson", raw) if isinstance(raw, dict) else raw
-    if not isinstance(editor, dict):
+    editor = _editor_project(raw)
+    if editor is None:
         raise typer.BadParameter(f"{project} is not an editor project")
     if primaries is not None:
         beam = editor.get("beam")
@@ -140,6 +147,17 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
             raise typer.BadParameter(f"{project} has no beam")
         editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
     return {**body, "input_type": "editor", "input_json": editor}
+
+
+def _editor_project(raw: Any) -> dict[str, Any] | None:
+    """The project of a project file or of a download of results, which holds one."""
+    if not isinstance(raw, dict):
+        return None
+    download = raw.get("input")
+    if download is None:
+        return raw
+    project = download.get("inputJson") if isinstance(download, dict) else None
+    return project if isinstance(project, dict) else None
 
 
 def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
@@ -161,7 +179,11 @@ def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
 
 def print_estimators(body: dict[str, Any], console: Console) -> None:
     """A table of what was scored, with the largest value and its relative error."""
-    table = Table("estimator", "page", "quantity", "bins", "largest", "unit", "± there")
+    headings = ("estimator", "page", "quantity", "bins", "largest", "unit", "± there")
+    console.print(terminal.table(headings, _rows(body)))
+
+
+def _rows(body: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for estimator in body["estimators"]:
         for page in estimator["pages"]:
             data = page["data"]
@@ -169,17 +191,15 @@ def print_estimators(body: dict[str, Any], console: Console) -> None:
             top = max(values, default=0.0)
             errors = data.get("errors")
             error = errors[data["values"].index(top)] if errors and values else None
-            share = f"{100 * error / top:.2f} %" if error is not None and top > 0 else ""
-            table.add_row(
+            yield (
                 estimator["name"],
                 str(page["metadata"]["page_number"]),
                 data["name"],
                 str(len(data["values"])),
                 f"{top:.5g}",
                 data["unit"],
-                share,
+                f"{100 * error / top:.2f} %" if error is not None and top > 0 else "",
             )
-    console.print(table)
 
 
 def _page(body: dict[str, Any], estimator: str, number: int) -> tuple[str, dict[str, Any]]:

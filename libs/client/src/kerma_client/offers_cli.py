@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from kerma_client.jobs_cli import DEFAULT_DATA, Data
 from kerma_client.local import NotRunningError, connect
+from kerma_client.terminal import console, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
     from kerma_engines.catalogue import Offer
 
 CATALOGUE = "engines.toml"
@@ -38,12 +41,12 @@ def list_engines(
         told = {"local": [asdict(offer) for offer in offers], "platform": offered}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    console = Console()
-    console.print(_local_table(offers))
+    out = console()
+    out.print(_local_table(offers))
     if offered is None:
-        console.print(f"No Kerma runs on {data}.", soft_wrap=True)
+        out.print(f"No Kerma runs on {data}.", soft_wrap=True)
     else:
-        console.print(_platform_table(offered))
+        out.print(_platform_table(offered))
 
 
 def _offered(data: Path) -> list[dict[str, Any]] | None:
@@ -60,10 +63,8 @@ def _local_table(offers: tuple[Offer, ...]) -> Table:
 
     known = {offer.name: offer for offer in offers}
     headings = ("engine", "runs on", "version", "digest", "licence")
-    table = Table(*headings, title="This machine", title_justify="left")
-    for name in ENGINE_NAMES:
-        table.add_row(name, *_local_row(known.get(name)))
-    return table
+    rows = ((name, *_local_row(known.get(name))) for name in ENGINE_NAMES)
+    return table(headings, rows, "This machine")
 
 
 def _local_row(offer: Offer | None) -> tuple[str, ...]:
@@ -75,18 +76,15 @@ def _local_row(offer: Offer | None) -> tuple[str, ...]:
 
 def _platform_table(offered: list[dict[str, Any]]) -> Table:
     headings = ("engine", "version", "digest", "workers", "slots")
-    table = Table(*headings, title="Offered by Kerma", title_justify="left")
+    return table(headings, _platform_rows(offered), "Offered by Kerma")
+
+
+def _platform_rows(offered: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for engine in offered:
         if not engine["installations"]:
             instead = engine["substitute"]
             editor = f"editor projects run on {instead}" if instead else "not offered"
-            table.add_row(engine["name"], editor, "", "0", "0")
+            yield (engine["name"], editor, "", "0", "0")
         for found in engine["installations"]:
-            table.add_row(
-                engine["name"],
-                found["version"] or "unknown",
-                found["digest"][:12],
-                str(found["workers"]),
-                str(found["slots"]),
-            )
-    return table
+            version, digest = found["version"] or "unknown", found["digest"][:12]
+            yield (engine["name"], version, digest, str(found["workers"]), str(found["slots"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,11 @@ import numpy as np
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kerma_client.terminal import printable
+
+mpl.rcParams["text.parse_math"] = False  # names of results are not formulas
 
 DPI = 150
 LEAST_SHARE = 0.02
@@ -25,8 +31,9 @@ def _array(values: list[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
 def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "") -> None:
     """Draw a page of the results interface with one or two axes to a PNG file.
 
-    Raises ValueError for other dimensions.
+    Raises ValueError for other dimensions and for files that are no PNG files, OSError.
     """
+    _check_target(target)
     with_errors = page["dimensions"] == 1 and bool(page["data"].get("errors"))
     figure = plt.figure(figsize=(8, 5.5 if with_errors else 4.5), layout="constrained")
     try:
@@ -39,8 +46,8 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
         if with_errors:
             axes.set_xlabel("")
         if note:
-            axes.text(0.02, 0.95, note, transform=axes.transAxes, va="top")
-        figure.savefig(target, dpi=DPI)
+            axes.text(0.02, 0.95, printable(note), transform=axes.transAxes, va="top")
+        _save(figure, target)
     finally:
         plt.close(figure)
 
@@ -48,8 +55,10 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
 def draw_pages(pages: Sequence[tuple[str, Mapping[str, Any]]], target: Path) -> None:
     """Draw titled pages, each with one or two axes, as panels of one PNG file.
 
-    Raises ValueError for other dimensions, and for more panels than one can look at.
+    Raises ValueError for other dimensions, for more panels than one can look at and for files that
+    are no PNG files, OSError.
     """
+    _check_target(target)
     if len(pages) > MOST_PANELS:
         raise ValueError(f"{len(pages)} pages in one picture are too many; draw fewer files")
     columns = min(len(pages), 3)
@@ -62,9 +71,21 @@ def draw_pages(pages: Sequence[tuple[str, Mapping[str, Any]]], target: Path) -> 
             axes.set_visible(False)
         for axes, (title, page) in zip(grid.flat, pages, strict=False):
             _draw(page, axes, title)
-        figure.savefig(target, dpi=DPI)
+        _save(figure, target)
     finally:
         plt.close(figure)
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix.lower() != ".png":
+        raise ValueError(f"{target}: only PNG files can be drawn, name it *.png")
+
+
+def _save(figure: Figure, target: Path) -> None:
+    with warnings.catch_warnings():
+        # scripts that the font lacks become boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(target, dpi=DPI)
 
 
 def _draw(page: Mapping[str, Any], axes: Axes, title: str) -> None:
@@ -73,8 +94,9 @@ def _draw(page: Mapping[str, Any], axes: Axes, title: str) -> None:
     elif page["dimensions"] == 2:
         _draw_map(page, axes)
     else:
-        raise ValueError(f"a page with {page['dimensions']} dimensions cannot be drawn")
-    axes.set_title(title)
+        count = page["dimensions"]
+        raise ValueError(f"{title}: a page with {count} axes cannot be drawn, only with 1 or 2")
+    axes.set_title(printable(title))
 
 
 def _scale(axis: Mapping[str, Any]) -> Literal["log", "linear"]:
@@ -82,7 +104,7 @@ def _scale(axis: Mapping[str, Any]) -> Literal["log", "linear"]:
 
 
 def _label(axis: Mapping[str, Any]) -> str:
-    return f"{axis['name']} [{axis['unit']}]" if axis["unit"] else str(axis["name"])
+    return printable(f"{axis['name']} [{axis['unit']}]" if axis["unit"] else axis["name"])
 
 
 def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
@@ -91,11 +113,12 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
     if data.get("errors"):
         error = _array(data["errors"])
         axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
-    axes.plot(x, y, lw=1.2, label=data["name"])
+    axes.plot(x, y, lw=1.2, label=printable(data["name"]))
     axes.set_xlabel(_label(page["axis_dim1"]))
     axes.set_xscale(_scale(page["axis_dim1"]))
     axes.set_ylabel(_label(data))
-    axes.set_ylim(bottom=0)
+    if not (y < 0).any():  # a net charge can be negative
+        axes.set_ylim(bottom=0, top=None if (y > 0).any() else 1)
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
 
@@ -105,7 +128,7 @@ def _draw_errors(page: Mapping[str, Any], axes: Axes) -> None:
     x, data = _array(page["axis_dim1"]["values"]), page["data"]
     y, error = _array(data["values"]), _array(data["errors"])
     # where next to nothing was scored the relative error says nothing
-    seen = y > LEAST_SHARE * np.nanmax(y)
+    seen = y > LEAST_SHARE * np.nan_to_num(y).max()
     axes.plot(x[seen], 100 * error[seen] / y[seen], lw=1, color="tab:gray")
     axes.set_xlabel(_label(page["axis_dim1"]))
     axes.set_ylabel("standard\nerror [%]")
@@ -118,7 +141,16 @@ def _draw_map(page: Mapping[str, Any], axes: Axes) -> None:
     x, y = _edges(first), _edges(second)
     # stored with the first axis fastest, so rows of the picture are the second axis
     z = _array(page["data"]["values"]).reshape(y.size - 1, x.size - 1)
-    mesh = axes.pcolormesh(y, x, z.T, cmap="inferno", shading="flat")
+    nothing = not (np.nan_to_num(z) != 0).any()
+    mesh = axes.pcolormesh(
+        y,
+        x,
+        z.T,
+        cmap="inferno",
+        shading="flat",
+        vmin=0 if nothing else None,
+        vmax=1 if nothing else None,
+    )
     axes.figure.colorbar(mesh, ax=axes, label=_label(page["data"]))
     axes.set_xlabel(_label(second))
     axes.set_ylabel(_label(first))

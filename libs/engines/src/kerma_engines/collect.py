@@ -22,9 +22,14 @@ class Collector:
     def __init__(self, project: Mapping[str, Any]) -> None:
         self._project = project
         self.problems: list[Problem] = []
+        self._noted: set[Problem] = set()
 
     def add(self, path: str, reason: str) -> None:
-        self.problems.append(Problem(path, reason))
+        """Note a problem, once."""
+        problem = Problem(path, reason)
+        if problem not in self._noted:
+            self._noted.add(problem)
+            self.problems.append(problem)
 
     def block(self, name: str, *, required: bool = True) -> Mapping[str, Any]:
         """An object of the top level, or an empty one with a problem noted."""

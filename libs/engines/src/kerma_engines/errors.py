@@ -14,14 +14,14 @@ class Problem:
     """One thing that is wrong with a project or a set of input files.
 
     ``path`` is a JSON path into the project (``beam.energy``, ``scoringManager.outputs[2].name``)
-    or ``<file>:<line>`` for input files.
+    or ``<file>:<line>`` for input files; empty when it is about the whole.
     """
 
     path: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {self.reason}" if self.path else self.reason
 
 
 class InvalidInput(EngineError):  # noqa: N818 - a verdict on the input, not a fault of ours

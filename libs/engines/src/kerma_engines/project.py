@@ -121,16 +121,24 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
     )
 
 
+_MANAGERS = ("beam", "figureManager", "zoneManager", "scoringManager")
+
+
 def _unwrap(mapping: object) -> Mapping[str, Any]:
     if not isinstance(mapping, Mapping):
-        raise InvalidInput((Problem("", "must be an object"),))
+        raise InvalidInput((Problem("", "a project must be an object"),))
     for outer, inner in (("input", "inputJson"), ("input", "input_json")):
         wrapper = mapping.get(outer)
         if isinstance(wrapper, Mapping) and isinstance(wrapper.get(inner), Mapping):
             found: Mapping[str, Any] = wrapper[inner]
             return found
     inner_json = mapping.get("input_json")
-    return inner_json if isinstance(inner_json, Mapping) else mapping
+    if isinstance(inner_json, Mapping):
+        return inner_json
+    if not any(name in mapping for name in _MANAGERS):
+        reason = f"this is not a project of the editor: it has none of {', '.join(_MANAGERS)}"
+        raise InvalidInput((Problem("", reason),))
+    return mapping
 
 
 def _items(read: list[tuple[str, M]]) -> tuple[M, ...]:
