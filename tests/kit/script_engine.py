@@ -41,6 +41,8 @@ class ScriptEngine:
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         mode = inputs.options["mode"]
+        if mode == "unready":
+            raise KeyError("beam.dat")
         if mode == "refused":
             raise InvalidInput((Problem("beam.dat:1", "no beam"),))
         argv = (sys.executable, "-S", "-E", str(PROGRAM), mode, str(primaries), str(seed))
@@ -56,6 +58,8 @@ class ScriptEngine:
         return ScriptMonitor()
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        if inputs.options["mode"] == "faulty":
+            raise RuntimeError("nobody foresaw this")
         try:
             primaries, seed = map(int, (directory / "dose.result").read_text().split())
         except (OSError, ValueError) as error:

@@ -69,6 +69,27 @@ async def test_a_failed_attempt_is_followed_by_another_with_the_same_seed(runner
     assert f"1000 {story[0].seed}".encode() in output
 
 
+@pytest.mark.parametrize(
+    ("mode", "told"), [("unready", "KeyError: 'beam.dat'"), ("faulty", "nobody foresaw this")]
+)
+async def test_a_fault_ends_one_attempt_and_no_other(runner: Running, mode: str, told: str) -> None:
+    started = runner.start_worker(slots=2)
+    go = runner.folder / "go"
+    beside = await runner.submit(script_input("slow", go))
+    await runner.until(beside, "RUNNING")
+    job = await runner.submit(script_input(mode), max_attempts=1)
+    await runner.until(job, "FAILED")
+    ended = (await runner.story(job))[-1]
+    assert isinstance(ended, ev.TaskFailed)
+    assert ended.code == "WORKER_FAULT"
+    assert told in ended.message
+    assert ended.log_ref is not None
+    go.touch()
+    await runner.until(beside, "SUCCEEDED")
+    assert [e.lease for e in await runner.story(beside) if isinstance(e, ev.TaskLeased)] == [1]
+    assert started.process.poll() is None
+
+
 async def test_long_logs_keep_their_beginning_and_their_end(runner: Running) -> None:
     runner.start_worker(slots=1)
     job = await runner.submit(script_input("chatty", 3 << 20))

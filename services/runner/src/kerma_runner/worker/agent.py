@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_runner.worker.attempt import Attempt, Bench, Stop
+from kerma_runner.worker.engine_process import is_guard_lost
 from kerma_runner.worker.runner_client import RETRYABLE
 
 if TYPE_CHECKING:
@@ -165,6 +166,11 @@ class Agent:
                 telling.cancel()
             if report is not None:
                 await self._report(report)
+        except Exception as error:
+            if is_guard_lost(error):
+                raise
+            # the other attempts go on; this lease is no longer named by heartbeats and expires
+            _log.exception("lease given up", extra={"job": held.job_id, "index": held.index})
         finally:
             del self._active[held]
 

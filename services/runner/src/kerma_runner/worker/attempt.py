@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from kerma_common.errors import KermaError, Unavailable
 from kerma_engines.errors import EngineError, InvalidInput
 from kerma_engines.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_runner.worker import logs, scratch
+from kerma_runner.worker.engine_process import is_guard_lost
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
@@ -36,6 +38,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 _STALL_CHECKS = 10
 _BUSY_SHARE = 0.001
+_log = logging.getLogger(__name__)
 
 
 class Stop(StrEnum):
@@ -98,7 +101,21 @@ class Attempt:
         self._stop.set()
 
     async def run(self) -> Report | None:
-        """How the lease ended; None when nobody wants to know. Nothing is left behind."""
+        """How the lease ended; None when nobody wants to know. Nothing is left behind.
+
+        Raises GuardLost. Whatever else goes wrong ends this attempt alone, as WORKER_FAULT.
+        """
+        try:
+            return await self._run()
+        except Exception as error:
+            if is_guard_lost(error):
+                raise
+            _log.exception("attempt faulted", extra={"job": self.granted.held.job_id})
+            return await self._faulted(error)
+        finally:
+            self.engine_gone.set()
+
+    async def _run(self) -> Report | None:
         directory = await asyncio.to_thread(
             scratch.work_directory, self.bench.home, self.granted.held.index
         )
@@ -107,6 +124,20 @@ class Attempt:
         finally:
             self.engine_gone.set()
             await asyncio.to_thread(scratch.remove, directory)
+
+    async def _faulted(self, error: Exception) -> Report | None:
+        """What is reported of an attempt that ended as nobody foresaw."""
+        if self._stop.is_set():
+            return self._stopped()
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        message = self._explain(f"the worker failed: {type(error).__name__}: {error}")
+        log = None
+        # the logs may be what it failed on; the report is worth more
+        with suppress(Exception):
+            log = await self._store_logs()
+        failure = Failure("WORKER_FAULT", message, log)
+        return Report(self.worker, self.granted.held, failure=failure)
 
     async def _report(self, directory: Path) -> Report | None:
         worker, held = self.worker, self.granted.held

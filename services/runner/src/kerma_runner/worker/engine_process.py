@@ -24,6 +24,12 @@ class GuardLost(Exception):  # noqa: N818 - a fact
     """The guard died: engines are dead with it, and the worker has to start anew."""
 
 
+def is_guard_lost(error: Exception) -> bool:
+    """Whether it is GuardLost, or a group of exceptions with one in it."""
+    group = error if isinstance(error, ExceptionGroup) else ExceptionGroup("", [error])
+    return group.subgroup(GuardLost) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Resource limits of an engine process; None for no limit. Sizes in bytes."""

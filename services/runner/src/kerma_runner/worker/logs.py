@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import stat
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
@@ -99,43 +102,85 @@ def tell_lines(lines: list[str], monitor: Monitor, told: Told) -> None:
         told(known[-1])
 
 
+class GrowingFile:
+    """A log that an engine may still have to write, move, replace or empty while it is read.
+
+    The first regular file below ``directory`` that matches ``pattern`` is read. One that took its
+    place or was emptied is read from its beginning.
+    """
+
+    def __init__(self, directory: Path, pattern: str) -> None:
+        self._directory, self._pattern = directory, pattern
+        self._known: tuple[int, int] | None = None
+        self._place = 0
+        self._lines = Lines()
+
+    def look(self) -> list[str]:
+        """Lines that were completed since the last look; none where nothing can be read now."""
+        try:
+            chunk = self._grown()
+        except OSError:
+            # whatever an engine does to its log, how it fares is told by its end alone
+            return []
+        return self._lines.feed(chunk)
+
+    def _grown(self) -> bytes:
+        found = find_files(self._directory, (self._pattern,))
+        if not found:
+            return b""
+        with _open_regular(found[0]) as file:
+            state = os.fstat(file.fileno())
+            if self._known != (state.st_dev, state.st_ino) or state.st_size < self._place:
+                self._known = (state.st_dev, state.st_ino)
+                self._place, self._lines = 0, Lines()
+            file.seek(self._place)
+            chunk = file.read(KEPT)
+        self._place += len(chunk)
+        return chunk
+
+
 async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told) -> None:
     """Tell the progress in a log file that grows, for ever; engines that tell it nowhere else."""
-    lines, place = Lines(), 0
+    file = GrowingFile(directory, pattern)
     while True:
-        chunk, place = await asyncio.to_thread(_grown, directory, pattern, place)
-        tell_lines(lines.feed(chunk), monitor, told)
+        tell_lines(await asyncio.to_thread(file.look), monitor, told)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _grown(directory: Path, pattern: str, place: int) -> tuple[bytes, int]:
-    found = find_files(directory, (pattern,))
-    if not found:
-        return b"", place
-    with found[0].open("rb") as file:
-        file.seek(place)
-        chunk = file.read(KEPT)
-    return chunk, place + len(chunk)
+def _open_regular(path: Path) -> BinaryIO:
+    """Raises OSError for all but a regular file; a link is not followed, a FIFO not waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:
     """Texts of an engine's own logs by name, each with its beginning and its end."""
     return {
-        path.relative_to(directory).as_posix(): _file_text(path)
-        for path in find_files(directory, globs)[:_FILES]
+        _name(path, directory): _file_text(path) for path in find_files(directory, globs)[:_FILES]
     }
+
+
+def _name(path: Path, directory: Path) -> str:
+    # engines may write names that are no text
+    return os.fsencode(path.relative_to(directory).as_posix()).decode("utf-8", "replace")
 
 
 def _file_text(path: Path) -> str:
     kept = Kept()
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        kept.add(file.read(_HALF))
-        if size > KEPT:
-            file.seek(size - _HALF)
-            kept.skip(size - KEPT)
-        kept.add(file.read(_HALF))
+    try:
+        with _open_regular(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            kept.add(file.read(_HALF))
+            if size > KEPT:
+                file.seek(size - _HALF)
+                kept.skip(size - KEPT)
+            kept.add(file.read(_HALF))
+    except OSError as error:
+        return f"{kept.text()}[this log cannot be read: {error.strerror}]\n"
     return kept.text()
 
 
