@@ -31,7 +31,7 @@ BEAM           -0.07                                                  PROTON
 * START 5
 USRBIN          10.0      DOSE     -21.0       1.0       1.0       1.0Dose
 USRBIN          -1.0      -1.0      -1.0       4.0       4.0       4.0&
-USRBIN          10.0    PROTON      22.0       1.0       1.0       1.0text
+USRBIN          10.0     208.0     -22.0       1.0       1.0       1.0Energy
 RANDOMIZ         1.0     137.0
 START       100000.0     999.0                 1.0                    report
 STOP
@@ -202,9 +202,8 @@ class TestFluka:
     def test_primaries_and_units_are_found(self) -> None:
         inputs = engine("fluka").accept_files({"a.inp": FLUKA})
         assert inputs.primaries == 100_000
-        assert [(o.file, [q.name for q in o.quantities]) for o in inputs.outputs] == [
-            ("21", ["Dose"])
-        ], "unit 22 is text, which is not read"
+        found = [(o.file, [(q.name, q.keyword) for q in o.quantities]) for o in inputs.outputs]
+        assert found == [("21", [("Dose", "DOSE")]), ("22", [("Energy", "ENERGY")])]
 
     def test_other_fields_of_the_cards_stay(self, tmp_path: Path) -> None:
         files = prepared("fluka", {"a.inp": FLUKA}, tmp_path, primaries=77, seed=5)
@@ -319,8 +318,8 @@ def test_real_payloads_are_accepted(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "primaries", "units"),
     [
-        ("fluka/exmixed.inp", 100_000, ["50", "51", "48", "49", "47"]),
-        ("fluka/exfixed.inp", 1000, ["50", "51", "48", "49", "47"]),
+        ("fluka/exmixed.inp", 100_000, ["47", "48", "49", "50", "51"]),
+        ("fluka/exfixed.inp", 1000, ["47", "48", "49", "50", "51"]),
         ("fluka/minimal_input/minimal.inp", 20, ["21", "22"]),
         ("fluka/proton.inp", 10_000, ["21", "22", "23", "24", "25", "26"]),
     ],

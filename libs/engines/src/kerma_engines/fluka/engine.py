@@ -46,7 +46,7 @@ class Fluka:
         """
         limit_primaries("FLUKA", primaries, _MOST_PRIMARIES)
         name = input_name(inputs.files)
-        text = with_task(inputs.files[name], primaries, 1 + (seed - 1) % _SEEDS)
+        text = with_task(inputs.files, primaries, 1 + (seed - 1) % _SEEDS)
         write_files(directory, {**inputs.files, name: text})
         return Command(
             ("rfluka", "-N0", "-M1", name),

@@ -1,7 +1,9 @@
 """User-supplied FLUKA input: primaries in START, seed in RANDOMIZ, units that are written.
 
-Cards are in fixed columns or free format; which one is seen from the card itself: in fixed
-columns the second field begins in column 11.
+Which cards write where is said in the FLUKA manual: detectors (USRBIN, USRTRACK, USRCOLL, USRBDX,
+RESNUCLEi) on a unit of choice, without format when its number is negative, as text or into the log
+otherwise; USRCOLL in the format of USRTRACK. Only files without format are read back, so whatever
+goes elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -9,16 +11,34 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kerma_engines.conversion import fixed
 from kerma_engines.engine import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.files import check_files, lines_of, whole
+from kerma_engines.fluka.cards import card
+from kerma_engines.fluka.input import cards, number
+from kerma_engines.fluka.read_scores import particle_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
-_SEPARATORS = r"[\s,;:/\\]+"
-_ESTIMATORS = ("USRBIN", "USRTRACK", "USRBDX", "RESNUCLE")
+    from kerma_engines.fluka.input import Card
+
+_UNIT_WHAT = {"USRBIN": 3, "USRTRACK": 3, "USRCOLL": 3, "USRBDX": 3, "RESNUCLE": 2}
+"""Which WHAT of a detector names its unit."""
+
+_FORMATS = {"USRCOLL": "USRTRACK"}
+_UNREAD = {
+    "USRYIELD": "use USRBDX or USRTRACK instead",
+    "EVENTBIN": "use USRBIN instead",
+    "EVENTDAT": "use USRBIN by region instead",
+    "DETECT": "use USRBIN by region instead",
+    "USERDUMP": "use USRBDX or USRTRACK instead",
+}
+"""Cards that write results which can't be read back, and what to do."""
+
+_LOWEST, _HIGHEST = 21, 99
+"""Units that FLUKA itself does not use."""
+
 _INPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,60}\.inp")
 
 
@@ -34,12 +54,13 @@ def accept(files: Mapping[str, str]) -> InputSet:
     if not _INPUT.fullmatch(name):
         reason = "the name of the input may hold letters, digits, '_' and '-' only, then .inp"
         problems.append(Problem(name, reason))
-    primaries = _primaries(name, files[name], problems)
-    if len(list(_cards(files[name], "RANDOMIZ"))) > 1:
-        problems.append(Problem(name, "has more than one RANDOMIZ card"))
+    found = list(cards(files, name))
+    primaries = _primaries(name, found, problems)
+    _check_seed(name, found, problems)
+    outputs = _outputs(found, problems)
     if problems:
         raise InvalidInput(tuple(problems))
-    return InputSet("fluka", dict(files), primaries, tuple(_outputs(files[name])))
+    return InputSet("fluka", dict(files), primaries, outputs)
 
 
 def input_name(files: Mapping[str, str]) -> str:
@@ -47,96 +68,126 @@ def input_name(files: Mapping[str, str]) -> str:
     return next(name for name in files if name.lower().endswith(".inp"))
 
 
-def with_task(text: str, primaries: int, seed: int) -> str:
-    """The input with other primaries and seed; all other fields and lines stay as they are."""
-    lines = lines_of(text)
-    ((start, _),) = _cards(text, "START")
-    lines[start] = _with_what(lines[start], 1, primaries)
-    seeds = [index for index, _ in _cards(text, "RANDOMIZ")]
+def with_task(files: Mapping[str, str], primaries: int, seed: int) -> str:
+    """The input with other primaries and seed; all other fields and lines stay as they are.
+
+    What was written is read again: tasks with the same random numbers would be worse than none.
+    """
+    name = input_name(files)
+    lines = lines_of(files[name])
+    found = list(cards(files, name))
+    start = next(known for known in found if known.name == "START")
+    lines[start.line] = start.with_what(1, primaries)
+    seeds = [known for known in found if known.name == "RANDOMIZ"]
     if seeds:
-        lines[seeds[0]] = _with_what(lines[seeds[0]], 2, seed)
+        lines[seeds[0].line] = seeds[0].with_what(2, seed)
     else:
-        lines.insert(start, f"{'RANDOMIZ':<10}{fixed(1.0, 10):>10}{fixed(seed, 10):>10}\n")
-    return "".join(lines)
+        lines.insert(start.line, card("RANDOMIZ", [1.0, seed]) + "\n")
+    text = "".join(lines)
+    told = {known.name: known for known in cards({**files, name: text}, name)}
+    if (told["START"].number(1), told["RANDOMIZ"].number(2)) != (primaries, seed):
+        raise InvalidInput((Problem(name, "primaries and seed can't be set in these cards"),))
+    return text
 
 
-def _cards(text: str, name: str) -> Iterator[tuple[int, str]]:
-    """Lines of a card: comments, the title and what follows STOP are none."""
-    title = False
-    for index, line in enumerate(lines_of(text)):
-        word = re.split(_SEPARATORS, line.lstrip(), maxsplit=1)[0].upper()
-        if title:
-            title = False
-        elif word == "TITLE":
-            title = True
-        elif word[:8] == "STOP":
-            return
-        elif word[:8] == name:
-            yield index, line
-
-
-def _is_fixed(line: str) -> bool:
-    """Whether a card stands in fixed columns: its name alone in the first ten, no separators."""
-    return len(line[:10].split()) == 1 and not re.search(r"[,;:/\\]", line[:70])
-
-
-def _whats(line: str) -> list[str]:
-    if _is_fixed(line):
-        return [line[start : start + 10].strip() for start in range(10, 70, 10)]
-    return re.split(_SEPARATORS, line.strip())[1:]
-
-
-def _with_what(line: str, number: int, value: int) -> str:
-    """The card with another number in one field."""
-    if _is_fixed(line):
-        body, end = line.rstrip("\r\n"), line[len(line.rstrip("\r\n")) :]
-        start = 10 * number
-        body = body.ljust(start + 10)
-        return f"{body[:start]}{fixed(value, 10):>10}{body[start + 10 :]}".rstrip(" ") + end
-    words = list(re.finditer(r"[^\s,;:/\\]+", line))
-    if number < len(words):
-        first, last = words[number].span()
-        return f"{line[:first]}{value}.{line[last:]}"
-    body = line.rstrip("\r\n")
-    missing = " ".join(["0.0"] * (number - len(words)) + [f"{value}."])
-    return f"{body} {missing}{line[len(body) :]}"
-
-
-def _primaries(name: str, text: str, problems: list[Problem]) -> int:
-    found = list(_cards(text, "START"))
-    if len(found) != 1:
-        reason = "has no START card" if not found else "has more than one START card"
+def _primaries(name: str, found: Iterable[Card], problems: list[Problem]) -> int:
+    starts = [known for known in found if known.name == "START"]
+    if len(starts) != 1:
+        reason = "has no START card" if not starts else "has more than one START card"
         problems.append(Problem(name, reason))
         return 0
-    index, line = found[0]
-    whats = _whats(line)
-    primaries = whole(whats[0]) if whats else None
-    if primaries is None:
-        problems.append(Problem(f"{name}:{index + 1}", "START holds no number of primaries"))
+    (start,) = starts
+    primaries = whole(start.whats[0])
+    if start.included:
+        problems.append(Problem(start.place, f"START must stand in {name} itself"))
+    elif primaries is None:
+        told = f", but {start.whats[0][:32]!r}" if start.whats[0] else ""
+        reason = f"START holds no number of primaries{told}; write the number itself"
+        problems.append(Problem(start.place, reason))
     return primaries or 0
 
 
-def _outputs(text: str) -> Iterator[Output]:
+def _check_seed(name: str, found: Iterable[Card], problems: list[Problem]) -> None:
+    """RANDOMIZ must be one card of numbers, in the input itself, before START."""
+    started = False
+    seeds = 0
+    for known in found:
+        started = started or known.name == "START"
+        if known.name != "RANDOMIZ":
+            continue
+        seeds += 1
+        if known.included:
+            problems.append(Problem(known.place, f"RANDOMIZ must stand in {name} itself"))
+        if started:
+            problems.append(Problem(known.place, "RANDOMIZ has no effect behind START"))
+        if None in (known.number(1), known.number(2)):
+            columns = "" if known.free else " in columns 11 to 30; free format needs a card FREE"
+            problems.append(Problem(known.place, f"RANDOMIZ holds no numbers{columns}"))
+    if seeds > 1:
+        problems.append(Problem(name, "has more than one RANDOMIZ card"))
+
+
+def _outputs(found: Iterable[Card], problems: list[Problem]) -> tuple[Output, ...]:
     """Units written without format, in the order of the cards, with the detectors on them."""
-    units: dict[str, list[OutputQuantity]] = {}
-    for kind in _ESTIMATORS:
-        for index, line in _cards(text, kind):
-            whats, name = _whats(line), line.rstrip("\r\n")[70:].strip()
-            if name.endswith("&") or len(whats) < 3:
+    units: dict[int, list[OutputQuantity]] = {}
+    kinds: dict[int, str] = {}
+    opened: list[Card] = []
+    for known in found:
+        if known.name == "OPEN":
+            opened.append(known)
+        elif reason := _why_unread(known):
+            problems.append(Problem(known.place, reason))
+        elif known.name in _UNIT_WHAT and not known.continues:
+            unit = _unit(known, problems)
+            if unit is None:
                 continue
-            unit = _unit(whats[2])
-            if unit is not None:
-                listed = units.setdefault(unit, [])
-                label = name or f"line {index + 1}"
-                listed.append(OutputQuantity(len(listed), label, whats[1] or kind))
-    for unit, quantities in units.items():
-        yield Output(unit, unit, unit, tuple(quantities))
+            kind = _FORMATS.get(known.name, known.name)
+            if kinds.setdefault(unit, kind) != kind:
+                reason = f"unit {unit} is that of {kinds[unit]} already; give {known.name} another"
+                problems.append(Problem(known.place, reason))
+            listed = units.setdefault(unit, [])
+            label = known.sdum or f"line {known.line + 1}"
+            listed.append(OutputQuantity(len(listed), label, _scored(known)))
+    for known in opened:
+        if (value := known.number(1)) is not None and abs(value) in units:
+            reason = f"OPEN gives unit {abs(value):g} a file of its own, which is not found again"
+            problems.append(Problem(known.place, f"{reason}; leave it out"))
+    return tuple(Output(str(u), str(u), str(u), tuple(listed)) for u, listed in units.items())
 
 
-def _unit(what: str) -> str | None:
-    try:
-        number = float(what)
-    except ValueError:
-        return None
-    # positive units are text, which is not read back
-    return str(int(-number)) if -99 <= number <= -21 else None
+def _why_unread(known: Card) -> str:
+    """Why a card asks for results that would be lost; empty when it does not."""
+    if known.name == "#include":
+        return f"includes {known.sdum[:64]!r}, which is not here or was included before"
+    if known.name in _UNREAD and not known.continues:
+        return f"results of {known.name} can't be read back; {_UNREAD[known.name]}"
+    return ""
+
+
+def _unit(known: Card, problems: list[Problem]) -> int | None:
+    """The unit of a detector when it is read back."""
+    what = _UNIT_WHAT[known.name]
+    value, text = known.number(what), known.whats[what - 1]
+    where = f"WHAT({what}) of {known.name}"
+    numbers = f"a unit from -{_HIGHEST} to -{_LOWEST}"
+    if value is None or not value.is_integer():
+        reason = f"{where} is no number of a unit: {text[:32]!r}; write {numbers}"
+    elif -_HIGHEST <= value <= -_LOWEST:
+        return int(-value)
+    elif value in (0, 11):
+        reason = f"{where} sends results into the log, which is not read; write {numbers}"
+    elif _LOWEST <= value <= _HIGHEST:
+        reason = f"{where} asks for text on unit {value:g}, which is not read; write {-value:g}"
+    else:
+        reason = f"{where} is {value:g}; write {numbers}"
+    problems.append(Problem(known.place, reason))
+    return None
+
+
+def _scored(known: Card) -> str:
+    """What a detector scores: a name of FLUKA's, or the kind of detector."""
+    what = known.whats[1]
+    value = number(what) if what and known.name != "RESNUCLE" else 0.0
+    if value is None:
+        return what
+    return particle_name(int(value)) if value and abs(value) < 1e6 else known.name

@@ -1,0 +1,206 @@
+"""Cards of FLUKA inputs that users bring, in fixed columns and free format.
+
+After the FLUKA manual: chapter 6 (columns: A8, 2X, 6E10.0, A8; comments), 6.1 (preprocessor), and
+the cards FREE, FIXED, GLOBAL, TITLE, OPEN, GEOBEGIN. In free format fields are set apart by blanks,
+or by one of ``, ; : / \\`` with blanks around it or without; nothing between two of the latter is
+the value 0.0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kerma_engines.conversion import fixed
+from kerma_engines.files import lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SEPARATOR = re.compile(r"\s*[,;:/\\]\s*|\s+")
+_FREE_INPUT = (2.0, 3.0)
+"""WHAT(4) of GLOBAL: free format, free format with names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card that takes effect: keyword (8 letters), six WHATs, SDUM; ``line`` counts from 0.
+
+    Empty fields are "". ``included`` says that another file than the input holds it.
+    """
+
+    name: str
+    whats: tuple[str, ...]
+    sdum: str
+    file: str
+    line: int
+    text: str
+    free: bool
+    included: bool = False
+
+    @property
+    def place(self) -> str:
+        """``<file>:<line>``, the line as editors count."""
+        return f"{self.file}:{self.line + 1}"
+
+    @property
+    def continues(self) -> bool:
+        """Whether it is the second card of a detector."""
+        return "&" in self.sdum or (self.free and any("&" in what for what in self.whats))
+
+    def number(self, what: int) -> float | None:
+        """WHAT(``what``), 0 where it is empty; None when it is a name or no number."""
+        return number(self.whats[what - 1])
+
+    def with_what(self, what: int, value: int) -> str:
+        """The line with a whole number in WHAT(``what``); all else stays as it is."""
+        body, comment = _split(self.text)
+        if not self.free:
+            start = 10 * what
+            written = f"{body[:start]:<{start}}{fixed(value, 10):>10}{body[start + 10 :]}"
+            return f"{written.rstrip(' ')}{comment}" if not comment.strip() else written + comment
+        places = _places(body)
+        if what < len(places):
+            first, last = places[what]
+            return f"{body[:first]}{value}.{body[last:]}{comment}"
+        end = len(body.rstrip())
+        # with commas: a blank behind a separator at the end of the card would not count
+        missing = "".join([", 0.0"] * (what - len(places)) + [f", {value}."])
+        return f"{body[:end]}{missing}{body[end:]}{comment}"
+
+
+def number(text: str) -> float | None:
+    """A number as FORTRAN reads it; an empty field is 0."""
+    try:
+        return float(text.upper().replace("D", "E") or 0.0)
+    except ValueError:
+        return None
+
+
+def cards(files: Mapping[str, str], name: str) -> Iterator[Card]:
+    """The cards of the input ``name`` that take effect, in their order.
+
+    Not those behind STOP, in the geometry, in comments, or in conditions that don't hold. A file
+    that is included, but not among ``files`` or not for the first time, is a card ``#include``.
+    """
+    yield from _Reader(files).read(name)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What is in force while lines are read."""
+
+    files: Mapping[str, str]
+    defined: set[str] = field(default_factory=set)
+    conditions: list[tuple[bool, bool]] = field(default_factory=list)
+    """Of every open #if: whether its lines count now, and whether any of its branches has."""
+    seen: set[str] = field(default_factory=set)
+    """Files begun: each is read once, or reading might not end."""
+    free: bool = False
+    geometry: bool = False
+    data: bool = False
+    stopped: bool = False
+
+    def read(self, name: str) -> Iterator[Card]:
+        inner = bool(self.seen)
+        self.seen.add(name)
+        for index, line in enumerate(lines_of(self.files[name])):
+            if line.startswith("#"):
+                included = self._directive(line)
+                if included in self.files and included not in self.seen:
+                    yield from self.read(included)
+                elif included:
+                    place = (included, name, index, line, self.free, inner)
+                    yield Card("#include", ("",) * 6, *place)
+            elif all(now for now, _ in self.conditions):
+                card = self._card(line, name, index, included=inner)
+                if card is not None:
+                    yield card
+            if self.stopped:
+                return
+
+    def _directive(self, line: str) -> str:
+        """Obey a line of the preprocessor; the name of a file to include, or ""."""
+        words = line[1:].split()
+        word, name = (*words, "", "")[:2]
+        word = word.lower()
+        if word in ("if", "elif", "else", "endif"):
+            self._condition(word, name)
+        elif all(now for now, _ in self.conditions):
+            if word == "define":
+                self.defined.add(name)
+            elif word == "undef":
+                self.defined.discard(name)
+            elif word == "include":
+                return name.strip("\"'")
+        return ""
+
+    def _condition(self, word: str, name: str) -> None:
+        if word == "if":
+            holds = name in self.defined
+            self.conditions.append((holds, holds))
+        elif self.conditions:
+            _, done = self.conditions.pop()
+            if word != "endif":
+                now = not done and (word == "else" or name in self.defined)
+                self.conditions.append((now, done or now))
+
+    def _card(self, line: str, name: str, index: int, *, included: bool) -> Card | None:
+        if self.data:
+            self.data = False  # the line behind TITLE or OPEN, whatever it looks like
+            return None
+        body, _ = _split(line)
+        if line.startswith("*") or not body.strip():
+            return None
+        keyword = _SEPARATOR.split(body.lstrip(), maxsplit=1)[0][:8].upper()
+        if self.geometry:
+            self.geometry = keyword != "GEOEND"
+            return None
+        if keyword == "STOP":
+            self.stopped = True
+            return None
+        free = self.free or not _in_columns(body)
+        whats, sdum = _fields(body, free=free)
+        card = Card(keyword, whats, sdum, name, index, line, free, included)
+        self._obey(card)
+        return card
+
+    def _obey(self, card: Card) -> None:
+        if card.name in ("FREE", "FIXED"):
+            self.free = card.name == "FREE"
+        elif card.name == "GLOBAL":
+            self.free = self.free or card.number(4) in _FREE_INPUT
+        self.geometry = card.name == "GEOBEGIN"
+        self.data = card.name == "TITLE" or (card.name == "OPEN" and "SCRATCH" not in card.sdum)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The line, and what follows it: a comment behind ``!``, the end of the line."""
+    body = line.split("!", 1)[0].rstrip("\r\n")
+    return body, line[len(body) :]
+
+
+def _in_columns(body: str) -> bool:
+    """Whether a card stands in fixed columns: its name alone in the first ten, no separators."""
+    return len(body[:10].split()) == 1 and not re.search(r"[,;:/\\]", body[:70])
+
+
+def _places(body: str) -> list[tuple[int, int]]:
+    """Where the fields of a card in free format begin and end, the keyword first."""
+    start, end = len(body) - len(body.lstrip()), len(body.rstrip())
+    places = []
+    for found in _SEPARATOR.finditer(body, start, end):
+        places.append((start, found.start()))
+        start = found.end()
+    return [*places, (start, end)]
+
+
+def _fields(body: str, *, free: bool) -> tuple[tuple[str, ...], str]:
+    """Six WHATs and SDUM."""
+    if not free:
+        whats = tuple(body[start : start + 10].strip() for start in range(10, 70, 10))
+        return whats, body[70:80].strip()
+    words = [body[first:last] for first, last in _places(body)[1:]]
+    padded = (*words, *[""] * 6)[:6]
+    return padded, " ".join(words[6:])
