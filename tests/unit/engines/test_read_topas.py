@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +109,43 @@ def test_parameter_files_elsewhere_are_not_touched(tmp_path: Path) -> None:
     folder.mkdir()
     scorer = Scorer("Dose", {"Mean": np.ones((1, 1, 2))})
     assert read_file(write(folder, csv(scorer, "../secret.txt"), None)).primaries == 0
+
+
+@pytest.mark.parametrize(
+    ("main", "inner", "histories"),
+    [
+        ("i:SO/beam/NUMBEROFHISTORIESINRUN = 30\n", "", 30),
+        ("includeFile = inner.txt\n", "i:So/Beam/NumberOfHistoriesInRun = 40\n", 40),
+        (
+            "So/Beam/NumberOfHistoriesInRun = 5\nIncludeFile = inner.txt\n",
+            "i:So/Beam/NumberOfHistoriesInRun = 40\n",
+            5,
+        ),
+        ("i:So/Beam/NumberOfHistoriesInRun = 5\ni:Tf/NumberOfSequentialTimes = 8\n", "", 40),
+        (
+            'b:Tf/RandomizeTimeDistribution = "t"\ni:So/A/NumberOfHistoriesInRandomJob = 9\ni:Tf/NumberOfSequentialTimes = 8\n',
+            "",
+            9,
+        ),
+        ("i:So/Beam/NumberOfHistoriesInRun = Tf/Current/Value\n", "", 0),
+        ("i:So/Beam/NumberOfHistoriesInRun = 5\ni:Tf/NumberOfSequentialTimes = Tf/N + 2\n", "", 0),
+        ("includeFile = ../outside.txt\n", "", 0),
+        ("includeFile = link.txt\n", "", 0),
+        ("includeFile = pipe.txt\n", "", 0),
+    ],
+)
+def test_histories_are_those_of_the_chain_of_files_beside(
+    tmp_path: Path, main: str, inner: str, histories: int
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (tmp_path / "outside.txt").write_text("i:So/Beam/NumberOfHistoriesInRun = 7\n")
+    (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "run.txt").write_text(main)
+    (folder / "inner.txt").write_text(inner)
+    scorer = Scorer("Dose", {"Mean": np.ones((1, 1, 2))})
+    assert read_file(write(folder, csv(scorer, "run.txt"), None)).primaries == histories
 
 
 def damaged() -> dict[str, tuple[str, str, str]]:

@@ -52,7 +52,8 @@ class Topas:
         main = str(inputs.options.get("main", PARAMETER_FILE))
         number = 1 + (seed - 1) % _SEEDS
         source = str(inputs.options.get("source", SOURCE))
-        text = with_task(inputs.files[main], source, primaries, number, _THREADS)
+        random = bool(inputs.options.get("random"))
+        text = with_task(inputs.files[main], source, primaries, number, _THREADS, random=random)
         write_files(directory, {**inputs.files, main: text})
         return Command(("topas", main), results=("*.csv", main))
 

@@ -1,24 +1,48 @@
-"""User-supplied TOPAS parameters: primaries of the source, seed, threads, result files."""
+"""User-supplied TOPAS parameters: primaries of the source, seed, threads, result files.
+
+What results look like is in the TOPAS user guide, "Output Specification", "Volume Scorers" and
+"Time mode". Read back are CSV files with one value per bin, one file per scorer.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from kerma_engines.engine import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.files import check_files, plain_output, whole
+from kerma_engines.files import check_files, plain_output
+from kerma_engines.topas.parameters import (
+    IN_RANDOM_JOB,
+    IN_RUN,
+    RANDOM_TIMES,
+    TIMES,
+    gathered,
+    included,
+    integer,
+    parse,
+    resolved,
+    sources,
+    text_of,
+    truth,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_PARAMETER = re.compile(
-    r"^(?P<head>[ \t]*(?:[a-z]{1,2}:)?(?P<name>[^\s=#:]+)[ \t]*=[ \t]*)"
-    r"(?P<value>\"[^\"\n]*\"|[^#\n]*?)(?P<tail>[ \t]*(?:#[^\n]*)?)$",
-    re.MULTILINE,
-)
-_HISTORIES = re.compile(r"so/([^/]+)/numberofhistoriesinrun", re.IGNORECASE)
-_OUTPUT = re.compile(r"sc/([^/]+)/outputfile", re.IGNORECASE)
+    from kerma_engines.topas.parameters import Parameter, Parameters
+
+_REPEATED = "so that the number of histories is not known before"
+_ENDLESS = {
+    "ts/extrasequencefiles": f"runs further sequences, {_REPEATED}",
+    "ts/restoreresultsfromfile": "runs nothing",
+}
+_ENDLESS_SCORERS = "repeatsequenceuntil"
+_UNREAD_FORMS = {
+    "sparsify": "leaves out bins, which is not read",
+    "singleindex": "numbers bins in one, which is not read",
+    "splitbytimefeature": "writes a file for each time, which are not read",
+    "outputafterrun": "writes a file for each run, which are not read",
+}
 
 
 def accept(files: Mapping[str, str]) -> InputSet:
@@ -26,35 +50,42 @@ def accept(files: Mapping[str, str]) -> InputSet:
     check_files(files)
     problems: list[Problem] = []
     main = _main(files, problems)
-    sources = [(name, match) for name, match in _all(files) if _HISTORIES.fullmatch(match["name"])]
-    source, primaries = _primaries(sources, problems)
-    outputs = tuple(_outputs(files, problems))
+    if not main:
+        raise InvalidInput(tuple(problems))
+    found = gathered(main, files.get)
+    random = _random_times(found, problems)
+    source, primaries = _primaries(found, random, problems)
+    _check_edits(files[main], main, problems)
+    outputs = tuple(_outputs(found, problems))
+    if not outputs and not problems:
+        problems.append(Problem("files", "no scorer that is active writes results"))
     if problems:
         raise InvalidInput(tuple(problems))
-    return InputSet("topas", dict(files), primaries, outputs, {"main": main, "source": source})
+    options = {"main": main, "source": source, "random": random}
+    return InputSet("topas", dict(files), primaries, outputs, options)
 
 
-def with_task(text: str, source: str, primaries: int, seed: int, threads: int) -> str:
+def with_task(
+    text: str, source: str, primaries: int, seed: int, threads: int, *, random: bool = False
+) -> str:
     """The main file with primaries, seed and threads set; everything else stays as it is.
 
     What the main file says goes before what files say that it includes, so only it is changed.
+    ``random``: histories have random times, and a number of them for all of these.
     """
     wanted = {
-        f"So/{source}/NumberOfHistoriesInRun": primaries,
+        f"So/{source}/{IN_RANDOM_JOB if random else IN_RUN}": primaries,
         "Ts/Seed": seed,
         "Ts/NumberOfThreads": threads,
     }
-    left = dict(wanted)
-
-    def replace(match: re.Match[str]) -> str:
-        key = next((key for key in wanted if key.lower() == match["name"].lower()), None)
-        if key is None:
-            return match[0]
-        left.pop(key, None)
-        return f"{match['head']}{wanted[key]}{match['tail']}"
-
-    changed = _PARAMETER.sub(replace, text)
-    added = "".join(f"i:{key} = {value}\n" for key, value in left.items())
+    left = {name.lower(): (name, value) for name, value in wanted.items()}
+    parts, at = [], 0
+    for parameter in parse("", text):
+        if parameter.key in left:
+            parts += [text[at : parameter.start], str(left.pop(parameter.key)[1])]
+            at = parameter.end
+    changed = "".join([*parts, text[at:]])
+    added = "".join(f"i:{name} = {value}\n" for name, value in left.values())
     return changed + ("\n" if added and not changed.endswith("\n") else "") + added
 
 
@@ -62,67 +93,160 @@ def _is_parameters(name: str) -> bool:
     return name.lower().endswith((".txt", ".tps", ".topas"))
 
 
-def _all(files: Mapping[str, str]) -> Iterator[tuple[str, re.Match[str]]]:
-    for name, text in files.items():
-        if _is_parameters(name):
-            for match in _PARAMETER.finditer(text):
-                yield name, match
-
-
 def _main(files: Mapping[str, str], problems: list[Problem]) -> str:
     """The parameter file that no other includes."""
     candidates = [name for name in files if _is_parameters(name)]
-    included: set[str] = set()
-    for name, match in _all(files):
-        if match["name"].lower() != "includefile":
-            continue
-        for word in match["value"].replace('"', " ").split():
-            if not plain_output(word):
-                problems.append(Problem(name, f"includes what is no plain file: {word[:64]!r}"))
-            included.add(word)
-    mains = [name for name in candidates if name not in included]
+    inner: set[str] = set()
+    for name in candidates:
+        for parameter in parse(name, files[name]):
+            if parameter.key != "includefile":
+                continue
+            for word in included(parameter):
+                inner.add(word)
+                if not plain_output(word):
+                    reason = f"includes what is no plain file: {word[:64]!r}"
+                    problems.append(Problem(parameter.place, reason))
+                elif word not in files:
+                    reason = f"includes {word[:64]!r}, which is not here"
+                    problems.append(Problem(parameter.place, reason))
+    mains = [name for name in candidates if name not in inner]
     if len(mains) != 1:
         reason = f"TOPAS starts from one parameter file (*.txt), here are {len(mains)}"
         problems.append(Problem("files", reason))
-        return ""
-    return mains[0]
+    return mains[0] if not problems else ""
 
 
-def _primaries(
-    sources: list[tuple[str, re.Match[str]]], problems: list[Problem]
-) -> tuple[str, int]:
-    """The one source that emits primaries, and how many."""
-    counts: dict[str, int] = {}
-    for name, match in sources:
-        value = match["value"].strip()
-        primaries = whole(value)
-        if primaries is not None:
-            counts[match["name"].split("/")[1]] = primaries
-        elif value != "0":
-            line = match.string.count("\n", 0, match.start()) + 1
-            reason = f"NumberOfHistoriesInRun is no plain number: {value[:32]!r}"
-            problems.append(Problem(f"{name}:{line}", reason))
-    if len(counts) != 1 and not problems:
+def _random_times(found: Parameters, problems: list[Problem]) -> bool:
+    """Whether times are random; notes what makes several runs of one."""
+    random = truth(found, found.get(RANDOM_TIMES))
+    if random is None:
+        reason = "says in a computed way whether times are random; write it out"
+        problems.append(Problem(found[RANDOM_TIMES].place, reason))
+    times = found.get(TIMES)
+    if times is not None and not random and integer(found, times) != 1:
         reason = (
-            f"one source with NumberOfHistoriesInRun can be split into tasks, not {len(counts)}"
+            f"{times.name} = {resolved(found, times)[:32]} repeats all histories at each of the "
+            "times, which can't be split into tasks; use Tf/RandomizeTimeDistribution and "
+            f"So/.../{IN_RANDOM_JOB}, or a job for each time"
         )
+        problems.append(Problem(times.place, reason))
+    for key, reason in _ENDLESS.items():
+        if key in found and truth(found, found[key]) is not False:
+            problems.append(Problem(found[key].place, f"{found[key].name} {reason}"))
+    for known in sources(found, "ProbabilityOfUsingAGivenRandomTime").values() if random else ():
+        reason = f"{known.name} leaves out histories, {_REPEATED}"
+        problems.append(Problem(known.place, reason))
+    return bool(random)
+
+
+def _primaries(found: Parameters, random: bool, problems: list[Problem]) -> tuple[str, int]:
+    """The one source that emits primaries, and how many."""
+    setting = IN_RANDOM_JOB if random else IN_RUN
+    counts: dict[str, int] = {}
+    for source, parameter in sources(found, setting).items():
+        primaries = integer(found, parameter)
+        value = resolved(found, parameter)
+        if primaries is not None:
+            counts[source] = primaries
+        elif value != "0":
+            reason = f"{setting} is no plain number: {value[:32]!r}; write the number itself"
+            problems.append(Problem(parameter.place, reason))
+    if len(counts) != 1 and not problems:
+        reason = f"one source with {setting} can be split into tasks, not {len(counts)}"
         problems.append(Problem("files", reason))
     return next(iter(counts.items()), ("", 0))
 
 
-def _outputs(files: Mapping[str, str], problems: list[Problem]) -> Iterator[Output]:
-    scorers: dict[str, dict[str, str]] = {}
-    for name, match in _all(files):
-        parts = match["name"].split("/")
-        if len(parts) != 3 or parts[0].lower() != "sc":
+def _check_edits(text: str, main: str, problems: list[Problem]) -> None:
+    """Whether the numbers of a task can be put into the main file."""
+    settings = (IN_RUN.lower(), IN_RANDOM_JOB.lower(), "ts/seed", "ts/numberofthreads")
+    seen: set[str] = set()
+    for parameter in parse(main, text):
+        if not parameter.key.endswith(settings):
             continue
-        value = match["value"].strip().strip('"')
-        scorers.setdefault(parts[1], {})[parts[2].lower()] = value
-        if _OUTPUT.fullmatch(match["name"]) and not plain_output(value):
-            reason = f"writes to what is no plain file name: {value[:64]!r}"
-            problems.append(Problem(name, reason))
-    for scorer, values in scorers.items():
-        if "quantity" in values and values.get("outputtype", "csv").lower() == "csv":
-            file = values.get("outputfile", scorer)
-            quantity = OutputQuantity(0, scorer, values["quantity"])
-            yield Output(scorer, scorer, f"{file}.csv", (quantity,))
+        if parameter.key in seen:
+            problems.append(Problem(parameter.place, f"{parameter.name} is there twice"))
+        if parameter.continued:
+            reason = f"the value of {parameter.name} must stand in one line"
+            problems.append(Problem(parameter.place, reason))
+        seen.add(parameter.key)
+
+
+def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
+    scorers: dict[str, dict[str, Parameter]] = {}
+    for parameter in found.values():
+        parts = parameter.name.split("/")
+        if len(parts) == 3 and parts[0].lower() == "sc":
+            scorers.setdefault(parts[1].lower(), {})[parts[2].lower()] = parameter
+            # scorers that are switched off write too
+            if parts[2].lower() == "outputfile" and not _plain_file(found, parameter):
+                reason = f"writes to what is no plain file name: {parameter.value[:64]!r}"
+                problems.append(Problem(parameter.place, reason))
+    files: dict[str, str] = {}
+    for settings in scorers.values():
+        output = _output(found, settings, problems) if "quantity" in settings else None
+        if output is None:
+            continue
+        place = settings["quantity"].place
+        if output.file in files:
+            reason = f"writes to {output.file}, as {files[output.file]} does"
+            problems.append(Problem(place, reason))
+        files[output.file] = output.name
+        yield output
+
+
+def _output(
+    found: Parameters, settings: Mapping[str, Parameter], problems: list[Problem]
+) -> Output | None:
+    """Where a scorer writes; None for one that is switched off, or with a problem noted."""
+    quantity = settings["quantity"]
+    scorer = quantity.name.split("/")[1]
+    active = truth(found, settings["active"]) if "active" in settings else True
+    if active is False:
+        return None
+    before = len(problems)
+    if active is None:
+        reason = f"{settings['active'].name} is no plain True or False; write it out"
+        problems.append(Problem(settings["active"].place, reason))
+    problems += _unread(found, settings)
+    file = _plain_file(found, settings["outputfile"]) if "outputfile" in settings else scorer
+    if "outputfile" not in settings and not plain_output(scorer):
+        reason = f"writes to what is no plain file name: {scorer[:64]!r}"
+        problems.append(Problem(quantity.place, reason))
+    if len(problems) > before or not file:
+        return None
+    keyword = text_of(found, quantity) or quantity.value
+    return Output(scorer, scorer, f"{file}.csv", (OutputQuantity(0, scorer, keyword),))
+
+
+def _plain_file(found: Parameters, parameter: Parameter) -> str:
+    """Name of a file in the work directory; empty when it is none."""
+    file = text_of(found, parameter) or ""
+    return file if plain_output(file) else ""
+
+
+def _unread(found: Parameters, settings: Mapping[str, Parameter]) -> Iterator[Problem]:
+    """What a scorer writes in a form that is not read back."""
+    quantity = settings["quantity"]
+    if (text_of(found, quantity) or "").lower() == "phasespace":
+        yield Problem(quantity.place, "phase space can't be read back; score another quantity")
+        return
+    kind = settings.get("outputtype")
+    if kind is not None and (text_of(found, kind) or "").lower() != "csv":
+        reason = f'{kind.name} = {kind.value[:32]} is not read back; write "csv"'
+        yield Problem(kind.place, reason)
+    report = settings.get("report")
+    if report is not None:
+        words = set(resolved(found, report).lower().replace('"', " ").split())
+        if not words & {"sum", "mean"}:
+            reason = f'{report.name} has neither "Mean" nor "Sum", one of which is read'
+            yield Problem(report.place, reason)
+        if words & {"cumulativevolumehistogram", "differentialvolumehistogram"}:
+            reason = f"{report.name} asks for a volume histogram, which is not read; leave it out"
+            yield Problem(report.place, reason)
+    for setting, parameter in settings.items():
+        unread = _UNREAD_FORMS.get(setting)
+        if unread is not None and truth(found, parameter) is not False:
+            yield Problem(parameter.place, f"{parameter.name} {unread}; leave it out")
+        if setting.startswith(_ENDLESS_SCORERS):
+            yield Problem(parameter.place, f"{parameter.name} repeats runs, {_REPEATED}")

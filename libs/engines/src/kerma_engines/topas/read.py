@@ -21,6 +21,7 @@ import numpy as np
 from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.outputs import read_outputs
+from kerma_engines.topas.parameters import gathered, histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,9 +41,6 @@ _BINNED = re.compile(
     r"# Binned by (.+?) in (\d{1,9}) bins? +of (\S+) (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
 )
 _COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
-_HISTORIES = re.compile(
-    r"^[ \t]*\w*:?So/[^/\s]+/NumberOfHistoriesInRun[ \t]*=[ \t]*(\d{1,18})", re.MULTILINE
-)
 _STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
 _DEVIATION = "Standard_Deviation"
 _AVERAGES = {"ProtonLET"}
@@ -257,12 +255,21 @@ def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histor
 
 
 def _histories(path: Path, parameters: str) -> int:
-    """Histories of all sources of the parameter file beside the results; 0 when unknown."""
-    beside = path.parent / PurePath(parameters).name
-    try:
-        if not parameters or beside.stat().st_size > _LARGEST_PARAMETERS:
-            return 0
-        text = beside.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
-        return 0
-    return sum(int(found) for found in _HISTORIES.findall(text))
+    """Histories told by the parameter file beside the results and by files there that it
+    includes; 0 when unknown.
+    """
+    folder = path.parent.resolve()
+
+    def read_beside(name: str) -> str | None:
+        beside = folder / name
+        try:
+            if PurePath(name).name != name or beside.resolve().parent != folder:
+                return None
+            if not beside.is_file() or beside.stat().st_size > _LARGEST_PARAMETERS:
+                return None
+            return beside.read_text(encoding="utf-8", errors="replace")
+        except (OSError, ValueError):
+            return None
+
+    main = PurePath(parameters).name
+    return histories(gathered(main, read_beside)) if main else 0
