@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+GEANT4_NAMES = {
+    "water": "G4_WATER",
+    "lead": "G4_Pb",
+    "air": "G4_AIR",
+    "vacuum": "G4_Galactic",
+    "black_hole": "BlackHole",
+    "pmma": "G4_PLEXIGLASS",
+}
 MATERIALS = {"water": 276, "lead": 82, "air": 104, "vacuum": 1000, "black_hole": 0, "pmma": 223}
 
 
@@ -51,6 +59,34 @@ def zone(material: str, *terms: str, **more: Any) -> dict[str, Any]:
             ]
         )
     return {"materialUuid": material, "unionOperations": operations, **more}
+
+
+def drawn(
+    uuid: str, material: str, data: dict[str, Any], *children: dict[str, Any]
+) -> dict[str, Any]:
+    """A figure as the editor's Geant4 mode writes it, with those inside it."""
+    simulation_material = {"icru": MATERIALS[material], "geant4_name": GEANT4_NAMES[material]}
+    return {
+        "uuid": uuid,
+        "name": uuid,
+        "geometryData": data,
+        "simulationMaterial": simulation_material,
+        "children": list(children),
+    }
+
+
+def tree_project(world: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A project of the editor's Geant4 mode: one figure is the world and holds all others."""
+    built = project({}, [], **more)
+    built["project"] = {"simulator": "geant4"}
+    built["figureManager"]["figures"] = [world]
+    nothing = {"width": 0, "height": 0, "depth": 0}
+    built["zoneManager"]["worldZone"]["geometryData"] = {
+        "geometryType": "BoxGeometry",
+        "position": [0, 0, 0],
+        "parameters": nothing,
+    }
+    return built
 
 
 def project(

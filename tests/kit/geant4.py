@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.geant4.engine import Geant4
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import numpy as np
+    from numpy.typing import NDArray
 
     from kerma_engines.estimators import Page
 
@@ -29,3 +33,19 @@ def transport(definition: dict[str, Any], directory: Path, primaries: int, seed:
         timeout=250,
     )
     return [page for estimator in engine.read(directory, inputs) for page in estimator.pages]
+
+
+def located(text: str, points: NDArray[np.float64], directory: Path) -> list[list[Any]]:
+    """Volume, material and density (g/cm3) at points, shape (n, 3) in cm, as Geant4 finds them."""
+    geometry = directory / "g.gdml"
+    geometry.write_text(text)
+    (directory / "points.json").write_text(json.dumps(points.tolist()))
+    locate = Path(__file__).with_name("geant4_locate.py")
+    finished = subprocess.run(
+        [sys.executable, str(locate), str(geometry), str(directory / "points.json")],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    found: list[list[Any]] = json.loads(finished.stdout)
+    return found

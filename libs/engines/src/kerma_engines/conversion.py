@@ -88,13 +88,12 @@ def fixed(value: float, width: int) -> str:
 
 
 def check_common(project: Project, verdict: Verdict, engine: str) -> None:
-    """Refuses what no engine but Geant4 can express."""
-    if project.simulator == "geant4":
-        verdict.refuse("project.simulator", f"the project was drawn for Geant4, not for {engine}")
-    for k, figure in enumerate(project.figures):
-        if figure.children:
-            path = f"figureManager.figures[{k}].children"
-            verdict.refuse(path, f"{engine} takes zones, not nested figures")
+    """Refuses what no engine but Geant4 can express; what the project was read as is noted."""
+    verdict.notes += project.notes
+    for k, known in enumerate(project.filters):
+        if known.particles:
+            path = f"scoringManager.filters[{k}].data.particleTypes"
+            verdict.refuse(path, f"{engine} filters one kind of particle at a time")
     if not project.outputs:
         verdict.refuse("scoringManager.outputs", "nothing is scored")
     for name in project.special:
@@ -114,7 +113,7 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
         try:
             zones.append(space.zone(zone.union_operations))
         except TooEntangledError:
-            path = f"zoneManager.zones[{k}].unionOperations"
+            path = f"{project.zone_paths[k]}.unionOperations"
             verdict.refuse(path, f"has too many alternatives for {engine}")
     if len(zones) < len(project.zones):
         return None
@@ -122,14 +121,14 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
         layout = lay_out(space, zones, project.world)
     except TooEntangledError:
         reason = f"the zones, or what they leave, have too many alternatives for {engine}"
-        verdict.refuse("zoneManager.worldZone", reason)
+        verdict.refuse(project.world_path, reason)
         return None
     for k in layout.overlapping:
-        verdict.note(f"zoneManager.zones[{k}]", "overlaps a zone before it, which keeps the points")
+        verdict.note(project.zone_paths[k], "overlaps a zone before it, which keeps the points")
     for k, terms in enumerate(layout.zones):
         if not terms:
             reason = "has no points: none at all, outside the world, or within zones before it"
-            verdict.refuse(f"zoneManager.zones[{k}]", reason)
+            verdict.refuse(project.zone_paths[k], reason)
     return layout
 
 

@@ -66,6 +66,18 @@ def rotation_matrix(rotation: tuple[float, float, float]) -> NDArray[np.float64]
     return np.where(np.abs(matrix - nearest) < _SNAP, nearest + 0.0, matrix)
 
 
+def rotation_angles(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Degrees about the fixed x, then y, then z axis that turn as ``matrix``, shape (3, 3)."""
+    y = np.arcsin(np.clip(-matrix[2, 0], -1.0, 1.0))
+    if abs(matrix[2, 0]) > 1.0 - 1e-12:
+        x, z = np.arctan2(-matrix[1, 2], matrix[1, 1]), 0.0
+    else:
+        x = np.arctan2(matrix[2, 1], matrix[2, 2])
+        z = np.arctan2(matrix[1, 0], matrix[0, 0])
+    a, b, c = (float(np.degrees(angle)) + 0.0 for angle in (x, y, z))
+    return (a, b, c)
+
+
 class Placed(Model):
     """Where a figure is and how it is turned."""
 

@@ -17,6 +17,7 @@ from kerma_engines.collect import Collector, M
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.fields import MAX_BINS, Name
 from kerma_engines.geometry import Figure, Model
+from kerma_engines.nested import DrawnFigure, Tree, is_tree, read_tree
 from kerma_engines.particles import Particle, ParticleRef, Species, resolve_particle
 from kerma_engines.scoring import Detector, Filter, Output
 from kerma_engines.source import Beam, Material, Modulator, Physics, World, Zone, ZoneMaterial
@@ -51,10 +52,24 @@ class Project:
     outputs: tuple[Output, ...]
     modulator: Modulator | None = None
     special: tuple[str, ...] = ()
+    tree: Tree | None = None
 
-    def figure(self, uuid: str) -> Figure:
-        """The figure of that id."""
-        return next(figure for figure in self.figures if figure.uuid == uuid)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read in its own way, whatever the engine."""
+        return self.tree.notes if self.tree else ()
+
+    @property
+    def zone_paths(self) -> tuple[str, ...]:
+        """JSON paths of the zones, or of the figures that they stand for."""
+        if self.tree:
+            return tuple(path for path, _ in self.tree.zones)
+        return tuple(f"zoneManager.zones[{k}]" for k in range(len(self.zones)))
+
+    @property
+    def world_path(self) -> str:
+        """JSON path of the world, or of the figure that it is."""
+        return self.tree.figures[0][0] if self.tree else "zoneManager.worldZone"
 
     def detector(self, uuid: str) -> Detector:
         """The detector of that id."""
@@ -89,15 +104,13 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
     header = read.one(_Header, "project", read.block("project", required=False)) or _Header()
     beam = read.one(Beam, "beam", beam_block) if (beam_block := read.block("beam")) else None
     physics = read.one(Physics, "physic", read.block("physic", required=False))
-    figures = read.many(Figure, "figureManager", "figures")
-    zones = read.many(Zone, "zoneManager", "zones")
-    world = _world(read)
+    tree, figures, zones, world = _geometry(read, geant4=header.simulator == "geant4")
     materials = read.many(Material, "materialManager", "materials")
     detectors = read.many(Detector, "detectorManager", "detectors")
     filters = read.many(Filter, "scoringManager", "filters")
     outputs = read.many(Output, "scoringManager", "outputs")
     special, modulator = _special(read)
-    _check_references(read, zones, world, detectors, outputs, modulator)
+    _check_references(read, zones, world, detectors, outputs, modulator, tree)
     _check_particles(read, beam, filters, geant4=header.simulator == "geant4")
     _check_outputs(read, outputs, _by_id(detectors))
     _check_unique(read, [figures, zones, detectors, filters, outputs])
@@ -109,7 +122,7 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
         simulator=header.simulator,
         beam=beam,
         physics=physics,
-        figures=_items(figures),
+        figures=_items(figures[1:] if tree else figures),
         zones=_items(zones),
         world=world,
         materials=_items(materials),
@@ -118,6 +131,7 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
         outputs=_items(outputs),
         modulator=modulator,
         special=special,
+        tree=tree,
     )
 
 
@@ -148,6 +162,22 @@ def _items(read: list[tuple[str, M]]) -> tuple[M, ...]:
 def _by_id(detectors: list[tuple[str, Detector]]) -> dict[str, Detector]:
     """Detectors by id."""
     return {detector.uuid: detector for _, detector in detectors}
+
+
+def _geometry(
+    read: Collector, *, geant4: bool
+) -> tuple[Tree | None, list[tuple[str, Figure]], list[tuple[str, Zone]], World | None]:
+    """Figures, zones and world, as drawn or as a tree of figures means them."""
+    drawn = read.many(DrawnFigure, "figureManager", "figures")
+    zones = read.many(Zone, "zoneManager", "zones")
+    figures: list[tuple[str, Figure]] = [*drawn]
+    if not zones and is_tree(drawn, geant4=geant4):
+        tree = read_tree(read, drawn)
+        return tree, [*tree.figures], [*tree.zones], tree.world
+    for path, figure in drawn:
+        if figure.children:
+            read.add(f"{path}.children", "figures are nested, or combined in zones, not both")
+    return None, figures, zones, _world(read)
 
 
 def _world(read: Collector) -> World | None:
@@ -184,12 +214,18 @@ def _check_references(
     detectors: list[tuple[str, Detector]],
     outputs: list[tuple[str, Output]],
     modulator: Modulator | None,
+    tree: Tree | None,
 ) -> None:
     zone_ids = read.ids("zoneManager", "zones")
     if world is not None:
         zone_ids = zone_ids | {world.uuid}
+    if tree is not None:
+        # a figure of unknown material is no zone, yet it is there
+        zone_ids = zone_ids | {figure.uuid for _, figure in tree.figures}
     known = {
-        "figure": read.ids("figureManager", "figures"),
+        "figure": {figure.uuid for _, figure in tree.figures}
+        if tree
+        else read.ids("figureManager", "figures"),
         "material": read.ids("materialManager", "materials"),
         "detector": read.ids("detectorManager", "detectors"),
         "filter": read.ids("scoringManager", "filters"),
@@ -245,7 +281,16 @@ def _check_particles(
     *,
     geant4: bool,
 ) -> None:
-    named = [(f"{path}.particle", f.particle) for path, f in filters if f.particle is not None]
+    named = [
+        (f"{path}.{known.particle_key}", known.particle)
+        for path, known in filters
+        if known.particle is not None
+    ]
+    named += [
+        (f"{path}.data.particleTypes[{k}]", particle)
+        for path, known in filters
+        for k, particle in enumerate(known.particles)
+    ]
     if beam is not None:
         named.insert(0, ("beam.particle", beam.particle))
     for path, ref in named:

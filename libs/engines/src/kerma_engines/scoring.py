@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from kerma_engines.fields import Count, FileName, Name, Positive
+from kerma_engines.geant4_scoring import filter_parts, spectrum_axis
 from kerma_engines.geometry import Coordinate, Length, Model, Number, Placed
 from kerma_engines.particles import ParticleRef
 
@@ -122,17 +124,32 @@ class Rule(Model):
     value: Number
 
 
+_NOT_WRITTEN = {"particleKey", "particle_key"}  # where the particle stood in the JSON
+
+
 class Filter(Model):
-    """Which particles to score: by rules, or one kind of particle."""
+    """Which particles to score: by rules, one kind of particle, or any of several."""
 
     uuid: str
     name: Name
     rules: tuple[Rule, ...] = ()
     particle: ParticleRef | None = None
+    particles: Annotated[tuple[ParticleRef, ...], Field(max_length=64)] = ()
+    particle_key: str = "particle"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_geant4(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "filterType" in value:
+            kept = {key: value[key] for key in ("uuid", "name") if key in value}
+            return {**kept, **filter_parts(value)}
+        if isinstance(value, Mapping):
+            return {key: item for key, item in value.items() if key not in _NOT_WRITTEN}
+        return value
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
-        if not self.rules and self.particle is None:
+        if not self.rules and self.particle is None and not self.particles:
             raise ValueError("needs rules or a particle")
         return self
 
@@ -224,6 +241,18 @@ class Quantity(Model):
     primaries: Positive | None = None
     material_uuid: Chosen = None
     medium: Annotated[Word | None, BeforeValidator(_given)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spectrum(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("keyword") == Keyword.SPECTRUM:
+            return {**value, "modifiers": [spectrum_axis(value)]}
+        return value
+
+    @property
+    def scored(self) -> Keyword:
+        """The keyword; a spectrum of kinetic energy is fluence with its axis as a modifier."""
+        return Keyword.FLUENCE if self.keyword is Keyword.SPECTRUM else self.keyword
 
 
 class Output(Model):

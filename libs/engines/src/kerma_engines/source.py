@@ -191,6 +191,11 @@ class Modulator(Model):
     interpretation_mode: Literal["material", "vacuum", "vacumm"] = "material"
 
 
+def material_path(path: str) -> str:
+    """JSON path of what names the material of the zone, world or nested figure at ``path``."""
+    return f"{path}.{'simulationMaterial' if path.startswith('figure') else 'materialUuid'}"
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneMaterial:
     """A material as one zone uses it: with what the zone overrides."""

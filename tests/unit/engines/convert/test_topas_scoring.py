@@ -274,7 +274,6 @@ class TestQuantities:
         [
             ({"keyword": "DoseEqv"}, [], "keyword"),
             ({"keyword": "AvgBeta"}, [], "keyword"),
-            ({"keyword": "KineticEnergySpectrum"}, [], "keyword"),
             ({"keyword": "Dose", "offset": 1}, [], "offset"),
             ({"keyword": "Dose", "medium": "WATER"}, [], "medium"),
             ({"keyword": "tLET", "filter": "f", "modifiers": [ENERGY]}, PROTONS, "modifiers"),

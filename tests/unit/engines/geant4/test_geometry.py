@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,28 +13,16 @@ from kerma_engines.geant4.engine import GEOMETRY, Geant4
 from kerma_engines.project import parse_project
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from kerma_engines.source import Operand
 
 from kit import editor as make
+from kit.geant4 import located
 
-HERE = Path(__file__).parent
 POINTS = 3000
-
-
-def located(text: str, points: NDArray[np.float64], directory: Path) -> list[list[Any]]:
-    geometry = directory / "g.gdml"
-    geometry.write_text(text)
-    (directory / "points.json").write_text(json.dumps(points.tolist()))
-    finished = subprocess.run(
-        [sys.executable, str(HERE / "locate.py"), str(geometry), str(directory / "points.json")],
-        capture_output=True,
-        check=True,
-        timeout=120,
-    )
-    found: list[list[Any]] = json.loads(finished.stdout)
-    return found
 
 
 def members(

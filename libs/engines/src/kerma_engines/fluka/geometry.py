@@ -44,11 +44,11 @@ def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
 def assignments(project: Project, layout: Layout, materials: Materials) -> list[str]:
     """ASSIGNMA cards; the materials they name are defined on the way."""
     owners = [
-        (f"zoneManager.zones[{k}]", f"region{k}", project.zone_material(zone))
+        (project.zone_paths[k], f"region{k}", project.zone_material(zone))
         for k, zone in enumerate(project.zones)
     ]
     if layout.world:
-        owners.append(("zoneManager.worldZone", "world", project.zone_material(project.world)))
+        owners.append((project.world_path, "world", project.zone_material(project.world)))
     cards = [
         card("ASSIGNMA", [materials.name(path, used), region]) for path, region, used in owners
     ]

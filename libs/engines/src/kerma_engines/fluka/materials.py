@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kerma_engines.composition import composition
 from kerma_engines.fluka.cards import card
-from kerma_engines.source import Overrides
+from kerma_engines.source import Overrides, material_path
 
 if TYPE_CHECKING:
     from kerma_engines.conversion import Verdict
@@ -90,14 +90,14 @@ class Materials:
         made_of = composition(icru)
         if made_of is None:
             reason = f"FLUKA's composition of ICRU material {icru} is not known"
-            self.verdict.refuse(f"{path}.materialUuid", reason)
+            self.verdict.refuse(material_path(path), reason)
             return "?"
         density = overrides.density or made_of.density
         name = f"MAT{len(self._names) + 1:05d}"
         missing = [z for z, _ in made_of.fractions if self._element(z) is None]
         if missing:
             reason = f"FLUKA has no neutron data for the elements of atomic number {missing}"
-            self.verdict.refuse(f"{path}.materialUuid", reason)
+            self.verdict.refuse(material_path(path), reason)
             return "?"
         if len(made_of.fractions) == 1:
             z = made_of.fractions[0][0]

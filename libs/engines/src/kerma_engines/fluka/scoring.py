@@ -103,7 +103,7 @@ def _scored(
         if getattr(quantity, setting) is not None:
             verdict.refuse(f"{path}.{setting}", "FLUKA has no such setting")
     only = _particle(project, quantity, path, verdict)
-    if quantity.keyword is Keyword.FLUENCE:
+    if quantity.scored is Keyword.FLUENCE:
         return only or "ALL-PART", None
     if quantity.keyword not in _DOSE:
         reason = f"{quantity.keyword} is not supported for FLUKA, only Dose and Fluence"

@@ -88,7 +88,7 @@ class Geant4:
             outputs=scoring.outputs,
             options={
                 "pages": [list(pages) for pages in scoring.pages],
-                "notes": list(scoring.notes),
+                "notes": [*parsed.notes, *scoring.notes],
             },
         )
 

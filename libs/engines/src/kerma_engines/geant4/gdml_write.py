@@ -20,7 +20,8 @@ from kerma_engines.geant4.materials import (
     material_density,
     material_name,
 )
-from kerma_engines.geometry import Box, Cylinder, CylinderParameters, Sphere
+from kerma_engines.geometry import Box, Cylinder, CylinderParameters, Sphere, rotation_angles
+from kerma_engines.source import material_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,15 +61,7 @@ def unrotation(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
     GDML places a volume by the turn of its mother's axes into its own, the inverse of how the
     figure is turned.
     """
-    inverse = matrix.T
-    y = np.arcsin(np.clip(-inverse[2, 0], -1.0, 1.0))
-    if abs(inverse[2, 0]) > 1.0 - 1e-12:
-        x, z = np.arctan2(-inverse[1, 2], inverse[1, 1]), 0.0
-    else:
-        x = np.arctan2(inverse[2, 1], inverse[2, 2])
-        z = np.arctan2(inverse[1, 0], inverse[0, 0])
-    a, b, c = (float(np.degrees(angle)) + 0.0 for angle in (x, y, z))
-    return (a, b, c)
+    return rotation_angles(matrix.T)
 
 
 class _Placed:
@@ -103,35 +96,61 @@ class GeometryWriter:
 
     def write(self, needed: Iterable[NDArray[np.float64]]) -> str:
         """The document; ``needed`` are boxes (shape (2, 3)) that must lie in the outer vacuum."""
-        figures = {figure.uuid: figure for figure in self.project.figures}
-        regions = [zones.region(zone, figures) for zone in self.project.zones]
-        expressions = self._disjoint(regions)
-        placed = [
-            self._inside_world(region, self._emit(expression))
-            for region, expression in zip(regions, expressions, strict=True)
-        ]
+        tree = self.project.tree
+        mothers = tree.mothers if tree else ()
+        placed = self._nested(mothers) if mothers else self._combined_zones()
         world_solid = self._world_solid()
         refs = [
-            self._material(zone, f"zoneManager.zones[{index}]")
+            self._material(zone, self.project.zone_paths[index])
             for index, zone in enumerate(self.project.zones)
         ]
         names = [zone_volume(self.project, zone.uuid) for zone in self.project.zones]
-        for name, material, solid in zip(names, refs, placed, strict=True):
+        volumes = [
             self._volume(name, material, solid.ref)
-        mother = self._volume(
-            WORLD_ZONE, self._material(self.project.world, "zoneManager.worldZone"), world_solid
+            for name, material, solid in zip(names, refs, placed, strict=True)
+        ]
+        world = self._volume(
+            WORLD_ZONE, self._material(self.project.world, self.project.world_path), world_solid
         )
-        for name, solid in zip(names, placed, strict=True):
-            self._place(mother, name, solid)
+        for k, (name, solid) in enumerate(zip(names, placed, strict=True)):
+            around = mothers[k] if mothers else None
+            self._place(world if around is None else volumes[around], name, solid)
         self._outer(needed)
         ET.indent(self.root)
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(self.root, "unicode") + "\n"
+
+    def _combined_zones(self) -> list[_Placed]:
+        """Zones as boolean solids that do not overlap, all placed in the world zone."""
+        figures = {figure.uuid: figure for figure in self.project.figures}
+        regions = [zones.region(zone, figures) for zone in self.project.zones]
+        return [
+            self._inside_world(region, self._emit(expression))
+            for region, expression in zip(regions, self._disjoint(regions), strict=True)
+        ]
+
+    def _nested(self, mothers: tuple[int | None, ...]) -> list[_Placed]:
+        """Figures that lie within each other, each placed in the one around it."""
+        figures = {figure.uuid: figure.solid for figure in self.project.figures}
+        solids = [figures[zone.uuid] for zone in self.project.zones]
+        placed: list[_Placed] = []
+        for solid, around, zone in zip(solids, mothers, self.project.zones, strict=True):
+            origin, axes = self.origin, np.eye(3)
+            if around is not None:
+                origin, axes = np.asarray(solids[around].position), solids[around].matrix
+            offset = axes.T @ (np.asarray(solid.position) - origin)
+            label = f"figure_{len(placed) + 1}_{clean(zone.name)}".rstrip("_")
+            here = _Placed(self._solid(label, solid), tuple(offset.tolist()))
+            if not isinstance(solid, Sphere):
+                here.matrix = axes.T @ solid.matrix
+                here.rotation = rotation_angles(here.matrix)
+            placed.append(here)
+        return placed
 
     def _disjoint(self, regions: list[zones.Region]) -> list[zones.Expression]:
         try:
             return zones.disjoint(regions)
         except zones.TooManyOperations as error:
-            self.problems.append(Problem(f"zoneManager.zones[{error.index}]", str(error)))
+            self.problems.append(Problem(self.project.zone_paths[error.index], str(error)))
             return [zones.Everything() for _ in regions]
 
     def _outer(self, needed: Iterable[NDArray[np.float64]]) -> None:
@@ -266,7 +285,7 @@ class GeometryWriter:
         name = material_name(icru)
         if name is None:
             reason = f"Geant4 has no material with the ICRU number {icru}"
-            self.problems.append(Problem(f"{path}.materialUuid", reason))
+            self.problems.append(Problem(material_path(path), reason))
             return VACUUM
         if name == BLACK_HOLE:
             return self._black_hole()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerma_engines.geant4.own_quantities import DifferentialAxis
-    from kerma_engines.geant4.rules import Condition
+    from kerma_engines.geant4.rules import Choice, Condition
 
 #: Commands passed on to Geant4, by prefix.
 _PASSED = (
@@ -89,7 +89,7 @@ class Scorer:
     filtered: str = ""
     own: bool = False
     axes: tuple[DifferentialAxis, ...] = ()
-    rules: tuple[Condition, ...] = ()
+    rules: tuple[Condition | Choice, ...] = ()
 
 
 @dataclass(slots=True)

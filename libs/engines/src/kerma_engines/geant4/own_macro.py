@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kerma_engines.geant4.own_quantities import AXES, KINDS, DifferentialAxis
 
 if TYPE_CHECKING:
-    from kerma_engines.geant4.rules import Condition
+    from kerma_engines.geant4.rules import Choice, Condition
 
 QUANTITY = "/kerma/quantity"
 FILTER = "/kerma/filter"
@@ -16,6 +16,7 @@ FILTER = "/kerma/filter"
 _RULE = re.compile(
     r"(Z|A|PDG|AMASS|AMU|E|ENUC|EAMU|GEN)(==|!=|<=|>=|<|>)(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
 )
+_ONE_OF = re.compile(r"(Z|A|PDG|GEN)==(-?[0-9]{1,12}(?:\|-?[0-9]{1,12}){1,63})")
 _MAX_BINS = 20_000_000
 _WORDS_PER_AXIS = 5
 
@@ -34,13 +35,21 @@ def parse_quantity(words: list[str]) -> tuple[str, str, tuple[DifferentialAxis, 
     return words[0], words[1], axes
 
 
-def parse_rules(words: list[str]) -> tuple[Condition, ...]:
+def parse_rules(words: list[str]) -> tuple[Condition | Choice, ...]:
     """Conditions such as ``Z==1`` or ``E>=10``."""
-    matches = [_RULE.fullmatch(word) for word in words]
-    if not matches or not all(matches):
+    if not words:
+        raise Refused(f"{FILTER} needs rules such as Z==1 or E>=10, without blanks inside")
+    return tuple(_rule(word) for word in words)
+
+
+def _rule(word: str) -> Condition | Choice:
+    if match := _ONE_OF.fullmatch(word):
+        return match[1], "in", tuple(float(value) for value in match[2].split("|"))
+    match = _RULE.fullmatch(word)
+    if match is None:
         raise Refused(f"{FILTER} needs rules such as Z==1 or E>=10, without blanks inside")
     try:
-        return tuple((m[1], m[2], float(m[3])) for m in matches if m)
+        return match[1], match[2], float(match[3])
     except ValueError:
         raise Refused(f"{FILTER} needs numbers to compare with") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 #: What of a particle, comparison, value.
 Condition = tuple[str, str, float]
 
-COMPARE: dict[str, Callable[[float, float], bool]] = {
+#: What of a particle, "in", the values of which it must have one.
+Choice = tuple[str, str, tuple[float, ...]]
+
+COMPARE: dict[str, Callable[[float, Any], bool]] = {
+    "in": lambda value, among: value in among,
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -19,3 +23,11 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+def as_text(condition: Condition | Choice) -> str:
+    """As macros have it, such as ``Z==1`` or ``PDG==2212|11``."""
+    key, compare, value = condition
+    if isinstance(value, tuple):
+        return f"{key}==" + "|".join(f"{one:.15g}" for one in value)
+    return f"{key}{compare}{value:.15g}"

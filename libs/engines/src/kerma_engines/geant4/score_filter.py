@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kerma_engines.geant4.gdml_write import number
 from kerma_engines.geant4.own_macro import FILTER
-from kerma_engines.geant4.rules import COMPARE
+from kerma_engines.geant4.rules import COMPARE, as_text
 from kerma_engines.particles import EDITOR_IDS, GEANT4_IDS, Species
 from kerma_engines.scoring import RuleKeyword
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kerma_engines.geant4.rules import Condition
+    from kerma_engines.particles import Particle
     from kerma_engines.project import Project
     from kerma_engines.scoring import Rule
 
@@ -33,6 +34,9 @@ _NATIVE_NAMES: dict[tuple[float | None, float | None, float | None], str] = {
 }
 
 
+_CHARGES: tuple[list[Condition], ...] = ([("Z", "!=", 0.0)], [("Z", "==", 0.0)])
+
+
 class Unsupported(Exception):  # noqa: N818 - becomes a Problem
     """A filter that can't be expressed; the text says why."""
 
@@ -42,29 +46,43 @@ def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tu
 
     ``own``: the quantity is scored by us, and so is its filter. Raises Unsupported.
     """
+    several = [project.particle(known) for known in project.filter(uuid).particles]
     rules = _rules(project, uuid)
-    if not full and _only_neutral(rules):
+    names = [particle.kind.geant4 for particle in several]
+    if not full and (_only_neutral(rules) or {"neutron", "gamma"} & {*names}):
         raise Unsupported(
             "neutrons and photons can't be scored without Geant4's data sets: their fluence "
             "would be too low by factors"
         )
-    native = None if own else _native(rules)
+    if any(particle.species is Species.ION for particle in several):
+        own = True
+    native = None if own else _native(rules, names)
     if native is not None:
         return (native,)
-    return (
-        " ".join([FILTER, *(f"{key}{compare}{number(value)}" for key, compare, value in rules)]),
-    )
+    words = [as_text(rule) for rule in rules]
+    if several:
+        codes = tuple(float(_pdg(particle)) for particle in several)
+        words.insert(0, as_text(("PDG", "in", codes)))
+    return (" ".join([FILTER, *words]),)
+
+
+def _pdg(particle: Particle) -> int:
+    """Number of the Particle Data Group; of an ion in its ground state."""
+    if particle.species is Species.ION:
+        return 10**9 + particle.z * 10**4 + particle.a * 10
+    return particle.kind.pdg
 
 
 def _rules(project: Project, uuid: str) -> list[Condition]:
     """The filter as conditions on charge, mass, species (PDG), energy and generation."""
     chosen = project.filter(uuid)
+    conditions: list[Condition] = []
     if chosen.particle is not None:
         particle = project.particle(chosen.particle)
         if particle.species is Species.ION:
-            return [("Z", "==", particle.z), ("A", "==", particle.a)]
-        return _species(particle.species)
-    conditions: list[Condition] = []
+            conditions += [("Z", "==", particle.z), ("A", "==", particle.a)]
+        else:
+            conditions += _species(particle.species)
     for rule in chosen.rules:
         conditions += _conditions(rule, geant4=project.simulator == "geant4")
     _check_energies(conditions)
@@ -111,13 +129,19 @@ def _only_neutral(rules: Iterable[Condition]) -> bool:
     return neutral and not any(passes(z, a, 2212 if a == 1 else 0) for z, a in nuclei)
 
 
-def _native(rules: list[Condition]) -> str | None:
-    """Geant4's filter of one nucleus or species, or of energies, or both; None when it has none."""
+def _native(rules: list[Condition], names: list[str]) -> str | None:
+    """Geant4's filter of species, or of energies, or both, or of charge; None when it has none.
+
+    ``names`` are Geant4's of several species; a single one is in the rules.
+    """
+    if not names and rules in _CHARGES:
+        return f"/score/filter/{'neutral' if rules[0][1] == '==' else 'charged'} filter"
     equal = {key: value for key, compare, value in rules if compare == "=="}
     others = [rule for rule in rules if rule[1] != "==" and rule[0] != "E"]
     if others or len(equal) + sum(rule[0] == "E" for rule in rules) != len(rules):
         return None
     name = _NATIVE_NAMES.get((equal.get("Z"), equal.get("A"), equal.get("PDG")))
+    name = " ".join(names) or name
     if (equal and name is None) or set(equal) - {"Z", "A", "PDG"}:
         return None
     low, high = (number(energy) for energy in _energies(rules))

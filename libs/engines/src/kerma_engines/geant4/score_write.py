@@ -154,14 +154,14 @@ class _Meshes:
     def _command(self, quantity: Quantity, path: str, kind: str) -> str:
         """Command of the scorer with a place for its name; empty with a problem noted."""
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
-        own = OWN.get(quantity.keyword) or (axes and DIFFERENTIAL.get(quantity.keyword))
+        own = OWN.get(quantity.scored) or (axes and DIFFERENTIAL.get(quantity.scored))
         if own and own in TOTALS and TOTALS[own].per_volume and kind == "Zone":
             reason = "spectra per volume need a mesh with Geant4"
             self.problems.append(Problem(f"{path}.modifiers", reason))
         if own:
             return f"{QUANTITY} {own} {{name}}{axes}"
-        if quantity.keyword in SCORERS:
-            return f"/score/quantity/{SCORERS[quantity.keyword]}"
+        if quantity.scored in SCORERS:
+            return f"/score/quantity/{SCORERS[quantity.scored]}"
         reason = f"{quantity.keyword.value} is not yet scored with Geant4"
         self.problems.append(Problem(f"{path}.keyword", reason))
         return ""

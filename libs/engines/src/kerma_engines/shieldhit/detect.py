@@ -10,7 +10,6 @@ from kerma_engines.scoring import (
     AllDetector,
     BoxDetector,
     CylinderDetector,
-    Keyword,
     ZoneDetector,
 )
 
@@ -112,7 +111,7 @@ class Scoring:
         elif particle.kind.jpart is not None and particle.species is not Species.ION:
             yield f"    ID == {particle.kind.jpart}"
         else:
-            path = f"scoringManager.filters[{k}].particle.id"
+            path = f"scoringManager.filters[{k}].{known.particle_key}.id"
             reason = f"SHIELD-HIT12A does not transport {particle.kind.label}s"
             self._verdict.refuse(path, reason)
 
@@ -124,15 +123,12 @@ class Scoring:
         yield "Output"
         yield f"    Filename {self._files[output.uuid]}"
         yield f"    Geo {self._detectors[output.detector_uuid]}"
-        for j, quantity in enumerate(output.quantities):
-            yield from self._quantity(f"{path}.quantities[{j}]", quantity)
+        for quantity in output.quantities:
+            yield from self._quantity(quantity)
         yield ""
 
-    def _quantity(self, path: str, quantity: Quantity) -> Iterator[str]:
-        if quantity.keyword is Keyword.SPECTRUM:
-            reason = "only Geant4 knows this quantity; score Fluence with a modifier of type E"
-            self._verdict.refuse(f"{path}.keyword", reason)
-        words = ["Quantity", str(quantity.keyword)]
+    def _quantity(self, quantity: Quantity) -> Iterator[str]:
+        words = ["Quantity", str(quantity.scored)]
         if quantity.filter:
             words.append(self._filters[quantity.filter])
         if settings := self._name_settings(quantity):

@@ -52,9 +52,9 @@ def plan(project: Project, layout: Layout, verdict: Verdict) -> Geometry:
     """Numbers zones and media; notes problems with materials."""
     media: dict[tuple[int, Overrides], ZoneMaterial] = {}
     owners = [*(project.zone_material(zone) for zone in project.zones)]
-    paths = [f"zoneManager.zones[{k}]" for k in range(len(owners))]
+    paths = [*project.zone_paths]
     owners.append(project.zone_material(project.world))
-    paths.append("zoneManager.worldZone")
+    paths.append(project.world_path)
     for path, owner in zip(paths, owners, strict=True):
         _check_material(project, path, owner, verdict)
     wanted = [*owners, *_scored_materials(project)]

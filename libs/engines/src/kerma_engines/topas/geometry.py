@@ -11,6 +11,7 @@ from kerma_engines.composition import ELEMENTS, composition
 from kerma_engines.geant4.materials import material_name
 from kerma_engines.geometry import Box, Cylinder
 from kerma_engines.scoring import BoxDetector, CylinderDetector
+from kerma_engines.source import material_path
 from kerma_engines.topas.intersections import shared
 from kerma_engines.topas.layers import NotLayeredError, paint
 
@@ -41,8 +42,7 @@ class Components:
         self._verdict = verdict
         self._owners = [project.zone_material(zone) for zone in project.zones]
         self._owners.append(project.zone_material(project.world))
-        self._paths = [f"zoneManager.zones[{k}]" for k in range(len(project.zones))]
-        self._paths.append("zoneManager.worldZone")
+        self._paths = [*project.zone_paths, project.world_path]
         self._materials: dict[tuple[int, Overrides], str] = {}
         self._definitions: list[str] = []
         self.world = layout.space.bodies[next(iter(layout.boundary)) - 1]
@@ -154,7 +154,7 @@ class Components:
         hull = painting.layers[0].body if painting.layers else None
         if hull is None or not all(space.contains(hull, layer.body) for layer in painting.layers):
             reason = "TOPAS has no black hole; it can only end the world around a single figure"
-            self._verdict.refuse("zoneManager.worldZone.materialUuid", reason)
+            self._verdict.refuse(material_path(self._paths[-1]), reason)
 
     def _material(self, index: int) -> str:
         used = self._owners[index]
@@ -177,7 +177,7 @@ class Components:
                 if used.material.is_black_hole
                 else f"TOPAS has no material of ICRU number {used.material.icru}"
             )
-            self._verdict.refuse(f"{path}.materialUuid", reason)
+            self._verdict.refuse(material_path(path), reason)
             return "Vacuum"
         if overrides.density is None and overrides.average_ionisation_potential is None:
             return base
@@ -187,7 +187,7 @@ class Components:
         made_of = composition(used.material.icru)
         if made_of is None:
             reason = f"the composition of ICRU material {used.material.icru} is not known"
-            self._verdict.refuse(f"{path}.materialUuid", reason)
+            self._verdict.refuse(material_path(path), reason)
             return "Vacuum"
         density = used.overrides.density or made_of.density
         potential = used.overrides.average_ionisation_potential or made_of.excitation

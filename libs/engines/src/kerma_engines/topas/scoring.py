@@ -126,25 +126,25 @@ class _Scorer:
 
     @property
     def has_partner(self) -> bool:
-        recipe = _RECIPES.get(self.quantity.keyword)
+        recipe = _RECIPES.get(self.quantity.scored)
         return recipe is not None and bool(recipe.partner)
 
     def entry(self) -> Entry:
         """Where its page is."""
-        recipe = _RECIPES.get(self.quantity.keyword, _Recipe(""))
+        recipe = _RECIPES.get(self.quantity.scored, _Recipe(""))
         return entry(self.name, self.partner, divided=bool(recipe.over))
 
     def lines(self, component: str, verdict: Verdict, *, everywhere: bool) -> Iterator[str]:
         """Parameters; notes problems."""
         quantity, path = self.quantity, self.path
-        recipe = _RECIPES.get(quantity.keyword)
+        recipe = _RECIPES.get(quantity.scored)
         if recipe is None:
             known = ", ".join(str(keyword) for keyword in _RECIPES)
             why = _REASONS.get(quantity.keyword, f"only {known}")
             reason = f"{quantity.keyword} is not supported for TOPAS: {why}"
             verdict.refuse(f"{path}.keyword", reason)
             return
-        if everywhere and quantity.keyword not in WITHOUT_VOLUME:
+        if everywhere and quantity.scored not in WITHOUT_VOLUME:
             reason = f"{quantity.keyword} is per volume or mass, which a detector everywhere lacks"
             verdict.refuse(f"{path}.keyword", reason)
         for setting in _SETTINGS:
