@@ -11,8 +11,17 @@ GEANT4_NAMES = {
     "vacuum": "G4_Galactic",
     "black_hole": "BlackHole",
     "pmma": "G4_PLEXIGLASS",
+    "hydrogen": "G4_H",
 }
-MATERIALS = {"water": 276, "lead": 82, "air": 104, "vacuum": 1000, "black_hole": 0, "pmma": 223}
+MATERIALS = {
+    "water": 276,
+    "lead": 82,
+    "air": 104,
+    "vacuum": 1000,
+    "black_hole": 0,
+    "pmma": 223,
+    "hydrogen": 1,
+}
 
 
 def box(sides: tuple[float, float, float], **place: Any) -> dict[str, Any]:

@@ -248,6 +248,69 @@ def test_every_particle_has_a_generation(tmp_path: Path) -> None:
     assert found[0] > found[1] > found[2] > 0
 
 
+def test_let_of_stopping_protons_does_not_depend_on_steps(tmp_path: Path) -> None:
+    """Thin slices cut the last 0.1 mm into many steps; undivided, Geant4 takes it in one."""
+    keywords = ("Fluence", "tLET", "dLET", "AvgEnergy")
+    wanted: list[dict[str, Any]] = [{"keyword": k, "filter": "primary"} for k in keywords]
+    depth = 0.02
+    found = []
+    for name, slices in (("thin", 40), ("thick", 1)):
+        layers = make.mesh((10, 10, depth), (1, 1, slices)) | {"position": [0, 0, depth / 2]}
+        pages = score(wanted, tmp_path / name, energy=2.4, detector=layers, primaries=400)
+        fluence, track, dose, energy = (page.values for page in pages)
+        by_dose = fluence * track
+        found.append(
+            (
+                by_dose.sum() / fluence.sum(),
+                (dose * by_dose).sum() / by_dose.sum(),
+                (energy * fluence).sum() / fluence.sum(),
+            )
+        )
+    thin, thick = found
+    assert thick == pytest.approx(thin, rel=0.02)
+    assert thick[1] > 1.1 * thick[0]
+
+
+def test_protons_that_hit_hydrogen_are_no_primaries(tmp_path: Path) -> None:
+    """As in SHIELD-HIT12A: of the two protons after a collision none is of generation 0.
+
+    Behind 2 cm of dense hydrogen a proton of 150 MeV has 123 MeV left. Half of those that collided
+    on the way have less than half, and all of them must be missing among the primaries, though no
+    detector saw the collision. Below the threshold of pions nothing else happens in hydrogen.
+    """
+    dense = make.zone("hydrogen", "a", materialPropertiesOverrides={"density": 1.0})
+    slab = make.mesh((10, 10, 0.1), (1, 1, 1)) | {"position": [0, 0, 2.05]}
+    filters = [
+        generation("primary", "==", 0, PROTONS["rules"]),
+        generation("first", "==", 1, PROTONS["rules"]),
+        generation("later", ">", 1, PROTONS["rules"]),
+        PROTONS,
+    ]
+    modifiers = [spectrum("E", 0, 160, 16)]
+    definition = make.project(
+        {"a": make.box((10, 10, 20), position=[0, 0, 10])},
+        [dense],
+        world=make.box((30, 30, 60)),
+        detectors=[slab],
+        quantities=[
+            {"keyword": "Fluence", "filter": f["uuid"], "modifiers": modifiers} for f in filters
+        ],
+        filters=filters,
+        position=[0, 0, -1],
+        energy=150,
+    )
+    pages = transport(definition, tmp_path, 2000, seed=5)
+    primary, first, later, everyone = (page.values * 10 * 100 for page in pages)
+    np.testing.assert_allclose(primary + first + later, everyone, rtol=1e-9)
+    assert primary[:11].sum() == 0
+    assert first[:8].sum() > 0
+    assert first[8:].sum() > 0
+    # cross sections of 23 to 29 mb from 150 to 120 MeV: 3 % of the protons have collided
+    assert primary.sum() == pytest.approx(np.exp(-2.0 * 0.0155), abs=0.015)
+    # both protons of a collision are counted where both get here, but the slow and oblique ones
+    assert first.sum() > 1 - primary.sum()
+
+
 def test_a_spectrum_on_a_mesh_is_ordered_as_its_axes(tmp_path: Path) -> None:
     slices = make.mesh((10, 10, 16), (1, 1, 8)) | {"position": [0, 0, 8]}
     quantities: list[dict[str, Any]] = [

@@ -4,8 +4,9 @@ Geant4 calls a filter for every step in a scoring mesh. A ``StepFilter`` answers
 counts the step. A ``Recorder`` is the filter of a scorer that never counts: it keeps its own sums.
 Both run in Python at some microseconds per step, so they are used only where nothing native does.
 
-LET is the unrestricted electronic stopping power at the mean energy of the step. Averages over
-particles count nuclei only: the energy that electrons carry is part of the LET of who made them.
+LET is the unrestricted electronic stopping power. A step counts with its mean energy, and one
+that costs much of the energy in pieces (``own_steps``): Geant4 takes the last 0.1 mm of a range in
+one step, from 2.4 MeV down for a proton. Averages over particles count nuclei only: the energy that electrons carry is part of the LET of who made them.
 Totals count every particle.
 """
 
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import geant4_pybind as g4
 
-from kerma_engines.geant4.own_filters import Selection, StepFilter, Tracks
+from kerma_engines.geant4.own_filters import Selection, StepFilter, Tracks, share_hits
 from kerma_engines.geant4.own_quantities import (
     AVERAGES,
     AXES,
@@ -26,6 +27,7 @@ from kerma_engines.geant4.own_quantities import (
     Passage,
     bins_of,
 )
+from kerma_engines.geant4.own_steps import Piece, energy_at_end, is_short, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +91,8 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         self.needs_density = "MDEDX" in keys or self.quantity == "dose"
         self.needs_angle = "ANGLE" in keys
         self.single = bins == 1
-        self.columns = [array("d", bytes(8 * bins * bins_of(self.axes))) for _ in range(5)]
+        self.differential_bins = bins_of(self.axes)
+        self.columns = [array("d", bytes(8 * bins * self.differential_bins)) for _ in range(5)]
         self.primary = 0
         self.cells: dict[int, list[float]] = {}
 
@@ -102,22 +105,39 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         kind = self.selection.kind
         if kind is None or not self.selection.passes(step):
             return False
-        passage = self._passage(kind, step)
-        value, weight = self._contribution(passage, step)
-        if not value and not weight:
-            return False
-        index = 0 if self.single else self.scorer.GetIndex(step)
+        before = step.GetPreStepPoint()
+        index = -1
+        for piece in self._pieces(kind, before, step.GetTotalEnergyDeposit()):
+            passage = self._passage(kind, before, piece.energy)
+            value, weight = self._contribution(passage, step, piece)
+            place = self._place(passage) if value or weight else -1
+            if place >= 0:
+                if index < 0:
+                    index = 0 if self.single else self.scorer.GetIndex(step)
+                self._add(index * self.differential_bins + place, value, weight)
+        return False
+
+    def _pieces(self, kind: Kind, before: Any, deposited: float) -> list[Piece]:
+        start = before.GetKineticEnergy()
+        end = energy_at_end(kind.z, start, deposited)
+        if is_short(start, end):
+            return [Piece(0.5 * (start + end), 1.0, 1.0)]
+        material = before.GetMaterial()
+        return pieces(
+            start, end, max(kind.a, 1), lambda energy: self.powers.let(kind, material, energy)
+        )
+
+    def _place(self, passage: Passage) -> int:
+        """Bin along all axes together, -1 outside."""
+        found = 0
         for axis, of in zip(self.axes, self.properties, strict=True):
             place = axis.bin(of(passage))
             if place < 0:
-                return False
-            index = index * axis.n + place
-        self._add(index, value, weight)
-        return False
+                return -1
+            found = found * axis.n + place
+        return found
 
-    def _passage(self, kind: Kind, step: Any) -> Passage:
-        before = step.GetPreStepPoint()
-        energy = 0.5 * (before.GetKineticEnergy() + step.GetPostStepPoint().GetKineticEnergy())
+    def _passage(self, kind: Kind, before: Any, energy: float) -> Passage:
         passage = Passage(kind.z, kind.a, kind.mass, energy)
         if self.needs_let:
             passage.let = self.powers.let(kind, before.GetMaterial(), energy)
@@ -127,13 +147,13 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
             passage.cosine = before.GetMomentumDirection().z
         return passage
 
-    def _contribution(self, passage: Passage, step: Any) -> tuple[float, float]:
+    def _contribution(self, passage: Passage, step: Any, piece: Piece) -> tuple[float, float]:
         """Value and, for averages, weight."""
         if self.quantity == "energy":
-            return step.GetTotalEnergyDeposit(), 0.0
+            return step.GetTotalEnergyDeposit() * piece.loss, 0.0
         if self.quantity == "dose":
-            return step.GetTotalEnergyDeposit() / passage.density, 0.0
-        length = step.GetStepLength() / _CM
+            return step.GetTotalEnergyDeposit() * piece.loss / passage.density, 0.0
+        length = step.GetStepLength() / _CM * piece.length
         if self.average is None:
             return length, 0.0
         weight = length * passage.let if self.average.by_dose else length
@@ -186,17 +206,20 @@ class OwnScorers:
                 continue
             primitives = _primitives(mesh["name"])
             bins = math.prod(mesh["shape"] or (1,))
+            selections = {}
             for quantity in own:
                 recorder = Recorder(quantity, bins, reporter, powers)
                 recorder.scorer = primitives[quantity["name"]]
                 recorder.scorer.SetFilter(recorder)
                 self.recorders[mesh["name"], quantity["name"]] = recorder
-                self.tracks.selections.append(recorder.selection)
+                selections[quantity["name"]] = recorder.selection
             for scorer, conditions in rules.items():
                 step_filter = StepFilter(f"{mesh['name']}/{scorer}", conditions)
                 primitives[scorer].SetFilter(step_filter)
                 self.filters.append(step_filter)
-                self.tracks.selections.append(step_filter.selection)
+                selections[scorer] = step_filter.selection
+            share_hits(selections[name] for name in primitives if name in selections)
+            self.tracks.selections += selections.values()
 
 
 def _primitives(mesh: str) -> dict[str, Any]:
