@@ -43,6 +43,16 @@ def test_the_catalogue_of_the_data_is_listed(tmp_path: Path) -> None:
     assert "No Kerma runs on" in RUNNER.invoke(app, command).stdout
 
 
+def test_what_is_not_available_is_told_with_its_cause(tmp_path: Path) -> None:
+    command = catalogue(tmp_path, '[shieldhit]\npath = "/typo"\nsubstitute = "geant4"\n')
+    shown = RUNNER.invoke(app, command).stdout
+    assert "shieldhit is not available: /typo: No such file or directory" in shown
+    assert "fluka is not available" not in shown
+    told = json.loads(RUNNER.invoke(app, [*command, "--json"]).stdout)
+    assert set(told["absent"]) == {"shieldhit", "fluka", "topas"}
+    assert [offer["name"] for offer in told["local"]] == ["geant4"]
+
+
 def test_what_workers_offer_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers_cli, "_offered", lambda _: OFFERED)
     shown = RUNNER.invoke(app, catalogue(tmp_path, "")).stdout

@@ -38,9 +38,17 @@ from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service, Worker, serve
-from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings, load
+from kerma_common.settings import (
+    BlobSettings,
+    HttpSettings,
+    NatsSettings,
+    PgSettings,
+    TelemetrySettings,
+    load,
+)
 from kerma_common.telemetry.logs import configure_logs
 from kerma_engines.catalogue import load_catalogue
+from kerma_engines.environment import passed_on
 from kerma_runner.worker.offers import EnginesSettings
 
 READY_CHECK_SECONDS = 0.05
@@ -202,14 +210,14 @@ class WorkerChild:
     ) -> None:
         self._data = data
         self._environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            **passed_on(os.environ),
             "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
             "KERMA_ENGINES_FILE": str(engines.file),
+            "KERMA_TELEMETRY_LOG_LEVEL": load(TelemetrySettings).log_level,
             **({"KERMA_ENGINES_SUBSTITUTE": engines.substitute} if engines.substitute else {}),
             **_blob_environment(backing.blobs),
             **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),
-            **{k: v for k, v in os.environ.items() if k.startswith(("G4", "GEANT4_"))},
         }
         self._stopping = False
         self._registered = False
@@ -312,6 +320,8 @@ def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> 
     chosen = {} if substitute is None else {"substitute": substitute}
     engines = load(EnginesSettings, file=file, **chosen)
     load_catalogue(engines.file)
+    # the converter accepts what the worker's engines can do, by the data sets of the same catalogue
+    os.environ["KERMA_ENGINES_FILE"] = str(engines.file)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")

@@ -12,14 +12,14 @@ import typer
 
 from kerma_client.jobs_cli import DEFAULT_DATA, Data
 from kerma_client.local import NotRunningError, connect
-from kerma_client.terminal import console, table
+from kerma_client.terminal import console, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.table import Table
 
-    from kerma_engines.catalogue import Offer
+    from kerma_engines.catalogue import Absent, Offer
 
 CATALOGUE = "engines.toml"
 
@@ -33,16 +33,25 @@ def list_engines(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Show which engines this machine has, with version and digest, and what Kerma offers."""
-    from kerma_engines.catalogue import load_catalogue
+    from kerma_engines.catalogue import Absent, Offer, load_catalogue
 
-    offers = load_catalogue(catalogue or data / CATALOGUE).offers()
+    survey = load_catalogue(catalogue or data / CATALOGUE).survey()
+    offers = tuple(found for found in survey if isinstance(found, Offer))
+    absent = tuple(found for found in survey if isinstance(found, Absent))
     offered = _offered(data)
     if as_json:
-        told = {"local": [asdict(offer) for offer in offers], "platform": offered}
+        told = {
+            "local": [asdict(offer) for offer in offers],
+            "absent": {engine.name: engine.why for engine in absent},
+            "platform": offered,
+        }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     out = console()
-    out.print(_local_table(offers))
+    out.print(_local_table(survey))
+    for engine in absent:
+        if engine.broken:
+            say(f"{engine.name} is not available: {engine.why}")
     if offered is None:
         out.print(f"No Kerma runs on {data}.", soft_wrap=True)
     else:
@@ -58,18 +67,16 @@ def _offered(data: Path) -> list[dict[str, Any]] | None:
         return None
 
 
-def _local_table(offers: tuple[Offer, ...]) -> Table:
-    from kerma_engines.registry import ENGINE_NAMES
-
-    known = {offer.name: offer for offer in offers}
+def _local_table(survey: tuple[Offer | Absent, ...]) -> Table:
     headings = ("engine", "runs on", "version", "digest", "licence")
-    rows = ((name, *_local_row(known.get(name))) for name in ENGINE_NAMES)
-    return table(headings, rows, "This machine")
+    return table(headings, ((found.name, *_local_row(found)) for found in survey), "This machine")
 
 
-def _local_row(offer: Offer | None) -> tuple[str, ...]:
-    if offer is None:
-        return ("not installed", "", "", "")
+def _local_row(offer: Offer | Absent) -> tuple[str, ...]:
+    from kerma_engines.catalogue import Absent
+
+    if isinstance(offer, Absent):
+        return ("not available" if offer.broken else "not installed", "", "", "")
     runs = "itself" if offer.runs == offer.name else offer.runs
     return (runs, offer.version or "unknown", offer.digest[:12], offer.licence)
 

@@ -12,7 +12,9 @@ One table per engine::
     substitute = "geant4"          # editor projects for FLUKA run on Geant4 instead
 
 Geant4 comes with the platform and needs no table. A program without a path is looked for on
-PATH. The digest is SHA-256 of the program's file.
+PATH. One engine stands in for another that is not installed; one that is installed but can't be
+used, or whose path is wrong, is a fault to mend, and nothing stands in for it. The digest is
+SHA-256 of the program's file.
 """
 
 from __future__ import annotations
@@ -21,20 +23,18 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
-
-from kerma_engines.errors import EngineError
-from kerma_engines.geant4.data import DATA_SETS
+from kerma_engines.catalogue_file import BUILT_IN, CatalogueError, Entry, read_entries
+from kerma_engines.geant4 import data
+from kerma_engines.geant4.version import binding, release
+from kerma_engines.probe import Unusable, ask
 from kerma_engines.registry import ENGINE_NAMES, engine
 
 if TYPE_CHECKING:
@@ -43,36 +43,14 @@ if TYPE_CHECKING:
     from kerma_engines.engine import Command, Engine, InputSet, Monitor
     from kerma_engines.estimators import Estimator
 
-BUILT_IN = "geant4"
 PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}
 _BINDING = "geant4_pybind"
-_IMPORTED = "imported"
-_IMPORT = f"import {_BINDING}; print({_IMPORTED!r}, end='')"
-_PROBE_SECONDS = 20.0
-_PROBE_CHARACTERS = 65_536
+_IMPORT = f"import {_BINDING} as g4; print('imported', g4.G4VERSION_NUMBER)"
+_IMPORTED = re.compile(r"imported (\d{3,5})")
 _VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+.][\w.]+)*)")
 _PATH_VERSION = re.compile(r"(\d+[-.]\d+(?:\.\d+)*)")
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-
-class CatalogueError(EngineError):
-    """``engines.toml`` can't be used; the text names the file and the key."""
-
-
-class Entry(BaseModel):
-    """What the catalogue says of one engine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Path | None = None
-    version: tuple[str, ...] = ()
-    licence: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
-    substitute: str | None = None
-
-
-class _Tables(RootModel[dict[str, Entry]]):
-    model_config = ConfigDict(frozen=True)
+__all__ = ["BUILT_IN", "Absent", "Catalogue", "CatalogueError", "Entry", "Offer", "load_catalogue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +65,15 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """An engine that is not available here, and why; ``broken`` when somebody meant it to be."""
+
+    name: str
+    why: str
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The engines of a machine."""
 
@@ -96,38 +83,68 @@ class Catalogue:
         """What is known of an engine; nothing for one without a table."""
         return self.entries.get(name, Entry())
 
+    def installed(self, name: str) -> bool:
+        """Whether the engine is meant to run here itself: it has a path, or a program on PATH."""
+        return name == BUILT_IN or self._place(name) is not None
+
     def runs(self, name: str, *, editor: bool) -> str | None:
         """The engine that runs a job for ``name``; None if none does.
 
         One engine stands in for another for editor projects only: input files are made for one.
         """
-        if name == BUILT_IN or self.program(name) is not None:
-            return name
+        if self.installed(name):
+            return name if name == BUILT_IN or self.program(name) is not None else None
         return self.entry(name).substitute if editor else None
 
     def program(self, name: str) -> Path | None:
-        """The program of an engine, if it is installed."""
+        """The program of an engine, if it is there."""
+        path = self._place(name)
+        return path if path is not None and not _fault(path) else None
+
+    def _place(self, name: str) -> Path | None:
+        """Where the program of an engine is, or should be."""
         path = self.entry(name).path
         if path is None and name in PROGRAMS:
             found = shutil.which(PROGRAMS[name])
-            return Path(found) if found else None
-        return path if path is not None and _is_program(path) else None
+            # tasks run elsewhere, and PATH may have relative folders
+            return Path(found).absolute() if found else None
+        return path
 
     def engines(self) -> dict[str, Engine]:
         """The engines that are installed here, ready to prepare commands that start them."""
         return {
-            name: InstalledEngine(engine(name), self)
+            name: InstalledEngine(engine(name, self.environment(name)), self)
             for name in ENGINE_NAMES
             if self.runs(name, editor=False) == name
         }
 
+    def environment(self, name: str) -> dict[str, str]:
+        """Variables of this process with those of the engine's table."""
+        return {**os.environ, **self.entry(name).environment}
+
+    def survey(self) -> tuple[Offer | Absent, ...]:
+        """Every engine, in the order of the registry, asked for its version."""
+        with ThreadPoolExecutor(len(ENGINE_NAMES)) as pool:
+            found = dict(zip(ENGINE_NAMES, pool.map(self.probe, ENGINE_NAMES), strict=True))
+        return tuple(self._with_substitute(found[name], found) for name in ENGINE_NAMES)
+
     def offers(self) -> tuple[Offer, ...]:
         """All engines available here, in the order of the registry, asked for their versions."""
-        probed = {name: offer for name in self.engines() if (offer := self.probe(name))}
-        runs = {name: self.runs(name, editor=True) or "" for name in ENGINE_NAMES}
-        return tuple(
-            replace(probed[engine], name=name) for name, engine in runs.items() if engine in probed
-        )
+        return tuple(found for found in self.survey() if isinstance(found, Offer))
+
+    def _with_substitute(
+        self, own: Offer | Absent, found: Mapping[str, Offer | Absent]
+    ) -> Offer | Absent:
+        substitute = self.entry(own.name).substitute
+        if substitute is None or isinstance(own, Offer):
+            return own
+        if self.installed(own.name):
+            return replace(own, why=f"{own.why}; {substitute} stands in only where it is missing")
+        instead = found[substitute]
+        if isinstance(instead, Offer):
+            return replace(instead, name=own.name)
+        why = f"{own.why}; nor is {substitute}, its substitute, available: {instead.why}"
+        return Absent(own.name, why, broken=True)
 
     def substituting(self, engine: str) -> Catalogue:
         """With ``engine`` for every other one that is not installed and has no other substitute.
@@ -142,25 +159,35 @@ class Catalogue:
                 entries[name] = self.entry(name).model_copy(update={"substitute": engine})
         return Catalogue(entries)
 
-    def probe(self, name: str) -> Offer | None:
-        """Version and digest of an installed engine; None when it can't be started.
+    def probe(self, name: str) -> Offer | Absent:
+        """Version and digest of an installed engine, or why it is not available.
 
         They are empty where the program does not tell. A program that ends with an error when
         asked for its version still counts: some have no way to tell it.
         """
-        entry, program = self.entry(name), self.program(name)
-        if program is None:
-            return _probe_built_in(entry) if name == BUILT_IN else None
-        told = _ask([str(program), *entry.version], entry.environment) if entry.version else ""
-        if told is None:
-            return None
-        match = _VERSION.search(told) or _PATH_VERSION.search(str(program.resolve()))
-        return Offer(name, name, match[1] if match else "", _digest(program), entry.licence)
+        entry, place = self.entry(name), self._place(name)
+        if name == BUILT_IN:
+            return _probe_built_in(entry)
+        if place is None:
+            return Absent(
+                name, f"not installed: no {PROGRAMS[name]} on PATH, no path in the catalogue"
+            )
+        if fault := _fault(place):
+            return Absent(name, f"{place}: {fault}", broken=True)
+        try:
+            told = ask([str(place), *entry.version], entry.environment) if entry.version else ""
+            digest = _digest(place)
+        except Unusable as unusable:
+            return Absent(name, f"{place}: {unusable}", broken=True)
+        except OSError as error:
+            return Absent(name, f"{place}: {error.strerror}", broken=True)
+        match = _VERSION.search(told) or _PATH_VERSION.search(str(place.resolve()))
+        return Offer(name, name, match[1] if match else "", digest, entry.licence)
 
     def start(self, name: str, command: Command) -> Command:
         """The command with the catalogue's program and environment in place."""
-        program = self.program(name)
-        argv = command.argv if program is None else (str(program), *command.argv[1:])
+        place = self._place(name)
+        argv = command.argv if place is None else (str(place), *command.argv[1:])
         return replace(command, argv=argv, env={**self.entry(name).environment, **command.env})
 
 
@@ -200,70 +227,41 @@ class InstalledEngine:
 
 def load_catalogue(path: Path) -> Catalogue:
     """Reads ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
+    return Catalogue(read_entries(path))
+
+
+def _fault(path: Path) -> str:
+    """Why a path is that of no program; empty for one."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Catalogue()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogueError(f"{path}: {error}") from error
-    try:
-        entries = _Tables.model_validate(tables).root
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise CatalogueError(f"{path}: {where}: {first['msg']}") from error
-    for name, entry in entries.items():
-        _check(path, name, entry)
-    return Catalogue(entries)
+        path.stat()
+    except OSError as error:
+        return error.strerror or "can't be looked at"
+    if not path.is_file():
+        return "is not a file"
+    return "" if os.access(path, os.X_OK) else "is not executable"
 
 
-def _check(path: Path, name: str, entry: Entry) -> None:
-    if name not in ENGINE_NAMES:
-        raise CatalogueError(f"{path}: {name}: no such engine; known: {', '.join(ENGINE_NAMES)}")
-    if entry.substitute is not None and entry.substitute not in ENGINE_NAMES:
-        raise CatalogueError(f"{path}: {name}.substitute: no such engine: {entry.substitute}")
-    if entry.substitute == name:
-        raise CatalogueError(f"{path}: {name}.substitute: an engine can't stand in for itself")
-    if entry.path is not None and not entry.path.is_absolute():
-        raise CatalogueError(f"{path}: {name}.path: must be absolute")
-    for key in entry.environment:
-        if not re.match(_VARIABLE, key):
-            raise CatalogueError(f"{path}: {name}.environment: no variable name: {key!r}")
-
-
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
-
-
-def _probe_built_in(entry: Entry) -> Offer | None:
-    """The Geant4 binding with the digest of its library; None if it can't be imported."""
+def _probe_built_in(entry: Entry) -> Offer | Absent:
+    """Geant4 and its binding, with the digest of the library; data sets asked for must be there."""
     spec = find_spec(_BINDING)
     if spec is None or spec.origin is None:
-        return None
+        return Absent(BUILT_IN, f"the Python package {_BINDING} is not installed", broken=True)
+    asked = any(entry.environment.get(name) for name in (*data.DATA_SETS, data.ROOT))
+    if asked and (missing := data.missing({**os.environ, **entry.environment})):
+        why = f"geant4.environment asks for data sets, but these are no folders with content: {missing}"
+        return Absent(BUILT_IN, why, broken=True)
     # it asks for data sets when imported without these variables, and needs none of them here
-    quiet = dict.fromkeys((*DATA_SETS, "GEANT4_DATA_DIR"), "")
-    said = _ask([sys.executable, "-c", _IMPORT], quiet)
-    if said is None or _IMPORTED not in said:
-        return None
-    known = version(_BINDING.replace("_", "-"))
-    return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)
-
-
-def _ask(argv: list[str], environment: Mapping[str, str]) -> str | None:
-    """What a program prints; None when it can't be started or takes too long."""
+    quiet = dict.fromkeys((*data.DATA_SETS, data.ROOT), "")
     try:
-        done = subprocess.run(
-            argv,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout[:_PROBE_CHARACTERS].decode(errors="replace")
+        told = ask([sys.executable, "-c", _IMPORT], {**entry.environment, **quiet})
+    except Unusable as unusable:
+        return Absent(BUILT_IN, f"{_BINDING}: {unusable}", broken=True)
+    imported = _IMPORTED.search(told)
+    if imported is None:
+        last = told.strip().rpartition("\n")[2][:200]
+        return Absent(BUILT_IN, f"{_BINDING} can't be imported: {last}", broken=True)
+    known = f"{release(int(imported[1]))} ({binding()})"
+    return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)
 
 
 def _digest(path: Path) -> str:

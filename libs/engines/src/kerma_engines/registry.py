@@ -11,21 +11,24 @@ from kerma_engines.shieldhit.engine import ShieldHit
 from kerma_engines.topas.engine import Topas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kerma_engines.engine import Engine
 
-_ENGINES: dict[str, Callable[[], Engine]] = {
-    "geant4": lambda: Geant4.from_environment(os.environ),
-    "shieldhit": ShieldHit,
-    "fluka": Fluka,
-    "topas": Topas,
+_ENGINES: dict[str, Callable[[Mapping[str, str]], Engine]] = {
+    "geant4": Geant4.from_environment,
+    "shieldhit": lambda _: ShieldHit(),
+    "fluka": lambda _: Fluka(),
+    "topas": lambda _: Topas(),
 }
 
 #: Names that a job may ask for.
 ENGINE_NAMES = tuple(_ENGINES)
 
 
-def engine(name: str) -> Engine:
-    """The engine of that name. Raises KeyError for an unknown one."""
-    return _ENGINES[name]()
+def engine(name: str, environment: Mapping[str, str] | None = None) -> Engine:
+    """The engine of that name with the data that ``environment`` names, or that of the process.
+
+    Raises KeyError for an unknown one.
+    """
+    return _ENGINES[name](os.environ if environment is None else environment)

@@ -358,6 +358,7 @@ def test_the_error_of_an_average_is_that_of_a_ratio(tmp_path: Path) -> None:
         tmp_path / text.outputs[0].file,
         mesh=macro.parse(text.files[MACRO], file="m").meshes[0].name,
         primaries=400,
+        code="Geant4 1.2.3",
         shape=(1, 1, 1),
         scorers=[
             (native, column(1), column(1)),

@@ -24,6 +24,7 @@ def written(tmp_path: Path) -> Path:
         path,
         mesh="m",
         primaries=7,
+        code="Geant4 1.2.3 (binding 4.5.6)",
         shape=(1, 2, 3),
         scorers=[
             ("dose", array("d", numbers), array("d", [x * x for x in numbers])),
@@ -36,6 +37,7 @@ def written(tmp_path: Path) -> Path:
 def test_what_was_written_is_read(written: Path) -> None:
     scored = read_scored(written)
     assert (scored.mesh, scored.primaries, scored.shape) == ("m", 7, (1, 2, 3))
+    assert scored.code == "Geant4 1.2.3 (binding 4.5.6)"
     np.testing.assert_array_equal(scored.sums["dose"], np.arange(6.0))
     np.testing.assert_array_equal(scored.squares["dose"], np.arange(6.0) ** 2)
     np.testing.assert_array_equal(scored.squares["flu"], np.full(6, 2.5))

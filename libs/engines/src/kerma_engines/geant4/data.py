@@ -33,6 +33,9 @@ DATA_SETS = {
 #: Without one of these no stock physics list starts.
 REQUIRED = ("G4ENSDFSTATEDATA", "G4LEDATA", "G4LEVELGAMMADATA", "G4PARTICLEXSDATA", "G4SAIDXSDATA")
 
+ROOT = "GEANT4_DATA_DIR"
+"""Where the folders of data sets are that have no variable of their own."""
+
 _HEAVIEST_Z = 92
 
 #: An ASCII G4PhysicsVector of three points in MeV and mm2: a cross section of zero.
@@ -45,15 +48,25 @@ def installed(env: Mapping[str, str]) -> dict[str, str]:
     A data set counts when its variable, or a folder of its name below ``GEANT4_DATA_DIR``, is a
     folder with something in it.
     """
-    root = env.get("GEANT4_DATA_DIR", "")
-    found = {}
-    for variable, prefix in DATA_SETS.items():
-        folder = env.get(variable) or _below(root, prefix)
-        if folder and _has_content(folder):
-            found[variable] = folder
+    found = _found(env)
     if any(variable not in found for variable in REQUIRED):
         return {}
-    found["GEANT4_DATA_DIR"] = root or str(Path(found["G4LEDATA"]).parent)
+    found[ROOT] = env.get(ROOT) or str(Path(found["G4LEDATA"]).parent)
+    return found
+
+
+def missing(env: Mapping[str, str]) -> str:
+    """Variables of data sets that a full run needs and that are not there; empty for none."""
+    found = _found(env)
+    return ", ".join(variable for variable in REQUIRED if variable not in found)
+
+
+def _found(env: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for variable, prefix in DATA_SETS.items():
+        folder = env.get(variable) or _below(env.get(ROOT, ""), prefix)
+        if folder and _has_content(folder):
+            found[variable] = folder
     return found
 
 
@@ -79,4 +92,4 @@ def write_placeholders(folder: Path) -> dict[str, str]:
     (folder / "ENSDFSTATE.dat").touch()
     for z in range(1, _HEAVIEST_Z + 1):
         (neutron / f"inel{z}").write_text(_EMPTY_CROSS_SECTION)
-    return dict.fromkeys((*DATA_SETS, "GEANT4_DATA_DIR"), str(folder))
+    return dict.fromkeys((*DATA_SETS, ROOT), str(folder))

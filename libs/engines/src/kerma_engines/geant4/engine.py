@@ -15,6 +15,7 @@ from kerma_engines.geant4 import beam, gdml_check, macro, pages, score_write
 from kerma_engines.geant4.data import DATA_SETS, installed
 from kerma_engines.geant4.gdml_write import GeometryWriter
 from kerma_engines.geant4.result_file import SUFFIX
+from kerma_engines.geant4.version import binding
 from kerma_engines.project import parse_project
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Geant4:
             "black_holes": gdml_check.black_holes(inputs.files[geometry]),
             "commands": _with_initialize(parsed.commands),
             "nuclear": parsed.nuclear,
+            "binding": binding(),
             "divergence": _divergence(parsed),
             "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }

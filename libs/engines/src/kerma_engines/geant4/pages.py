@@ -96,7 +96,7 @@ def _estimator(
         chosen = output.quantities[number] if number < len(output.quantities) else None
         pages.append(page.make(number, chosen.filter_name if chosen else ""))
     geometry = {"box": "MSH", "cylinder": "CYL", "volume": "ZONE"}[mesh.shape]
-    metadata = {"geotyp": geometry, "geo_name": mesh.name, "mc_code_version": "Geant4 11.4.1"}
+    metadata = {"geotyp": geometry, "geo_name": mesh.name, "mc_code_version": scored.code}
     return Estimator(output.name, output.file, scored.primaries, tuple(pages), metadata)
 
 

@@ -30,6 +30,7 @@ class Scored:
 
     mesh: str
     primaries: int
+    code: str
     shape: tuple[int, int, int]
     sums: Mapping[str, FloatArray]
     squares: Mapping[str, FloatArray]
@@ -56,6 +57,7 @@ def read_scored(path: Path) -> Scored:
     try:
         header = json.loads(content[START : START + size])
         mesh, primaries, shape, names, fine = _header(header)
+        code = str(header["code"])
     except (ValueError, KeyError, TypeError) as error:
         raise fail(START, f"the header is not readable: {error}") from error
     bins = math.prod(shape)
@@ -70,7 +72,7 @@ def read_scored(path: Path) -> Scored:
         sums[name] = np.frombuffer(content, "<f8", cells, offset)
         squares[name] = np.frombuffer(content, "<f8", cells, offset + 8 * cells)
         offset += 16 * cells
-    return Scored(mesh, primaries, shape, sums, squares)
+    return Scored(mesh, primaries, code, shape, sums, squares)
 
 
 def _header(header: Any) -> tuple[str, int, tuple[int, int, int], list[str], list[int]]:

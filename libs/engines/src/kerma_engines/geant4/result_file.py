@@ -1,7 +1,7 @@
 """The file of one scoring mesh: sums and sums of squares per bin, with a checksum.
 
 Layout, little-endian: magic ``KERMAG4\\n`` (8 bytes), header length (uint32), header (UTF-8 JSON:
-``mesh``, ``primaries``, ``shape``, ``scorers``, and as ``fine`` for each scorer how many
+``mesh``, ``primaries``, ``code``: name and version of what ran, ``shape``, ``scorers``, and as ``fine`` for each scorer how many
 differential bins each bin of the mesh has), then for each scorer the sums and the squares
 (float64, C order over ``shape`` and the differential bins), then CRC-32 of all bytes before it
 (uint32). Nothing in it depends on time or place, so equal runs give equal files.
@@ -32,14 +32,16 @@ def write(
     *,
     mesh: str,
     primaries: int,
+    code: str,
     shape: Sequence[int],
     scorers: Sequence[tuple[str, array[float], array[float]]],
 ) -> None:
-    """Write one mesh: ``scorers`` gives (name, sums, squares), C order."""
+    """Write one mesh: ``scorers`` gives (name, sums, squares), C order; ``code`` is what ran."""
     header = json.dumps(
         {
             "mesh": mesh,
             "primaries": primaries,
+            "code": code,
             "shape": list(shape),
             "scorers": [name for name, _, _ in scorers],
             "fine": [len(sums) // math.prod(shape) for _, sums, _ in scorers],

@@ -22,6 +22,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.geant4 import data, result_file
+from kerma_engines.geant4.version import release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ class Transport:
         getattr(library, _SCORING_MANAGER)()
         self.interpreter = Interpreter(library)
         self.random = g4.G4Random
+        self.release = release(g4.G4VERSION_NUMBER)
         self.parser = g4.G4GDMLParser()
         self.parser.SetStripFlag(False)
         self.parser.Read(task["geometry"], False)
@@ -192,6 +194,7 @@ def run_task(path: Path, primaries: int, seed: int) -> None:
             folder / f"{mesh['name']}{result_file.SUFFIX}",
             mesh=mesh["name"],
             primaries=primaries,
+            code=f"Geant4 {transport.release} ({task['binding']})",
             # a volume has a bin for each of its copies, which only the geometry knows
             shape=mesh["shape"] or (len(scored[0][1]), 1, 1),
             scorers=scored,

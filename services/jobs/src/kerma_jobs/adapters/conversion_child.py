@@ -6,12 +6,15 @@ killed, a thread cannot.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from kerma_engines.catalogue import Catalogue, load_catalogue
 from kerma_engines.errors import InvalidInput
 from kerma_engines.outputs import plain_names
 from kerma_engines.packing import encode_inputs
@@ -20,10 +23,11 @@ from kerma_engines.registry import engine
 MEMORY_LIMIT = 2 << 30
 
 
-def answer(line: bytes) -> bytes:
-    """The input set, or the problems, as one line."""
+def answer(line: bytes, catalogue: Catalogue) -> bytes:
+    """The input set, or the problems, as one line, by the engines' data in ``catalogue``."""
     request: dict[str, Any] = orjson.loads(line)
-    found = engine(request["engine"])
+    name = request["engine"]
+    found = engine(name, catalogue.environment(name))
     try:
         if request["kind"] == "project":
             inputs = found.convert(request["payload"])
@@ -40,8 +44,10 @@ def answer(line: bytes) -> bytes:
 def main() -> None:
     """Answer until stdin closes."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    file = os.environ.get("KERMA_ENGINES_FILE")
+    catalogue = load_catalogue(Path(file)) if file else Catalogue()
     for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(answer(line) + b"\n")
+        sys.stdout.buffer.write(answer(line, catalogue) + b"\n")
         sys.stdout.buffer.flush()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
-from kerma_common.settings import BlobSettings, NatsSettings, load
+from kerma_common.settings import BlobSettings, NatsSettings, TelemetrySettings, load
+from kerma_common.telemetry.logs import configure_logs
 from kerma_runner.worker.offers import EnginesSettings, find_offers
 from kerma_runner.worker.serve import serve_worker
 from kerma_runner.worker.settings import WorkerSettings
@@ -12,6 +14,7 @@ from kerma_runner.worker.settings import WorkerSettings
 
 def main() -> None:
     """Run until told to stop. Raises CatalogueError or SettingsError, whose texts are for people."""
+    configure_logs("worker", load(TelemetrySettings).log_level, sys.stderr)
     settings = (load(WorkerSettings), load(NatsSettings), load(BlobSettings))
     asyncio.run(serve_worker(*settings, find_offers(load(EnginesSettings))))
 

@@ -18,6 +18,7 @@ import psutil
 
 from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
 from kerma_common.errors import KermaError, Unavailable
+from kerma_engines.environment import engine_environment
 from kerma_engines.errors import EngineError, InvalidInput
 from kerma_engines.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_runner.worker import logs, scratch
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MESSAGE_BYTES = 1024
 RETRY_SECONDS = 1.0
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
-"""Variables of the worker that engines see; secrets are not among them."""
-
 _STALL_CHECKS = 10
 _BUSY_SHARE = 0.001
 _log = logging.getLogger(__name__)
@@ -222,8 +220,7 @@ class Attempt:
         if self._stop.is_set():
             raise Stopped
         settings = self.bench.settings
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        env = {**passed, "TMPDIR": str(directory), "OMP_NUM_THREADS": "1", **command.env}
+        env = engine_environment(os.environ, directory, command.env)
         try:
             return await self.bench.launcher.spawn(
                 command.argv,

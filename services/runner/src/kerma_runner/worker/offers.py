@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic_settings import SettingsConfigDict
 
 from kerma_common.settings import Settings
-from kerma_engines.catalogue import CatalogueError, load_catalogue
+from kerma_engines.catalogue import Absent, CatalogueError, Offer, load_catalogue
 
 if TYPE_CHECKING:
     from kerma_engines.engine import Engine
+
+_log = logging.getLogger(__name__)
 
 
 class EnginesSettings(Settings):
@@ -41,10 +44,16 @@ def find_offers(settings: EnginesSettings) -> Offers:
     catalogue = load_catalogue(settings.file)
     if settings.substitute is not None:
         catalogue = catalogue.substituting(settings.substitute)
-    engines, found = catalogue.engines(), catalogue.offers()
+    engines, survey = catalogue.engines(), catalogue.survey()
+    found = [offer for offer in survey if isinstance(offer, Offer)]
+    absent = [engine for engine in survey if isinstance(engine, Absent)]
+    for engine in absent:
+        level = logging.WARNING if engine.broken else logging.INFO
+        _log.log(level, "%s is not available: %s", engine.name, engine.why)
     own = [offer for offer in found if offer.runs == offer.name]
     if not own:
-        raise CatalogueError(f"no engine can be run here; see {settings.file}")
+        reasons = "".join(f"\n{engine.name}: {engine.why}" for engine in absent)
+        raise CatalogueError(f"no engine can be run here; see {settings.file}{reasons}")
     return Offers(
         engines={offer.name: engines[offer.name] for offer in own},
         versions={offer.name: offer.version for offer in own},
