@@ -146,8 +146,8 @@ def test_a_job_waits_until_somebody_installs_its_engine(
     refused = kerma.start()
     assert refused.process.wait(90) == 1
     assert refused.said == (
-        f"kerma: {os.path.realpath(catalogue)}: topas.path: Input is not a valid path for "
-        "<class 'pathlib.Path'>\n"
+        f"kerma: {os.path.realpath(catalogue)}: topas.path: must be an absolute path in quotes, "
+        'such as path = "/opt/shieldhit/bin/shieldhit"\n'
     )
     catalogue.write_text(f'[topas]\npath = "{programs / "topas"}"\n')
     kerma.up()
