@@ -216,9 +216,9 @@ async def log_blob(world: World, **texts: str) -> Ref:
     return await world.blobs.put(orjson.dumps(texts), "application/vnd.kerma.logs+json")
 
 
-async def logs_of(client: httpx.AsyncClient, job: JobId) -> Any:
+async def logs_of(client: httpx.AsyncClient, job: JobId, **more: str) -> Any:
     """What the user sees; the parameters of ``/results`` are tolerated."""
-    query: dict[str, Any] = {"job_id": job, "page_number": 1, "estimator_name": "z"}
+    query: dict[str, Any] = {"job_id": job, "page_number": 1, "estimator_name": "z", **more}
     response = await client.get("/logfiles", params=query)
     assert set(response.json()) == {"message", "logfiles"}
     return response.json()["logfiles"]
@@ -229,18 +229,21 @@ async def test_logs_of_failed_attempts_come_first(
 ) -> None:
     await world.submit(job, 3)
     await world.succeed(job, 0, log=await log_blob(world, stdout="fine\n"))
-    texts = {"stdout": "µ\n", "../sub dir/geant4_run.log": "<G4>"}
+    texts = {"stdout": "µ\n", "../sub dir/geant4_run.log": "<G4> & 'it'"}
     await world.fail(job, 2, 1, await log_blob(world, **texts))
     await world.fail(job, 2, 2, await world.blobs.put(b"[1, 2]"))
     await world.fail(job, 2, 3, None)
     await running.caught_up()
-    found = await logs_of(client, job)
+    found = await logs_of(client, job, plain="true")
     assert found == {
         "task-0002-attempt-1-stdout": "µ\n",
-        "task-0002-attempt-1-sub-dir-geant4-run.log": "<G4>",
+        "task-0002-attempt-1-sub-dir-geant4-run.log": "<G4> & 'it'",
         "task-0002-attempt-2-note.txt": "The log cannot be read.\n",
         "task-0000-attempt-1-stdout": "fine\n",
     }
+    # what the UI writes into a page of its own
+    shown = await logs_of(client, job)
+    assert shown["task-0002-attempt-1-sub-dir-geant4-run.log"] == "&lt;G4&gt; &amp; 'it'"
 
 
 async def test_logs_have_limits(

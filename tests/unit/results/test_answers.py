@@ -39,7 +39,7 @@ def test_shapes() -> None:
     one = {"metadata": {"k": "v"}, "name": "a <b>", "pages": [{"n": 1}, {"n": 1}]}
     none = {"metadata": {}, "name": "none", "pages": []}
     whole = layout.whole([FIRST, SECOND], "it's")
-    assert told(whole) == {"estimators": [one, none], "message": "it&#x27;s"}
+    assert told(whole) == {"estimators": [one, none], "message": "it's"}
     assert told(layout.one_estimator(FIRST, "m")) == {**one, "message": "m"}
     assert told(layout.one_page(FIRST, PAGE, "m")) == {"message": "m", "page": {"n": 1}}
     assert told(layout.some_pages([FIRST], "m")) == {"message": "m", "pages": [{"n": 1}] * 2}

@@ -49,7 +49,7 @@ _COMPONENTS = {
         "Envelope": {
             "type": "object",
             "required": ["message"],
-            "properties": {"message": {"type": "string", "description": "HTML-escaped."}},
+            "properties": {"message": {"type": "string", "description": "Plain text."}},
             "additionalProperties": True,
         }
     },

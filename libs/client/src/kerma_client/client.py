@@ -114,7 +114,7 @@ class KermaClient:
     def logfiles(self, job_id: str) -> dict[str, str]:
         """Log texts by name; empty when no task left any."""
         try:
-            answer = self._send("GET", "/logfiles", params={"job_id": job_id})
+            answer = self._send("GET", "/logfiles", params={"job_id": job_id, "plain": True})
         except ApiError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise

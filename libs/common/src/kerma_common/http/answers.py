@@ -1,6 +1,5 @@
 """Answers in the YAPTIDE envelope: a JSON object with a string `message` and fields beside it."""
 
-import html
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -17,8 +16,8 @@ def answer(
     headers: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Response:
-    """A JSON answer; keys are sorted, `message` is HTML-escaped as the peer's clients expect."""
-    return json_answer({**fields, "message": html.escape(message)}, status, headers=headers)
+    """A JSON answer; keys are sorted, `message` is plain text, as browsers' clients show it."""
+    return json_answer({**fields, "message": message}, status, headers=headers)
 
 
 def json_answer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ def _pages(estimator: StoredEstimator) -> Iterable[Piece]:
 
 
 def _text(message: str) -> bytes:
-    return orjson.dumps(html.escape(message))
+    return orjson.dumps(message)
 
 
 def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:

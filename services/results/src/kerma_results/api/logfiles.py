@@ -1,7 +1,13 @@
-"""``GET /logfiles``: why tasks failed, in their own words."""
+"""``GET /logfiles``: why tasks failed, in their own words.
+
+The UI writes names and texts into a page of its own origin as they come, and users bring input
+files from anywhere, so that an engine's log may hold a script. Logs are HTML therefore, unless
+they are asked for as plain text.
+"""
 
 from __future__ import annotations
 
+import html
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -17,17 +23,32 @@ from kerma_results.app.logs import Logs
 from kerma_results.read.queries import ResultQueries
 
 
+class AskedLogs(Asked):
+    """``plain``: texts as the engines wrote them, for programs that show no HTML."""
+
+    plain: bool = False
+
+
 def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
     """The route; it tolerates the parameters of ``/results``, as its clients expect."""
     router = APIRouter(route_class=KermaRoute)
 
     @router.get("/logfiles")
     @authenticated()
-    async def logfiles(asked: Annotated[Asked, Query()], principal: CurrentPrincipal) -> Response:
+    async def logfiles(
+        asked: Annotated[AskedLogs, Query()], principal: CurrentPrincipal
+    ) -> Response:
         await require_owner(queries, asked.job_id, principal)
         texts = await logs.texts(asked.job_id)
         if not texts:
             raise NotFound("The job has no log files")
+        if not asked.plain:
+            texts = {_as_html(name): _as_html(text) for name, text in texts.items()}
         return answer("Log files of the job", logfiles=texts)
 
     return router
+
+
+def _as_html(text: str) -> str:
+    # as the content of an element alone, where quotes do no harm and stay readable
+    return html.escape(text, quote=False)
