@@ -73,6 +73,24 @@ def test_merge_weights_by_primaries_and_groups_by_output(tmp_path: Path) -> None
     assert (single["name"], single["primaries"]) == ("21", 7)
 
 
+def test_merged_bytes_do_not_depend_on_the_order_of_arguments(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    files = [dose(tmp_path, task, list(rng.random(9)), 10 + task) for task in range(1, 12)]
+    expected = run("merge", *files, "--json").stdout
+    assert run("merge", *files[::-1], "--json").stdout == expected
+    assert run("merge", *files[5:], *files[:5], "--json").stdout == expected
+
+
+def test_one_task_twice_is_noticed(tmp_path: Path) -> None:
+    one, two = dose(tmp_path, 1, [1.0], 30), dose(tmp_path, 2, [1.0], 30)
+    (tmp_path / "sub").mkdir()
+    refused(run("merge", one, two, tmp_path / "sub" / ".." / one.name), "is given twice")
+    result = run("merge", one, two, "--json")
+    assert result.exit_code == 0
+    assert f"{one} and {two} have the same contents" in result.stderr
+    assert run("merge", one, dose(tmp_path, 3, [2.0], 30)).stderr == ""
+
+
 def test_tables_show_largest_value_and_error(tmp_path: Path) -> None:
     files = [dose(tmp_path, 1, [1.0, 2.0], 10), dose(tmp_path, 2, [1.0, 4.0], 10)]
     result = run("merge", *files)

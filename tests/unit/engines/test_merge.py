@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
-from kerma_engines.merge import MergeError, MergeState
+from kerma_engines.merge import EMPTY_BINS, MergeError, MergeState
 from kit.pages import errors_of
 
 
@@ -174,6 +174,22 @@ def test_tasks_without_particles_in_a_bin_do_not_bias_its_average() -> None:
     assert_array_equal(errors_of(merged), [0.0])
 
 
+def test_averages_without_weights_say_what_empty_bins_do() -> None:
+    """Their numbers are those of pymchelper: a bin of 0 has full weight."""
+    tasks = [
+        task(10, page([30.0, 0.0], MergeClass.MEAN)),
+        task(10, page([30.0, 8.0], MergeClass.MEAN)),
+    ]
+    merged = one(MergeState.fold(tasks))
+    assert_array_equal(merged.values, [30.0, 4.0])
+    assert merged.metadata["merge_note"] == EMPTY_BINS
+    assert "merge_note" not in one(tasks[0]).metadata
+    exact = [task(8, averaged(np.ones((8, 1)), np.ones((8, 1)))) for _ in range(2)]
+    assert "merge_note" not in one(MergeState.fold(exact)).metadata
+    sums = [task(10, page([1.0, 0.0])), task(10, page([1.0, 8.0]))]
+    assert "merge_note" not in one(MergeState.fold(sums)).metadata
+
+
 def test_errors_of_averages_cover_the_truth() -> None:
     rng = np.random.default_rng(8)
     shape = (60, 4000)  # runs of 60 primaries, a third of which reach the bin
@@ -216,19 +232,6 @@ def test_error_of_counts_is_that_of_poisson() -> None:
     states = [task(w, page(rng.poisson(0.4 * w, 20_000), MergeClass.SUM)) for w in weights]
     merged = one(MergeState.fold(states))
     assert np.mean(errors_of(merged) ** 2) == pytest.approx(0.4 * sum(weights), rel=0.03)
-
-
-@pytest.mark.parametrize("merge", list(MergeClass))
-def test_the_order_of_arrival_leaves_no_trace(merge: MergeClass) -> None:
-    rng = np.random.default_rng(6)
-    tasks = {index: task(100 + index % 3, page(rng.random(40), merge)) for index in range(12)}
-    expected = one(MergeState.fold(tasks[index] for index in range(12)))
-    for _ in range(5):
-        arrived = {int(index): tasks[int(index)] for index in rng.permutation(12)}
-        found = one(MergeState.fold(arrived[index] for index in sorted(arrived)))
-        assert found.values.tobytes() == expected.values.tobytes()
-        if expected.errors is not None:
-            assert errors_of(found).tobytes() == expected.errors.tobytes()
 
 
 def test_a_far_off_first_task_costs_no_precision() -> None:

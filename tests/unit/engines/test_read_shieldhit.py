@@ -198,5 +198,5 @@ def test_damaged_files_are_refused_with_the_place(tmp_path: Path, kind: str) -> 
     data, reason = damaged()[kind]
     with pytest.raises(ReadError, match=reason) as caught:
         read_file(write(tmp_path / "bad.bdo", data))
-    assert caught.value.file == "bad.bdo"
+    assert caught.value.file == str(tmp_path / "bad.bdo")
     assert caught.value.where.startswith("byte ")

@@ -35,24 +35,28 @@ def read(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
     """Show what result files hold."""
-    from kerma_engines.reading import read_file
+    from kerma_engines.task_files import read_files
 
     with _mendable():
-        estimators = [read_file(path) for path in files]
-        _show(estimators, as_json=as_json, as_table=as_table, plot=plot)
+        _show(read_files(files), as_json=as_json, as_table=as_table, plot=plot)
 
 
 @app.command()
 def merge(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
-    """Merge the results of several tasks; files of one output share a name but for its number."""
-    from kerma_engines.merge import MergeState
-    from kerma_engines.reading import read_file
+    """Merge the results of several tasks; files of one output share a name but for its number.
+
+    The order of the files does not matter.
+    """
+    from kerma_engines.reading import shown
+    from kerma_engines.task_files import alike, merge_files
 
     with _mendable():
-        merged = MergeState.fold(MergeState.of((read_file(path),)) for path in files)
-        _show(merged.result(), as_json=as_json, as_table=as_table, plot=plot)
+        merged = merge_files(files)
+        for one, other in alike(files):
+            warn(f"kerma: {shown(one)} and {shown(other)} have the same contents: one task twice?")
+        _show(merged, as_json=as_json, as_table=as_table, plot=plot)
 
 
 @contextmanager

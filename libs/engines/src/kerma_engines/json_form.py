@@ -22,8 +22,8 @@ def estimators_json(estimators: Iterable[Estimator]) -> bytes:
     """
     described = [
         {
-            "name": estimator.name,
-            "file": estimator.file,
+            "name": _text(estimator.name),
+            "file": _text(estimator.file),
             "primaries": estimator.primaries,
             "pages": [_page(page) for page in estimator.pages],
         }
@@ -50,6 +50,11 @@ def _page(page: Page) -> dict[str, Any]:
         "values": _native(page.values),
         "errors": None if page.errors is None else _native(page.errors),
     }
+
+
+def _text(name: str) -> str:
+    """The name of a file as JSON has it, whatever its bytes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _native(array: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kerma_engines.errors import EngineError
 from kerma_engines.estimators import Estimator, MergeClass
-from kerma_engines.tallies import Sums, tally_of
+from kerma_engines.tallies import Ratio, Sums, tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 
 _UNWEIGHTED = {MergeClass.FIRST, MergeClass.CONCAT}
+
+EMPTY_BINS = "weighted by primaries; a bin that nothing reached in a task enters as 0"
+"""Page metadata ``merge_note`` of merged averages that are no sums over primaries."""
 
 
 class MergeError(EngineError):
@@ -207,11 +210,23 @@ def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
 
 def _estimator(state: EstimatorState) -> Estimator:
     pages = tuple(
-        replace(page_state.page, **page_state.tally.numbers()._asdict())
+        replace(
+            page_state.page,
+            **page_state.tally.numbers()._asdict(),
+            metadata=_page_metadata(page_state, state.tasks),
+        )
         for page_state in state.pages.values()
     )
     metadata = {**state.metadata, "tasks_merged": str(state.tasks)}
     return Estimator(state.name, state.file, state.primaries, pages, metadata)
+
+
+def _page_metadata(state: PageState, tasks: int) -> Mapping[str, str]:
+    """With a note where tasks' averages come without what they were averaged over."""
+    page = state.page
+    if page.merge is not MergeClass.MEAN or isinstance(state.tally, Ratio) or tasks < 2:
+        return page.metadata
+    return {**page.metadata, "merge_note": EMPTY_BINS}
 
 
 def _check(estimator: str, mine: _Shape, theirs: _Shape) -> None:

@@ -28,9 +28,21 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Estimator]], ...
 def read_file(path: Path) -> Estimator:
     """The estimator in a result file of SHIELD-HIT12A, FLUKA or TOPAS.
 
-    Raises ReadError, naming the byte or line, when the file is of none of them, cut short or
-    damaged.
+    Raises ReadError, naming the path as given and the byte or line, when the file is of none of
+    them, cut short or damaged.
     """
+    try:
+        return _read(path)
+    except ReadError as error:
+        raise ReadError(shown(path), error.where, error.reason) from error
+
+
+def shown(path: Path) -> str:
+    """The path as given, with what a terminal might obey as backslash escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
+def _read(path: Path) -> Estimator:
     try:
         with path.open("rb") as file:
             head = file.read(24)

@@ -44,6 +44,7 @@ class BlobMerger:
             raise Unmergeable("ENGINE", f"no engine {source.engine!r} is known here") from None
         inputs = decode_inputs(await self._get("INPUT_UNREADABLE", "the inputs", source.input_ref))
         fold = Fold()
+        outputs = sorted(outputs, key=lambda output: output.index)
         for start in range(0, len(outputs), FETCHED_AT_ONCE):
             some = outputs[start : start + FETCHED_AT_ONCE]
             bodies = await asyncio.gather(
