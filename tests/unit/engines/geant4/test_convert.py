@@ -282,20 +282,6 @@ def test_dose_over_everything_has_no_meaning() -> None:
     assert "Energy instead" in found["scoringManager.outputs[0].quantities[0].keyword"]
 
 
-def test_turned_detectors_are_refused() -> None:
-    detector = make.mesh((1, 1, 1), (1, 1, 1)) | {"rotation": [0, 10, 0]}
-    assert "detectorManager.detectors[0].geometryData.rotation" in refusals(
-        build(detectors=[detector])
-    )
-
-
-def test_rings_that_do_not_start_on_a_bin_are_refused() -> None:
-    parameters = {"radius": 4, "innerRadius": 0.7, "depth": 1, "radialSegments": 2}
-    detector = {"geometryType": "Cyl", "parameters": parameters}
-    path = "detectorManager.detectors[0].geometryData.parameters.innerRadius"
-    assert "whole number" in refusals(build(detectors=[detector]))[path]
-
-
 def test_every_problem_is_told_at_once() -> None:
     zones = [make.zone("water", "a", materialPropertiesOverrides={"customStoppingPower": True})]
     definition = make.project(FIGURES, zones, particle={"id": 1}, quantities=[{"keyword": "Rho"}])

@@ -14,6 +14,7 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4 import beam, gdml_check, macro, pages, score_write
 from kerma_engines.geant4.data import DATA_SETS, installed
 from kerma_engines.geant4.gdml_write import GeometryWriter
+from kerma_engines.geant4.mesh_write import detector_boxes
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
 from kerma_engines.project import parse_project
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kerma_engines.estimators import Estimator
+    from kerma_engines.geant4.meshes import Mesh
     from kerma_engines.project import Project
 
 import numpy as np
@@ -70,7 +72,7 @@ class Geant4:
         parsed = parse_project(project)
         writer = GeometryWriter(parsed)
         scoring = score_write.scoring(parsed, full=self.full)
-        needed = [_beam_box(parsed), *score_write.detector_boxes(parsed)]
+        needed = [_beam_box(parsed), *detector_boxes(parsed)]
         geometry = writer.write(needed)
         problems = [*beam.problems(parsed, full=self.full), *writer.problems, *scoring.problems]
         if problems:
@@ -186,13 +188,14 @@ def _bad_name(name: str) -> str:
     return "file names hold letters, digits, dots, hyphens and underscores only"
 
 
-def _mesh_task(mesh: macro.Mesh) -> dict[str, Any]:
+def _mesh_task(mesh: Mesh) -> dict[str, Any]:
     native = [scorer for scorer in mesh.scorers if not scorer.own]
     own = [scorer for scorer in mesh.scorers if scorer.own]
     return {
         "name": mesh.name,
         "shape": None if mesh.shape == "volume" and native else mesh.dump_shape,
         "scorers": [scorer.name for scorer in native],
+        "rings": [mesh.bins[0], mesh.left_out, mesh.grouped] if mesh.regrouped else None,
         "rules": {scorer.name: scorer.rules for scorer in native if scorer.rules},
         "own": [
             {
@@ -206,7 +209,7 @@ def _mesh_task(mesh: macro.Mesh) -> dict[str, Any]:
     }
 
 
-def _declared_output(mesh: macro.Mesh) -> Output:
+def _declared_output(mesh: Mesh) -> Output:
     quantities = tuple(
         OutputQuantity(number, scorer.name, scorer.kind, scorer.filtered)
         for number, scorer in enumerate(mesh.scorers)

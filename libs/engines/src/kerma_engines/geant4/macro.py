@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.geant4.own_macro import FILTER, QUANTITY, Refused, parse_quantity, parse_rules
+from kerma_engines.geant4.meshes import Mesh, Scorer
+from kerma_engines.geant4.own_macro import (
+    FILTER,
+    QUANTITY,
+    RINGS,
+    Refused,
+    parse_quantity,
+    parse_rings,
+    parse_rules,
+)
 from kerma_engines.geant4.own_quantities import TOTALS, bins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerma_engines.geant4.own_quantities import DifferentialAxis
-    from kerma_engines.geant4.rules import Choice, Condition
 
 #: Commands passed on to Geant4, by prefix.
 _PASSED = (
@@ -69,45 +76,12 @@ FULL_PARTICLES = (*PARTICLES, "neutron", "gamma", "e-", "e+", "mu-", "mu+", "pi-
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 _LENGTHS_CM = {"mm": 0.1, "cm": 1.0, "m": 100.0, "um": 1e-4}
+_ANGLES = {"deg": 1.0, "rad": 180.0 / math.pi}
 _SHAPES = {"boxMesh": "box", "cylinderMesh": "cylinder", "realWorldLogVol": "volume"}
 MAX_BINS = 20_000_000
 #: Of one scorer of ours, which keeps five numbers per bin in memory.
 MAX_OWN_BINS = 5_000_000
 MAX_PRIMARIES = 10**12
-
-
-@dataclass(slots=True)
-class Scorer:
-    """A primitive scorer: ``kind`` is the last word of its command.
-
-    ``own`` scorers are ours: ``axes`` are what they are differential in. ``rules`` select steps.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    filtered: str = ""
-    own: bool = False
-    axes: tuple[DifferentialAxis, ...] = ()
-    rules: tuple[Condition | Choice, ...] = ()
-
-
-@dataclass(slots=True)
-class Mesh:
-    """A scoring mesh. Lengths in cm; ``size`` is half widths, or (radius, half length)."""
-
-    name: str
-    shape: str
-    size: tuple[float, ...] = ()
-    bins: tuple[int, int, int] = (1, 1, 1)
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    scorers: list[Scorer] = field(default_factory=list)
-
-    @property
-    def dump_shape(self) -> tuple[int, int, int]:
-        """Bins in the order of a dump, last fastest: x, y, z or z, phi, r."""
-        first, second, third = self.bins
-        return (second, third, first) if self.shape == "cylinder" else self.bins
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +139,9 @@ class _Reader:
             "/score/mesh/cylinderSize": self._cylinder_size,
             "/score/mesh/nBin": self._bins,
             "/score/mesh/translate/xyz": self._translate,
+            "/score/mesh/rotate/rotateX": self._turn("X"),
+            "/score/mesh/rotate/rotateY": self._turn("Y"),
+            "/score/mesh/rotate/rotateZ": self._turn("Z"),
             "/gps/position": self._frame("centre"),
             "/gps/pos/centre": self._frame("centre"),
             "/gps/pos/rot1": self._frame("rot1"),
@@ -202,6 +179,8 @@ class _Reader:
             self._own_quantity(arguments)
         elif command == FILTER:
             self._own_filter(arguments)
+        elif command == RINGS:
+            self._mesh().left_out, self._mesh().grouped = parse_rings(arguments)
         else:
             raise Refused(f"unknown command {command}")
 
@@ -284,6 +263,7 @@ class _Reader:
         self._open = False
         if mesh.shape != "volume" and not mesh.size:
             raise Refused(f"mesh {mesh.name} has no size")
+        self._check_rings(mesh)
         for scorer in mesh.scorers:
             if not scorer.own:
                 continue
@@ -292,6 +272,24 @@ class _Reader:
                 raise Refused(f"{QUANTITY} {scorer.kind} needs a mesh, whose volume is known")
             if math.prod(mesh.bins) * bins_of(scorer.axes) > MAX_OWN_BINS:
                 raise Refused(f"{scorer.name} has more than {MAX_OWN_BINS} bins")
+
+    def _check_rings(self, mesh: Mesh) -> None:
+        if not mesh.regrouped:
+            return
+        rings = mesh.bins[0] - mesh.left_out
+        if mesh.shape != "cylinder" or rings < 1 or rings % mesh.grouped:
+            raise Refused(f"{RINGS} needs a cylinder whose rings it leaves none over")
+        if not all(scorer.own for scorer in mesh.scorers):
+            raise Refused(f"{RINGS} needs quantities that are all given with {QUANTITY}")
+
+    def _turn(self, axis: str) -> Callable[[list[str]], None]:
+        def turn(arguments: list[str]) -> None:
+            if len(arguments) != 2 or arguments[1] not in _ANGLES:
+                raise Refused(f"needs a number and a unit of angle: {', '.join(_ANGLES)}")
+            (angle,) = self._floats(arguments, 1, unit=False)
+            self._mesh().turns.append((axis, angle * _ANGLES[arguments[1]]))
+
+        return turn
 
     def _box_size(self, arguments: list[str]) -> None:
         self._mesh().size = self._positive(self._floats(arguments, 3, unit=True))

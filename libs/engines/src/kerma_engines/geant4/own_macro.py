@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 QUANTITY = "/kerma/quantity"
 FILTER = "/kerma/filter"
+RINGS = "/kerma/rings"
 
 _RULE = re.compile(
     r"(Z|A|PDG|AMASS|AMU|E|ENUC|EAMU|GEN)(==|!=|<=|>=|<|>)(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
@@ -33,6 +34,14 @@ def parse_quantity(words: list[str]) -> tuple[str, str, tuple[DifferentialAxis, 
         raise Refused(f"{QUANTITY} needs one of {kinds}, a name, and perhaps one or two axes")
     axes = tuple(_axis(words[k : k + per_axis]) for k in range(2, len(words), per_axis))
     return words[0], words[1], axes
+
+
+def parse_rings(words: list[str]) -> tuple[int, int]:
+    """How many rings about the axis are left out, and how many further ones make a bin."""
+    whole = [int(word[:9]) for word in words if word.isascii() and word.isdigit()]
+    if len(words) != 2 or len(whole) != 2 or not whole[1]:
+        raise Refused(f"{RINGS} needs two whole numbers, the second at least 1")
+    return whole[0], whole[1]
 
 
 def parse_rules(words: list[str]) -> tuple[Condition | Choice, ...]:

@@ -75,7 +75,12 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
     """
 
     def __init__(
-        self, quantity: dict[str, Any], bins: int, reporter: Reporter, powers: StoppingPowers
+        self,
+        quantity: dict[str, Any],
+        bins: int,
+        rings: list[int] | None,
+        reporter: Reporter,
+        powers: StoppingPowers,
     ) -> None:
         super().__init__(quantity["name"])
         self.quantity = quantity["kind"]
@@ -90,7 +95,8 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         self.needs_let = bool(keys & NEEDS_LET) or self._averages_let()
         self.needs_density = "MDEDX" in keys or self.quantity == "dose"
         self.needs_angle = "ANGLE" in keys
-        self.single = bins == 1
+        self.single = bins == 1 and not rings
+        self.rings = rings
         self.differential_bins = bins_of(self.axes)
         self.columns = [array("d", bytes(8 * bins * self.differential_bins)) for _ in range(5)]
         self.primary = 0
@@ -106,14 +112,16 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         if kind is None or not self.selection.passes(step):
             return False
         before = step.GetPreStepPoint()
-        index = -1
+        index: int | None = None
         for piece in self._pieces(kind, before, step.GetTotalEnergyDeposit()):
             passage = self._passage(kind, before, piece.energy)
             value, weight = self._contribution(passage, step, piece)
             place = self._place(passage) if value or weight else -1
             if place >= 0:
+                if index is None:
+                    index = 0 if self.single else self._index(step)
                 if index < 0:
-                    index = 0 if self.single else self.scorer.GetIndex(step)
+                    return False
                 self._add(index * self.differential_bins + place, value, weight)
         return False
 
@@ -136,6 +144,17 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
                 return -1
             found = found * axis.n + place
         return found
+
+    def _index(self, step: Any) -> int:
+        """Bin of the mesh, -1 when its rings are left out."""
+        index: int = self.scorer.GetIndex(step)
+        if self.rings is None:
+            return index
+        rings, left_out, grouped = self.rings
+        others, ring = divmod(index, rings)
+        if ring < left_out:
+            return -1
+        return others * ((rings - left_out) // grouped) + (ring - left_out) // grouped
 
     def _passage(self, kind: Kind, before: Any, energy: float) -> Passage:
         passage = Passage(kind.z, kind.a, kind.mass, energy)
@@ -208,7 +227,7 @@ class OwnScorers:
             bins = math.prod(mesh["shape"] or (1,))
             selections = {}
             for quantity in own:
-                recorder = Recorder(quantity, bins, reporter, powers)
+                recorder = Recorder(quantity, bins, mesh["rings"], reporter, powers)
                 recorder.scorer = primitives[quantity["name"]]
                 recorder.scorer.SetFilter(recorder)
                 self.recorders[mesh["name"], quantity["name"]] = recorder

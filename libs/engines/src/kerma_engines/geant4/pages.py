@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.engine import InputSet, Output
     from kerma_engines.estimators import FloatArray
-    from kerma_engines.geant4.macro import Mesh, Scorer
+    from kerma_engines.geant4.meshes import Mesh, Scorer
     from kerma_engines.geant4.read import Scored
 
 _GY_PER_MEV_PER_G = 1.602176634e-10  # exact since the SI of 2019
@@ -237,19 +237,23 @@ def standard_errors(sums: FloatArray, squares: FloatArray, primaries: int) -> Fl
 
 
 def mesh_axes(mesh: Mesh, inner: int = 0) -> tuple[Axis, ...]:
-    """All axes of a mesh, first one fastest, positions in the world, less ``inner`` rings."""
+    """All axes of a mesh, first one fastest, less ``inner`` rings.
+
+    Positions are those in the world, or along a turned mesh's own axes from its centre.
+    """
     if mesh.shape == "volume":
         return ()
+    centre = (0.0, 0.0, 0.0) if mesh.turns else mesh.centre
     if mesh.shape == "cylinder":
         radius, half = mesh.size
-        n_r, n_z, n_phi = mesh.bins
-        z = mesh.centre[2]
+        n_z, n_phi, n_r = mesh.dump_shape
+        inside = radius * (inner + mesh.left_out) / mesh.bins[0]
         return (
-            Axis.linear("Radius (R)", "cm", radius * inner / n_r, radius, n_r - inner),
+            Axis.linear("Radius (R)", "cm", inside, radius, n_r - inner),
             Axis.linear("Angle (PHI)", "degrees", 0.0, 360.0, n_phi),
-            Axis.linear("Position (Z)", "cm", z - half, z + half, n_z),
+            Axis.linear("Position (Z)", "cm", centre[2] - half, centre[2] + half, n_z),
         )
     return tuple(
-        Axis.linear(f"Position ({name})", "cm", centre - half, centre + half, n)
-        for name, centre, half, n in zip("XYZ", mesh.centre, mesh.size, mesh.bins, strict=True)
+        Axis.linear(f"Position ({name})", "cm", middle - half, middle + half, n)
+        for name, middle, half, n in zip("XYZ", centre, mesh.size, mesh.bins, strict=True)
     )

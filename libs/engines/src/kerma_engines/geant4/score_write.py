@@ -6,33 +6,27 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kerma_engines.engine import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.gdml_write import clean, number, zone_volume
 from kerma_engines.geant4.macro import MAX_BINS, MAX_OWN_BINS
+from kerma_engines.geant4.mesh_write import (
+    MAX_RINGS,
+    mesh_commands,
+    regrouped,
+    rings,
+    rings_within,
+)
 from kerma_engines.geant4.own_macro import FILTER, QUANTITY
 from kerma_engines.geant4.own_quantities import AXES, TOTALS
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
-from kerma_engines.scoring import (
-    AllDetector,
-    BoxDetector,
-    CylinderDetector,
-    CylinderMesh,
-    Keyword,
-    ZoneDetector,
-)
+from kerma_engines.scoring import CylinderDetector, Keyword, ZoneDetector
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from kerma_engines.project import Project
     from kerma_engines.scoring import Detector, Quantity
     from kerma_engines.scoring import Output as ProjectOutput
-
-_MAX_RINGS_WITHIN = 1000
 
 #: Scorer command of each quantity that has one.
 SCORERS = {
@@ -96,7 +90,7 @@ class _Meshes:
             else:
                 name = f"mesh_{len(self.names) + 1}_{clean(detector.name)}".rstrip("_")
             self.names[uuid] = name
-            self.lines.setdefault(name, _mesh_commands(self.project, detector, name))
+            self.lines.setdefault(name, mesh_commands(self.project, detector, name))
             self._check(uuid, detector)
         return self.names[uuid]
 
@@ -107,19 +101,18 @@ class _Meshes:
         if data.bins > MAX_BINS:
             reason = f"has {data.bins} bins, more than Geant4 scores: {MAX_BINS}"
             self.problems.append(Problem(place, reason))
-        if any(data.rotation):
-            reason = "turned detectors can't be used with Geant4"
-            self.problems.append(Problem(f"{place}.rotation", reason))
-        if isinstance(data, CylinderDetector) and rings_within(data.parameters) is None:
-            reason = "with Geant4 the inner radius must be a whole number of radial bins"
+        if isinstance(data, CylinderDetector) and rings(data.parameters) is None:
+            reason = (
+                f"inner radius and bins have no common width that is a {MAX_RINGS}th of the radius"
+            )
             self.problems.append(Problem(f"{place}.parameters.innerRadius", reason))
 
     def scorer(self, mesh: str, quantity: Quantity, path: str, detector: Detector) -> str:
         """Name of the scorer of a quantity on a detector; problems are noted."""
         kind, bins = detector.geometry_data.geometry_type, detector.geometry_data.bins
         self._refuse(quantity, path, everywhere=kind == "All")
-        own = quantity.keyword in OWN or bool(quantity.modifiers)
-        command = self._command(quantity, path, kind)
+        command = self._command(quantity, path, detector)
+        own = command.startswith(QUANTITY)
         fine = math.prod(modifier.bins_number for modifier in quantity.modifiers)
         if own and bins * fine > MAX_OWN_BINS:
             reason = f"has {bins * fine} bins, more than such a quantity may have: {MAX_OWN_BINS}"
@@ -151,10 +144,12 @@ class _Meshes:
             "meshes or with many of them longer",
         )
 
-    def _command(self, quantity: Quantity, path: str, kind: str) -> str:
+    def _command(self, quantity: Quantity, path: str, detector: Detector) -> str:
         """Command of the scorer with a place for its name; empty with a problem noted."""
+        kind = detector.geometry_data.geometry_type
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
-        own = OWN.get(quantity.scored) or (axes and DIFFERENTIAL.get(quantity.scored))
+        differs = axes or regrouped(detector)
+        own = OWN.get(quantity.scored) or (differs and DIFFERENTIAL.get(quantity.scored))
         if own and own in TOTALS and TOTALS[own].per_volume and kind == "Zone":
             reason = "spectra per volume need a mesh with Geant4"
             self.problems.append(Problem(f"{path}.modifiers", reason))
@@ -211,14 +206,13 @@ def scoring(project: Project, *, full: bool) -> Scoring:
 
 def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list[dict[str, Any]]:
     detector = meshes.project.detector(output.detector_uuid)
-    data = detector.geometry_data
-    inner = rings_within(data.parameters) if isinstance(data, CylinderDetector) else 0
+    inner = rings_within(detector)
     return [
         {
             "scorer": meshes.scorer(mesh, quantity, f"{path}.quantities[{k}]", detector),
             "keyword": quantity.keyword.value,
             "rescale": 1.0 if quantity.rescale is None else quantity.rescale,
-            "rings_within": inner or 0,
+            "rings_within": inner,
         }
         for k, quantity in enumerate(output.quantities)
     ]
@@ -235,70 +229,3 @@ def _output(project: Project, output: ProjectOutput, mesh: str) -> Output:
         for k, quantity in enumerate(output.quantities)
     )
     return Output(output.uuid, output.name, f"{mesh}{SUFFIX}", quantities)
-
-
-def rings_within(mesh: CylinderMesh) -> int | None:
-    """Rings of the mesh's width that fit inside its inner radius; None when they do not fill it.
-
-    Geant4 always counts rings from the axis: those within are scored as well, and left out when
-    the results are read.
-    """
-    width = (mesh.radius - mesh.inner_radius) / mesh.radial_segments
-    rings = mesh.inner_radius / width
-    if abs(rings - round(rings)) > 1e-6 or rings > _MAX_RINGS_WITHIN:
-        return None
-    return round(rings)
-
-
-def _mesh_commands(project: Project, detector: Detector, name: str) -> list[str]:
-    data = detector.geometry_data
-    place = "/score/mesh/translate/xyz " + " ".join(number(x) for x in data.position) + " cm"
-    if isinstance(data, CylinderDetector):
-        mesh = data.parameters
-        rings = mesh.radial_segments + (rings_within(mesh) or 0)
-        return [
-            f"/score/create/cylinderMesh {name}",
-            f"/score/mesh/cylinderSize {number(mesh.radius)} {number(0.5 * mesh.depth)} cm",
-            f"/score/mesh/nBin {rings} {mesh.z_segments} 1",
-            place,
-        ]
-    if isinstance(data, BoxDetector):
-        box = data.parameters
-        half = (0.5 * box.width, 0.5 * box.height, 0.5 * box.depth)
-        return _box(name, half, (box.x_segments, box.y_segments, box.z_segments), place)
-    if isinstance(data, AllDetector):
-        world = project.world.geometry_data
-        centre = " ".join(number(x) for x in world.position)
-        place = f"/score/mesh/translate/xyz {centre} cm"
-        return _box(name, tuple(float(x) for x in world.half_extent), (1, 1, 1), place)
-    return [f"/score/create/realWorldLogVol {name}"]
-
-
-def _box(name: str, half: tuple[float, ...], bins: tuple[int, int, int], place: str) -> list[str]:
-    return [
-        f"/score/create/boxMesh {name}",
-        "/score/mesh/boxSize " + " ".join(number(x) for x in half) + " cm",
-        "/score/mesh/nBin " + " ".join(str(n) for n in bins),
-        place,
-    ]
-
-
-def detector_boxes(project: Project) -> list[NDArray[np.float64]]:
-    """Enclosing boxes, shape (2, 3), of the detectors that outputs use."""
-    boxes = []
-    used = {output.detector_uuid for output in project.outputs}
-    for detector in project.detectors:
-        data = detector.geometry_data
-        if detector.uuid not in used:
-            continue
-        centre = np.asarray(data.position)
-        if isinstance(data, CylinderDetector):
-            mesh = data.parameters
-            half = np.array([mesh.radius, mesh.radius, 0.5 * mesh.depth])
-        elif isinstance(data, BoxDetector):
-            box = data.parameters
-            half = 0.5 * np.array([box.width, box.height, box.depth])
-        else:
-            continue
-        boxes.append(np.stack([centre - half, centre + half]))
-    return boxes
