@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from kerma_client.client import JobStatus
+from kerma_client.client import TERMINAL, JobStatus, TaskStatus
 
 INTERVAL_SECONDS = 0.4
 PLAIN_SECONDS = 2.0
 TASKS_SHOWN = 32
+
+
+class TimeLeft:
+    """Estimates when a job is done, from what its engines tell of their tasks.
+
+    Where they tell nothing, from the pace since primaries were first seen to be simulated. Time in
+    the queue is no pace; how long waiting tasks will wait for others' jobs nobody knows.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+
+    def of(self, now: JobStatus) -> float | None:
+        """Seconds left; None while nothing runs or there is no pace yet."""
+        running = [task for task in now.tasks if task.state == "RUNNING"]
+        if self._first is None and now.simulated > 0:
+            self._first = (self._clock(), now.simulated)
+        if not running:
+            return None
+        rest = sum(_rest(task) for task in now.tasks)
+        told = [task for task in running if task.seconds_left is not None]
+        # a task that tells nothing yet goes as fast as those that do
+        each = [_rest(task) / task.seconds_left for task in told if task.seconds_left]
+        if each and len(told) > len(running) // 2:
+            pace = sum(each) / len(each) * len(running)
+            return max(rest / pace, max(task.seconds_left or 0.0 for task in told))
+        return self._by_pace(now.simulated, rest)
+
+    def _by_pace(self, done: int, rest: int) -> float | None:
+        if self._first is None or done <= self._first[1]:
+            return None
+        since, first = self._first
+        return (self._clock() - since) / (done - first) * rest
+
+
+def _rest(task: TaskStatus) -> int:
+    return 0 if task.state in TERMINAL else max(0, task.requested - task.simulated)
 
 
 def follow(status: Callable[[], JobStatus], console: Console) -> JobStatus:
@@ -36,34 +68,58 @@ def _follow_live(status: Callable[[], JobStatus], console: Console) -> JobStatus
         BarColumn(bar_width=40),
         MofNCompleteColumn(),
         TextColumn("{task.fields[state]:<14}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console) as progress:
-        bars: dict[int, TaskID] = {}
-        overall: TaskID | None = None
+        rows, time_left = _Rows(progress), TimeLeft()
         while True:
             now = status()
-            for task in now.tasks[:TASKS_SHOWN]:
-                if task.index not in bars:
-                    bars[task.index] = progress.add_task(
-                        f"task {task.index}", total=task.requested, state=task.state
-                    )
-                progress.update(bars[task.index], completed=task.simulated, state=task.state)
-            if overall is None:
-                overall = progress.add_task("all", total=now.requested, state=now.state)
-            progress.update(overall, completed=now.simulated, state=now.state)
+            rows.show(now, time_left.of(now))
             if now.over:
                 return now
             time.sleep(INTERVAL_SECONDS)
 
 
+class _Rows:
+    """A row per task, one for those that would not fit, and one for the whole job."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+
+    def show(self, now: JobStatus, seconds: float | None) -> None:
+        """Update all rows."""
+        for task in now.tasks[:TASKS_SHOWN]:
+            left = task.seconds_left if task.state == "RUNNING" else None
+            self._row(f"task {task.index}", task.requested, task.simulated, task.state, left)
+        if more := now.tasks[TASKS_SHOWN:]:
+            requested = sum(task.requested for task in more)
+            simulated = sum(task.simulated for task in more)
+            word = "tasks" if len(more) > 1 else "task"
+            self._row(f"and {len(more)} more {word}", requested, simulated, _done(more), None)
+        self._row("all", now.requested, now.simulated, now.state, seconds)
+
+    def _row(
+        self, name: str, requested: int, simulated: int, state: str, seconds: float | None
+    ) -> None:
+        left = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=requested, state="", left="")
+        bar = self._bars[name]
+        self._progress.update(bar, total=requested, completed=simulated, state=state, left=left)
+
+
+def _done(tasks: Sequence[TaskStatus]) -> str:
+    return f"{sum(task.state == 'COMPLETED' for task in tasks)}/{len(tasks)} done"
+
+
 def _follow_plain(status: Callable[[], JobStatus]) -> JobStatus:
-    began = said = time.monotonic()
-    last_state = ""
+    said, last_state, time_left = time.monotonic(), "", TimeLeft()
     while True:
         now = status()
+        left = time_left.of(now)
         if now.state != last_state or time.monotonic() - said >= PLAIN_SECONDS or now.over:
-            sys.stdout.write(plain_line(now, time.monotonic() - began) + "\n")
+            sys.stdout.write(plain_line(now, left) + "\n")
             sys.stdout.flush()
             said, last_state = time.monotonic(), now.state
         if now.over:
@@ -71,11 +127,11 @@ def _follow_plain(status: Callable[[], JobStatus]) -> JobStatus:
         time.sleep(INTERVAL_SECONDS)
 
 
-def plain_line(now: JobStatus, elapsed: float) -> str:
-    """One line of progress, with the time left by the pace so far."""
-    ended = sum(task.state == "COMPLETED" for task in now.tasks)
+def plain_line(now: JobStatus, seconds: float | None) -> str:
+    """One line of progress, with the time left if it is known."""
     share = now.simulated / now.requested if now.requested else 0.0
-    left = f", about {elapsed * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+    ended = sum(task.state == "COMPLETED" for task in now.tasks)
+    left = "" if seconds is None else f", about {seconds:.0f} s left"
     return (
         f"{now.state:<15} {100 * share:5.1f} %  {now.simulated}/{now.requested} primaries, "
         f"{ended}/{len(now.tasks)} tasks done{left}"
