@@ -14,6 +14,7 @@ from contextlib import suppress
 import httpx
 import orjson
 import psutil
+import psycopg
 import pytest
 
 from kerma_allinone.children import postgres_server
@@ -201,6 +202,42 @@ def test_everything_but_the_vault_comes_back_from_the_log(kerma: Whole, job: str
     assert [again.get(path, job).json() for path in paths] == before
     again.close()
     assert told(kerma.place, job) == story
+
+
+def test_data_of_an_older_revision_is_projected_anew(kerma: Whole, job: str) -> None:
+    visitor = kerma.visitor().enter()
+    paths = ("/results", "/jobs", "/inputs")
+    before = [visitor.get(path, job).json() for path in paths]
+    visitor.close()
+    assert kerma.program is not None
+    kerma.program.end()
+    asyncio.run(_make_older(kerma))
+    kerma.up()
+    again = kerma.visitor().enter()
+    assert [again.get(path, job).json() for path in paths] == before
+    more = again.submit(submission(100, 1))
+    again.until(more, "COMPLETED")
+    again.close()
+
+
+async def _make_older(kerma: Whole) -> None:
+    """Tables as they were before read models were stamped, one column short in each service."""
+    missing = {
+        "auth": "jwks DROP COLUMN not_after",
+        "jobs": "job DROP COLUMN title",
+        "runner": "worker DROP COLUMN substitutes",
+        "results": "page DROP COLUMN unit",
+        "batch": "jwks DROP COLUMN not_after",
+    }
+    async with (
+        postgres_server(kerma.data / "postgres") as server,
+        await psycopg.AsyncConnection.connect(server.url) as connection,
+    ):
+        for schema, change in missing.items():
+            for statement in (f"DROP TABLE {schema}.read_model", f"ALTER TABLE {schema}.{change}"):
+                await connection.execute(statement.encode())
+        for schema in ("jobs", "runner", "results"):
+            await connection.execute(f"DROP TABLE {schema}_process.alembic_version".encode())
 
 
 def _owed(rows: dict[str, list[str]]) -> bool:

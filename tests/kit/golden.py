@@ -2,23 +2,30 @@
 
 Run as a program it writes those that are missing and leaves the others alone: an existing file
 is what stored history looks like. A type that was never released may have its file deleted and
-written anew.
+written anew. It also notes the shapes of read models whose revision was raised.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 
+from kerma_allinone.assembly import SERVICES
 from kerma_common.contracts import envelope, registry
 from kerma_common.contracts.document import CONTEXTS
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
 from kerma_common.contracts.registry import EventType
+from kerma_common.projection.router import Projection
+from kerma_common.projection.schema import shape_of
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden" / "events"
+READ_MODELS = GOLDEN.parent / "read_models.json"
 JOB = "20260801-101500-0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4eDIRECT"
 COMMIT = "8d0f4b0e-6f2c-5f0a-9c7e-2b1a3c4d5e6f"
 
@@ -78,5 +85,37 @@ def write_missing() -> None:
             target.write_bytes(orjson.dumps(body, option=options))
 
 
+def projections(service: str) -> tuple[Projection, ...]:
+    """The read models of a service, without what they prepare."""
+    main = importlib.import_module(f"{SERVICES[service].package}.main")
+    found: tuple[Projection, ...] = main.projections(SimpleNamespace(db=None, blobs=None))
+    return found
+
+
+def read_models() -> dict[str, dict[str, Any]]:
+    """Revision and shape of every read model as it is declared now."""
+    return {
+        f"{service}/{p.name}": {"revision": p.revision, "shape": shape_of(p)}
+        for service in SERVICES
+        for p in projections(service)
+    }
+
+
+def write_read_models() -> None:
+    """Note what is declared. Ends with a sentence where a changed shape kept its revision."""
+    stored = orjson.loads(READ_MODELS.read_bytes()) if READ_MODELS.exists() else {}
+    declared = read_models()
+    kept = [
+        name
+        for name, now in declared.items()
+        if (before := stored.get(name)) and before != now and before["revision"] >= now["revision"]
+    ]
+    if kept:
+        sys.exit(f"raise the revision of {', '.join(kept)}")
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    READ_MODELS.write_bytes(orjson.dumps(declared, option=options))
+
+
 if __name__ == "__main__":
     write_missing()
+    write_read_models()

@@ -20,7 +20,7 @@ from kerma_common.eventlog.port import EventLog
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
-from kerma_common.projection.tables import projection_tables
+from kerma_common.projection.schema import create_read_models
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 REF = Ref("0" * 64, 1)
@@ -43,7 +43,6 @@ TASK = sa.Table(
     sa.Column("primaries", sa.BigInteger),
     sa.Column("output", sa.JSON),
 )
-projection_tables(METADATA)
 
 
 def read_model(poison: Callable[[jobs.JobSubmitted], bool] = lambda _: False) -> Projection:
@@ -162,8 +161,11 @@ async def schema(
     try:
         async with engine.begin() as conn:
             await conn.execute(sa.text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
-            await conn.execute(sa.text(f'CREATE SCHEMA "{name}"'))
-            await conn.run_sync(metadata.create_all)
+            if metadata is METADATA:
+                await conn.run_sync(create_read_models, name, [read_model()])
+            else:
+                await conn.execute(sa.text(f'CREATE SCHEMA "{name}"'))
+                await conn.run_sync(metadata.create_all)
         yield engine
     finally:
         await plain.dispose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,25 @@ from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.policy import Principal
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
+from kerma_common.projection.rebuild import Compared, ensure_read_models, rebuild
+from kerma_common.projection.router import Projection
+from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
 from kerma_engines.engine import InputSet, Output
 from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
-from kerma_results.main import build
+from kerma_results.adapters.fragment_rows import FragmentRows
+from kerma_results.main import KEPT, build
 from kerma_results.read.models import METADATA
+from kerma_results.read.project import RESULTS
 from kit.projecting import running
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 OWNER = "user-1"
 SCHEMA = "results"
+IDENTITY = identity_projection(SCHEMA)
 OUTPUTS = ("depth", "a map", "entrance")
 """Names of the test engine's outputs, not in alphabetical order."""
 PAGES = 3
@@ -135,7 +141,6 @@ class World:
     log: EventLog
     db: AsyncEngine
     blobs: BlobStore
-    postgres_url: str
     folder: Path
     lengths: dict[str, int] = field(default_factory=dict)
 
@@ -285,7 +290,18 @@ class World:
         """Drop the read model; the log, the blobs and the processes' states stay."""
         async with self.db.begin() as connection:
             await connection.execute(text(f"DROP SCHEMA {SCHEMA} CASCADE"))
-        await migrate(self.postgres_url, "kerma_results", SCHEMA)
+        await self.ensure()
+
+    async def ensure(self) -> None:
+        """As a start does."""
+        await ensure_read_models(self._projections, self.log, self.db)
+
+    async def rebuild(self) -> tuple[Compared, ...]:
+        """Replace the read model by one that is projected from the first event."""
+        return await rebuild(self._projections, self.log, self.db)
+
+    def _projections(self, db: AsyncEngine) -> tuple[Projection, ...]:
+        return (replace(RESULTS, prepare=FragmentRows(db, self.blobs).prepare), IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +336,14 @@ async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterato
     """A world with streams, a schema, and a folder of blobs."""
     blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
     settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
-    await migrate(postgres_url, "kerma_results", SCHEMA)
+    await migrate(postgres_url, "kerma_results", KEPT.schema)
     db = create_engine(settings, "results", SCHEMA)
     try:
         async with connection(nats_url, name="results") as nats:
             await apply_streams(nats)
-            yield World(nats, JetStreamLog(nats), db, blobs, postgres_url, folder)
+            world = World(nats, JetStreamLog(nats), db, blobs, folder)
+            await world.ensure()
+            yield world
     finally:
         await db.dispose()
 

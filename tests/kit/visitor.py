@@ -26,9 +26,20 @@ class Visitor:
 
     def enter(self) -> Visitor:
         """Register, where that has not happened, and log in."""
-        assert self.http.put("/auth/register", json=NAME).status_code in {201, 403}
-        assert self.http.post("/auth/login", json=NAME).status_code == 202
+        registered = self._asked("PUT", "/auth/register")
+        assert registered.status_code in {201, 403}, registered.text
+        login = self._asked("POST", "/auth/login")
+        assert login.status_code == 202, login.text
         return self
+
+    def _asked(self, method: str, path: str) -> httpx.Response:
+        """The answer once there is one other than that it is to be asked for later."""
+
+        def answered() -> list[httpx.Response]:
+            answer = self.http.request(method, path, json=NAME)
+            return [] if answer.status_code == 503 else [answer]
+
+        return eventually(answered, PATIENCE, f"an answer from {path}")[0]
 
     @property
     def user_id(self) -> str:

@@ -19,7 +19,7 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.faults import FaultPoint
 from kerma_common.nats import connection
-from kerma_common.process.tables import OUTBOX, create_process_tables
+from kerma_common.process.tables import OUTBOX, placed_process_tables
 from kerma_common.projection.runner import projection_loop
 from kit.processing import now
 from kit.projecting import (
@@ -87,7 +87,8 @@ async def test_every_effect_happens_once(
     ):
         async with db.begin() as conn:
             await conn.execute(sa.text("DROP SCHEMA IF EXISTS jobs_process CASCADE"))
-            await conn.run_sync(create_process_tables, "jobs")
+            await conn.execute(sa.schema.CreateSchema("jobs_process"))
+            await conn.run_sync(placed_process_tables("jobs").create_all)
         await apply_streams(nc)
         log = JetStreamLog(nc)
         expected = (await log.state("RUNNER")).last + JOBS

@@ -17,7 +17,7 @@ from kerma_common.contracts.subjects import task_subject
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.process.runner import process_loop
-from kerma_common.process.tables import OUTBOX, STATE, TIMER, create_process_tables
+from kerma_common.process.tables import OUTBOX, STATE, TIMER, placed_process_tables
 from kerma_common.projection.loop import LogLoop
 from kit.processing import Counting, Settle, now
 from kit.projecting import caught_up, mapped, record, rows, running, schema, submitted, succeeded
@@ -48,7 +48,8 @@ async def db(postgres_url: str) -> AsyncIterator[AsyncEngine]:
     async with schema(postgres_url) as engine:
         async with engine.begin() as conn:
             await conn.execute(sa.text("DROP SCHEMA IF EXISTS jobs_process CASCADE"))
-            await conn.run_sync(create_process_tables, "jobs")
+            await conn.execute(sa.schema.CreateSchema("jobs_process"))
+            await conn.run_sync(placed_process_tables("jobs").create_all)
         yield engine
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.db.alembic_env import migrate, migrate_within
+from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
 from kerma_common.errors import ContractViolation
 from kerma_common.settings import PgSettings
@@ -125,19 +125,3 @@ async def test_tables_without_a_schema_are_found_in_the_engines(
         found = await connection.execute(text("SELECT n FROM mapped_1.thing"))
         assert found.scalar_one() == 3
         assert (await connection.execute(select(THING.c.n))).scalar_one() == 3
-
-
-async def test_a_schema_is_made_within_a_transaction_of_an_engine_bound_to_another(
-    postgres_url: str, package: Path, engine: AsyncEngine
-) -> None:
-    await migrate(postgres_url, package.name, "mapped_1")
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate_within, package.name, "beside_1")
-        await connection.rollback()
-    assert await _columns(engine, "beside_1") == []
-    async with engine.begin() as connection:
-        await connection.run_sync(migrate_within, package.name, "beside_1")
-        await connection.execute(insert(THING).values(n=7))
-        found = await connection.execute(text("SELECT n FROM mapped_1.thing WHERE n = 7"))
-        assert found.scalar_one() == 7
-    assert await _columns(engine, "beside_1") == ["n"]

@@ -10,7 +10,6 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from sqlalchemy import Connection
 
 from kerma_common.contracts.envelope import (
     MAX_COMMIT_BYTES,
@@ -22,11 +21,8 @@ from kerma_common.contracts.envelope import (
 from kerma_common.contracts.ids import JobId, commit_id, job_id
 from kerma_common.contracts.results import EstimatorMaterialised, ResultSetPublished
 from kerma_common.contracts.subjects import result_set_subject
-from kerma_common.db.alembic_env import migrate_within
-from kerma_common.projection.rebuild import rebuild
 from kerma_results.adapters import manifest
-from kerma_results.main import projections
-from kit.results_world import NOW, SCHEMA, Running, World
+from kit.results_world import NOW, World
 
 MANY = 5000
 CASES = [(("depth",), MANY), (tuple(f"scorer {n}" for n in range(100)), 20)]
@@ -113,21 +109,10 @@ async def test_replay_and_rebuild_read_manifests_again(world: World, job: JobId)
         await running.caught_up()
         assert await get(client, job) == before
         assert await world.rows() == rows
-        await rebuilt(world, running)
+        compared = await world.rebuild()
+        assert {c.table for c in compared} > {"page", "page_fragment"}
+        assert [c for c in compared if c.equal is False] == []
         assert await get(client, job) == before
-
-
-async def rebuilt(world: World, running: Running) -> None:
-    """The read model, made anew beside the running one; equal."""
-
-    def create(connection: Connection, schema: str) -> None:
-        migrate_within(connection, "kerma_results", schema)
-
-    following = world.db.execution_options(schema_translate_map={None: f"{SCHEMA}__next"})
-    read_models = projections(replace(running.infra, db=following))
-    compared = await rebuild(read_models, world.log, world.db, create)
-    assert {c.table for c in compared} > {"page", "page_fragment"}
-    assert [c for c in compared if c.equal is False] == []
 
 
 async def test_events_of_the_first_version_are_read(world: World, job: JobId) -> None:

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection
 
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.jobs import JobCanceled, JobDeleted
@@ -22,13 +21,10 @@ from kerma_common.contracts.results import (
     ResultSetOpened,
     ResultSetPublished,
 )
-from kerma_common.db.alembic_env import migrate_within
 from kerma_common.errors import Unavailable
-from kerma_common.projection.rebuild import rebuild
 from kerma_results.app import merge_worker
-from kerma_results.main import projections
 from kerma_results.pages.arrays import open_page
-from kit.results_world import NOW, OUTPUTS, OWNER, SCHEMA, Frozen, World, task_output
+from kit.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
 
 
 async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:
@@ -218,16 +214,11 @@ async def test_replay_gives_the_same_rows_and_bytes(world: World, job: JobId) ->
 
 
 async def test_a_rebuild_beside_the_running_service_ends_equal(world: World, job: JobId) -> None:
-    def create(connection: Connection, schema: str) -> None:
-        migrate_within(connection, "kerma_results", schema)
-
-    following = world.db.execution_options(schema_translate_map={None: f"{SCHEMA}__next"})
     async with world.service() as running, running.client() as client:
         await submitted(world, job, 1, 0)
         await world.until(job, ResultSetPublished)
         before = await client.get("/results", params={"job_id": job})
-        read_models = projections(replace(running.infra, db=following))
-        compared = await rebuild(read_models, world.log, world.db, create)
+        compared = await world.rebuild()
         after = await client.get("/results", params={"job_id": job})
     assert {c.table for c in compared} > {"page", "page_fragment", "estimator_metadata"}
     assert [c for c in compared if c.equal is False] == []

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection
-
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.db.alembic_env import migrate_within
 from kerma_common.projection.rebuild import Compared, rebuild
 from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.main import projections
@@ -22,13 +19,9 @@ async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) 
     await runner.until(job, "QUEUED", n=3)
     now = datetime.now(UTC)
     await QueueRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
-    following = {None: "runner__next"}
-    placed = replace(runner.infra, db=runner.db.execution_options(schema_translate_map=following))
-
-    def create(connection: Connection, schema: str) -> None:
-        migrate_within(connection, "kerma_runner", schema)
-
-    compared = await rebuild(projections(placed), runner.log, runner.db, create)
+    compared = await rebuild(
+        lambda db: projections(replace(runner.infra, db=db)), runner.log, runner.db
+    )
     assert Compared("task", 3, 3, True) in compared
     heard = await QueueRows(runner.db).heard(timedelta(0))
     assert heard == {LeaseKey(job, 0, 1): now}

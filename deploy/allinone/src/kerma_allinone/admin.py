@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from kerma_allinone.assembly import SERVICES, Part
 from kerma_allinone.infrastructure import open_infra
 from kerma_batch_gateway.app.registry import ClusterRegistry
 from kerma_batch_gateway.read.clusters import ClusterQueries, RegisteredCluster
-from kerma_common.db.alembic_env import migrate_within
 from kerma_common.errors import InvalidRequest
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.infra import Infra
@@ -75,13 +74,9 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
     """Project every read model of a service anew and replace the present ones."""
     part = _part(service)
     async with _infra(service) as infra:
-        following = {None: f"{service}__next"}
-        placed = replace(infra, db=infra.db.execution_options(schema_translate_map=following))
-
-        def create(connection_: Connection, schema: str) -> None:
-            migrate_within(connection_, part.package, schema)
-
-        return await rebuild(part.projections(placed), infra.log, infra.db, create)
+        return await rebuild(
+            lambda db: part.projections(replace(infra, db=db)), infra.log, infra.db
+        )
 
 
 async def replay(service: str, projection: str, subject: str) -> int:

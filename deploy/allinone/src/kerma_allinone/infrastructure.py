@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
@@ -11,13 +14,19 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine, reading
+from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
+from kerma_common.projection.rebuild import ensure_read_models
 from kerma_common.security.identity import TokenVerifier
+from kerma_common.service import ServiceError
 from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
 from kerma_common.telemetry.traces import traceparent
+
+if TYPE_CHECKING:
+    from kerma_common.db.kept import Kept
 
 
 @asynccontextmanager
@@ -30,8 +39,15 @@ async def open_infra(
     postgres: PgSettings,
     blobs: BlobSettings,
 ) -> AsyncIterator[Infra]:
-    """The ports of one service, its schema migrated and the streams verified."""
-    await migrate(postgres.url.get_secret_value(), package, service)
+    """The ports of one service, its tables those of this release and the streams verified.
+
+    Raises ServiceError when a newer release has left tables that this one does not know.
+    """
+    main = import_module(f"{package}.main")
+    kept: Kept | None = main.KEPT
+    if kept is not None:
+        with _told():
+            await migrate(postgres.url.get_secret_value(), package, kept.schema)
     engine = create_engine(postgres, f"kerma-{service}", service)
     try:
         async with connection(
@@ -39,7 +55,7 @@ async def open_infra(
         ) as client:
             await verify_streams(client)
             log = JetStreamLog(client, traceparent=traceparent)
-            yield Infra(
+            infra = Infra(
                 service=service,
                 nats=client,
                 log=log,
@@ -51,5 +67,18 @@ async def open_infra(
                 clock=system_clock,
                 roles=roles,
             )
+            with _told():
+                await ensure_read_models(
+                    lambda db: main.projections(replace(infra, db=db)), log, engine
+                )
+            yield infra
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ContractViolation as error:
+        raise ServiceError(error.message) from error

@@ -7,12 +7,15 @@ import base64
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from kerma_auth.adapters.vault import METADATA as VAULT
+from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.api.routes import AuthRoutes, router
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.keys import Keys
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_common.db.engine import reading
+from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
@@ -34,6 +37,9 @@ class AuthSettings(Settings):
     """32 bytes as base64; wraps private keys and makes user ids. Losing it loses both."""
     secure_cookies: bool = False
     """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
+
+
+KEPT = Kept(VAULT_SCHEMA, (VAULT,))
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports

@@ -14,6 +14,8 @@ from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
 
+KEPT = None
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Every read model of the service."""

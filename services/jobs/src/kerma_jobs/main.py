@@ -7,9 +7,11 @@ from uuid import uuid4
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.engine import reading
+from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
+from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
@@ -28,6 +30,8 @@ from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
+
+KEPT = Kept(process_schema("jobs"), (placed_process_tables("jobs"),))
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports

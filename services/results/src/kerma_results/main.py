@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerma_common.db.engine import reading
+from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
+from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from kerma_engines.engine import Engine
 
 NAME = "results"
+
+KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME),))
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
+from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
+from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
@@ -25,6 +27,7 @@ from kerma_runner.app.duties import QueueSink, Round
 from kerma_runner.app.expiry import Expiry
 from kerma_runner.app.heartbeats import Heartbeats
 from kerma_runner.app.supply import SupplyHandlers, TaskSupply
+from kerma_runner.read.models import HEARTBEATS
 from kerma_runner.read.project import QUEUE
 from kerma_runner.read.queries import QueueRows
 from kerma_runner.settings import RunnerSettings
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from kerma_common.settings import HttpSettings
 
 NAME = "runner"
+
+KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports

@@ -19,7 +19,6 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.schema import CreateSchema
 
 from kerma_allinone.children import nats_server, postgres_server
 from kerma_client.bench.figure import Figure
@@ -37,7 +36,7 @@ from kerma_common.projection.ops import Op, Update, Upsert
 from kerma_common.projection.rebuild import rebuild
 from kerma_common.projection.router import At, Projection
 from kerma_common.projection.runner import project, projection_loop
-from kerma_common.projection.tables import projection_tables
+from kerma_common.projection.schema import create_read_models
 
 JOBS = 300
 TASKS = 20
@@ -74,7 +73,6 @@ _TASK = sa.Table(
     sa.Column("ended_at", _TIME),
     sa.Column("output", JSONB),
 )
-projection_tables(_METADATA)
 _PROJECTION = Projection("jobs", "jobs", ("JOBS", "RUNNER"), _METADATA)
 
 
@@ -189,7 +187,7 @@ class _Stage:
 
     async def rebuild(self) -> None:
         """Replace the read models by ones that are projected from the first event."""
-        await rebuild([_PROJECTION], self.log, self.plain, _create)
+        await rebuild(lambda _: [_PROJECTION], self.log, self.db)
 
     async def write_by_hand(self) -> float:
         """Seconds to write the rows of every batch of events into an empty schema."""
@@ -227,15 +225,7 @@ def _rows(operations: Sequence[Op]) -> list[_Rows]:
 async def _recreate(db: AsyncEngine) -> None:
     async with db.begin() as conn:
         await conn.execute(sa.text("DROP SCHEMA IF EXISTS jobs CASCADE"))
-        await conn.run_sync(_create, "jobs")
-
-
-def _create(connection: sa.Connection, schema: str) -> None:
-    connection.execute(CreateSchema(schema))
-    placed = sa.MetaData()
-    for table in _METADATA.sorted_tables:
-        table.to_metadata(placed, schema=schema)
-    placed.create_all(connection)
+        await conn.run_sync(create_read_models, "jobs", [_PROJECTION])
 
 
 async def _write(db: AsyncEngine, batches: Sequence[_Rows]) -> None:

@@ -2,7 +2,7 @@
 
 A service keeps its revisions in `<package>/migrations/versions`; they name tables without a
 schema and are run with `search_path` set to the schema asked for, where the version table lies
-too. So one set of revisions makes the live schema and the one a rebuild fills.
+too. Only tables that no rebuild makes anew are migrated (`kept`).
 """
 
 import asyncio
@@ -37,24 +37,18 @@ def _migrate(url: str, package: str, schema: str) -> None:
     )
     try:
         with engine.begin() as connection:
-            migrate_within(connection, package, schema)
+            _migrate_within(connection, package, schema)
     finally:
         engine.dispose()
 
 
-def migrate_within(connection: Connection, package: str, schema: str) -> None:
-    """As `migrate`, in the caller's transaction, whose `search_path` stays on `schema`."""
+def _migrate_within(connection: Connection, package: str, schema: str) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:schema))"), {"schema": schema})
     connection.execute(CreateSchema(schema, if_not_exists=True))
     connection.execute(
         text("SELECT set_config('search_path', quote_ident(:schema), true)"), {"schema": schema}
     )
-    former = connection.get_execution_options().get("schema_translate_map")
-    connection.execution_options(schema_translate_map={None: schema})
-    try:
-        _upgrade(connection, package, schema)
-    finally:
-        connection.execution_options(schema_translate_map=former)
+    _upgrade(connection, package, schema)
 
 
 def _upgrade(connection: Connection, package: str, schema: str) -> None:

@@ -22,7 +22,7 @@ from kerma_common.projection.write import write
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
@@ -78,6 +78,9 @@ class ProcessSink:
         """Execute commands and fire timers."""
         self._begin()
         return self._relay.run(transaction), self._timers.run(transaction)
+
+    async def recognise(self, conn: AsyncConnection) -> None:
+        """Migrations brought these tables to what this release needs."""
 
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
         """Handle the events of a batch in order."""

@@ -6,7 +6,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    Connection,
     DateTime,
     Identity,
     Index,
@@ -15,7 +14,6 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.schema import CreateSchema
 
 from kerma_common.projection.tables import projection_tables
 
@@ -77,15 +75,13 @@ def process_schema(service: str) -> str:
     return f"{service}_process"
 
 
-def create_process_tables(connection: Connection, service: str) -> None:
-    """Create the schema and its tables where they do not exist; for use in a migration.
+def placed_process_tables(service: str) -> MetaData:
+    """What process managers need, in the schema of a service.
 
     The schema is apart from that of the read models because those are rebuilt and replaced.
     """
-    schema = process_schema(service)
-    connection.execute(CreateSchema(schema, if_not_exists=True))
     unplaced, placed = MetaData(), MetaData()
     process_tables(unplaced)
     for table in unplaced.sorted_tables:
-        table.to_metadata(placed, schema=schema)
-    placed.create_all(connection)
+        table.to_metadata(placed, schema=process_schema(service))
+    return placed

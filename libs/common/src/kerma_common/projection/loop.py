@@ -51,6 +51,9 @@ class Sink(Protocol):
     def streams(self) -> tuple[str, ...]:
         """The streams to follow."""
 
+    async def recognise(self, conn: AsyncConnection) -> None:
+        """Raises LoopHalted when the sink's tables are not the ones it was written for."""
+
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
         """Give the batch its effect inside one ``transaction()``, or none when it has no effect.
 
@@ -133,6 +136,7 @@ class LogLoop:
         epochs = {stream: (await self.log.state(stream)).epoch for stream in sink.streams}
         held = await leadership.acquire(self.db, sink.name, self.holder, epochs)
         async with self.db.connect() as conn:
+            await sink.recognise(conn)
             stored = await quarantine.checkpoints(conn, sink.name)
             parked = await quarantine.subjects(conn, sink.name)
         for stream in sink.streams:

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
-from sqlalchemy import Connection
+from sqlalchemy import text
 from sqlalchemy.schema import DropSchema
 
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import ContractViolation
 from kerma_common.projection.runner import projection_loop
+from kerma_common.projection.schema import Standing, create_read_models, standing
+from kerma_common.projection.write import schema_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.router import Projection
 
-Create = Callable[[Connection, str], None]
-"""Makes a schema of this name with all tables of the read models, as migrations would."""
+Make = Callable[["AsyncEngine"], Sequence["Projection"]]
+"""All projections of a service, with what they prepare laid down where the engine points."""
 
 FLIP_SECONDS = 60.0
 """How long the running projections may be held while the new ones apply the last commits."""
@@ -50,22 +53,62 @@ class Compared:
     equal: bool | None
 
 
-async def rebuild(
-    projections: Sequence[Projection], log: EventLog, db: AsyncEngine, create: Create
-) -> tuple[Compared, ...]:
+async def rebuild(make: Make, log: EventLog, db: AsyncEngine) -> tuple[Compared, ...]:
     """Replace the read models of a service by ones projected from the first event.
 
-    ``projections`` are all of the service. Returns how the tables compare at the moment of the
-    replacement; the former ones stay in ``<service>__old`` until the next rebuild. Differences are
-    what a rebuild is for, so they do not stop it. Raises ContractViolation, and replaces nothing,
-    when commits had to be put aside; TimeoutError when the last step takes too long.
+    Returns how the tables compare at the moment of the replacement; the former ones stay in
+    ``<service>__old`` until the next rebuild. Differences are what a rebuild is for, so they do not
+    stop it. Raises ContractViolation, and replaces nothing, when commits had to be put aside;
+    TimeoutError when the last step takes too long.
     """
-    service = projections[0].service
+    async with _alone(db):
+        return await _rebuild(make, log, db, complete=True)
+
+
+async def ensure_read_models(make: Make, log: EventLog, db: AsyncEngine) -> None:
+    """Let the service's schema hold the read models that this release declares.
+
+    An empty one is made, to be filled by the running projections. Rows of another release are
+    replaced by ones projected from the first event before this returns; of processes that start
+    at once, one does it. Commits that cannot be projected are put aside, as they would be by the
+    running projections. Raises ContractViolation for rows of a newer release.
+    """
+    service, projections = schema_of(db), make(db)
+    async with db.connect() as conn:
+        if await standing(conn, service, projections) is Standing.CURRENT:
+            return
+    async with _alone(db) as conn:
+        found = await standing(conn, service, projections)
+        if found is Standing.ABSENT:
+            await conn.run_sync(create_read_models, service, projections)
+        elif found is Standing.OTHER:
+            _log.warning("the read models of %s are of another release: made anew", service)
+            await _rebuild(make, log, db, complete=False)
+
+
+@asynccontextmanager
+async def _alone(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction during which no other process replaces the read models of the service.
+
+    The lock is the transaction's, so it works through a pooler and ends with its holder.
+    """
+    async with db.begin() as conn:
+        lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+        await conn.execute(lock, {"name": f"rebuild of {schema_of(db)}"})
+        yield conn
+
+
+async def _rebuild(
+    make: Make, log: EventLog, db: AsyncEngine, *, complete: bool
+) -> tuple[Compared, ...]:
+    """``complete`` refuses to replace anything when commits had to be put aside."""
+    service = schema_of(db)
     following = f"{service}__next"
+    target = db.execution_options(schema_translate_map={None: following})
+    projections = make(target)
     async with db.begin() as conn:
         await conn.execute(DropSchema(following, cascade=True, if_exists=True))
-        await conn.run_sync(create, following)
-    target = db.execution_options(schema_translate_map={None: following})
+        await conn.run_sync(create_read_models, following, projections)
     positions = Positions(service)
     async with asyncio.TaskGroup() as group:
         building = [
@@ -74,11 +117,11 @@ async def rebuild(
         try:
             await _catch_up(projections, log, positions)
             async with asyncio.timeout(FLIP_SECONDS), db.begin() as conn:
-                held = await _hold(conn, service)
+                held = await _hold(conn, service, projections)
                 for (name, stream), seq in held.items():
                     await positions.wait(name, stream, seq, FLIP_SECONDS)
                 await _end(building)
-                return await _replace(conn, service, held)
+                return await _replace(conn, service, held, complete=complete)
         finally:
             await _end(building)
 
@@ -97,29 +140,49 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _hold(conn: AsyncConnection, service: str) -> dict[tuple[str, str], int]:
-    """Let no batch of the running projections commit before this transaction ends."""
+async def _hold(
+    conn: AsyncConnection, service: str, projections: Sequence[Projection]
+) -> dict[tuple[str, str], int]:
+    """Let no batch of the running projections commit before this transaction ends.
+
+    How far they have come, as far as the new ones follow the same; {} when there never were any.
+    """
+    if not await _was_led(conn, service):
+        return {}
+    followed = {(p.name, stream) for p in projections for stream in p.streams}
     found = await _run(
         conn,
         "UPDATE {present}.checkpoint SET fence = fence + 1 RETURNING name, stream, seq",
         service,
     )
-    return {(name, stream): seq for name, stream, seq in await found.fetchall()}
+    rows = await found.fetchall()
+    return {(name, stream): seq for name, stream, seq in rows if (name, stream) in followed}
+
+
+async def _was_led(conn: AsyncConnection, service: str) -> bool:
+    """Whether the present schema has tables by which its leaders can be fenced."""
+    found = await conn.execute(
+        text(
+            "SELECT count(*) FROM information_schema.columns WHERE table_schema = :schema AND"
+            " (table_name, column_name) IN (('checkpoint', 'name'), ('checkpoint', 'stream'),"
+            " ('checkpoint', 'seq'), ('checkpoint', 'fence'), ('lease', 'name'), ('lease', 'fence'))"
+        ),
+        {"schema": service},
+    )
+    return bool(found.scalar_one() == 6)
 
 
 async def _replace(
-    conn: AsyncConnection, service: str, held: dict[tuple[str, str], int]
+    conn: AsyncConnection, service: str, held: dict[tuple[str, str], int], *, complete: bool
 ) -> tuple[Compared, ...]:
     aside = await _run(conn, "SELECT count(*) FROM {next}.quarantine", service)
-    if count := (await aside.fetchall())[0][0]:
+    if complete and (count := (await aside.fetchall())[0][0]):
         raise ContractViolation(f"{count} commits of {service} could not be projected")
     reached = await _run(conn, "SELECT name, stream, seq FROM {next}.checkpoint", service)
     same = {(n, s): seq for n, s, seq in await reached.fetchall()} == held
     compared = await _compare(conn, service, same)
     for statement in (
-        # above the fence of every former leader, and free to be taken
-        "UPDATE {next}.lease AS l SET until = now(), fence = 1 + greatest(l.fence,"
-        " (SELECT fence FROM {present}.lease AS p WHERE p.name = l.name))",
+        _OVERTAKE if await _was_led(conn, service) else _FREE,
         "UPDATE {next}.checkpoint AS c SET fence = l.fence"
         " FROM {next}.lease AS l WHERE l.name = c.name",
         "DROP SCHEMA IF EXISTS {old} CASCADE",
@@ -130,11 +193,21 @@ async def _replace(
     return compared
 
 
+_FREE = "UPDATE {next}.lease SET until = now()"
+_OVERTAKE = (
+    # above the fence of every former leader, and free to be taken
+    "UPDATE {next}.lease AS l SET until = now(), fence = 1 + greatest(l.fence,"
+    " (SELECT fence FROM {present}.lease AS p WHERE p.name = l.name))"
+)
+
+
 async def _compare(conn: AsyncConnection, service: str, same: bool) -> tuple[Compared, ...]:
     named = await _run(
         conn,
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = {service}"
-        " AND table_name NOT IN ('checkpoint', 'lease', 'quarantine') ORDER BY 1",
+        "SELECT table_name FROM information_schema.tables AS t WHERE table_schema = {service}"
+        " AND table_name NOT IN ('checkpoint', 'lease', 'quarantine', 'read_model')"
+        " AND EXISTS (SELECT FROM information_schema.tables AS n WHERE n.table_name = t.table_name"
+        " AND n.table_schema = {following}) ORDER BY 1",
         service,
     )
     compared = []
@@ -156,6 +229,7 @@ async def _run(conn: AsyncConnection, statement: str, service: str, table: str =
     return await driver.execute(
         sql.SQL(statement).format(
             service=sql.Literal(service),
+            following=sql.Literal(f"{service}__next"),
             present=sql.Identifier(service),
             next=sql.Identifier(f"{service}__next"),
             old=sql.Identifier(f"{service}__old"),

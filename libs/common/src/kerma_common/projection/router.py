@@ -40,6 +40,9 @@ class Projection:
     ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent; it is
     for bytes that rows need and events only refer to. It returns the events as they are to be
     projected, one for one, with what they refer to filled in.
+
+    ``revision`` grows whenever the tables or the meaning of their rows change: a release that
+    finds rows of another revision makes them anew from the log.
     """
 
     service: str
@@ -47,6 +50,7 @@ class Projection:
     streams: tuple[str, ...]
     metadata: MetaData
     prepare: Callable[[Sequence[object]], Awaitable[Sequence[object]]] | None = None
+    revision: int = 1
     _routes: dict[type, Callable[..., Iterable[Op]]] = field(default_factory=dict)
 
     def on(self, event_class: type) -> Callable[[F], F]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kerma_common.projection.decoding import typed_events
 from kerma_common.projection.loop import LogLoop, Transaction
+from kerma_common.projection.schema import recognise
 from kerma_common.projection.write import write
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.commands.consistency import Positions
     from kerma_common.contracts.envelope import Recorded
@@ -44,6 +45,10 @@ class ProjectionSink:
         self.service = self.projection.service
         self.name = self.projection.name
         self.streams = self.projection.streams
+
+    async def recognise(self, conn: AsyncConnection) -> None:
+        """Raises LoopHalted when the tables were made by another release."""
+        await recognise(conn, self.projection)
 
     async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
         """Project the batch and write its rows."""

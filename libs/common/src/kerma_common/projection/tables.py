@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     DateTime,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -53,18 +53,17 @@ QUARANTINE = Table(
 )
 """Commits that could not be applied, and those parked behind them (``error`` is null)."""
 
+READ_MODEL = Table(
+    "read_model",
+    MetaData(),
+    Column("name", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("shape", Text, nullable=False),
+)
+"""By whose declaration the tables of each read model were made; see ``projection.schema``."""
+
 
 def projection_tables(metadata: MetaData) -> None:
     """Add the engine's tables to the metadata of a service's read models."""
     for table in _own.sorted_tables:
         table.to_metadata(metadata)
-
-
-def create_read_tables(connection: Connection, *read_models: MetaData) -> None:
-    """Create the tables of read models and the engine's own; for use in a migration."""
-    together = MetaData()
-    for read_model in read_models:
-        for table in read_model.sorted_tables:
-            table.to_metadata(together)
-    projection_tables(together)
-    together.create_all(connection, checkfirst=False)

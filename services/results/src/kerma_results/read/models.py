@@ -21,6 +21,8 @@ from sqlalchemy import (
     text,
 )
 
+from kerma_common.projection.schema import STORAGE
+
 METADATA = MetaData()
 
 JOB_SOURCE = Table(
@@ -122,5 +124,6 @@ PAGE_FRAGMENT = Table(
     Column("estimator", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("part", Integer, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+    # compressed already
+    Column("body", LargeBinary, nullable=False, info={STORAGE: "EXTERNAL"}),
 )

@@ -1,19 +1,35 @@
-"""Tables of users and identity, and the vault in a schema of its own."""
+"""The vault. Never edited: a change is another revision."""
 
+import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.schema import CreateSchema
-
-from kerma_auth.adapters import vault
-from kerma_auth.read.users import METADATA
-from kerma_common.projection.tables import create_read_tables
-from kerma_common.security.identity import METADATA as IDENTITY
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    create_read_tables(op.get_bind(), METADATA, IDENTITY)
-    # the vault outlives the read models, which may be dropped and projected anew
-    op.get_bind().execute(CreateSchema(vault.SCHEMA, if_not_exists=True))
-    vault.METADATA.create_all(op.get_bind())
+    # tables that were there before migrations kept account of them are taken over
+    op.create_table(
+        "credential",
+        sa.Column("credential_id", sa.Text, primary_key=True),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("username", sa.Text, nullable=False),
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "session",
+        sa.Column("session_id", sa.Text, primary_key=True),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("username", sa.Text, nullable=False),
+        sa.Column("refresh_hash", sa.LargeBinary, nullable=False, unique=True),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        if_not_exists=True,
+    )
+    op.create_index("ix_auth_vault_session_expires", "session", ["expires"], if_not_exists=True)
+    op.create_table(
+        "private_key",
+        sa.Column("kid", sa.Text, primary_key=True),
+        sa.Column("wrapped", sa.LargeBinary, nullable=False),
+        if_not_exists=True,
+    )

@@ -1,17 +1,21 @@
-"""The queue of truth, heartbeats, identity, and the tables of the process manager."""
+"""Tables of the process manager, and heartbeats. Never edited: a change is another revision."""
 
+import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
-from kerma_common.process.tables import create_process_tables
-from kerma_common.projection.tables import create_read_tables
-from kerma_common.security.identity import METADATA as IDENTITY
-from kerma_runner.read.models import HEARTBEATS, METADATA
+from kerma_common.process.baseline import create_process_tables
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    create_read_tables(op.get_bind(), METADATA, IDENTITY)
-    create_process_tables(op.get_bind(), "runner")
-    HEARTBEATS.create_all(op.get_bind())
+    create_process_tables("runner_process")
+    op.create_table(
+        "worker_heartbeat",
+        sa.Column("worker", sa.Text, primary_key=True),
+        sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("leases", postgresql.JSONB, nullable=False),
+        if_not_exists=True,
+    )

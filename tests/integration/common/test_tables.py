@@ -1,0 +1,127 @@
+"""The tables of every service: migrations make what is declared, and read models are recognised."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import orjson
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_allinone.assembly import SERVICES
+from kerma_common.db.alembic_env import migrate
+from kerma_common.db.engine import create_engine
+from kerma_common.db.kept import Kept
+from kerma_common.projection.schema import create_read_models
+from kerma_common.settings import PgSettings
+from kit import golden
+
+KEPT = {
+    name: kept
+    for name, part in SERVICES.items()
+    if (kept := importlib.import_module(f"{part.package}.main").KEPT) is not None
+}
+
+
+def differences(connection: Connection, kept: Kept) -> list[object]:
+    """What ``alembic check`` would complain about."""
+    declared = MetaData()
+    for metadata in kept.tables:
+        for table in metadata.sorted_tables:
+            table.to_metadata(declared)
+    found = MigrationContext.configure(
+        connection,
+        opts={
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == kept.schema,
+            "compare_server_default": True,
+            "version_table_schema": kept.schema,
+        },
+    )
+    return list(compare_metadata(found, declared))
+
+
+@pytest.mark.parametrize("service", KEPT)
+async def test_the_migrations_make_exactly_the_declared_tables(
+    postgres_url: str, service: str
+) -> None:
+    kept = KEPT[service]
+    await migrate(postgres_url, SERVICES[service].package, kept.schema)
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
+    try:
+        async with engine.connect() as connection:
+            assert await connection.run_sync(differences, kept) == []
+            table = next(iter(kept.tables)).sorted_tables[0].fullname
+            await connection.execute(text(f"ALTER TABLE {table} ADD COLUMN edited int"))
+            assert len(await connection.run_sync(differences, kept)) == 1
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("service", KEPT)
+async def test_tables_from_before_the_migrations_are_taken_over(
+    postgres_url: str, service: str
+) -> None:
+    """Data directories of older revisions hold them, without a version."""
+    kept = KEPT[service]
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"DROP SCHEMA IF EXISTS {kept.schema} CASCADE"))
+            await connection.execute(text(f"CREATE SCHEMA {kept.schema}"))
+            for metadata in kept.tables:
+                await connection.run_sync(metadata.create_all)
+            if service != "auth":
+                await connection.execute(text(f"ALTER TABLE {kept.schema}.checkpoint DROP commit"))
+        await migrate(postgres_url, SERVICES[service].package, kept.schema)
+        async with engine.connect() as connection:
+            assert await connection.run_sync(differences, kept) == []
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_read_models_are_made_as_they_are_declared(postgres_url: str, service: str) -> None:
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
+    projections = golden.projections(service)
+    declared = MetaData()
+    for projection in projections:
+        for table in projection.metadata.sorted_tables:
+            table.to_metadata(declared, schema=service)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(create_read_models, service, projections)
+            found = await connection.run_sync(differences, Kept(service, (declared,)))
+            own = {"checkpoint", "lease", "quarantine", "read_model"}
+            assert {entry[1].name for entry in found if entry[0] == "remove_table"} == own
+            assert {entry[0] for entry in found} <= {"remove_table", "remove_index"}
+    finally:
+        await engine.dispose()
+
+
+async def test_fragments_are_not_compressed_again(postgres_url: str) -> None:
+    engine: AsyncEngine = create_engine(PgSettings(url=postgres_url), "test", "stored")
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(create_read_models, "stored", golden.projections("results"))
+            storage = await connection.scalar(
+                text(
+                    "SELECT attstorage FROM pg_attribute WHERE attname = 'body'"
+                    " AND attrelid = 'stored.page_fragment'::regclass"
+                )
+            )
+            assert storage in ("e", b"e")
+    finally:
+        await engine.dispose()
+
+
+def test_a_change_of_a_read_model_raises_its_revision() -> None:
+    """Otherwise two releases would each make the other's rows anew."""
+    stored = orjson.loads(Path(golden.READ_MODELS).read_bytes())
+    assert golden.read_models() == stored, (
+        "raise the revision of the projection, then run 'python tests/kit/golden.py'"
+    )
