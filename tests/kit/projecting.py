@@ -193,7 +193,9 @@ async def running(*awaitables: Awaitable[None]) -> AsyncIterator[None]:
             yield
         finally:
             for task in tasks:
-                task.cancel()
+                # a second cancellation would interrupt those that give their connections back
+                if not task.cancelling():
+                    task.cancel()
 
 
 async def caught_up(loop: LogLoop) -> None:

@@ -49,6 +49,7 @@ from kerma_results.main import KEPT, build
 from kerma_results.read.models import METADATA
 from kerma_results.read.project import RESULTS
 from kit.projecting import running
+from kit.tasks import settled
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 OWNER = "user-1"
@@ -345,6 +346,7 @@ async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterato
             await world.ensure()
             yield world
     finally:
+        await settled()
         await db.dispose()
 
 

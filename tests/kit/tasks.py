@@ -10,6 +10,13 @@ SECONDS = 5.0
 TIMES = 4
 
 
+async def settled() -> None:
+    """Wait for what ended tasks left to do: a cancelled one gives its connection back beside it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=SECONDS)
+
+
 async def end(tasks: Collection[asyncio.Future[Any]]) -> list[BaseException]:
     """Cancel tasks until all have ended; what they raised, cancellations left out.
 
