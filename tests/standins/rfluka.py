@@ -11,11 +11,28 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from standins.behaviour import Behaviour
-from standins.write_fluka import Binning, usrbin
+from standins.write_fluka import Binning, Track, usrbin, usrtracks
 
-_CODES = {"ENERGY": 208, "DOSE": 228, "ALL-PART": 201, "PROTON": 1, "NEUTRON": 8}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+_CODES = {
+    "ENERGY": 208, "DOSE": 228, "SI1MEVNE": 236, "BEAMPART": 210,
+    "ALL-PART": 201, "ALL-CHAR": 202, "ALL-NEUT": 203, "ALL-NEGA": 204, "ALL-POSI": 205,
+    "PROTON": 1, "APROTON": 2, "ELECTRON": 3, "POSITRON": 4, "PHOTON": 7, "NEUTRON": 8,
+    "MUON+": 10, "MUON-": 11, "PION+": 13, "PION-": 14, "KAON+": 15, "KAON-": 16, "PIZERO": 23,
+    "KAONZERO": 24, "AKAONZER": 25, "HEAVYION": -2, "DEUTERON": -3, "TRITON": -4,
+    "3-HELIUM": -5, "4-HELIUM": -6,
+}  # fmt: skip
+_NEUTRONS = {8, 201, 203}
+_GROUPS = (0.02, 0.001, 1e-6, 1e-14)  # GeV
+_PRIMARIES_SHARE = 0.25
+"""Of every score: what particles of the beam do of what all do."""
 
 
 def main(arguments: list[str]) -> int:
@@ -70,26 +87,76 @@ def _engine(
             behaviour.say([f"{numbers}{per_primary:>16.7E}{1e30:>16.7E}{done:>10}"], log)
         behaviour.say([" All cases handled by Feeder"], log)
         random = behaviour.random()
-        detectors: dict[int, list[Binning]] = {}
-        for first, second in _binnings(cards):
-            axes = [
-                (float(low or 0), float(high or 0), max(int(float(n or 1)), 1))
-                for low, high, n in zip(second[0:3], first[3:6], second[3:6], strict=True)
-            ]
-            axes = [(low, high if high > low else low + 1.0, n) for low, high, n in axes]
-            kind = int(float(first[0] or 0))
-            bins = axes[0][2] * axes[1][2] * axes[2][2]
-            values = random.gamma(float(primaries), 1.0 / primaries, bins)
-            unit = abs(int(float(first[2])))
-            detectors.setdefault(unit, []).append(
-                Binning(values, axes, kind, _code(first[1]), first[6][:10])
-            )
-        files = [
-            (work / f"fort.{unit}", usrbin(found, primaries)) for unit, found in detectors.items()
-        ]
+        files = [(work / f"fort.{unit}", data) for unit, data in _results(cards, primaries, random)]
         behaviour.write(files)
         banner = f" * ======{'End of FLUKA standin-0.0 run':^60}====== *"
         behaviour.say([banner], log, end=True)
+
+
+def _results(
+    cards: list[list[str]], primaries: int, random: np.random.Generator
+) -> Iterator[tuple[int, bytes]]:
+    """Files by unit."""
+    regions = _regions(cards)
+    binnings: dict[int, list[Binning]] = {}
+    for first, second in _pairs(cards, "USRBIN"):
+        kind = int(float(first[0] or 0))
+        axes = _sets(regions, first[3], second[0]) if kind in (2, 12) else _mesh(first, second)
+        bins = axes[0][2] * axes[1][2] * axes[2][2]
+        values = random.gamma(float(primaries), 1.0 / primaries, bins) * _share(cards, first)
+        found = Binning(values, axes, kind, _code(first[1]), first[6][:10])
+        binnings.setdefault(_unit(first), []).append(found)
+    tracks: dict[int, list[Track]] = {}
+    for first, second in _pairs(cards, "USRTRACK"):
+        regions.index(first[3])
+        code, energy = _code(first[1]), (float(second[1]), float(second[0]), int(float(first[5])))
+        edges = _GROUPS if code in _NEUTRONS else ()
+        bins = energy[2] + max(len(edges) - 1, 0)
+        values = random.gamma(float(primaries), 1.0 / primaries, bins) * _share(cards, first)
+        kind, volume = int(float(first[0])), float(first[4])
+        found_track = Track(values, energy, kind, code, edges, first[6][:10], volume)
+        tracks.setdefault(_unit(first), []).append(found_track)
+    both = binnings.keys() & tracks.keys()
+    if both:
+        raise ValueError(f"units {sorted(both)} are of two kinds of estimators")
+    yield from ((unit, usrbin(found, primaries)) for unit, found in binnings.items())
+    yield from ((unit, usrtracks(found, primaries)) for unit, found in tracks.items())
+
+
+def _mesh(first: list[str], second: list[str]) -> list[tuple[float, float, int]]:
+    axes = [
+        (float(low or 0), float(high or 0), max(int(float(n or 1)), 1))
+        for low, high, n in zip(second[0:3], first[3:6], second[3:6], strict=True)
+    ]
+    return [(low, high if high > low else low + 1.0, n) for low, high, n in axes]
+
+
+def _sets(regions: list[str], last: str, first: str) -> list[tuple[float, float, int]]:
+    """One set of regions, by their numbers from 1."""
+    low, high = regions.index(first) + 1, regions.index(last) + 1
+    bins = high - low + 1
+    # the writer of files divides the difference by the bins; the step is one region
+    return [(float(low), float(low + bins), bins), (0.0, 1.0, 1), (0.0, 1.0, 1)]
+
+
+def _share(cards: list[list[str]], first: list[str]) -> float:
+    """What of the score the beam's particles make up, where a detector counts those only."""
+    filters = [card[2] for card in cards if card[0] == "AUXSCORE" and card[4] == first[6]]
+    return _PRIMARIES_SHARE if "BEAMPART" in (*filters, first[1]) else 1.0
+
+
+def _regions(cards: list[list[str]]) -> list[str]:
+    """Names of regions in their order: between the two END of the geometry."""
+    names = [card[0] for card in cards]
+    if "GEOBEGIN" not in names:
+        return []
+    start = names.index("END", names.index("GEOBEGIN"))
+    between = names[start + 1 : names.index("END", start + 1)]
+    return [name.split()[0] for name in between if name and name[0] not in "+-|"]
+
+
+def _unit(first: list[str]) -> int:
+    return abs(int(float(first[2])))
 
 
 def _cards(text: str) -> list[list[str]]:
@@ -116,9 +183,9 @@ def _seed(cards: list[list[str]]) -> int:
     return next((int(float(card[2] or 0)) for card in cards if card[0] == "RANDOMIZ"), 0)
 
 
-def _binnings(cards: list[list[str]]) -> list[tuple[list[str], list[str]]]:
-    """WHATs and SDUM of both cards of each binning."""
-    found = [card[1:] for card in cards if card[0] == "USRBIN"]
+def _pairs(cards: list[list[str]], kind: str) -> list[tuple[list[str], list[str]]]:
+    """WHATs and SDUM of both cards of each detector."""
+    found = [card[1:] for card in cards if card[0] == kind]
     return list(zip(found[0::2], found[1::2], strict=True))
 
 

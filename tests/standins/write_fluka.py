@@ -75,6 +75,36 @@ def groups(edges: Sequence[float]) -> bytes:
     return record(struct.pack("<i", len(edges) - 1) + np.array(edges, "<f4").tobytes())
 
 
+@dataclass
+class Track:
+    """A USRTRACK detector: energy (low, high, bins), GeV; ``kind`` -1 is logarithmic in energy."""
+
+    values: Floats
+    energy: tuple[float, float, int]
+    kind: int = -1
+    code: int = 8
+    group_edges: Sequence[float] = ()
+    name: str = "track"
+    volume: float = 1.0
+
+
+def usrtracks(detectors: Sequence[Track], primaries: int) -> bytes:
+    """A USRTRACK file; groups of low-energy neutrons follow the energy bins in ``values``."""
+    parts = [header(primaries)]
+    for number, one in enumerate(detectors, 1):
+        low, high, n = one.energy
+        data = struct.pack(
+            "<i10siiififfif",
+            *(number, one.name.encode().ljust(10), one.kind, one.code, 2, one.volume),
+            *(bool(one.group_edges), low, high, n, 0.0),
+        )
+        parts.append(record(data))
+        if one.group_edges:
+            parts.append(groups(one.group_edges))
+        parts.append(floats(one.values))
+    return b"".join(parts)
+
+
 def usrtrack(
     values: Floats,
     energy: tuple[float, float, int],
@@ -84,15 +114,8 @@ def usrtrack(
     code: int = 8,
     group_edges: Sequence[float] = (),
 ) -> bytes:
-    """A USRTRACK file of one detector; ``kind`` -1 is logarithmic in energy."""
-    low, high, n = energy
-    data = struct.pack(
-        "<i10siiififfif", 1, b"track".ljust(10), kind, code, 2, 1.0, bool(group_edges), low, high, n, 0.0
-    )  # fmt: skip
-    parts = [header(primaries), record(data)]
-    if group_edges:
-        parts.append(groups(group_edges))
-    return b"".join([*parts, floats(values)])
+    """A USRTRACK file of one detector."""
+    return usrtracks([Track(values, energy, kind, code, group_edges)], primaries)
 
 
 def usrbdx(

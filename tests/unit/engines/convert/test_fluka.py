@@ -254,7 +254,7 @@ class TestScoring:
         ],
     )
     def test_nothing_is_dropped(self, quantity: dict[str, Any], key: str) -> None:
-        rule = {"keyword": "GEN", "operator": "==", "value": 0}
+        rule = {"keyword": "GEN", "operator": "==", "value": 2}
         scoring = {
             "filters": [{"uuid": "g", "name": "g", "rules": [rule]}],
             "outputs": [output("o", "Dose") | {"quantities": [quantity]}],

@@ -27,8 +27,8 @@ def convert(project: Project) -> InputSet:
     check_common(project, verdict, "FLUKA")
     check_beam(project, verdict)
     check_start(project, verdict)
-    scoring, outputs = scoring_cards(project, verdict)
     layout = check_layout(project, verdict, "FLUKA")
+    scoring = scoring_cards(project, layout, verdict)
     if layout is None:
         verdict.close()
     assert layout is not None
@@ -44,7 +44,7 @@ def convert(project: Project) -> InputSet:
         *geometry_cards(project, layout),
         *materials.cards,
         *regions,
-        *scoring,
+        *scoring.cards,
         card("RANDOMIZ", [None, _SEED]),
         card("START", [project.beam.number_of_particles]),
         "STOP",
@@ -54,6 +54,6 @@ def convert(project: Project) -> InputSet:
         "fluka",
         {"info.json": info, INPUT_FILE: "\n".join(lines) + "\n"},
         project.beam.number_of_particles,
-        outputs,
-        {"notes": list(verdict.notes)},
+        tuple(scoring.outputs),
+        {"notes": list(verdict.notes), "pages": scoring.pages},
     )

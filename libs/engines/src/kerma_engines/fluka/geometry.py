@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from kerma_engines.fluka.materials import Materials
     from kerma_engines.project import Project
 
+WORLD = "world"
+"""The region of what the zones leave."""
+
 MARGIN = 10.0  # cm, of the black hole around the world
+
+
+def region_name(zone: int) -> str:
+    """The region of a project's zone, by its index: names have at most eight characters."""
+    return f"region{zone}" if zone < 100 else f"reg{zone}"
 
 
 def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
@@ -33,9 +41,9 @@ def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
         yield from _body(names[number], body)
     yield "END"
     for k, terms in enumerate(layout.zones):
-        yield from _region(f"region{k}", terms, names)
+        yield from _region(region_name(k), terms, names)
     if layout.world:
-        yield from _region("world", layout.world, names)
+        yield from _region(WORLD, layout.world, names)
     yield from _region("boundary", (frozenset([bound, -world]),), names)
     yield "END"
     yield "GEOEND"
@@ -44,11 +52,11 @@ def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
 def assignments(project: Project, layout: Layout, materials: Materials) -> list[str]:
     """ASSIGNMA cards; the materials they name are defined on the way."""
     owners = [
-        (project.zone_paths[k], f"region{k}", project.zone_material(zone))
+        (project.zone_paths[k], region_name(k), project.zone_material(zone))
         for k, zone in enumerate(project.zones)
     ]
     if layout.world:
-        owners.append((project.world_path, "world", project.zone_material(project.world)))
+        owners.append((project.world_path, WORLD, project.zone_material(project.world)))
     cards = [
         card("ASSIGNMA", [materials.name(path, used), region]) for path, region, used in owners
     ]

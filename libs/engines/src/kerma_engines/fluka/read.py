@@ -12,7 +12,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from kerma_engines.binary import BinaryFile, record
+from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Estimator
+from kerma_engines.fluka.pages import made
 from kerma_engines.fluka.read_binned import HEADER, read_binned
 from kerma_engines.fluka.read_spectra import BOUNDARY, NUCLEI, TRACK, read_spectra
 from kerma_engines.outputs import read_outputs
@@ -68,9 +70,18 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
     An output's file is named by its unit: ``21``, or ``fl_sim001_fort.21``.
     """
     files = {core_name(path.name): path for path in sorted(directory.glob("*_fort.[0-9]*"))}
-    return read_outputs(
-        inputs, lambda file: files.get(core_name(file)), files.values(), read_fluka_file
-    )
+    pages = inputs.options.get("pages", {})
+
+    def read_unit(unit: int) -> Estimator:
+        if str(unit) not in files:
+            raise ReadError(str(unit), "work directory", "the results of the unit are missing")
+        return read_fluka_file(files[str(unit)])
+
+    def read_file(path: Path) -> Estimator:
+        known = pages.get(core_name(path.name))
+        return made(known, read_unit) if known else read_fluka_file(path)
+
+    return read_outputs(inputs, lambda file: files.get(core_name(file)), files.values(), read_file)
 
 
 def _primaries(head: bytes) -> int:

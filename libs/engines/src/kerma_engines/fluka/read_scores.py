@@ -53,12 +53,15 @@ def particle_name(code: int) -> str:
 
 
 def binned_score(code: int, *, per_region: bool) -> Score:
-    """Name, unit and factor of a USRBIN score; densities are totals in binnings by region."""
+    """Name, unit and factor of a USRBIN score.
+
+    Binnings by region are not divided by volumes, doses neither (manual, USRBIN, note 13).
+    """
     name = particle_name(code)
     if code in _ENERGIES:
         return Score(name, "MeV/prim" if per_region else "MeV/cm^3/prim", _MEV)
     if code in _DOSES:
-        return Score(name, "MeV/g/prim", _MEV)
+        return Score(name, "MeV cm^3/g/prim" if per_region else "MeV/g/prim", _MEV)
     if code in _OTHERS:
         return Score(name, f"{_OTHERS[code]}/prim")
     return Score(f"FLUENCE {name}", "cm/prim" if per_region else "/cm^2/prim")
