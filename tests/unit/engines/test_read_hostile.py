@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from kerma_engines.reading import read_file
 from standins.write_fluka import Binning as Detector
 from standins.write_fluka import resnuclei, usrbdx, usrbin, usrtrack
 from standins.write_shieldhit import Mesh, Scored, bdo2016
+from standins.write_topas import Scorer, csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +33,9 @@ def seeds() -> list[tuple[str, bytes]]:
     """Genuine files and own ones of the kinds that lack."""
     ones = np.ones(24)
     box = ((-1.0, 1.0, 2), (-0.1, 0.1, 3), (0.0, 20.0, 4))
+    scorer = Scorer("A", {"Sum": ones.reshape(2, 3, 4)}, unit="")
     own = [
+        ("own.csv", csv(scorer, "none.txt").encode()),
         ("own.bdo", bdo2016(Mesh(), Scored(5, 2, "", np.ones(10)), 5)),
         ("sum_fort.21", usrbin([Detector(ones, box, relative=ones)], 5)),
         ("track_fort.22", usrtrack(ones[:6], (0.01, 1, 3), 5, group_edges=(1, 0.1, 0.01, 1e-3))),
@@ -126,9 +130,80 @@ def test_many_mutated_files(tmp_path: Path) -> None:
     check(100_000, 2, tmp_path)
 
 
+LARGE = 400_000
+"""Bytes of inflated files: enough that what grows with announced numbers shows beside BASE."""
+
+
+def inflate(data: bytes, rng: random.Random) -> bytes:
+    """A piece of a file many times over, its numbers as large as the file, then filled up.
+
+    Finds what takes memory for each announcement instead of for what is there.
+    """
+    number = rng.choice((LARGE // 8, LARGE // 3, LARGE, 50))
+    lines = data.split(b"\n") if data.startswith(b"#") else []
+    if lines:
+        at = rng.randrange(min(len(lines), 12))
+        piece = re.sub(rb"\b\d+ bins?", b"%d bins" % number, lines[at]) + b"\n"
+        before, after = b"\n".join(lines[:at]) + b"\n", b"\n".join(lines[at + 1 :])
+    else:
+        at, length = 4 * rng.randrange(len(data) // 4), 4 * rng.randint(1, 60)
+        piece = bytearray(data[at : at + length])
+        place = 4 * rng.randrange(max(len(piece) // 4, 1))
+        piece[place : place + 4] = number.to_bytes(4, "little")
+        before, after = data[:at], data[at + length :]
+    repeated = bytes(piece) * min(rng.choice((1, 3, 900)), LARGE // max(len(piece), 1))
+    fill = after[-rng.randint(1, 40) :] or b"0"
+    whole = before + repeated + after
+    return whole + fill * (max(LARGE - len(whole), 0) // len(fill))
+
+
+def check_inflated(count: int, seed: int, folder: Path) -> None:
+    rng = random.Random(seed)
+    originals = seeds()
+    for name, data in originals:
+        (folder / name).write_bytes(data)
+        try_read(folder / name)  # what Python loads and compiles once is not the file's doing
+    kinds = [[s for s in originals if s[1].startswith(b"#") is text] for text in (True, False)]
+    for case in range(count):
+        name, data = rng.choice(kinds[case % 2] or originals)
+        read_bounded(folder / name, inflate(data, rng))
+
+
+def test_inflated_files(tmp_path: Path) -> None:
+    check_inflated(60, 3, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_many_inflated_files(tmp_path: Path) -> None:
+    check_inflated(3_000, 4, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
+        ("axes.csv", b"# TOPAS\n" + b"# X in 250000 bins of 1 cm\n" * 900 + b"0\n" * 250_000),
+        (
+            "cube.csv",
+            b"# TOPAS\n"
+            + b"".join(b"# %s in 250000 bins of 1 cm\n" % a for a in (b"X", b"Y", b"Z"))
+            + b"# A : Mean\n"
+            + b"0,0,0,0\n" * 250_000,
+        ),
+        (
+            "spectra.csv",
+            b"# TOPAS\n# A : Mean\n"
+            + b"# Binned by time in 160000 bins of 1 ns from 0 ns to 160000 ns\n" * 2
+            + b"0, " * 160_001
+            + b"0\n",
+        ),
+        (
+            "spectrum.csv",
+            b"# TOPAS\n# A : Mean\n"
+            + b"# Binned by time in 160000 bins of 1 ns from 0 ns to 160000 ns\n"
+            + b"0, " * 160_001
+            + b"0\n",
+        ),
         ("spaces.csv", b"# TOPAS Version: 3.9\n# a " + b" " * 3000 + b"\n" * 3),
         ("hashes.csv", b"# TOPAS\n" + b"#\n" * 500_000),
         ("commas.csv", b"# TOPAS\n# A : Mean\n" + b"," * 1_000_000),

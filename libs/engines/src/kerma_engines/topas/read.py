@@ -41,14 +41,51 @@ _BINNED = re.compile(
     r"# Binned by (.+?) in (\d{1,9}) bins? +of (\S+) (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
 )
 _COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
+_CELL = re.compile(r"[^,\n]+")
 _STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
 _DEVIATION = "Standard_Deviation"
 _AVERAGES = {"ProtonLET"}
 """Quotients of two sums: they are no means over histories, and TOPAS leaves the deviation of the
 numerator as it is."""
 
+_MESH_AXES = 3
+_SMALLEST_ROW, _SMALLEST_CELL = len("0,0,0,0\n"), len("0, ")
+"""Bytes of a file that a row of a mesh and a bin of a spectrum take at least."""
+
+_WIDE = 10_000
+"""Columns from which on rows are read one number at a time: else it takes memory per column."""
+
 _LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
 """Characters, lines and bytes beyond which it is no header or parameter file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """An axis as announced: its edges are not made before the file has shown that it is so long."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    n: int
+    width: str = ""
+
+    @property
+    def axis(self) -> Axis:
+        if self._logarithmic:
+            return Axis.log(self.name, self.unit, self.low, self.high, self.n)
+        return Axis.linear(self.name, self.unit, self.low, self.high, self.n)
+
+    @property
+    def _logarithmic(self) -> bool:
+        """Whether the bins' width is that of decimal logarithms (OpenTOPAS)."""
+        try:
+            told = float(self.width) * self.n
+        except ValueError:
+            return False
+        if self.low <= 0 or math.isclose(told, self.high - self.low, rel_tol=1e-3):
+            return False
+        return math.isclose(told, math.log10(self.high / self.low), rel_tol=1e-3)
 
 
 @dataclass(slots=True)
@@ -60,8 +97,8 @@ class _Header:
     quantity: str = ""
     unit: str = ""
     columns: tuple[str, ...] = ()
-    mesh: tuple[Axis, ...] = ()
-    differential: Axis | None = None
+    mesh: tuple[_Bins, ...] = ()
+    differential: _Bins | None = None
     parameters: str = ""
     version: str = ""
     filters: tuple[str, ...] = ()
@@ -81,11 +118,11 @@ def read_topas_file(path: Path) -> Estimator:
     try:
         with path.open(encoding="ascii", errors="replace") as file:
             header, first = _header(path, file)
-            table = _table(path, header, chain([first] if first else [], file))
+            statistics = _statistics(path, header, chain([first] if first else [], file))
     except OSError as error:
         raise ReadError(path.name, "open", error.strerror or "failed") from error
     histories = _histories(path, header.parameters)
-    page = _page(path, header, _statistics(path, header, table), histories)
+    page = _page(path, header, statistics, histories)
     metadata = {"mc_code_version": header.version, "file_format": "csv"}
     return Estimator(path.stem, path.name, histories, (page,), metadata)
 
@@ -114,12 +151,17 @@ def _header(path: Path, file: TextIO) -> tuple[_Header, str]:
 
 def _header_line(path: Path, header: _Header, line: str) -> None:
     if found := _MESH.match(line):
-        header.mesh += (_mesh_axis(path, header, *found.groups()),)
+        header.mesh += (_mesh_bins(path, header, *found.groups()),)
+        rows = math.prod(bins.n for bins in header.mesh)
+        if len(header.mesh) > _MESH_AXES or rows * _SMALLEST_ROW > path.stat().st_size:
+            reason = f"a mesh of {' x '.join(str(bins.n) for bins in header.mesh)} bins"
+            raise ReadError(path.name, f"line {header.lines}", f"{reason} is not in this file")
     elif found := _BINNED.match(line):
         what, bins, width, unit, start, stop = found.groups()
         name = what[:1].upper() + what[1:]
-        axis = _axis(path, header, name, unit, start, stop, bins)
-        header.differential = _logarithmic(axis, width) or axis
+        if header.differential is not None:
+            raise ReadError(path.name, f"line {header.lines}", "binned by a second quantity")
+        header.differential = _bins(path, header, name, unit, start, stop, bins, width)
     elif found := _SCORER.match(line):
         header.scorer = found[1]
     elif found := _PARAMETERS.match(line):
@@ -133,52 +175,61 @@ def _header_line(path: Path, header: _Header, line: str) -> None:
         header.columns = tuple(found[3].split())
 
 
-def _mesh_axis(path: Path, header: _Header, name: str, bins: str, width: str, unit: str) -> Axis:
+def _mesh_bins(path: Path, header: _Header, name: str, bins: str, width: str, unit: str) -> _Bins:
     """Mesh axes begin at 0: the file tells widths only."""
     try:
         stop = repr(float(width) * int(bins))
     except ValueError:
         stop = width
-    return _axis(path, header, name, unit, "0", stop, bins)
+    return _bins(path, header, name, unit, "0", stop, bins)
 
 
-def _logarithmic(axis: Axis, width: str) -> Axis | None:
-    """The axis in equal ratios when its bins' width is that of decimal logarithms (OpenTOPAS)."""
-    low, high = float(axis.edges[0]), float(axis.edges[-1])
-    try:
-        told = float(width) * axis.n
-    except ValueError:
-        return None
-    if low <= 0 or math.isclose(told, high - low, rel_tol=1e-3):
-        return None
-    if not math.isclose(told, math.log10(high / low), rel_tol=1e-3):
-        return None
-    return Axis.log(axis.name, axis.unit, low, high, axis.n)
-
-
-def _axis(
-    path: Path, header: _Header, name: str, unit: str, start: str, stop: str, bins: str
-) -> Axis:
+def _bins(
+    path: Path,
+    header: _Header,
+    name: str,
+    unit: str,
+    start: str,
+    stop: str,
+    bins: str,
+    width: str = "",
+) -> _Bins:
     try:
         low, high, n = float(start), float(stop), int(bins)
     except ValueError:
         low, high, n = 0.0, 0.0, 0
-    largest = path.stat().st_size
+    largest = path.stat().st_size // _SMALLEST_CELL
     if not (0 < n <= largest and math.isfinite(low) and math.isfinite(high) and low < high):
         where = f"line {header.lines}"
         raise ReadError(path.name, where, f"axis {name}: {bins} bins from {start} to {stop}")
-    return Axis.linear(name, unit, low, high, n)
+    return _Bins(name, unit, low, high, n, width)
 
 
 def _table(path: Path, header: _Header, lines: Iterable[str]) -> NDArray[np.float64]:
     """All rows, shape (rows, columns)."""
+    rows = _rows(path, header, lines)
+    if header.differential is not None and header.differential.n > _WIDE:
+        return _wide_table(path, header, rows)
     try:
-        table = np.loadtxt(_rows(path, header, lines), delimiter=",", comments=None, ndmin=2)
+        table = np.loadtxt(rows, delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
         found = re.search(r"(.*) at row (\d+)", str(error))
         line = header.lines + 1 + (int(found[2]) if found else 0)
         raise ReadError(path.name, f"line {line}", found[1] if found else str(error)) from error
     return table
+
+
+def _wide_table(path: Path, header: _Header, rows: Iterable[str]) -> NDArray[np.float64]:
+    """All rows, shape (rows, columns)."""
+    table = []
+    for line, row in enumerate(rows, header.lines + 1):
+        count = row.count(",") + 1
+        cells = (float(cell[0]) for cell in _CELL.finditer(row))
+        try:
+            table.append(np.fromiter(cells, np.float64, count))
+        except ValueError as error:
+            raise ReadError(path.name, f"line {line}", str(error)[:100]) from error
+    return table[0][np.newaxis] if len(table) == 1 else np.stack(table)
 
 
 def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
@@ -200,9 +251,10 @@ def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
         raise ReadError(path.name, f"line {line + 1}", "no rows behind the header")
 
 
-def _statistics(path: Path, header: _Header, table: NDArray[np.float64]) -> dict[str, FloatArray]:
+def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, FloatArray]:
     """Each reported statistic, flat, first axis fastest."""
-    shape = tuple(axis.n for axis in header.mesh)
+    table = _table(path, header, lines)
+    shape = tuple(bins.n for bins in header.mesh)
     rows = len(table)
     if len(shape) not in (0, 3) or rows != math.prod(shape):
         where = f"line {header.lines + rows}"
@@ -245,12 +297,12 @@ def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histor
     if _DEVIATION in statistics and histories > 0 and merge is not MergeClass.MEAN:
         root = math.sqrt(histories)
         errors = statistics[_DEVIATION] * (root if reported == "Sum" else 1.0 / root)
-    axes = (*header.mesh, *((header.differential,) if header.differential else ()))
+    bins = (*header.mesh, *((header.differential,) if header.differential else ()))
     metadata = {"dettyp": header.quantity, "title": header.scorer}
     if header.filters:
         metadata["filters"] = "; ".join(header.filters)
     name = header.scorer or header.quantity
-    kept = tuple(axis for axis in axes if axis.n > 1)
+    kept = tuple(announced.axis for announced in bins if announced.n > 1)
     return Page(0, name, unit, merge, kept, statistics[reported], errors, metadata=metadata)
 
 
