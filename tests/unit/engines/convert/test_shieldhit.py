@@ -167,6 +167,22 @@ class TestBeam:
         empty = {"name": "", "value": " "}
         assert refused(with_beam(sourceType="file", sourceFile=empty)) == {"beam.sourceFile.value"}
 
+    def test_lists_of_spots_are_checked_and_written_as_they_are(self) -> None:
+        spots = {"name": "plan.dat", "value": "*mine\r\n0.1 0 0  1\t1\r\n"}
+        inputs = SHIELDHIT.convert(with_beam(sourceType="file", sourceFile=spots))
+        assert inputs.files["sobp.dat"] == spots["value"]
+        assert any("list of spots" in note for note in inputs.options["notes"])
+        assert any("parallel" in note for note in inputs.options["notes"])
+
+    @pytest.mark.parametrize("line", ["0.1 0 0 1", "0.1 0 0 x 1", "0.1 0 0 -1 1", "1001 0 0 1 1"])
+    def test_a_list_with_a_bad_line_is_refused_with_its_number(self, line: str) -> None:
+        spots = {"name": "", "value": f"0.1 0 0 1 1\n{line}\n"}
+        with pytest.raises(InvalidInput) as verdict:
+            SHIELDHIT.convert(with_beam(sourceType="file", sourceFile=spots))
+        (problem,) = verdict.value.problems
+        assert problem.path == "beam.sourceFile.value"
+        assert problem.reason.startswith("line 2: ")
+
     def test_a_modulator_is_placed_in_its_zone(self) -> None:
         modulator = {
             "geometryData": {"parameters": {"zoneUuid": "z"}},

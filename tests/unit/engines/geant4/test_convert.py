@@ -103,7 +103,7 @@ def test_beams(beam: dict[str, Any], lines: list[str]) -> None:
         ({"particle": {"id": 1}}, "beam.particle", "neutrons do not interact"),
         ({"particle": {"id": 26}}, "beam.particle", "data sets"),
         ({"particle": {"id": 9}}, "beam.particle", "can't be simulated"),
-        ({"sourceType": "file"}, "beam.sourceType", "source file"),
+        ({"sourceType": "file"}, "beam.sourceFile.value", "no spots"),
         ({"divergence": {"x": 5, "y": 0}}, "beam.divergence", "sad"),
         ({"sad": {"type": "single", "x": 0}}, "beam.sad.x", "zero"),
         ({"energySpread": 20}, "beam.energySpread", "5th"),

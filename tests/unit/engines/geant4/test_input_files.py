@@ -139,7 +139,8 @@ def test_hostile_file_names_are_refused(name: str) -> None:
 
 
 def test_further_files_are_refused() -> None:
-    assert any("nothing else" in problem for problem in refused(**{"more.txt": ""}))
+    assert refused(**{"more.txt": ""}) == ["more.txt: run.mac does not name it"]
+    assert any("nothing else" in p for p in refused(**{"more.txt": "", "and.txt": ""}))
 
 
 def test_particles_that_need_data_sets_pass_when_they_are_there() -> None:

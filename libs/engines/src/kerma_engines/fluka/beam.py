@@ -52,7 +52,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
     beam = project.beam
     if beam.source_type == "file":
         verdict.refuse(
-            "beam.sourceType", "FLUKA needs a compiled routine to read spots from a file"
+            "beam.sourceType", "CERN's FLUKA needs a compiled routine to read spots from a file"
         )
     if beam.divergence.x != beam.divergence.y:
         verdict.refuse("beam.divergence", "FLUKA's beam spreads the same in x and y")

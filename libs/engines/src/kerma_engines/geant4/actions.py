@@ -25,13 +25,21 @@ class Detector(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
 
 
 class _Source(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
-    """The general particle source, counted, and spread from a point when the beam diverges."""
+    """The general particle source, counted, and spread from a point when the beam diverges.
 
-    def __init__(self, reporter: Reporter, divergence: dict[str, Any] | None) -> None:
+    A list of spots draws its primaries in its place.
+    """
+
+    def __init__(self, reporter: Reporter, task: dict[str, Any]) -> None:
         super().__init__()
         self.reporter = reporter
-        self.source = g4.G4GeneralParticleSource()
+        self.general = self.source = g4.G4GeneralParticleSource()
+        divergence = task.get("divergence")
         self.spread = _Spread(**divergence) if divergence else None
+        if task.get("spots"):
+            from kerma_engines.geant4.spot_source import SpotSource
+
+            self.source = SpotSource(task["spots"], self.general)
 
     def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802 - Geant4's name
         self.reporter.next_primary()
@@ -66,13 +74,13 @@ class _Spread:
 class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
     """Registers the source."""
 
-    def __init__(self, reporter: Reporter, divergence: dict[str, Any] | None) -> None:
+    def __init__(self, reporter: Reporter, task: dict[str, Any]) -> None:
         super().__init__()
         self.reporter = reporter
-        self.divergence = divergence
+        self.task = task
 
     def Build(self) -> None:  # noqa: N802 - Geant4's name
-        self.SetUserAction(_Source(self.reporter, self.divergence))
+        self.SetUserAction(_Source(self.reporter, self.task))
 
 
 def kill_tracks_in(volumes: Iterable[str]) -> list[Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kerma_engines.errors import Problem
+from kerma_engines.geant4 import spot_beam
 from kerma_engines.geant4.gdml_write import number
 from kerma_engines.geant4.macro import DIVERGENCE, NUCLEAR_OFF
 from kerma_engines.particles import Species
@@ -13,6 +16,8 @@ from kerma_engines.source import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from kerma_engines.particles import Particle
     from kerma_engines.project import Project
@@ -44,16 +49,16 @@ def problems(project: Project, *, full: bool) -> Iterator[Problem]:
     """What of the beam and the physics settings Geant4 can't be told."""
     beam = project.beam
     yield from _particle_problems(project.particle(beam.particle), full=full)
-    yield from _energy_problems(beam)
     if beam.source_type == "file":
-        reason = "beams from a source file can't be simulated with Geant4 yet"
-        yield Problem("beam.sourceType", reason)
+        yield from spot_beam.problems(project)
+    else:
+        yield from _energy_problems(beam)
+        for axis in _sad_axes(beam):
+            if getattr(beam.sad, axis) == 0:
+                yield Problem(f"beam.sad.{axis}", "a source-to-axis distance must not be zero")
     if beam.divergence.x or beam.divergence.y:
         reason = "angular spread can't be used with Geant4; set a source-to-axis distance (sad)"
         yield Problem("beam.divergence", reason)
-    for axis in _sad_axes(beam):
-        if getattr(beam.sad, axis) == 0:
-            yield Problem(f"beam.sad.{axis}", "a source-to-axis distance must not be zero")
     if project.physics.energy_model_straggling == "no straggling":
         yield Problem("physic.energyModelStraggling", "Geant4 can't switch straggling off")
     if project.physics.multiple_scattering == "no scattering":
@@ -104,6 +109,8 @@ def commands(project: Project) -> list[str]:
         lines += ["/gps/particle ion", f"/gps/ion {particle.z} {particle.a} {particle.z}"]
     else:
         lines.append(f"/gps/particle {particle.kind.geant4}")
+    if beam.source_type == "file":
+        return [*lines, *_frame(beam), *spot_beam.commands(project)]
     per_nucleon = beam.energy_unit == "MeV/nucl" and particle.is_nucleus
     scale = particle.a if per_nucleon else 1
     lines += _energy(beam.energy * scale, beam.energy_spread * scale)
@@ -143,10 +150,26 @@ def axes_across(direction: tuple[float, float, float]) -> tuple[tuple[float, ...
     return tuple(tuple(round(value, 15) + 0.0 for value in vector) for vector in (first, second))
 
 
-def _position(beam: Beam) -> list[str]:
+def start_box(project: Project) -> NDArray[np.float64]:
+    """Where primaries start, shape (2, 3): lowest and highest corner in cm."""
+    beam = project.beam
+    if beam.source_type == "file":
+        box = spot_beam.start_box(project, axes_across(beam.cosines))
+        if box is not None:
+            return box
+    centre = np.asarray(beam.position)
+    reach = 6.0 * max(beam.sigma.x, beam.sigma.y)
+    return np.stack([centre - reach, centre + reach])
+
+
+def _frame(beam: Beam) -> list[str]:
     centre = f"/gps/pos/centre {_vector(beam.position)} cm"
     first, second = axes_across(beam.cosines)
-    frame = [centre, f"/gps/pos/rot1 {_vector(first)}", f"/gps/pos/rot2 {_vector(second)}"]
+    return [centre, f"/gps/pos/rot1 {_vector(first)}", f"/gps/pos/rot2 {_vector(second)}"]
+
+
+def _position(beam: Beam) -> list[str]:
+    frame = _frame(beam)
     x, y = number(beam.sigma.x), number(beam.sigma.y)
     if beam.sigma.type is Shape.GAUSSIAN and (beam.sigma.x or beam.sigma.y):
         size = [f"/gps/pos/sigma_x {x} cm", f"/gps/pos/sigma_y {y} cm"]

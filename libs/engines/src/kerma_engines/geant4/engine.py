@@ -5,26 +5,35 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.engine import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.geant4 import beam, gdml_check, macro, pages, score_write
+from kerma_engines.files import check_files
+from kerma_engines.geant4 import (
+    beam,
+    gdml_check,
+    macro,
+    pages,
+    score_write,
+    spot_beam,
+    spot_list,
+)
 from kerma_engines.geant4.data import DATA_SETS, installed
 from kerma_engines.geant4.gdml_write import GeometryWriter
 from kerma_engines.geant4.mesh_write import detector_boxes
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
 from kerma_engines.project import parse_project
+from kerma_engines.spots import FILE as SPOT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kerma_engines.estimators import Estimator
     from kerma_engines.geant4.meshes import Mesh
-    from kerma_engines.project import Project
 
 import numpy as np
 
@@ -72,7 +81,7 @@ class Geant4:
         parsed = parse_project(project)
         writer = GeometryWriter(parsed)
         scoring = score_write.scoring(parsed, full=self.full)
-        needed = [_beam_box(parsed), *detector_boxes(parsed)]
+        needed = [beam.start_box(parsed), *detector_boxes(parsed)]
         geometry = writer.write(needed)
         problems = [*beam.problems(parsed, full=self.full), *writer.problems, *scoring.problems]
         if problems:
@@ -84,14 +93,18 @@ class Geant4:
             f"/run/beamOn {primaries}",
         ]
         text = "/run/initialize\n" + "\n".join(lines) + "\n"
+        files, notes = {GEOMETRY: geometry, MACRO: text}, list(scoring.notes)
+        if parsed.beam.source_type == "file":
+            files[SPOT_FILE] = parsed.beam.source_file.value
+            notes += spot_beam.notes(parsed)
         return InputSet(
             engine=self.name,
-            files={GEOMETRY: geometry, MACRO: text},
+            files=files,
             primaries=primaries,
             outputs=scoring.outputs,
             options={
                 "pages": [list(pages) for pages in scoring.pages],
-                "notes": [*parsed.notes, *scoring.notes],
+                "notes": [*parsed.notes, *notes],
             },
         )
 
@@ -103,6 +116,7 @@ class Geant4:
             parsed = macro.parse(files[macro_file], file=macro_file, particles=self._particles())
         except InvalidInput as invalid:
             raise InvalidInput((*problems, *invalid.problems)) from None
+        problems += _spot_problems(parsed, files, macro_file)
         if problems:
             raise InvalidInput(tuple(problems))
         meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
@@ -131,6 +145,7 @@ class Geant4:
             "nuclear": parsed.nuclear,
             "binding": binding(),
             "divergence": _divergence(parsed),
+            "spots": asdict(parsed.spots) if parsed.spots else None,
             "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }
         (directory / _TASK).write_text(json.dumps(task, indent=1))
@@ -161,12 +176,6 @@ class Geant4:
         return macro.FULL_PARTICLES if self.full else macro.PARTICLES
 
 
-def _beam_box(project: Project) -> np.ndarray[Any, np.dtype[np.float64]]:
-    centre = np.asarray(project.beam.position)
-    reach = 6.0 * max(project.beam.sigma.x, project.beam.sigma.y)
-    return np.stack([centre - reach, centre + reach])
-
-
 def _pick(files: Mapping[str, str]) -> tuple[str, str]:
     """Names of the geometry and the macro. Raises InvalidInput."""
     problems = [
@@ -174,12 +183,34 @@ def _pick(files: Mapping[str, str]) -> tuple[str, str]:
     ]
     geometry = [name for name in files if name.endswith(".gdml")]
     macros = [name for name in files if name.endswith(".mac")]
-    if len(geometry) != 1 or len(macros) != 1 or len(files) != 2:
-        reason = "Geant4 needs one geometry (*.gdml) and one macro (*.mac), nothing else"
+    others = [name for name in files if not name.endswith((".gdml", ".mac"))]
+    if len(geometry) != 1 or len(macros) != 1 or len(others) > 1:
+        reason = (
+            "Geant4 needs one geometry (*.gdml), one macro (*.mac) and the list of spots that the "
+            "macro names, nothing else"
+        )
         problems.append(Problem("files", reason))
     if problems:
         raise InvalidInput(tuple(problems))
     return geometry[0], macros[0]
+
+
+def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: str) -> list[Problem]:
+    """A list must be there if the macro names it, be named if it is there, and be good."""
+    named = parsed.spots.file if parsed.spots else ""
+    others = [name for name in files if not name.endswith((".gdml", ".mac"))]
+    found = [Problem(name, f"{macro_file} does not name it") for name in others if name != named]
+    if parsed.spots is None:
+        return found
+    if named not in files:
+        return [*found, Problem(macro_file, f"there is no list of spots {named!r}")]
+    try:
+        check_files({named: files[named]})
+    except InvalidInput as invalid:
+        return [*found, *invalid.problems]
+    faults = spot_list.read(files[named], parsed.spots.energy_sigma).faults
+    places = (f"{named}:{fault.line}" if fault.line else named for fault in faults)
+    return [*found, *(Problem(p, f.reason) for p, f in zip(places, faults, strict=True))]
 
 
 def _bad_name(name: str) -> str:

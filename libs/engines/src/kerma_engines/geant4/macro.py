@@ -23,10 +23,12 @@ from kerma_engines.geant4.own_macro import (
     parse_rules,
 )
 from kerma_engines.geant4.own_quantities import TOTALS, bins_of
+from kerma_engines.geant4.spot_macro import SPOTS, SpotCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerma_engines.geant4.spot_macro import SpotBeam
 
 #: Commands passed on to Geant4, by prefix.
 _PASSED = (
@@ -64,6 +66,16 @@ _REFUSED = "/gps/hist/file"
 #: Geant4 11.4 bins from the axis and around the full circle whatever these say.
 _IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
 
+#: What a beam of spots leaves to Geant4's source.
+_PASSED_WITH_SPOTS = {
+    "/gps/particle",
+    "/gps/ion",
+    "/gps/position",
+    "/gps/pos/centre",
+    "/gps/pos/rot1",
+    "/gps/pos/rot2",
+}
+
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
 DIVERGENCE = "/kerma/divergence"
 
@@ -94,6 +106,7 @@ class Macro:
     nuclear: bool = True
     divergence: tuple[float, float] | None = None
     beam_frame: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    spots: SpotBeam | None = None
 
 
 def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Macro:
@@ -118,6 +131,7 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
         nuclear=reader.nuclear,
         divergence=reader.divergence,
         beam_frame=reader.frame,
+        spots=reader.spots.beam(),
     )
 
 
@@ -130,6 +144,8 @@ class _Reader:
         self.nuclear = True
         self.divergence: tuple[float, float] | None = None
         self.frame: dict[str, tuple[float, float, float]] = {}
+        self.spots = SpotCommands()
+        self._source: list[str] = []  # what a list of spots would tell instead
         self._open = False
         self._handlers: dict[str, Callable[[list[str]], None]] = {
             "/gps/particle": self._particle,
@@ -175,12 +191,15 @@ class _Reader:
             if not x or not y:
                 raise Refused("distances to the source must not be zero")
             self.divergence = (x, y)
+            self._source.append(command)
         elif command == QUANTITY:
             self._own_quantity(arguments)
         elif command == FILTER:
             self._own_filter(arguments)
         elif command == RINGS:
             self._mesh().left_out, self._mesh().grouped = parse_rings(arguments)
+        elif command.startswith(SPOTS):
+            self.spots.command(command.removeprefix(SPOTS), arguments, self._floats)
         else:
             raise Refused(f"unknown command {command}")
 
@@ -193,6 +212,8 @@ class _Reader:
             raise Refused(f"the command {command} is not allowed")
         if command in _IGNORED_BY_GEANT4:
             raise Refused(f"Geant4 bins as if {command} were not there")
+        if command.startswith("/gps/") and command not in _PASSED_WITH_SPOTS:
+            self._source.append(command)
         if handler := self._handlers.get(command):
             handler(arguments)
         elif command.startswith("/score/create/"):
@@ -210,6 +231,8 @@ class _Reader:
             raise Refused("nothing is scored: there is no /score/quantity command")
         if self._open:
             raise Refused("the last mesh is not closed with /score/close")
+        if self.spots.check(self.frame) and self._source:
+            raise Refused(f"{self._source[0]} has no meaning beside {SPOTS}file")
 
     def _check_file(self, command: str, arguments: list[str]) -> None:
         name = arguments[-1] if arguments else ""
@@ -228,6 +251,7 @@ class _Reader:
 
     def _particle(self, arguments: list[str]) -> None:
         name = arguments[0] if arguments else ""
+        self.spots.particle = name
         if name in self.particles:
             return
         if name in FULL_PARTICLES:
@@ -241,6 +265,7 @@ class _Reader:
         numbers = [word for word in arguments[:2] if word.isascii() and word.isdigit()]
         if len(numbers) != 2 or not 1 <= int(numbers[0][:4]) <= int(numbers[1][:4]) <= 300:
             raise Refused("/gps/ion needs charge and mass number, 1 <= Z <= A")
+        self.spots.ion_nucleons = int(numbers[1])
 
     def _mesh(self) -> Mesh:
         if not self._open:

@@ -131,7 +131,7 @@ class Transport:
         )
         self.manager.SetUserInitialization(Detector(self.parser.GetWorldVolume()))
         self.manager.SetUserInitialization(physics)
-        self.manager.SetUserInitialization(Actions(reporter, task.get("divergence")))
+        self.manager.SetUserInitialization(Actions(reporter, task))
         self.keep_alive = killers
 
     def run(self, commands: list[str], primaries: int, seed: int) -> None:

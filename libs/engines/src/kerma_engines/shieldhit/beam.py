@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kerma_engines.conversion import check_energy
 from kerma_engines.particles import Species
 from kerma_engines.source import Shape
+from kerma_engines.spots import FILE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from kerma_engines.project import Project
     from kerma_engines.source import Beam, Physics
 
-SOURCE_FILE = "sobp.dat"
 RNDSEED = 89736501
 """Base of the random numbers; tasks add their own offset on the command line."""
 
 _STRAGGLING = {"no straggling": 0, "Gaussian": 1, "Vavilov": 2}
 _SCATTERING = {"no scattering": 0, "Gaussian": 1, "Moliere": 2}
+_MOST_ENERGY = 1e6  # MeV per nucleon; SHIELD's models of nuclear reactions end at 1 TeV
 _THIN = 1e-6  # cm; a flat square with a side of 0 would be read as a circle
 
 
@@ -32,12 +33,22 @@ def check_beam(project: Project, verdict: Verdict) -> None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
         verdict.refuse("beam.particle.id", reason)
     check_energy(project, verdict)
-    if beam.source_type == "file" and not beam.source_file.value.strip():
-        verdict.refuse("beam.sourceFile.value", "the beam source file is empty")
+    if beam.source_type == "file":
+        _check_spots(project, verdict)
     if beam.sad.type != "none" and (
         beam.sad.x <= 0 or (beam.sad.type == "double" and beam.sad.y <= 0)
     ):
         verdict.refuse("beam.sad", "distances must be greater than 0")
+
+
+def _check_spots(project: Project, verdict: Verdict) -> None:
+    """The list is written as it is; what it can't mean is refused."""
+    found = parse(project.beam.source_file.value, most_energy=_MOST_ENERGY)
+    for fault in found.faults:
+        verdict.refuse("beam.sourceFile.value", str(fault))
+    if project.beam.sad.type == "none":
+        verdict.note("beam.sad", "there is none, so all spots fly in parallel")
+    verdict.note("beam", "energies, positions and widths are those of the list of spots")
 
 
 def beam_dat(project: Project, modulator: tuple[int, str] | None) -> str:
@@ -71,7 +82,7 @@ def _lines(project: Project, modulator: tuple[int, str] | None) -> Iterator[str]
     yield from _optics(beam)
     yield _card("DELTAE", _number(physics.energy_loss), "largest relative energy loss per step")
     if beam.source_type == "file":
-        yield _card("USECBEAM", SOURCE_FILE, "spots of the beam")
+        yield _card("USECBEAM", FILE, "spots of the beam")
 
 
 def _physics(physics: Physics) -> Iterator[str]:

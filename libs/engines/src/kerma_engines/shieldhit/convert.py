@@ -8,15 +8,16 @@ import orjson
 
 from kerma_engines.conversion import Names, Verdict, check_common, check_layout, check_start
 from kerma_engines.engine import InputSet
-from kerma_engines.shieldhit.beam import SOURCE_FILE, beam_dat, check_beam
+from kerma_engines.shieldhit.beam import beam_dat, check_beam
 from kerma_engines.shieldhit.detect import Scoring
 from kerma_engines.shieldhit.geo import geo_dat, mat_dat, plan
+from kerma_engines.spots import FILE
 
 if TYPE_CHECKING:
     from kerma_engines.project import Project
     from kerma_engines.source import World, Zone
 
-_OWN_FILES = ("info.json", "beam.dat", "geo.dat", "mat.dat", "detect.dat", SOURCE_FILE)
+_OWN_FILES = ("info.json", "beam.dat", "geo.dat", "mat.dat", "detect.dat", FILE)
 
 
 def convert(project: Project) -> InputSet:
@@ -67,7 +68,7 @@ def _attachments(
     names = Names(reserved=_OWN_FILES)
     files: dict[str, str] = {}
     if project.beam.source_type == "file":
-        files[SOURCE_FILE] = project.beam.source_file.value
+        files[FILE] = project.beam.source_file.value
     owners: list[Zone | World] = [*project.zones, project.world]
     for owner in owners:
         used = project.zone_material(owner)

@@ -37,6 +37,12 @@ _TAILS = 5.0  # standard deviations that a spectrum has, and points on it
 _POINTS = 201
 _SINGLE_PRECISION = 2.0  # mrad below which flat beams are off by more than a percent
 
+# user guide, "Time Features" and "Time mode": a Step function may change a source and its number
+# of histories between runs, or, with one run for every history, at random
+_NO_SPOTS = (
+    "TOPAS delivers spots one after the other, each a run with a number of histories of its own; "
+    "such runs can't be split into tasks yet"
+)
 _WITH_NUCLEI = (
     "g4em-standard_opt4",
     "g4h-phy_QGSP_BIC_HP",
@@ -61,7 +67,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
         text = f"TOPAS rounds the spread of angles of flat beams below {_SINGLE_PRECISION:g} mrad"
         verdict.note("beam.divergence", text)
     if project.beam.source_type == "file":
-        verdict.refuse("beam.sourceType", "TOPAS does not read lists of spots")
+        verdict.refuse("beam.sourceType", _NO_SPOTS)
 
 
 def beam_lines(project: Project) -> Iterator[str]:
