@@ -101,11 +101,17 @@ async def test_long_logs_keep_their_beginning_and_their_end(runner: Running) -> 
     assert len(text) < (1 << 20) + 100
 
 
-async def test_engines_do_not_see_the_secrets_of_their_worker(runner: Running) -> None:
+async def test_engines_see_what_they_need_and_no_secret_of_their_worker(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FLUPRO", "TOPAS_G4_DATA_DIR", "SOME_TOKEN"):
+        monkeypatch.setenv(name, "/somewhere")
     runner.start_worker(slots=1)
     job = await runner.submit(script_input("environment"))
     await runner.until(job, "SUCCEEDED")
     text = (await runner.log_texts((await runner.story(job))[-1].log_ref))["stdout.log"]
-    assert "'PATH'" in text
+    for name in ("PATH", "FLUPRO", "TOPAS_G4_DATA_DIR"):
+        assert f"'{name}'" in text
+    assert "SOME_TOKEN" not in text
     assert "KERMA_NATS" not in text
     assert "KERMA_BLOB" not in text

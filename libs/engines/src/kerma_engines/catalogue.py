@@ -139,7 +139,9 @@ class Catalogue:
         if substitute is None or isinstance(own, Offer):
             return own
         if self.installed(own.name):
-            return replace(own, why=f"{own.why}; {substitute} stands in only where it is missing")
+            return replace(
+                own, why=f"{own.why}; {substitute} stands in only for what is not installed"
+            )
         instead = found[substitute]
         if isinstance(instead, Offer):
             return replace(instead, name=own.name)
