@@ -87,11 +87,16 @@ def fixed(value: float, width: int) -> str:
     raise ValueError(f"{value} does not fit {width} columns")
 
 
-def check_common(project: Project, verdict: Verdict, engine: str) -> None:
-    """Refuses what no engine but Geant4 can express; what the project was read as is noted."""
+def check_common(
+    project: Project, verdict: Verdict, engine: str, *, families: bool = False
+) -> None:
+    """Refuses what no engine but Geant4 can express; what the project was read as is noted.
+
+    ``families`` is for engines that look at filters of several kinds of particles themselves.
+    """
     verdict.notes += project.notes
     for k, known in enumerate(project.filters):
-        if known.particles:
+        if known.particles and not families:
             path = f"scoringManager.filters[{k}].data.particleTypes"
             verdict.refuse(path, f"{engine} filters one kind of particle at a time")
     if not project.outputs:

@@ -128,10 +128,18 @@ class TestBeam:
             ({"type": "Gaussian", "x": 1, "y": 2}, [-2.35482, -4.70964, 1]),
             ({"type": "Flat square", "x": 1, "y": 2}, [2, 4, 1]),
             ({"type": "Flat circular", "x": 1, "y": 2}, [2, 0, -1]),
+            ({"type": "Gaussian", "x": 0, "y": 2}, [0, -4.70964, 1]),
+            ({"type": "Gaussian", "x": 0, "y": 0}, [0, 0, 1]),
         ],
     )
     def test_shapes(self, sigma: dict[str, Any], fields: list[float]) -> None:
         assert values(text(with_beam(sigma=sigma)), "BEAM")[3:] == pytest.approx(fields, rel=1e-5)
+
+    @pytest.mark.parametrize("shape", ["Gaussian", "Flat square"])
+    def test_a_line_is_not_as_wide_as_it_is_long(self, shape: str) -> None:
+        sigma = {"type": shape, "x": 1, "y": 0}
+        along, across = values(text(with_beam(sigma=sigma)), "BEAM")[3:5]
+        assert 0 < across / along < 1e-5
 
     def test_ions_are_per_nuclear_mass_unit(self) -> None:
         written = text(with_beam(particle={"id": 25, "a": 12, "z": 6}, energy=2400))
@@ -189,6 +197,13 @@ class TestMaterials:
         assert fractions["LEAD"] == pytest.approx(0.751938)
         names = {fields[6] for fields in cards(written, "MATERIAL")}
         assert "ARSENIC" in names, "an element that FLUKA does not define itself"
+
+    @pytest.mark.parametrize("icru", [36, 58, 60, 62, 63])
+    def test_elements_of_the_neutron_library(self, icru: int) -> None:
+        manager = phantom()["zoneManager"] | {"zones": [zone("z", icru, "f")]}
+        materials = [{"uuid": f"icru{k}", "icru": k} for k in (icru, 1000)]
+        mapping = phantom(zoneManager=manager, materialManager={"materials": materials})
+        assert len(cards(text(mapping), "LOW-MAT")) == 1
 
     def test_an_ionisation_potential_is_a_property(self) -> None:
         written = self.lines(276, averageIonisationPotential=78)

@@ -95,6 +95,24 @@ class TestFilters:
         assert first.whats[1] == particle
         assert [card.whats[1] for card in deck.named("AUXSCORE")] == ([isotope] if isotope else [])
 
+    @pytest.mark.parametrize(
+        ("ids", "name"), [([4, 5], "E+&E-"), ([7, 8], "MUONS"), ([9, 10], "PIONS+-")]
+    )
+    def test_kinds_that_have_a_name_together(self, ids: list[int], name: str) -> None:
+        known: dict[str, Any] = {"uuid": "f", "name": "f", "filterType": "particle"}
+        known["data"] = {"particleTypes": [{"id": k} for k in ids]}
+        mapping = scored("Fluence", known=known)
+        mapping["project"] = {"title": "t", "simulator": "geant4"}
+        ((first, _),) = deck_of(mapping).pairs("USRBIN")
+        assert first.whats[1] == name
+
+    def test_kinds_that_have_none(self) -> None:
+        known: dict[str, Any] = {"uuid": "f", "name": "f", "filterType": "particle"}
+        known["data"] = {"particleTypes": [{"id": 2}, {"id": 4}]}
+        mapping = scored("Fluence", known=known)
+        mapping["project"] = {"title": "t", "simulator": "geant4"}
+        assert list(refused(mapping)) == ["scoringManager.outputs[0].quantities[0].filter"]
+
     def test_dose_is_restricted_to_the_particle(self) -> None:
         deck = deck_of(scored("Dose", "Energy", known=rules(("GEN", "==", 0))))
         assert [first.whats[1] for first, _ in deck.pairs("USRBIN")] == ["DOSE", "ENERGY"]
@@ -141,6 +159,7 @@ class TestFilters:
             ([("Z", ">", 2)], "sign"),
             ([("A", "==", 4)], "from 5"),
             ([("E", ">", 10)], "compiled routine"),
+            ([("E", ">", 10), ("Z", "==", 1), ("A", "==", 1)], "compiled routine"),
             ([("Z", ">", 0), ("A", ">", 3)], "several rules"),
             ([("GEN", "==", 2)], "GEN == 2"),
             ([("NPRIM", "==", 1)], "NPRIM == 1"),
@@ -389,6 +408,23 @@ class TestSpectra:
         assert [first.number(3) for first, _ in deck.pairs("USRBIN")] == [-21, -22]
         assert [first.number(3) for first, _ in deck.pairs("USRTRACK")] == [-23]
         assert [listed.file for listed in inputs.outputs] == ["21", "22"]
+
+    def test_names_are_no_numbers_and_no_words_of_the_card(self) -> None:
+        quantities = [{"keyword": "Fluence", "name": n} for n in ("12", "1E5", "Energy", "EN-NUCL")]
+        quantities = [known | spectrum(0, 1, 2) for known in quantities]
+        scoring = {"outputs": [output("o") | {"quantities": quantities}]}
+        detectors = {"detectors": [in_zone()]}
+        deck = deck_of(phantom(scoringManager=scoring, detectorManager=detectors))
+        names = [first.text for first, _ in deck.pairs("USRTRACK")]
+        assert len(set(names)) == 4
+        assert all(name[0].isalpha() for name in names)
+        assert not {name.upper() for name in names} & {"ENERGY", "EN-NUCL"}
+
+    def test_neutrons_beside_the_bins_are_noted(self) -> None:
+        for known, noted in ((None, True), (rules(("Z", "==", 1), ("A", "==", 1)), False)):
+            mapping = scored("Fluence", on=in_zone(), known=known, **spectrum(0, 1, 2))
+            notes = FLUKA.convert(mapping).options["notes"]
+            assert any("groups" in note for note in notes) is noted
 
     def test_secondary_neutrons_of_a_neutron_beam(self) -> None:
         known = rules(("GEN", ">=", 1), ("ID", "==", 1))

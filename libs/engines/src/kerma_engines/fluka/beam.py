@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian of unit standard deviation."""
 
+_LINE = 1e-6  # cm
 _NUCLEON = 931.494  # MeV, atomic mass unit
 _MASSES = {  # MeV, Particle Data Group
     Species.NEUTRON: 939.565,
@@ -87,6 +88,8 @@ def _extent(beam: Beam) -> tuple[float, float, float]:
     x, y = beam.sigma.x, beam.sigma.y
     if beam.sigma.type is Shape.CIRCULAR:
         return (y, 0.0, -1.0) if y > 0 else (0.0, 0.0, 1.0)
+    if x > 0.0 and y == 0.0:
+        y = _LINE  # no width in y is as wide as in x to FLUKA (manual, BEAM, default of WHAT(5))
     if beam.sigma.type is Shape.SQUARE:
         return (2.0 * x, 2.0 * y, 1.0)
     return (-FWHM * x + 0.0, -FWHM * y + 0.0, 1.0)

@@ -24,7 +24,7 @@ _SEED = 137  # what a user sees; every task gets its own
 def convert(project: Project) -> InputSet:
     """Input files and output map. Raises InvalidInput with every problem found."""
     verdict = Verdict()
-    check_common(project, verdict, "FLUKA")
+    check_common(project, verdict, "FLUKA", families=True)
     check_beam(project, verdict)
     check_start(project, verdict)
     layout = check_layout(project, verdict, "FLUKA")

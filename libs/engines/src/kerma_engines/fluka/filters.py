@@ -39,6 +39,13 @@ _CHARGES: dict[str, Callable[[int], bool]] = {
     "ALL-POSI": lambda z: z > 0,
     "ALL-NEGA": lambda z: z < 0,
 }
+_BY_KINDS = {
+    frozenset({Species.ELECTRON, Species.POSITRON}): "E+&E-",
+    frozenset({Species.MUON_MINUS, Species.MUON_PLUS}): "MUONS",
+    frozenset({Species.PION_MINUS, Species.PION_PLUS}): "PIONS+-",
+    frozenset({Species.KAON_MINUS, Species.KAON_PLUS}): "KAONS+-",
+    frozenset({Species.NEUTRON, Species.PROTON}): "NUCLEONS",
+}
 _LIGHTEST_Z, _LIGHTEST_A = 3, 5
 _ENERGIES = (RuleKeyword.E, RuleKeyword.ENUC, RuleKeyword.EAMU)
 
@@ -70,7 +77,13 @@ def passing(project: Project, known: Filter, path: str, verdict: Verdict) -> Pas
     """The meaning of a filter; None when ``path`` was refused."""
     chosen = select(project, known)
     try:
-        family = _family(chosen.particle, [known.rules[index] for index in chosen.others])
+        rules = [known.rules[index] for index in chosen.others]
+        if any(rule.keyword in _ENERGIES for rule in rules):
+            raise _InexpressibleError("FLUKA needs a compiled routine to filter by energy")
+        if known.particles:
+            family = _of_kinds({project.particle(ref).species for ref in known.particles}, rules)
+        else:
+            family = _family(chosen.particle, rules)
         found = _of_generation(family, chosen.generation, project.particle(project.beam.particle))
     except _InexpressibleError as error:
         verdict.refuse(path, str(error))
@@ -104,8 +117,6 @@ def _family(particle: Particle | None, rules: list[Rule]) -> _Family:
         return _by_charge(rule)
     if rule.keyword is RuleKeyword.A:
         return _by_mass(rule)
-    if rule.keyword in _ENERGIES:
-        raise _InexpressibleError("FLUKA needs a compiled routine to filter by energy")
     said = f"{rule.keyword} {rule.operator} {rule.value:g}"
     raise _InexpressibleError(f"FLUKA has no particles that {said} describes")
 
@@ -117,6 +128,15 @@ def _kind(particle: Particle) -> _Family:
     if particle.species is not Species.ION:
         return _Family(Passing(particle.kind.fluka), same)
     return _Family(Passing(_isotope(particle.z, particle.a)), same)
+
+
+def _of_kinds(kinds: set[Species], rules: list[Rule]) -> _Family:
+    name = _BY_KINDS.get(frozenset(kinds))
+    if name is None or rules:
+        known = ", ".join(_BY_KINDS.values())
+        reason = f"FLUKA filters one kind of particle, or one of {known}, and tests nothing beside"
+        raise _InexpressibleError(reason)
+    return _Family(Passing(name), lambda other: other.species in kinds)
 
 
 def _by_charge(rule: Rule) -> _Family:

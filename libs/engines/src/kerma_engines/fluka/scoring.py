@@ -70,6 +70,10 @@ _REASONS = (
     )
     | {Keyword.NKERMA: "FLUKA has no {}: neutrons above 20 MeV deposit through what they produce"}
 )
+_WORDS = ("ENERGY", "EN-NUCL")
+"""In place of a name they change what all USRTRACK count energies by (manual, USRTRACK)."""
+
+_COUNT_NEUTRONS = (None, "NEUTRON", "ALL-NEUT")
 _SETTINGS = ("rescale", "offset", "primaries", "material_uuid", "medium")
 
 
@@ -125,11 +129,11 @@ class _Writer:
         pages: list[dict[str, Any]] = []
         for j, quantity in enumerate(output.quantities):
             score = _Quantity(self._project, quantity, f"{path}.quantities[{j}]", self._verdict)
-            name = self._names.give(quantity.name or str(quantity.keyword), "score")
+            name = self._name(quantity)
             chosen = score.passing()
             score.check(place)
-            if chosen is not None and chosen.secondaries and score.modifiers:
-                score.check_secondaries()
+            if chosen is not None and score.modifiers:
+                score.check_neutrons(chosen)
             if place is None or chosen is None or score.known is None:
                 continue
             second = self._names.give(name, "score") if chosen.secondaries else ""
@@ -139,6 +143,14 @@ class _Writer:
                     self._detector(score, place, number, label, filtered)
             pages.append(replace(score.page(place), unit=number, name=name, less=second).to_json())
         return pages
+
+    def _name(self, quantity: Quantity) -> str:
+        """A detector's name: no number, which cards take for an index, and no word of a card."""
+        wanted = quantity.name or str(quantity.keyword)
+        if quantity.modifiers and wanted.upper()[:8] in _WORDS:
+            wanted = "spectrum"
+        name = self._names.give(wanted, "score")
+        return name if name[0].isalpha() else self._names.give(f"s{name}", "score")
 
     def _detector(
         self, score: _Quantity, place: Place, unit: int, name: str, chosen: Passing
@@ -208,12 +220,16 @@ class _Quantity:
         elif self.modifiers[0].lower_limit < 0:
             self._verdict.refuse(path, "kinetic energies are not negative")
 
-    def check_secondaries(self) -> None:
+    def check_neutrons(self, chosen: Passing) -> None:
         """Refuses spectra of secondaries where it is not known which neutrons are taken off."""
         beam = self._project.particle(self._project.beam.particle)
-        if beam.species is Species.NEUTRON:
+        neutrons = beam.species is Species.NEUTRON
+        if chosen.secondaries and neutrons:
             reason = "FLUKA's slow neutrons come in groups, not told apart from those of the beam"
             self._verdict.refuse(f"{self._path}.filter", reason)
+        elif chosen.particle in _COUNT_NEUTRONS or (chosen.particle == PRIMARIES and neutrons):
+            text = "neutrons that FLUKA transports in groups are in a page of their own"
+            self._verdict.note(f"{self._path}.modifiers", text)
 
     def scored(self, chosen: Passing) -> tuple[str, str | int | None]:
         """What the detector scores, and what AUXSCORE restricts it to."""
