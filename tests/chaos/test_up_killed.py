@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from kit.chosen import submit_chosen
+from kit.chosen import submit_chosen, successes, told
 from kit.family import PATIENCE, eventually
+from kit.projects import submission
 from kit.reference import SECONDS, body_of, survived
 from kit.visitor import Visitor
 from kit.whole import SHORT_LEASES, Whole, whole
@@ -67,6 +69,25 @@ def test_everything_is_killed(
     again = kerma.visitor().enter()
     survived(kerma.place, again, number, undisturbed)
     again.close()
+
+
+def test_what_ran_when_everything_was_killed_runs_again_without_waiting_for_leases() -> None:
+    """They would last longer than the test."""
+    with whole(KERMA_RUNNER_LEASE_SECONDS="3600") as kerma:
+        kerma.up()
+        visitor = kerma.visitor().enter()
+        job = visitor.submit(submission(20_000, 2))
+        visitor.until(job, "RUNNING")
+        visitor.close()
+        kerma.kill_everything()
+        kerma.up()
+        again = kerma.visitor().enter()
+        shown = again.until(job, "COMPLETED")
+        assert {task["task_state"] for task in shown["job_tasks_status"]} == {"COMPLETED"}
+        assert successes(kerma.place, job) == {0: 1, 1: 1}
+        events = Counter(t.event.type for t in told(kerma.place, job))
+        assert events["TaskLeaseExpired"] == events["TaskRequeued"] > 0
+        again.close()
 
 
 def test_the_services_alone_are_killed(

@@ -62,20 +62,65 @@ async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
     assert story[-1].lease == 2
 
 
-async def test_scratch_of_a_dead_worker_is_removed_by_the_next(runner: Running) -> None:
+async def test_the_next_worker_removes_the_scratch_of_a_dead_one_and_hands_its_tasks_back(
+    runner: Running,
+) -> None:
+    """The lease would last longer than the test may."""
     first = runner.start_worker(slots=1)
-    job = await runner.submit(script_input("slow", runner.folder / "never"))
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
     await runner.until(job, "RUNNING")
     left = list(first.scratch.iterdir())
     first.kill()
     second = runner.start_worker(slots=1, scratch=first.scratch)
-    await runner.until(job, "RUNNING")
-
-    async def removed() -> bool:
-        return not any(folder.exists() for folder in left)
-
-    await eventually(removed)
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+    assert not any(folder.exists() for folder in left)
     assert second.process.poll() is None
+    story = await runner.story(job)
+    assert names(story)[2:6] == ["TaskStarted", "TaskLeaseExpired", "TaskRequeued", "TaskLeased"]
+    assert (story[-1].lease, story[-1].attempt) == (2, 2)
+
+
+async def test_a_living_worker_keeps_its_tasks_when_another_joins_it(runner: Running) -> None:
+    first = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
+    await runner.until(job, "RUNNING")
+    runner.start_worker(slots=1, scratch=first.scratch)
+    other = await runner.submit(script_input("ok"))
+    await runner.until(other, "SUCCEEDED")
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+    assert names(await runner.story(job)) == [
+        "TaskQueued",
+        "TaskLeased",
+        "TaskStarted",
+        "TaskSucceeded",
+    ]
+
+
+async def test_a_dead_workers_reports_are_refused_if_it_lives_after_all(runner: Running) -> None:
+    """Whoever is called dead by mistake loses an attempt, never a task twice."""
+    offer = rpc.Registration("w", "pool", 1, {"script": "1"})
+    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    job = await runner.submit(script_input("ok"))
+    await runner.until(job, "QUEUED")
+    claim = rpc.ClaimRequest("w", job, 0, 1)
+    granted = (await call(runner.infra.nats, rpc.CLAIM, claim, rpc.ClaimReply)).granted
+    assert granted is not None
+    await call(runner.infra.nats, rpc.RETIRE, rpc.Retirement("w", rpc.DIED), rpc.Verdict)
+
+    async def requeued() -> bool:
+        return (await runner.task(job)).attempt == 2
+
+    await eventually(requeued)
+    released = rpc.Report("w", granted.held, released=True)
+    verdict = await call(runner.infra.nats, rpc.REPORT, released, rpc.Verdict)
+    assert verdict.code == "STALE_LEASE"
+    runner.start_worker(slots=1)
+    await runner.until(job, "SUCCEEDED")
+    assert (await runner.task(job)).lease == 2
 
 
 async def test_two_workers_racing_for_a_ticket_get_one_lease(runner: Running) -> None:

@@ -18,6 +18,8 @@ HEARTBEAT = "rpc.runner.heartbeat"
 REPORT = "rpc.runner.report"
 
 WORK_STREAM = "WORK"
+DIED = "DIED"
+"""Why a worker is retired whose process is known to be gone."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,7 +90,9 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """A worker leaves."""
+    """A worker leaves, or, for the reason ``DIED``, another one of its machine saw that its
+    process is gone: then its leases end at once.
+    """
 
     worker: str
     reason: str

@@ -48,7 +48,7 @@ class TaskStarted:
 
 @event("runner", "task")
 class TaskLeaseExpired:
-    """The worker that held this lease was not heard of in time."""
+    """The worker that held this lease was not heard of in time, or is known to be gone."""
 
     job_id: str
     index: int
@@ -128,7 +128,7 @@ class WorkerRegistered:
 
 @event("runner", "worker", public=True)
 class WorkerRetired:
-    """A worker takes no more tasks."""
+    """A worker takes no more tasks; for the reason ``DIED`` it holds none any more either."""
 
     worker: str
     reason: str

@@ -1,14 +1,17 @@
 """When a lease ends: by what was promised at the claim, or by the last heartbeat that named it.
 
 Heartbeats are not events: they live in a table, and the later of the two moments counts. A runner
-that was away or deaf for a while cannot blame workers for it: nothing ends before ``floor``.
+that was away or deaf for a while cannot blame workers for it: nothing ends before ``floor``, except the
+leases of workers that are known to be gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+
+_GONE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,13 +32,14 @@ class Due:
 
 
 def due(
-    held: Mapping[LeaseKey, datetime], heard: Mapping[LeaseKey, datetime], floor: datetime
+    held: Mapping[LeaseKey, datetime | None], heard: Mapping[LeaseKey, datetime], floor: datetime
 ) -> tuple[Due, ...]:
-    """All leases by their end. ``held`` maps each to the end promised at its claim, ``heard`` to
-    the end promised by the last heartbeat.
+    """All leases by their end. ``held`` maps each to the end promised at its claim, None when its
+    worker is gone, ``heard`` to the end promised by the last heartbeat.
     """
     ends = (
-        Due(key, max(promised, heard.get(key, promised), floor)) for key, promised in held.items()
+        Due(key, _GONE if promised is None else max(promised, heard.get(key, promised), floor))
+        for key, promised in held.items()
     )
     return tuple(sorted(ends, key=lambda d: (d.until, d.key)))
 

@@ -39,6 +39,7 @@ TASK = Table(
     Column("attempt", Integer, nullable=False),
     Column("lease", Integer, nullable=False, server_default="0"),
     Column("worker", Text),
+    # the end promised at the claim; none while a worker that died holds the task
     Column("until", _TIME),
     Column("not_before", _TIME),
     Column("canceling", Boolean, nullable=False, server_default=text("false")),

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kerma_common.contracts import runner as ev
+from kerma_common.contracts.rpc_runner import DIED
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_runner.read.models import METADATA, TASK, WORKER
 
-QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA)
+QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=2)
 
 _NOT_HELD = {"worker": None, "until": None}
 
@@ -114,5 +115,7 @@ def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG
 
 @QUEUE.on(ev.WorkerRetired)
 def retired(event: ev.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """The worker is gone for good."""
+    """The worker is gone for good. Of one that died nothing is to be waited for."""
     yield Delete(WORKER, {"worker": event.worker})
+    if event.reason == DIED:
+        yield Update(TASK, {"worker": event.worker}, {"until": None})

@@ -186,8 +186,8 @@ class QueueRows:
         async with self._db.connect() as conn:
             return {row.worker: row.seen for row in await conn.execute(query)}
 
-    async def held(self) -> Mapping[LeaseKey, datetime]:
-        """Every lease with the end promised at its claim."""
+    async def held(self) -> Mapping[LeaseKey, datetime | None]:
+        """Every lease with the end promised at its claim; None when its worker died."""
         query = select(TASK.c.job_id, TASK.c.index.label("n"), TASK.c.lease, TASK.c.until).where(
             TASK.c.state.in_(HELD)
         )

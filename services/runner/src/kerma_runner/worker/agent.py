@@ -1,6 +1,7 @@
 """The agent: offers slots, takes tickets, runs engines, speaks every few seconds.
 
-Out (as requests to the runner): registration, claims, starts, heartbeats, reports. In: tickets,
+Out (as requests to the runner): registration, retirement of itself and of dead workers of its
+machine, claims, starts, heartbeats, reports. In: tickets,
 answers to heartbeats, stop signals. The truth about a lease is the runner's: the agent holds a
 result until the runner has answered, and drops it when the lease is over.
 """
@@ -61,19 +62,22 @@ class Teller:
 
 @dataclass(slots=True)
 class Agent:
-    """One worker process. ``engines`` of the registration maps names to versions."""
+    """One worker process. ``engines`` of the registration maps names to versions; ``dead`` names
+    former workers of this machine whose processes are gone.
+    """
 
     worker: str
     client: Client
     runner: RunnerClient
     bench: Bench
     registration: rpc.Registration
+    dead: tuple[str, ...] = ()
     _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
     _works: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish or give back what is held. Raises GuardLost."""
-        terms = await _unless(stop, self._register())
+        terms = await _unless(stop, self._arrive())
         if terms is None:
             return
         async with asyncio.TaskGroup() as group:
@@ -102,6 +106,13 @@ class Agent:
             async with asyncio.timeout(LEAVE_SECONDS):
                 leaving = rpc.Retirement(self.worker, "shutdown")
                 await self.runner.ask(rpc.RETIRE, leaving, rpc.Verdict)
+
+    async def _arrive(self) -> rpc.Registered:
+        """Register, and hand back what dead workers held, so that nobody waits for them."""
+        terms = await self._register()
+        for worker in self.dead:
+            await self.runner.insist(rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict)
+        return terms
 
     async def _register(self) -> rpc.Registered:
         return await self.runner.insist(rpc.REGISTER, self.registration, rpc.Registered)

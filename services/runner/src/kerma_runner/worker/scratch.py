@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -15,17 +16,29 @@ import psutil
 _LOCK = ".lock"
 
 
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """``home`` is the directory of this worker, ``dead`` names workers found to be gone."""
+
+    home: Path
+    dead: tuple[str, ...]
+
+
 @contextmanager
-def worker_scratch(root: Path, worker: str) -> Iterator[Path]:
-    """A directory for this worker's life; what dead workers left behind is removed first."""
+def worker_scratch(root: Path, worker: str) -> Iterator[Scratch]:
+    """A directory for this worker's life; what dead workers left behind is removed first.
+
+    The kernel gives up a worker's lock when its process ends, however it ends; what still works
+    in its directory is killed before it is called dead.
+    """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _clean(root)
+    dead = _clean(root)
     home = root / worker
     home.mkdir(mode=0o700)
     with (home / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            yield home
+            yield Scratch(home, dead)
         finally:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -40,7 +53,8 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _clean(root: Path) -> None:
+def _clean(root: Path) -> tuple[str, ...]:
+    dead = []
     for home in root.iterdir():
         try:
             lock = (home / _LOCK).open("r")
@@ -51,6 +65,8 @@ def _clean(root: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _end_processes(home)
             shutil.rmtree(home, ignore_errors=True)
+            dead.append(home.name)
+    return tuple(dead)
 
 
 def _end_processes(home: Path) -> None:

@@ -26,10 +26,17 @@ if TYPE_CHECKING:
     from kerma_runner.worker.settings import WorkerSettings
 
 
+_HOST = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
+
+
 def worker_id() -> str:
     """Name of this process: another process has another, so leases never pass on unnoticed."""
-    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
-    return f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
+    return f"{_HOST}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def of_this_host(worker: str) -> bool:
+    """Whether a worker ran here: a lock in a folder that machines share may tell nothing."""
+    return re.fullmatch(rf"{re.escape(_HOST)}-\d+-[0-9a-f]{{8}}", worker) is not None
 
 
 async def serve_worker(
@@ -45,13 +52,14 @@ async def serve_worker(
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
-        home = stack.enter_context(worker_scratch(settings.scratch, name))
+        found = stack.enter_context(worker_scratch(settings.scratch, name))
+        dead = tuple(filter(of_this_host, found.dead))
         started = await stack.enter_async_context(launcher())
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
         store = open_blobs(blobs)
-        bench = Bench(settings, store, offers.engines, offers.versions, started, home)
+        bench = Bench(settings, store, offers.engines, offers.versions, started, found.home)
         offer = Registration(
             name,
             settings.resource_class,
@@ -60,4 +68,4 @@ async def serve_worker(
             dict(offers.digests),
             dict(offers.substitutes),
         )
-        await Agent(name, client, RunnerClient(client), bench, offer).run(stop)
+        await Agent(name, client, RunnerClient(client), bench, offer, dead).run(stop)
