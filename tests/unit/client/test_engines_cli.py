@@ -130,4 +130,4 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
     )
     scorer = tmp_path / "t.csv"
     scorer.write_text(csv(Scorer("T", {"Mean": np.ones((1, 1, 2))}), "lost.txt"))
-    refused(run("merge", scorer), "keep the parameter file beside it")
+    refused(run("merge", scorer), "keep the parameter file of TOPAS")

@@ -34,7 +34,11 @@ def seeds() -> list[tuple[str, bytes]]:
     ones = np.ones(24)
     box = ((-1.0, 1.0, 2), (-0.1, 0.1, 3), (0.0, 20.0, 4))
     scorer = Scorer("A", {"Sum": ones.reshape(2, 3, 4)}, unit="")
+    rows = "".join(f"0,{k // 8},{k % 8},{k}.5,{k * k},3\n" for k in range(24))
+    heading = "# iX, iY, iZ, total(value) [MeV], total(val^2), entry\n"
+    scorers = "".join(f"# primitive scorer name: {name}\n{heading}{rows}" for name in "ab")
     own = [
+        ("dump.csv", f"# mesh name: m\n{scorers}".encode()),
         ("own.csv", csv(scorer, "none.txt").encode()),
         ("own.bdo", bdo2016(Mesh(), Scored(5, 2, "", np.ones(10)), 5)),
         ("sum_fort.21", usrbin([Detector(ones, box, relative=ones)], 5)),

@@ -22,7 +22,7 @@ app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_
 app.command()(convert_cli.convert)
 app.command("list")(offers_cli.list_engines)
 
-Files = Annotated[list[Path], typer.Argument(help="Result files of SHIELD-HIT12A, FLUKA or TOPAS.")]
+Files = Annotated[list[Path], typer.Argument(help="Result files of the engines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsTable = Annotated[bool, typer.Option("--table", help="Print a table (the default).")]
 Plot = Annotated[

@@ -194,7 +194,9 @@ def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
     if primaries < 1 and not all(page.merge in _UNWEIGHTED for page in estimator.pages):
         reason = f"{estimator.file} does not tell its number of primaries"
         raise MergeError(
-            estimator.name, None, f"{reason} (TOPAS: keep the parameter file beside it)"
+            estimator.name,
+            None,
+            f"{reason} (keep the parameter file of TOPAS, the macro of Geant4 beside it)",
         )
     pages: dict[int, PageState] = {}
     for page in estimator.pages:

@@ -63,12 +63,12 @@ def _read_output(
     asked, found = len(output.quantities), len(estimator.pages)
     if asked > found:
         raise ReadError(path.name, "pages", f"{found} instead of {asked}")
-    pages = tuple(map(_named, estimator.pages, output.quantities)) + estimator.pages[asked:]
+    pages = tuple(map(named, estimator.pages, output.quantities)) + estimator.pages[asked:]
     metadata = {**estimator.metadata, "output_id": output.id}
     return replace(estimator, name=output.name, pages=pages, metadata=metadata)
 
 
-def _named(page: Page, quantity: OutputQuantity) -> Page:
+def named(page: Page, quantity: OutputQuantity) -> Page:
     """The page with the number of the quantity it answers, and what the user called that."""
     said = {"quantity_name": quantity.name, "filter_name": quantity.filter_name}
     metadata = {**page.metadata, **{key: text for key, text in said.items() if text}}

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerma_engines.errors import ReadError
 from kerma_engines.fluka.read import is_fluka, read_fluka_file
+from kerma_engines.geant4.read_alone import is_dump, is_result, read_dump_file, read_result_file
 from kerma_engines.shieldhit.read import is_bdo, is_bin2010, read_bdo_file, read_bin2010_file
 from kerma_engines.topas.read import is_topas, read_topas_file
 
@@ -21,12 +22,14 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Estimator]], ...
     (is_bdo, read_bdo_file),
     (is_fluka, read_fluka_file),
     (is_topas, read_topas_file),
+    (is_result, read_result_file),
+    (is_dump, read_dump_file),
     (is_bin2010, read_bin2010_file),
 )
 
 
 def read_file(path: Path) -> Estimator:
-    """The estimator in a result file of SHIELD-HIT12A, FLUKA or TOPAS.
+    """The estimator in a result file of SHIELD-HIT12A, FLUKA, TOPAS or Geant4.
 
     Raises ReadError, naming the path as given and the byte or line, when the file is of none of
     them, cut short or damaged.
@@ -53,9 +56,8 @@ def _read(path: Path) -> Estimator:
     for is_format, read in _FORMATS:
         if is_format(head):
             return _ascending(path, read(path))
-    raise ReadError(
-        path.name, "byte 0", "not a result of SHIELD-HIT12A (BDO, bin2010), FLUKA or TOPAS (CSV)"
-    )
+    known = "SHIELD-HIT12A (BDO, bin2010), FLUKA, TOPAS (CSV) or Geant4 (kg4, dumps)"
+    raise ReadError(path.name, "byte 0", f"not a result of {known}")
 
 
 def _ascending(path: Path, estimator: Estimator) -> Estimator:

@@ -120,10 +120,7 @@ class Geant4:
         if problems:
             raise InvalidInput(tuple(problems))
         meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
-        options = [
-            [{"scorer": s.name, **pages.scorer_page(s.kind, s.unit)} for s in mesh.scorers]
-            for mesh in meshes
-        ]
+        options = [pages.scorer_pages(mesh) for mesh in meshes]
         return InputSet(
             engine=self.name,
             files=dict(files),

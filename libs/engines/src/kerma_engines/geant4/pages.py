@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerma_engines.engine import Output
 from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
 from kerma_engines.geant4.own_quantities import AVERAGES, AXES, TOTALS
 from kerma_engines.geant4.read import START, read_scored
+from kerma_engines.outputs import named
 from kerma_engines.tallies import averages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet, Output
+    from kerma_engines.engine import InputSet
     from kerma_engines.estimators import FloatArray
     from kerma_engines.geant4.meshes import Mesh, Scorer
     from kerma_engines.geant4.read import Scored
@@ -60,9 +62,17 @@ _UNITS = {"percm2": "/cm^2", "permm2": "/mm^2", "perm2": "/m^2"}
 def scorer_page(kind: str, unit: str) -> dict[str, Any]:
     """Name and unit of a page of a user-supplied macro, per primary."""
     known = _SCORER_PAGES.get(kind, _Quantity(kind.upper(), unit))
-    given = unit or known.unit
-    per = f"{_UNITS.get(given, given)}/prim" if given else "1/prim"
-    return {"page": known.name, "unit": per}
+    return {"page": known.name, "unit": per_primary(unit or known.unit)}
+
+
+def scorer_pages(mesh: Mesh) -> list[dict[str, Any]]:
+    """All pages of a mesh of a user-supplied macro: scorer, name and unit."""
+    return [{"scorer": s.name, **scorer_page(s.kind, s.unit)} for s in mesh.scorers]
+
+
+def per_primary(unit: str) -> str:
+    """Geant4's name of a unit as pages have it."""
+    return f"{_UNITS.get(unit, unit)}/prim" if unit else "1/prim"
 
 
 def estimators(
@@ -83,6 +93,39 @@ def estimators(
     return tuple(result)
 
 
+def estimator_of(scored: Scored, mesh: Mesh, file: str) -> Estimator:
+    """The estimator of a mesh, with a page for each of its scorers that was scored."""
+    known = [option for option in scorer_pages(mesh) if option["scorer"] in scored.sums]
+    return _estimator(Output(mesh.name, mesh.name, file), scored, mesh, known)
+
+
+def plain_page(
+    scored: Scored,
+    name: str,
+    shape: tuple[int, ...],
+    axes: tuple[Axis, ...],
+    unit: str,
+    number: int,
+) -> Page:
+    """A page of a scorer of which nothing else is known; an average when it has weights."""
+
+    def part(columns: Mapping[str, FloatArray], column: str) -> FloatArray:
+        return np.ascontiguousarray(columns[column].reshape(shape).flatten(order="F"))
+
+    x, xx = part(scored.sums, name), part(scored.squares, name)
+    metadata = {"scorer": name}
+    weight, cross = f"{name}/weight", f"{name}/cross"
+    if all(key in scored.sums and scored.sums[key].size == x.size for key in (weight, cross)):
+        y, yy = part(scored.sums, weight), part(scored.squares, weight)
+        xy = part(scored.sums, cross)
+        below = Weights(y, yy, xy)
+        mean = averages(x, xx, y, yy, xy)
+        return Page(number, name, "", MergeClass.MEAN, axes, *mean, x, xx, below, metadata)
+    errors = standard_errors(x, xx, scored.primaries)
+    values, merge = x / scored.primaries, MergeClass.PER_PRIMARY
+    return Page(number, name, unit, merge, axes, values, errors, x, xx, None, metadata)
+
+
 def _estimator(
     output: Output, scored: Scored, mesh: Mesh, options: list[dict[str, Any]]
 ) -> Estimator:
@@ -94,9 +137,12 @@ def _estimator(
             raise ReadError(output.file, f"byte {START}", f"has no scorer {option['scorer']}")
         page = _PageMaker(scored, mesh, scorer, option, output.file)
         chosen = output.quantities[number] if number < len(output.quantities) else None
-        pages.append(page.make(number, chosen.filter_name if chosen else ""))
+        made = page.make(number, chosen.filter_name if chosen else "")
+        pages.append(named(made, chosen) if chosen else made)
     geometry = {"box": "MSH", "cylinder": "CYL", "volume": "ZONE"}[mesh.shape]
     metadata = {"geotyp": geometry, "geo_name": mesh.name, "mc_code_version": scored.code}
+    if output.quantities:
+        metadata["output_id"] = output.id
     return Estimator(output.name, output.file, scored.primaries, tuple(pages), metadata)
 
 
