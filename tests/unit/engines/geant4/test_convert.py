@@ -204,6 +204,18 @@ def test_filters_that_cannot_be_scored(filters: list[dict[str, Any]], reason: st
     ("quantity", "key"),
     [
         ({"keyword": "Alanine"}, "keyword"),
+        ({"keyword": "EqvDose"}, "keyword"),
+        ({"keyword": "NEqvDose"}, "keyword"),
+        ({"keyword": "NKERMA"}, "keyword"),
+        ({"keyword": "1MeVNEq"}, "keyword"),
+        ({"keyword": "Rho", "filter": "f"}, "filter"),
+        (
+            {
+                "keyword": "ZONE",
+                "modifiers": [{"diffType": "E", "lowerLimit": 0, "upperLimit": 1, "binsNumber": 2}],
+            },
+            "modifiers",
+        ),
         ({"keyword": "Dose", "offset": 1}, "offset"),
         ({"keyword": "Dose", "primaries": 5}, "primaries"),
         ({"keyword": "Dose", "materialUuid": "water"}, "materialUuid"),
@@ -212,8 +224,22 @@ def test_filters_that_cannot_be_scored(filters: list[dict[str, Any]], reason: st
 )
 def test_quantities_that_are_not_scored(quantity: dict[str, Any], key: str) -> None:
     assert f"scoringManager.outputs[0].quantities[0].{key}" in refusals(
-        build(quantities=[quantity])
+        build(quantities=[quantity], filters=rules(("Z", "==", 1)))
     )
+
+
+@pytest.mark.parametrize("keyword", ["MATERIAL", "ZONE", "Rho", "DoseEqv"])
+@pytest.mark.parametrize(
+    "data", [{"geometryType": "All"}, {"geometryType": "Zone", "parameters": {"zoneUuid": "z0"}}]
+)
+def test_what_needs_a_mesh(keyword: str, data: dict[str, Any]) -> None:
+    found = refusals(build(detectors=[data], quantities=[{"keyword": keyword}]))
+    assert "scoringManager.outputs[0].quantities[0].keyword" in found
+
+
+def test_maps_are_not_noted_as_slow() -> None:
+    quantities = [{"keyword": "MATERIAL"}, {"keyword": "ZONE"}, {"keyword": "Rho"}]
+    assert Geant4().convert(build(quantities=quantities)).options["notes"] == []
 
 
 @pytest.mark.parametrize(
@@ -268,7 +294,7 @@ def test_spectra_that_are_not_scored(axes: tuple[str, ...]) -> None:
 def test_spectra_per_volume_need_a_mesh(keyword: str) -> None:
     zone = {"geometryType": "Zone", "parameters": {"zoneUuid": "z0"}}
     found = refusals(build(detectors=[zone], quantities=differential(keyword, "E")))
-    assert "need a mesh" in found["scoringManager.outputs[0].quantities[0].modifiers"]
+    assert "needs a mesh" in found["scoringManager.outputs[0].quantities[0].modifiers"]
     assert (
         "/kerma/quantity energy"
         in (
@@ -284,7 +310,9 @@ def test_dose_over_everything_has_no_meaning() -> None:
 
 def test_every_problem_is_told_at_once() -> None:
     zones = [make.zone("water", "a", materialPropertiesOverrides={"customStoppingPower": True})]
-    definition = make.project(FIGURES, zones, particle={"id": 1}, quantities=[{"keyword": "Rho"}])
+    definition = make.project(
+        FIGURES, zones, particle={"id": 1}, quantities=[{"keyword": "Alanine"}]
+    )
     definition["materialManager"]["materials"][0]["icru"] = 172
     definition["specialComponentsManager"] = {"CTCube": {"name": "x"}}
     assert set(refusals(definition)) == {

@@ -24,6 +24,7 @@ from kerma_engines.geant4 import (
 from kerma_engines.geant4.data import DATA_SETS, installed
 from kerma_engines.geant4.gdml_write import GeometryWriter
 from kerma_engines.geant4.mesh_write import detector_boxes
+from kerma_engines.geant4.own_quantities import MAPS
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
 from kerma_engines.project import parse_project
@@ -143,6 +144,7 @@ class Geant4:
             "binding": binding(),
             "divergence": _divergence(parsed),
             "spots": asdict(parsed.spots) if parsed.spots else None,
+            "numbering": gdml_check.numbering(inputs.files[geometry]),
             "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }
         (directory / _TASK).write_text(json.dumps(task, indent=1))
@@ -163,7 +165,9 @@ class Geant4:
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
         """Estimators of a finished task, ordered by the output map. Raises ReadError."""
         meshes = {mesh.name: mesh for mesh in self._macro(inputs).meshes}
-        return pages.estimators(directory, inputs, meshes)
+        geometry, _ = _pick(inputs.files)
+        numbering = gdml_check.numbering(inputs.files[geometry])
+        return pages.estimators(directory, inputs, meshes, numbering)
 
     def _macro(self, inputs: InputSet) -> macro.Macro:
         _, name = _pick(inputs.files)
@@ -218,9 +222,12 @@ def _bad_name(name: str) -> str:
 
 def _mesh_task(mesh: Mesh) -> dict[str, Any]:
     native = [scorer for scorer in mesh.scorers if not scorer.own]
-    own = [scorer for scorer in mesh.scorers if scorer.own]
+    maps = [scorer for scorer in mesh.scorers if scorer.own and scorer.kind in MAPS]
+    own = [scorer for scorer in mesh.scorers if scorer.own and scorer.kind not in MAPS]
     return {
         "name": mesh.name,
+        "maps": [{"name": scorer.name, "kind": scorer.kind} for scorer in maps],
+        "place": _place(mesh) if maps else None,
         "shape": None if mesh.shape == "volume" and native else mesh.dump_shape,
         "scorers": [scorer.name for scorer in native],
         "rings": [mesh.bins[0], mesh.left_out, mesh.grouped] if mesh.regrouped else None,
@@ -234,6 +241,24 @@ def _mesh_task(mesh: Mesh) -> dict[str, Any]:
             }
             for s in own
         ],
+    }
+
+
+def _place(mesh: Mesh) -> dict[str, Any]:
+    """Where the middles of the bins are, for maps; mm."""
+    axes = pages.mesh_axes(mesh)
+    # positions of axes are those in the world unless the mesh is turned
+    start = (0.0, 0.0, 0.0) if mesh.turns else mesh.centre
+    if mesh.shape == "cylinder":
+        radius, _, height = axes
+        along = height.centres - start[2]
+        middles = [(2, along), (1, np.zeros(1)), (0, radius.centres)]
+    else:
+        middles = [(k, axis.centres - start[k]) for k, axis in enumerate(axes)]
+    return {
+        "centre": [10.0 * x for x in mesh.centre],
+        "axes": mesh.matrix.T.tolist(),
+        "middles": [(axis, (10.0 * values).tolist()) for axis, values in middles],
     }
 
 

@@ -8,7 +8,7 @@ from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as SafeTree
 
 from kerma_engines.errors import Problem
-from kerma_engines.geant4.materials import BLACK_HOLE
+from kerma_engines.geant4.materials import BLACK_HOLE, VACUUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,23 @@ def _walk(root: Element, file: str) -> Iterator[Problem]:
 
 def _local(element: Element) -> str:
     return str(element.tag).rpartition("}")[2]
+
+
+def numbering(text: str) -> dict[str, dict[str, int]]:
+    """Numbers that maps show: ``zone`` of volumes, ``material`` of what they are made of, by name.
+
+    Volumes count from 1 in the order of the document, so that the zones of a project come first,
+    then its world. Materials count from 1 in the order in which volumes name them, but as in
+    SHIELD-HIT12A a black hole is 0 and vacuum 1000.
+    """
+    root = SafeTree.fromstring(text, forbid_dtd=True)
+    volumes = list(root.iter("volume"))
+    zones = {volume.get("name", ""): number for number, volume in enumerate(volumes, start=1)}
+    materials = {BLACK_HOLE: 0, VACUUM: 1000}
+    for volume in volumes:
+        for material in volume.iter("materialref"):
+            materials.setdefault(material.get("ref", ""), len(materials) - 1)
+    return {"zone": zones, "material": materials}
 
 
 def black_holes(text: str) -> list[str]:

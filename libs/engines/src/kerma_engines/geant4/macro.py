@@ -12,6 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.geant4.commands import (
+    DROPPED,
+    IGNORED_BY_GEANT4,
+    PASSED,
+    PASSED_EXACTLY,
+    PASSED_WITH_SPOTS,
+    REFUSED,
+)
 from kerma_engines.geant4.meshes import Mesh, Scorer
 from kerma_engines.geant4.own_macro import (
     FILTER,
@@ -22,59 +30,13 @@ from kerma_engines.geant4.own_macro import (
     parse_rings,
     parse_rules,
 )
-from kerma_engines.geant4.own_quantities import TOTALS, bins_of
+from kerma_engines.geant4.own_quantities import MAPS, TOTALS, bins_of
 from kerma_engines.geant4.spot_macro import SPOTS, SpotCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerma_engines.geant4.spot_macro import SpotBeam
-
-#: Commands passed on to Geant4, by prefix.
-_PASSED = (
-    "/gps/",
-    "/score/create/",
-    "/score/mesh/",
-    "/score/quantity/",
-    "/score/filter/",
-    "/run/setCut",
-    "/cuts/setLowEdge",
-    "/process/eLoss/",
-    "/process/msc/",
-)
-_PASSED_EXACTLY = ("/score/close", "/run/initialize")
-
-#: Harmless commands that the runner does itself or that only make output: accepted, not passed.
-_DROPPED = (
-    "/run/printProgress",
-    "/run/verbose",
-    "/run/numberOfThreads",
-    "/random/setSeeds",
-    "/control/verbose",
-    "/event/verbose",
-    "/tracking/verbose",
-    "/process/verbose",
-    "/score/verbose",
-    "/score/list",
-    "/score/dumpQuantityToFile",
-    "/score/dumpAllQuantitiesToFile",
-    "/gps/verbose",
-)
-
-#: Inside allowed prefixes, yet not for users: opens a file.
-_REFUSED = "/gps/hist/file"
-#: Geant4 11.4 bins from the axis and around the full circle whatever these say.
-_IGNORED_BY_GEANT4 = ("/score/mesh/cylinderRMin", "/score/mesh/cylinderAngles")
-
-#: What a beam of spots leaves to Geant4's source.
-_PASSED_WITH_SPOTS = {
-    "/gps/particle",
-    "/gps/ion",
-    "/gps/position",
-    "/gps/pos/centre",
-    "/gps/pos/rot1",
-    "/gps/pos/rot2",
-}
 
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
 DIVERGENCE = "/kerma/divergence"
@@ -173,7 +135,7 @@ class _Reader:
         if any(mark in line for mark in "{}") or words[-1] in {"_", "\\"}:
             raise Refused("aliases and continued lines are not allowed")
         command, arguments = words[0], words[1:]
-        if command in _DROPPED:
+        if command in DROPPED:
             self._check_file(command, arguments)
             return
         if command != "/run/beamOn" and self.primaries:
@@ -207,12 +169,12 @@ class _Reader:
         if command == "/run/beamOn":
             self._beam_on(arguments)
             return
-        allowed = command in _PASSED_EXACTLY or command.startswith(_PASSED)
-        if not allowed or command.startswith(_REFUSED):
+        allowed = command in PASSED_EXACTLY or command.startswith(PASSED)
+        if not allowed or command.startswith(REFUSED):
             raise Refused(f"the command {command} is not allowed")
-        if command in _IGNORED_BY_GEANT4:
+        if command in IGNORED_BY_GEANT4:
             raise Refused(f"Geant4 bins as if {command} were not there")
-        if command.startswith("/gps/") and command not in _PASSED_WITH_SPOTS:
+        if command.startswith("/gps/") and command not in PASSED_WITH_SPOTS:
             self._source.append(command)
         if handler := self._handlers.get(command):
             handler(arguments)
@@ -347,28 +309,36 @@ class _Reader:
 
     def _own_quantity(self, arguments: list[str]) -> None:
         kind, name, axes = parse_quantity(arguments)
-        # a scorer that Geant4 knows drives ours: it is asked at every step in the mesh
+        if kind in MAPS and (axes or self._mesh().shape == "volume"):
+            raise Refused(f"{QUANTITY} {kind} is a map: it needs a mesh, and has no further axes")
         self._quantity("nOfStep", [name])
         scorer = self._mesh().scorers[-1]
         scorer.kind, scorer.own, scorer.axes = kind, True, axes
-        self.commands.append(f"/score/quantity/nOfStep {name}")
+        if kind not in MAPS:
+            # a scorer that Geant4 knows drives ours: it is asked at every step in the mesh
+            self.commands.append(f"/score/quantity/nOfStep {name}")
 
     def _own_filter(self, arguments: list[str]) -> None:
-        if not self._mesh().scorers:
-            raise Refused("a filter follows the quantity it filters")
-        self._mesh().scorers[-1].rules = parse_rules(arguments)
-        self._mesh().scorers[-1].filtered = " ".join(arguments)
+        scorer = self._filtered()
+        scorer.rules, scorer.filtered = parse_rules(arguments), " ".join(arguments)
 
     def _filter(self, command: str, arguments: list[str]) -> None:
-        if not self._mesh().scorers:
-            raise Refused("a filter follows the quantity it filters")
         neutral = command.endswith("/neutral") or {"neutron", "gamma"} & set(arguments[1:])
         if neutral and "neutron" not in self.particles:
             raise Refused(
                 "neutrons and photons can't be scored without Geant4's data sets, which are not "
                 "installed: their fluence would be too low by factors"
             )
-        self._mesh().scorers[-1].filtered = " ".join(arguments)
+        self._filtered().filtered = " ".join(arguments)
+
+    def _filtered(self) -> Scorer:
+        """The quantity that a filter belongs to."""
+        if not self._mesh().scorers:
+            raise Refused("a filter follows the quantity it filters")
+        scorer = self._mesh().scorers[-1]
+        if scorer.own and scorer.kind in MAPS:
+            raise Refused("a map of the geometry has no particles to filter")
+        return scorer
 
     def _frame(self, key: str) -> Callable[[list[str]], None]:
         def remember(arguments: list[str]) -> None:

@@ -1,6 +1,8 @@
 """Quantities and differential axes of our own scorers, as formulas on one step of a particle.
 
-Names and units are those of SHIELD-HIT12A's results. Effective charges follow Barkas (1963,
+Names and units are those of SHIELD-HIT12A's results, and so are what its authors say of beam
+qualities (github.com/DataMedSci/pymchelper, issues 238 and 474): Q is z^2/E, E in MeV per amu, and
+Q_eff is another name of z_eff^2/beta^2. Effective charges follow Barkas (1963,
 "Nuclear Research Emulsions", vol. 1): z (1 - exp(-125 beta z^(-2/3))).
 """
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 AMU = 931.49410242
 """Atomic mass unit, MeV (CODATA 2018)."""
+
+
+GY_PER_MEV_PER_G = 1.602176634e-10
+"""Exact since the SI of 2019."""
 
 
 @dataclass(slots=True)
@@ -78,6 +84,10 @@ AXES = {
     "Z2Beta2": Property("Z²/β²", "", lambda p: _over_beta2(p.z, p)),
     "Zeff2Beta2": Property("Z_eff²/β²", "", lambda p: _over_beta2(p.effective_charge, p)),
 }
+#: Beam quality: square of the charge over the kinetic energy per amu.
+_QUALITY = Property(
+    "Q", "amu/MeV", lambda p: p.z**2 * p.mass / (AMU * p.energy) if p.energy else 0.0
+)
 _BETA = Property("Velocity", "", lambda p: math.sqrt(p.beta2))
 
 NEEDS_LET = {"DEDX", "MDEDX"}
@@ -104,25 +114,57 @@ AVERAGES = {
     "dZ2Beta2": Average("DOSE-AV-Z2BETA2", AXES["Z2Beta2"], by_dose=True),
     "tZeff2Beta2": Average("TZEFF2BETA2", AXES["Zeff2Beta2"]),
     "dZeff2Beta2": Average("DZEFF2BETA2", AXES["Zeff2Beta2"], by_dose=True),
+    "tQ": Average("TRACK-AV-Q", _QUALITY),
+    "dQ": Average("DOSE-AV-Q", _QUALITY, by_dose=True),
+    "tQeff": Average("TQ-EFF", AXES["Zeff2Beta2"]),
+    "dQeff": Average("DQ-EFF", AXES["Zeff2Beta2"], by_dose=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Something that adds up in a bin: page, unit, and whether it is per volume."""
+    """Something that adds up in a bin: page, unit, whether it is per volume, factor to the unit."""
 
     page: str
     unit: str
     per_volume: bool = True
+    factor: float = 1.0
 
 
 TOTALS = {
     "fluence": Total("FLUENCE", "/cm^2"),  # track length
     "energy": Total("ENERGY", "MeV", per_volume=False),  # energy deposited
     "dose": Total("DOSE", "MeV/g"),  # energy deposited over density
+    "doseEqv": Total("DOSE-EQV", "Sv", factor=GY_PER_MEV_PER_G),  # the same, times Q(L)
 }
 
-KINDS = (*TOTALS, *AVERAGES)
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Something of the geometry, not of particles: page and unit."""
+
+    page: str
+    unit: str
+
+
+MAPS = {
+    "material": Map("MATERIAL", ""),
+    "zone": Map("ZONE", ""),
+    "density": Map("RHO", "g/cm^3"),
+}
+
+KINDS = (*TOTALS, *AVERAGES, *MAPS)
+
+
+def quality_factor(let: float) -> float:
+    """Q of ICRP Publications 60 and 103 for an unrestricted LET in water, in MeV/cm.
+
+    1 below 10 keV/um, 0.32 L - 2.2 up to 100 keV/um, and 300 over the root of L above.
+    """
+    kev_per_um = 0.1 * let
+    if kev_per_um < 10.0:
+        return 1.0
+    return 0.32 * kev_per_um - 2.2 if kev_per_um <= 100.0 else 300.0 / math.sqrt(kev_per_um)
 
 
 def bins_of(axes: tuple[DifferentialAxis, ...]) -> int:

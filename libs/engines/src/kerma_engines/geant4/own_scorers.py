@@ -26,6 +26,7 @@ from kerma_engines.geant4.own_quantities import (
     DifferentialAxis,
     Passage,
     bins_of,
+    quality_factor,
 )
 from kerma_engines.geant4.own_steps import Piece, energy_at_end, is_short, pieces
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _CM = 10.0  # mm, Geant4's unit of length
 _DENSITY = g4.g / g4.cm3
+_ELECTRON = 11
 _GRID = 20  # points per decade of energy
 _GRID_START = -3.0  # log10 MeV per nucleon
 _GRID_POINTS = 7 * _GRID + 1
@@ -47,6 +49,7 @@ class StoppingPowers:
 
     def __init__(self) -> None:
         self.calculator = g4.G4EmCalculator()
+        self.water = g4.G4NistManager.Instance().FindOrBuildMaterial("G4_WATER")
         self.tables: dict[tuple[int, int], list[float]] = {}
 
     def let(self, kind: Kind, material: Any, energy: float) -> float:
@@ -70,7 +73,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
     """Sums over primaries of a quantity per bin, its square, and for averages of its weight.
 
     ``fluence`` sums track lengths (cm), ``energy`` energy deposited (MeV), ``dose`` energy
-    deposited over density (MeV cm3/g). Averages sum numerator and denominator: the weight is
+    deposited over density (MeV cm3/g), ``doseEqv`` the same times the quality factor. Averages sum numerator and denominator: the weight is
     length or, weighted by dose, length times LET; the numerator the weight times the property.
     """
 
@@ -93,7 +96,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         self.scorer: Any = None
         keys = {axis.key for axis in self.axes}
         self.needs_let = bool(keys & NEEDS_LET) or self._averages_let()
-        self.needs_density = "MDEDX" in keys or self.quantity == "dose"
+        self.needs_density = "MDEDX" in keys or self.quantity in {"dose", "doseEqv"}
         self.needs_angle = "ANGLE" in keys
         self.single = bins == 1 and not rings
         self.rings = rings
@@ -172,11 +175,22 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
             return step.GetTotalEnergyDeposit() * piece.loss, 0.0
         if self.quantity == "dose":
             return step.GetTotalEnergyDeposit() * piece.loss / passage.density, 0.0
+        if self.quantity == "doseEqv":
+            dose = step.GetTotalEnergyDeposit() * piece.loss / passage.density
+            return dose * self._quality(piece.energy), 0.0
         length = step.GetStepLength() / _CM * piece.length
         if self.average is None:
             return length, 0.0
         weight = length * passage.let if self.average.by_dose else length
         return weight * self.average.property.of(passage), weight
+
+    def _quality(self, energy: float) -> float:
+        """Quality factor of the particle under way, by its LET in water; 1 unless it is heavy."""
+        kind = self.selection.kind
+        assert kind is not None
+        if not kind.z or abs(kind.code) == _ELECTRON:
+            return 1.0
+        return quality_factor(self.powers.let(kind, self.powers.water, energy))
 
     def _add(self, index: int, value: float, weight: float) -> None:
         if self.primary != self.reporter.done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,12 @@ import numpy as np
 from kerma_engines.engine import Output
 from kerma_engines.errors import ReadError
 from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
-from kerma_engines.geant4.own_quantities import AVERAGES, AXES, TOTALS
+from kerma_engines.geant4.own_quantities import AVERAGES, AXES, GY_PER_MEV_PER_G, MAPS, TOTALS
 from kerma_engines.geant4.read import START, read_scored
 from kerma_engines.outputs import named
 from kerma_engines.tallies import averages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from kerma_engines.engine import InputSet
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from kerma_engines.geant4.meshes import Mesh, Scorer
     from kerma_engines.geant4.read import Scored
 
-_GY_PER_MEV_PER_G = 1.602176634e-10  # exact since the SI of 2019
+
+#: Numbers of what maps show, by kind of map and name.
+Numbering = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ class _Quantity:
 
 #: Pages by project keyword: name and unit as SHIELD-HIT12A's results have them.
 _PAGES = {
-    "Dose": _Quantity("DOSE", "MeV/g/prim", 1.0 / _GY_PER_MEV_PER_G),
+    "Dose": _Quantity("DOSE", "MeV/g/prim", 1.0 / GY_PER_MEV_PER_G),
     "DoseGy": _Quantity("DOSE-GY", "Gy/prim"),
+    "DDD": _Quantity("DDD", "MeV/g/prim", 1.0 / GY_PER_MEV_PER_G),
     "Energy": _Quantity("ENERGY", "MeV/prim"),
     "Fluence": _Quantity("FLUENCE", "/cm^2/prim"),
 }
@@ -76,7 +79,10 @@ def per_primary(unit: str) -> str:
 
 
 def estimators(
-    directory: Path, inputs: InputSet, meshes: Mapping[str, Mesh]
+    directory: Path,
+    inputs: InputSet,
+    meshes: Mapping[str, Mesh],
+    numbering: Numbering,
 ) -> tuple[Estimator, ...]:
     """Estimators by the output map of the inputs."""
     pages: list[list[dict[str, Any]]] = inputs.options["pages"]
@@ -89,7 +95,7 @@ def estimators(
         mesh = meshes.get(scored.mesh)
         if mesh is None or (mesh.shape != "volume" and mesh.dump_shape != scored.shape):
             raise ReadError(output.file, f"byte {START}", "belongs to another mesh")
-        result.append(_estimator(output, scored, mesh, page_options))
+        result.append(_estimator(output, scored, mesh, page_options, numbering))
     return tuple(result)
 
 
@@ -127,7 +133,11 @@ def plain_page(
 
 
 def _estimator(
-    output: Output, scored: Scored, mesh: Mesh, options: list[dict[str, Any]]
+    output: Output,
+    scored: Scored,
+    mesh: Mesh,
+    options: list[dict[str, Any]],
+    numbering: Numbering,
 ) -> Estimator:
     pages = []
     for number, option in enumerate(options):
@@ -135,7 +145,7 @@ def _estimator(
         scorer = scorers.get(option["scorer"])
         if scorer is None or scorer.name not in scored.sums:
             raise ReadError(output.file, f"byte {START}", f"has no scorer {option['scorer']}")
-        page = _PageMaker(scored, mesh, scorer, option, output.file)
+        page = _PageMaker(scored, mesh, scorer, option, output.file, numbering)
         chosen = output.quantities[number] if number < len(output.quantities) else None
         made = page.make(number, chosen.filter_name if chosen else "")
         pages.append(named(made, chosen) if chosen else made)
@@ -155,6 +165,7 @@ class _PageMaker:
     scorer: Scorer
     option: dict[str, Any]
     file: str
+    numbering: Numbering
 
     def make(self, number: int, filter_name: str) -> Page:
         metadata = {"scorer": self.scorer.name}
@@ -163,6 +174,8 @@ class _PageMaker:
         quantity = self._quantity()
         if self.scorer.own and self.scorer.kind in AVERAGES:
             return self._average(number, quantity, metadata)
+        if self.scorer.own and self.scorer.kind in MAPS:
+            return self._map(number, quantity, metadata)
         factor = quantity.factor * float(self.option.get("rescale", 1.0)) * self._densities()
         sums = self._fortran(self.scored.sums, self.scorer.name) * factor
         squares = self._fortran(self.scored.squares, self.scorer.name) * factor**2
@@ -176,6 +189,21 @@ class _PageMaker:
             errors=standard_errors(sums, squares, self.scored.primaries),
             sums=sums,
             squares=squares,
+            metadata=metadata,
+        )
+
+    def _map(self, number: int, quantity: _Quantity, metadata: dict[str, str]) -> Page:
+        """The same in every task; numbers of zones or materials are told in the metadata."""
+        if numbers := self.numbering.get(self.scorer.kind):
+            metadata["numbers"] = " ".join(f"{n}={name}" for name, n in numbers.items())
+        values = self._fortran(self.scored.sums, self.scorer.name)
+        return Page(
+            number=number,
+            name=quantity.name,
+            unit=quantity.unit,
+            merge=MergeClass.FIRST,
+            axes=self._axes(),
+            values=values * float(self.option.get("rescale", 1.0)),
             metadata=metadata,
         )
 
@@ -209,10 +237,14 @@ class _PageMaker:
             return known or _Quantity(self.option["page"], self.option["unit"])
         if average := AVERAGES.get(self.scorer.kind):
             return _Quantity(average.page, average.property.unit)
+        if drawn := MAPS.get(self.scorer.kind):
+            return _Quantity(drawn.page, drawn.unit)
         total = TOTALS[self.scorer.kind]
-        page, unit, factor = total.page, total.unit, 1.0
+        page, unit, factor = total.page, total.unit, total.factor
         if self.option.get("keyword") == "DoseGy":
-            page, unit, factor = "DOSE-GY", "Gy", _GY_PER_MEV_PER_G
+            page, unit, factor = "DOSE-GY", "Gy", GY_PER_MEV_PER_G
+        if self.option.get("keyword") == "DDD":
+            page = "DDD"
         for axis in self.scorer.axes:
             per = AXES[axis.key].unit
             unit += f"/({per})" if "/" in per else f"/{per}" if per else ""

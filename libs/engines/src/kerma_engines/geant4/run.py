@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 from array import array
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,7 @@ class Transport:
         self.manager.SetUserInitialization(physics)
         self.manager.SetUserInitialization(Actions(reporter, task))
         self.keep_alive = killers
+        self.numbering = task.get("numbering", {})
 
     def run(self, commands: list[str], primaries: int, seed: int) -> None:
         """Apply the commands, then transport."""
@@ -151,6 +153,13 @@ class Transport:
         if done != primaries:
             raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")
 
+    @cached_property
+    def surveyor(self) -> Any:
+        """Looks up the geometry for maps."""
+        from kerma_engines.geant4.own_maps import Surveyor
+
+        return Surveyor(self.parser.GetWorldVolume(), self.numbering)
+
     def scored(
         self, mesh: dict[str, Any], folder: Path
     ) -> Iterator[tuple[str, array[float], array[float]]]:
@@ -163,6 +172,9 @@ class Transport:
                 raise Failure(f"mesh {mesh['name']}, {scorer}: {len(sums)} bins dumped")
             dump.unlink()
             yield scorer, sums, squares
+        for drawn in mesh.get("maps", []):
+            values = self.surveyor.survey(drawn["kind"], mesh["place"])
+            yield drawn["name"], values, array("d", bytes(8 * len(values)))
         for own in mesh.get("own", []):
             yield from self.own.recorders[mesh["name"], own["name"]].scored()
 

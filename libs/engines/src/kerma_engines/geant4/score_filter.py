@@ -104,7 +104,7 @@ def _conditions(rule: Rule, *, geant4: bool) -> list[Condition]:
             raise Unsupported("a rule on ID must say == and name one kind of particle")
         return _species(species)
     if key is RuleKeyword.NPRIM:
-        raise Unsupported("rules on NPRIM are not scored with Geant4")
+        raise Unsupported("what rules on NPRIM count is not documented; they are not scored")
     if key.value in _CONTINUOUS and compare in {"==", "!="}:
         raise Unsupported(f"a rule on {key.value} must be a limit, not a single value")
     return [(key.value, compare, value)]

@@ -18,7 +18,7 @@ from kerma_engines.geant4.mesh_write import (
     rings_within,
 )
 from kerma_engines.geant4.own_macro import FILTER, QUANTITY
-from kerma_engines.geant4.own_quantities import AXES, TOTALS
+from kerma_engines.geant4.own_quantities import AXES, MAPS, TOTALS
 from kerma_engines.geant4.result_file import SUFFIX
 from kerma_engines.geant4.score_filter import Unsupported, filter_commands
 from kerma_engines.scoring import CylinderDetector, Keyword, ZoneDetector
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 SCORERS = {
     Keyword.DOSE: "doseDeposit {name} Gy",
     Keyword.DOSE_GY: "doseDeposit {name} Gy",
+    Keyword.DDD: "doseDeposit {name} Gy",
     Keyword.ENERGY: "energyDeposit {name} MeV",
     Keyword.FLUENCE: "cellFlux {name} percm2",
 }
 
 
-#: Own scorers of averages, which Geant4 has none for.
+#: Own scorers of what Geant4 has none for.
 OWN = {
     Keyword.AVG_ENERGY: "avgEnergy",
     Keyword.AVG_BETA: "avgBeta",
@@ -47,6 +48,14 @@ OWN = {
     Keyword.TZ2BETA2: "tZ2Beta2",
     Keyword.DZEFF2BETA2: "dZeff2Beta2",
     Keyword.TZEFF2BETA2: "tZeff2Beta2",
+    Keyword.DQ: "dQ",
+    Keyword.TQ: "tQ",
+    Keyword.DQEFF: "dQeff",
+    Keyword.TQEFF: "tQeff",
+    Keyword.DOSE_EQUIVALENT: "doseEqv",
+    Keyword.MATERIAL: "material",
+    Keyword.ZONE: "zone",
+    Keyword.RHO: "density",
 }
 
 #: Own scorers of what Geant4 can score, but not over differential axes.
@@ -55,6 +64,7 @@ DIFFERENTIAL = {
     Keyword.ENERGY: "energy",
     Keyword.DOSE: "dose",
     Keyword.DOSE_GY: "dose",
+    Keyword.DDD: "dose",
 }
 
 
@@ -67,6 +77,17 @@ class Scoring:
     pages: tuple[tuple[dict[str, Any], ...], ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+
+
+_DOSES = {Keyword.DOSE, Keyword.DOSE_GY, Keyword.DDD, Keyword.DOSE_EQUIVALENT}
+_NEUTRONS = "it needs tables of neutron kerma or damage, which Geant4 lacks"
+_NOT_SCORED = {
+    Keyword.EQV_DOSE: "radiation weighting factors are for what enters a body, not for a point in it",
+    Keyword.NEQV_DOSE: _NEUTRONS,
+    Keyword.NKERMA: _NEUTRONS,
+    Keyword.NEUTRON_EQUIVALENT: _NEUTRONS,
+    Keyword.ALANINE: "the efficiencies of alanine for ions are not published as a table",
+}
 
 
 class _Meshes:
@@ -118,7 +139,7 @@ class _Meshes:
             reason = f"has {bins * fine} bins, more than such a quantity may have: {MAX_OWN_BINS}"
             self.problems.append(Problem(path, reason))
         filters: tuple[str, ...] = ()
-        if quantity.filter:
+        if quantity.filter and OWN.get(quantity.keyword) not in MAPS:
             try:
                 filters = filter_commands(self.project, quantity.filter, full=self.full, own=own)
             except Unsupported as error:
@@ -135,7 +156,10 @@ class _Meshes:
 
     def notes(self) -> tuple[str, ...]:
         """What users should know before they wait for the run."""
-        slow = sum(any(part.startswith((QUANTITY, FILTER)) for part in key) for key in self.scorers)
+        slow = sum(
+            any(part.startswith((QUANTITY, FILTER)) for part in key) and not _is_map(key)
+            for key in self.scorers
+        )
         if not slow:
             return ()
         return (
@@ -150,21 +174,34 @@ class _Meshes:
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
         differs = axes or regrouped(detector)
         own = OWN.get(quantity.scored) or (differs and DIFFERENTIAL.get(quantity.scored))
+        if own in MAPS:
+            self._check_map(quantity, path, kind)
         if own and own in TOTALS and TOTALS[own].per_volume and kind == "Zone":
-            reason = "spectra per volume need a mesh with Geant4"
-            self.problems.append(Problem(f"{path}.modifiers", reason))
+            reason = "what is scored in Python and per volume needs a mesh with Geant4"
+            self.problems.append(Problem(f"{path}.{'modifiers' if axes else 'keyword'}", reason))
         if own:
             return f"{QUANTITY} {own} {{name}}{axes}"
         if quantity.scored in SCORERS:
             return f"/score/quantity/{SCORERS[quantity.scored]}"
-        reason = f"{quantity.keyword.value} is not yet scored with Geant4"
+        why = _NOT_SCORED.get(quantity.keyword, "it is not known how")
+        reason = f"{quantity.keyword.value} is not scored with Geant4: {why}"
         self.problems.append(Problem(f"{path}.keyword", reason))
         return ""
+
+    def _check_map(self, quantity: Quantity, path: str, kind: str) -> None:
+        reasons = {
+            "keyword": kind in {"Zone", "All"} and "a map of the geometry needs a mesh",
+            "filter": quantity.filter and "a map of the geometry has no particles to filter",
+            "modifiers": quantity.modifiers and "a map of the geometry has no further axes",
+        }
+        for key, reason in reasons.items():
+            if reason:
+                self.problems.append(Problem(f"{path}.{key}", reason))
 
     def _axis(self, quantity: Quantity, path: str, k: int) -> str:
         modifier = quantity.modifiers[k]
         if modifier.diff_type.value not in AXES:
-            reason = f"spectra in {modifier.diff_type.value} are not scored with Geant4"
+            reason = f"what {modifier.diff_type.value} measures is not documented; it is not scored"
             self.problems.append(Problem(f"{path}.modifiers[{k}].diffType", reason))
         limits = f"{number(modifier.lower_limit)} {number(modifier.upper_limit)}"
         spacing = "log" if modifier.is_log else "lin"
@@ -180,9 +217,13 @@ class _Meshes:
         for key, reason in reasons.items():
             if reason:
                 self.problems.append(Problem(f"{path}.{key}", reason))
-        if everywhere and quantity.keyword in {Keyword.DOSE, Keyword.DOSE_GY}:
+        if everywhere and quantity.keyword in _DOSES:
             reason = "dose can't be averaged over everything; score Energy instead"
             self.problems.append(Problem(f"{path}.keyword", reason))
+
+
+def _is_map(key: tuple[str, ...]) -> bool:
+    return any(part.startswith(f"{QUANTITY} {kind} ") for part in key for kind in MAPS)
 
 
 def scoring(project: Project, *, full: bool) -> Scoring:
