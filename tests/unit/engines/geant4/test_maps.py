@@ -10,10 +10,12 @@ import pytest
 from kerma_engines.errors import InvalidInput
 from kerma_engines.estimators import MergeClass
 from kerma_engines.geant4 import macro
+from kerma_engines.geant4.read_alone import read_result_file
 from kerma_engines.geometry import rotation_matrix
 from kerma_engines.project import parse_project
 from kit import editor as make
 from kit.geant4 import transport
+from kit.pages import errors_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +123,23 @@ def test_maps_on_a_cylinder(inner: float, rotation: list[float], tmp_path: Path)
 def test_what_maps_cannot_be_asked_for(lines: str) -> None:
     with pytest.raises(InvalidInput, match="map"):
         macro.parse(f"{lines}\n/score/close\n/run/beamOn 1", file="m")
+
+
+def by_scorer(file: Path) -> dict[str, Page]:
+    return {page.metadata["scorer"]: page for page in read_result_file(file).pages}
+
+
+def test_a_map_is_read_without_its_job(tmp_path: Path) -> None:
+    box = make.mesh((10, 11, 12), (5, 6, 7)) | PLACE
+    pages = transport(arrangement([box]), tmp_path, 5, seed=1)
+    (file,) = tmp_path.glob("*.kg4")
+    known = by_scorer(file)
+    for name in ("run.mac", "geometry.gdml"):
+        (tmp_path / name).unlink()
+    unknown = by_scorer(file)
+    for page in pages[:3]:
+        with_macro, without = (found[page.metadata["scorer"]] for found in (known, unknown))
+        assert with_macro.merge is MergeClass.FIRST
+        np.testing.assert_array_equal(with_macro.values, page.values)
+        np.testing.assert_allclose(without.values, page.values, rtol=1e-12)
+        np.testing.assert_allclose(errors_of(without), 0, atol=1e-6)

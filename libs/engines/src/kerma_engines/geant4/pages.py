@@ -102,7 +102,7 @@ def estimators(
 def estimator_of(scored: Scored, mesh: Mesh, file: str) -> Estimator:
     """The estimator of a mesh, with a page for each of its scorers that was scored."""
     known = [option for option in scorer_pages(mesh) if option["scorer"] in scored.sums]
-    return _estimator(Output(mesh.name, mesh.name, file), scored, mesh, known)
+    return _estimator(Output(mesh.name, mesh.name, file), scored, mesh, known, {})
 
 
 def plain_page(
@@ -196,7 +196,7 @@ class _PageMaker:
         """The same in every task; numbers of zones or materials are told in the metadata."""
         if numbers := self.numbering.get(self.scorer.kind):
             metadata["numbers"] = " ".join(f"{n}={name}" for name, n in numbers.items())
-        values = self._fortran(self.scored.sums, self.scorer.name)
+        values = self._fortran(self.scored.sums, self.scorer.name) / self.scored.primaries
         return Page(
             number=number,
             name=quantity.name,

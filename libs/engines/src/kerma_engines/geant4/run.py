@@ -173,8 +173,11 @@ class Transport:
             dump.unlink()
             yield scorer, sums, squares
         for drawn in mesh.get("maps", []):
+            # as if every primary had scored it: who knows nothing of maps gets their values too
             values = self.surveyor.survey(drawn["kind"], mesh["place"])
-            yield drawn["name"], values, array("d", bytes(8 * len(values)))
+            sums = array("d", (self.reporter.primaries * value for value in values))
+            squares = array("d", (self.reporter.primaries * value**2 for value in values))
+            yield drawn["name"], sums, squares
         for own in mesh.get("own", []):
             yield from self.own.recorders[mesh["name"], own["name"]].scored()
 
