@@ -23,6 +23,7 @@ class Collector:
         self._project = project
         self.problems: list[Problem] = []
         self._noted: set[Problem] = set()
+        self.remarks: list[str] = []
 
     def add(self, path: str, reason: str) -> None:
         """Note a problem, once."""
@@ -30,6 +31,10 @@ class Collector:
         if problem not in self._noted:
             self._noted.add(problem)
             self.problems.append(problem)
+
+    def remark(self, path: str, text: str) -> None:
+        """What is at ``path`` is read in a way that users should know of."""
+        self.remarks.append(f"{path}: {text}")
 
     def block(self, name: str, *, required: bool = True) -> Mapping[str, Any]:
         """An object of the top level, or an empty one with a problem noted."""

@@ -21,6 +21,7 @@ from kerma_engines.nested import DrawnFigure, Tree, is_tree, read_tree
 from kerma_engines.particles import Particle, ParticleRef, Species, resolve_particle
 from kerma_engines.scoring import Detector, Filter, Output
 from kerma_engines.source import Beam, Material, Modulator, Physics, World, Zone, ZoneMaterial
+from kerma_engines.worlds import around, is_unsized, margin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,11 +54,12 @@ class Project:
     modulator: Modulator | None = None
     special: tuple[str, ...] = ()
     tree: Tree | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was read in its own way, whatever the engine."""
-        return self.tree.notes if self.tree else ()
+        return (*self.remarks, *(self.tree.notes if self.tree else ()))
 
     @property
     def zone_paths(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
         modulator=modulator,
         special=special,
         tree=tree,
+        remarks=tuple(read.remarks),
     )
 
 
@@ -177,10 +180,10 @@ def _geometry(
     for path, figure in drawn:
         if figure.children:
             read.add(f"{path}.children", "figures are nested, or combined in zones, not both")
-    return None, figures, zones, _world(read)
+    return None, figures, zones, _world(read, _items(figures))
 
 
-def _world(read: Collector) -> World | None:
+def _world(read: Collector, figures: tuple[Figure, ...]) -> World | None:
     block = read.block("zoneManager")
     if not block:
         return None
@@ -188,6 +191,11 @@ def _world(read: Collector) -> World | None:
     if not isinstance(found, Mapping):
         read.add("zoneManager.worldZone", "is missing")
         return None
+    if figures and is_unsized(found):
+        margin = margin_of(found)
+        found = {**found, "geometryData": around(figures, margin)}
+        text = f"has no size; a box {margin:g} times as large as all figures together is taken"
+        read.remark("zoneManager.worldZone", text)
     return read.one(World, "zoneManager.worldZone", found)
 
 

@@ -225,3 +225,56 @@ def test_a_medium_is_one_word(medium: str) -> None:
     spoilt = change("scoringManager/outputs/0/quantities/0", {"keyword": "Dose", "medium": medium})
     with pytest.raises(InvalidInput, match="medium"):
         parse_project(spoilt)
+
+
+def unsized(**world: Any) -> dict[str, Any]:
+    mapping = minimal()
+    mapping["figureManager"]["figures"].append(
+        {
+            "uuid": "g",
+            "geometryData": {
+                "geometryType": "HollowCylinderGeometry",
+                "parameters": {"radius": 1, "innerRadius": 0, "depth": 10},
+                "position": [3, 0, 0],
+                "rotation": [0, 90, 0],
+            },
+        }
+    )
+    empty = {"geometryType": "BoxGeometry", "parameters": dict.fromkeys(("width", "height"), 0)}
+    empty["parameters"] |= {"depth": 0}
+    mapping["zoneManager"]["worldZone"] |= {"geometryData": empty, **world}
+    return mapping
+
+
+@pytest.mark.parametrize(
+    ("world", "factor"),
+    [
+        ({}, 1.1),
+        ({"autoCalculate": False, "marginMultiplier": 2}, 2),
+        ({"marginMultiplier": "x"}, 1.1),
+        ({"marginMultiplier": 0.5}, 1.1),
+    ],
+)
+def test_a_world_without_size_is_made_around_the_figures(
+    world: dict[str, Any], factor: float
+) -> None:
+    project = parse_project(unsized(**world))
+    box = project.world.geometry_data
+    assert box.position == pytest.approx((3, 0, 0))
+    # the cylinder lies along x from -2 to 8, the first figure is 1 x 2 x 3 about the origin
+    assert tuple(box.parameters.model_dump().values()) == pytest.approx(
+        (10 * factor, 2 * factor, 3 * factor)
+    )
+    (note,) = project.notes
+    assert note.startswith("zoneManager.worldZone: has no size")
+    assert f"{factor:g} times" in note
+
+
+def test_a_world_that_is_half_sized_or_has_nothing_in_it_is_refused() -> None:
+    flat = unsized()
+    flat["zoneManager"]["worldZone"]["geometryData"]["parameters"]["width"] = 5
+    empty = unsized()
+    empty["figureManager"]["figures"], empty["zoneManager"]["zones"] = [], []
+    for mapping in (flat, empty):
+        with pytest.raises(InvalidInput, match=r"worldZone\.geometryData\.parameters\.height"):
+            parse_project(mapping)

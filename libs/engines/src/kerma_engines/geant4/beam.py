@@ -75,11 +75,11 @@ def _particle_problems(particle: Particle, *, full: bool) -> Iterator[Problem]:
     if particle.species in _FULL_BEAMS:
         yield Problem(
             "beam.particle",
-            f"a {name} beam needs Geant4's data sets, which are not installed: without them "
+            f"beams of {name}s need Geant4's data sets, which are not installed: without them "
             "neutrons do not interact and photons, electrons and mesons are incomplete",
         )
     else:
-        yield Problem("beam.particle", f"a {name} beam can't be simulated with Geant4")
+        yield Problem("beam.particle", f"beams of {name}s can't be simulated with Geant4")
 
 
 def _energy_problems(beam: Beam) -> Iterator[Problem]:
