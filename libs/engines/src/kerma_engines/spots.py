@@ -22,8 +22,8 @@ editor's example of 6069 spots (start 50 cm upstream, distances 200 and 256 cm) 
 field at the isocentre is as wide as the list says, and widens with depth by 1/200 per cm.
 
 Assumed: the width of a spot is the same wherever it starts, and its primaries fly parallel. In
-that result spots are 1.04 +- 0.02 times as wide at the isocentre as listed, of which scattering in
-air is 1 to 3 %, so they do not widen by 1.33 and 1.24 from the start as points of a fan would.
+that result spots are 1.05 +- 0.01 times as wide at the isocentre as listed; parallel ones of Geant4
+are 1.03 +- 0.015, which is scattering. A fan from the start would make them 1.33 and 1.24.
 """
 
 from __future__ import annotations
