@@ -35,8 +35,9 @@ def is_unsized(world: Mapping[str, Any]) -> bool:
 def margin_of(world: Mapping[str, Any]) -> float:
     """The world's ``marginMultiplier`` if it is one, else ``MARGIN``."""
     factor = world.get("marginMultiplier")
-    sensible = type(factor) in (int, float) and 1.0 <= factor <= 100.0
-    return float(factor) if sensible else MARGIN
+    if not isinstance(factor, int | float) or isinstance(factor, bool):
+        return MARGIN
+    return float(factor) if 1.0 <= factor <= 100.0 else MARGIN
 
 
 def around(figures: Sequence[Figure], margin: float) -> dict[str, Any]:
