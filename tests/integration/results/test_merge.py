@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import psycopg
 import pytest
+import sqlalchemy.exc
 
+from kerma_common.commands.consistency import Positions
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.jobs import JobCanceled, JobDeleted
 from kerma_common.contracts.refs import Ref
@@ -308,3 +312,25 @@ async def test_an_outage_is_no_attempt(world: World, job: JobId) -> None:
         events = await world.until(job, ResultSetPublished, ResultSetFailed)
     assert [type(event) for event in events].count(MergeStarted) == 1
     assert isinstance(events[-1], ResultSetPublished)
+
+
+async def test_a_database_that_is_away_while_nothing_is_to_do_ends_nothing(
+    world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far the read model stands is asked of the database, too, when waiting was in vain."""
+    asked = 0
+
+    async def away(*_: object) -> int:
+        nonlocal asked
+        asked += 1
+        raise sqlalchemy.exc.OperationalError("select", {}, psycopg.errors.ConnectionTimeout())
+
+    monkeypatch.setattr(merge_worker, "PATIENCE_SECONDS", 0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(Positions, "_stored", away)
+        async with world.service():
+            while asked < 3:
+                await asyncio.sleep(0.01)
+            broken.undo()
+            await submitted(world, job, 1, 0)
+            await world.until(job, ResultSetPublished)

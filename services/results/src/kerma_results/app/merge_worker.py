@@ -70,22 +70,22 @@ class MergeWorker:
 
     async def run(self) -> None:
         """Work for ever: look again whenever the read model has moved on."""
+        waits = delays()
         async with asyncio.TaskGroup() as group:
             while True:
-                seq = await self._look(group)
-                await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, PATIENCE_SECONDS)
+                try:
+                    seq = await self._look(group)
+                    await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, PATIENCE_SECONDS)
+                except Exception as error:
+                    if not is_passing(error):
+                        raise
+                    await pause(waits)
+                else:
+                    waits = delays()
 
     async def _look(self, group: asyncio.TaskGroup) -> int:
-        waits = delays()
-        while True:
-            try:
-                seq, found = await self.queries.unfinished()
-            except Exception as error:
-                if not is_passing(error):
-                    raise
-                await pause(waits)
-            else:
-                break
+        """Take up what is unfinished; how far the read model stood."""
+        seq, found = await self.queries.unfinished()
         for work in found:
             if work.job_id not in self._busy:
                 self._busy.add(work.job_id)
