@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine_inputs import (
-    detector,
-    output,
-    phantom,
-    read_fluka,
-    real_project,
-    with_beam,
-    zone,
-)
+from engine_geometry import read_fluka
+from engine_inputs import detector, output, phantom, real_project, with_beam, zone
 from kerma_engines.errors import InvalidInput
 from kerma_engines.fluka.engine import Fluka
 

@@ -9,16 +9,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from engine_inputs import (
-    Points,
-    figure,
-    project,
-    read_fluka,
-    read_geo_dat,
-    topas_labels,
-    truth,
-    zone,
-)
+from engine_geometry import read_fluka, read_geo_dat, topas_labels
+from engine_inputs import Points, figure, project, truth, zone
 from kerma_engines.errors import InvalidInput
 from kerma_engines.registry import engine
 

@@ -7,17 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine_inputs import (
-    detector,
-    figure,
-    output,
-    phantom,
-    project,
-    read_geo_dat,
-    real_project,
-    with_beam,
-    zone,
-)
+from engine_geometry import read_geo_dat
+from engine_inputs import detector, figure, output, phantom, project, real_project, with_beam, zone
 from kerma_engines.errors import InvalidInput
 from kerma_engines.shieldhit.engine import ShieldHit
 

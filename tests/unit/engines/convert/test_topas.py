@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine_geometry import topas_labels
 from engine_inputs import (
     detector,
     editor_project,
@@ -14,7 +15,6 @@ from engine_inputs import (
     phantom,
     project,
     real_project,
-    topas_labels,
     truth,
     turn,
     with_beam,
