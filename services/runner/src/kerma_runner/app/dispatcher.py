@@ -78,9 +78,10 @@ class Dispatcher:
         lane = demand.lane
         known = self._lanes.get(lane)
         if known is None:
-            known = self._lanes[lane] = _Tickets()
             await self.tickets.open(lane)
             await self.tickets.clear(lane)
+            # not before: a round that failed on the way is repeated from here
+            known = self._lanes[lane] = _Tickets()
         wanted = demand.slots + max(0, demand.slots - demand.held)
         waiting = await self.rows.waiting(lane, now, wanted + len(known.out))
         known.out = _unused(known.out, waiting)

@@ -1,0 +1,72 @@
+"""What the dispatcher does when its tickets cannot be reached for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from kerma_common.contracts.rpc_runner import Lane, Ticket
+from kerma_common.errors import Unavailable
+from kerma_runner.app.claims import Terms
+from kerma_runner.app.dispatcher import Dispatcher
+from kerma_runner.read.queries import LaneDemand, Waiting
+
+LANE = Lane("pool", "script")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class OneTask:
+    """Rows of a queue with one task and one free slot."""
+
+    async def demand(self, _now: datetime, _lease: timedelta) -> Sequence[LaneDemand]:
+        return [LaneDemand(LANE, queued=1, held=0, slots=1)]
+
+    async def waiting(
+        self, _lane: Lane, _now: datetime, _limit: int
+    ) -> Mapping[str, Mapping[str, Sequence[Waiting]]]:
+        return {"ada": {"job": [Waiting("job", 0, 1, 0)]}}
+
+    async def next_due(self, _now: datetime) -> None:
+        return None
+
+
+class Unsteady:
+    """Tickets that are out of reach for the first call of one kind; keeps what was done."""
+
+    def __init__(self, failing: str) -> None:
+        self._failing: str | None = failing
+        self.done: list[str] = []
+
+    def _do(self, what: str) -> None:
+        if what == self._failing:
+            self._failing = None
+            raise Unavailable("the bus stands still")
+        self.done.append(what)
+
+    async def open(self, _lane: Lane) -> None:
+        self._do("open")
+
+    async def clear(self, _lane: Lane) -> None:
+        self._do("clear")
+
+    async def issue(self, _lane: Lane, _ticket: Ticket) -> None:
+        self._do("issue")
+
+    async def pending(self, _lane: Lane) -> int:
+        return self.done.count("issue")
+
+
+@pytest.mark.parametrize("failing", ["open", "clear", "issue"])
+async def test_a_lane_is_opened_and_emptied_before_its_first_ticket(failing: str) -> None:
+    """The tickets of an earlier leader would come on top of the new ones."""
+    tickets, rows = Unsteady(failing), cast("Any", OneTask())
+    dispatcher = Dispatcher(rows, tickets, lambda: NOW, Terms())
+    with pytest.raises(Unavailable):
+        await dispatcher.round()
+    await dispatcher.round()
+    await dispatcher.round()
+    assert [what for what in tickets.done if what != "open"] == ["clear", "issue"]
+    assert tickets.done[0] == "open"
