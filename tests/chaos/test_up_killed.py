@@ -7,7 +7,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from kit.chosen import submit_chosen, successes, told
@@ -54,6 +56,49 @@ def test_a_part_is_killed(
     # nobody has to log in anew
     eventually(lambda: kerma.child(PARTS[part], victim.pid), PATIENCE, f"another {part}")
     survived(kerma.place, visitor, number, undisturbed)
+
+
+# longer than every wait for an answer; shorter and longer than clients of NATS wait for its pings
+SHORT, LONG = 25.0, 60.0
+
+
+@contextmanager
+def hanging(server: psutil.Process) -> Iterator[None]:
+    """It keeps its connections and answers nothing."""
+    processes = [server, *server.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+@pytest.mark.parametrize(
+    ("number", "part", "seconds"),
+    [(6, "nats", SHORT), (7, "postgres", SHORT), (8, "nats", LONG), (9, "postgres", LONG)],
+)
+def test_a_part_hangs(
+    kerma: Whole,
+    visitor: Visitor,
+    undisturbed: dict[int, bytes],
+    number: int,
+    part: str,
+    seconds: float,
+) -> None:
+    """Then it goes on, and so does everything, for later jobs too; nothing is started again."""
+    before = {marker: kerma.child(marker) for marker in PARTS.values()}
+    server = before[PARTS[part]]
+    assert server is not None
+    submit_chosen(kerma.place, visitor.user_id, number, body_of())
+    with hanging(server):
+        time.sleep(seconds)
+    survived(kerma.place, visitor, number, undisturbed)
+    later = visitor.submit(body_of())
+    tasks = visitor.until(later, "COMPLETED")["job_tasks_status"]
+    assert successes(kerma.place, later) == dict.fromkeys(range(len(tasks)), 1)
+    assert {marker: kerma.child(marker) for marker in PARTS.values()} == before
 
 
 @pytest.mark.parametrize("number", [3, 4])

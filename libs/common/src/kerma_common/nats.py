@@ -1,7 +1,8 @@
 """The one way to connect to NATS.
 
-The client retries for ever; when it is closed all the same, or the server forbids what the
-service needs, the process ends: a service that is silently cut off from the log does harm.
+The client retries for ever, also when the server stands still or what it says cannot be read; when
+it is closed all the same, or the server forbids what the service needs, the process ends: a service
+that is silently cut off from the log does harm.
 """
 
 from __future__ import annotations
@@ -25,12 +26,34 @@ log = logging.getLogger(__name__)
 
 PENDING_BYTES = 64 * 1024 * 1024
 RECONNECT_SECONDS = 0.25
+PING_SECONDS = 15
+"""A server that leaves two pings unanswered is given up at the third: after 30 to 45 seconds."""
 
 
 def end_process(reason: str) -> None:
     """Stop at once: state lives in the log and the database, a restart heals."""
     log.critical("fatal bus error", extra={"reason": reason})
     os._exit(70)
+
+
+class _Client(Client):
+    """The client of nats-py 2.16, whose reading ends for good by nothing but a lost connection."""
+
+    async def _process_pong(self) -> None:
+        # a flush that was given up leaves a cancelled future in the queue of those that await a
+        # pong; nats-py would set it all the same, and that error would end the reading
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def _read_loop(self) -> None:
+        await super()._read_loop()
+        # an error that nats-py does not expect ends its reading, and the connection stays open:
+        # requests would go out, and no answer would ever be heard
+        task = asyncio.current_task()
+        assert task is not None
+        if self.is_connected and task is self._reading_task and not task.cancelling():
+            await self._process_op_err(nats.errors.Error("nats: reading ended"))
 
 
 @asynccontextmanager
@@ -49,7 +72,7 @@ async def connection(
     can keep services from reading each other's. ``connect_within`` is in seconds. Raises
     Unavailable when no server answers in time.
     """
-    client = Client()
+    client = _Client()
     leaving = False
 
     async def closed() -> None:
@@ -73,6 +96,7 @@ async def connection(
                 inbox_prefix=f"_INBOX.{name}",
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
+                ping_interval=PING_SECONDS,
                 pending_size=PENDING_BYTES,
                 closed_cb=closed,
                 error_cb=failed,
