@@ -7,6 +7,7 @@ milliseconds, and stream names are fixed); PostgreSQL and the cluster run once p
 """
 
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -92,3 +93,13 @@ def fresh_database(postgres_child: PostgresChild) -> Iterator[str]:
     # another connection: tests may have killed the server and started it again
     with psycopg.connect(postgres_child.url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+@contextmanager
+def standing_still(server: NatsChild) -> Iterator[None]:
+    """The server keeps its connections and answers nothing."""
+    server.child.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.child.send(signal.SIGCONT)

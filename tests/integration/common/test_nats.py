@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import nats.errors
 import pytest
@@ -14,19 +13,10 @@ from nats.aio.msg import Msg
 
 from kerma_allinone.children import NatsChild
 from kerma_common import nats as bus
+from kit.servers import standing_still
 
 PATIENCE = 20.0
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
-
-
-@contextmanager
-def standing_still(server: NatsChild) -> Iterator[None]:
-    """The server keeps its connections and answers nothing."""
-    server.child.send(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.child.send(signal.SIGCONT)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import psutil
@@ -14,9 +15,12 @@ from kerma_allinone.children import NatsChild
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.nats import connection
 from kerma_runner.domain.task import Phase
+from kerma_runner.worker import runner_client
 from kit.runner_service import SHORT_LEASE, Running, eventually
 from kit.script_engine import script_input
+from kit.servers import standing_still
 
 short_leases = pytest.mark.parametrize("lease_seconds", [SHORT_LEASE])
 
@@ -295,3 +299,26 @@ async def test_a_claim_of_an_unknown_task_is_refused(runner: Running) -> None:
     request = rpc.ClaimRequest("w", "20260101-000000-none", 0, 1)
     reply = await call(runner.infra.nats, rpc.CLAIM, request, rpc.ClaimReply)
     assert reply == rpc.ClaimReply(None, "NO_SUCH_TASK")
+
+
+async def test_a_worker_takes_tickets_after_the_bus_stood_still(
+    runner: Running, nats_child: NatsChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For so long that it gave up even to end the request for a ticket in good order."""
+    monkeypatch.setattr(runner_client, "PULL_SECONDS", 0.3)
+    monkeypatch.setattr(runner_client, "_MARGIN_SECONDS", 0.1)
+    offer = rpc.Registration("w", "pool", 1, {"script": "1"})
+    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    async with connection(runner.nats_url, name="w") as client:
+        worker = runner_client.RunnerClient(client)
+        with monkeypatch.context() as impatient, standing_still(nats_child):
+            impatient.setattr(client, "flush", partial(client.flush, timeout=0.3))
+            assert await worker.next_ticket(offer.lanes) is None
+        job = await runner.submit(script_input("ok"))
+
+        async def taken() -> bool:
+            found = await worker.next_ticket(offer.lanes)
+            return found is not None and found[0].job_id == job
+
+        await eventually(taken)
+        assert client.stats["reconnects"] == 0
