@@ -5,7 +5,7 @@ it cost next to nothing at a step. So does generation, but for protons: one that
 goes on as one of the next generation. The two protons after such a collision can't be told apart,
 and SHIELD-HIT12A, whose keyword ``GEN`` is, counts both as set free. That shows in its own
 results for protons in water without straggling: dose- and track-averaged LET of generation 0
-agree within 3e-6 at any depth, which they could not with slower protons among them
+agree within 3e-6 in the first 5 cm, which they could not with slower protons among them
 (github.com/openshieldhit/openshieldhit, tests/reference/shieldhit/idd_water_200mev_nucre1).
 Elastic scattering off other nuclei leaves the generation as it is, there as here.
 """
