@@ -291,7 +291,7 @@ def test_a_deaf_child_does_not_delay_the_end(kerma: Whole) -> None:
     postgres.suspend()
     kerma.program.process.send_signal(signal.SIGTERM)
     kerma.program.process.wait(STOP_SECONDS)
-    kerma.nobody_left(2)
+    kerma.nobody_left(PATIENCE)
 
 
 def _engines(kerma: Whole) -> list[psutil.Process]:

@@ -189,13 +189,11 @@ async def running(*awaitables: Awaitable[None]) -> AsyncIterator[None]:
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(a)) for a in awaitables]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                # a second cancellation would interrupt those that give their connections back
-                if not task.cancelling():
-                    task.cancel()
+        # the group cancels them when the block fails: a second cancellation would interrupt those
+        # that give their connections back
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 async def caught_up(loop: LogLoop) -> None:
