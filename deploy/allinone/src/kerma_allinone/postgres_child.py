@@ -49,6 +49,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
+    "authentication_timeout": "10s",  # so long a client lost at login holds up DROP DATABASE
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
     "io_method": "sync",  # the worker method keeps three idle processes
