@@ -85,7 +85,7 @@ def _number(value: Mapping[str, Any], key: str) -> float:
     number = value.get(key)
     if not _is_number(number):
         raise ValueError(f"{key} must be a number")
-    return float(number)  # type: ignore[arg-type]
+    return float(number)  # type: ignore[arg-type]  # _is_number has checked it
 
 
 def _is_number(value: object) -> bool:

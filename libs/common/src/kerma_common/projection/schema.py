@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STORAGE = "storage"
 """Key of a column's ``info``: how PostgreSQL stores its long values (EXTERNAL: uncompressed)."""
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 class Standing(StrEnum):
