@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from kerma_client.local import NotRunningError, Running, read_running
+from kerma_allinone.running import NotRunningError, Running, read_running
 from kit.chosen import Place
 from kit.family import (
     KERMA,

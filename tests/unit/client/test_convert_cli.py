@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine_inputs import figure, project, zone
-from kerma_client.engines_cli import app
+from kerma_client.commands.engines import app
 
 RUNNER = CliRunner()
 

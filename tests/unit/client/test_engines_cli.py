@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kerma_client.engines_cli import app
+from kerma_client.commands.engines import app
 from standins.write_fluka import Binning, usrbin, usrtrack
 from standins.write_shieldhit import Mesh, Scored, bdo2019, write
 from standins.write_topas import Scorer, csv

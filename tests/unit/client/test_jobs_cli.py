@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kerma_client.jobs_cli import notes_of
+from kerma_client.submission import notes_of
 from kit import editor as make
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kerma_client import offers_cli
-from kerma_client.engines_cli import app
+from kerma_client.commands import offers
+from kerma_client.commands.engines import app
 from kerma_engines.catalogue import CatalogueError
 
 RUNNER = CliRunner()
@@ -54,7 +54,7 @@ def test_what_is_not_available_is_told_with_its_cause(tmp_path: Path) -> None:
 
 
 def test_what_workers_offer_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offers_cli, "_offered", lambda _: OFFERED)
+    monkeypatch.setattr(offers, "_offered", lambda _: OFFERED)
     shown = RUNNER.invoke(app, catalogue(tmp_path, "")).stdout
     assert "4-3.2" in shown
     assert "editor projects run on geant4" in shown

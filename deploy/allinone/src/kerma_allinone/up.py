@@ -31,8 +31,8 @@ from kerma_allinone.infrastructure import open_infra
 from kerma_allinone.nats_child import NatsChild, nats_server
 from kerma_allinone.postgres_child import PostgresChild, postgres_server
 from kerma_allinone.routing import LocalGateway
+from kerma_allinone.running import Running, remove_running, write_running
 from kerma_allinone.supervision import keep
-from kerma_client.local import Running, remove_running, write_running
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra

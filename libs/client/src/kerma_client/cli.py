@@ -1,46 +1,66 @@
-"""The ``kerma`` command line. Heavy modules are imported by the commands that need them."""
+"""The ``kerma`` command line. Commands import heavy modules only when they run."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from typing import NoReturn
 
 import typer
 
-from kerma_client import admin_cli, engines_cli, jobs_cli, platform_cli
+from kerma_allinone.running import NotRunningError
 from kerma_client.client import ApiError
-from kerma_client.local import DemoError, NotRunningError
-from kerma_client.terminal import warn
+from kerma_client.commands import admin, engines, jobs, platform
+from kerma_client.local import DemoError
+from kerma_client.terminal import fail, warn
+
+PROGRAM = "kerma"
+TOOLS = "kerma_tools"
+"""The package of developers' commands. A clone has it, an installed Kerma does not."""
+TOOL_COMMANDS = ("test", "lint", "bench", "generate")
 
 app = typer.Typer(
-    name="kerma",
+    name=PROGRAM,
     help="Monte-Carlo particle transport: run simulations, follow them, read their results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
-app.command()(platform_cli.demo)
-app.command()(platform_cli.up)
-app.command()(jobs_cli.run)
-app.command()(jobs_cli.jobs)
-app.command()(jobs_cli.results)
-app.command()(jobs_cli.cancel)
-app.command()(jobs_cli.story)
-app.command()(platform_cli.serve)
-app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    platform_cli.run_tests
-)
-app.command()(platform_cli.lint)
-app.command()(platform_cli.bench)
-app.add_typer(engines_cli.app, name="engines")
-app.add_typer(admin_cli.app, name="admin")
+app.command()(platform.demo)
+app.command()(platform.up)
+app.command()(jobs.run)
+app.command()(jobs.jobs)
+app.command()(jobs.results)
+app.command()(jobs.cancel)
+app.command()(jobs.story)
+app.command()(platform.serve)
+app.add_typer(engines.app, name="engines")
+app.add_typer(admin.app, name="admin")
+
+
+def add_tools(to: typer.Typer, package: str = TOOLS) -> None:
+    """Add the commands for developers, or ones that say where to find them."""
+    if find_spec(package) is not None:
+        import_module(f"{package}.commands").add_to(to)
+        return
+    for name in TOOL_COMMANDS:
+        arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
+        to.command(name, hidden=True, context_settings=arguments)(_needs_a_clone)
+
+
+def _needs_a_clone(context: typer.Context) -> None:
+    fail(f"this Kerma is installed without its source; run ./kerma {context.info_name} in a clone")
+
+
+add_tools(app)
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one sentence, not a stack trace."""
+    """Entry point. Errors that a user can mend are one sentence, not a stack trace."""
     try:
-        app()
+        app(prog_name=PROGRAM)
     except (ApiError, DemoError, NotRunningError) as error:
         _end(error)
     except Exception as error:
@@ -54,7 +74,7 @@ OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines"})
 
 
 def _end(error: Exception) -> NoReturn:
-    warn(f"kerma: {error}")
+    warn(f"{PROGRAM}: {error}")
     sys.exit(1)
 
 

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from kerma_allinone.running import NotRunningError, read_running
 from kerma_client import terminal
 from kerma_client.client import JobStatus, KermaClient
+from kerma_client.estimators import print_estimators
 from kerma_client.follow import follow
-from kerma_client.jobs_cli import print_estimators, submit_body
-from kerma_client.local import DemoError, NotRunningError, connect, read_running
+from kerma_client.local import DemoError, connect
+from kerma_client.submission import submit_body
 from kerma_engines.estimators import Axis, MergeClass, Page
 
 PROJECT = Path(__file__).parent / "data" / "demo-project.json"

@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
 
+from kerma_allinone.running import NotRunningError, read_running
 from kerma_client.client import ApiError, KermaClient
 
 USER = "local"
-_RUN_FILE = "run.json"
 _PASSWORD_FILE = "local-password"  # noqa: S105 - the name of a file
 
 
 class DemoError(Exception):
     """The demonstration did not reach its end; the text says why."""
-
-
-class NotRunningError(Exception):
-    """No Kerma runs on the data directory; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A Kerma that is up: base URL, process, and the settings that reach what it stands on.
-
-    Settings name files that hold secrets, never the secrets.
-    """
-
-    url: str
-    pid: int
-    logs: str
-    settings: dict[str, str]
-
-
-def write_running(data: Path, running: Running) -> None:
-    """Tell others how to reach the Kerma of this directory."""
-    draft = data / f".{_RUN_FILE}"
-    draft.write_text(json.dumps(asdict(running)))
-    draft.rename(data / _RUN_FILE)
-
-
-def remove_running(data: Path) -> None:
-    """Tell others that it is gone."""
-    (data / _RUN_FILE).unlink(missing_ok=True)
-
-
-def read_running(data: Path) -> Running:
-    """How to reach the Kerma of this directory. Raises NotRunningError."""
-    try:
-        running = Running(**json.loads((data / _RUN_FILE).read_text()))
-        os.kill(running.pid, 0)
-    except (OSError, ValueError, TypeError):
-        raise NotRunningError(
-            f"no Kerma runs on {data}; start one with: ./kerma up --data {data}"
-        ) from None
-    return running
 
 
 def use_settings(data: Path) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerma_client.bench.figure import Figure
 from kerma_engines.merge import MergeState
 from kerma_engines.reading import read_file
+from kerma_tools.bench.figure import Figure
 
 if TYPE_CHECKING:
     from kerma_engines.estimators import Estimator, FloatArray

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_client.bench import eventlog
-from kerma_client.bench.figure import Figure
+from kerma_tools.bench.eventlog import append
+from kerma_tools.bench.figure import Figure
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ def test_the_bar_bounds_the_ratio(value: float, lower_is_better: bool, passed: b
 
 
 def test_append_throughput_measures_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventlog, "EACH", 2)
-    monkeypatch.setattr(eventlog, "ROUNDS", 1)
-    figure = eventlog.append_throughput()
+    monkeypatch.setattr(append, "EACH", 2)
+    monkeypatch.setattr(append, "ROUNDS", 1)
+    figure = append.append_throughput()
     assert figure.value > 0
     assert figure.peer_value > 0
     assert (figure.bar, figure.unit) == (0.5, "commits/s")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from kerma_client.bench.figure import Figure
-from kerma_client.bench.platform import platform
-from kerma_client.bench.run import limit
-from kerma_client.platform_cli import ROOT
+from kerma_tools.bench.figure import Figure
+from kerma_tools.bench.platform import platform
+from kerma_tools.bench.run import limit
+from kerma_tools.paths import ROOT
 
 SETTLE_SECONDS = 5.0
 

@@ -7,20 +7,15 @@ import json
 import sys
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kerma_client import terminal
+from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.estimators import print_estimators
 from kerma_client.local import connect, use_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console
-
-Data = Annotated[Path, typer.Option(help="Data directory of the running Kerma.")]
-DEFAULT_DATA = Path("kerma-data")
+from kerma_client.submission import notes_of, submit_body
 
 
 def run(
@@ -113,93 +108,15 @@ def story(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print everything that ever happened to a job, across all streams, in causal order."""
-    from kerma_client.story import tell
+    from kerma_allinone.story import tell
 
     use_settings(data)
-    asyncio.run(tell(job, as_json=as_json))
+    sys.stdout.write("\n".join(asyncio.run(tell(job, as_json=as_json))) + "\n")
 
 
 def _local(date: str | None) -> str:
     """An HTTP date in the reader's own time."""
     return f"{parsedate_to_datetime(date).astimezone():%Y-%m-%d %H:%M}" if date else ""
-
-
-def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
-    """The body of POST /jobs/direct. Raises typer.BadParameter."""
-    body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
-    try:
-        if project.is_dir():
-            files = {p.name: p.read_text() for p in sorted(project.iterdir()) if p.is_file()}
-            if primaries is not None:
-                raise typer.BadParameter(
-                    "--primaries needs a project; edit the input files instead"
-                )
-            return {**body, "input_type": "files", "input_files": files}
-        raw = json.loads(project.read_bytes())
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise typer.BadParameter(f"cannot read {project}: {error}") from None
-    editor = _editor_project(raw)
-    if editor is None:
-        raise typer.BadParameter(f"{project} is not an editor project")
-    if primaries is not None:
-        beam = editor.get("beam")
-        if not isinstance(beam, dict):
-            raise typer.BadParameter(f"{project} has no beam")
-        editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
-    return {**body, "input_type": "editor", "input_json": editor}
-
-
-def _editor_project(raw: Any) -> dict[str, Any] | None:
-    """The project of a project file or of a download of results, which holds one."""
-    if not isinstance(raw, dict):
-        return None
-    download = raw.get("input")
-    if download is None:
-        return raw
-    project = download.get("inputJson") if isinstance(download, dict) else None
-    return project if isinstance(project, dict) else None
-
-
-def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
-    """What the engine says about a project before it runs; nothing when it refuses it.
-
-    Problems are left to the answer of POST /jobs/direct.
-    """
-    from kerma_engines.errors import InvalidInput
-    from kerma_engines.registry import ENGINE_NAMES, engine
-
-    if body["input_type"] != "editor" or body["sim_type"] not in ENGINE_NAMES:
-        return ()
-    try:
-        inputs = engine(body["sim_type"]).convert(body["input_json"])
-    except InvalidInput:
-        return ()
-    return tuple(inputs.options.get("notes", ()))
-
-
-def print_estimators(body: dict[str, Any], console: Console) -> None:
-    """A table of what was scored, with the largest value and its relative error."""
-    headings = ("estimator", "page", "quantity", "bins", "largest", "unit", "± there")
-    console.print(terminal.table(headings, _rows(body)))
-
-
-def _rows(body: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    for estimator in body["estimators"]:
-        for page in estimator["pages"]:
-            data = page["data"]
-            values = [v for v in data["values"] if v is not None]
-            top = max(values, default=0.0)
-            errors = data.get("errors")
-            error = errors[data["values"].index(top)] if errors and values else None
-            yield (
-                estimator["name"],
-                str(page["metadata"]["page_number"]),
-                data["name"],
-                str(len(data["values"])),
-                f"{top:.5g}",
-                data["unit"],
-                f"{100 * error / top:.2f} %" if error is not None and top > 0 else "",
-            )
 
 
 def _page(body: dict[str, Any], estimator: str, number: int) -> tuple[str, dict[str, Any]]:

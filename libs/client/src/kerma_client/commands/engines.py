@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerma_client import convert_cli, offers_cli
+from kerma_client.commands import convert, offers
 from kerma_client.terminal import console, fail, table, warn
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kerma_engines.estimators import Axis, Estimator, FloatArray, Page
 
 app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_is_help=True)
-app.command()(convert_cli.convert)
-app.command("list")(offers_cli.list_engines)
+app.command()(convert.convert)
+app.command("list")(offers.list_engines)
 
 Files = Annotated[list[Path], typer.Argument(help="Result files of the engines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kerma_client.bench.figure import Figure
-from kerma_client.bench.platform import Platform, platform, quantile
-from kerma_client.bench.run import limit
 from kerma_client.demo import PROJECT
-from kerma_client.jobs_cli import submit_body
 from kerma_client.local import use_settings
+from kerma_client.submission import submit_body
 from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress
 from kerma_common.nats import connection
 from kerma_common.settings import NatsSettings, load
 from kerma_engines.registry import engine
+from kerma_tools.bench.figure import Figure
+from kerma_tools.bench.platform import Platform, platform, quantile
+from kerma_tools.bench.run import limit
 
 PRIMARIES, TASKS, CORES = 60_000, 8, 2
 LIVE_PRIMARIES = 20_000

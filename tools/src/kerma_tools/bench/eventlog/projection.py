@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from kerma_allinone.children import nats_server, postgres_server
-from kerma_client.bench.figure import Figure
 from kerma_common.commands.consistency import Positions
 from kerma_common.contracts import jobs, runner
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
@@ -37,6 +36,7 @@ from kerma_common.projection.rebuild import rebuild
 from kerma_common.projection.router import At, Projection
 from kerma_common.projection.runner import project, projection_loop
 from kerma_common.projection.schema import create_read_models
+from kerma_tools.bench.figure import Figure
 
 JOBS = 300
 TASKS = 20

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerma_allinone.running import NotRunningError, Running, read_running
 from kerma_client.client import KermaClient
-from kerma_client.local import NotRunningError, Running, connect, read_running
+from kerma_client.local import connect
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0

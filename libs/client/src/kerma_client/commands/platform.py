@@ -1,18 +1,13 @@
-"""Commands that start Kerma or work on its source: demo, up, serve, test, lint, bench."""
+"""Commands that start Kerma: demo, up, serve."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerma_client.jobs_cli import DEFAULT_DATA
-
-ROOT = Path(__file__).resolve().parents[4]
+from kerma_client.commands.options import DEFAULT_DATA
 
 
 def demo(
@@ -70,57 +65,3 @@ def serve(
     from kerma_allinone.serve import run_serve
 
     run_serve(service, frozenset(roles.split(",")))
-
-
-def run_tests(
-    context: typer.Context,
-    tier: Annotated[str, typer.Argument(help="default, physics, chaos or all.")] = "default",
-) -> None:
-    """Run the tests of a tier; further arguments go to pytest."""
-    tiers = {
-        # most tests wait for children; whole files, since tests of a file share their servers
-        "default": ["-m", "not physics and not chaos and not slow", "-n", "2", "--dist=loadfile"],
-        "physics": ["-m", "physics"],
-        "chaos": ["-m", "chaos"],
-        "slow": ["-m", "slow"],
-        "all": [],
-    }
-    if tier not in tiers:
-        raise typer.BadParameter(f"{tier} is not one of {', '.join(tiers)}")
-    _exit_with([sys.executable, "-m", "pytest", *tiers[tier], *context.args])
-
-
-def lint() -> None:
-    """Check style, types and import rules."""
-    bin_dir = Path(sys.executable).parent
-    sources = [str(p) for pattern in SOURCES for p in sorted(ROOT.glob(pattern))]
-    checks = [
-        [str(bin_dir / "ruff"), "check", "."],
-        [str(bin_dir / "ruff"), "format", "--check", "."],
-        [str(bin_dir / "mypy"), *sources],
-        [str(bin_dir / "lint-imports")],
-    ]
-    failed = [
-        check[0] for check in checks if subprocess.run(check, cwd=ROOT, check=False).returncode
-    ]
-    if failed:
-        raise typer.Exit(1)
-
-
-SOURCES = ("libs/*/src", "services/*/src", "deploy/allinone/src")
-
-
-def bench(
-    name: Annotated[
-        str | None, typer.Argument(help="One bench, such as append or requests; default all.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per figure.")] = False,
-) -> None:
-    """Measure the figures, each beside its limit or peer."""
-    from kerma_client.bench.run import run_bench
-
-    run_bench(name, as_json=as_json)
-
-
-def _exit_with(command: list[str]) -> None:
-    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=os.environ, check=False).returncode)

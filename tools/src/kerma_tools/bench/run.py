@@ -11,21 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kerma_client.bench.figure import Figure
+from kerma_tools.bench.figure import Figure
 
 # name -> module:function; a function measures one figure or several that share their set-up
 BENCHES = {
-    "append": "eventlog:append_throughput",
-    "projection": "projection:projection_throughput",
-    "rebuild": "projection:rebuild_throughput",
-    "requests": "requests:request_latencies",
-    "transport": "transport:transport_throughput",
-    "live": "transport:progress_and_completion",
-    "footprint": "footprint:start_and_memory",
-    "clone": "footprint:fresh_clone",
-    "convert": "convert:convert_sixteen_zones",
-    "engines": "engines:engine_figures",
-    "scorers": "scorers:own_scorers",
+    "append": "eventlog.append:append_throughput",
+    "projection": "eventlog.projection:projection_throughput",
+    "rebuild": "eventlog.projection:rebuild_throughput",
+    "requests": "whole.requests:request_latencies",
+    "transport": "whole.transport:transport_throughput",
+    "live": "whole.transport:progress_and_completion",
+    "footprint": "whole.footprint:start_and_memory",
+    "clone": "whole.footprint:fresh_clone",
+    "convert": "engine.convert:convert_sixteen_zones",
+    "engines": "engine.results:engine_figures",
+    "scorers": "engine.scorers:own_scorers",
 }
 
 
@@ -54,7 +54,7 @@ def run_bench(name: str | None, *, as_json: bool) -> None:
 
 def _measure(target: str) -> Iterable[Figure]:
     module, _, function = target.partition(":")
-    loaded = importlib.import_module(f"kerma_client.bench.{module}")
+    loaded = importlib.import_module(f"kerma_tools.bench.{module}")
     measure: Callable[[], Figure | Iterable[Figure]] = getattr(loaded, function)
     found = measure()
     return (found,) if isinstance(found, Figure) else found

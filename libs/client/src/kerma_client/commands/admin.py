@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.jobs_cli import DEFAULT_DATA, Data
+from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
-from kerma_client.platform_cli import ROOT
 from kerma_client.terminal import console, table
 
-app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, documents.")
+app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters.")
 streams = typer.Typer(help="Streams of the event log.")
 projections = typer.Typer(help="Read models.")
 app.add_typer(streams, name="streams")
@@ -109,14 +108,3 @@ def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
     use_settings(data)
     asyncio.run(admin.remove_cluster(name))
     sys.stdout.write(f"{name} is removed\n")
-
-
-@app.command("docs")
-def docs() -> None:
-    """Write the documents that are generated from the event registry and the routes."""
-    from kerma_allinone.openapi import OPENAPI, openapi_document
-    from kerma_common.contracts.document import documents, write_documents
-
-    made = {**documents(), OPENAPI: openapi_document()}
-    for path in write_documents(ROOT / "docs", made):
-        sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from kerma_client.bench.figure import Figure
-from kerma_client.bench.run import limit
 from kerma_engines.registry import engine
+from kerma_tools.bench.figure import Figure
+from kerma_tools.bench.run import limit
 
 ZONES = 16
 MILLISECONDS = 20.0

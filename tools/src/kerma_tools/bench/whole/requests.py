@@ -9,12 +9,9 @@ from uuid import uuid4
 
 import jwt
 
-from kerma_client.bench.figure import Figure
-from kerma_client.bench.platform import Platform, platform, quantile, timed
-from kerma_client.bench.run import limit
 from kerma_client.demo import PROJECT
-from kerma_client.jobs_cli import submit_body
 from kerma_client.local import use_settings
+from kerma_client.submission import submit_body
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.jobs import JobSubmitted
@@ -23,6 +20,9 @@ from kerma_common.contracts.subjects import job_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kerma_common.settings import NatsSettings, load
+from kerma_tools.bench.figure import Figure
+from kerma_tools.bench.platform import Platform, platform, quantile, timed
+from kerma_tools.bench.run import limit
 
 WARM, SUBMITTED, READ, LISTED = 20, 300, 300, 10_000
 AT_ONCE = 256

@@ -14,7 +14,6 @@ from uuid import uuid4
 import uvloop
 
 from kerma_allinone.children import nats_server
-from kerma_client.bench.figure import Figure
 from kerma_common.contracts import envelope
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
 from kerma_common.contracts.runner import TaskStarted
@@ -22,6 +21,7 @@ from kerma_common.contracts.subjects import Subject, task_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.nats import connection
+from kerma_tools.bench.figure import Figure
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerma_client.jobs_cli import DEFAULT_DATA, Data
-from kerma_client.local import NotRunningError, connect
+from kerma_allinone.running import NotRunningError
+from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.local import connect
 from kerma_client.terminal import console, say, table
 
 if TYPE_CHECKING:

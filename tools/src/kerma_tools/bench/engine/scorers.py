@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kerma_client.bench.figure import Figure
 from kerma_engines.registry import engine
+from kerma_tools.bench.figure import Figure
 
 PRIMARIES = 1500
 DEPTH = 20.0

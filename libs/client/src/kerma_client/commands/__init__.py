@@ -1,0 +1,1 @@
+"""The commands of ``kerma``, a module for each group of them."""

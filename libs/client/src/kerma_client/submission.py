@@ -1,0 +1,62 @@
+"""What POST /jobs/direct gets for a project or a directory of input files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
+    """The body of POST /jobs/direct. Raises typer.BadParameter."""
+    body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
+    try:
+        if project.is_dir():
+            files = {p.name: p.read_text() for p in sorted(project.iterdir()) if p.is_file()}
+            if primaries is not None:
+                raise typer.BadParameter(
+                    "--primaries needs a project; edit the input files instead"
+                )
+            return {**body, "input_type": "files", "input_files": files}
+        raw = json.loads(project.read_bytes())
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise typer.BadParameter(f"cannot read {project}: {error}") from None
+    editor = _editor_project(raw)
+    if editor is None:
+        raise typer.BadParameter(f"{project} is not an editor project")
+    if primaries is not None:
+        beam = editor.get("beam")
+        if not isinstance(beam, dict):
+            raise typer.BadParameter(f"{project} has no beam")
+        editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
+    return {**body, "input_type": "editor", "input_json": editor}
+
+
+def _editor_project(raw: Any) -> dict[str, Any] | None:
+    """The project of a project file or of a download of results, which holds one."""
+    if not isinstance(raw, dict):
+        return None
+    download = raw.get("input")
+    if download is None:
+        return raw
+    project = download.get("inputJson") if isinstance(download, dict) else None
+    return project if isinstance(project, dict) else None
+
+
+def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """What the engine says about a project before it runs; nothing when it refuses it.
+
+    Problems are left to the answer of POST /jobs/direct.
+    """
+    from kerma_engines.errors import InvalidInput
+    from kerma_engines.registry import ENGINE_NAMES, engine
+
+    if body["input_type"] != "editor" or body["sim_type"] not in ENGINE_NAMES:
+        return ()
+    try:
+        inputs = engine(body["sim_type"]).convert(body["input_json"])
+    except InvalidInput:
+        return ()
+    return tuple(inputs.options.get("notes", ()))

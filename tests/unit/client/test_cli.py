@@ -1,0 +1,47 @@
+"""The command line as a whole: its name, and what it says without the developers' tools."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from kerma_client.cli import TOOL_COMMANDS, add_tools, main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["jobs", "--fast"], 2), (["fly"], 2)]
+)
+def test_help_and_errors_call_the_program_kerma(
+    arguments: list[str],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/kerma_client/cli.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = "".join(capsys.readouterr())
+    assert ended.value.code == status
+    assert "Usage: kerma " in shown
+    assert "kerma_client" not in shown
+
+
+@pytest.mark.parametrize("name", TOOL_COMMANDS)
+def test_an_installed_kerma_says_that_tools_need_a_clone(name: str) -> None:
+    app = typer.Typer()
+    app.command("up")(lambda: None)
+    add_tools(app, "no_such_package")
+    done = CliRunner().invoke(app, [name, "unit", "--lf"])
+    assert done.exit_code == 1
+    assert f"run ./kerma {name} in a clone" in done.output
+
+
+def test_a_clone_has_all_the_tools() -> None:
+    app = typer.Typer()
+    add_tools(app)
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    assert set(group.commands) == set(TOOL_COMMANDS)

@@ -1,0 +1,1 @@
+"""Benches of the engines: converting, reading and merging, scoring."""

@@ -1,0 +1,1 @@
+"""Benches of the event log and of what is projected from it."""

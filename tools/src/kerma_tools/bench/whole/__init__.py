@@ -1,0 +1,1 @@
+"""Benches of a whole Kerma, as ``kerma up`` starts it."""

@@ -1,0 +1,57 @@
+"""Commands for developers: test, lint, bench, generate."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kerma_client.commands import admin
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to a command line."""
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("test", context_settings=passed_on)(run_tests)
+    app.command()(lint)
+    app.command()(bench)
+    app.command()(generate)
+    admin.app.command("docs", hidden=True)(generate)
+
+
+def run_tests(
+    context: typer.Context,
+    tier: Annotated[str, typer.Argument(help="default, physics, chaos, slow or all.")] = "default",
+) -> None:
+    """Run the tests of a tier; further arguments go to pytest."""
+    from kerma_tools.testing import run_tier
+
+    raise typer.Exit(run_tier(tier, context.args))
+
+
+def lint() -> None:
+    """Check style, types and import rules."""
+    from kerma_tools.linting import run_checks
+
+    raise typer.Exit(run_checks())
+
+
+def bench(
+    name: Annotated[
+        str | None, typer.Argument(help="One bench, such as append or requests; default all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per figure.")] = False,
+) -> None:
+    """Measure the figures, each beside its limit or peer."""
+    from kerma_tools.bench.run import run_bench
+
+    run_bench(name, as_json=as_json)
+
+
+def generate() -> None:
+    """Write every generated document anew."""
+    from kerma_tools.generating import generate_all
+
+    for path in generate_all():
+        sys.stdout.write(f"wrote {path}\n")

@@ -1,0 +1,26 @@
+"""Style, types and import rules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from kerma_tools.paths import ROOT, SOURCES
+
+
+def run_checks() -> int:
+    """Run every check; 1 when one of them fails, else 0."""
+    programs = Path(sys.executable).parent
+    sources = [str(path) for pattern in SOURCES for path in sorted(ROOT.glob(pattern))]
+    checks = (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy", *sources),
+        ("lint-imports",),
+    )
+    statuses = [
+        subprocess.run([programs / name, *arguments], cwd=ROOT, check=False).returncode
+        for name, *arguments in checks
+    ]
+    return int(any(statuses))

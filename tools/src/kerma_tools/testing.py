@@ -1,0 +1,30 @@
+"""Tiers of tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from kerma_tools.paths import ROOT
+
+# most tests wait for child processes; tests of a file share servers, so a file stays together
+_TWO_AT_ONCE = ("-n", "2", "--dist=loadfile")
+TIERS: dict[str, tuple[str, ...]] = {
+    "default": ("-m", "not physics and not chaos and not slow", *_TWO_AT_ONCE),
+    "physics": ("-m", "physics"),
+    "chaos": ("-m", "chaos"),
+    "slow": ("-m", "slow"),
+    "all": (),
+}
+"""Arguments of pytest for each tier."""
+
+
+def run_tier(tier: str, arguments: Sequence[str]) -> int:
+    """Run pytest on a tier; its exit status. Raises typer.BadParameter for an unknown tier."""
+    if tier not in TIERS:
+        raise typer.BadParameter(f"{tier} is not one of {', '.join(TIERS)}")
+    command = [sys.executable, "-m", "pytest", *TIERS[tier], *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
