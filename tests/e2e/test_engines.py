@@ -15,12 +15,12 @@ import pytest
 
 from engine_inputs import editor_project
 from kerma_common.contracts.ids import split_primaries, task_seed
-from kerma_engines.catalogue import Catalogue, load_catalogue
-from kerma_engines.engine import InputSet
-from kerma_engines.estimators import Estimator
-from kerma_engines.merge import MergeState
-from kerma_engines.outputs import plain_names
-from kerma_engines.registry import engine
+from kerma_engines.adapter.outputs import plain_names
+from kerma_engines.adapter.port import InputSet
+from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
+from kerma_engines.catalogue.registry import engine
+from kerma_engines.results.estimators import Estimator
+from kerma_engines.results.merge import MergeState
 from kit.editor import box, mesh, project, zone
 from kit.family import eventually, processes_in
 from kit.visitor import Visitor

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from kerma_common.contracts.ids import task_seed
-from kerma_engines.engine import InputSet
-from kerma_engines.packing import decode_inputs
+from kerma_engines.adapter.packing import decode_inputs
+from kerma_engines.adapter.port import InputSet
 from kit.apart import Apart
 from kit.chosen import chosen_id, submit_chosen, told
 from kit.script_engine import script_input

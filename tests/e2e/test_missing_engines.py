@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kit.editor import box, mesh, project, zone
 from kit.family import KERMA, environment
 from kit.visitor import Visitor

@@ -17,8 +17,8 @@ from kerma_common.contracts.ids import job_id
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kerma_common.settings import BlobSettings
-from kerma_engines.engine import InputSet
-from kerma_engines.registry import engine
+from kerma_engines.adapter.port import InputSet
+from kerma_engines.catalogue.registry import engine
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
 

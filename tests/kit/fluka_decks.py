@@ -14,8 +14,8 @@ from kerma_engines.fluka.engine import Fluka
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.results.estimators import Estimator
 
 FLUKA = Fluka()
 GY = 1.602176634e-10  # per MeV/g

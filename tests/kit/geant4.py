@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from kerma_engines.estimators import Page
+    from kerma_engines.results.estimators import Page
 
 
 def transport(definition: dict[str, Any], directory: Path, primaries: int, seed: int) -> list[Page]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.estimators import Page
+from kerma_engines.results.estimators import Page
 from kit import editor as make
 from kit.geant4 import transport
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kerma_engines.estimators import FloatArray, Page
+    from kerma_engines.results.estimators import FloatArray, Page
 
 
 def errors_of(page: Page) -> FloatArray:

@@ -40,10 +40,10 @@ from kerma_common.projection.router import Projection
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
-from kerma_engines.engine import InputSet, Output
+from kerma_engines.adapter.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
+from kerma_engines.adapter.port import InputSet, Output
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
-from kerma_engines.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 from kerma_results.adapters.fragment_rows import FragmentRows
 from kerma_results.main import KEPT, build
 from kerma_results.read.models import METADATA

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kerma_engines.engine import Command, InputSet, Output, Progress
+from kerma_engines.adapter.packing import encode_inputs
+from kerma_engines.adapter.port import Command, InputSet, Output, Progress
 from kerma_engines.errors import InvalidInput, Problem, ReadError
-from kerma_engines.estimators import Estimator, MergeClass, Page
-from kerma_engines.packing import encode_inputs
+from kerma_engines.results.estimators import Estimator, MergeClass, Page
 
 PROGRAM = Path(__file__).with_name("script_program.py")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kerma_engines.physics import csda_range_in_water, distal_range
+from kerma_engines.results.ranges import csda_range_in_water, distal_range
 from kit import editor as make
 from kit.geant4 import transport
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kerma_engines.estimators import Page
-from kerma_engines.physics import distal_range
+from kerma_engines.results.estimators import Page
+from kerma_engines.results.ranges import distal_range
 from kit.geant4 import transport
 from kit.pages import errors_of
 

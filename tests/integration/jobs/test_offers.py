@@ -13,7 +13,7 @@ import pytest_asyncio
 from kerma_common.contracts import jobs as ev
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.infra import Infra
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kit.editor import box, project, zone
 from kit.jobs_world import as_user, leave, offer
 

@@ -8,8 +8,8 @@ import pytest
 
 from kerma_common.contracts import ids
 from kerma_common.contracts import runner as ev
-from kerma_engines.packing import encode_inputs, unpack_outputs
-from kerma_engines.registry import engine
+from kerma_engines.adapter.packing import encode_inputs, unpack_outputs
+from kerma_engines.catalogue.registry import engine
 from kit import runner_service
 from kit.projects import demo_project
 from kit.runner_service import Running, eventually

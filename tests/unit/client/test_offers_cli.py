@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from kerma_client.commands import offers
 from kerma_client.commands.engines import app
-from kerma_engines.catalogue import CatalogueError
+from kerma_engines.catalogue.catalogue import CatalogueError
 
 RUNNER = CliRunner()
 OFFERED = [

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
-from kerma_engines.merge import EMPTY_BINS, MergeError, MergeState
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page, Weights
+from kerma_engines.results.merge import EMPTY_BINS, MergeError, MergeState
 from kit.pages import errors_of
 
 

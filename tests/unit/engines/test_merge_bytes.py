@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page, Weights
-from kerma_engines.merge import MergeState
-from kerma_engines.merge_bytes import StateError, dump_state, load_state
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page, Weights
+from kerma_engines.results.merge import MergeState
+from kerma_engines.results.merge_bytes import StateError, dump_state, load_state
 
 
 def state(seed: int, primaries: int) -> MergeState:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kerma_engines.adapter.packing import pack_outputs, unpack_outputs
 from kerma_engines.errors import ReadError
-from kerma_engines.packing import pack_outputs, unpack_outputs
 
 
 def test_files_come_back_and_bytes_do_not_depend_on_times(tmp_path: Path) -> None:

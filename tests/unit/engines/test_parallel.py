@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from kerma_engines import parallel
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
-from kerma_engines.merge import MergeState
+from kerma_engines.results import parallel
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.results.merge import MergeState
 
 if TYPE_CHECKING:
-    from kerma_engines.estimators import FloatArray
+    from kerma_engines.results.estimators import FloatArray
 
 
 @pytest.fixture(params=[(1, 1000), (2, 10), (5, 7)], ids=["one", "two", "many"])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from kerma_engines.catalogue.reading import read_file
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import Binning, MergeClass
-from kerma_engines.reading import read_file
+from kerma_engines.results.estimators import Binning, MergeClass
 from kit.pages import errors_of
 from standins.write_fluka import Binning as Detector
 from standins.write_fluka import header, resnuclei, usrbdx, usrbin, usrtrack

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from kerma_engines.catalogue.reading import read_file
 from kerma_engines.errors import ReadError
-from kerma_engines.reading import read_file
 from standins.write_fluka import Binning as Detector
 from standins.write_fluka import resnuclei, usrbdx, usrbin, usrtrack
 from standins.write_shieldhit import Mesh, Scored, bdo2016

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from kerma_engines.engine import InputSet, Output, OutputQuantity
+from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import ReadError
-from kerma_engines.fluka.read import read as read_fluka
-from kerma_engines.shieldhit.read import read as read_shieldhit
-from kerma_engines.topas.read import read as read_topas
+from kerma_engines.fluka.read.read import read as read_fluka
+from kerma_engines.shieldhit.read.read import read as read_shieldhit
+from kerma_engines.topas.read.read import read as read_topas
 from standins.write_fluka import Binning, usrbin
 from standins.write_shieldhit import Mesh, Scored, bdo2019, write
 from standins.write_topas import Scorer, csv

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from kerma_engines.estimators import MergeClass
-from kerma_engines.merge import MergeState
-from kerma_engines.reading import read_file
+from kerma_engines.catalogue.reading import read_file
+from kerma_engines.results.estimators import MergeClass
+from kerma_engines.results.merge import MergeState
 from kit.pages import errors_of
 
 if TYPE_CHECKING:
-    from kerma_engines.estimators import Estimator, Page
+    from kerma_engines.results.estimators import Estimator, Page
 
 REALDATA = Path(__file__).parents[4] / "shared" / "realdata"
 FILES = sorted(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from kerma_engines.catalogue.reading import read_file
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import Binning, MergeClass
-from kerma_engines.reading import read_file
+from kerma_engines.results.estimators import Binning, MergeClass
 from standins.write_shieldhit import Mesh, Scored, bdo2016, bdo2019, bin2010, token, write
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kerma_engines.engine import InputSet
+from kerma_engines.adapter.port import InputSet
 from kerma_engines.errors import ReadError
-from kerma_engines.fluka.read import read as read_fluka
-from kerma_engines.merge import MergeState
-from kerma_engines.shieldhit.read import read as read_shieldhit
-from kerma_engines.topas.read import read as read_topas
+from kerma_engines.fluka.read.read import read as read_fluka
+from kerma_engines.results.merge import MergeState
+from kerma_engines.shieldhit.read.read import read as read_shieldhit
+from kerma_engines.topas.read.read import read as read_topas
 from standins.behaviour import MODE, Mode, install
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.results.estimators import Estimator
 
 DETECT = """
 Geometry Cyl   # along the beam

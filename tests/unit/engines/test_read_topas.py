@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from kerma_engines.catalogue.reading import read_file
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import Binning, MergeClass
-from kerma_engines.reading import read_file
+from kerma_engines.results.estimators import Binning, MergeClass
 from kit.pages import errors_of
 from standins.write_topas import Scorer, csv
 

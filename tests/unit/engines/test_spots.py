@@ -7,8 +7,8 @@ import math
 import pytest
 
 from engine_inputs import real_project
-from kerma_engines import spots
-from kerma_engines.spots import Spot, parse
+from kerma_engines.project import spots
+from kerma_engines.project.spots import Spot, parse
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 

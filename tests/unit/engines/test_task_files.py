@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerma_engines.catalogue.reading import read_file
+from kerma_engines.catalogue.task_files import alike, in_task_order, merge_files, read_files
 from kerma_engines.errors import EngineError, ReadError
-from kerma_engines.estimators import Estimator, MergeClass
-from kerma_engines.merge import MergeState
-from kerma_engines.reading import read_file
-from kerma_engines.task_files import alike, in_task_order, merge_files, read_files
+from kerma_engines.results.estimators import Estimator, MergeClass
+from kerma_engines.results.merge import MergeState
 from standins.write_shieldhit import Mesh, Scored, bdo2019, write
 
 CLASSES = {

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 
 from engine_inputs import editor_project, output, phantom
 from kerma_engines.errors import ReadError
-from kerma_engines.estimators import MergeClass
-from kerma_engines.merge import MergeState
+from kerma_engines.results.estimators import MergeClass
+from kerma_engines.results.merge import MergeState
 from kerma_engines.topas.engine import Topas
 from kit.pages import errors_of
 from standins.behaviour import install
@@ -21,8 +21,8 @@ from standins.write_topas import Scorer, csv
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.results.estimators import Estimator
 
 TOPAS = Topas()
 RNG = np.random.default_rng(11)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kerma_engines.catalogue import Catalogue, load_catalogue
+from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.geant4.data import REQUIRED
 from kerma_jobs.adapters.conversion_child import answer
 from kit.projects import demo_project

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from kerma_engines.estimators import Axis, MergeClass, Page
+from kerma_engines.results.estimators import Axis, MergeClass, Page
 from kerma_results.pages.arrays import CHUNK, DamagedPage, encode_page, open_page
 
 FloatArray = NDArray[np.float64]

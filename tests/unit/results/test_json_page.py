@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from kerma_engines.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 from kerma_results.pages.json_page import metadata_json, page_json
 
 

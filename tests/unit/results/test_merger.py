@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kerma_common.blobs.store import open_blobs
 from kerma_common.settings import BlobSettings
-from kerma_engines.engine import InputSet, Output
-from kerma_engines.packing import encode_inputs
+from kerma_engines.adapter.packing import encode_inputs
+from kerma_engines.adapter.port import InputSet, Output
 from kerma_results.adapters.merger import FETCHED_AT_ONCE, BlobMerger
 from kerma_results.read.queries import JobSource, TaskOutput
 from kit.results_world import engines, task_output
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.results.estimators import Estimator
 
 TASKS = 2 * FETCHED_AT_ONCE + 3
 

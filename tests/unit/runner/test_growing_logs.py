@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kerma_engines.engine import Progress
+from kerma_engines.adapter.port import Progress
 from kerma_engines.fluka.monitor import FlukaMonitor
 from kerma_engines.shieldhit.monitor import ShieldHitMonitor
 from kerma_engines.topas.monitor import TopasMonitor

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kerma_engines import catalogue
-from kerma_engines.catalogue import CatalogueError
+from kerma_engines.catalogue import catalogue
+from kerma_engines.catalogue.catalogue import CatalogueError
 from kerma_runner.worker.offers import EnginesSettings, find_offers
 from standins.behaviour import install
 

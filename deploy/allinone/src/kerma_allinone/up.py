@@ -47,8 +47,8 @@ from kerma_common.settings import (
     load,
 )
 from kerma_common.telemetry.logs import configure_logs
-from kerma_engines.catalogue import load_catalogue
-from kerma_engines.environment import passed_on
+from kerma_engines.adapter.environment import passed_on
+from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_runner.worker.offers import EnginesSettings
 
 READY_CHECK_SECONDS = 0.05

@@ -25,7 +25,7 @@ from kerma_client.estimators import print_estimators
 from kerma_client.follow import follow
 from kerma_client.local import DemoError, connect
 from kerma_client.submission import submit_body
-from kerma_engines.estimators import Axis, MergeClass, Page
+from kerma_engines.results.estimators import Axis, MergeClass, Page
 
 PROJECT = Path(__file__).parent / "data" / "demo-project.json"
 STOP_SECONDS = 15.0
@@ -88,7 +88,7 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) 
 def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
     """Tables and pictures; the range R80 in cm and its standard error."""
     from kerma_client.plots import draw_page
-    from kerma_engines.physics import PSTAR_SOURCE, csda_range_in_water, distal_range
+    from kerma_engines.results.ranges import PSTAR_SOURCE, csda_range_in_water, distal_range
 
     (out / "results.json").write_text(json.dumps(body))
     print_estimators(body, console)

@@ -1,7 +1,13 @@
 """Engines as a library: convert, run, watch, read and merge, without any service.
 
-Each engine has a folder of the same shape: ``convert`` (editor project to input files and an
-explicit output map), ``command`` (argument list, seed, environment), ``monitor`` (lines to
-progress) and ``read`` (result files to estimators). Nothing but ``read`` and ``command`` touches
-the file system.
+Rooms, each of which imports only those below it:
+
+    catalogue                             which engines a machine has
+    shieldhit  fluka  topas  geant4       one adapter each: convert, files, read, engine
+    adapter                               what adapters share: the port, conversion, input files
+    project                               the editor's project
+    physics  results                      materials and particles; estimators and merging
+    geometry                              figures, bodies, constructive geometry
+
+Only ``read``, ``transport``, ``catalogue`` and an engine's ``prepare`` touch the file system.
 """

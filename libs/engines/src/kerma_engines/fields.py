@@ -1,18 +1,34 @@
-"""Checked values that the models of a project are made of: names, counts, energies."""
+"""The base of the models of a project, and the checked values they are made of."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
-
-from kerma_engines.geometry import Number
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 MAX_PRIMARIES = 2**53  # the largest count that every part of the platform carries exactly
 MAX_BINS = 10**8  # of one page, with its differential axes
 _MAX_ATTACHMENT = 64 * 2**20  # characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Model(BaseModel):
+    """Base of everything read from an editor project: unknown keys are ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
+    )
+
+
+def _number(value: Any) -> Any:
+    # bool is an int to Python, and an int too large for a double overflows; neither is a number
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if isinstance(value, int) and abs(value) > 2**63:
+        raise ValueError("is too large")
+    return value
 
 
 def _integer(value: object) -> object:
@@ -48,6 +64,7 @@ def _plain_name(text: str) -> str:
     return _printable(text)
 
 
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = BeforeValidator(_integer)
 Count = Annotated[int, Whole, Field(ge=1, le=10**6)]
 Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]

@@ -19,7 +19,7 @@ from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
-from kerma_engines.registry import ENGINE_NAMES
+from kerma_engines.catalogue.registry import ENGINE_NAMES
 from kerma_jobs.adapters.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.api.jobs import JobRoutes, router

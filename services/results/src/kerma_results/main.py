@@ -14,7 +14,7 @@ from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kerma_results.adapters.fragment_rows import FragmentRows
 from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.loop import LogLoop
     from kerma_common.projection.router import Projection
     from kerma_common.settings import HttpSettings
-    from kerma_engines.engine import Engine
+    from kerma_engines.adapter.port import Engine
 
 NAME = "results"
 

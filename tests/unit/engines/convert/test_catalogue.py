@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kerma_engines.catalogue import CatalogueError, load_catalogue
-from kerma_engines.engine import Command
+from kerma_engines.adapter.port import Command
+from kerma_engines.catalogue.catalogue import CatalogueError, load_catalogue
 
 SCRIPT = "#!/bin/sh\necho 'SHIELD-HIT12A  Version: v1.0.0-5-gc589a089'\n"
 

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from kerma_engines import probe
-from kerma_engines.catalogue import Absent, Catalogue, CatalogueError, Offer, load_catalogue
-from kerma_engines.engine import Command
+from kerma_engines.adapter.port import Command
+from kerma_engines.catalogue import probe
+from kerma_engines.catalogue.catalogue import (
+    Absent,
+    Catalogue,
+    CatalogueError,
+    Offer,
+    load_catalogue,
+)
 from kerma_engines.geant4.data import REQUIRED
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.version import release

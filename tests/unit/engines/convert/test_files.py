@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from engine_inputs import REAL, figure, project, zone
+from kerma_engines.adapter.files import MAX_FILES, check_files
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.files import MAX_FILES, check_files
-from kerma_engines.registry import engine
 
 BEAM = """RNDSEED 89736501     ! seed
 ! NSTAT 10 is a comment

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.registry import engine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
+    from kerma_engines.adapter.port import InputSet
 
 FREE = "FREE\n"
 END = "START 1000.\nSTOP\n"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine_geometry import read_fluka, read_geo_dat, topas_labels
 from engine_inputs import Points, figure, project, truth, zone
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.registry import engine
 
 MATERIALS = (82, 104, 276, 1000, 0)
 FLUKA_NAMES = {

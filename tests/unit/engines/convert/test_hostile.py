@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_inputs import detector, figure, output, project, zone
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.registry import engine
 
 ODD: list[Any] = [
     None,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_inputs import REAL
-from kerma_engines.engine import Monitor, Progress
+from kerma_engines.adapter.port import Monitor, Progress
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.fluka.monitor import FlukaMonitor
-from kerma_engines.registry import engine
 from kerma_engines.shieldhit.monitor import ShieldHitMonitor
 from kerma_engines.topas.monitor import TopasMonitor
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kerma_engines import probe
-from kerma_engines.environment import engine_environment, passed_on
-from kerma_engines.probe import Unusable, ask
+from kerma_engines.adapter.environment import engine_environment, passed_on
+from kerma_engines.catalogue import probe
+from kerma_engines.catalogue.probe import Unusable, ask
 
 
 def program(folder: Path, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.project import parse_project
+from kerma_engines.project.project import parse_project
 
 REAL = Path(__file__).parents[4] / "../shared/realdata/projects"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from engine_inputs import detector, figure, output, project, real_project, zone
-from kerma_engines.catalogue import load_catalogue
-from kerma_engines.engine import Progress
-from kerma_engines.estimators import Estimator
-from kerma_engines.registry import engine
+from kerma_engines.adapter.port import Progress
+from kerma_engines.catalogue.catalogue import load_catalogue
+from kerma_engines.catalogue.registry import engine
+from kerma_engines.results.estimators import Estimator
 from standins.behaviour import install
 
 PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}

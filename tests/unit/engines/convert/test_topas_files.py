@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.registry import engine
 from kerma_engines.topas.parameters import gathered, histories
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
+    from kerma_engines.adapter.port import InputSet
 
 SOURCE = "i:So/Demo/NumberOfHistoriesInRun = 1000\n"
 SCORER = 's:Sc/Dose/Quantity = "DoseToMedium"\n'

@@ -19,7 +19,7 @@ from engine_inputs import (
 )
 from kerma_engines.errors import InvalidInput
 from kerma_engines.topas.engine import Topas
-from kerma_engines.topas.pages import files_of
+from kerma_engines.topas.read.pages import files_of
 from topas_parameters import bins, checked
 
 TOPAS = Topas()

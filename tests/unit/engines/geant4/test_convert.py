@@ -10,7 +10,7 @@ import pytest
 
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import MACRO, Geant4
-from kerma_engines.geant4.materials import material_density, material_name
+from kerma_engines.physics.material_names import material_density, material_name
 from kit import editor as make
 
 FIGURES = {"a": make.box((4, 4, 4))}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4 import macro
+from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.engine import MACRO, Geant4
-from kerma_engines.geometry import rotation_angles, rotation_matrix
+from kerma_engines.geometry.figures import rotation_angles, rotation_matrix
 from kit import editor as make
 from kit.geant4 import transport
 from kit.pages import errors_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kerma_engines.estimators import Page
+    from kerma_engines.results.estimators import Page
 
 TURN = (25.0, -40.0, 70.0)
 CENTRE = (1.0, 0.5, -0.5)

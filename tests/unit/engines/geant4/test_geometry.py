@@ -10,14 +10,14 @@ import pytest
 
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import GEOMETRY, Geant4
-from kerma_engines.project import parse_project
+from kerma_engines.project.project import parse_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from kerma_engines.source import Operand
+    from kerma_engines.geometry.operand import Operand
 
 from kit import editor as make
 from kit.geant4 import located

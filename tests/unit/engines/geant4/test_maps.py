@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.estimators import MergeClass
-from kerma_engines.geant4 import macro
-from kerma_engines.geant4.read_alone import read_result_file
-from kerma_engines.geometry import rotation_matrix
-from kerma_engines.project import parse_project
+from kerma_engines.geant4.convert import macro
+from kerma_engines.geant4.read.alone import read_result_file
+from kerma_engines.geometry.figures import rotation_matrix
+from kerma_engines.project.project import parse_project
+from kerma_engines.results.estimators import MergeClass
 from kit import editor as make
 from kit.geant4 import transport
 from kit.pages import errors_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kerma_engines.estimators import Page
+    from kerma_engines.results.estimators import Page
 
 QUANTITIES = [{"keyword": k} for k in ("ZONE", "MATERIAL", "Rho", "Energy")]
 PLACE: dict[str, Any] = {"position": [0.513, -0.487, 1.031], "rotation": [20, 30, -40]}

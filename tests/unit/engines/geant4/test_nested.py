@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import GEOMETRY, MACRO, Geant4
-from kerma_engines.project import parse_project
-from kerma_engines.registry import engine
+from kerma_engines.project.project import parse_project
 from kit import editor as make
 from kit.geant4 import located, transport
 from kit.pages import errors_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kerma_engines.geometry import Solid
+    from kerma_engines.geometry.figures import Solid
 
 PROTONS = {
     "uuid": "f",

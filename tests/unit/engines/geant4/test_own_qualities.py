@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kerma_engines.geant4.own_quantities import quality_factor
+from kerma_engines.geant4.scorers.quantities import quality_factor
 from kit import editor as make
 from kit.geant4 import transport
 from kit.geant4_scores import score, spectrum

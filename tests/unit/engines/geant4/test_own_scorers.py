@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.estimators import MergeClass
-from kerma_engines.geant4 import macro, result_file
+from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.engine import MACRO, Geant4
-from kerma_engines.geant4.own_quantities import AMU, AXES, Passage
-from kerma_engines.physics import csda_range_in_water
+from kerma_engines.geant4.scorers.quantities import AMU, AXES, Passage
+from kerma_engines.geant4.transport import result_file
+from kerma_engines.results.estimators import MergeClass
+from kerma_engines.results.ranges import csda_range_in_water
 from kit import editor as make
 from kit.geant4 import transport
 from kit.geant4_scores import PROTONS, generation, score, spectrum

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kerma_engines.geant4.own_steps import energy_at_end, is_short, pieces
+from kerma_engines.geant4.scorers.steps import energy_at_end, is_short, pieces
 
 
 def stopping_power(energy: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerma_engines.estimators import Axis, MergeClass, Page
-from kerma_engines.physics import csda_range_in_water, distal_range
+from kerma_engines.results.estimators import Axis, MergeClass, Page
+from kerma_engines.results.ranges import csda_range_in_water, distal_range
 
 
 def page(values: list[float], errors: list[float] | None = None) -> Page:

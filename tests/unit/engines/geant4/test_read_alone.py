@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from kerma_engines.catalogue.reading import read_file
+from kerma_engines.catalogue.task_files import merge_files
 from kerma_engines.errors import EngineError, ReadError
-from kerma_engines.estimators import MergeClass
-from kerma_engines.geant4 import result_file
 from kerma_engines.geant4.engine import Geant4
-from kerma_engines.reading import read_file
-from kerma_engines.task_files import merge_files
+from kerma_engines.geant4.transport import result_file
+from kerma_engines.results.estimators import MergeClass
 from kit.pages import errors_of
 
 INPUTS = Path(__file__).parent / "inputs"

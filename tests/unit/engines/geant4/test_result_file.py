@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import ReadError
-from kerma_engines.geant4 import result_file
-from kerma_engines.geant4.pages import standard_errors
-from kerma_engines.geant4.read import read_scored
+from kerma_engines.geant4.read.pages import standard_errors
+from kerma_engines.geant4.read.scored import read_scored
+from kerma_engines.geant4.transport import result_file
 
 
 @pytest.fixture

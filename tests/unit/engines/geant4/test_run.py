@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerma_engines.engine import Command, InputSet
+from kerma_engines.adapter.port import Command, InputSet
 from kerma_engines.errors import ReadError
 from kerma_engines.geant4.engine import Geant4
 

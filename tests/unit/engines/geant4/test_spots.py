@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kerma_engines.estimators import Page
+    from kerma_engines.results.estimators import Page
 
 PRIMARIES = 600
 SIGMA = 1 / 2.35482  # of a width of 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kerma_engines.estimators import Page
+    from kerma_engines.results.estimators import Page
 
 PRIMARIES = 400
 EMPTY = {"a": make.box((1, 1, 1), position=[8, 8, 8])}

@@ -10,7 +10,7 @@ import typer
 from kerma_client.terminal import console, fail, say, table, warn
 
 if TYPE_CHECKING:
-    from kerma_engines.engine import InputSet
+    from kerma_engines.adapter.port import InputSet
 
 
 def convert(
@@ -19,9 +19,9 @@ def convert(
     out: Annotated[Path, typer.Option(help="Directory for the input files.")],
 ) -> None:
     """Write the input files that an engine needs for a project."""
+    from kerma_engines.catalogue.registry import ENGINE_NAMES
+    from kerma_engines.catalogue.registry import engine as find
     from kerma_engines.errors import InvalidInput
-    from kerma_engines.registry import ENGINE_NAMES
-    from kerma_engines.registry import engine as find
 
     name = engine.lower()  # as POST /jobs/direct takes it
     if name not in ENGINE_NAMES:
@@ -44,7 +44,7 @@ def convert(
 
 
 def _write(inputs: InputSet, out: Path) -> None:
-    from kerma_engines.files import write_files
+    from kerma_engines.adapter.files import write_files
 
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from kerma_client.terminal import console, fail, table, warn
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kerma_engines.estimators import Axis, Estimator, FloatArray, Page
+    from kerma_engines.results.estimators import Axis, Estimator, FloatArray, Page
 
 app = typer.Typer(help="Read, merge and convert files of the engines.", no_args_is_help=True)
 app.command()(convert.convert)
@@ -35,7 +35,7 @@ def read(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
     """Show what result files hold."""
-    from kerma_engines.task_files import read_files
+    from kerma_engines.catalogue.task_files import read_files
 
     with _mendable():
         _show(read_files(files), as_json=as_json, as_table=as_table, plot=plot)
@@ -49,8 +49,8 @@ def merge(
 
     The order of the files does not matter.
     """
-    from kerma_engines.reading import shown
-    from kerma_engines.task_files import alike, merge_files
+    from kerma_engines.catalogue.reading import shown
+    from kerma_engines.catalogue.task_files import alike, merge_files
 
     with _mendable():
         merged = merge_files(files)
@@ -77,7 +77,7 @@ def _show(
     if plot is not None:
         _draw(estimators, plot)
     if as_json:
-        from kerma_engines.json_form import estimators_json
+        from kerma_engines.results.json_form import estimators_json
 
         sys.stdout.buffer.write(estimators_json(estimators) + b"\n")
     elif as_table or plot is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from kerma_engines.catalogue import Absent, Offer
+    from kerma_engines.catalogue.catalogue import Absent, Offer
 
 CATALOGUE = "engines.toml"
 
@@ -34,7 +34,7 @@ def list_engines(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Show which engines this machine has, with version and digest, and what Kerma offers."""
-    from kerma_engines.catalogue import Absent, Offer, load_catalogue
+    from kerma_engines.catalogue.catalogue import Absent, Offer, load_catalogue
 
     survey = load_catalogue(catalogue or data / CATALOGUE).survey()
     offers = tuple(found for found in survey if isinstance(found, Offer))
@@ -74,7 +74,7 @@ def _local_table(survey: tuple[Offer | Absent, ...]) -> Table:
 
 
 def _local_row(offer: Offer | Absent) -> tuple[str, ...]:
-    from kerma_engines.catalogue import Absent
+    from kerma_engines.catalogue.catalogue import Absent
 
     if isinstance(offer, Absent):
         return ("not available" if offer.broken else "not installed", "", "", "")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.engine import Command
-from kerma_engines.files import limit_primaries, write_files
-from kerma_engines.fluka.convert import convert
+from kerma_engines.adapter.files import limit_primaries, write_files
+from kerma_engines.adapter.port import Command
+from kerma_engines.fluka.convert.convert import convert
 from kerma_engines.fluka.files import accept, input_name, with_task
 from kerma_engines.fluka.monitor import FlukaMonitor
-from kerma_engines.fluka.read import read
-from kerma_engines.project import parse_project
+from kerma_engines.fluka.read.read import read
+from kerma_engines.project.project import parse_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.results.estimators import Estimator
 
 _MOST_PRIMARIES = 10**9 - 1
 _SEEDS = 899_999_999

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kerma_engines.engine import InputSet, Output, OutputQuantity
+from kerma_engines.adapter.files import check_files, lines_of, whole
+from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.files import check_files, lines_of, whole
-from kerma_engines.fluka.cards import card
+from kerma_engines.fluka.convert.cards import card
 from kerma_engines.fluka.input import cards, number
-from kerma_engines.fluka.read_scores import particle_name
+from kerma_engines.fluka.read.scores import particle_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

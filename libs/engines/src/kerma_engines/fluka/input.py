@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kerma_engines.conversion import fixed
-from kerma_engines.files import lines_of
+from kerma_engines.adapter.conversion import fixed
+from kerma_engines.adapter.files import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

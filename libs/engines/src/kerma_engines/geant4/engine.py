@@ -9,32 +9,26 @@ from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.engine import Command, InputSet, Output, OutputQuantity, Progress
+from kerma_engines.adapter.files import check_files
+from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.files import check_files
-from kerma_engines.geant4 import (
-    beam,
-    gdml_check,
-    macro,
-    pages,
-    score_write,
-    spot_beam,
-    spot_list,
-)
+from kerma_engines.geant4.convert import beam, gdml_check, macro, score_write, spot_beam
+from kerma_engines.geant4.convert.gdml_write import GeometryWriter
+from kerma_engines.geant4.convert.mesh_write import detector_boxes
 from kerma_engines.geant4.data import DATA_SETS, installed
-from kerma_engines.geant4.gdml_write import GeometryWriter
-from kerma_engines.geant4.mesh_write import detector_boxes
-from kerma_engines.geant4.own_quantities import MAPS
-from kerma_engines.geant4.result_file import SUFFIX
+from kerma_engines.geant4.read import pages
+from kerma_engines.geant4.scorers.quantities import MAPS
+from kerma_engines.geant4.transport import spot_list
+from kerma_engines.geant4.transport.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
-from kerma_engines.project import parse_project
-from kerma_engines.spots import FILE as SPOT_FILE
+from kerma_engines.project.project import parse_project
+from kerma_engines.project.spots import FILE as SPOT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kerma_engines.estimators import Estimator
-    from kerma_engines.geant4.meshes import Mesh
+    from kerma_engines.geant4.scorers.meshes import Mesh
+    from kerma_engines.results.estimators import Estimator
 
 import numpy as np
 
@@ -148,7 +142,7 @@ class Geant4:
             "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }
         (directory / _TASK).write_text(json.dumps(task, indent=1))
-        module = "kerma_engines.geant4.run"
+        module = "kerma_engines.geant4.transport.run"
         arguments = (_TASK, "--primaries", str(primaries), "--seed", str(seed))
         sources = str(Path(__file__).parents[2])
         return Command(

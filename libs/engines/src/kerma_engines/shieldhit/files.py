@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerma_engines.engine import InputSet, Output, OutputQuantity
+from kerma_engines.adapter.files import check_files, lines_of, plain_output, put, whole
+from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.files import check_files, lines_of, plain_output, put, whole
-from kerma_engines.shieldhit.beam import RNDSEED
+from kerma_engines.shieldhit.convert.beam import RNDSEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

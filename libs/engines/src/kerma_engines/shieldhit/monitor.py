@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kerma_engines.engine import Progress
-from kerma_engines.monitors import LONGEST_LINE
+from kerma_engines.adapter.monitors import LONGEST_LINE
+from kerma_engines.adapter.port import Progress
 
 _PRIMARY = re.compile(
     r"\s*Primary particle no\.\s*(\d{1,18})\s+ETR:\s*"

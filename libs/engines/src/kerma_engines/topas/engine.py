@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.engine import Command
-from kerma_engines.files import limit_primaries, write_files
-from kerma_engines.outputs import read_outputs
-from kerma_engines.project import parse_project
-from kerma_engines.topas.beam import SOURCE
-from kerma_engines.topas.convert import PARAMETER_FILE, convert
+from kerma_engines.adapter.files import limit_primaries, write_files
+from kerma_engines.adapter.outputs import read_outputs
+from kerma_engines.adapter.port import Command
+from kerma_engines.project.project import parse_project
+from kerma_engines.topas.convert.beam import SOURCE
+from kerma_engines.topas.convert.convert import PARAMETER_FILE, convert
 from kerma_engines.topas.files import accept, with_task
 from kerma_engines.topas.monitor import TopasMonitor
-from kerma_engines.topas.pages import files_of, joined
-from kerma_engines.topas.read import read, read_topas_file
+from kerma_engines.topas.read.pages import files_of, joined
+from kerma_engines.topas.read.read import read, read_topas_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from kerma_engines.engine import InputSet
-    from kerma_engines.estimators import Estimator
-    from kerma_engines.topas.pages import Entry
+    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.results.estimators import Estimator
+    from kerma_engines.topas.read.pages import Entry
 
 _MOST_PRIMARIES = 2**31 - 1
 _SEEDS = 2**31 - 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerma_engines.engine import InputSet, Output, OutputQuantity
+from kerma_engines.adapter.files import check_files, plain_output
+from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.files import check_files, plain_output
 from kerma_engines.topas.parameters import (
     IN_RANDOM_JOB,
     IN_RUN,

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kerma_engines.engine import Progress
-from kerma_engines.monitors import LONGEST_LINE, Pace
+from kerma_engines.adapter.monitors import LONGEST_LINE, Pace
+from kerma_engines.adapter.port import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

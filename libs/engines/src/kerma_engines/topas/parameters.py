@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerma_engines.files import whole
+from kerma_engines.adapter.files import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

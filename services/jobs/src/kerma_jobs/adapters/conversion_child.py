@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-from kerma_engines.catalogue import Catalogue, load_catalogue
+from kerma_engines.adapter.outputs import plain_names
+from kerma_engines.adapter.packing import encode_inputs
+from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
+from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.outputs import plain_names
-from kerma_engines.packing import encode_inputs
-from kerma_engines.registry import engine
 
 MEMORY_LIMIT = 2 << 30
 

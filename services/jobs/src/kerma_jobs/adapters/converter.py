@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from kerma_common.errors import InvalidRequest, Unavailable
-from kerma_engines.engine import InputSet
-from kerma_engines.packing import decode_inputs
+from kerma_engines.adapter.packing import decode_inputs
+from kerma_engines.adapter.port import InputSet
 
 TIMEOUT_SECONDS = 20.0
 ANSWER_LIMIT = 256 << 20

@@ -16,7 +16,7 @@ from kerma_common.http.answers import answer, http_date
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_engines.packing import decode_inputs
+from kerma_engines.adapter.packing import decode_inputs
 from kerma_jobs.api.status import describe, render_tasks
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.ports import LiveProgress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from kerma_engines.engine import InputSet
+from kerma_engines.adapter.port import InputSet
 from kerma_jobs.domain.offers import Offer
 
 

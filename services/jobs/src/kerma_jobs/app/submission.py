@@ -21,7 +21,7 @@ from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import InvalidRequest
-from kerma_engines.packing import INPUT_MEDIA, encode_inputs
+from kerma_engines.adapter.packing import INPUT_MEDIA, encode_inputs
 from kerma_jobs.app.ports import Converter, Offers
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerma_common.errors import ContractViolation, NotFound
+from kerma_engines.adapter.packing import decode_inputs, unpack_outputs
 from kerma_engines.errors import EngineError
-from kerma_engines.merge import Fold, MergeState
-from kerma_engines.packing import decode_inputs, unpack_outputs
+from kerma_engines.results.merge import Fold, MergeState
 from kerma_results.app.ports import Unmergeable
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
-    from kerma_engines.engine import Engine, InputSet
-    from kerma_engines.estimators import Estimator
+    from kerma_engines.adapter.port import Engine, InputSet
+    from kerma_engines.results.estimators import Estimator
     from kerma_results.read.queries import JobSource, TaskOutput
 
 FETCHED_AT_ONCE = 8

@@ -16,7 +16,7 @@ from kerma_results.pages.stitch import Fragment, make_fragment
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
-    from kerma_engines.estimators import Estimator, Page
+    from kerma_engines.results.estimators import Estimator, Page
 
 FRAGMENT_MEDIA = "application/vnd.kerma.page+deflate"
 JSON_MEDIA = "application/json"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
-from kerma_engines.estimators import Estimator
+from kerma_engines.results.estimators import Estimator
 from kerma_results.read.queries import JobSource, TaskOutput
 
 

@@ -26,7 +26,7 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kerma_engines.estimators import FloatArray, Page
+    from kerma_engines.results.estimators import FloatArray, Page
 
 MEDIA = "application/vnd.kerma.page"
 CHUNK = 131_072

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from kerma_engines.estimators import ErrorKind
+from kerma_engines.results.estimators import ErrorKind
 
 if TYPE_CHECKING:
-    from kerma_engines.estimators import Axis, Estimator, Page
+    from kerma_engines.results.estimators import Axis, Estimator, Page
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_engines.registry import ENGINE_NAMES
+from kerma_engines.catalogue.registry import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock

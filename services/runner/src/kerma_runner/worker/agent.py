@@ -24,7 +24,7 @@ from kerma_runner.worker.runner_client import RETRYABLE
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from kerma_engines.engine import Progress
+    from kerma_engines.adapter.port import Progress
     from kerma_runner.worker.runner_client import RunnerClient
 
 TELL_SECONDS = 0.2

@@ -18,16 +18,16 @@ import psutil
 
 from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
 from kerma_common.errors import KermaError, Unavailable
-from kerma_engines.environment import engine_environment
+from kerma_engines.adapter.environment import engine_environment
+from kerma_engines.adapter.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_engines.errors import EngineError, InvalidInput
-from kerma_engines.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_runner.worker import logs, scratch
 from kerma_runner.worker.engine_process import is_guard_lost
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
-    from kerma_engines.engine import Command, Engine, InputSet, Progress
+    from kerma_engines.adapter.port import Command, Engine, InputSet, Progress
     from kerma_runner.worker.engine_process import EngineProcess, Exit, Launcher
     from kerma_runner.worker.settings import WorkerSettings
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
-from kerma_engines.packing import find_files
+from kerma_engines.adapter.packing import find_files
 
 if TYPE_CHECKING:
-    from kerma_engines.engine import Monitor, Progress
+    from kerma_engines.adapter.port import Monitor, Progress
 
 KEPT = 1 << 20
 """Bytes kept of each log: half from its beginning, half from its end."""

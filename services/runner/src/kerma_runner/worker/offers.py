@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from pydantic_settings import SettingsConfigDict
 
 from kerma_common.settings import Settings
-from kerma_engines.catalogue import Absent, CatalogueError, Offer, load_catalogue
+from kerma_engines.catalogue.catalogue import Absent, CatalogueError, Offer, load_catalogue
 
 if TYPE_CHECKING:
-    from kerma_engines.engine import Engine
+    from kerma_engines.adapter.port import Engine
 
 _log = logging.getLogger(__name__)
 

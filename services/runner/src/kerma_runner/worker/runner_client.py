@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-    from kerma_engines.engine import Progress
+    from kerma_engines.adapter.port import Progress
 
 T = TypeVar("T")
 PULL_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.run import limit
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerma_engines.merge import MergeState
-from kerma_engines.reading import read_file
+from kerma_engines.catalogue.reading import read_file
+from kerma_engines.results.merge import MergeState
 from kerma_tools.bench.figure import Figure
 
 if TYPE_CHECKING:
-    from kerma_engines.estimators import Estimator, FloatArray
+    from kerma_engines.results.estimators import Estimator, FloatArray
 
 READ_SHAPE = (1000, 100, 100)
 MERGE_SHAPE = (100, 100, 100)

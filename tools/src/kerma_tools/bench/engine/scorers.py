@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kerma_tools.bench.figure import Figure
 
 PRIMARIES = 1500

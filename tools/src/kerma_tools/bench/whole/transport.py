@@ -18,7 +18,7 @@ from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress
 from kerma_common.nats import connection
 from kerma_common.settings import NatsSettings, load
-from kerma_engines.registry import engine
+from kerma_engines.catalogue.registry import engine
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile
 from kerma_tools.bench.run import limit

@@ -1,0 +1,1 @@
+"""What every engine adapter shares: the port, input files, conversion, output map."""

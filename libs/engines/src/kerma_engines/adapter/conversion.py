@@ -1,0 +1,191 @@
+"""What all converters share: problems and notes, names that engines can read, zones and bodies."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerma_engines.adapter.port import Output as MappedOutput
+from kerma_engines.adapter.port import OutputQuantity
+from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.geometry.bodies import TOLERANCE
+from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
+from kerma_engines.geometry.figures import enlarged
+
+if TYPE_CHECKING:
+    from kerma_engines.geometry.csg import Term
+    from kerma_engines.project.project import Project
+    from kerma_engines.project.scoring import Quantity
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Problems that refuse a project, and notes on what an engine does in its own way."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def refuse(self, path: str, reason: str) -> None:
+        """The project can't be expressed because of what is at ``path``."""
+        self.problems.append(Problem(path, reason))
+
+    def note(self, path: str, text: str) -> None:
+        """The engine treats what is at ``path`` in its own way; users are told."""
+        self.notes.append(f"{path}: {text}")
+
+    def close(self) -> None:
+        """Raises InvalidInput if anything was refused."""
+        if self.problems:
+            raise InvalidInput(tuple(self.problems))
+
+
+class Names:
+    """Gives each thing a name of plain ASCII letters, digits, ``_``, ``.``, ``-``; all differ."""
+
+    def __init__(self, *, longest: int = 60, reserved: tuple[str, ...] = ()) -> None:
+        self._longest = longest
+        self._taken = {name.casefold() for name in reserved}
+
+    def give(self, wanted: str, fallback: str) -> str:
+        """A free name as close to ``wanted`` as can be."""
+        ascii_only = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode()
+        base = _UNSAFE.sub("_", ascii_only).strip("_.-")[: self._longest] or fallback
+        name, count = base, 1
+        while name.casefold() in self._taken:
+            count += 1
+            suffix = f"_{count}"
+            name = base[: self._longest - len(suffix)] + suffix
+        self._taken.add(name.casefold())
+        return name
+
+
+def one_line(text: str, longest: int) -> str:
+    """``text`` as one line of printable ASCII."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join(ascii_only.split())[:longest].strip()
+
+
+def fixed(value: float, width: int) -> str:
+    """The closest decimal number that fits ``width`` columns, with a point if that fits too."""
+    value = value + 0.0  # no negative zero
+    for digits in range(width, 0, -1):
+        text = f"{value:.{digits}g}"
+        if "e" in text:
+            mantissa, exponent = text.split("e")
+            point = mantissa if "." in mantissa else f"{mantissa}.0"
+            text = f"{point}E{int(exponent)}"
+        elif "." not in text:
+            text = next((text + end for end in (".0", ".") if len(text + end) <= width), text)
+        if len(text) <= width:
+            return text
+    raise ValueError(f"{value} does not fit {width} columns")
+
+
+def check_common(
+    project: Project, verdict: Verdict, engine: str, *, families: bool = False
+) -> None:
+    """Refuses what no engine but Geant4 can express; what the project was read as is noted.
+
+    ``families`` is for engines that look at filters of several kinds of particles themselves.
+    """
+    verdict.notes += project.notes
+    for k, known in enumerate(project.filters):
+        if known.particles and not families:
+            path = f"scoringManager.filters[{k}].data.particleTypes"
+            verdict.refuse(path, f"{engine} filters one kind of particle at a time")
+    if not project.outputs:
+        verdict.refuse("scoringManager.outputs", "nothing is scored")
+    for name in project.special:
+        if name != "modulator" or engine != "SHIELD-HIT12A":
+            verdict.refuse(f"specialComponentsManager.{name}", f"is not supported for {engine}")
+
+
+def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | None:
+    """Zones as alternatives of bodies; None with problems noted if that can't be done."""
+    if len(project.figures) > MAX_BODIES:
+        reason = f"{len(project.figures)} figures; at most {MAX_BODIES} are taken for {engine}"
+        verdict.refuse("figureManager.figures", reason)
+        return None
+    space = Space.of(project.figures)
+    zones: list[tuple[Term, ...]] = []
+    for k, zone in enumerate(project.zones):
+        try:
+            zones.append(space.zone(zone.union_operations))
+        except TooEntangledError:
+            path = f"{project.zone_paths[k]}.unionOperations"
+            verdict.refuse(path, f"has too many alternatives for {engine}")
+    if len(zones) < len(project.zones):
+        return None
+    try:
+        layout = lay_out(space, zones, project.world.geometry_data)
+    except TooEntangledError:
+        reason = f"the zones, or what they leave, have too many alternatives for {engine}"
+        verdict.refuse(project.world_path, reason)
+        return None
+    for k in layout.overlapping:
+        verdict.note(project.zone_paths[k], "overlaps a zone before it, which keeps the points")
+    for k, terms in enumerate(layout.zones):
+        if not terms:
+            reason = "has no points: none at all, outside the world, or within zones before it"
+            verdict.refuse(project.zone_paths[k], reason)
+    return layout
+
+
+def check_energy(project: Project, verdict: Verdict) -> None:
+    """Refuses energies per nucleon of what has none."""
+    particle = project.particle(project.beam.particle)
+    if project.beam.energy_unit == "MeV/nucl" and particle.a < 1:
+        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+
+
+def check_transport(project: Project, verdict: Verdict, engine: str, *, cuts: bool = False) -> None:
+    """For engines with models of their own: refuses what they lack, notes what they replace.
+
+    ``cuts`` is for engines that cut the beam's spectrum off.
+    """
+    beam, physics = project.beam, project.physics
+    if beam.divergence.distance_to_focal:
+        verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")
+    if beam.sad.type != "none":
+        text = f"{engine}'s beam is parallel; the source-to-axis distance is not used"
+        verdict.note("beam.sad", text)
+    if beam.cuts_spectrum and not cuts:
+        verdict.note("beam", f"{engine} does not cut the beam's spectrum; cut-offs are not used")
+    if physics.energy_model_straggling == "no straggling":
+        verdict.refuse("physic.energyModelStraggling", f"{engine} always has straggling")
+    if physics.multiple_scattering == "no scattering":
+        verdict.refuse("physic.multipleScattering", f"{engine} always has multiple scattering")
+    verdict.note("physic", f"{engine} uses its own models of straggling, scattering, energy loss")
+
+
+def check_start(project: Project, verdict: Verdict) -> None:
+    """Refuses a beam that starts in the black hole around the world, where nothing happens."""
+    world = enlarged(project.world.geometry_data, TOLERANCE)
+    if not world.contains(np.array([project.beam.position]))[0]:
+        verdict.refuse("beam.position", "the beam starts outside of the world")
+
+
+def map_output(
+    output_id: str, name: str, file: str, quantities: tuple[Quantity, ...], filters: dict[str, str]
+) -> MappedOutput:
+    """An entry of the output map; ``filters`` are filter names by id."""
+    return MappedOutput(
+        output_id,
+        name,
+        file,
+        tuple(
+            OutputQuantity(
+                number,
+                quantity.name or str(quantity.keyword),
+                str(quantity.keyword),
+                filters.get(quantity.filter or "", ""),
+            )
+            for number, quantity in enumerate(quantities)
+        ),
+    )

@@ -1,0 +1,278 @@
+"""Which engines a machine offers: ``engines.toml`` and what the installed programs say.
+
+One table per engine::
+
+    [shieldhit]
+    path = "/opt/shieldhit/bin/shieldhit"
+    version = ["--version"]        # arguments that make the program tell its version
+    licence = "registered users"
+    environment = { OMP_NUM_THREADS = "1" }
+
+    [fluka]
+    substitute = "geant4"          # editor projects for FLUKA run on Geant4 instead
+
+Geant4 comes with the platform and needs no table. A program without a path is looked for on
+PATH. One engine stands in for another that is not installed; one that is installed but can't be
+used, or whose path is wrong, is a fault to mend, and nothing stands in for it. The digest is
+SHA-256 of the program's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerma_engines.catalogue.catalogue_file import BUILT_IN, CatalogueError, Entry, read_entries
+from kerma_engines.catalogue.probe import Unusable, ask
+from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
+from kerma_engines.geant4 import data
+from kerma_engines.geant4.version import binding, release
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kerma_engines.adapter.port import Command, Engine, InputSet, Monitor
+    from kerma_engines.results.estimators import Estimator
+
+PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}
+_BINDING = "geant4_pybind"
+_IMPORT = f"import {_BINDING} as g4; print('imported', g4.G4VERSION_NUMBER)"
+_IMPORTED = re.compile(r"imported (\d{3,5})")
+_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+(?:[-+.][\w.]+)*)")
+_PATH_VERSION = re.compile(r"(\d+[-.]\d+(?:\.\d+)*)")
+
+__all__ = ["BUILT_IN", "Absent", "Catalogue", "CatalogueError", "Entry", "Offer", "load_catalogue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An engine that jobs may ask for here. ``runs`` is the engine that really runs."""
+
+    name: str
+    runs: str
+    version: str
+    digest: str
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An engine that is not available here, and why; ``broken`` when somebody meant it to be."""
+
+    name: str
+    why: str
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The engines of a machine."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    def entry(self, name: str) -> Entry:
+        """What is known of an engine; nothing for one without a table."""
+        return self.entries.get(name, Entry())
+
+    def installed(self, name: str) -> bool:
+        """Whether the engine is meant to run here itself: it has a path, or a program on PATH."""
+        return name == BUILT_IN or self._place(name) is not None
+
+    def runs(self, name: str, *, editor: bool) -> str | None:
+        """The engine that runs a job for ``name``; None if none does.
+
+        One engine stands in for another for editor projects only: input files are made for one.
+        """
+        if self.installed(name):
+            return name if name == BUILT_IN or self.program(name) is not None else None
+        return self.entry(name).substitute if editor else None
+
+    def program(self, name: str) -> Path | None:
+        """The program of an engine, if it is there."""
+        path = self._place(name)
+        return path if path is not None and not _fault(path) else None
+
+    def _place(self, name: str) -> Path | None:
+        """Where the program of an engine is, or should be."""
+        path = self.entry(name).path
+        if path is None and name in PROGRAMS:
+            found = shutil.which(PROGRAMS[name])
+            # tasks run elsewhere, and PATH may have relative folders
+            return Path(found).absolute() if found else None
+        return path
+
+    def engines(self) -> dict[str, Engine]:
+        """The engines that are installed here, ready to prepare commands that start them."""
+        return {
+            name: InstalledEngine(engine(name, self.environment(name)), self)
+            for name in ENGINE_NAMES
+            if self.runs(name, editor=False) == name
+        }
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Variables of this process with those of the engine's table."""
+        return {**os.environ, **self.entry(name).environment}
+
+    def survey(self) -> tuple[Offer | Absent, ...]:
+        """Every engine, in the order of the registry, asked for its version."""
+        with ThreadPoolExecutor(len(ENGINE_NAMES)) as pool:
+            found = dict(zip(ENGINE_NAMES, pool.map(self.probe, ENGINE_NAMES), strict=True))
+        return tuple(self._with_substitute(found[name], found) for name in ENGINE_NAMES)
+
+    def offers(self) -> tuple[Offer, ...]:
+        """All engines available here, in the order of the registry, asked for their versions."""
+        return tuple(found for found in self.survey() if isinstance(found, Offer))
+
+    def _with_substitute(
+        self, own: Offer | Absent, found: Mapping[str, Offer | Absent]
+    ) -> Offer | Absent:
+        substitute = self.entry(own.name).substitute
+        if substitute is None or isinstance(own, Offer):
+            return own
+        if self.installed(own.name):
+            return replace(
+                own, why=f"{own.why}; {substitute} stands in only for what is not installed"
+            )
+        instead = found[substitute]
+        if isinstance(instead, Offer):
+            return replace(instead, name=own.name)
+        why = f"{own.why}; nor is {substitute}, its substitute, available: {instead.why}"
+        return Absent(own.name, why, broken=True)
+
+    def substituting(self, engine: str) -> Catalogue:
+        """With ``engine`` for every other one that is not installed and has no other substitute.
+
+        Raises CatalogueError for an unknown engine.
+        """
+        if engine not in ENGINE_NAMES:
+            raise CatalogueError(f"{engine}: no such engine; known: {', '.join(ENGINE_NAMES)}")
+        entries = dict(self.entries)
+        for name in ENGINE_NAMES:
+            if name != engine and self.runs(name, editor=True) is None:
+                entries[name] = self.entry(name).model_copy(update={"substitute": engine})
+        return Catalogue(entries)
+
+    def probe(self, name: str) -> Offer | Absent:
+        """Version and digest of an installed engine, or why it is not available.
+
+        They are empty where the program does not tell. A program that ends with an error when
+        asked for its version still counts: some have no way to tell it.
+        """
+        entry, place = self.entry(name), self._place(name)
+        if name == BUILT_IN:
+            return _probe_built_in(entry)
+        if place is None:
+            return Absent(
+                name, f"not installed: no {PROGRAMS[name]} on PATH, no path in the catalogue"
+            )
+        if fault := _fault(place):
+            return Absent(name, f"{place}: {fault}", broken=True)
+        try:
+            told = ask([str(place), *entry.version], entry.environment) if entry.version else ""
+            digest = _digest(place)
+        except Unusable as unusable:
+            return Absent(name, f"{place}: {unusable}", broken=True)
+        except OSError as error:
+            return Absent(name, f"{place}: {error.strerror}", broken=True)
+        match = _VERSION.search(told) or _PATH_VERSION.search(str(place.resolve()))
+        return Offer(name, name, match[1] if match else "", digest, entry.licence)
+
+    def start(self, name: str, command: Command) -> Command:
+        """The command with the catalogue's program and environment in place."""
+        place = self._place(name)
+        argv = command.argv if place is None else (str(place), *command.argv[1:])
+        return replace(command, argv=argv, env={**self.entry(name).environment, **command.env})
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledEngine:
+    """An engine whose commands start the program that the catalogue names."""
+
+    engine: Engine
+    catalogue: Catalogue
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+        return self.engine.name
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        return self.engine.convert(project)
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        return self.engine.accept_files(files)
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        """Write the files of one task and say how to start it. Raises InvalidInput."""
+        command = self.engine.prepare(inputs, directory, primaries=primaries, seed=seed)
+        return self.catalogue.start(self.name, command)
+
+    def monitor(self, primaries: int) -> Monitor:
+        """A monitor for one run of ``primaries``."""
+        return self.engine.monitor(primaries)
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        return self.engine.read(directory, inputs)
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Reads ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
+    return Catalogue(read_entries(path))
+
+
+def _fault(path: Path) -> str:
+    """Why a path is that of no program; empty for one."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.strerror or "can't be looked at"
+    if not path.is_file():
+        return "is not a file"
+    return "" if os.access(path, os.X_OK) else "is not executable"
+
+
+def _probe_built_in(entry: Entry) -> Offer | Absent:
+    """Geant4 and its binding, with the digest of the library; data sets asked for must be there."""
+    spec = find_spec(_BINDING)
+    if spec is None or spec.origin is None:
+        return Absent(BUILT_IN, f"the Python package {_BINDING} is not installed", broken=True)
+    asked = any(entry.environment.get(name) for name in (*data.DATA_SETS, data.ROOT))
+    if asked and (missing := data.missing({**os.environ, **entry.environment})):
+        why = f"geant4.environment asks for data sets, but these are no folders with content: {missing}"
+        return Absent(BUILT_IN, why, broken=True)
+    # it asks for data sets when imported without these variables, and needs none of them here
+    quiet = dict.fromkeys((*data.DATA_SETS, data.ROOT), "")
+    try:
+        told = ask([sys.executable, "-c", _IMPORT], {**entry.environment, **quiet})
+    except Unusable as unusable:
+        return Absent(BUILT_IN, f"{_BINDING}: {unusable}", broken=True)
+    imported = _IMPORTED.search(told)
+    if imported is None:
+        last = told.strip().rpartition("\n")[2][:200]
+        return Absent(BUILT_IN, f"{_BINDING} can't be imported: {last}", broken=True)
+    known = f"{release(int(imported[1]))} ({binding()})"
+    return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _hash(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _hash(path: Path, _changed: int, _size: int) -> str:
+    """Digest of a file; asked again only when it changed, as programs can be large."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

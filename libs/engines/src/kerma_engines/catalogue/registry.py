@@ -1,0 +1,34 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kerma_engines.fluka.engine import Fluka
+from kerma_engines.geant4.engine import Geant4
+from kerma_engines.shieldhit.engine import ShieldHit
+from kerma_engines.topas.engine import Topas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kerma_engines.adapter.port import Engine
+
+_ENGINES: dict[str, Callable[[Mapping[str, str]], Engine]] = {
+    "geant4": Geant4.from_environment,
+    "shieldhit": lambda _: ShieldHit(),
+    "fluka": lambda _: Fluka(),
+    "topas": lambda _: Topas(),
+}
+
+#: Names that a job may ask for.
+ENGINE_NAMES = tuple(_ENGINES)
+
+
+def engine(name: str, environment: Mapping[str, str] | None = None) -> Engine:
+    """The engine of that name with the data that ``environment`` names, or that of the process.
+
+    Raises KeyError for an unknown one.
+    """
+    return _ENGINES[name](os.environ if environment is None else environment)

@@ -1,0 +1,1 @@
+"""From a project to FLUKA's input file."""

@@ -1,0 +1,1 @@
+"""From FLUKA's result files to estimators."""

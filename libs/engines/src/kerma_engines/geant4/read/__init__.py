@@ -1,0 +1,1 @@
+"""From Geant4's result files to estimators."""

@@ -1,0 +1,35 @@
+"""Progress of a transport process, and the count of primaries that scorers weigh by."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+_REPORT_SECONDS = 0.1
+
+
+class Reporter:
+    """Progress lines ``primaries <done> <seconds left>``, at most ten a second."""
+
+    def __init__(self, primaries: int, fd: int) -> None:
+        self.primaries = primaries
+        self.fd = fd
+        self.done = -1
+        self.start = monotonic()
+        self.due = self.start
+
+    def next_primary(self) -> None:
+        """Called before each primary."""
+        self.done += 1
+        now = monotonic()
+        if now >= self.due:
+            self.due = now + _REPORT_SECONDS
+            self.report(now)
+
+    def report(self, now: float) -> None:
+        """Write one line; the time left is extrapolated from the primaries done."""
+        line = f"primaries {self.done}"
+        if self.done > 0:
+            left = (now - self.start) * (self.primaries - self.done) / self.done
+            line += f" {left:.1f}"
+        os.write(self.fd, f"{line}\n".encode())

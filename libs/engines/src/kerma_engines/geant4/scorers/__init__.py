@@ -1,0 +1,1 @@
+"""Scorers and filters that Geant4 lacks, and the grammar that declares them."""

@@ -1,0 +1,221 @@
+"""The transport process: ``python -m kerma_engines.geant4.transport.run TASK.json --primaries N --seed S``.
+
+Reads the task file that ``prepare`` wrote, runs it in the folder of that file, and leaves one
+result file per scoring mesh there. Standard output carries progress lines and nothing else;
+Geant4's own output goes to ``geant4.log``, its exceptions to standard error. Any failure ends
+with a non-zero exit code or a signal. Equal arguments give equal bytes.
+
+Start-up counts for short tasks: nothing is imported that is slow to load.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import os
+import shutil
+import sys
+from array import array
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from kerma_engines.geant4 import data
+from kerma_engines.geant4.reporter import Reporter
+from kerma_engines.geant4.transport import result_file
+from kerma_engines.geant4.version import release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOG = "geant4.log"
+_PLACEHOLDERS = "placeholder-data"
+
+#: Not bound, yet exported by the wheel's library: creating it makes the /score commands known.
+_SCORING_MANAGER = "_ZN16G4ScoringManager17GetScoringManagerEv"
+#: Bound without their return values, which tell whether a command was known and accepted.
+_UI_POINTER = "_ZN11G4UImanager12GetUIpointerEv"
+_APPLY_COMMAND = "_ZN11G4UImanager12ApplyCommandEPKc"
+
+
+class Failure(Exception):  # noqa: N818 - ends the process with its sentence
+    """Why the run can't go on."""
+
+
+def environment(folder: Path) -> bool:
+    """Set Geant4's data variables, before it is imported. True if real data sets are in use."""
+    found = data.installed(os.environ)
+    os.environ.update(found or data.write_placeholders(folder / _PLACEHOLDERS))
+    return bool(found)
+
+
+def redirect_output(log: Path) -> int:
+    """Send what the process prints to ``log``; returns a descriptor of the real output."""
+    output = os.dup(1)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(descriptor, 1)
+    os.close(descriptor)
+    return output
+
+
+class Interpreter:
+    """Geant4's command interpreter, with its verdicts."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        pointer = getattr(library, _UI_POINTER)
+        pointer.restype = ctypes.c_void_p
+        self._apply = getattr(library, _APPLY_COMMAND)
+        self._apply.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+        self._manager = pointer()
+
+    def apply(self, command: str) -> None:
+        """One macro command. Raises Failure when Geant4 does not take it."""
+        if code := self._apply(self._manager, command.encode()):
+            raise Failure(f"Geant4 refused the command {command!r} (code {code})")
+
+
+class Transport:
+    """One Geant4 run manager, from geometry to scored meshes."""
+
+    def __init__(self, task: dict[str, Any], *, full: bool, reporter: Reporter) -> None:
+        import geant4_pybind as g4  # the data variables must be set before
+
+        from kerma_engines.geant4.transport import physics_list
+        from kerma_engines.geant4.transport.actions import Actions, Detector, kill_tracks_in
+
+        self.full = full
+        self.reporter = reporter
+        self.meshes: list[dict[str, Any]] = task["meshes"]
+        self.needs_own = any(mesh.get("own") or mesh.get("rules") for mesh in self.meshes)
+        self.own: Any = None
+        self.check_pruned = physics_list.check_pruned
+        self.manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
+        library = ctypes.CDLL(g4.__file__)
+        getattr(library, _SCORING_MANAGER)()
+        self.interpreter = Interpreter(library)
+        self.random = g4.G4Random
+        self.release = release(g4.G4VERSION_NUMBER)
+        self.parser = g4.G4GDMLParser()
+        self.parser.SetStripFlag(False)
+        self.parser.Read(task["geometry"], False)
+        killers = kill_tracks_in(task["black_holes"])
+        physics = physics_list.create(
+            full=full, nuclear=task.get("nuclear", True), kills=bool(killers)
+        )
+        self.manager.SetUserInitialization(Detector(self.parser.GetWorldVolume()))
+        self.manager.SetUserInitialization(physics)
+        self.manager.SetUserInitialization(Actions(reporter, task))
+        self.keep_alive = killers
+        self.numbering = task.get("numbering", {})
+
+    def run(self, commands: list[str], primaries: int, seed: int) -> None:
+        """Apply the commands, then transport."""
+        for command in commands:
+            self.interpreter.apply(command)
+        if self.needs_own:
+            from kerma_engines.geant4.scorers.scorers import OwnScorers
+
+            self.own = OwnScorers(self.meshes, self.reporter)
+            self.manager.SetUserAction(self.own.tracks)
+        if not self.full:
+            self.check_pruned()
+        self.random.setTheSeeds([seed & 0xFFFFFFFF, seed >> 32, 0, 0], -1)
+        self.manager.BeamOn(primaries)
+        done = self.manager.GetCurrentRun().GetNumberOfEvent()
+        if done != primaries:
+            raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")
+
+    @cached_property
+    def surveyor(self) -> Any:
+        """Looks up the geometry for maps."""
+        from kerma_engines.geant4.scorers.maps import Surveyor
+
+        return Surveyor(self.parser.GetWorldVolume(), self.numbering)
+
+    def scored(
+        self, mesh: dict[str, Any], folder: Path
+    ) -> Iterator[tuple[str, array[float], array[float]]]:
+        """Sums and squares of each scorer of a mesh."""
+        dump = folder / f"{mesh['name']}.csv"
+        for scorer in mesh["scorers"]:
+            self.interpreter.apply(f"/score/dumpQuantityToFile {mesh['name']} {scorer} {dump.name}")
+            sums, squares = read_dump(dump)
+            if mesh["shape"] is not None and len(sums) != math.prod(mesh["shape"]):
+                raise Failure(f"mesh {mesh['name']}, {scorer}: {len(sums)} bins dumped")
+            dump.unlink()
+            yield scorer, sums, squares
+        for drawn in mesh.get("maps", []):
+            # as if every primary had scored it: who knows nothing of maps gets their values too
+            values = self.surveyor.survey(drawn["kind"], mesh["place"])
+            sums = array("d", (self.reporter.primaries * value for value in values))
+            squares = array("d", (self.reporter.primaries * value**2 for value in values))
+            yield drawn["name"], sums, squares
+        for own in mesh.get("own", []):
+            yield from self.own.recorders[mesh["name"], own["name"]].scored()
+
+
+def read_dump(path: Path) -> tuple[array[float], array[float]]:
+    """Columns ``total(value)`` and ``total(val^2)`` of a dump, 16 significant digits each."""
+    sums, squares = array("d"), array("d")
+    with path.open() as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                row = line.split(",")
+                sums.append(float(row[3]))
+                squares.append(float(row[4]))
+    return sums, squares
+
+
+def run_task(path: Path, primaries: int, seed: int) -> None:
+    """Run one task in the folder of its task file."""
+    task = json.loads(path.read_text())
+    folder = path.parent.resolve()
+    os.chdir(folder)
+    reporter = Reporter(primaries, redirect_output(folder / LOG))
+    full = environment(folder)
+    transport = Transport(task, full=full, reporter=reporter)
+    transport.run(task["commands"], primaries, seed)
+    for mesh in task["meshes"]:
+        scored = list(transport.scored(mesh, folder))
+        result_file.write(
+            folder / f"{mesh['name']}{result_file.SUFFIX}",
+            mesh=mesh["name"],
+            primaries=primaries,
+            code=f"Geant4 {transport.release} ({task['binding']})",
+            # a volume has a bin for each of its copies, which only the geometry knows
+            shape=mesh["shape"] or (len(scored[0][1]), 1, 1),
+            scorers=scored,
+        )
+    shutil.rmtree(folder / _PLACEHOLDERS, ignore_errors=True)
+    reporter.done = primaries
+    reporter.report(monotonic())
+
+
+def main(arguments: list[str]) -> int:
+    """Parse ``TASK.json --primaries N --seed S`` and run; returns the exit code."""
+    try:
+        task, first, primaries, second, seed = arguments
+        if (first, second) != ("--primaries", "--seed"):
+            raise ValueError
+        numbers = int(primaries), int(seed)
+        if min(numbers) < 1:
+            raise ValueError
+    except ValueError:
+        sys.stderr.write("usage: run TASK.json --primaries N --seed S, both at least 1\n")
+        return 2
+    try:
+        run_task(Path(task), *numbers)
+    except (Failure, ImportError, RuntimeError, OSError, KeyError, ValueError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Geant4 takes down its tables in an order of its own; the results are already written.
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""Figures, convex bodies and the constructive geometry that is built of them."""

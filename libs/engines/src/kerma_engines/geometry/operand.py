@@ -1,0 +1,14 @@
+"""Steps of constructive geometry: how a figure joins what came before it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kerma_engines.fields import Model
+
+
+class Operand(Model):
+    """One step of a zone's term: a figure is joined, taken away or intersected."""
+
+    mode: Literal["union", "subtraction", "intersection"]
+    object_uuid: str

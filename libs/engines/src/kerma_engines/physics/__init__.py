@@ -1,0 +1,1 @@
+"""Materials and particles that all engines share."""

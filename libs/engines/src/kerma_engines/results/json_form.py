@@ -1,0 +1,62 @@
+"""Estimators as JSON, for programs that read results without this library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kerma_engines.results.estimators import Estimator, FloatArray, Page
+
+
+def estimators_json(estimators: Iterable[Estimator]) -> bytes:
+    """A JSON list of estimators.
+
+    Each has ``name``, ``file``, ``primaries`` and ``pages``; a page has ``name``, ``unit``,
+    ``class`` (how it merges), ``shape``, ``axes`` (``name``, ``unit``, ``edges``, ``binning``) and
+    flat ``values`` and ``errors``, first axis fastest. NaN, infinity and unknown errors are null.
+    """
+    described = [
+        {
+            "name": _text(estimator.name),
+            "file": _text(estimator.file),
+            "primaries": estimator.primaries,
+            "pages": [_page(page) for page in estimator.pages],
+        }
+        for estimator in estimators
+    ]
+    return orjson.dumps(described, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _page(page: Page) -> dict[str, Any]:
+    return {
+        "name": page.name,
+        "unit": page.unit,
+        "class": page.merge.value,
+        "shape": page.shape,
+        "axes": [
+            {
+                "name": axis.name,
+                "unit": axis.unit,
+                "edges": _native(axis.edges),
+                "binning": axis.binning.value,
+            }
+            for axis in page.axes
+        ],
+        "values": _native(page.values),
+        "errors": None if page.errors is None else _native(page.errors),
+    }
+
+
+def _text(name: str) -> str:
+    """The name of a file as JSON has it, whatever its bytes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _native(array: FloatArray) -> FloatArray:
+    """The array as orjson takes it: contiguous, native byte order."""
+    return np.ascontiguousarray(array, dtype=np.float64)

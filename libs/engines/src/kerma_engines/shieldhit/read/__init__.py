@@ -1,0 +1,1 @@
+"""From SHIELD-HIT12A's result files to estimators."""

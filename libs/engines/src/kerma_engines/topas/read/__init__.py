@@ -1,0 +1,1 @@
+"""From TOPAS's result files to estimators."""

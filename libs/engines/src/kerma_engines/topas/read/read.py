@@ -1,0 +1,327 @@
+"""Reading TOPAS results: CSV files with a header of ``#`` lines.
+
+A row has the bin's three numbers and the reported statistics; without mesh just the statistics;
+binned by energy or time the statistics bin after bin, with an underflow in front and behind an
+overflow and, for energy, a bin of particles without incident track. Bins run with the last axis
+fastest; pages are turned to the first fastest. The file does not tell the number of histories:
+it is taken from the parameter file beside it, named in the header.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePath
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from kerma_engines.adapter.outputs import read_outputs
+from kerma_engines.errors import ReadError
+from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
+from kerma_engines.topas.parameters import gathered, histories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.results.estimators import FloatArray
+
+_VERSION = re.compile(r"# TOPAS Version: (.*)")
+_PARAMETERS = re.compile(r"# Parameter File: (.*)")
+_SCORER = re.compile(r"# Results for scorer: (.*)")
+_FILTER = re.compile(r"# Filtered by: (.*)")
+_MESH = re.compile(r"# (X|Y|Z|R|Phi|Theta) in (\d{1,9}) bins? +of ([-+.\deE]+) (\w+)")
+_BINNED = re.compile(
+    r"# Binned by (.+?) in (\d{1,9}) bins? +of (\S+) (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
+)
+_COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
+_CELL = re.compile(r"[^,\n]+")
+_STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
+_DEVIATION = "Standard_Deviation"
+_AVERAGES = {"ProtonLET"}
+"""Quotients of two sums: they are no means over histories, and TOPAS leaves the deviation of the
+numerator as it is."""
+
+_MESH_AXES = 3
+_SMALLEST_ROW, _SMALLEST_CELL = len("0,0,0,0\n"), len("0, ")
+"""Bytes of a file that a row of a mesh and a bin of a spectrum take at least."""
+
+_WIDE = 10_000
+"""Columns from which on rows are read one number at a time: else it takes memory per column."""
+
+_LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
+"""Characters, lines and bytes beyond which it is no header or parameter file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """An axis as announced: its edges are not made before the file has shown that it is so long."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    n: int
+    width: str = ""
+
+    @property
+    def axis(self) -> Axis:
+        if self._logarithmic:
+            return Axis.log(self.name, self.unit, self.low, self.high, self.n)
+        return Axis.linear(self.name, self.unit, self.low, self.high, self.n)
+
+    @property
+    def _logarithmic(self) -> bool:
+        """Whether the bins' width is that of decimal logarithms (OpenTOPAS)."""
+        try:
+            told = float(self.width) * self.n
+        except ValueError:
+            return False
+        if self.low <= 0 or math.isclose(told, self.high - self.low, rel_tol=1e-3):
+            return False
+        return math.isclose(told, math.log10(self.high / self.low), rel_tol=1e-3)
+
+
+@dataclass(slots=True)
+class _Header:
+    """What the lines beginning with ``#`` say; ``lines`` of them."""
+
+    lines: int = 0
+    scorer: str = ""
+    quantity: str = ""
+    unit: str = ""
+    columns: tuple[str, ...] = ()
+    mesh: tuple[_Bins, ...] = ()
+    differential: _Bins | None = None
+    parameters: str = ""
+    version: str = ""
+    filters: tuple[str, ...] = ()
+
+
+def is_topas(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is of TOPAS."""
+    return head.startswith(b"# TOPAS")
+
+
+def read_topas_file(path: Path) -> Estimator:
+    """The estimator in a CSV file. Raises ReadError.
+
+    Without the parameter file the number of primaries is 0, and there are no errors, as the
+    standard deviation of one history becomes that of the mean through it.
+    """
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            header, first = _header(path, file)
+            statistics = _statistics(path, header, chain([first] if first else [], file))
+    except OSError as error:
+        raise ReadError(path.name, "open", error.strerror or "failed") from error
+    histories = _histories(path, header.parameters)
+    page = _page(path, header, statistics, histories)
+    metadata = {"mc_code_version": header.version, "file_format": "csv"}
+    return Estimator(path.stem, path.name, histories, (page,), metadata)
+
+
+def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+    """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+    files = {path.stem: path for path in sorted(directory.glob("*.csv"))}
+    return read_outputs(
+        inputs, lambda file: files.get(file.removesuffix(".csv")), files.values(), read_topas_file
+    )
+
+
+def _header(path: Path, file: TextIO) -> tuple[_Header, str]:
+    """The header, and the first line behind it."""
+    header = _Header()
+    while (line := file.readline()).startswith("#"):
+        header.lines += 1
+        if len(line) > _LONGEST_LINE or header.lines > _LONGEST_HEADER:
+            raise ReadError(path.name, f"line {header.lines}", "too long for a header")
+        _header_line(path, header, line.rstrip())
+    if not header.columns:
+        where = f"line {header.lines}"
+        raise ReadError(path.name, where, "the header ends without quantity and statistics")
+    return header, line
+
+
+def _header_line(path: Path, header: _Header, line: str) -> None:
+    if found := _MESH.match(line):
+        header.mesh += (_mesh_bins(path, header, *found.groups()),)
+        rows = math.prod(bins.n for bins in header.mesh)
+        if len(header.mesh) > _MESH_AXES or rows * _SMALLEST_ROW > path.stat().st_size:
+            reason = f"a mesh of {' x '.join(str(bins.n) for bins in header.mesh)} bins"
+            raise ReadError(path.name, f"line {header.lines}", f"{reason} is not in this file")
+    elif found := _BINNED.match(line):
+        what, bins, width, unit, start, stop = found.groups()
+        name = what[:1].upper() + what[1:]
+        if header.differential is not None:
+            raise ReadError(path.name, f"line {header.lines}", "binned by a second quantity")
+        header.differential = _bins(path, header, name, unit, start, stop, bins, width)
+    elif found := _SCORER.match(line):
+        header.scorer = found[1]
+    elif found := _PARAMETERS.match(line):
+        header.parameters = found[1]
+    elif found := _VERSION.match(line):
+        header.version = found[1]
+    elif found := _FILTER.match(line):
+        header.filters += (found[1],)
+    elif (found := _COLUMNS.match(line)) and not header.columns:
+        header.quantity, header.unit = found[1], (found[2] or "").strip()
+        header.columns = tuple(found[3].split())
+
+
+def _mesh_bins(path: Path, header: _Header, name: str, bins: str, width: str, unit: str) -> _Bins:
+    """Mesh axes begin at 0: the file tells widths only."""
+    try:
+        stop = repr(float(width) * int(bins))
+    except ValueError:
+        stop = width
+    return _bins(path, header, name, unit, "0", stop, bins)
+
+
+def _bins(
+    path: Path,
+    header: _Header,
+    name: str,
+    unit: str,
+    start: str,
+    stop: str,
+    bins: str,
+    width: str = "",
+) -> _Bins:
+    try:
+        low, high, n = float(start), float(stop), int(bins)
+    except ValueError:
+        low, high, n = 0.0, 0.0, 0
+    largest = path.stat().st_size // _SMALLEST_CELL
+    if not (0 < n <= largest and math.isfinite(low) and math.isfinite(high) and low < high):
+        where = f"line {header.lines}"
+        raise ReadError(path.name, where, f"axis {name}: {bins} bins from {start} to {stop}")
+    return _Bins(name, unit, low, high, n, width)
+
+
+def _table(path: Path, header: _Header, lines: Iterable[str]) -> NDArray[np.float64]:
+    """All rows, shape (rows, columns)."""
+    rows = _rows(path, header, lines)
+    if header.differential is not None and header.differential.n > _WIDE:
+        return _wide_table(path, header, rows)
+    try:
+        table = np.loadtxt(rows, delimiter=",", comments=None, ndmin=2)
+    except ValueError as error:
+        found = re.search(r"(.*) at row (\d+)", str(error))
+        line = header.lines + 1 + (int(found[2]) if found else 0)
+        raise ReadError(path.name, f"line {line}", found[1] if found else str(error)) from error
+    return table
+
+
+def _wide_table(path: Path, header: _Header, rows: Iterable[str]) -> NDArray[np.float64]:
+    """All rows, shape (rows, columns)."""
+    table = []
+    for line, row in enumerate(rows, header.lines + 1):
+        count = row.count(",") + 1
+        cells = (float(cell[0]) for cell in _CELL.finditer(row))
+        try:
+            table.append(np.fromiter(cells, np.float64, count))
+        except ValueError as error:
+            raise ReadError(path.name, f"line {line}", str(error)[:100]) from error
+    return table[0][np.newaxis] if len(table) == 1 else np.stack(table)
+
+
+def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
+    """The rows, each with as many numbers as the header makes expect. Raises ReadError."""
+    reported = len(header.columns)
+    allowed = {reported + len(header.mesh)}
+    if header.differential is not None:
+        # one underflow in front, one or two special bins behind
+        allowed = {reported * (header.differential.n + outside) for outside in (2, 3)}
+    line = header.lines
+    for line, row in enumerate(lines, header.lines + 1):
+        columns = row.count(",") + 1
+        if columns not in allowed or row.isspace():
+            expected = " or ".join(map(str, sorted(allowed)))
+            raise ReadError(path.name, f"line {line}", f"{columns} columns instead of {expected}")
+        allowed = {columns}
+        yield row
+    if line == header.lines:
+        raise ReadError(path.name, f"line {line + 1}", "no rows behind the header")
+
+
+def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, FloatArray]:
+    """Each reported statistic, flat, first axis fastest."""
+    table = _table(path, header, lines)
+    shape = tuple(bins.n for bins in header.mesh)
+    rows = len(table)
+    if len(shape) not in (0, 3) or rows != math.prod(shape):
+        where = f"line {header.lines + rows}"
+        raise ReadError(path.name, where, f"{rows} rows for a mesh of {shape}")
+    if header.differential is not None:
+        shape = (*shape, header.differential.n)
+        cube = table.reshape(rows, -1, len(header.columns))[:, 1 : header.differential.n + 1]
+    else:
+        index_columns = len(shape)
+        _check_order(path, header, table[:, :index_columns], shape)
+        cube = table[:, index_columns:]
+    return {
+        name: cube[..., at].reshape(shape).reshape(-1, order="F")
+        for at, name in enumerate(header.columns)
+    }
+
+
+def _check_order(
+    path: Path, header: _Header, found: NDArray[np.float64], shape: tuple[int, ...]
+) -> None:
+    """Raise ReadError unless the rows' bin numbers count with the last axis fastest."""
+    rows = np.arange(len(found))
+    for axis, numbers in enumerate(np.unravel_index(rows, shape) if shape else ()):
+        wrong = np.flatnonzero(found[:, axis] != numbers)
+        if wrong.size:
+            where = f"line {header.lines + 1 + int(wrong[0])}"
+            raise ReadError(path.name, where, "bin numbers are out of order")
+
+
+def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histories: int) -> Page:
+    reported = next((name for name in _STATISTICS if name in statistics), None)
+    if reported is None:
+        names = ", ".join(header.columns)
+        raise ReadError(path.name, "header", f"neither Mean nor Sum is reported, only {names}")
+    merge, unit, errors = _STATISTICS[reported], header.unit, None
+    if header.quantity in _AVERAGES:
+        merge = MergeClass.MEAN
+    if merge is MergeClass.PER_PRIMARY:
+        unit += "/prim"
+    if _DEVIATION in statistics and histories > 0 and merge is not MergeClass.MEAN:
+        root = math.sqrt(histories)
+        errors = statistics[_DEVIATION] * (root if reported == "Sum" else 1.0 / root)
+    bins = (*header.mesh, *((header.differential,) if header.differential else ()))
+    metadata = {"dettyp": header.quantity, "title": header.scorer}
+    if header.filters:
+        metadata["filters"] = "; ".join(header.filters)
+    name = header.scorer or header.quantity
+    kept = tuple(announced.axis for announced in bins if announced.n > 1)
+    return Page(0, name, unit, merge, kept, statistics[reported], errors, metadata=metadata)
+
+
+def _histories(path: Path, parameters: str) -> int:
+    """Histories told by the parameter file beside the results and by files there that it
+    includes; 0 when unknown.
+    """
+    folder = path.parent.resolve()
+
+    def read_beside(name: str) -> str | None:
+        beside = folder / name
+        try:
+            if PurePath(name).name != name or beside.resolve().parent != folder:
+                return None
+            if not beside.is_file() or beside.stat().st_size > _LARGEST_PARAMETERS:
+                return None
+            return beside.read_text(encoding="utf-8", errors="replace")
+        except (OSError, ValueError):
+            return None
+
+    main = PurePath(parameters).name
+    return histories(gathered(main, read_beside)) if main else 0
