@@ -50,7 +50,7 @@ def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
 
     Problems are left to the answer of POST /jobs/direct.
     """
-    from kerma_engines.registry import ENGINE_NAMES, engine
+    from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 
     from kerma_engines.errors import InvalidInput
 
