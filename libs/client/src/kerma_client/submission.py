@@ -51,7 +51,6 @@ def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
     Problems are left to the answer of POST /jobs/direct.
     """
     from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
-
     from kerma_engines.errors import InvalidInput
 
     if body["input_type"] != "editor" or body["sim_type"] not in ENGINE_NAMES:
