@@ -295,14 +295,14 @@ class World:
 
     async def ensure(self) -> None:
         """As a start does."""
-        await ensure_read_models(self._projections, self.log, self.db)
+        await ensure_read_models(self._projections(), self.log, self.db)
 
     async def rebuild(self) -> tuple[Compared, ...]:
         """Replace the read model by one that is projected from the first event."""
-        return await rebuild(self._projections, self.log, self.db)
+        return await rebuild(self._projections(), self.log, self.db)
 
-    def _projections(self, db: AsyncEngine) -> tuple[Projection, ...]:
-        return (replace(RESULTS, prepare=FragmentRows(db, self.blobs).prepare), IDENTITY)
+    def _projections(self) -> tuple[Projection, ...]:
+        return (replace(RESULTS, prepare=FragmentRows(self.blobs).prepare), IDENTITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,9 +359,9 @@ def _subject(event: Any) -> Subject:
 
 @dataclass(slots=True)
 class Frozen:
-    """A port whose n-th call of a method never comes back, before or after it had its effect.
+    """A port whose n-th call of a method stops before or after its effect, until it is thawed.
 
-    What stands still at that point is then as good as killed there.
+    Until then its caller is as good as killed there.
     """
 
     inner: Any
@@ -369,6 +369,7 @@ class Frozen:
     countdown: int
     after: bool
     reached: asyncio.Event = field(default_factory=asyncio.Event)
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
@@ -379,9 +380,9 @@ class Frozen:
             self.countdown -= 1
             if self.countdown != 0:
                 return await found(*arguments)
-            if self.after:
-                await found(*arguments)
+            done = await found(*arguments) if self.after else None
             self.reached.set()
-            return await asyncio.Future()
+            await self.thawed.wait()
+            return done if self.after else await found(*arguments)
 
         return call

@@ -43,7 +43,7 @@ async def test_rebuilt_rows_equal_the_live_ones(postgres_url: str) -> None:
         async with running(loop.run()):
             await caught_up(loop)
         live = await rows(db)
-        assert await rebuild(lambda _: [read_model()], log, db) == (
+        assert await rebuild([read_model()], log, db) == (
             Compared("job", 20, 20, True),
             Compared("task", 60, 60, True),
         )
@@ -61,7 +61,7 @@ async def test_a_rebuild_repairs_rows_and_says_what_differed(postgres_url: str) 
         live = await rows(db)
         async with db.begin() as conn:
             await conn.execute(sa.update(JOB).where(JOB.c.job_id == "job1").values(title="other"))
-        compared = await rebuild(lambda _: [read_model()], log, db)
+        compared = await rebuild([read_model()], log, db)
         assert [c.equal for c in compared] == [False, True]
         assert await rows(db) == live
 
@@ -91,7 +91,7 @@ async def test_readers_and_the_running_loop_notice_nothing(postgres_url: str) ->
                 readers = [group.create_task(read()) for _ in range(3)]
                 writing = group.create_task(append())
                 for _ in range(3):
-                    await rebuild(lambda _: [read_model()], log, db)
+                    await rebuild([read_model()], log, db)
                 await writing
                 done.set()
                 await asyncio.wait(readers)
@@ -112,7 +112,7 @@ async def test_nothing_is_replaced_when_a_commit_cannot_be_projected(postgres_ur
         live = await rows(db)
         broken = read_model(lambda event: event.job_id == "job1")
         with pytest.raises(ExceptionGroup) as caught:
-            await rebuild(lambda _: [broken], log, db)
+            await rebuild([broken], log, db)
         # 1 submission, behind which nothing of the same aggregate came
         assert caught.group_contains(ContractViolation, match="1 commits of jobs")
         assert await rows(db) == live

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kerma_common.contracts import rpc_runner as rpc
@@ -19,9 +18,7 @@ async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) 
     await runner.until(job, "QUEUED", n=3)
     now = datetime.now(UTC)
     await QueueRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
-    compared = await rebuild(
-        lambda db: projections(replace(runner.infra, db=db)), runner.log, runner.db
-    )
+    compared = await rebuild(projections(runner.infra), runner.log, runner.db)
     assert Compared("task", 3, 3, True) in compared
     heard = await QueueRows(runner.db).heard(timedelta(0))
     assert heard == {LeaseKey(job, 0, 1): now}

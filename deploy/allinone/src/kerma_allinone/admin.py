@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import func, select
@@ -74,9 +74,7 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
     """Project every read model of a service anew and replace the present ones."""
     part = _part(service)
     async with _infra(service) as infra:
-        return await rebuild(
-            lambda db: part.projections(replace(infra, db=db)), infra.log, infra.db
-        )
+        return await rebuild(part.projections(infra), infra.log, infra.db)
 
 
 async def replay(service: str, projection: str, subject: str) -> int:

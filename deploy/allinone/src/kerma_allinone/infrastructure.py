@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -68,9 +67,7 @@ async def open_infra(
                 roles=roles,
             )
             with _told():
-                await ensure_read_models(
-                    lambda db: main.projections(replace(infra, db=db)), log, engine
-                )
+                await ensure_read_models(main.projections(infra), log, engine)
             yield infra
     finally:
         await engine.dispose()

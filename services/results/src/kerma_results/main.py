@@ -40,8 +40,8 @@ KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME),))
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:
-    """Every read model of the service; fragments are laid down where ``infra.db`` points."""
-    prepare = FragmentRows(infra.db, infra.blobs).prepare
+    """Every read model of the service."""
+    prepare = FragmentRows(infra.blobs).prepare
     return (replace(RESULTS, prepare=prepare), identity_projection(NAME))
 
 

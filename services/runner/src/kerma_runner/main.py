@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
@@ -34,6 +35,7 @@ from kerma_runner.settings import RunnerSettings
 
 if TYPE_CHECKING:
     from kerma_common.infra import Infra
+    from kerma_common.projection.loop import Transaction
     from kerma_common.projection.router import Projection
     from kerma_common.service import Worker
     from kerma_common.settings import HttpSettings
@@ -63,7 +65,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         claims = Claims(infra.bus, rows, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(rows, signals, infra.clock, terms))
     if "project" in infra.roles:
-        sink = QueueSink(QUEUE, lambda: _rounds(rules, infra, rows, tickets), infra.clock)
+        sink = QueueSink(QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock)
         serve_dispatch_signal(broker, sink.ring)
         identity = identity_projection(NAME)
         loops += [
@@ -90,14 +92,18 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
 
 
 def _rounds(
-    rules: RunnerSettings, infra: Infra, rows: QueueRows, tickets: StreamTickets
+    rules: RunnerSettings,
+    infra: Infra,
+    rows: QueueRows,
+    tickets: StreamTickets,
+    fenced: Transaction,
 ) -> Sequence[Round]:
     def outages() -> int | None:
         return infra.nats.stats["reconnects"] if infra.nats.is_connected else None
 
     terms = rules.terms
     dispatcher = Dispatcher(rows, tickets, infra.clock, terms, rules.weights)
-    expiry = Expiry(rows, infra.bus, infra.clock, terms, outages)
+    expiry = Expiry(rows, infra.bus, infra.clock, terms, outages, fenced)
     return (dispatcher.round, expiry.round)
 
 

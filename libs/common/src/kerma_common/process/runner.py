@@ -82,7 +82,12 @@ class ProcessSink:
     async def recognise(self, conn: AsyncConnection) -> None:
         """Migrations brought these tables to what this release needs."""
 
-    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+    async def apply(
+        self,
+        records: Sequence[Recorded],
+        transaction: Transaction,
+        fenced: Transaction,  # noqa: ARG002
+    ) -> None:
         """Handle the events of a batch in order."""
         places = {(r.stream, r.seq): r for r in records}
         events = [

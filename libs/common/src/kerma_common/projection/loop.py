@@ -54,10 +54,14 @@ class Sink(Protocol):
     async def recognise(self, conn: AsyncConnection) -> None:
         """Raises LoopHalted when the sink's tables are not the ones it was written for."""
 
-    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+    async def apply(
+        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+    ) -> None:
         """Give the batch its effect inside one ``transaction()``, or none when it has no effect.
 
-        May be called again for the same batch.
+        ``fenced`` transactions come before it, for rows that are too large to be written with the
+        batch. They commit only while this process leads, and move no checkpoint. May be called
+        again for the same batch.
         """
 
     def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
@@ -157,5 +161,5 @@ async def replay_quarantined(sink: Sink, db: AsyncEngine, subject: str) -> int:
         await leadership.raise_fence(conn, sink.name)
         records = await quarantine.take(conn, sink.name, subject)
         if records:
-            await sink.apply(records, lambda: nullcontext(conn))
+            await sink.apply(records, lambda: nullcontext(conn), lambda: nullcontext(conn))
     return len(records)

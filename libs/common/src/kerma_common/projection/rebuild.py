@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.router import Projection
 
-Make = Callable[["AsyncEngine"], Sequence["Projection"]]
-"""All projections of a service, with what they prepare laid down where the engine points."""
-
 FLIP_SECONDS = 60.0
 """How long the running projections may be held while the new ones apply the last commits."""
 _log = logging.getLogger(__name__)
@@ -53,7 +50,9 @@ class Compared:
     equal: bool | None
 
 
-async def rebuild(make: Make, log: EventLog, db: AsyncEngine) -> tuple[Compared, ...]:
+async def rebuild(
+    projections: Sequence[Projection], log: EventLog, db: AsyncEngine
+) -> tuple[Compared, ...]:
     """Replace the read models of a service by ones projected from the first event.
 
     Returns how the tables compare at the moment of the replacement; the former ones stay in
@@ -62,10 +61,12 @@ async def rebuild(make: Make, log: EventLog, db: AsyncEngine) -> tuple[Compared,
     TimeoutError when the last step takes too long.
     """
     async with _alone(db):
-        return await _rebuild(make, log, db, complete=True)
+        return await _rebuild(projections, log, db, complete=True)
 
 
-async def ensure_read_models(make: Make, log: EventLog, db: AsyncEngine) -> None:
+async def ensure_read_models(
+    projections: Sequence[Projection], log: EventLog, db: AsyncEngine
+) -> None:
     """Let the service's schema hold the read models that this release declares.
 
     An empty one is made, to be filled by the running projections. Rows of another release are
@@ -73,7 +74,7 @@ async def ensure_read_models(make: Make, log: EventLog, db: AsyncEngine) -> None
     at once, one does it. Commits that cannot be projected are put aside, as they would be by the
     running projections. Raises ContractViolation for rows of a newer release.
     """
-    service, projections = schema_of(db), make(db)
+    service = schema_of(db)
     async with db.connect() as conn:
         if await standing(conn, service, projections) is Standing.CURRENT:
             return
@@ -83,7 +84,7 @@ async def ensure_read_models(make: Make, log: EventLog, db: AsyncEngine) -> None
             await conn.run_sync(create_read_models, service, projections)
         elif found is Standing.OTHER:
             _log.warning("the read models of %s are of another release: made anew", service)
-            await _rebuild(make, log, db, complete=False)
+            await _rebuild(projections, log, db, complete=False)
 
 
 @asynccontextmanager
@@ -99,13 +100,12 @@ async def _alone(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def _rebuild(
-    make: Make, log: EventLog, db: AsyncEngine, *, complete: bool
+    projections: Sequence[Projection], log: EventLog, db: AsyncEngine, *, complete: bool
 ) -> tuple[Compared, ...]:
     """``complete`` refuses to replace anything when commits had to be put aside."""
     service = schema_of(db)
     following = f"{service}__next"
     target = db.execution_options(schema_translate_map={None: following})
-    projections = make(target)
     async with db.begin() as conn:
         await conn.execute(DropSchema(following, cascade=True, if_exists=True))
         await conn.run_sync(create_read_models, following, projections)

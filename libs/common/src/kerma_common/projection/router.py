@@ -13,9 +13,11 @@ from kerma_common.errors import ContractViolation
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
+    from kerma_common.projection.loop import Transaction
     from kerma_common.projection.ops import Op
 
 F = TypeVar("F", bound=Callable[..., "Iterable[Op]"])
+Prepare = Callable[[Sequence[object], "Transaction"], Awaitable[Sequence[object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Projection:
     create it when it is not there yet (``Upsert``), because streams have no common order.
 
     ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent; it is
-    for bytes that rows need and events only refer to. It returns the events as they are to be
-    projected, one for one, with what they refer to filled in.
+    for bytes that rows need and events only refer to. It returns the events to project, one for
+    one, with those bytes filled in. It writes rows in ``fenced`` transactions only: these fail
+    once another process leads.
 
     ``revision`` grows whenever the tables or the meaning of their rows change: a release that
     finds rows of another revision makes them anew from the log.
@@ -49,7 +52,7 @@ class Projection:
     name: str
     streams: tuple[str, ...]
     metadata: MetaData
-    prepare: Callable[[Sequence[object]], Awaitable[Sequence[object]]] | None = None
+    prepare: Prepare | None = None
     revision: int = 1
     _routes: dict[type, Callable[..., Iterable[Op]]] = field(default_factory=dict)
 

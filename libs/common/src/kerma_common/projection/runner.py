@@ -50,9 +50,11 @@ class ProjectionSink:
         """Raises LoopHalted when the tables were made by another release."""
         await recognise(conn, self.projection)
 
-    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+    async def apply(
+        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+    ) -> None:
         """Project the batch and write its rows."""
-        if operations := await project(self.projection, records):
+        if operations := await project(self.projection, records, fenced):
             async with transaction() as conn:
                 await write(conn, operations)
 
@@ -64,12 +66,14 @@ class ProjectionSink:
         return ()
 
 
-async def project(projection: Projection, records: Sequence[Recorded]) -> list[Op]:
+async def project(
+    projection: Projection, records: Sequence[Recorded], fenced: Transaction
+) -> list[Op]:
     """Row operations of commits, in order; runs ``prepare`` for their events."""
     events = typed_events(records, projection.service, projection.name, projection.wanted)
     ready: Sequence[object] = [event for event, _ in events]
     if projection.prepare is not None and events:
-        ready = await projection.prepare(ready)
+        ready = await projection.prepare(ready, fenced)
     places = (at for _, at in events)
     return [
         op for event, at in zip(ready, places, strict=True) for op in projection.project(event, at)

@@ -152,7 +152,7 @@ class Session:
         if live:
             traces = {record.traceparent for record in live if record.traceparent}
             with span(f"{self._sink.service}.{name}", links=sorted(traces)):
-                await self._sink.apply(live, transaction)
+                await self._sink.apply(live, transaction, self.fenced)
         if aside and self._saved[stream] != last.seq:
             async with transaction():
                 pass

@@ -15,10 +15,9 @@ from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.pages import PageMaterialised
+    from kerma_common.projection.loop import Transaction
 
 
 AT_ONCE = 64
@@ -30,19 +29,21 @@ class FragmentRows:
     """The ``prepare`` of the projection: idempotent, one estimator in memory at a time.
 
     Its rows mean nothing until the projection has written those of the estimator and its pages.
+    They are written behind the fence: a former leader would bring deleted pages back.
     """
 
-    db: AsyncEngine
     blobs: BlobStore
 
-    async def prepare(self, events: Sequence[object]) -> Sequence[object]:
+    async def prepare(self, events: Sequence[object], fenced: Transaction) -> Sequence[object]:
         """The events with the pages that manifests list, after rows were made for all of them."""
         return [
-            await self._copied(event) if isinstance(event, EstimatorMaterialised) else event
+            await self._copied(event, fenced) if isinstance(event, EstimatorMaterialised) else event
             for event in events
         ]
 
-    async def _copied(self, event: EstimatorMaterialised) -> EstimatorMaterialised:
+    async def _copied(
+        self, event: EstimatorMaterialised, fenced: Transaction
+    ) -> EstimatorMaterialised:
         metadata = await self.blobs.get(event.metadata_ref)
         pages = event.pages
         if event.manifest_ref is not None:
@@ -54,7 +55,7 @@ class FragmentRows:
             for row in await self._rows(of_estimator, pages[start : start + AT_ONCE])
         ]
         # one transaction: these rows may be in use, if another process has projected them already
-        async with self.db.begin() as connection:
+        async with fenced() as connection:
             for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
                 await connection.execute(delete(table).filter_by(**of_estimator))
             await connection.execute(

@@ -28,17 +28,20 @@ class QueueSink(ProjectionSink):
     """The projection of the queue, and rounds of work that follow from its changes.
 
     ``rounds`` makes them anew for each leadership, so that nothing is remembered from an earlier
-    one. A round returns when it wants to run again if nothing changes before.
+    one, and gives them the fenced transaction in which they write. A round returns when it wants
+    to run again if nothing changes before.
     """
 
-    rounds: Callable[[], Sequence[Round]]
+    rounds: Callable[[Transaction], Sequence[Round]]
     clock: Clock
     _bells: list[Bell] = field(default_factory=list, init=False)
 
-    async def apply(self, records: Sequence[Recorded], transaction: Transaction) -> None:
+    async def apply(
+        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+    ) -> None:
         """Project a batch, then let the rounds look at it."""
         # not super(): a slotted dataclass is another class than the one the cell refers to
-        await ProjectionSink.apply(self, records, transaction)
+        await ProjectionSink.apply(self, records, transaction, fenced)
         self.ring()
 
     def ring(self) -> None:
@@ -46,9 +49,9 @@ class QueueSink(ProjectionSink):
         for bell in self._bells:
             bell.ring()
 
-    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:  # noqa: ARG002
+    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
         """Every round, again and again."""
-        rounds = self.rounds()
+        rounds = self.rounds(transaction)
         self._bells = [Bell() for _ in rounds]
         pairs = zip(rounds, self._bells, strict=True)
         return [self._repeat(action, bell) for action, bell in pairs]

@@ -25,6 +25,7 @@ from kerma_runner.domain.worker import WORKER, Retire
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.infra import Clock
+    from kerma_common.projection.loop import Transaction
     from kerma_runner.app.claims import Terms
     from kerma_runner.read.queries import QueueRows
 
@@ -36,13 +37,17 @@ _STILL = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class Expiry:
-    """``outages`` counts interruptions of the bus; None while it is away."""
+    """``outages`` counts interruptions of the bus; None while it is away.
+
+    ``fenced`` opens transactions that commit only while this process leads the queue.
+    """
 
     rows: QueueRows
     bus: CommandBus
     clock: Clock
     terms: Terms
     outages: Callable[[], int | None]
+    fenced: Transaction
     _floor: datetime | None = None
     _outages: int | None = None
     _asked: datetime | None = None
@@ -105,4 +110,5 @@ class Expiry:
             actor="runner", cause=("silent", worker, str(seen)), correlation=worker, now=now
         )
         await self.bus.execute(WORKER, worker_subject(worker), Retire(worker, "LOST"), ctx)
-        await self.rows.forget(worker)
+        async with self.fenced() as conn:
+            await self.rows.forget_silent(conn, worker, seen)

@@ -15,7 +15,7 @@ from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.read.models import TASK, WORKER, WORKER_HEARTBEAT
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 HELD = ("LEASED", "RUNNING")
 
@@ -230,6 +230,14 @@ class QueueRows:
         """Drop what a worker said."""
         async with self._db.begin() as conn:
             await conn.execute(WORKER_HEARTBEAT.delete().where(WORKER_HEARTBEAT.c.worker == worker))
+
+    @staticmethod
+    async def forget_silent(conn: AsyncConnection, worker: str, seen: datetime | None) -> None:
+        """Drop what a worker said, unless it has been heard of since ``seen``."""
+        silent = WORKER_HEARTBEAT.c.seen.is_not_distinct_from(seen)
+        await conn.execute(
+            WORKER_HEARTBEAT.delete().where(WORKER_HEARTBEAT.c.worker == worker, silent)
+        )
 
     async def is_registered(self, worker: str) -> bool:
         """Whether the rows know the worker."""

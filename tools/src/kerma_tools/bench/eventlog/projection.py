@@ -187,7 +187,7 @@ class _Stage:
 
     async def rebuild(self) -> None:
         """Replace the read models by ones that are projected from the first event."""
-        await rebuild(lambda _: [_PROJECTION], self.log, self.db)
+        await rebuild([_PROJECTION], self.log, self.db)
 
     async def write_by_hand(self) -> float:
         """Seconds to write the rows of every batch of events into an empty schema."""
@@ -198,7 +198,7 @@ class _Stage:
                 while read < last:
                     records = await anext(following)
                     read = records[-1].seq
-                    batches += _rows(await project(_PROJECTION, records))
+                    batches += _rows(await project(_PROJECTION, records, self.db.begin))
         await _recreate(self.db)
         return await _timed(_write(self.plain, batches))
 
