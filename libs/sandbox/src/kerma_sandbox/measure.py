@@ -1,0 +1,171 @@
+"""Finds the strongest sandbox of this machine by trying what it must prevent."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+from kerma_sandbox import bubblewrap, landlock
+from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
+from kerma_sandbox.start import run
+
+FIRST_USER = 64_200
+"""User ids from here on are taken when nothing but another user confines; nobody else has them."""
+
+_SECONDS = 20.0
+_MOST_OUTPUT = 1 << 16
+_ATTEMPTS = Path(__file__).with_name("attempts.py")
+_PAUSE = "import signal; print(flush=True); signal.pause()"
+_OFF = "it is switched off"
+_ADVICE = (
+    "allow unprivileged user namespaces (sysctl user.max_user_namespaces, and in containers a"
+    " seccomp profile that lets unshare and mount pass), or use Linux 6.12 or later with"
+    " Landlock among its security modules (lsm=landlock)"
+)
+
+
+class Mode(StrEnum):
+    """Whether processes have to be confined."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    OFF = "off"
+
+
+class SandboxUnavailable(Exception):  # noqa: N818 - a fact
+    """Nothing confines processes here; the text tells why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What a confined process must not reach."""
+
+    folder: Path
+    port: int
+    abstract: str
+    stranger: subprocess.Popen[bytes]
+    token: str
+
+    def arguments(self) -> list[str]:
+        """For the attempts."""
+        return [str(self.folder), str(self.port), self.abstract, str(self.stranger.pid), self.token]
+
+
+def measure(
+    scratch: Path, *, mode: Mode = Mode.PREFER, levels: Sequence[Level] = tuple(Level)
+) -> Sandbox:
+    """The strongest of ``levels`` that keeps what it promises, for work folders in ``scratch``.
+
+    Each is tried by a process that reads files, connects and signals. Raises SandboxUnavailable
+    when one is required and none is found.
+    """
+    if mode is Mode.OFF:
+        return Sandbox(reasons=dict.fromkeys((Level.NAMESPACES, Level.LANDLOCK, Level.USER), _OFF))
+    reasons: dict[Level, str] = {}
+    with _surroundings() as surroundings:
+        for candidate in _candidates(levels, reasons):
+            standing, reason = _try(candidate, surroundings, scratch)
+            if not reason:
+                return replace(candidate, standing=standing, reasons=reasons)
+            reasons[candidate.level] = reason
+    if mode is Mode.REQUIRE:
+        told = "; ".join(f"{level}: {reason}" for level, reason in reasons.items())
+        raise SandboxUnavailable(f"nothing confines engines here ({told}); {_ADVICE}")
+    return Sandbox(reasons=reasons)
+
+
+def _candidates(levels: Sequence[Level], reasons: dict[Level, str]) -> Iterator[Sandbox]:
+    root = os.geteuid() == 0
+    if Level.NAMESPACES in levels:
+        if (bwrap := bubblewrap.find()) is not None:
+            yield Sandbox(Level.NAMESPACES, bwrap=bwrap)
+            yield Sandbox(Level.NAMESPACES, bwrap=bwrap, own_proc=False)
+        else:
+            reasons[Level.NAMESPACES] = "there is no bubblewrap (bwrap)"
+    if Level.LANDLOCK in levels:
+        if abi := landlock.abi():
+            if root:
+                yield Sandbox(Level.LANDLOCK, landlock_abi=abi, uid=FIRST_USER)
+            yield Sandbox(Level.LANDLOCK, landlock_abi=abi)
+        else:
+            reasons[Level.LANDLOCK] = "the kernel has no Landlock"
+    if Level.USER in levels:
+        if root:
+            yield Sandbox(Level.USER, uid=FIRST_USER)
+        else:
+            reasons[Level.USER] = "only root can change to another user"
+
+
+def _try(
+    candidate: Sandbox, surroundings: _Surroundings, scratch: Path
+) -> tuple[frozenset[Wall], str]:
+    """The walls that hold, and why they are not enough; empty if they are."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-", dir=scratch) as work:
+        argv = [sys.executable, "-I", "-S", str(_ATTEMPTS), *surroundings.arguments()]
+        confinement = Confinement(Path(work).resolve(), limits=Limits(memory=1 << 30))
+        try:
+            finished = run(
+                candidate,
+                argv,
+                env={},
+                confinement=confinement,
+                seconds=_SECONDS,
+                most_output=_MOST_OUTPUT,
+            )
+        except OSError as error:
+            return frozenset(), f"it cannot be set up: {error}"
+    text = finished.output.decode(errors="replace").strip().rpartition("\n")[2]
+    if finished.ended.code:
+        return frozenset(), text[:300] or f"the trial ended with {finished.ended.code}"
+    try:
+        passed: Mapping[str, bool] = json.loads(text)
+    except ValueError:
+        return frozenset(), f"the trial printed {text[:100]!r}"
+    reached = {Wall(name) for name, through in passed.items() if through}
+    if surroundings.stranger.poll() is not None:
+        reached.add(Wall.SIGNALS)
+    missing = sorted(PROMISED[candidate.level] & reached)
+    return frozenset(Wall) - reached, f"these are open: {', '.join(missing)}" if missing else ""
+
+
+@contextmanager
+def _surroundings() -> Iterator[_Surroundings]:
+    token = uuid4().hex
+    with ExitStack() as stack:
+        made = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerma-canary-"))
+        folder = Path(made)
+        # whoever may enter the folder can read what all may read, and not what the owner alone may
+        folder.chmod(0o755)
+        (folder / "file").write_text(token)
+        (folder / "secret").write_text(token)
+        (folder / "secret").chmod(0o600)
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        for address in (f"\0kerma-{token}", str(folder / "socket")):
+            unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+            unix.bind(address)
+            unix.listen()
+        (folder / "socket").chmod(0o777)
+        stranger = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _PAUSE],
+                env={"KERMA_CANARY": token},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+        )
+        stack.callback(stranger.kill)
+        if stranger.stdout is not None:
+            stranger.stdout.readline()
+        port: int = tcp.getsockname()[1]
+        yield _Surroundings(folder, port, f"kerma-{token}", stranger, token)

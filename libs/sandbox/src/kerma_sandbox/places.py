@@ -1,0 +1,59 @@
+"""What every confined process reads: the system's libraries, and Python with Kerma's packages."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/sys/devices/system/cpu",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+PROCESS_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm")
+
+
+@cache
+def interpreter() -> tuple[Path, ...]:
+    """Folders of the interpreter that runs Kerma, of its packages and of Kerma's sources.
+
+    Sources may stand beside the environment. The rest of ``sys.path`` is left out, as it may hold
+    the folder that Kerma was started in.
+    """
+    found = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent]
+    found += [Path(entry) for entry in sys.path if any(Path(entry).glob("kerma_*/__init__.py"))]
+    found = [path.absolute() for path in found]
+    return tuple(path for path in dict.fromkeys(found) if path != Path("/"))
+
+
+def installation(program: Path, *, kept_from: Path) -> tuple[Path, ...]:
+    """What a program needs of its own: its folder, or the folder above if that is ``bin``.
+
+    The program alone where its folder is of no installation: a home, a temporary folder or one
+    with ``kept_from`` in it. Links are followed: where they lead is readable as well.
+    """
+    places = dict.fromkeys((program, program.resolve()))
+    return tuple(dict.fromkeys(_folder(place, kept_from) for place in places))
+
+
+def _folder(program: Path, kept_from: Path) -> Path:
+    folder = program.parent
+    if folder.name in {"bin", "sbin"}:
+        folder = folder.parent
+    public = {Path("/"), Path("/home"), Path("/root"), Path("/tmp"), Path("/opt")}  # noqa: S108
+    public |= {Path(tempfile.gettempdir()), Path(os.path.expanduser("~"))}  # noqa: PTH111
+    inside = kept_from.resolve().is_relative_to(folder.resolve())
+    return program if folder in public or inside else folder

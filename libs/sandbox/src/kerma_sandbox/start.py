@@ -1,0 +1,150 @@
+"""Starts a guard; and one confined process from code that is not asynchronous."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from kerma_sandbox.confinement import Exit, Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kerma_sandbox.confinement import Confinement
+    from kerma_sandbox.sandbox import Sandbox
+
+_SOURCES = str(Path(__file__).parents[1])
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from kerma_sandbox.guard import main; main(sys.argv[2:])"
+_STOP_SECONDS = 30.0
+_CHUNK = 1 << 14
+_MAX_MESSAGE = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a process printed, as far as it was kept, and how it ended.
+
+    ``late`` and ``verbose`` tell that it was killed for its time or its output.
+    """
+
+    output: bytes
+    ended: Exit
+    late: bool = False
+    verbose: bool = False
+
+
+def start_guard() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """A guard and the socket to it; closing the socket ends it. It gets an empty environment."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with theirs:
+            # without site packages it starts in a third of the time
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _CODE, _SOURCES, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+    except BaseException:
+        ours.close()
+        raise
+    return ours, process
+
+
+def run(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    confinement: Confinement,
+    seconds: float,
+    most_output: int,
+) -> Finished:
+    """Run a process to its end, its output and errors together; nothing of it is left.
+
+    It is killed after ``seconds`` or when it prints more than ``most_output`` bytes.
+    Raises OSError when it cannot be started.
+    """
+    order = sandbox.order(argv, env, confinement)
+    message = json.dumps({"op": "spawn", "id": 0, **order}).encode()
+    with ExitStack() as stack:
+        ours, process = start_guard()
+        stack.callback(_end, process)
+        stack.enter_context(ours)
+        read, write = os.pipe()
+        pipe = stack.enter_context(os.fdopen(read, "rb", 0))
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            socket.send_fds(ours, [message], [null, write, write])
+        finally:
+            os.close(null)
+            os.close(write)
+        return _listen(ours, pipe, time.monotonic() + seconds, most_output)
+
+
+def _listen(ours: socket.socket, pipe: IO[bytes], until: float, most: int) -> Finished:
+    kept, late, verbose = bytearray(), False, False
+    ended: Exit | None = None
+    with selectors.DefaultSelector() as selector:
+        selector.register(ours, selectors.EVENT_READ)
+        selector.register(pipe, selectors.EVENT_READ)
+        while ended is None or pipe in {key.fileobj for key in selector.get_map().values()}:
+            ready = {key.fileobj for key, _ in selector.select(max(0.0, until - time.monotonic()))}
+            if not ready:
+                if ended is not None or late:
+                    break
+                late, until = True, time.monotonic() + _STOP_SECONDS
+                _kill(ours)
+            if pipe in ready:
+                chunk = os.read(pipe.fileno(), _CHUNK)
+                if not chunk:
+                    selector.unregister(pipe)
+                kept += chunk
+                if len(kept) > most and not verbose:
+                    verbose = True
+                    _kill(ours)
+                    selector.unregister(pipe)
+            if ours in ready:
+                ended = _exit(ours)
+    if ended is None:
+        raise OSError("its guard does not answer")
+    return Finished(bytes(kept[:most]), ended, late, verbose)
+
+
+def _exit(ours: socket.socket) -> Exit | None:
+    message: dict[str, Any] = json.loads(ours.recv(_MAX_MESSAGE) or b'{"op": "lost"}')
+    match message["op"]:
+        case "gone":
+            exceeded = message.get("exceeded")
+            limit = Limit(exceeded) if exceeded else None
+            return Exit(message["code"], message["cpu_seconds"], limit, message.get("left", 0))
+        case "refused":
+            raise OSError(message["reason"])
+        case "lost":
+            raise OSError("its guard was killed")
+    return None
+
+
+def _kill(ours: socket.socket) -> None:
+    with suppress(OSError):
+        ours.send(json.dumps({"op": "signal", "id": 0, "signal": signal.SIGKILL}).encode())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,300 @@
+"""A hostile program at every level that this machine can put in force."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kerma_sandbox import bubblewrap, landlock
+from kerma_sandbox.confinement import Confinement, Exit, Limit, Limits
+from kerma_sandbox.launcher import launcher
+from kerma_sandbox.measure import Mode, SandboxUnavailable, measure
+from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
+from kerma_sandbox.start import run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+HOSTILE = Path(__file__).parents[2] / "kit" / "hostile.py"
+SYSTEM_PYTHON = next(
+    (str(p) for p in map(Path, ("/usr/bin/python3", "/usr/local/bin/python3")) if p.exists()), None
+)
+LEVELS = (Level.NAMESPACES, Level.LANDLOCK, Level.USER)
+
+
+@pytest.fixture(scope="module")
+def public() -> Iterator[Path]:
+    """A folder that other users can reach, which the one of a test is not."""
+    with tempfile.TemporaryDirectory(prefix="kerma-walls-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def sandbox(request: pytest.FixtureRequest, public: Path) -> Iterator[Sandbox]:
+    """Each level, measured; one that the machine's parts promise must be there."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param is Level.USER:
+            # as root the interpreter may lie where no other user can go
+            if os.geteuid() != 0 or SYSTEM_PYTHON is None:
+                pytest.skip("only root can change to another user")
+            patch.setattr(sys, "executable", SYSTEM_PYTHON)
+        if request.param is Level.LANDLOCK and landlock.abi() < 6:
+            pytest.skip("the kernel's Landlock keeps no signals")
+        made = measure(public, levels=(request.param,))
+        if request.param is Level.NAMESPACES and made.level is not request.param and not allowed():
+            pytest.skip("the machine allows no user namespaces")
+        assert made.level is request.param, made.reasons
+        yield made
+
+
+def allowed() -> bool:
+    """Whether this machine lets a process have namespaces, asked without our own code."""
+    program = bubblewrap.find()
+    assert program is not None
+    command = [str(program), "--unshare-user", "--ro-bind", "/", "/", "true"]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A work folder and a hostile program that may work in it."""
+
+    sandbox: Sandbox
+    folder: Path
+    program: Path
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def argv(self, mode: str, *arguments: object) -> list[str]:
+        python = SYSTEM_PYTHON or sys.executable
+        return [python, "-I", "-S", str(self.program), mode, *map(str, arguments)]
+
+    def confinement(self, limits: Limits) -> Confinement:
+        return Confinement(self.work, (self.program,), limits=limits)
+
+    def does(self, mode: str, *arguments: object, limits: Limits | None = None) -> tuple[str, Exit]:
+        """What it prints, and how it ends."""
+        made = self.confinement(limits or Limits())
+        finished = run(
+            self.sandbox,
+            self.argv(mode, *arguments),
+            env={"LC_ALL": "C"},
+            confinement=made,
+            seconds=60,
+            most_output=1 << 16,
+        )
+        assert not finished.late
+        return finished.output.decode(), finished.ended
+
+
+@pytest.fixture
+def cell(sandbox: Sandbox, public: Path) -> Iterator[Cell]:
+    with tempfile.TemporaryDirectory(dir=public) as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        (folder / "work").mkdir(mode=0o700)
+        program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
+        program.chmod(0o644)
+        yield Cell(sandbox, folder, program)
+
+
+def promised(cell: Cell, wall: Wall) -> bool:
+    return wall in PROMISED[cell.sandbox.level]
+
+
+def test_it_works_in_its_folder(cell: Cell) -> None:
+    (cell.work / "input").write_text("beam")
+    text, ended = cell.does("read", cell.work / "input", "input")
+    assert (ended.code, text.splitlines()[-1]) == (0, "done")
+    assert text.count("read ") == 2
+    text, _ = cell.does("write", "result")
+    assert (cell.work / "result").read_text() == "mine"
+
+
+def test_secrets_and_other_work_are_unreadable_at_every_level(cell: Cell) -> None:
+    data = cell.folder / "data"
+    data.mkdir(mode=0o755)
+    for name in ("master-key", "nats-url", "pg-url", "local-password"):
+        (data / name).write_text("secret")
+        (data / name).chmod(0o600)
+    for name in ("blobs", "scratch"):
+        (data / name).mkdir(mode=0o700)
+        (data / name / "other").write_text("dose of somebody else")
+    every = [data, *data.rglob("*"), f"/proc/{os.getpid()}/environ", "/etc/shadow"]
+    if cell.sandbox.level is not Level.NAMESPACES:  # there the first process is its own
+        every.append("/proc/1/environ")
+    text, ended = cell.does("read", *every)
+    text += cell.does("write", *data.rglob("*"))[0]
+    assert ended.code == 0
+    got = {line for line in text.splitlines() if line != "done"}
+    if not promised(cell, Wall.FILES):
+        got = {line for line in got if not line.startswith(f"listed {data}:")}
+    assert got == set()
+
+
+def test_all_files_but_its_own_are_unreadable(cell: Cell) -> None:
+    if not promised(cell, Wall.FILES):
+        pytest.skip("another user reads what all may read")
+    (cell.folder / "file").write_text("for all")
+    text, _ = cell.does("read", cell.folder / "file", "/etc/passwd", "/etc/hostname", "/var/log")
+    assert text == "done\n"
+    # in namespaces the folders above its own are there, with nothing else in them
+    for above in (cell.folder, "/root", "/home", "/"):
+        listed = cell.does("read", above)[0].partition(": ")[2]
+        assert not {"file", ".bashrc", "root", "boot"} & set(re.findall(r"'([^']+)'", listed)) - (
+            {"root"} if Path("/root") in Path(sys.executable).resolve().parents else set()
+        )
+
+
+def test_it_writes_nothing_outside_its_folder(cell: Cell) -> None:
+    before = cell.program.read_bytes()
+    cell.does("write", cell.program, cell.folder / "new", "/usr/new", "/new")
+    assert cell.program.read_bytes() == before
+    assert not [
+        path for path in (cell.folder / "new", Path("/usr/new"), Path("/new")) if path.exists()
+    ]
+
+
+def test_it_reaches_no_server_on_this_machine(cell: Cell) -> None:
+    with ExitStack() as stack:
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", 0))
+        path, name = cell.folder / "socket", f"kerma-test-{os.getpid()}"
+        for address in (str(path), f"\0{name}"):
+            unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+            unix.bind(address)
+            unix.listen()
+        path.chmod(0o777)
+        addresses = [f"tcp:{tcp.getsockname()[1]}", f"udp:{udp.getsockname()[1]}"]
+        text, _ = cell.does("connect", *addresses, f"abstract:{name}", f"path:{path}")
+    # the filter of system calls goes with every level
+    assert text == "done\n"
+
+
+def test_it_signals_nobody(cell: Cell) -> None:
+    command = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        cell.does("send_signals", stranger.pid)
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(0.5)
+        stranger.kill()
+
+
+def test_it_gains_nothing(cell: Cell) -> None:
+    assert cell.does("escape")[0] == "done\n"
+
+
+def test_it_gets_only_the_environment_and_descriptors_meant_for_it(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERMA_NATS_URL", "nats://user:secret@localhost")
+    with (cell.folder / "open").open("w") as kept:
+        os.set_inheritable(kept.fileno(), True)
+        text, _ = cell.does("environment")
+    names, first, descriptors, _ = text.splitlines()
+    assert "KERMA" not in first
+    assert set(names.removeprefix("environment ").strip("[]").replace("'", "").split(", ")) <= {
+        "LC_ALL",
+        "PWD",
+    }
+    assert descriptors in {"descriptors ['0', '1', '2'] of 3", "descriptors [] of -1"}
+
+
+def working_below(folder: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder) and process.status() != "zombie":
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def test_daemons_with_an_empty_environment_do_not_outlive_it(cell: Cell) -> None:
+    async with launcher(cell.sandbox) as made:
+        process = await made.spawn(
+            cell.argv("daemonise", 5), env={}, confinement=cell.confinement(Limits())
+        )
+        ended = await process.wait()
+        assert ended.code == 0
+        assert ended.left == 0
+        assert working_below(cell.work) == []
+        # they held its output open
+        assert await process.stdout.read() == b"left\ndone\n"
+
+
+@pytest.mark.parametrize("mode", ["eat", "share"])
+def test_memory_is_bounded(cell: Cell, mode: str) -> None:
+    text, ended = cell.does(mode, 2048, limits=Limits(memory=128 << 20))
+    assert (text, ended.exceeded) == ("", Limit.MEMORY)
+    assert ended.code == -9
+
+
+def test_memory_cannot_be_hidden(cell: Cell) -> None:
+    assert cell.does("hide_memory", 64)[0] == "done\n"
+
+
+def test_address_space_is_bounded(cell: Cell) -> None:
+    text, ended = cell.does("eat", 2048, limits=Limits(address_space=512 << 20, memory=None))
+    assert ended.code == 1
+    assert "MemoryError" in text
+
+
+async def test_a_fork_bomb_ends_and_leaves_nothing(cell: Cell) -> None:
+    limits = Limits(processes=32)
+    async with launcher(cell.sandbox) as made:
+        process = await made.spawn(cell.argv("bomb"), env={}, confinement=cell.confinement(limits))
+        if cell.sandbox.uid is not None:
+            # the kernel counts: the bomb goes no further than its limit, and is stopped by us
+            ended = await process.stop(1.0)
+        else:
+            ended = await process.wait()
+            assert ended.exceeded is Limit.PROCESSES
+        assert ended.left == 0
+        assert working_below(cell.work) == []
+
+
+def test_processor_time_is_of_all_its_processes(cell: Cell) -> None:
+    _, ended = cell.does("spin", 4, limits=Limits(cpu_seconds=1.0))
+    assert ended.exceeded is Limit.CPU_SECONDS
+    assert ended.cpu_seconds >= 0.9
+
+
+def test_files_are_bounded(cell: Cell) -> None:
+    text, ended = cell.does("fill", 8, limits=Limits(file_size=1 << 20))
+    assert (text, ended.exceeded) == ("", Limit.FILE_SIZE)
+    assert (cell.work / "large").stat().st_size == 1 << 20
+
+
+def test_a_required_sandbox_that_cannot_be_had_is_refused(public: Path) -> None:
+    with pytest.raises(SandboxUnavailable, match="allow unprivileged user namespaces"):
+        measure(public, mode=Mode.REQUIRE, levels=())
+    assert measure(public, mode=Mode.PREFER, levels=()).open == tuple(Wall)
+
+
+def test_a_level_that_keeps_less_than_it_promises_is_not_in_force(
+    public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is the trial: a Landlock without rules for files is found out."""
+    monkeypatch.setattr(Sandbox, "_landlock", lambda *_: None)
+    found = measure(public, levels=(Level.LANDLOCK,))
+    assert found.level is Level.NONE
+    assert "files" in found.reasons[Level.LANDLOCK]
