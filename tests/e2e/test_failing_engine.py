@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import orjson
 import pytest
 
 from kerma_common.contracts.ids import task_seed
 from kerma_engines.adapter.packing import decode_inputs
-from kerma_engines.adapter.port import InputSet
+from kerma_jobs.app.ports import Converted
 from kit.apart import Apart
-from kit.chosen import chosen_id, submit_chosen, told
+from kit.chosen import DirectConverter, chosen_id, submit_chosen, told
 from kit.script_engine import script_input
 from kit.visitor import Visitor
 
@@ -23,17 +22,17 @@ PRIMARIES = 1000
 ATTEMPTS = 3
 
 
-class Script:
-    """Gives the input set of the script engine, whatever was submitted."""
+class Script(DirectConverter):
+    """Gives the input set of the script engine for whatever files were submitted."""
 
     def __init__(self, modes: Mapping[str, str]) -> None:
         self.modes = modes
 
-    async def from_project(self, name: str, project: Mapping[str, Any]) -> InputSet:
-        raise NotImplementedError
-
-    async def from_files(self, name: str, files: Mapping[str, str]) -> InputSet:
-        return decode_inputs(script_input("mixed", json.dumps(self.modes)))
+    async def from_files(
+        self, name: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        inputs = script_input("mixed", json.dumps(self.modes))
+        return Converted("script", decode_inputs(inputs).primaries, inputs)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -17,8 +17,10 @@ from kerma_common.contracts.ids import job_id
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kerma_common.settings import BlobSettings
+from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.catalogue.registry import engine
+from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
 
@@ -28,11 +30,20 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 class DirectConverter:
     """Converts in this process; the bodies of these tests are well-meant."""
 
-    async def from_project(self, name: str, project: Mapping[str, Any]) -> InputSet:
-        return engine(name).convert(project)
+    async def from_project(
+        self, name: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        return _converted(engine(name).convert(project), stands_in_for)
 
-    async def from_files(self, name: str, files: Mapping[str, str]) -> InputSet:
-        return engine(name).accept_files(files)
+    async def from_files(
+        self, name: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        return _converted(engine(name).accept_files(files), stands_in_for)
+
+
+def _converted(inputs: InputSet, stands_in_for: str) -> Converted:
+    found = replace(inputs, stands_in_for=stands_in_for)
+    return Converted(found.engine, found.primaries, encode_inputs(found))
 
 
 @dataclass(frozen=True)

@@ -53,5 +53,29 @@ class Unavailable(KermaError):  # noqa: N818
     """Something we depend on does not answer; nothing was stored."""
 
 
+class TooManyRequests(KermaError):  # noqa: N818
+    """The caller asks for more than it may at a time; waiting ``retry_after`` seconds helps."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class QuotaExceeded(KermaError):  # noqa: N818
+    """A quota of the caller is used up.
+
+    ``retry_after`` is in how many seconds there is room again, None when waiting does not help.
+    """
+
+    def __init__(
+        self, message: str, *, quota: str, used: int, limit: int, retry_after: float | None
+    ) -> None:
+        self.quota = quota
+        self.used = used
+        self.limit = limit
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class ContractViolation(KermaError):  # noqa: N818
     """Code or configuration breaks a rule of the system; a start-up or deploy fault."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+MAX_PROBLEMS = 100
 
 
 class EngineError(Exception):
@@ -27,12 +30,17 @@ class Problem:
 class InvalidInput(EngineError):  # noqa: N818 - a verdict on the input, not a fault of ours
     """The project or file set is malformed or asks for what the engine cannot do.
 
-    Conversion collects all problems before it raises, so that a user mends them in one go.
+    Conversion collects all problems before it raises, so that a user mends them in one go. Of a
+    hostile file with a million of them, ``problems`` holds the first ``MAX_PROBLEMS`` and
+    ``count`` says how many there are.
     """
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(str(problem) for problem in problems))
+    def __init__(self, problems: Sequence[Problem], count: int | None = None) -> None:
+        self.problems = tuple(problems[:MAX_PROBLEMS])
+        self.count = len(problems) if count is None else count
+        text = "; ".join(str(problem) for problem in self.problems)
+        more = self.count - len(self.problems)
+        super().__init__(f"{text}; and {more} more" if more else text)
 
 
 class ReadError(EngineError):

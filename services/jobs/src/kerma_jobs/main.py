@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from uuid import uuid4
 
 from kerma_common.commands.context import CommandContext
@@ -19,8 +21,10 @@ from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
 from kerma_common.settings import HttpSettings
+from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES
-from kerma_jobs.adapters.converter import ProcessConverter
+from kerma_engines.geant4.data import installed
+from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.api.jobs import JobRoutes, router
 from kerma_jobs.app.control import JobControl
@@ -42,7 +46,7 @@ def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - other
 def build(settings: HttpSettings, infra: Infra) -> Service:
     """The service with the parts that this process runs."""
     loops = _loops(infra)
-    live, converter = TelemetryProgress(), ProcessConverter()
+    live, converter = TelemetryProgress(), ProcessConverter(_geant4_data())
     queries = JobQueries(reading(infra.db))
     routes = JobRoutes(
         queries=queries,
@@ -76,6 +80,13 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("jobs", app, tuple(workers), health)
+
+
+def _geant4_data() -> dict[str, str]:
+    """Variables of Geant4's data sets, as the workers of this machine see them."""
+    file = os.environ.get("KERMA_ENGINES_FILE")
+    catalogue = load_catalogue(Path(file)) if file else Catalogue()
+    return installed(catalogue.environment("geant4"))
 
 
 def _loops(infra: Infra) -> list[LogLoop]:

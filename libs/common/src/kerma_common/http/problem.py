@@ -1,10 +1,11 @@
 """The one table from errors to HTTP, and the handlers that use it.
 
 400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 against the rules or overtaken,
-503 try again later, 500 our fault (told nothing but that).
+429 too many for now, 503 try again later, 500 our fault (told nothing but that).
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from kerma_common.errors import (
     KermaError,
     NotFound,
     OutcomeUnknown,
+    QuotaExceeded,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -42,6 +45,8 @@ STATUS: dict[type[KermaError], int] = {
     NotFound: 404,
     DomainRejected: 409,
     ConcurrencyConflict: 409,
+    QuotaExceeded: 403,
+    TooManyRequests: 429,
     OutcomeUnknown: 503,
     Unavailable: 503,
     ContractViolation: 500,
@@ -57,12 +62,16 @@ def problem(error: KermaError) -> Response:
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
         return internal_error()
     fields: dict[str, Any] = {}
+    headers = RETRY_AFTER if status == 503 else None
+    if isinstance(error, TooManyRequests | QuotaExceeded) and error.retry_after is not None:
+        status, headers = 429, {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, InvalidRequest):
         fields = {name: list(reasons) for name, reasons in error.fields.items()}
         fields.pop("message", None)
     elif isinstance(error, DomainRejected):
         fields = {"code": error.code}
-    headers = RETRY_AFTER if status == 503 else None
+    elif isinstance(error, QuotaExceeded):
+        fields = {"quota": error.quota, "used": error.used, "limit": error.limit}
     return _answer(error.message, status, headers, fields)
 
 

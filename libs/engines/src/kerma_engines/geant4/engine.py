@@ -110,7 +110,8 @@ class Geant4:
         try:
             parsed = macro.parse(files[macro_file], file=macro_file, particles=self._particles())
         except InvalidInput as invalid:
-            raise InvalidInput((*problems, *invalid.problems)) from None
+            count = len(problems) + invalid.count
+            raise InvalidInput((*problems, *invalid.problems), count) from None
         problems += _spot_problems(parsed, files, macro_file)
         if problems:
             raise InvalidInput(tuple(problems))

@@ -34,8 +34,6 @@ from kerma_engines.project.worlds import around, is_unsized, margin_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAX_PROBLEMS = 200
-
 
 class _Header(Model):
     title: str = ""
@@ -125,7 +123,7 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
     _check_outputs(read, outputs, _by_id(detectors))
     _check_unique(read, [figures, zones, detectors, filters, outputs])
     if read.problems or beam is None or physics is None or world is None:
-        raise InvalidInput(tuple(read.problems[:_MAX_PROBLEMS]))
+        raise InvalidInput(read.problems)
     return Project(
         title=header.title,
         description=header.description,

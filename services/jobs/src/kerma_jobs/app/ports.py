@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kerma_engines.adapter.port import InputSet
 from kerma_jobs.domain.offers import Offer
 
 
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """An input set as it is stored: ``inputs`` is its encoding, which nobody needs to read here."""
+
+    engine: str
+    primaries: int
+    inputs: bytes
+
+
 class Converter(Protocol):
-    """Turns what a user submitted into the input set of an engine, within limits."""
+    """Turns what ``user`` submitted into the input set of an engine, within limits.
 
-    async def from_project(self, engine: str, project: Mapping[str, Any]) -> InputSet:
-        """Input set of an editor project. Raises InvalidRequest naming the fields."""
+    Both raise InvalidRequest naming the fields or files, TooManyRequests when the user has too many
+    conversions waiting, and Unavailable when all users have. ``stands_in_for`` is the engine that
+    was asked for, where another runs in its place.
+    """
 
-    async def from_files(self, engine: str, files: Mapping[str, str]) -> InputSet:
-        """Input set of user-supplied files. Raises InvalidRequest naming the files."""
+    async def from_project(
+        self, engine: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        """Input set of an editor project."""
+
+    async def from_files(
+        self, engine: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        """Input set of user-supplied files."""
 
 
 class Offers(Protocol):

@@ -7,7 +7,7 @@ behind but blobs that nothing refers to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,8 +21,8 @@ from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import InvalidRequest
-from kerma_engines.adapter.packing import INPUT_MEDIA, encode_inputs
-from kerma_jobs.app.ports import Converter, Offers
+from kerma_engines.adapter.packing import INPUT_MEDIA
+from kerma_jobs.app.ports import Converted, Converter, Offers
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.offers import Choice, choose
@@ -117,14 +117,10 @@ class Submitter:
     ) -> tuple[str, int]:
         """The new job's id and the sequence of its first commit."""
         choice = await self._choose(submission)
+        converted = await self._convert(submission, choice.engine, owner)
+        project_ref = None
         if submission.project is not None:
-            inputs = await self.converter.from_project(choice.engine, submission.project)
             project_ref = await self._store_project(submission.project)
-        else:
-            inputs = await self.converter.from_files(choice.engine, submission.files or {})
-            project_ref = None
-        if choice.engine != submission.sim_type:
-            inputs = replace(inputs, stands_in_for=submission.sim_type)
         now = self.clock()
         job = job_id(now, self.new_id(), "DIRECT")
         command = SubmitJob(
@@ -133,13 +129,13 @@ class Submitter:
             title=submission.title,
             platform="DIRECT",
             sim_type=submission.sim_type,
-            engine=inputs.engine,
+            engine=converted.engine,
             engine_version=choice.version,
             input_kind="EDITOR" if project_ref else "FILES",
-            input_ref=await self.blobs.put(encode_inputs(inputs), media=INPUT_MEDIA),
+            input_ref=await self.blobs.put(converted.inputs, media=INPUT_MEDIA),
             project_ref=project_ref,
-            primaries=inputs.primaries,
-            n_tasks=min(submission.n_tasks, inputs.primaries),
+            primaries=converted.primaries,
+            n_tasks=min(submission.n_tasks, converted.primaries),
             max_attempts=MAX_ATTEMPTS,
             allow_partial=True,
             wait_for_engine=submission.wait_for_engine,
@@ -163,6 +159,16 @@ class Submitter:
         raise _refused(
             f"No worker offers {asked} now; offered: {there or 'nothing'}. "
             "With wait_for_engine true the job waits for one."
+        )
+
+    async def _convert(self, submission: Submission, engine: str, user: str) -> Converted:
+        asked = submission.sim_type if engine != submission.sim_type else ""
+        if submission.project is not None:
+            return await self.converter.from_project(
+                engine, submission.project, user=user, stands_in_for=asked
+            )
+        return await self.converter.from_files(
+            engine, submission.files or {}, user=user, stands_in_for=asked
         )
 
     async def _store_project(self, project: Mapping[str, Any]) -> Ref:

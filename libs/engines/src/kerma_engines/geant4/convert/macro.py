@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
 from kerma_engines.geant4.convert.commands import (
     DROPPED,
     IGNORED_BY_GEANT4,
@@ -72,20 +72,24 @@ class Macro:
 
 
 def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Macro:
-    """Check every line. Raises InvalidInput with all problems, each at ``file:line``."""
+    """Check every line. Raises InvalidInput with the problems, each at ``file:line``."""
     reader = _Reader(particles)
-    problems = []
+    problems: list[Problem] = []
+    count = 0
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             reader.line(line)
         except Refused as refusal:
-            problems.append(Problem(f"{file}:{number}", str(refusal)))
+            count += 1
+            if count <= MAX_PROBLEMS:
+                problems.append(Problem(f"{file}:{number}", str(refusal)))
     try:
         reader.finish()
     except Refused as refusal:
+        count += 1
         problems.append(Problem(file, str(refusal)))
     if problems:
-        raise InvalidInput(tuple(problems))
+        raise InvalidInput(problems, count)
     return Macro(
         commands=tuple(reader.commands),
         meshes=tuple(reader.meshes),
@@ -109,6 +113,9 @@ class _Reader:
         self.spots = SpotCommands()
         self._source: list[str] = []  # what a list of spots would tell instead
         self._open = False
+        # names are looked up here: macros may declare thousands
+        self._mesh_names: set[str] = set()
+        self._scorer_names: set[str] = set()  # of the mesh that is open
         self._handlers: dict[str, Callable[[list[str]], None]] = {
             "/gps/particle": self._particle,
             "/gps/ion": self._ion,
@@ -238,10 +245,12 @@ class _Reader:
         if kind not in _SHAPES:
             raise Refused(f"/score/create/{kind} is not supported; use boxMesh or cylinderMesh")
         name = arguments[0] if arguments else ""
-        if not _NAME.fullmatch(name) or any(mesh.name == name for mesh in self.meshes):
+        if not _NAME.fullmatch(name) or name in self._mesh_names:
             raise Refused(f"{name!r} is no usable mesh name, or is used twice")
         if self._open:
             raise Refused("the mesh before is not closed with /score/close")
+        self._mesh_names.add(name)
+        self._scorer_names.clear()
         self.meshes.append(Mesh(name, _SHAPES[kind]))
         self._open = True
 
@@ -303,8 +312,9 @@ class _Reader:
         if kind in {"touch", "get/unit", "set/unit"}:
             raise Refused(f"/score/quantity/{kind} is not supported")
         scorers = self._mesh().scorers
-        if not _NAME.fullmatch(name) or any(scorer.name == name for scorer in scorers):
+        if not _NAME.fullmatch(name) or name in self._scorer_names:
             raise Refused(f"{name!r} is no usable scorer name, or is used twice in the mesh")
+        self._scorer_names.add(name)
         scorers.append(Scorer(name, kind, arguments[1] if len(arguments) > 1 else ""))
 
     def _own_quantity(self, arguments: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""Converting what users submit: one process per conversion, and a fair queue in front of them."""

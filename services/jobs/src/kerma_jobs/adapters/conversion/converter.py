@@ -1,0 +1,182 @@
+"""Converts submissions, each in a process of its own, in fair turns and within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+from prometheus_client import Counter, Gauge
+
+from kerma_common.errors import InvalidRequest, Unavailable
+from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
+from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
+from kerma_jobs.adapters.conversion.processes import GONE, Child, Children, TooLongError
+from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE
+from kerma_jobs.app.ports import Converted
+
+SPARES = 2
+"""Processes that wait for the next submission: a fresh one takes 20 ms to get ready."""
+REPORT_SECONDS = 5.0
+TOO_MANY_SLOW = (
+    "The project takes long to convert, and too many such conversions run now; please try again"
+)
+
+CONVERSIONS = Counter("jobs_conversions_total", "Conversions by how they ended", ["end"])
+RUNNING = Gauge("jobs_conversions_running", "Conversions that run", ["speed"])
+WAITING = Gauge("jobs_conversions_waiting", "Conversions that wait for their turn")
+
+
+class ProcessConverter:
+    """The converter of a service; ``run`` must run beside it."""
+
+    def __init__(
+        self,
+        geant4_data: Mapping[str, str] | None = None,
+        limits: ConversionLimits | None = None,
+        queue: QueueLimits | None = None,
+    ) -> None:
+        self._limits = limits or ConversionLimits()
+        self._queue_limits = queue or QueueLimits()
+        self._children = Children(geant4_data or {}, self._limits)
+        self._queue = FairQueue(self._queue_limits)
+        self._spares: deque[Child] = deque()
+        self._wanted = asyncio.Event()
+        WAITING.set_function(lambda: self._queue.waiting)
+        RUNNING.labels("fast").set_function(lambda: self._queue.fast)
+        RUNNING.labels("slow").set_function(lambda: self._queue.slow)
+
+    async def from_project(
+        self, engine: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        """See ``Converter``."""
+        request = _request(engine, "project", project, stands_in_for)
+        return await self._convert(user, "input_json", request)
+
+    async def from_files(
+        self, engine: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+    ) -> Converted:
+        """See ``Converter``."""
+        request = _request(engine, "files", files, stands_in_for)
+        return await self._convert(user, "input_files", request)
+
+    async def run(self) -> None:
+        """Keep processes ready until cancelled, and end them with the service."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._children.run())
+            group.create_task(self._refill())
+
+    async def _convert(self, user: str, field: str, request: bytes) -> Converted:
+        async with self._queue.turn(user, len(request)) as turn:
+            try:
+                answer = await self._answer(turn, request)
+            except _RefusedError as refused:
+                CONVERSIONS.labels("stopped").inc()
+                raise _invalid(field, [["", str(refused)]], 1) from None
+            except Unavailable:
+                CONVERSIONS.labels("unavailable").inc()
+                raise
+        line, _, inputs = answer.partition(b"\n")
+        told: dict[str, Any] = orjson.loads(line)
+        if "problems" in told:
+            CONVERSIONS.labels("refused").inc()
+            raise _invalid(field, told["problems"], told["count"])
+        CONVERSIONS.labels("converted").inc()
+        return Converted(told["engine"], told["primaries"], inputs)
+
+    async def _answer(self, turn: Turn, request: bytes) -> bytes:
+        async with self._child() as child:
+            exchange = asyncio.ensure_future(child.exchange(request, self._limits.answer))
+            try:
+                answer = await self._in_time(turn, child, exchange)
+            except TooLongError:
+                raise _RefusedError("becomes input files that are too large") from None
+            except TimeoutError:
+                reason = f"could not be converted within {self._limits.wall_seconds:g} s"
+                raise _RefusedError(reason) from None
+            finally:
+                exchange.cancel()
+                await asyncio.gather(exchange, return_exceptions=True)
+            if answer is None:
+                raise await self._end_of(child)
+        return answer
+
+    async def _in_time(
+        self, turn: Turn, child: Child, exchange: asyncio.Future[bytes | None]
+    ) -> bytes | None:
+        done, _ = await asyncio.wait([exchange], timeout=self._queue_limits.fast_seconds)
+        if not done:
+            if not self._queue.slow_down(turn):
+                raise Unavailable(TOO_MANY_SLOW)
+            self._children.lower(child)
+            async with asyncio.timeout(self._limits.wall_seconds):
+                return await asyncio.shield(exchange)
+        return exchange.result()
+
+    async def _end_of(self, child: Child) -> Exception:
+        """Why the process ended without an answer."""
+        try:
+            async with asyncio.timeout(REPORT_SECONDS):
+                status = await asyncio.shield(child.ended)
+        except TimeoutError:
+            return Unavailable(GONE)
+        if status == -signal.SIGXCPU:
+            seconds = self._limits.cpu_seconds
+            return _RefusedError(f"could not be converted within {seconds} s of processor time")
+        if status == OUT_OF_MEMORY:
+            return _RefusedError(TOO_LARGE)
+        if status in (-signal.SIGKILL, -signal.SIGTERM):
+            return Unavailable(GONE)
+        return _RefusedError("could not be converted: the converter failed on it")
+
+    @asynccontextmanager
+    async def _child(self) -> AsyncGenerator[Child, None]:
+        child = await self._take()
+        try:
+            yield child
+        finally:
+            await self._children.end(child)
+
+    async def _take(self) -> Child:
+        while self._spares:
+            spare = self._spares.popleft()
+            self._wanted.set()
+            if not spare.ended.done():
+                return spare
+            await self._children.end(spare)
+        return await self._children.fork()
+
+    async def _refill(self) -> None:
+        """Keep spare processes, for ever."""
+        while True:
+            self._wanted.clear()
+            while len(self._spares) < SPARES:
+                with suppress(Unavailable):  # while the nursery starts again
+                    self._spares.append(await self._children.fork())
+            await self._wanted.wait()
+
+
+class _RefusedError(Exception):
+    """The input itself is at fault."""
+
+
+def _request(engine: str, kind: str, payload: Mapping[str, Any], stands_in_for: str) -> bytes:
+    request = {"engine": engine, "kind": kind, "payload": payload, "stands_in_for": stands_in_for}
+    return orjson.dumps(request)
+
+
+def _invalid(field: str, problems: list[list[str]], count: int) -> InvalidRequest:
+    fields: dict[str, list[str]] = {}
+    for path, reason in problems:
+        separator = "" if path.startswith("[") or not path else "."
+        reasons = fields.setdefault(f"{field}{separator}{path}", [])
+        if reason not in reasons:
+            reasons.append(reason)
+    if count > len(problems):
+        text = f"{count} problems, of which the first {len(problems)} are told."
+        fields.setdefault(field, []).append(text)
+    return InvalidRequest("Wrong data provided", fields)

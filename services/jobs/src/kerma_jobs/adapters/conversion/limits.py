@@ -1,0 +1,34 @@
+"""What one conversion may take, and how many may run and wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionLimits:
+    """Limits of one conversion. Seconds of processor time and of wall time, bytes."""
+
+    cpu_seconds: int = 10
+    wall_seconds: float = 30.0
+    memory: int = 512 << 20
+    answer: int = 96 << 20
+    """Largest answer: an input set is at most 64 MiB of files, which JSON makes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How many conversions run and wait; sizes in bytes.
+
+    ``fast`` run at a time. One that takes longer than ``fast_seconds`` makes room for the next and
+    becomes one of at most ``slow``. ``per_user`` run at a time for one user.
+    """
+
+    fast: int = 4
+    slow: int = 3
+    fast_seconds: float = 1.0
+    per_user: int = 1
+    waiting: int = 64
+    waiting_bytes: int = 64 << 20
+    waiting_per_user: int = 8
+    waiting_bytes_per_user: int = 32 << 20

@@ -1,0 +1,239 @@
+"""The process that every conversion is forked from.
+
+It has imported the engines and reads no user's input, so a fork of it is clean and costs a
+millisecond where a new interpreter costs half a second of processor time. Each conversion gets a
+fork of its own: whatever an input does to the process that reads it, no other input meets it.
+
+stdin is a SOCK_SEQPACKET socket to the service. Orders come in: ``FORK id`` with the socket of the
+conversion attached, ``LOWER id``, ``KILL id``. ``END id status`` goes out. The process and all its
+forks end when the service closes the socket.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import orjson
+
+from kerma_jobs.adapters.conversion import work
+
+NICE_WHEN_SLOW = 15
+OPEN_FILES = 32
+FRAMES_TOLD = 8
+CONTROL = 0
+ORDER_SIZE = 64
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+_BOX = {"geometryType": "BoxGeometry", "parameters": {"width": 2, "height": 2, "depth": 2}}
+_WORLD = {"geometryType": "BoxGeometry", "parameters": {"width": 9, "height": 9, "depth": 9}}
+_MESH = {
+    "geometryType": "Mesh",
+    "parameters": {"width": 2, "height": 2, "depth": 2, "zSegments": 10},
+}
+REHEARSAL = {
+    "beam": {"particle": {"id": 2}, "energy": 150, "numberOfParticles": 10},
+    "figureManager": {"figures": [{"uuid": "box", "geometryData": _BOX}]},
+    "zoneManager": {
+        "zones": [
+            {
+                "uuid": "zone",
+                "materialUuid": "water",
+                "unionOperations": [[{"mode": "union", "objectUuid": "box"}]],
+            }
+        ],
+        "worldZone": {"uuid": "world", "materialUuid": "water", "geometryData": _WORLD},
+    },
+    "materialManager": {"materials": [{"uuid": "water", "icru": 276}]},
+    "detectorManager": {"detectors": [{"uuid": "mesh", "name": "mesh", "geometryData": _MESH}]},
+    "scoringManager": {
+        "outputs": [
+            {
+                "uuid": "dose",
+                "name": "dose",
+                "detectorUuid": "mesh",
+                "quantities": [{"name": "dose", "keyword": "Dose"}],
+            }
+        ]
+    },
+}
+"""Small, and goes through all that a project does: reading, geometry, beam, scoring, writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one conversion: seconds of processor time, bytes of memory."""
+
+    cpu_seconds: int
+    memory: int
+
+
+class Nursery:
+    """Forks conversions and tells how they ended."""
+
+    def __init__(self, control: socket.socket, available: work.Engines, limits: Limits) -> None:
+        self._control = control
+        self._available = available
+        self._limits = limits
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Follow orders until the service closes the socket."""
+        self._selector.register(self._control, selectors.EVENT_READ, None)
+        try:
+            while True:
+                for key, _ in self._selector.select():
+                    if key.data is not None:
+                        self._reap(key.data, key.fd)
+                    elif not self._follow():
+                        return
+        finally:
+            for pid in self._children.values():
+                os.kill(pid, signal.SIGKILL)
+
+    def _follow(self) -> bool:
+        message, files, _, _ = socket.recv_fds(self._control, ORDER_SIZE, 1)
+        if not message:
+            return False
+        order, _, name = message.decode().partition(" ")
+        if order == "FORK":
+            self._fork(name, files[0])
+        elif (pid := self._children.get(name)) is not None:
+            if order == "LOWER":
+                os.setpriority(os.PRIO_PROCESS, pid, NICE_WHEN_SLOW)
+            elif order == "KILL":
+                os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _fork(self, name: str, connection: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _live(connection, self._available, self._limits)
+        os.close(connection)
+        self._children[name] = pid
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, name)
+
+    def _reap(self, name: str, handle: int) -> None:
+        self._selector.unregister(handle)
+        os.close(handle)
+        _, status = os.waitpid(self._children.pop(name), 0)
+        # a service that is gone needs no report
+        with suppress(OSError):
+            self._control.send(f"END {name} {os.waitstatus_to_exitcode(status)}".encode())
+
+
+def _live(connection: int, available: work.Engines, limits: Limits) -> NoReturn:
+    """The whole life of a conversion. Ends the process with status 0 once it has answered."""
+    status = 1
+    try:
+        _keep_only(connection)
+        _limit(limits)
+        with _memory_kept():
+            # touches the pages that a conversion writes to, before anyone waits for it
+            for engine in available:
+                _rehearse(engine, available)
+        with socket.socket(fileno=connection) as own:
+            own.sendall(work.READY)
+            if request := _read(own):  # empty when the service needs it no more
+                _write(own, work.answer(request, available))
+        status = 0
+    except MemoryError:
+        status = work.OUT_OF_MEMORY
+    except ConnectionError:
+        pass  # the service needs no answer any more
+    except BaseException:
+        traceback.print_exc(limit=-FRAMES_TOLD)
+    finally:
+        os._exit(status)
+
+
+def _keep_only(connection: int) -> None:
+    """Close every descriptor but stdout, stderr and the connection."""
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number not in (1, 2, connection):
+            with suppress(OSError):
+                os.close(number)
+
+
+def _limit(limits: Limits) -> None:
+    for what, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_DATA, _used() + limits.memory),
+    ):
+        resource.setrlimit(what, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
+
+
+def _used() -> int:
+    """Bytes that RLIMIT_DATA counts already."""
+    with Path("/proc/self/status").open() as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmData"))
+
+
+@contextmanager
+def _memory_kept() -> Iterator[None]:
+    """Keep the collector from writing to pages that are shared with other conversions."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _rehearse(engine: str, available: work.Engines) -> None:
+    request = {"engine": engine, "kind": "project", "payload": REHEARSAL, "stands_in_for": ""}
+    work.answer(orjson.dumps(request), available)
+
+
+def _read(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _write(connection: socket.socket, answer: bytes) -> None:
+    """Send the answer behind its length, which shows that it is whole."""
+    connection.sendall(len(answer).to_bytes(work.LENGTH_SIZE, "big"))
+    connection.sendall(answer)
+
+
+def _confine() -> None:
+    """Give up what no conversion needs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
+        if libc.prctl(option, value, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+def main() -> None:
+    """Arguments: the engines' data and the limits, as JSON."""
+    told = orjson.loads(sys.argv[1])
+    available = work.engines(told["geant4_data"])
+    _confine()
+    for engine in available:
+        _rehearse(engine, available)
+    gc.collect()
+    gc.freeze()  # the collector of a fork leaves shared pages alone
+    limits = Limits(told["cpu_seconds"], told["memory"])
+    with socket.socket(fileno=CONTROL) as control:
+        control.send(b"READY")
+        Nursery(control, available, limits).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The service's side of the nursery: conversions as processes that can be lowered and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+
+import orjson
+
+from kerma_common.errors import Unavailable
+from kerma_common.projection.failures import delays, pause
+from kerma_jobs.adapters.conversion.limits import ConversionLimits
+from kerma_jobs.adapters.conversion.work import LENGTH_SIZE, READY
+
+NURSERY = (sys.executable, "-m", "kerma_jobs.adapters.conversion.nursery")
+REPORT_SIZE = 64
+CHUNK = 1 << 20
+START_SECONDS = 30.0
+GONE = "The converter ended unexpectedly; please try again"
+
+logger = logging.getLogger(__name__)
+
+
+class TooLongError(Exception):
+    """The answer of a conversion is longer than allowed."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process for one conversion. ``ended`` is its exit status, negative for signals."""
+
+    name: str
+    reader: StreamReader
+    writer: StreamWriter
+    ended: asyncio.Future[int]
+
+    async def exchange(self, request: bytes, longest: int) -> bytes | None:
+        """Send the request and read the answer; None when the process ends before that.
+
+        Raises TooLongError for an answer longer than ``longest`` bytes.
+        """
+        try:
+            await self.reader.readexactly(len(READY))
+            self.writer.write(request)
+            self.writer.write_eof()
+            await self.writer.drain()
+            length = int.from_bytes(await self.reader.readexactly(LENGTH_SIZE), "big")
+            if length > longest:
+                raise TooLongError
+            return await self.reader.readexactly(length)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return None
+
+
+class Children:
+    """One nursery, started again when it ends, and the conversions forked from it."""
+
+    def __init__(self, geant4_data: Mapping[str, str], limits: ConversionLimits) -> None:
+        told = {
+            "geant4_data": dict(geant4_data),
+            "cpu_seconds": limits.cpu_seconds,
+            "memory": limits.memory,
+        }
+        self._arguments = orjson.dumps(told).decode()
+        self._ready = asyncio.Event()
+        self._control: socket.socket | None = None
+        self._children: dict[str, Child] = {}
+        self._numbers = count(1)
+
+    async def run(self) -> None:
+        """Keep a nursery alive, until cancelled."""
+        waits = delays()
+        while True:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours:
+                ours.setblocking(False)
+                with theirs:
+                    process = await self._start(theirs)
+                try:
+                    await self._listen(ours)
+                    if self._ready.is_set():
+                        waits = delays()
+                finally:
+                    self._ready.clear()
+                    await self._forget()
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
+            logger.error(
+                "the converter ended with status %s, starting it again", process.returncode
+            )
+            await pause(waits)
+
+    async def fork(self) -> Child:
+        """A process that waits for a request. Raises Unavailable while there is no nursery."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready.wait()
+        except TimeoutError:
+            raise Unavailable("The converter does not start; please try again") from None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=CHUNK)
+            ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            child = Child(str(next(self._numbers)), reader, writer, ended)
+            if not self._order(f"FORK {child.name}", theirs.fileno()):
+                writer.close()
+                raise Unavailable(GONE)
+        self._children[child.name] = child
+        return child
+
+    def lower(self, child: Child) -> None:
+        """Let others go first where processors are short."""
+        self._order(f"LOWER {child.name}")
+
+    async def end(self, child: Child) -> None:
+        """Kill a process that has not ended, and close its connection."""
+        if not child.ended.done():
+            self._order(f"KILL {child.name}")
+        child.writer.close()
+        with suppress(OSError):
+            await child.writer.wait_closed()
+
+    async def _start(self, theirs: socket.socket) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *NURSERY,
+            self._arguments,
+            stdin=theirs.fileno(),
+            stdout=DEVNULL,
+            stderr=None,
+            env={"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
+        )
+
+    async def _listen(self, control: socket.socket) -> None:
+        """Take reports until the nursery ends."""
+        loop = asyncio.get_running_loop()
+        while report := await loop.sock_recv(control, REPORT_SIZE):
+            kind, _, rest = report.decode().partition(" ")
+            if kind == "READY":
+                self._control = control
+                self._ready.set()
+                continue
+            name, _, status = rest.partition(" ")
+            child = self._children.pop(name, None)
+            if child is not None and not child.ended.done():
+                child.ended.set_result(int(status))
+
+    def _order(self, order: str, *files: int) -> bool:
+        """Send an order; False when the nursery cannot take it, for it ends or is overrun."""
+        if self._control is None:
+            return False
+        try:
+            socket.send_fds(self._control, [order.encode()], files)
+        except OSError:
+            return False
+        return True
+
+    async def _forget(self) -> None:
+        """Let whoever waits for a process know that it is gone."""
+        self._control = None
+        gone = tuple(self._children.values())
+        self._children.clear()
+        for child in gone:
+            if not child.ended.done():
+                child.ended.set_result(-signal.SIGKILL)
+            await self.end(child)

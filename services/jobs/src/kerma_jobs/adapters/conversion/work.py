@@ -1,0 +1,67 @@
+"""One conversion: a request becomes an input set or problems, as bytes, inside its own process.
+
+The answer is a line of JSON, then for an input set its encoding. The service reads the line alone:
+what hostile input may have made large is stored as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from kerma_engines.adapter.outputs import plain_names
+from kerma_engines.adapter.packing import encode_inputs
+from kerma_engines.adapter.port import Engine, InputSet
+from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
+from kerma_engines.errors import InvalidInput
+from kerma_engines.geant4.engine import Geant4
+
+LONGEST_PATH = 200
+LONGEST_REASON = 500
+READY = b"\n"
+"""Sent before the request is read."""
+LENGTH_SIZE = 8
+"""Bytes of the answer's length, sent before it."""
+OUT_OF_MEMORY = 3
+"""Exit status of a conversion that has not even the memory to say so."""
+TOO_LARGE = "is too large or too deeply nested to convert"
+
+Engines = Mapping[str, Engine]
+
+
+def engines(geant4_data: Mapping[str, str]) -> Engines:
+    """The engines as the operator installed them; ``geant4_data`` is empty without data sets."""
+    found: dict[str, Engine] = {name: engine(name, {}) for name in ENGINE_NAMES}
+    found["geant4"] = Geant4(geant4_data)
+    return found
+
+
+def answer(request: bytes, available: Engines) -> bytes:
+    """The answer to a request, an object of engine, kind, payload and stands_in_for."""
+    try:
+        inputs = _convert(orjson.loads(request), available)
+    except InvalidInput as invalid:
+        return orjson.dumps(_told(invalid)) + b"\n"
+    except (MemoryError, RecursionError, orjson.JSONDecodeError):
+        # the service wrote the request, so that it cannot be read is for want of memory too
+        return orjson.dumps({"problems": [["", TOO_LARGE]], "count": 1}) + b"\n"
+    facts = {"engine": inputs.engine, "primaries": inputs.primaries}
+    return orjson.dumps(facts) + b"\n" + encode_inputs(inputs)
+
+
+def _convert(request: Mapping[str, Any], available: Engines) -> InputSet:
+    found = available[request["engine"]]
+    if request["kind"] == "project":
+        inputs = found.convert(request["payload"])
+    else:
+        inputs = plain_names(found.accept_files(request["payload"]))
+    return replace(inputs, stands_in_for=request["stands_in_for"])
+
+
+def _told(invalid: InvalidInput) -> dict[str, Any]:
+    """The problems, shortened, and how many there are."""
+    told = [[p.path[:LONGEST_PATH], p.reason[:LONGEST_REASON]] for p in invalid.problems]
+    return {"problems": told, "count": invalid.count}

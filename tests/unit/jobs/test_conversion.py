@@ -1,0 +1,104 @@
+"""What one conversion answers, whatever it is given."""
+
+from __future__ import annotations
+
+import cProfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from kerma_engines.adapter.packing import decode_inputs
+from kerma_engines.catalogue.catalogue import load_catalogue
+from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
+from kerma_engines.errors import MAX_PROBLEMS
+from kerma_engines.geant4.data import REQUIRED, installed
+from kerma_jobs.adapters.conversion.nursery import REHEARSAL
+from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
+from kit.projects import demo_project
+
+MACRO = "run.mac"
+
+
+def asked(payload: object, *, kind: str = "project", name: str = "geant4") -> tuple[Any, bytes]:
+    """The first line of the answer, and the rest."""
+    request = {"engine": name, "kind": kind, "payload": payload, "stands_in_for": ""}
+    line, _, inputs = answer(orjson.dumps(request), engines({})).partition(b"\n")
+    return orjson.loads(line), inputs
+
+
+def with_macro(text: str) -> dict[str, str]:
+    """Files that are good but for what comes before the macro's first line."""
+    files = dict(engine("geant4", {}).convert(demo_project()).files)
+    return {**files, MACRO: text + files[MACRO]}
+
+
+def test_data_sets_allow_what_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = demo_project()
+    project["beam"]["particle"] = {"id": 1, "name": "Neutron", "a": 1, "z": 0}
+    told, _ = asked(project)
+    assert "neutrons do not interact" in told["problems"][0][1]
+    for name in (*REQUIRED, "GEANT4_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data").touch()
+    variables = ", ".join(f'{name} = "{tmp_path / name}"' for name in REQUIRED)
+    file = tmp_path / "engines.toml"
+    file.write_text(f"[geant4]\nenvironment = {{ {variables} }}\n")
+    data = installed(load_catalogue(file).environment("geant4"))
+    request = {"engine": "geant4", "kind": "project", "payload": project, "stands_in_for": ""}
+    assert b"problems" not in answer(orjson.dumps(request), engines(data)).partition(b"\n")[0]
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_the_rehearsal_goes_through_everything(name: str) -> None:
+    told, inputs = asked(REHEARSAL, name=name)
+    assert told == {"engine": name, "primaries": 10}
+    assert decode_inputs(inputs).outputs
+
+
+def test_the_engine_asked_for_is_kept_beside_the_one_that_runs() -> None:
+    request = {
+        "engine": "geant4",
+        "kind": "project",
+        "payload": REHEARSAL,
+        "stands_in_for": "fluka",
+    }
+    _, _, inputs = answer(orjson.dumps(request), engines({})).partition(b"\n")
+    assert decode_inputs(inputs).stands_in_for == "fluka"
+
+
+def test_of_many_problems_the_first_are_told_and_all_are_counted() -> None:
+    told, rest = asked(with_macro("/control/shell ls\n" * 5000), kind="files")
+    assert told["count"] == 5000
+    assert len(told["problems"]) == MAX_PROBLEMS
+    assert told["problems"][0][0] == f"{MACRO}:1"
+    assert rest == b""
+
+
+def test_long_texts_are_not_sent_back() -> None:
+    told, _ = asked(with_macro("/" + "x" * 100_000 + "\n"), kind="files")
+    assert len(told["problems"][0][1]) == LONGEST_REASON
+
+
+def test_work_grows_with_the_number_of_names_not_with_its_square() -> None:
+    few, many = steps_for(250), steps_for(1000)
+    assert many < 5 * few
+
+
+def steps_for(count: int) -> int:
+    """Calls and steps of generators that it takes to read a macro with this many names."""
+    mesh = "/score/create/boxMesh m{0}\n/score/mesh/boxSize 1 1 1 cm\n{1}/score/close\n"
+    scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(count))
+    meshes = "".join(mesh.format(k, "") for k in range(count))
+    request = {
+        "engine": "geant4",
+        "kind": "files",
+        "payload": with_macro(meshes + mesh.format("", scorers)),
+        "stands_in_for": "",
+    }
+    profile = cProfile.Profile()
+    reply = profile.runcall(answer, orjson.dumps(request), engines({}))
+    assert b"problems" not in reply.partition(b"\n")[0]
+    return sum(entry.callcount for entry in profile.getstats())
