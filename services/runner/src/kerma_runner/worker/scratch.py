@@ -1,76 +1,141 @@
-"""Work directories of engines: one per lease, below one per worker, which holds a lock on it."""
+"""Work folders of engines: one per lease, in a folder per worker, which holds a lock on it.
+
+The folder of a worker is also the proof of its death: the kernel gives up the lock when the process
+ends, however it ends. The folder stays until the runner has heard that the worker is gone, so that
+whichever worker starts next can hand its leases back at once.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
+from kerma_runner.worker.removal import Remover
+
 _LOCK = ".lock"
+_TRASH = ".trash"
+_STARTING_SECONDS = 60.0
+_STOP_SECONDS = 2.0
+_PROBE = b"\0" * (1 << 16)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scratch:
-    """``home`` is the directory of this worker, ``dead`` names workers found to be gone."""
+    """``home`` is the folder of this worker, ``dead`` names workers found to be gone.
 
+    ``retired`` tells that the runner knows that this worker leaves and holds nothing any more.
+    """
+
+    root: Path
     home: Path
     dead: tuple[str, ...]
+    remover: Remover
+    retired: bool = False
+
+    def work_directory(self, index: int) -> Path:
+        """A fresh folder for one lease. Raises OSError."""
+        return Path(tempfile.mkdtemp(prefix=f"{index}-", dir=self.home))
+
+    def remove(self, directory: Path) -> None:
+        """Take a folder out of the way now and remove it later."""
+        self.remover.remove(directory)
+
+    def forget(self, worker: str) -> None:
+        """Drop the proof of a worker's death: the runner has heard of it."""
+        self.remover.remove(self.root / worker)
+
+    def lacks(self, reserve: int) -> str | None:
+        """Why no engine can work here: fewer than ``reserve`` bytes free, or no write; or None."""
+        try:
+            system = os.statvfs(self.home)
+            free = system.f_bavail * system.f_frsize
+            if free < reserve:
+                return f"{free} bytes are free, fewer than {reserve} (KERMA_WORKER_RESERVE)"
+            with tempfile.TemporaryFile(dir=self.home) as probe:
+                probe.write(_PROBE)
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            return f"it cannot be written: {error.strerror}"
+        return None
 
 
 @contextmanager
 def worker_scratch(root: Path, worker: str) -> Iterator[Scratch]:
-    """A directory for this worker's life; what dead workers left behind is removed first.
+    """A folder for this worker's life; what dead workers left behind is moved aside first.
 
-    The kernel gives up a worker's lock when its process ends, however it ends; what still works
-    in its directory is killed before it is called dead.
+    What still works in the folder of a dead worker is killed before it is called dead.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    dead = _clean(root)
+    remover = Remover(root / _TRASH)
+    dead = _dead(root, remover)
+    home, lock = _home(root, worker)
+    with lock:
+        scratch = Scratch(root, home, dead, remover)
+        remover.start()
+        try:
+            yield scratch
+        finally:
+            if scratch.retired:
+                remover.remove(home)
+            else:
+                _clear(home, remover)
+            remover.stop(_STOP_SECONDS)
+
+
+def _home(root: Path, worker: str) -> tuple[Path, IO[str]]:
+    """A new folder with a lock on it, which is not empty once it is held."""
     home = root / worker
     home.mkdir(mode=0o700)
-    with (home / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield Scratch(home, dead)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+    lock = (home / _LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock.write(worker)
+    lock.flush()
+    return home, lock
 
 
-def work_directory(home: Path, index: int) -> Path:
-    """A fresh directory for one lease."""
-    return Path(tempfile.mkdtemp(prefix=f"{index}-", dir=home))
-
-
-def remove(directory: Path) -> None:
-    """Remove a work directory; what cannot be removed stays until the next worker starts."""
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def _clean(root: Path) -> tuple[str, ...]:
+def _dead(root: Path, remover: Remover) -> tuple[str, ...]:
+    """Names of dead workers, whose folders are empty but for the lock now."""
     dead = []
     for home in root.iterdir():
-        try:
-            lock = (home / _LOCK).open("r")
-        except OSError:
-            # a worker that is about to take its lock, or nothing of ours
+        if home.name == _TRASH:
             continue
-        with lock, suppress(BlockingIOError):
+        try:
+            handle = os.open(home / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            # nothing of ours
+            continue
+        with os.fdopen(handle) as lock, suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            state = os.fstat(handle)
+            if not state.st_size and time.time() - state.st_mtime < _STARTING_SECONDS:
+                # its worker is about to take the lock
+                continue
             _end_processes(home)
-            shutil.rmtree(home, ignore_errors=True)
+            _clear(home, remover)
             dead.append(home.name)
     return tuple(dead)
 
 
+def _clear(home: Path, remover: Remover) -> None:
+    """Move what lies in a worker's folder aside; the lock stays."""
+    with suppress(OSError):
+        for entry in home.iterdir():
+            if entry.name != _LOCK:
+                remover.remove(entry)
+
+
 def _end_processes(home: Path) -> None:
-    """Kill what still works in a dead worker's directory: its engines, if the guard died too."""
+    """Kill what still works in a dead worker's folder: its engines, if the guard died too."""
     inside = f"{home.resolve()}{os.sep}"
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -31,6 +31,8 @@ class WorkerSettings(Settings):
     """Address space of an engine process in bytes; none without it."""
     file_limit: int = Field(default=8 << 30, gt=0)
     """Largest file of an engine in bytes."""
+    reserve: int = Field(default=256 << 20, ge=0)
+    """Bytes that the scratch's file system keeps free: below it, no tasks are taken."""
     nice: int = Field(default=5, ge=0, le=19)
     """How far engines step back behind the services of the same machine."""
     wall_seconds: float = Field(default=24 * 3600.0, gt=0)
