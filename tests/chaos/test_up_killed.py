@@ -135,6 +135,26 @@ def test_what_ran_when_everything_was_killed_runs_again_without_waiting_for_leas
         again.close()
 
 
+def test_what_ran_when_the_services_alone_were_killed_runs_again_without_waiting() -> None:
+    """The worker cannot hand its tasks back, and their leases would last longer than the test."""
+    with whole(KERMA_RUNNER_LEASE_SECONDS="3600") as kerma:
+        kerma.up()
+        visitor = kerma.visitor().enter()
+        job = visitor.submit(submission(20_000, 2))
+        visitor.until(job, "RUNNING")
+        visitor.close()
+        assert kerma.program is not None
+        kerma.program.process.send_signal(signal.SIGKILL)
+        kerma.program.process.wait()
+        kerma.up()
+        again = kerma.visitor().enter()
+        again.until(job, "COMPLETED")
+        assert successes(kerma.place, job) == {0: 1, 1: 1}
+        events = Counter(t.event.type for t in told(kerma.place, job))
+        assert events["TaskLeaseExpired"] == events["TaskRequeued"] > 0
+        again.close()
+
+
 def test_the_services_alone_are_killed(
     kerma: Whole, dice: random.Random, undisturbed: dict[int, bytes]
 ) -> None:

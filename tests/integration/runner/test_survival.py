@@ -74,12 +74,12 @@ async def test_the_next_worker_removes_the_scratch_of_a_dead_one_and_hands_its_t
     go = runner.folder / "go"
     job = await runner.submit(script_input("slow", go))
     await runner.until(job, "RUNNING")
-    left = list(first.scratch.iterdir())
+    (left,) = first.scratch.iterdir()
     first.kill()
     second = runner.start_worker(slots=1, scratch=first.scratch)
     go.touch()
     await runner.until(job, "SUCCEEDED")
-    assert not any(folder.exists() for folder in left)
+    assert not left.exists()
     assert second.process.poll() is None
     story = await runner.story(job)
     assert names(story)[2:6] == ["TaskStarted", "TaskLeaseExpired", "TaskRequeued", "TaskLeased"]
@@ -322,3 +322,37 @@ async def test_a_worker_takes_tickets_after_the_bus_stood_still(
 
         await eventually(taken)
         assert client.stats["reconnects"] == 0
+
+
+async def test_a_worker_that_cannot_hand_back_is_found_dead_by_the_next(
+    runner: Running, nats_child: NatsChild
+) -> None:
+    """It is told to stop while the bus is away; the lease would last longer than the test may."""
+    first = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
+    await runner.until(job, "RUNNING")
+    nats_child.child.send(signal.SIGKILL)
+    await nats_child.child.wait()
+    assert await first.terminate() == 0
+    assert [len(list(home.iterdir())) for home in first.scratch.iterdir()] == [1]  # its lock
+    await nats_child.restart()
+    runner.start_worker(slots=1, scratch=first.scratch)
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+    assert names(await runner.story(job))[3:5] == ["TaskLeaseExpired", "TaskRequeued"]
+
+
+async def test_a_worker_that_dies_beside_another_is_found_by_that(runner: Running) -> None:
+    """Nobody starts after its death; the lease would last longer than the test may."""
+    first = runner.start_worker(slots=1)
+    go = runner.folder / "go"
+    job = await runner.submit(script_input("slow", go))
+    await runner.until(job, "RUNNING")
+    runner.start_worker(slots=1, scratch=first.scratch)
+    other = await runner.submit(script_input("ok"))
+    await runner.until(other, "SUCCEEDED")
+    first.kill()
+    go.touch()
+    await runner.until(job, "SUCCEEDED")
+    assert (await runner.task(job)).lease == 2

@@ -1,7 +1,6 @@
 """A worker's registration, and when leases end."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from kerma_common.contracts import runner as ev
 from kerma_common.projection.ops import Delete, Update
@@ -10,7 +9,6 @@ from kerma_runner.domain import leases
 from kerma_runner.domain import worker as w
 from kerma_runner.read.models import TASK, WORKER
 from kerma_runner.read.project import QUEUE
-from kerma_runner.worker import scratch, serve
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OFFER = w.Register("w1", "cpu", 2, {"geant4": "11"})
@@ -51,26 +49,6 @@ def test_a_lease_of_a_worker_that_is_gone_has_ended() -> None:
     later = NOW + timedelta(seconds=9)
     ends = leases.due({other: later, gone: None}, {gone: later}, later)
     assert [d.key for d in leases.over(ends, NOW)] == [gone]
-
-
-def test_only_workers_of_this_host_are_called_dead() -> None:
-    assert serve.of_this_host(serve.worker_id())
-    assert not serve.of_this_host(f"elsewhere-{serve.worker_id()}")
-    assert not serve.of_this_host("elsewhere-12-0123abcd")
-    assert not serve.of_this_host("lost+found")
-
-
-def test_a_worker_is_dead_when_nobody_holds_its_lock(tmp_path: Path) -> None:
-    with scratch.worker_scratch(tmp_path, "alive") as alive:
-        (tmp_path / "dead").mkdir()
-        (tmp_path / "dead" / ".lock").touch()
-        (tmp_path / "just starting").mkdir()
-        with scratch.worker_scratch(tmp_path, "next") as found:
-            assert found.dead == ("dead",)
-            assert alive.home.exists()
-            assert not (tmp_path / "dead").exists()
-    with scratch.worker_scratch(tmp_path, "last") as found:
-        assert found.dead == ()  # who ends in order leaves nothing
 
 
 def test_what_a_worker_held_that_died_is_not_waited_for() -> None:

@@ -108,7 +108,8 @@ async def connection(
         yield client
     finally:
         leaving = True
-        with suppress(nats.errors.Error):
+        # there may be nobody left to say goodbye to
+        with suppress(nats.errors.Error, OSError):
             await client.close()
 
 

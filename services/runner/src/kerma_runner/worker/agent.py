@@ -34,6 +34,9 @@ LEAVE_SECONDS = 3.0
 """How long a worker that stops tries to say so; afterwards its leases expire."""
 
 RETRY_SECONDS = 1.0
+UNFIT_SECONDS = 2.0
+"""How long a worker that lacks room waits before it looks again."""
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -62,18 +65,16 @@ class Teller:
 
 @dataclass(slots=True)
 class Agent:
-    """One worker process. ``engines`` of the registration maps names to versions; ``dead`` names
-    former workers of this machine whose processes are gone.
-    """
+    """One worker process."""
 
     worker: str
     client: Client
     runner: RunnerClient
     bench: Bench
     registration: rpc.Registration
-    dead: tuple[str, ...] = ()
     _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
     _works: set[asyncio.Task[None]] = field(default_factory=set)
+    _lacking: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``; then finish or give back what is held. Raises GuardLost."""
@@ -84,6 +85,7 @@ class Agent:
             listening = [
                 group.create_task(self._speak(terms.heartbeat_seconds)),
                 group.create_task(self._listen()),
+                group.create_task(self._watch_others(terms.heartbeat_seconds)),
                 group.create_task(self.bench.launcher.fail_when_lost()),
             ]
             slots = [
@@ -95,6 +97,10 @@ class Agent:
                 task.cancel()
 
     async def _leave(self, slots: list[asyncio.Task[None]]) -> None:
+        """Hand back what is held and say goodbye.
+
+        What could not be handed back ends at once by the reason ``DIED``: its engines are gone.
+        """
         await asyncio.wait(slots, timeout=self.bench.settings.finish_seconds)
         for attempt in self._active.values():
             if not attempt.engine_gone.is_set():
@@ -104,15 +110,27 @@ class Agent:
             task.cancel()
         with suppress(*RETRYABLE, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                leaving = rpc.Retirement(self.worker, "shutdown")
+                leaving = rpc.Retirement(self.worker, rpc.DIED if self._active else "shutdown")
                 await self.runner.ask(rpc.RETIRE, leaving, rpc.Verdict)
+                self.bench.scratch.retired = True
 
     async def _arrive(self) -> rpc.Registered:
-        """Register, and hand back what dead workers held, so that nobody waits for them."""
         terms = await self._register()
-        for worker in self.dead:
-            await self.runner.insist(rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict)
+        await self._hand_back_of_dead()
         return terms
+
+    async def _hand_back_of_dead(self) -> None:
+        """Tell the runner of dead workers of this machine, so that no lease of theirs lasts on."""
+        scratch = self.bench.scratch
+        for worker in await asyncio.to_thread(scratch.dead):
+            await self.runner.insist(rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict)
+            await asyncio.to_thread(scratch.forget, worker)
+
+    async def _watch_others(self, interval: float) -> None:
+        """One that is about to end when this worker starts is found dead later."""
+        while True:
+            await asyncio.sleep(interval)
+            await self._hand_back_of_dead()
 
     async def _register(self) -> rpc.Registered:
         return await self.runner.insist(rpc.REGISTER, self.registration, rpc.Registered)
@@ -126,6 +144,9 @@ class Agent:
                 # one result at a time is stored beside the engine: a slow store may not pile up
                 await earlier
                 earlier = None
+            if not await self._fit():
+                await _unless(stop, asyncio.sleep(UNFIT_SECONDS))
+                continue
             try:
                 granted = await self._next(stop)
             except RETRYABLE as error:
@@ -138,6 +159,17 @@ class Agent:
                 if stop.is_set():
                     attempt.stop(Stop.RELEASE)
                 await attempt.engine_gone.wait()
+
+    async def _fit(self) -> bool:
+        """Whether the scratch can be written; told once when that changes."""
+        lacking = await asyncio.to_thread(self.bench.scratch.lacks, self.bench.settings.reserve)
+        if (lacking is None) != (self._lacking is None):
+            if lacking is None:
+                _log.warning("tasks are taken again")
+            else:
+                _log.error("no tasks are taken: the scratch folder fails: %s", lacking)
+        self._lacking = lacking
+        return lacking is None
 
     async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
         pulled = self.runner.next_ticket(self.registration.lanes)

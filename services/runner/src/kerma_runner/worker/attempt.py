@@ -21,7 +21,7 @@ from kerma_common.errors import KermaError, Unavailable
 from kerma_engines.adapter.environment import engine_environment
 from kerma_engines.adapter.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_engines.errors import EngineError, InvalidInput
-from kerma_runner.worker import logs, scratch
+from kerma_runner.worker import logs
 from kerma_runner.worker.engine_process import is_guard_lost
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.refs import Ref
     from kerma_engines.adapter.port import Command, Engine, InputSet, Progress
     from kerma_runner.worker.engine_process import EngineProcess, Exit, Launcher
+    from kerma_runner.worker.scratch import Scratch
     from kerma_runner.worker.settings import WorkerSettings
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Bench:
     engines: Mapping[str, Engine]
     versions: Mapping[str, str]
     launcher: Launcher
-    home: Path
+    scratch: Scratch
 
 
 @dataclass(slots=True)
@@ -115,13 +116,13 @@ class Attempt:
 
     async def _run(self) -> Report | None:
         directory = await asyncio.to_thread(
-            scratch.work_directory, self.bench.home, self.granted.held.index
+            self.bench.scratch.work_directory, self.granted.held.index
         )
         try:
             return await self._report(directory)
         finally:
             self.engine_gone.set()
-            await asyncio.to_thread(scratch.remove, directory)
+            await asyncio.to_thread(self.bench.scratch.remove, directory)
 
     async def _faulted(self, error: Exception) -> Report | None:
         """What is reported of an attempt that ended as nobody foresaw."""

@@ -37,7 +37,7 @@ class Leftovers:
         self.count += 1
         if len(self.first) < _NAMED:
             # engines may write names that are no text, or ones that terminals obey
-            self.first.append(f"{ascii(name)}: {error.strerror}")
+            self.first.append(f"{name!a}: {error.strerror}")
 
 
 def move_aside(folder: Path, trash: Path) -> None:
@@ -63,7 +63,8 @@ def empty(trash: Path) -> Leftovers:
         return left
     try:
         device = os.fstat(top).st_dev
-        waiting = deque(entry for entry in os.listdir(top) if not _unlink(entry, top, left))
+        with os.scandir(top) as entries:
+            waiting = deque(e.name for e in entries if not _unlink(e.name, top, left))
         while waiting:
             name = waiting.popleft()
             waiting.extend(_empty_folder(name, top, device, left))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import psutil
 
@@ -28,18 +31,46 @@ _STOP_SECONDS = 2.0
 _PROBE = b"\0" * (1 << 16)
 
 
+_HOST = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
+
+
+def worker_id() -> str:
+    """Name of this process: another process has another, so leases never pass on unnoticed."""
+    return f"{_HOST}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def of_this_host(worker: str) -> bool:
+    """Whether a worker ran here: a lock in a folder that machines share may tell nothing."""
+    return re.fullmatch(rf"{re.escape(_HOST)}-\d+-[0-9a-f]{{8}}", worker) is not None
+
+
 @dataclass(slots=True)
 class Scratch:
-    """``home`` is the folder of this worker, ``dead`` names workers found to be gone.
+    """``home`` is the folder of this worker.
 
     ``retired`` tells that the runner knows that this worker leaves and holds nothing any more.
     """
 
     root: Path
     home: Path
-    dead: tuple[str, ...]
     remover: Remover
     retired: bool = False
+
+    def dead(self) -> tuple[str, ...]:
+        """Workers of this machine whose processes are gone. What they left is moved aside.
+
+        They are named again until they are forgotten. What still works in the folder of a dead
+        worker is killed first.
+        """
+        found = []
+        for home in self.root.iterdir():
+            if home.name not in (_TRASH, self.home.name) and _is_dead(home):
+                _clear(home, self.remover)
+                if of_this_host(home.name):
+                    found.append(home.name)
+                else:
+                    self.forget(home.name)
+        return tuple(found)
 
     def work_directory(self, index: int) -> Path:
         """A fresh folder for one lease. Raises OSError."""
@@ -71,16 +102,12 @@ class Scratch:
 
 @contextmanager
 def worker_scratch(root: Path, worker: str) -> Iterator[Scratch]:
-    """A folder for this worker's life; what dead workers left behind is moved aside first.
-
-    What still works in the folder of a dead worker is killed before it is called dead.
-    """
+    """A folder for this worker's life."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     remover = Remover(root / _TRASH)
-    dead = _dead(root, remover)
     home, lock = _home(root, worker)
     with lock:
-        scratch = Scratch(root, home, dead, remover)
+        scratch = Scratch(root, home, remover)
         remover.start()
         try:
             yield scratch
@@ -103,27 +130,24 @@ def _home(root: Path, worker: str) -> tuple[Path, IO[str]]:
     return home, lock
 
 
-def _dead(root: Path, remover: Remover) -> tuple[str, ...]:
-    """Names of dead workers, whose folders are empty but for the lock now."""
-    dead = []
-    for home in root.iterdir():
-        if home.name == _TRASH:
-            continue
+def _is_dead(home: Path) -> bool:
+    """Whether it is a worker's folder whose lock nobody holds; kills what still works in it."""
+    try:
+        handle = os.open(home / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        # nothing of ours
+        return False
+    with os.fdopen(handle) as lock:
         try:
-            handle = os.open(home / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            # nothing of ours
-            continue
-        with os.fdopen(handle) as lock, suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            state = os.fstat(handle)
-            if not state.st_size and time.time() - state.st_mtime < _STARTING_SECONDS:
-                # its worker is about to take the lock
-                continue
-            _end_processes(home)
-            _clear(home, remover)
-            dead.append(home.name)
-    return tuple(dead)
+        except BlockingIOError:
+            return False
+        state = os.fstat(handle)
+        if not state.st_size and time.time() - state.st_mtime < _STARTING_SECONDS:
+            # its worker is about to take the lock
+            return False
+        _end_processes(home)
+        return True
 
 
 def _clear(home: Path, remover: Remover) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
-import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from kerma_common import nats
 from kerma_common.blobs.store import open_blobs
@@ -18,25 +14,12 @@ from kerma_runner.worker.agent import Agent
 from kerma_runner.worker.attempt import Bench
 from kerma_runner.worker.engine_process import launcher
 from kerma_runner.worker.runner_client import RunnerClient
-from kerma_runner.worker.scratch import worker_scratch
+from kerma_runner.worker.scratch import worker_id, worker_scratch
 
 if TYPE_CHECKING:
     from kerma_common.settings import BlobSettings, NatsSettings
     from kerma_runner.worker.offers import Offers
     from kerma_runner.worker.settings import WorkerSettings
-
-
-_HOST = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
-
-
-def worker_id() -> str:
-    """Name of this process: another process has another, so leases never pass on unnoticed."""
-    return f"{_HOST}-{os.getpid()}-{uuid4().hex[:8]}"
-
-
-def of_this_host(worker: str) -> bool:
-    """Whether a worker ran here: a lock in a folder that machines share may tell nothing."""
-    return re.fullmatch(rf"{re.escape(_HOST)}-\d+-[0-9a-f]{{8}}", worker) is not None
 
 
 async def serve_worker(
@@ -53,13 +36,12 @@ async def serve_worker(
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         found = stack.enter_context(worker_scratch(settings.scratch, name))
-        dead = tuple(filter(of_this_host, found.dead))
         started = await stack.enter_async_context(launcher())
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
         store = open_blobs(blobs)
-        bench = Bench(settings, store, offers.engines, offers.versions, started, found.home)
+        bench = Bench(settings, store, offers.engines, offers.versions, started, found)
         offer = Registration(
             name,
             settings.resource_class,
@@ -68,4 +50,4 @@ async def serve_worker(
             dict(offers.digests),
             dict(offers.substitutes),
         )
-        await Agent(name, client, RunnerClient(client), bench, offer, dead).run(stop)
+        await Agent(name, client, RunnerClient(client), bench, offer).run(stop)
