@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_common.errors import Unavailable
 from kerma_runner.app.claims import Terms
 from kerma_runner.app.dispatcher import Dispatcher
-from kerma_runner.read.queries import LaneDemand, Waiting
+from kerma_runner.read.open_tasks import LaneDemand, Waiting
 
 LANE = Lane("pool", "script")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,9 +25,12 @@ class OneTask:
         return [LaneDemand(LANE, queued=1, held=0, slots=1)]
 
     async def waiting(
-        self, _lane: Lane, _now: datetime, _limit: int
+        self, _lane: Lane, _now: datetime, _room: int, out: Collection[tuple[str, int]]
     ) -> Mapping[str, Mapping[str, Sequence[Waiting]]]:
-        return {"ada": {"job": [Waiting("job", 0, 1, 0)]}}
+        return {} if ("job", 0) in out else {"ada": {"job": [Waiting("job", 0, 1, 0)]}}
+
+    async def still(self, tasks: Collection[Waiting]) -> set[Waiting]:
+        return set(tasks)
 
     async def next_due(self, _now: datetime) -> None:
         return None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
+from kerma_common.db.engine import reading
 from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
@@ -29,6 +30,7 @@ from kerma_runner.app.expiry import Expiry
 from kerma_runner.app.heartbeats import Heartbeats
 from kerma_runner.app.supply import SupplyHandlers, TaskSupply
 from kerma_runner.read.models import HEARTBEATS
+from kerma_runner.read.open_tasks import OpenTasks
 from kerma_runner.read.project import QUEUE
 from kerma_runner.read.queries import QueueRows
 from kerma_runner.settings import RunnerSettings
@@ -80,13 +82,18 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     workers.append(("edge", lambda: _serve_edge(broker)))
     health = readiness(infra, loops)
-    told = (rows, infra.clock, terms.lease)
+    told = (infra.clock, terms.lease)
+    routers = (
+        [demand_routes(OpenTasks(reading(infra.db)), *told), engine_routes(rows, *told)]
+        if "api" in infra.roles
+        else []
+    )
     app = create_app(
         NAME,
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        routers=[demand_routes(*told), engine_routes(*told)] if "api" in infra.roles else [],
+        routers=routers,
     )
     return Service(NAME, app, tuple(workers), health)
 
@@ -102,7 +109,9 @@ def _rounds(
         return infra.nats.stats["reconnects"] if infra.nats.is_connected else None
 
     terms = rules.terms
-    dispatcher = Dispatcher(rows, tickets, infra.clock, terms, rules.weights)
+    dispatcher = Dispatcher(
+        OpenTasks(reading(infra.db)), tickets, infra.clock, terms, rules.weights
+    )
     expiry = Expiry(rows, infra.bus, infra.clock, terms, outages, fenced)
     return (dispatcher.round, expiry.round)
 

@@ -21,6 +21,7 @@ BENCHES = {
     "requests": "whole.requests:request_latencies",
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",
+    "dispatch": "whole.dispatch:dispatcher_round",
     "footprint": "whole.footprint:start_and_memory",
     "clone": "whole.footprint:fresh_clone",
     "convert": "engine.convert:convert_sixteen_zones",

@@ -15,11 +15,14 @@ from kerma_common.http.route import KermaRoute
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
-    from kerma_runner.read.queries import QueueRows
+    from kerma_runner.read.open_tasks import OpenTasks
 
 
-def demand_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
-    """``GET /v1/runner/demand``; a worker's slots count while it was heard within ``alive``."""
+def demand_routes(rows: OpenTasks, clock: Clock, alive: timedelta) -> APIRouter:
+    """``GET /v1/runner/demand``; a worker's slots count while it was heard within ``alive``.
+
+    Tasks are counted up to ``COUNTED``.
+    """
     router = APIRouter(route_class=KermaRoute, prefix="/v1/runner")
 
     @router.get("/demand")

@@ -8,7 +8,7 @@ nobody used for a while.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,17 +17,19 @@ from prometheus_client import Counter, Gauge
 
 from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_runner.domain.fairness import Deficits, pick
-from kerma_runner.read.queries import LaneDemand
+from kerma_runner.read.open_tasks import LaneDemand, Waiting
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.app.claims import Terms
     from kerma_runner.app.ports import Tickets
-    from kerma_runner.read.queries import QueueRows, Waiting
+    from kerma_runner.read.open_tasks import OpenTasks
 
 REISSUE = timedelta(seconds=60)
 
-DEMAND = Gauge("runner_demand", "Tasks that wait or are held", ["resource_class", "engine"])
+DEMAND = Gauge(
+    "runner_demand", "Tasks that wait or are held, as far as counted", ["resource_class", "engine"]
+)
 SLOTS = Gauge("runner_slots", "Slots of workers that live", ["resource_class", "engine"])
 ISSUED = Counter("runner_tickets_total", "Tickets issued", ["resource_class", "engine"])
 
@@ -50,7 +52,7 @@ class _Tickets:
 class Dispatcher:
     """``weights`` maps users to tasks per round, 1 when absent."""
 
-    rows: QueueRows
+    rows: OpenTasks
     tickets: Tickets
     clock: Clock
     terms: Terms
@@ -83,11 +85,13 @@ class Dispatcher:
             # not before: a round that failed on the way is repeated from here
             known = self._lanes[lane] = _Tickets()
         wanted = demand.slots + max(0, demand.slots - demand.held)
-        waiting = await self.rows.waiting(lane, now, wanted + len(known.out))
-        known.out = _unused(known.out, waiting)
+        still = await self.rows.still([ticket.task for ticket in known.out.values()])
+        known.out = {key: out for key, out in known.out.items() if out.task in still}
         await self._repeat(lane, known, now)
-        fresh = _without(waiting, known.out)
         room = wanted - len(known.out)
+        if room <= 0:
+            return
+        fresh = await self.rows.waiting(lane, now, room, known.out)
         picks, known.deficits = pick(fresh, known.deficits, room, self.weights)
         for task in picks:
             await self._issue(lane, known, task, now)
@@ -109,22 +113,3 @@ class Dispatcher:
         await self.tickets.issue(lane, ticket)
         known.out[task.job_id, task.index] = _Out(task, now)
         ISSUED.labels(lane.resource_class, lane.engine).inc()
-
-
-_Queues = Mapping[str, Mapping[str, Sequence["Waiting"]]]
-
-
-def _unused(out: Mapping[_Key, _Out], waiting: _Queues) -> dict[_Key, _Out]:
-    """Of the tickets that are out, those whose task has waited without a lease since."""
-    present = {task for jobs in waiting.values() for tasks in jobs.values() for task in tasks}
-    return {key: ticket for key, ticket in out.items() if ticket.task in present}
-
-
-def _without(waiting: _Queues, out: Mapping[_Key, _Out]) -> _Queues:
-    return {
-        user: {
-            job: [task for task in tasks if (task.job_id, task.index) not in out]
-            for job, tasks in jobs.items()
-        }
-        for user, jobs in waiting.items()
-    }

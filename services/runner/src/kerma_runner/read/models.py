@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -44,16 +45,29 @@ TASK = Table(
     Column("not_before", _TIME),
     Column("canceling", Boolean, nullable=False, server_default=text("false")),
     Column("queued_seq", BigInteger, nullable=False),
+    # every read of the dispatcher is a walk along this index, whatever the statistics say
     Index(
-        "task_waiting",
+        "task_open",
         "resource_class",
         "engine",
-        "queued_seq",
+        "state",
+        "owner",
+        "job_id",
         "index",
-        postgresql_where=text("state = 'QUEUED'"),
+        postgresql_where=text("state IN ('QUEUED', 'LEASED', 'RUNNING')"),
+        postgresql_include=["not_before"],
+    ),
+    Index(
+        "task_backing_off",
+        "not_before",
+        postgresql_where=text("state = 'QUEUED' AND not_before IS NOT NULL"),
     ),
     Index("task_held", "worker", postgresql_where=text("state IN ('LEASED', 'RUNNING')")),
 )
+
+QUEUED = literal_column("'QUEUED'", Text)
+OPEN = text("state IN ('QUEUED', 'LEASED', 'RUNNING')")
+"""Constants, not parameters: PostgreSQL takes a partial index for what it can prove."""
 
 WORKER = Table(
     "worker",

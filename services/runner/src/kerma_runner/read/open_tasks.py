@@ -1,0 +1,267 @@
+"""What the dispatcher asks: which tasks wait, and how many are held.
+
+Every statement here walks the index ``task_open`` from one lane, user or job to the next, so its
+cost follows from lanes, users and free slots, whatever waits and whatever has ended. PostgreSQL has
+no such walk of its own ("loose index scan"); the recursive form is the one of its wiki.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+
+from kerma_common.contracts.rpc_runner import Lane
+from kerma_runner.read.models import OPEN, QUEUED, TASK, WORKER, WORKER_HEARTBEAT
+
+if TYPE_CHECKING:
+    from sqlalchemy import TableValuedAlias
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.types import TypeEngine
+
+COUNTED = 5_000
+"""Tasks of a lane that are counted; more of them wait than any pool has slots for."""
+SPARE = 2
+"""Jobs of a user have different numbers of tasks left: each is asked for this much more than its
+part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task that may be handed out now, and how many leases it has had."""
+
+    job_id: str
+    index: int
+    attempt: int
+    leases: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDemand:
+    """Of one lane: tasks that wait, tasks that are held, slots of living workers.
+
+    Tasks are counted up to ``COUNTED``. The slots of a worker count in every lane of its engines.
+    """
+
+    lane: Lane
+    queued: int
+    held: int
+    slots: int
+
+
+Queues = Mapping[str, Mapping[str, Sequence[Waiting]]]
+"""User to job to its tasks in order; jobs in order of arrival."""
+
+
+class OpenTasks:
+    """Reads of the dispatcher, bounded whatever the queue holds."""
+
+    def __init__(self, db: AsyncEngine) -> None:
+        self._db = db
+
+    async def demand(self, now: datetime, alive: timedelta) -> tuple[LaneDemand, ...]:
+        """Per lane; a worker counts when it was heard of within ``alive``."""
+        async with self._db.connect() as conn:
+            counts = (await conn.execute(_counts())).all()
+            offers = (await conn.execute(_offers(), {"since": now - alive})).all()
+        tasks: dict[Lane, dict[bool, int]] = {}
+        for row in counts:
+            of_lane = tasks.setdefault(Lane(row.resource_class, row.engine), {})
+            waits = row.state == "QUEUED"
+            of_lane[waits] = of_lane.get(waits, 0) + row.n
+        slots = {Lane(row.resource_class, row.engine): int(row.slots) for row in offers}
+        return tuple(
+            LaneDemand(lane, of.get(True, 0), of.get(False, 0), slots.get(lane, 0))
+            for lane in [*tasks, *(lane for lane in slots if lane not in tasks)]
+            for of in (tasks.get(lane, {}),)
+        )
+
+    async def waiting(
+        self, lane: Lane, now: datetime, room: int, out: Collection[tuple[str, int]]
+    ) -> Queues:
+        """Tasks that may run and are not ``out``: enough of every user to fill ``room``.
+
+        Of each user the oldest jobs come first, ``room`` of them. When a job has fewer tasks left
+        than its part of the room, less than the room may be found; never nothing where there is
+        something.
+        """
+        aside = Counter(job_id for job_id, _ in out)
+        async with self._db.connect() as conn:
+            of_lane = {"class": lane.resource_class, "engine": lane.engine, "now": now}
+            found = await conn.execute(_jobs(), {**of_lane, "of_each": room + len(aside)})
+            jobs = [(row.owner, row.job_id) for row in found]
+            parts = Counter(owner for owner, _ in jobs)
+            limits = [-(-SPARE * room // parts[owner]) + aside[job_id] for owner, job_id in jobs]
+            asked = {
+                "owners": [owner for owner, _ in jobs],
+                "job_ids": [job_id for _, job_id in jobs],
+                "limits": limits,
+            }
+            tasks = await conn.execute(_first(), {**of_lane, **asked}) if jobs else ()
+            queues: dict[str, dict[str, list[Waiting]]] = {}
+            for row in tasks:
+                if (row.job_id, row.n) not in out:
+                    of_job = queues.setdefault(row.owner, {}).setdefault(row.job_id, [])
+                    of_job.append(Waiting(row.job_id, row.n, row.attempt, row.lease))
+        return queues
+
+    async def still(self, tasks: Collection[Waiting]) -> set[Waiting]:
+        """Those of ``tasks`` that have waited without a lease since."""
+        if not tasks:
+            return set()
+        asked = {
+            "job_ids": [task.job_id for task in tasks],
+            "indexes": [task.index for task in tasks],
+        }
+        async with self._db.connect() as conn:
+            rows = (await conn.execute(_still(), asked)).all()
+        return {Waiting(*row) for row in rows} & set(tasks)
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """When the next task's back-off ends."""
+        async with self._db.connect() as conn:
+            due: datetime | None = await conn.scalar(_next_due(), {"now": now})
+        return due
+
+
+# building a statement costs more than running it, so each is built once
+
+
+@cache
+def _counts() -> Select[Any]:
+    """Tasks by lane and state."""
+    place = (TASK.c.resource_class, TASK.c.engine, TASK.c.state)
+    start = select(*place).where(OPEN).order_by(*place).limit(1).subquery("start")
+    walk = select(start).cte("walk", recursive=True)
+    after = tuple_(*place) > tuple_(*walk.c)
+    following = select(*place).where(OPEN, after).order_by(*place).limit(1).lateral("following")
+    walk = walk.union_all(select(following).select_from(walk.join(following, true())))
+    some: Select[Any] = select(literal_column("1")).where(
+        OPEN, *(column == walk.c[column.name] for column in place)
+    )
+    counted = some.correlate(walk).limit(COUNTED).subquery("counted")
+    n = select(func.count()).select_from(counted).scalar_subquery()
+    return select(*walk.c, n.label("n"))
+
+
+@cache
+def _offers() -> Select[Any]:
+    """Slots by lane of workers that were heard of since ``since``."""
+    living = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
+    offers = (
+        select(
+            WORKER.c.resource_class,
+            func.jsonb_object_keys(WORKER.c.engines).label("engine"),
+            WORKER.c.slots,
+        )
+        .select_from(living)
+        .where(WORKER_HEARTBEAT.c.seen > bindparam("since"))
+        .subquery()
+    )
+    lane = (offers.c.resource_class, offers.c.engine)
+    return select(*lane, func.sum(offers.c.slots).label("slots")).group_by(*lane)
+
+
+@cache
+def _still() -> Select[Any]:
+    """Which of ``job_ids`` and ``indexes`` wait, with attempt and lease."""
+    asked = _listed(("job_ids", Text), ("indexes", Integer))
+    # the limit keeps PostgreSQL from reading all tasks that wait and joining them
+    found = (
+        select(TASK.c.job_id, TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease)
+        .where(TASK.c.job_id == asked.c.job_ids, TASK.c.index == asked.c.indexes)
+        .where(TASK.c.state == QUEUED)
+        .limit(1)
+        .lateral("found")
+    )
+    return select(found).select_from(asked.join(found, true()))
+
+
+@cache
+def _next_due() -> Select[Any]:
+    return select(func.min(TASK.c.not_before)).where(
+        TASK.c.state == QUEUED, TASK.c.not_before > bindparam("now")
+    )
+
+
+def _may_run() -> ColumnElement[bool]:
+    """Tasks of a lane, ``class`` and ``engine``, that do not back off ``now``."""
+    return and_(
+        TASK.c.state == QUEUED,
+        TASK.c.resource_class == bindparam("class"),
+        TASK.c.engine == bindparam("engine"),
+        or_(TASK.c.not_before.is_(None), TASK.c.not_before <= bindparam("now")),
+    )
+
+
+def _listed(*columns: tuple[str, type[TypeEngine[Any]]]) -> TableValuedAlias:
+    """Rows made of array parameters, with their ``place``."""
+    arrays = (bindparam(name, type_=ARRAY(kind)) for name, kind in columns)
+    names = (name for name, _ in columns)
+    listed = func.unnest(*arrays).table_valued(*names, with_ordinality="place")
+    return listed.render_derived("asked")
+
+
+@cache
+def _jobs() -> Select[Any]:
+    """Users with tasks that may run, and the first ``of_each`` jobs of each that have any."""
+    may_run = _may_run()
+
+    def least(column: ColumnElement[str], *beyond: ColumnElement[bool]) -> ColumnElement[str]:
+        return select(func.min(column)).where(may_run, *beyond).scalar_subquery()
+
+    users = select(least(TASK.c.owner).label("owner")).cte("users", recursive=True)
+    following = least(TASK.c.owner, TASK.c.owner > users.c.owner)
+    users = users.union_all(select(following).where(users.c.owner.is_not(None)))
+    first = least(TASK.c.job_id, TASK.c.owner == users.c.owner)
+    start = select(users.c.owner, first.label("job_id"), literal(1).label("n"))
+    jobs: CTE = start.where(users.c.owner.is_not(None)).cte("jobs", recursive=True)
+    beyond = (TASK.c.owner == jobs.c.owner, TASK.c.job_id > jobs.c.job_id)
+    again = select(jobs.c.owner, least(TASK.c.job_id, *beyond), jobs.c.n + 1)
+    jobs = jobs.union_all(again.where(jobs.c.job_id.is_not(None), jobs.c.n < bindparam("of_each")))
+    return (
+        select(jobs.c.owner, jobs.c.job_id)
+        .where(jobs.c.job_id.is_not(None))
+        .order_by(jobs.c.job_id)
+    )
+
+
+@cache
+def _first() -> Select[Any]:
+    """The first tasks of each of ``job_ids``, as many as ``limits`` says; in that order."""
+    asked = _listed(("owners", Text), ("job_ids", Text), ("limits", Integer))
+    columns = (TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease)
+    same = (TASK.c.owner == asked.c.owners, TASK.c.job_id == asked.c.job_ids)
+    tasks = (
+        select(*columns)
+        .where(_may_run(), *same)
+        .order_by(TASK.c.index)
+        .limit(asked.c.limits)
+        .lateral("tasks")
+    )
+    return (
+        select(asked.c.owners.label("owner"), asked.c.job_ids.label("job_id"), *tasks.c)
+        .select_from(asked.join(tasks, true()))
+        .order_by(asked.c.place, tasks.c.n)
+    )
