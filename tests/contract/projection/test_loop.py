@@ -19,7 +19,7 @@ from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import session as sessions
 from kerma_common.projection.failures import LoopHalted
-from kerma_common.projection.loop import replay_quarantined
+from kerma_common.projection.mending import replay
 from kerma_common.projection.runner import ProjectionSink, projection_loop
 from kerma_common.projection.tables import LEASE, QUARANTINE
 from kit.projecting import (
@@ -96,7 +96,7 @@ async def test_a_poison_commit_stops_its_aggregate_alone_until_it_is_fixed(
         await caught_up(loop)
         assert [r[0] for r in (await rows(db))[0]] == list("abdefgh")
         fixed = ProjectionSink(read_model())
-        assert await replay_quarantined(fixed, db, str(job_subject("c"))) == 2
+        assert await replay(fixed, db, str(job_subject("c"))) == 2
         await record(
             log,
             jobs.JobCompleted(

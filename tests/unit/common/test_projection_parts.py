@@ -14,7 +14,7 @@ from kerma_common.commands.consistency import Watermarks
 from kerma_common.contracts import runner
 from kerma_common.contracts.envelope import Commit, Meta, Recorded, StoredEvent
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
-from kerma_common.projection import loop as loops
+from kerma_common.projection import persistence
 from kerma_common.projection.decoding import typed_events
 from kerma_common.projection.failures import LoopHalted, is_passing
 from kerma_common.projection.lease import is_gone, process_identity
@@ -105,7 +105,7 @@ async def test_a_loop_is_unready_while_it_fails_for_long(monkeypatch: pytest.Mon
         observed.append(loop.ready)
         return "done"
 
-    monkeypatch.setattr(loops, "UNREADY_SECONDS", 0.0)
-    assert await loop.persist(action) == "done"
+    monkeypatch.setattr(persistence, "UNREADY_SECONDS", 0.0)
+    assert await loop.retries.persist(action) == "done"
     assert observed == [True, False, False]
     assert loop.ready

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import func, select
@@ -17,7 +18,8 @@ from kerma_common.errors import InvalidRequest
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
-from kerma_common.projection.loop import replay_quarantined
+from kerma_common.poison import copies
+from kerma_common.projection import mending
 from kerma_common.projection.rebuild import Compared, rebuild
 from kerma_common.projection.runner import ProjectionSink
 from kerma_common.projection.tables import CHECKPOINT, QUARANTINE
@@ -43,6 +45,14 @@ async def apply() -> tuple[str, ...]:
     url = settings.url.get_secret_value()
     async with connection(url, name=ACTOR, credentials=settings.credentials) as client:
         return await apply_streams(client, settings.replicas)
+
+
+async def poison() -> list[dict[str, Any]]:
+    """Copies of messages that could not be decoded."""
+    settings = load(NatsSettings)
+    url = settings.url.get_secret_value()
+    async with connection(url, name=ACTOR, credentials=settings.credentials) as client:
+        return await copies(client)
 
 
 async def lags() -> list[Lag]:
@@ -83,7 +93,7 @@ async def replay(service: str, projection: str, subject: str) -> int:
     async with _infra(service) as infra:
         for found in part.projections(infra):
             if found.name == projection:
-                return await replay_quarantined(ProjectionSink(found), infra.db, subject)
+                return await mending.replay(ProjectionSink(found), infra.db, subject)
     raise InvalidRequest(f"{service} has no read model {projection}")
 
 

@@ -79,3 +79,10 @@ class QuotaExceeded(KermaError):  # noqa: N818
 
 class ContractViolation(KermaError):  # noqa: N818
     """Code or configuration breaks a rule of the system; a start-up or deploy fault."""
+
+
+class UnreadableHistory(KermaError):  # noqa: N818
+    """The log holds something on an aggregate's subject that this release cannot read.
+
+    Nothing can be decided about the aggregate until an operator mends it.
+    """

@@ -37,7 +37,22 @@ def end_process(reason: str) -> None:
 
 
 class _Client(Client):
-    """The client of nats-py 2.16, whose reading ends for good by nothing but a lost connection."""
+    """The client of nats-py 2.16, except that nothing but a lost connection ends its reading."""
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        # the server takes any bytes as a subject; nats-py would end its reading at such a message,
+        # and a stream that holds it could not be followed by anybody
+        plain = subject.decode(errors="replace").encode()
+        message: Msg = super()._build_message(sid, plain, reply, data, headers)
+        return message
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, ValueError):  # header lines of others, which may be anything
+            return None
 
     async def _process_pong(self) -> None:
         # a flush that was given up leaves a cancelled future in the queue of those that await a

@@ -13,9 +13,9 @@ from kerma_common.contracts.subjects import Subject, user_subject
 from kerma_common.domain import Aggregate
 from kerma_common.errors import (
     ConcurrencyConflict,
-    ContractViolation,
     DomainRejected,
     OutcomeUnknown,
+    UnreadableHistory,
 )
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import Appended
@@ -204,10 +204,10 @@ async def test_the_least_recently_used_states_go_first(log: CountingLog) -> None
     assert log.loads == 1
 
 
-async def test_an_unknown_event_of_the_own_service_halts(
+async def test_an_unknown_event_of_the_own_service_cannot_be_read(
     log: MemoryLog, bus: CommandBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bus.execute(USERS, USER, Register("u1"), context("r1"))
     monkeypatch.setattr("kerma_common.contracts.registry._by_name", {})
-    with pytest.raises(ContractViolation, match="UserRegistered"):
+    with pytest.raises(UnreadableHistory, match="UserRegistered"):
         await CommandBus(log, "auth").state(USERS, USER)

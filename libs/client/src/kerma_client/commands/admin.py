@@ -29,6 +29,19 @@ def apply_streams(data: Data = DEFAULT_DATA) -> None:
         sys.stdout.write(line + "\n")
 
 
+@app.command("poison")
+def poison(data: Data = DEFAULT_DATA) -> None:
+    """Messages that could not be decoded and were passed over, oldest first."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    rows = (
+        tuple(str(found.get(name, "")) for name in ("at", "source", "subject", "seq", "reason"))
+        for found in asyncio.run(admin.poison())
+    )
+    console().print(table(("at", "source", "subject", "sequence", "reason"), rows))
+
+
 @projections.command("lag")
 def lag(data: Data = DEFAULT_DATA) -> None:
     """How far every read model is behind, and what is kept aside."""

@@ -39,7 +39,8 @@ async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
     A commit comes after the one that holds its causing event and after the earlier commits of
     its aggregate; what is not ordered by that comes by time, then by stream and sequence.
     """
-    found = [r for place in job_patterns(job_id) for r in await log.history(*place)]
+    messages = [r for place in job_patterns(job_id) for r in await log.history(*place)]
+    found = [r for r in messages if r.foreign is None]
     types = {e.id: e.type for r in found for e in r.commit.events}
     return tuple(
         Told(r, event, types.get(r.commit.meta.causation or ""))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import nats.errors
 import orjson
 
 from kerma_common import errors
+from kerma_common.bus.decoding import decode
 from kerma_common.contracts.registry import adapter
 from kerma_common.nats import request
+from kerma_common.poison import Malformed, Source, put_aside
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -47,20 +50,32 @@ async def call(
         message = await request(client, subject, body, timeout=timeout)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise errors.Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
-    if message.data.startswith(_FAULT):
-        raise _error(subject, orjson.loads(message.data)["error"])
     try:
-        answer: T = adapter(reply).validate_json(message.data)
-    except ValueError as error:
-        raise errors.ContractViolation(f"{subject}: the answer is not one") from error
-    return answer
+        if message.data.startswith(_FAULT):
+            raise _error(subject, decode(_Failed, message.data).error)
+        return decode(reply, message.data)
+    except Malformed as error:
+        await put_aside(client, Source.REPLY, subject, message.data, str(error))
+        raise errors.ContractViolation(f"{subject}: the answer is malformed: {error}") from error
 
 
-def _error(subject: str, told: dict[str, Any]) -> errors.KermaError:
-    match told["kind"]:
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    kind: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: _Failure
+
+
+def _error(subject: str, told: _Failure) -> errors.KermaError:
+    match told.kind:
         case "rejected":
-            return errors.DomainRejected(told["code"], told["message"])
+            return errors.DomainRejected(told.code, told.message)
         case "unavailable":
-            return errors.Unavailable(f"{subject}: {told['message']}")
+            return errors.Unavailable(f"{subject}: {told.message}")
         case _:
-            return errors.ContractViolation(f"{subject}: {told['code']}: {told['message']}")
+            return errors.ContractViolation(f"{subject}: {told.code}: {told.message}")

@@ -13,12 +13,17 @@ from prometheus_client import Counter
 
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.domain import Aggregate, Rejected
-from kerma_common.errors import ConcurrencyConflict, ContractViolation, DomainRejected
+from kerma_common.errors import (
+    ConcurrencyConflict,
+    ContractViolation,
+    DomainRejected,
+    UnreadableHistory,
+)
 from kerma_common.faults import FaultPoint, passing
 
 if TYPE_CHECKING:
     from kerma_common.commands.context import CommandContext
-    from kerma_common.contracts.envelope import Commit, Recorded
+    from kerma_common.contracts.envelope import Commit, Recorded, StoredEvent
     from kerma_common.contracts.subjects import Subject
     from kerma_common.eventlog.port import Appended, EventLog
 
@@ -214,13 +219,19 @@ class CommandBus:
 
 
 def _typed(recorded: Recorded) -> tuple[object, ...]:
-    """Events of a commit of the own service, all of which this release must know."""
-    return tuple(_known(recorded, e.type, e.decode()) for e in recorded.commit.events)
+    """Events of a commit of the own service; () for a message that is no commit.
+
+    Raises UnreadableHistory for an event that this release cannot decode.
+    """
+    return tuple(_decoded(recorded, event) for event in recorded.commit.events)
 
 
-def _known(recorded: Recorded, name: str, event: object | None) -> object:
+def _decoded(recorded: Recorded, stored: StoredEvent) -> object:
+    at = f"{recorded.stream}:{recorded.seq}"
+    try:
+        event = stored.decode()
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableHistory(f"{at} holds a {stored.type} that cannot be decoded") from error
     if event is None:
-        raise ContractViolation(
-            f"{recorded.stream}:{recorded.seq} holds {name}, which this release does not know"
-        )
+        raise UnreadableHistory(f"{at} holds {stored.type}, which this release does not know")
     return event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from nats.errors import Error as NatsError
 from prometheus_client import Counter, Histogram
 from sqlalchemy import select
 
+from kerma_common.poison import Source, put_aside
 from kerma_common.projection.tables import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ TIMEOUTS = Counter(
     "kerma_ryw_timeouts_total", "Waits that ended without the position", ["service", "projection"]
 )
 _log = logging.getLogger(__name__)
+_POSITION = re.compile(rb"[0-9]{1,18}")
 Key = tuple[str, ...]
 
 
@@ -113,7 +116,11 @@ class Positions:
         found = await self._nats.subscribe(f"pos.{self._service}.*.*")
         async for message in found.messages:
             _, _, projection, stream = message.subject.split(".")
-            self._marks.advance((projection, stream), int(message.data))
+            if _POSITION.fullmatch(message.data):
+                self._marks.advance((projection, stream), int(message.data))
+            else:
+                what = (Source.POSITION, message.subject, message.data)
+                await put_aside(self._nats, *what, "not a sequence")
 
     @staticmethod
     async def _stored(db: AsyncEngine, projection: str, stream: str) -> int:

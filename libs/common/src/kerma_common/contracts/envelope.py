@@ -72,13 +72,19 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A commit at its place in the log."""
+    """A message at its place in the log.
+
+    ``foreign`` is None for a commit. Otherwise the message is none, ``foreign`` says why, and
+    ``commit`` holds no events, so that a reader passes it without any effect. It still counts as
+    the last message of its subject, which is what appends must expect.
+    """
 
     stream: str
     seq: int
     subject: str
     commit: Commit
     traceparent: str | None = None
+    foreign: str | None = None
 
 
 def make_commit(
@@ -135,29 +141,3 @@ def encode(commit: Commit) -> bytes:
     if len(body) > MAX_COMMIT_BYTES:
         raise ValueError(f"commit of {len(body)} bytes exceeds {MAX_COMMIT_BYTES}")
     return body
-
-
-def decode(body: bytes) -> Commit:
-    """A commit from its bytes. Raises ValueError or KeyError when it is not one."""
-    raw = orjson.loads(body)
-    if raw["v"] != 1:
-        raise ValueError(f"envelope version {raw['v']} is newer than this release")
-    agg, meta = raw["agg"], raw["meta"]
-    return Commit(
-        id=raw["commit"],
-        aggregate=agg["type"],
-        aggregate_id=agg["id"],
-        first_version=agg["from"],
-        meta=Meta(
-            actor=meta["actor"],
-            command=meta["command"],
-            correlation=meta["correlation"],
-            service=meta["service"],
-            causation=meta.get("causation"),
-            after=meta.get("after") or {},
-        ),
-        events=tuple(
-            StoredEvent(e["id"], e["type"], e["ver"], datetime.fromisoformat(e["time"]), e["data"])
-            for e in raw["events"]
-        ),
-    )

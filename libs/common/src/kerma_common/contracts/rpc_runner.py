@@ -7,8 +7,21 @@ never passes to a worker that does not know of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from kerma_common.contracts.refs import Ref
+from pydantic import Field
+
+from kerma_common.contracts.limits import (
+    Amount,
+    BlobRef,
+    Id,
+    Name,
+    Number,
+    Period,
+    Prose,
+    Seconds,
+    Seed,
+)
 
 REGISTER = "rpc.runner.register"
 RETIRE = "rpc.runner.retire"
@@ -18,6 +31,8 @@ HEARTBEAT = "rpc.runner.heartbeat"
 REPORT = "rpc.runner.report"
 
 WORK_STREAM = "WORK"
+MAX_LEASES = 4096
+"""Leases in one message: more than any worker has slots."""
 DIED = "DIED"
 """Why a worker is retired whose process is known to be gone."""
 
@@ -30,8 +45,8 @@ class Lane:
     tasks that it could not run.
     """
 
-    resource_class: str
-    engine: str
+    resource_class: Name
+    engine: Name
 
     @property
     def subject(self) -> str:
@@ -48,31 +63,38 @@ class Lane:
 class Ticket:
     """A hint that a task may be claimed. ``issue`` tells repeated tickets of an attempt apart."""
 
-    job_id: str
-    index: int
-    attempt: int
-    issue: int
+    job_id: Id
+    index: Number
+    attempt: Number
+    issue: Amount
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class HeldLease:
     """One lease of one task, as its worker names it."""
 
-    job_id: str
-    index: int
-    lease: int
+    job_id: Id
+    index: Number
+    lease: Number
+
+
+Offered = Annotated[dict[Name, Prose], Field(max_length=64)]
+"""Something about each of a worker's engines."""
+
+
+Leases = Annotated[tuple[HeldLease, ...], Field(max_length=MAX_LEASES)]
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A worker offers slots. See the event ``WorkerRegistered`` for the other fields."""
 
-    worker: str
-    resource_class: str
-    slots: int
-    engines: dict[str, str]
-    digests: dict[str, str] = field(default_factory=dict)
-    substitutes: dict[str, str] = field(default_factory=dict)
+    worker: Id
+    resource_class: Name
+    slots: Annotated[int, Field(ge=1, le=1024)]
+    engines: Offered
+    digests: Offered = field(default_factory=dict)
+    substitutes: Offered = field(default_factory=dict)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -84,8 +106,8 @@ class Registration:
 class Registered:
     """Terms of the work: a lease ends this long after the last heartbeat that named it."""
 
-    heartbeat_seconds: float
-    lease_seconds: float
+    heartbeat_seconds: Period
+    lease_seconds: Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +116,18 @@ class Retirement:
     process is gone: then its leases end at once.
     """
 
-    worker: str
-    reason: str
+    worker: Id
+    reason: Prose
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
     """A worker wants the task of a ticket."""
 
-    worker: str
-    job_id: str
-    index: int
-    attempt: int
+    worker: Id
+    job_id: Id
+    index: Number
+    attempt: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +135,11 @@ class Granted:
     """The worker holds the task; everything needed to run it."""
 
     held: HeldLease
-    attempt: int
-    engine: str
-    input_ref: Ref
-    primaries: int
-    seed: int
+    attempt: Number
+    engine: Name
+    input_ref: BlobRef
+    primaries: Amount
+    seed: Seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +154,7 @@ class ClaimReply:
 class StartRequest:
     """The engine of a lease runs."""
 
-    worker: str
+    worker: Id
     held: HeldLease
 
 
@@ -140,8 +162,8 @@ class StartRequest:
 class Heartbeat:
     """A worker lives and still holds these leases."""
 
-    worker: str
-    leases: tuple[HeldLease, ...]
+    worker: Id
+    leases: Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,34 +174,34 @@ class HeartbeatReply:
     """
 
     known: bool
-    cancel: tuple[HeldLease, ...] = ()
-    stale: tuple[HeldLease, ...] = ()
+    cancel: Leases = ()
+    stale: Leases = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
     """Outputs are stored and were readable."""
 
-    output_ref: Ref
-    log_ref: Ref | None
-    primaries: int
-    cpu_seconds: float
+    output_ref: BlobRef
+    log_ref: BlobRef | None
+    primaries: Amount
+    cpu_seconds: Seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The attempt failed; ``message`` is for the user, ``code`` is stable."""
 
-    code: str
-    message: str
-    log_ref: Ref | None
+    code: Name
+    message: Prose
+    log_ref: BlobRef | None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a lease ended: exactly one of ``success``, ``failure``, ``canceled``, ``released``."""
 
-    worker: str
+    worker: Id
     held: HeldLease
     success: Success | None = None
     failure: Failure | None = None
@@ -199,7 +221,7 @@ class Verdict:
 class StopSignal:
     """Hint to a worker to stop these leases now rather than at the next heartbeat."""
 
-    leases: tuple[HeldLease, ...] = field(default=())
+    leases: Leases = ()
 
 
 def worker_signal(worker: str) -> str:

@@ -49,6 +49,11 @@ class Subject:
         return f"ev.{self.context}.{self.aggregate}.{shard_of(self.key)}.{self.id}"
 
 
+def first_of_id(subject: str) -> str:
+    """First token of the id in an aggregate's subject: the job for all that belongs to one."""
+    return subject.split(".", 5)[4]
+
+
 def stream_subjects(context: str) -> str:
     """All subjects of a context, as the stream's filter."""
     return f"ev.{context}.>"

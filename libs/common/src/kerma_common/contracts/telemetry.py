@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+
+from kerma_common.contracts.limits import Amount, Id, Moment, Number, Seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
     """Primaries simulated so far under one lease; ``eta_seconds`` None when unknown."""
 
-    job_id: str
-    index: int
-    lease: int
-    primaries: int
-    eta_seconds: float | None
-    at: datetime
+    job_id: Id
+    index: Number
+    lease: Number
+    primaries: Amount
+    eta_seconds: Seconds | None
+    at: Moment
 
 
 def progress_subject(job_id: str, index: int) -> str:

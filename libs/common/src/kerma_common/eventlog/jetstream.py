@@ -21,10 +21,17 @@ import nats.errors
 import orjson
 from prometheus_client import Counter, Histogram
 
-from kerma_common.contracts import envelope
+from kerma_common.contracts import decoding, envelope
 from kerma_common.contracts.envelope import Commit, Recorded
-from kerma_common.errors import ConcurrencyConflict, ContractViolation, OutcomeUnknown, Unavailable
+from kerma_common.errors import (
+    ConcurrencyConflict,
+    ContractViolation,
+    OutcomeUnknown,
+    Unavailable,
+    UnreadableHistory,
+)
 from kerma_common.eventlog import api, pull
+from kerma_common.eventlog.messages import TYPES, note_foreign, recorded
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.streams import EPOCH
 from kerma_common.nats import request
@@ -50,6 +57,10 @@ APPEND_SECONDS = Histogram(
 OUTCOME_UNKNOWN = Counter("kerma_outcome_unknown_total", "Appends without a verdict", ["stream"])
 
 
+class _Untrusted(Exception):  # noqa: N818 - a reason to read in another way
+    """A batched get holds a message that is no commit."""
+
+
 class JetStreamLog:
     """``EventLog`` on a connection that the caller owns.
 
@@ -70,6 +81,7 @@ class JetStreamLog:
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
         """Store ``commit`` behind ``expected``; see the port."""
         body = envelope.encode(commit)
+        decoding.decode(body)  # what readers would pass over is not written
         headers = self._headers(expected, commit)
         started, result = perf_counter(), "stored"
         try:
@@ -120,14 +132,15 @@ class JetStreamLog:
         if not _complete(found, last.seq, exact):
             found = await self._ordered(stream, pattern, last.seq)
         if not _complete(found, last.seq, exact):
-            raise ContractViolation(f"{stream} has holes in the history of {pattern}")
+            raise UnreadableHistory(f"{stream} has holes in the history of {pattern}")
+        await note_foreign(self._nc, found)
         return found
 
     def _headers(self, expected: int, commit: Commit) -> dict[str, str]:
         headers = {
             "Nats-Msg-Id": commit.id,
             "Nats-Expected-Last-Subject-Sequence": str(expected),
-            "Kerma-Types": commit.types,
+            TYPES: commit.types,
         }
         trace = self._traceparent()
         return {**headers, "traceparent": trace} if trace else headers
@@ -207,7 +220,7 @@ class JetStreamLog:
                 return None
             raise ContractViolation(f"{stream} cannot be read: {error}") from error
         message = answer["message"]
-        return pull.recorded(
+        return recorded(
             stream,
             message["seq"],
             message["subject"],
@@ -234,7 +247,7 @@ class JetStreamLog:
                         break
                     found += page
                     position = page[-1].seq
-        except (TimeoutError, nats.errors.Error):
+        except (TimeoutError, nats.errors.Error, _Untrusted):
             return []
         finally:
             with suppress(nats.errors.Error):
@@ -258,15 +271,25 @@ class JetStreamLog:
 
 
 async def _page(arrived: asyncio.Queue[Msg], stream: str) -> list[Recorded]:
-    """Messages of one batched get, up to the status message that ends it."""
+    """Messages of one batched get, up to the status message that ends it.
+
+    Here sequences come in headers, which a stranger's message may also hold, to hide a commit or
+    to end the page. Raises _Untrusted when there is one.
+    """
     page: list[Recorded] = []
     while True:
         message = await arrived.get()
         headers = message.headers or {}
-        if "Status" in headers:
+        if "Nats-Subject" not in headers:  # the server adds it to whatever was stored
             return page
-        seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
-        page.append(pull.recorded(stream, seq, subject, message.data, headers))
+        try:
+            seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+        except (KeyError, ValueError):
+            raise _Untrusted from None
+        found = recorded(stream, seq, subject, message.data, headers)
+        if found.foreign is not None or "Status" in headers:
+            raise _Untrusted
+        page.append(found)
 
 
 def _refused(error: dict[str, Any], *, maybe_stored: bool) -> None:
@@ -282,12 +305,12 @@ def _complete(found: Sequence[Recorded], last: int, exact: bool) -> bool:
     """Whether a history ends at ``last`` and, for one aggregate, its versions have no holes."""
     if not found or found[-1].seq != last:
         return False
+    commits = [r.commit for r in found if r.foreign is None]
     return not exact or all(
-        b.commit.first_version == a.commit.first_version + len(a.commit.events)
-        for a, b in pairwise(found)
+        b.first_version == a.first_version + len(a.events) for a, b in pairwise(commits)
     )
 
 
 def _stored_headers(encoded: str) -> dict[str, str]:
-    lines = base64.b64decode(encoded).decode().split("\r\n")[1:]
+    lines = base64.b64decode(encoded).decode(errors="replace").split("\r\n")[1:]
     return dict(line.split(": ", 1) for line in lines if ": " in line)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from kerma_common.contracts import envelope
+from kerma_common.contracts import decoding, envelope
 from kerma_common.contracts.envelope import Commit, Recorded
 from kerma_common.errors import ConcurrencyConflict
 from kerma_common.eventlog.port import Appended, StreamState
@@ -26,7 +26,7 @@ class MemoryLog:
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
         """Store ``commit`` behind ``expected``; see the port."""
-        stored = envelope.decode(envelope.encode(commit))
+        stored = decoding.decode(envelope.encode(commit))
         async with self._appended:
             stream = self._streams[subject.stream]
             later = [r for r in stream if r.subject == str(subject) and r.seq > expected]

@@ -33,6 +33,9 @@ class StreamState:
 class EventLog(Protocol):
     """Append with optimistic concurrency, load one aggregate, follow one stream.
 
+    What is read may hold messages that are no commits (``Recorded.foreign``): they have no events,
+    and their sequences count.
+
     Raises ``ConcurrencyConflict`` (another commit came first), ``OutcomeUnknown`` (may or may not
     be stored; the same commit may be retried) and ``Unavailable`` from ``kerma_common.errors``.
     """
@@ -45,7 +48,10 @@ class EventLog(Protocol):
         """
 
     async def load(self, subject: Subject) -> Sequence[Recorded]:
-        """All commits of an aggregate, read from the leader; () when there is none."""
+        """All messages of an aggregate, read from the leader; () when there is none.
+
+        Raises UnreadableHistory when commits are missing between others.
+        """
 
     async def last_seq(self, subject: Subject) -> int:
         """Stream sequence of the aggregate's last commit, from the leader; 0 when none."""

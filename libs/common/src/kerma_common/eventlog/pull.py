@@ -19,10 +19,10 @@ from uuid import uuid4
 import nats.errors
 import orjson
 
-from kerma_common.contracts import envelope
 from kerma_common.contracts.envelope import Recorded
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.eventlog import api
+from kerma_common.eventlog.messages import note_foreign, recorded
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -54,9 +54,9 @@ class _Doubt(Exception):  # noqa: N818 - a reason to start over, not a fault
 async def batches(
     nc: Client, stream: str, after: int, max_batch: int, subject: str | None = None
 ) -> AsyncGenerator[Sequence[Recorded], None]:
-    """Commits of ``stream`` after a sequence, for ever; of one subject only if it is given.
+    """Messages of ``stream`` after a sequence, for ever; of one subject only if it is given.
 
-    Raises ContractViolation for a message that is no commit, LogWentBackwards when the stream
+    Raises ContractViolation for a commit of a newer release, LogWentBackwards when the stream
     keeps ending before what was already handed on.
     """
     position, pause, short = after, RETRY[0], 0
@@ -67,6 +67,7 @@ async def batches(
             while True:
                 batch = await consumer.next_batch()
                 position, pause, short = batch[-1].seq, RETRY[0], 0
+                await note_foreign(nc, batch)
                 yield batch
         except LogWentBackwards:
             short += 1
@@ -198,17 +199,6 @@ class _Consumer:
             self._credit = 0
         else:
             raise _Doubt(f"status {status} {headers.get('Description', '')}")
-
-
-def recorded(
-    stream: str, seq: int, subject: str, body: bytes, headers: dict[str, str] | None
-) -> Recorded:
-    """A message as a commit at its place. Raises ContractViolation when it is none."""
-    try:
-        commit = envelope.decode(body)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ContractViolation(f"{stream}:{seq} on {subject} holds no commit: {error}") from error
-    return Recorded(stream, seq, subject, commit, (headers or {}).get("traceparent"))
 
 
 def _sequences(reply: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The streams: one per context for the log, one for work tickets, one for telemetry.
+"""The streams: one per context for the log, one each for tickets, telemetry and poison.
 
 One command creates and changes them (``apply_streams``); services only verify, because a server
 that is too old accepts settings that it does not know and drops them silently.
@@ -14,6 +14,7 @@ from kerma_common.contracts.envelope import MAX_COMMIT_BYTES
 from kerma_common.contracts.subjects import STREAMS, stream_subjects
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.eventlog import api
+from kerma_common.poison import STREAM as POISON
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -72,7 +73,20 @@ def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
         "allow_direct": True,
         "persist_mode": "async",
     }
-    return (*(_log_stream(context, replicas) for context in STREAMS), work, telemetry)
+    poison = {
+        "name": POISON,
+        "subjects": ["poison.>"],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": 1,
+        "discard": "old",
+        "max_age": 30 * _DAY,
+        "max_msgs": 1000,
+        "max_msg_size": 16 * 1024,
+        "max_msgs_per_subject": 1,
+    }
+    logs = (_log_stream(context, replicas) for context in STREAMS)
+    return (*logs, work, telemetry, poison)
 
 
 async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from kerma_common.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnreadableHistory,
 )
 from kerma_common.http.answers import answer
 
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
 WRONG_PARAMETERS = "Wrong parameters"
+UNREADABLE = "Its history cannot be read; an operator has to mend it"
 STATUS: dict[type[KermaError], int] = {
     InvalidRequest: 400,
     Unauthenticated: 401,
@@ -49,6 +51,7 @@ STATUS: dict[type[KermaError], int] = {
     TooManyRequests: 429,
     OutcomeUnknown: 503,
     Unavailable: 503,
+    UnreadableHistory: 409,
     ContractViolation: 500,
 }
 PHRASES = {404: "There is nothing at this path", 405: "The method is not allowed at this path"}
@@ -61,6 +64,9 @@ def problem(error: KermaError) -> Response:
     if status == 500:
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
         return internal_error()
+    if isinstance(error, UnreadableHistory):
+        logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
+        return _answer(UNREADABLE, status, None, {"code": "UNREADABLE_HISTORY"})
     fields: dict[str, Any] = {}
     headers = RETRY_AFTER if status == 503 else None
     if isinstance(error, TooManyRequests | QuotaExceeded) and error.retry_after is not None:

@@ -24,8 +24,10 @@ from kerma_common.projection.write import write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
+
     from kerma_common.infra import Clock
-    from kerma_common.projection.loop import Transaction
+    from kerma_common.projection.sink import Transaction
 
 Dispatch = Callable[[Any, CommandContext], Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -131,20 +133,31 @@ class Relay:
             found = await conn.execute(
                 select(OUTBOX).where(OUTBOX.c.process == self._process).order_by(OUTBOX.c.position)
             )
-            return [
-                Owed(
-                    r.key,
-                    r.cause,
-                    r.n,
-                    registry.adapter(self._types[r.command]).validate_python(r.data),
-                    r.correlation,
-                    r.causation,
-                    r.after,
-                    r.created_at,
-                    r.trace,
-                )
-                for r in found
-            ]
+            return [owed for row in found if (owed := self._owed(row)) is not None]
+
+    def _owed(self, row: Row[Any]) -> Owed | None:
+        """The command of a row; None, and it is put aside, when this release cannot decode it."""
+        try:
+            command = registry.adapter(self._types[row.command]).validate_python(row.data)
+        except (KeyError, ValueError) as error:
+            self._put_aside({"process": self._process, "cause": row.cause, "n": row.n}, error)
+            return None
+        return Owed(
+            row.key,
+            row.cause,
+            row.n,
+            command,
+            row.correlation,
+            row.causation,
+            row.after,
+            row.created_at,
+            row.trace,
+        )
+
+    def _put_aside(self, key: dict[str, Any], error: Exception) -> None:
+        _log.error("%s: command of %s put aside", self._process, key["cause"], exc_info=error)
+        metrics.PARKED.labels(self._service, self._process).inc()
+        self._note(Update(OUTBOX, key, {"error": repr(error)}))
 
     async def _drain(self, key: str) -> None:
         queue = self._queues[key]
@@ -178,9 +191,7 @@ class Relay:
                     _log.warning("%s: %s: %s", self._process, type(error).__name__, error)
                     await pause(waits)
                     continue
-                _log.exception("%s: %s put aside", self._process, owed.command)
-                metrics.PARKED.labels(*labels).inc()
-                self._note(Update(OUTBOX, self._key(owed), {"error": repr(error)}))
+                self._put_aside(self._key(owed), error)
                 return
             passing(FaultPoint.OUTBOX_AFTER_DISPATCH)
             self._note(Delete(OUTBOX, self._key(owed)))

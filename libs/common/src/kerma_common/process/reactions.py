@@ -45,15 +45,19 @@ class Reactions:
         self.timers_set = False
 
     async def load(self, conn: AsyncConnection, keys: Iterable[str]) -> None:
-        """Read the states of these instances; None for those that have none."""
-        self.states = dict.fromkeys(keys)
-        if not self.states:
+        """Read the states of these instances; None for those that have none.
+
+        Raises ValueError for a state that this release cannot decode.
+        """
+        asked = dict.fromkeys(keys)
+        if not asked:
             return
         found = await conn.execute(
             select(STATE.c.key, STATE.c.state).where(
-                STATE.c.process == self._manager.name, STATE.c.key.in_(list(self.states))
+                STATE.c.process == self._manager.name, STATE.c.key.in_(list(asked))
             )
         )
+        self.states.update(asked)
         for key, state in found:
             self.states[key] = self._codec.validate_python(state)
 

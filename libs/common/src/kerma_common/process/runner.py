@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from kerma_common.contracts.subjects import first_of_id
 from kerma_common.process import metrics
 from kerma_common.process.outbox import Dispatch, Relay
 from kerma_common.process.reactions import Cause, Reactions
 from kerma_common.process.tables import TIMER, process_schema
 from kerma_common.process.timers import Timers
 from kerma_common.projection.decoding import typed_events
-from kerma_common.projection.loop import LogLoop, Transaction
+from kerma_common.projection.failures import is_passing
+from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Update
 from kerma_common.projection.write import write
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.infra import Clock
     from kerma_common.process.manager import ProcessManager
+    from kerma_common.projection.sink import Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +82,18 @@ class ProcessSink:
         self._begin()
         return self._relay.run(transaction), self._timers.run(transaction)
 
+    def unit(self, record: Recorded) -> str:
+        """The instance that the commit is about; the aggregate when it is about none.
+
+        An event that cannot be decoded counts for the job that its subject names.
+        """
+        try:
+            events = typed_events([record], self.service, self.name)
+        except (ValueError, KeyError, TypeError):
+            return first_of_id(record.subject)
+        keys = (self.manager.key(event) for event, _ in events)
+        return next((key for key in keys if key is not None), record.subject)
+
     async def recognise(self, conn: AsyncConnection) -> None:
         """Migrations brought these tables to what this release needs."""
 
@@ -122,26 +137,29 @@ class ProcessSink:
                 .order_by(TIMER.c.key, TIMER.c.due)
             )
             rows = due.all()
-            await reactions.load(conn, (row.key for row in rows))
             for row in rows:
-                self._wake(reactions, row)
+                await self._wake(conn, reactions, row)
             await write(conn, reactions.operations)
         self._committed(reactions)
 
-    def _wake(self, reactions: Reactions, row: Row[Any]) -> None:
+    async def _wake(self, conn: AsyncConnection, reactions: Reactions, row: Row[Any]) -> None:
         name = {"process": self.name, "key": row.key, "timer": row.timer}
+        cause = f"{row.key}\x1f{row.timer}\x1f{row.due.isoformat()}"
+        before = len(reactions.operations), len(reactions.owed)
         try:
+            await reactions.load(conn, [row.key])
+            reactions.operations.append(Delete(TIMER, name))
             reaction = self.manager.wake(
                 reactions.states[row.key], row.key, row.timer, reactions.now
             )
+            reactions.add(row.key, Cause(cause, row.correlation, row.causation, {}), reaction)
         except Exception as error:
+            if is_passing(error):
+                raise
             _log.exception("%s: timer %s of %s put aside", self.name, row.timer, row.key)
             metrics.PARKED.labels(self.service, self.name).inc()
+            del reactions.operations[before[0] :], reactions.owed[before[1] :]
             reactions.operations.append(Update(TIMER, name, {"error": repr(error)}))
-            return
-        reactions.operations.append(Delete(TIMER, name))
-        cause = f"{row.key}\x1f{row.timer}\x1f{row.due.isoformat()}"
-        reactions.add(row.key, Cause(cause, row.correlation, row.causation, {}), reaction)
 
     def _committed(self, reactions: Reactions) -> None:
         self._relay.submit(reactions.owed)

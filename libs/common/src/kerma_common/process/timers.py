@@ -15,7 +15,7 @@ from kerma_common.projection.failures import delays, is_passing, pause
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
-    from kerma_common.projection.loop import Transaction
+    from kerma_common.projection.sink import Transaction
 
 
 class Timers:

@@ -166,7 +166,9 @@ async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded)
 
 
 async def raise_fence(conn: AsyncConnection, name: str) -> None:
-    """Make the present leader drop what it has in hand and load again."""
+    """Make the present leader drop what it has in hand and load again, at its next renewal at the
+    latest."""
+    await conn.execute(update(LEASE).where(LEASE.c.name == name).values(fence=LEASE.c.fence + 1))
     await conn.execute(
         update(CHECKPOINT).where(CHECKPOINT.c.name == name).values(fence=CHECKPOINT.c.fence + 1)
     )

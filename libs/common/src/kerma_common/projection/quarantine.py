@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import traceback
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, distinct, func, literal, select
+from sqlalchemy import delete, distinct, func, literal, select, tuple_
 
-from kerma_common.contracts.envelope import Recorded, decode, encode
+from kerma_common.contracts.decoding import decode
+from kerma_common.contracts.envelope import Recorded, encode
 from kerma_common.eventlog.guard import Checkpoint
 from kerma_common.projection.ops import Upsert
 from kerma_common.projection.tables import CHECKPOINT, QUARANTINE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,10 +35,24 @@ async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, Checkpoint]
     return {row.stream: Checkpoint(row.epoch, row.seq, row.commit) for row in found}
 
 
-async def subjects(conn: AsyncConnection, name: str) -> set[str]:
-    """The aggregates that are kept aside."""
-    found = await conn.scalars(select(QUARANTINE.c.subject).distinct().where(_of(name)))
-    return set(found)
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A commit in quarantine; ``error`` is None when it only waits behind one that failed."""
+
+    record: Recorded
+    error: str | None
+    at: datetime
+
+
+async def kept(conn: AsyncConnection, name: str) -> Sequence[Kept]:
+    """Every commit in quarantine, by stream and sequence."""
+    found = await conn.execute(
+        select(QUARANTINE).where(_of(name)).order_by(QUARANTINE.c.stream, QUARANTINE.c.seq)
+    )
+    return [
+        Kept(Recorded(row.stream, row.seq, row.subject, decode(row.commit)), row.error, row.at)
+        for row in found
+    ]
 
 
 async def recent(conn: AsyncConnection, name: str) -> int:
@@ -65,15 +81,11 @@ def keep(name: str, record: Recorded, error: BaseException | None = None) -> Op:
     )
 
 
-async def take(conn: AsyncConnection, name: str, subject: str) -> Sequence[Recorded]:
-    """Remove an aggregate's commits from quarantine and return them, oldest first."""
-    found = await conn.execute(
-        delete(QUARANTINE)
-        .where(_of(name), QUARANTINE.c.subject == subject)
-        .returning(QUARANTINE.c.stream, QUARANTINE.c.seq, QUARANTINE.c.commit)
-    )
-    rows = sorted(found, key=lambda row: (row.stream, row.seq))
-    return [Recorded(row.stream, row.seq, subject, decode(row.commit)) for row in rows]
+async def remove(conn: AsyncConnection, name: str, records: Iterable[Recorded]) -> None:
+    """Take commits out of quarantine."""
+    places = tuple_(QUARANTINE.c.stream, QUARANTINE.c.seq)
+    wanted = [(record.stream, record.seq) for record in records]
+    await conn.execute(delete(QUARANTINE).where(_of(name), places.in_(wanted)))
 
 
 def _of(name: str) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kerma_common.projection.decoding import typed_events
-from kerma_common.projection.loop import LogLoop, Transaction
+from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.schema import recognise
 from kerma_common.projection.write import write
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.ops import Op
     from kerma_common.projection.router import Projection
+    from kerma_common.projection.sink import Transaction
 
 
 def projection_loop(
@@ -45,6 +46,10 @@ class ProjectionSink:
         self.service = self.projection.service
         self.name = self.projection.name
         self.streams = self.projection.streams
+
+    def unit(self, record: Recorded) -> str:
+        """The aggregate: rows of others do not depend on its commits."""
+        return record.subject
 
     async def recognise(self, conn: AsyncConnection) -> None:
         """Raises LoopHalted when the tables were made by another release."""

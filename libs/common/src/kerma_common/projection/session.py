@@ -20,11 +20,14 @@ from kerma_common.projection.write import write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from kerma_common.commands.consistency import Positions
     from kerma_common.contracts.envelope import Recorded
-    from kerma_common.projection.loop import LogLoop
+    from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.ops import Op
+    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.sink import Sink
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +39,22 @@ class Session:
     """Follows streams under one lease; every method raises Fenced once another leads."""
 
     def __init__(
-        self, loop: LogLoop, lease: Lease, reached: Mapping[str, int], parked: set[str]
+        self,
+        sink: Sink,
+        log: EventLog,
+        db: AsyncEngine,
+        positions: Positions | None,
+        retries: Persistence,
+        lease: Lease,
+        reached: Mapping[str, int],
+        parked: set[str],
     ) -> None:
-        self._loop = loop
+        """``reached`` maps streams to their checkpoints; ``parked`` names the sink's units that
+        are in quarantine."""
+        self._sink, self._log, self._db, self._positions = sink, log, db, positions
+        self._retries = retries
         self.lease = lease
-        self._sink = loop.sink
-        self._labels = (loop.sink.service, loop.sink.name)
+        self._labels = (sink.service, sink.name)
         self._parked = parked
         self._marks = Watermarks()
         # several streams change the same rows: side by side their transactions would deadlock
@@ -55,24 +68,23 @@ class Session:
 
     async def announce(self) -> None:
         """Tell waiters what the rows hold already."""
-        if self._loop.positions is not None:
+        if self._positions is not None:
             for stream in self._sink.streams:
-                await self._loop.positions.advance(self._sink.name, stream, self._marks[stream,])
+                await self._positions.advance(self._sink.name, stream, self._marks[stream,])
 
-    async def follow(self, stream: str) -> None:
+    async def follow(self, stream: str, max_batch: int) -> None:
         """Apply a stream from its checkpoint, for ever."""
-        loop = self._loop
         waits = delays()
         while True:
             try:
                 after = self._marks[stream,]
-                async with loop.log.follow(stream, after, max_batch=loop.max_batch) as batches:
+                async with self._log.follow(stream, after, max_batch=max_batch) as batches:
                     async for batch in batches:
-                        loop.recovered(stream)
+                        self._retries.recovered(stream)
                         waits = delays()
                         await self._apply_held(stream, batch)
             except Exception as error:
-                loop.failed(stream, error)
+                self._retries.failed(stream, error)
                 await pause(waits)
 
     async def _apply_held(self, stream: str, batch: Sequence[Recorded]) -> None:
@@ -120,7 +132,7 @@ class Session:
 
     async def _try(self, stream: str, batch: Sequence[Recorded]) -> Exception | None:
         try:
-            await self._loop.persist(partial(self._commit, stream, batch))
+            await self._retries.persist(partial(self._commit, stream, batch))
         except (Fenced, LoopHalted):
             raise
         except Exception as error:
@@ -128,24 +140,28 @@ class Session:
         return None
 
     async def _quarantine(self, stream: str, record: Recorded, error: Exception) -> None:
-        _log.error("%s: %s kept aside", self._sink.name, record.subject, exc_info=error)
-        self._parked.add(record.subject)
-        await self._loop.persist(partial(self._commit, stream, [record], error))
+        unit = self._sink.unit(record)
+        _log.error("%s: %s kept aside", self._sink.name, unit, exc_info=error)
+        self._parked.add(unit)
+        await self._retries.persist(partial(self._commit, stream, [record], error))
         metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))
-        async with self._loop.db.connect() as conn:
+        async with self._db.connect() as conn:
             failing = await quarantine.recent(conn, self._sink.name)
         if failing > quarantine.LIMIT:
             raise LoopHalted(f"{self._sink.name}: {failing} aggregates failed, last: {error}")
+
+    def _is_parked(self, record: Recorded) -> bool:
+        return bool(self._parked) and self._sink.unit(record) in self._parked
 
     async def _commit(
         self, stream: str, batch: Sequence[Recorded], error: Exception | None = None
     ) -> None:
         name = self._sink.name
-        live = [record for record in batch if record.subject not in self._parked]
+        # what is no commit has no effect and no unit; the checkpoint passes it
+        commits = [record for record in batch if record.foreign is None]
+        live = [record for record in commits if not self._is_parked(record)]
         aside = [
-            quarantine.keep(name, record, error)
-            for record in batch
-            if record.subject in self._parked
+            quarantine.keep(name, record, error) for record in commits if self._is_parked(record)
         ]
         last = batch[-1]
         transaction = partial(self._transaction, last, aside)
@@ -162,17 +178,18 @@ class Session:
             self._passed[stream] = last
         passing(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         self._marks.advance((stream,), last.seq)
-        self._applied[stream] = last.commit.events[-1].time
+        if commits:
+            self._applied[stream] = commits[-1].commit.events[-1].time
         metrics.BATCH_SIZE.labels(*self._labels).observe(len(batch))
-        if self._loop.positions is not None:
-            await self._loop.positions.advance(name, stream, last.seq)
+        if self._positions is not None:
+            await self._positions.advance(name, stream, last.seq)
 
     @asynccontextmanager
     async def _transaction(
         self, last: Recorded, aside: Sequence[Op]
     ) -> AsyncGenerator[AsyncConnection, None]:
         async with self._turn:
-            async with self._loop.db.begin() as conn:
+            async with self._db.begin() as conn:
                 yield conn
                 await write(conn, aside)
                 passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
@@ -183,14 +200,14 @@ class Session:
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:
         """A transaction that commits only while this session leads; moves no checkpoint."""
-        async with self._turn, self._loop.db.begin() as conn:
+        async with self._turn, self._db.begin() as conn:
             await leadership.lock(conn, self.lease)
             yield conn
 
     async def heartbeat(self) -> None:
         """Renew the lease, measure the lag, and halt if the log is shorter than the checkpoint."""
         while True:
-            await self._loop.persist(self._beat)
+            await self._retries.persist(self._beat)
             await asyncio.sleep(leadership.RENEWAL)
 
     async def _save_passed(self) -> None:
@@ -198,7 +215,7 @@ class Session:
             async with self._turn:
                 if (last := self._passed.get(stream)) is None:
                     continue
-                async with self._loop.db.begin() as conn:
+                async with self._db.begin() as conn:
                     await leadership.advance(conn, self.lease, self._saved[stream], last)
                 self._saved[stream] = last.seq
                 # a commit may have been passed meanwhile: it stays for the next time
@@ -206,11 +223,11 @@ class Session:
                     del self._passed[stream]
 
     async def _beat(self) -> None:
-        await leadership.renew(self._loop.db, self.lease)
+        await leadership.renew(self._db, self.lease)
         await self._save_passed()
         for stream in self._sink.streams:
             reached = self._marks[stream,]
-            last = (await self._loop.log.state(stream)).last
+            last = (await self._log.state(stream)).last
             if last < reached:
                 raise LoopHalted(
                     f"{self._sink.name}: {stream} ends at {last}, but {reached} was projected;"

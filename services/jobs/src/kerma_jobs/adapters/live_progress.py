@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from kerma_common.contracts.registry import adapter
-from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress
+from kerma_common.bus.decoding import decode
+from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress, progress_subject
+from kerma_common.poison import Malformed, Source, put_aside, sequence_of
 
 TASKS_KEPT = 100_000
 
@@ -43,7 +45,6 @@ class TelemetryProgress:
 
     async def follow(self, nats: Client) -> None:
         """Take in what is known and what comes, for ever."""
-        codec = adapter(TaskProgress)
         subscription = await nats.jetstream().subscribe(
             ALL_PROGRESS,
             stream="TELEMETRY",
@@ -53,4 +54,15 @@ class TelemetryProgress:
             ),
         )
         async for message in subscription.messages:
-            self.tell(codec.validate_json(message.data))
+            try:
+                self.tell(_decoded(message))
+            except Malformed as error:
+                what = (Source.TELEMETRY, message.subject, message.data, str(error))
+                await put_aside(nats, *what, seq=sequence_of(message))
+
+
+def _decoded(message: Msg) -> TaskProgress:
+    told = decode(TaskProgress, message.data)
+    if message.subject != progress_subject(told.job_id, told.index):
+        raise Malformed("progress of another task than the subject's")
+    return told

@@ -162,7 +162,8 @@ class MergeWorker:
             _log.warning("the read model has not reached %d of RESULTS", seq)
 
     async def _story(self, job_id: str) -> _Story:
-        opened = (await self.log.load(result_set_subject(job_id)))[0].commit
+        history = await self.log.load(result_set_subject(job_id))
+        opened = next(record.commit for record in history if record.foreign is None)
         return _Story(self.bus, self.clock, job_id, opened.meta.correlation, opened.events[0].id)
 
 

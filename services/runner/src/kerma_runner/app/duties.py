@@ -18,7 +18,7 @@ from kerma_runner.app.bell import Bell
 if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.infra import Clock
-    from kerma_common.projection.loop import Transaction
+    from kerma_common.projection.sink import Transaction
 
 Round = Callable[[], Awaitable[datetime | None]]
 

@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.contracts.registry import adapter
+from kerma_common.poison import Malformed, Source, put_aside
 from kerma_runner.worker.attempt import Attempt, Bench, Stop
 from kerma_runner.worker.engine_process import is_guard_lost
 from kerma_runner.worker.runner_client import RETRYABLE
@@ -244,9 +245,10 @@ class Agent:
         subscription = await self.client.subscribe(rpc.worker_signal(self.worker))
         async for message in subscription.messages:
             try:
-                signal: rpc.StopSignal = adapter(rpc.StopSignal).validate_json(message.data)
-            except ValueError:
-                _log.warning("a signal that is none")
+                signal = decode(rpc.StopSignal, message.data)
+            except Malformed as error:
+                what = (Source.SIGNAL, message.subject, message.data, str(error))
+                await put_aside(self.client, *what)
                 continue
             self._stop(signal.leases, Stop.CANCEL)
 

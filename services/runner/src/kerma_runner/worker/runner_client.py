@@ -13,11 +13,12 @@ import nats.errors
 import orjson
 
 from kerma_common.bus import telemetry
+from kerma_common.bus.decoding import decode
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.telemetry import TaskProgress
 from kerma_common.errors import ContractViolation, Unavailable
+from kerma_common.poison import Malformed, Source, put_aside, sequence_of
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -85,9 +86,10 @@ class RunnerClient:
         if message is None:
             return None
         try:
-            ticket: rpc.Ticket = adapter(rpc.Ticket).validate_json(message.data)
-        except ValueError:
-            _log.warning("a ticket that is none")
+            ticket = decode(rpc.Ticket, message.data)
+        except Malformed as error:
+            what = (Source.TICKET, message.subject, message.data, str(error))
+            await put_aside(self._client, *what, seq=sequence_of(message))
             await self.settle(message)
             return None
         return ticket, message
@@ -122,13 +124,13 @@ class _Pull:
 
     async def hear(self, message: Msg) -> None:
         """Take in a ticket, or how a request ended."""
-        status = (message.headers or {}).get("Status")
-        if status is None and self.first.done():
+        # a stranger's ticket may have a status header, but what the server says has no reply
+        if message.reply and self.first.done():
             await self._client.publish(message.reply, b"-NAK")
-        elif status is None:
+        elif message.reply:
             self.first.set_result(message)
         elif not self.first.done():
-            self._ended(status)
+            self._ended((message.headers or {}).get("Status", ""))
 
     def _ended(self, status: str) -> None:
         self._open -= 1

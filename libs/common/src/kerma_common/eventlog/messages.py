@@ -1,0 +1,71 @@
+"""The one place where a message of the log becomes a commit, or is found to be none."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kerma_common.contracts.decoding import NewerCommit, NotACommit, decode
+from kerma_common.contracts.envelope import Commit, Meta, Recorded
+from kerma_common.contracts.subjects import STREAMS
+from kerma_common.errors import ContractViolation
+from kerma_common.poison import Source, put_aside
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+TYPES = "Kerma-Types"
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SHARD = re.compile(r"[0-3][0-9a-f]")
+_NOBODY = Meta(actor="", command="", correlation="", service="")
+
+
+def recorded(
+    stream: str, seq: int, subject: str, body: bytes, headers: dict[str, str] | None
+) -> Recorded:
+    """A message at its place; ``foreign`` says why it is no commit, if it is none.
+
+    Raises ContractViolation for a commit of a newer release: readers that passed it would lose
+    its events.
+    """
+    headers = headers or {}
+    try:
+        commit = decode(body)
+        _require_place(stream, subject, commit)
+    except NewerCommit as error:
+        if TYPES in headers:
+            raise ContractViolation(f"{stream}:{seq} on {subject}: {error}") from error
+        return _foreign(stream, seq, subject, body, str(error))
+    except NotACommit as error:
+        return _foreign(stream, seq, subject, body, str(error))
+    trace = headers.get("traceparent")
+    traced = isinstance(trace, str) and _TRACE.fullmatch(trace)
+    return Recorded(stream, seq, subject, commit, trace if traced else None)
+
+
+async def note_foreign(client: Client, records: Sequence[Recorded]) -> None:
+    """Put aside the messages that are no commits; readers pass them."""
+    for record in records:
+        if record.foreign is not None:
+            # the log loses nothing: the message stays where it is
+            subject = f"{record.stream}:{record.subject}"
+            await put_aside(client, Source.LOG, subject, None, record.foreign, seq=record.seq)
+
+
+def _foreign(stream: str, seq: int, subject: str, body: bytes, reason: str) -> Recorded:
+    # the id tells messages apart where a checkpoint is compared with the log
+    name = f"foreign-{hashlib.sha256(body).hexdigest()[:32]}"
+    return Recorded(stream, seq, subject, Commit(name, "", "", 0, _NOBODY, ()), None, reason)
+
+
+def _require_place(stream: str, subject: str, commit: Commit) -> None:
+    """Raises NotACommit when the subject is not the address of the commit's aggregate."""
+    tokens = subject.split(".", 4)
+    if len(tokens) != 5 or tokens[0] != "ev" or STREAMS.get(tokens[1]) != stream:
+        raise NotACommit("the subject names no aggregate of this stream")
+    if tokens[2] != commit.aggregate or tokens[4] != commit.aggregate_id:
+        raise NotACommit("the commit is of another aggregate than its subject")
+    if _SHARD.fullmatch(tokens[3]) is None:
+        raise NotACommit("the subject has no shard")

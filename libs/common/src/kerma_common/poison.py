@@ -1,0 +1,162 @@
+"""Poison: messages that cannot be decoded.
+
+Whoever may publish on the bus can send anything to any subject. Poison ends nobody: it is counted,
+logged once per source, copied to a bounded stream, and passed over. ``kerma admin poison`` shows
+the copies (docs/runbooks/poison.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import orjson
+from nats.js.api import AckPolicy, ConsumerConfig
+from prometheus_client import Counter
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+STREAM = "POISON"
+KEPT_BYTES = 4096
+"""How much of a body is copied."""
+KEPT_TEXT = 500
+NOTED_SOURCES = 1024
+PER_MINUTE = 60
+"""Copies and log lines of one process: a flood is counted, but neither copied nor logged."""
+
+POISON = Counter("kerma_poison_total", "Messages that could not be decoded", ["source"])
+_log = logging.getLogger(__name__)
+
+
+class Malformed(ValueError):  # noqa: N818 - names say what is the case
+    """A message that cannot be decoded; the text says why, in a few words."""
+
+
+class Source(StrEnum):
+    """Where a message was read."""
+
+    LOG = "log"
+    TELEMETRY = "telemetry"
+    TICKET = "ticket"
+    REQUEST = "request"
+    REPLY = "reply"
+    SIGNAL = "signal"
+    POSITION = "position"
+
+
+@dataclass(slots=True)
+class _Noted:
+    """What this process has logged, and how many copies it made in the current minute."""
+
+    sources: dict[tuple[Source, str], None]
+    minute: int = 0
+    copies: int = 0
+
+    def allows(self) -> bool:
+        minute = int(time.monotonic() // 60)
+        if minute != self.minute:
+            self.minute, self.copies = minute, 0
+        self.copies += 1
+        return self.copies <= PER_MINUTE
+
+    def is_new(self, source: Source, subject: str) -> bool:
+        key = (source, subject)
+        if key in self.sources:
+            return False
+        while len(self.sources) >= NOTED_SOURCES:
+            del self.sources[next(iter(self.sources))]
+        self.sources[key] = None
+        return True
+
+
+_noted = _Noted({})
+
+
+async def put_aside(
+    client: Client,
+    source: Source,
+    subject: str,
+    body: bytes | None,
+    reason: str,
+    *,
+    seq: int | None = None,
+) -> None:
+    """Count a message that cannot be decoded, log its source, keep a copy. Never raises.
+
+    ``body`` None: it stays in its stream, at ``seq``. A message that is met again, after a restart
+    or by another follower, replaces its copy.
+    """
+    POISON.labels(source).inc()
+    if not _noted.allows():
+        return
+    reason = _plain(reason)
+    if _noted.is_new(source, subject):
+        _log.error(
+            "poison passed",
+            extra={"source": source, "subject": _plain(subject), "seq": seq, "reason": reason},
+        )
+    kept = {
+        "source": source,
+        "subject": _plain(subject),
+        "seq": seq,
+        "reason": reason,
+        "size": None if body is None else len(body),
+        "at": datetime.now(UTC),
+        "body": base64.b64encode((body or b"")[:KEPT_BYTES]).decode(),
+    }
+    place = f"{subject} {seq} ".encode("utf-8", "replace")
+    name = hashlib.sha256(place + (body or b""))
+    try:
+        await client.publish(f"poison.{source}.{name.hexdigest()[:24]}", orjson.dumps(kept))
+    except (nats.errors.Error, OSError) as error:
+        _log.warning("no copy of poison was kept", extra={"reason": repr(error)})
+
+
+def _plain(text: str) -> str:
+    """Bounded, without control characters and lone surrogates."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown[:KEPT_TEXT]
+
+
+def sequence_of(message: Msg) -> int | None:
+    """Where a message stands in its stream; None when it came from none."""
+    try:
+        return message.metadata.sequence.stream
+    except (nats.errors.Error, ValueError, IndexError):
+        return None
+
+
+async def copies(client: Client) -> list[dict[str, Any]]:
+    """Every kept copy, oldest first: source, subject, seq, reason, size, at, body (base64)."""
+    pull = await client.jetstream().pull_subscribe(
+        "poison.>", stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
+    )
+    try:
+        left = (await pull.consumer_info()).num_pending or 0
+        found: list[dict[str, Any]] = []
+        while left > 0:
+            messages = await pull.fetch(min(left, 100))
+            left -= len(messages)
+            found += [entry for message in messages if (entry := _copy(message.data)) is not None]
+        return found
+    finally:
+        await pull.unsubscribe()
+
+
+def _copy(body: bytes) -> dict[str, Any] | None:
+    """What ``put_aside`` wrote; None for what somebody else has put there."""
+    try:
+        entry = orjson.loads(body)
+    except ValueError:
+        return None
+    known = isinstance(entry, dict) and entry.keys() >= {"source", "subject", "seq", "reason"}
+    return entry if known else None

@@ -1,0 +1,99 @@
+"""Quarantine mended: what was put aside is listed, applied after a fix, or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kerma_common.admin.story import in_causal_order
+from kerma_common.projection import lease as leadership
+from kerma_common.projection import quarantine
+from kerma_common.projection.quarantine import Kept
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.projection.sink import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A unit of a sink in quarantine: where its first failure stands, why, and what waits.
+
+    ``unit`` is the subject of an aggregate for a read model, the instance for a process manager.
+    """
+
+    name: str
+    unit: str
+    stream: str
+    seq: int
+    error: str
+    at: datetime
+    commits: int
+
+
+async def list_aside(sink: Sink, db: AsyncEngine) -> list[Aside]:
+    """Every unit in quarantine, the oldest failure first."""
+    async with db.connect() as conn:
+        kept = await quarantine.kept(conn, sink.name)
+    units: dict[str, list[Kept]] = {}
+    for entry in kept:
+        units.setdefault(sink.unit(entry.record), []).append(entry)
+    found = [_aside(sink.name, unit, entries) for unit, entries in units.items()]
+    return sorted(found, key=lambda aside: aside.at)
+
+
+async def replay(sink: Sink, db: AsyncEngine, unit: str) -> int:
+    """Apply what was put aside of a unit, after a fix; returns the number of commits.
+
+    All or nothing: if a commit fails again, everything stays as it was. The loop that leads drops
+    what it has in hand and follows the unit again.
+    """
+    async with db.begin() as conn:
+        entries = await _take(sink, conn, unit)
+        return await _apply(sink, conn, [entry.record for entry in entries])
+
+
+async def skip(sink: Sink, db: AsyncEngine, unit: str) -> tuple[Sequence[Recorded], int]:
+    """Give up the commits of a unit that failed and apply those that wait behind them.
+
+    Returns the commits given up and the number of those applied. All or nothing: if one of the
+    others fails, everything stays as it was.
+    """
+    async with db.begin() as conn:
+        entries = await _take(sink, conn, unit)
+        given_up = [entry.record for entry in entries if entry.error is not None]
+        waiting = [entry.record for entry in entries if entry.error is None]
+        return given_up, await _apply(sink, conn, waiting)
+
+
+async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[Kept]:
+    # the leader is fenced first: nothing more of the unit is put aside meanwhile
+    await leadership.raise_fence(conn, sink.name)
+    kept = await quarantine.kept(conn, sink.name)
+    entries = [entry for entry in kept if sink.unit(entry.record) == unit]
+    await quarantine.remove(conn, sink.name, [entry.record for entry in entries])
+    return entries
+
+
+async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded]) -> int:
+    if records:
+        # an instance has commits of several streams
+        within = partial(nullcontext, conn)
+        await sink.apply(in_causal_order(records), within, within)
+    return len(records)
+
+
+def _aside(name: str, unit: str, entries: Sequence[Kept]) -> Aside:
+    first = min((e for e in entries if e.error is not None), key=lambda e: e.at, default=entries[0])
+    lines = (first.error or "").strip().splitlines()
+    record = first.record
+    return Aside(
+        name, unit, record.stream, record.seq, lines[-1] if lines else "", first.at, len(entries)
+    )

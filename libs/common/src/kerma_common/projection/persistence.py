@@ -1,0 +1,59 @@
+"""Trying again for as long as a failure may pass, and knowing for how long things have failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from kerma_common.projection import metrics
+from kerma_common.projection.failures import delays, is_passing, pause
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+UNREADY_SECONDS = 30.0
+"""Failing for longer than this makes the process unready."""
+
+
+@dataclass(slots=True)
+class Persistence:
+    """The retries of one loop; ``service`` and ``name`` label its log lines and metrics."""
+
+    service: str
+    name: str
+    _failing: dict[object, float] = field(default_factory=dict, init=False)
+
+    @property
+    def ready(self) -> bool:
+        """False while anything has failed for longer than ``UNREADY_SECONDS``."""
+        now = time.monotonic()
+        return all(now - since < UNREADY_SECONDS for since in self._failing.values())
+
+    async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """The result of ``action``, tried again for as long as its failures may pass."""
+        waits = delays()
+        while True:
+            try:
+                result = await action()
+            except Exception as error:
+                self.failed(action, error)
+                await pause(waits)
+            else:
+                self.recovered(action)
+                return result
+
+    def failed(self, what: object, error: Exception) -> None:
+        """Note a failure that may pass; raises any other again."""
+        if not is_passing(error):
+            self.recovered(what)
+            raise error
+        self._failing.setdefault(what, time.monotonic())
+        _log.warning("%s: %s: %s", self.name, type(error).__name__, error)
+        metrics.RETRIES.labels(self.service, self.name).inc()
+
+    def recovered(self, what: object) -> None:
+        """Note that something that may have failed works."""
+        self._failing.pop(what, None)

@@ -1,0 +1,146 @@
+"""Messages on the log that are no commits: passed by every reader, counted by every append."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from kerma_allinone.children import NatsChild
+from kerma_common.contracts.envelope import Recorded, encode
+from kerma_common.contracts.subjects import Subject, job_subject, worker_subject
+from kerma_common.errors import ContractViolation, UnreadableHistory
+from kerma_common.eventlog import guard
+from kerma_common.eventlog.guard import Checkpoint
+from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.messages import recorded
+from kerma_common.eventlog.pull import LogWentBackwards
+from kerma_common.nats import connection
+from kerma_common.poison import copies
+from kit.commits import commit, fresh_subject, write
+from kit.strange_messages import BODIES, HEADERS, mutants, send
+
+FORGED = (b"ev.runner.\xff\xfe", b"ev.runner.a\x00b", b"ev.runner.worker.zz.a", b"ev.runner.x")
+
+
+@pytest_asyncio.fixture
+async def nc(single: NatsChild) -> AsyncIterator[Client]:
+    async with connection(single.url, name="test") as client:
+        yield client
+
+
+async def read_to_end(nc: Client, after: int) -> list[Recorded]:
+    log = JetStreamLog(nc)
+    last = (await log.state("RUNNER")).last
+    found: list[Recorded] = []
+    async with asyncio.timeout(60), log.follow("RUNNER", after) as batches:
+        while after + len(found) < last:
+            found += await anext(batches)
+    return found
+
+
+async def test_followers_pass_what_is_no_commit(nc: Client) -> None:
+    log = JetStreamLog(nc)
+    after = (await log.state("RUNNER")).last
+    subject = fresh_subject()
+    for headers in HEADERS:
+        await send(nc, str(subject).encode(), b"{}", headers)
+    for body in BODIES:
+        await send(nc, str(subject).encode(), body)
+    for name in FORGED:
+        await send(nc, name, encode(commit(subject)))
+    [(made, stored)] = await write(log, fresh_subject(), 1)
+    found = await read_to_end(nc, after)
+    assert [r.seq for r in found] == list(range(after + 1, stored.seq + 1))
+    assert [r.commit for r in found if r.foreign is None] == [made]
+
+
+async def test_every_wrong_field_is_found(nc: Client) -> None:
+    subject = fresh_subject()
+    for body in mutants(subject):
+        found = recorded("RUNNER", 1, str(subject), body, None)
+        # what passes differs only in what a commit may say freely
+        assert found.foreign is not None or encode(found.commit)
+
+
+async def test_an_aggregate_goes_on_over_what_is_no_commit(nc: Client) -> None:
+    log = JetStreamLog(nc)
+    subject = fresh_subject()
+    [(first, _)] = await write(log, subject, 1)
+    for body in (b"{}", b"\xff"):
+        await send(nc, str(subject).encode(), body, HEADERS[3])
+    history = await log.load(subject)
+    assert [r.foreign is None for r in history] == [True, False, False]
+    assert history[-1].seq == await log.last_seq(subject)
+    second = commit(subject, 2)
+    stored = await log.append(subject, history[-1].seq, second)
+    await send(nc, str(subject).encode(), b"[]")
+    found = await log.load(subject)
+    assert [r.commit for r in found if r.foreign is None] == [first, second]
+    assert stored.seq == found[-2].seq
+    # an append whose answer was lost is found again before what a stranger put behind it
+    assert await log.append(subject, history[-1].seq, second) == type(stored)(
+        "RUNNER", stored.seq, duplicate=True
+    )
+
+
+async def test_an_aggregate_whose_versions_have_a_hole_is_unreadable(nc: Client) -> None:
+    log = JetStreamLog(nc)
+    subject = fresh_subject()
+    await write(log, subject, 1)
+    await send(nc, str(subject).encode(), encode(commit(subject, 7)))
+    with pytest.raises(UnreadableHistory, match="holes"):
+        await log.load(subject)
+
+
+async def test_a_commit_of_a_newer_release_is_not_passed() -> None:
+    subject = fresh_subject()
+    raw = orjson.loads(encode(commit(subject)))
+    newer, place = orjson.dumps({**raw, "v": 2}), ("RUNNER", 1, str(subject))
+    with pytest.raises(ContractViolation, match="newer"):
+        recorded(*place, newer, {"Kerma-Types": "WorkerRetired.1"})
+    assert recorded(*place, newer, None).foreign is not None
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [worker_subject("other"), job_subject("j"), Subject("runner", "task", "w", "w")],
+)
+async def test_a_commit_on_another_subject_is_none(subject: Subject) -> None:
+    made = commit(worker_subject("w"))
+    assert recorded("RUNNER", 1, str(worker_subject("w")), encode(made), None).commit == made
+    assert recorded("RUNNER", 1, str(subject), encode(made), None).foreign is not None
+
+
+async def test_nothing_is_written_that_readers_would_pass(nc: Client) -> None:
+    subject = worker_subject("w" * 300)
+    with pytest.raises(ValueError, match="id"):
+        await JetStreamLog(nc).append(subject, 0, commit(subject))
+
+
+async def test_a_checkpoint_at_what_is_no_commit_is_recognised(nc: Client) -> None:
+    log = JetStreamLog(nc)
+    epoch = (await log.state("RUNNER")).epoch
+    await send(nc, str(fresh_subject()).encode(), b"{}")
+    seq = (await log.state("RUNNER")).last
+    [record] = await read_to_end(nc, seq - 1)
+    await guard.check(log, "RUNNER", Checkpoint(epoch, seq, record.commit.id))
+    with pytest.raises(LogWentBackwards):
+        await guard.check(log, "RUNNER", Checkpoint(epoch, seq, "another"))
+
+
+async def test_it_is_kept_once_with_its_place(nc: Client) -> None:
+    subject = fresh_subject()
+    await send(nc, str(subject).encode(), b'{"job_id": 5}')
+    seq = (await JetStreamLog(nc).state("RUNNER")).last
+    for _ in range(2):
+        await read_to_end(nc, seq - 1)
+    async with asyncio.timeout(60):
+        while not (kept := [copy for copy in await copies(nc) if copy["seq"] == seq]):
+            await asyncio.sleep(0.02)
+    [copy] = kept
+    assert (copy["source"], copy["subject"]) == ("log", f"RUNNER:{subject}")
