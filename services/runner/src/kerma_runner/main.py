@@ -37,8 +37,8 @@ from kerma_runner.settings import RunnerSettings
 
 if TYPE_CHECKING:
     from kerma_common.infra import Infra
-    from kerma_common.projection.loop import Transaction
     from kerma_common.projection.router import Projection
+    from kerma_common.projection.sink import Transaction
     from kerma_common.service import Worker
     from kerma_common.settings import HttpSettings
 

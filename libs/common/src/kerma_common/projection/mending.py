@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.admin.story import in_causal_order
@@ -85,8 +84,8 @@ async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[Kept]:
 async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded]) -> int:
     if records:
         # an instance has commits of several streams
-        within = partial(nullcontext, conn)
-        await sink.apply(in_causal_order(records), within, within)
+        ordered = in_causal_order(records)
+        await sink.apply(ordered, lambda: nullcontext(conn), lambda: nullcontext(conn))
     return len(records)
 
 

@@ -13,8 +13,8 @@ from kerma_common.errors import ContractViolation
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-    from kerma_common.projection.loop import Transaction
     from kerma_common.projection.ops import Op
+    from kerma_common.projection.sink import Transaction
 
 F = TypeVar("F", bound=Callable[..., "Iterable[Op]"])
 Prepare = Callable[[Sequence[object], "Transaction"], Awaitable[Sequence[object]]]

@@ -17,7 +17,7 @@ from kerma_results.read.queries import PART_BYTES
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.pages import PageMaterialised
-    from kerma_common.projection.loop import Transaction
+    from kerma_common.projection.sink import Transaction
 
 
 AT_ONCE = 64

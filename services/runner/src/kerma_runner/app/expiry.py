@@ -25,7 +25,7 @@ from kerma_runner.domain.worker import WORKER, Retire
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.infra import Clock
-    from kerma_common.projection.loop import Transaction
+    from kerma_common.projection.sink import Transaction
     from kerma_runner.app.claims import Terms
     from kerma_runner.read.queries import QueueRows
 
