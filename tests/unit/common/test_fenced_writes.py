@@ -11,7 +11,7 @@ NO_LEADER = {
     "services/runner/src/kerma_runner/read/queries.py": "requests of workers keep their heartbeats",
     "libs/common/src/kerma_common/db/alembic_env.py": "migrations exclude each other by a lock",
     "libs/common/src/kerma_common/projection/rebuild.py": "a rebuild raises the fence itself",
-    "libs/common/src/kerma_common/projection/loop.py": "a replay raises the fence itself",
+    "libs/common/src/kerma_common/projection/mending.py": "a replay raises the fence itself",
     "libs/common/src/kerma_common/projection/lease.py": "the fence",
     "libs/common/src/kerma_common/projection/session.py": "the fenced transactions",
 }
