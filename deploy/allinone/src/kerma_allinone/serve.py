@@ -59,7 +59,7 @@ async def _service(name: str, roles: frozenset[str]) -> None:
         postgres=load(PgSettings),
         blobs=load(BlobSettings),
     ) as infra:
-        await serve(part.build(http, infra), http.host, http.port)
+        await serve(part.build(http, infra), http.host, http.port, settings=http)
 
 
 async def _gateway() -> None:
@@ -67,4 +67,4 @@ async def _gateway() -> None:
 
     http = load(HttpSettings)
     async with Gateway(load(GatewaySettings)) as gateway:
-        await serve(gateway.service(), http.host, http.port)
+        await serve(gateway.service(), http.host, http.port, settings=http)

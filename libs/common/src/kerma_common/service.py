@@ -17,12 +17,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from kerma_common.http.app import Health
+from kerma_common.http.connections import Connections
+from kerma_common.http.protocol import EdgeConfig
+from kerma_common.settings import HttpSettings, load
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
 STOP_SECONDS = 4
-KEEP_ALIVE_SECONDS = 75  # above what gateways keep, so that they close idle connections, not we
+SWEEP_TICKS = 10  # uvicorn ticks ten times a second
+SPARE_SECONDS = 5  # uvicorn's own timer for idle connections stays behind ours
 Worker = Callable[[], Awaitable[None]]
 
 
@@ -45,6 +49,7 @@ async def serve(
     host: str,
     port: int,
     *,
+    settings: HttpSettings | None = None,
     started: Callable[[int], None] | None = None,
     stopping: Worker | None = None,
 ) -> None:
@@ -52,11 +57,12 @@ async def serve(
 
     Open requests are drained before workers are cancelled, since they may wait for projections;
     meanwhile `stopping` is awaited, for what has to end before the workers. `started` is told the
-    port once requests are accepted (0 asks the system for one). Raises `ServiceError` when the
-    port is taken or a worker ends.
+    port once requests are accepted (0 asks the system for one). `settings` bound what clients may
+    send. Raises `ServiceError` when the port is taken or a worker ends.
     """
+    connections = Connections(settings or load(HttpSettings))
     with _listening(host, port) as listener, _stop_signals() as stop:
-        server = _Server(_config(service), listener, started)
+        server = _Server(_config(service, connections), listener, started)
         try:
             async with asyncio.TaskGroup() as group:
                 await _run(group, service, server, stop, stopping)
@@ -128,11 +134,12 @@ class _Server(uvicorn.Server):
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: EdgeConfig,
         listener: socket.socket,
         started: Callable[[int], None] | None,
     ) -> None:
         super().__init__(config)
+        self._connections = config.connections
         self.listener = listener
         self._tell = started
 
@@ -147,17 +154,24 @@ class _Server(uvicorn.Server):
         if self._tell is not None and not self.should_exit:
             self._tell(self.listener.getsockname()[1])
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look for slow clients once a second."""
+        if counter % SWEEP_TICKS == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
-def _config(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(
+
+def _config(service: Service, connections: Connections) -> EdgeConfig:
+    return EdgeConfig(
+        connections,
         service.asgi,
-        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=int(connections.settings.idle_seconds) + SPARE_SECONDS,
+        proxy_headers=False,  # nobody asks for the client's address but the register of connections
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 

@@ -7,10 +7,13 @@ import uuid
 
 from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
-from kerma_common.http.problem import internal_error
+from kerma_common.http.problem import internal_error, problem
+from kerma_common.http.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.telemetry import metrics, traces
 from kerma_common.telemetry.logs import bound, bound_fields
 
@@ -55,6 +58,8 @@ class RequestScope:
         ):
             try:
                 await self._app(inner, receive, sender)
+            except ClientDisconnect:
+                logger.debug("%s %s: the client has gone", scope["method"], scope["path"])
             except Exception:
                 logger.exception("%s %s failed", scope["method"], scope["path"])
                 if sender.status:
@@ -131,7 +136,10 @@ class _TooLargeError(Exception):
 
 
 class BodyLimit:
-    """Refuses bodies above a size, announced or streamed, without keeping them."""
+    """Refuses bodies above a size, announced or streamed, and those that find no memory.
+
+    What has arrived of a body counts against the server's `Uploads` until the answer is sent.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -146,30 +154,57 @@ class BodyLimit:
         if not announced.isdigit() or int(announced) > self._limit:
             await self._refuse(scope, receive, send)
             return
-        taken = 0
-        started = False
-
-        async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._limit:
-                raise _TooLargeError
-            return message
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        body = _Body(receive, send, self._limit, (scope.get("extensions") or {}).get(UPLOADS))
         try:
-            await self._app(scope, counted, watched)
+            await self._app(scope, body.receive, body.send)
         except _TooLargeError:
-            if started:
+            if body.answered:
                 raise
             await self._refuse(scope, receive, send)
+        except Unavailable as full:
+            if body.answered:
+                raise
+            await problem(full)(scope, receive, send)
+        finally:
+            body.release()
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the connection stays open: closing it while the client sends would destroy the answer
         text = f"The body is larger than {self._limit} bytes"
         await answer(text, 413)(scope, receive, send)
+
+
+class _Body:
+    """The body of one request: counted as it arrives."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int, uploads: Uploads | None) -> None:
+        self._receive = receive
+        self._send = send
+        self._limit = limit
+        self._uploads = uploads
+        self._arrived = 0
+        self._taken = 0
+        self.answered = False
+
+    async def receive(self) -> Message:
+        """The next part. Raises `_TooLargeError`, or `Unavailable` when there is no memory."""
+        message = await self._receive()
+        self._arrived += len(message.get("body", b""))
+        if self._arrived > self._limit:
+            raise _TooLargeError
+        wanted = max(0, self._arrived - SMALL) - self._taken
+        if self._uploads is not None and wanted > 0:
+            self._uploads.take(wanted)
+            self._taken += wanted
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send on."""
+        self.answered = True
+        await self._send(message)
+
+    def release(self) -> None:
+        """Give the memory back."""
+        if self._uploads is not None:
+            self._uploads.give_back(self._taken)
+        self._taken = 0

@@ -1,0 +1,406 @@
+"""The bounds of the HTTP edge, tried through raw sockets on a real server process."""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+PROGRAM = """
+import asyncio
+import uvloop
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from kerma_common.http.answers import answer
+from kerma_common.http.app import create_app
+from kerma_common.http.policy import public
+from kerma_common.http.route import KermaRoute
+from kerma_common.service import Service, serve
+from kerma_common.settings import HttpSettings, load
+
+async def verify(token): raise AssertionError
+async def health(): return {}
+async def stay(): await asyncio.Event().wait()
+router = APIRouter(route_class=KermaRoute)
+gate = asyncio.Event()
+
+@router.get("/")
+@public()
+async def hello(): return answer("hello")
+
+@router.get("/open")
+@public()
+async def opened():
+    gate.set()
+    return answer("open")
+
+@router.get("/held")
+@public()
+async def held():
+    await gate.wait()
+    return answer("held")
+
+@router.get("/large")
+@public()
+async def large(): return Response(bytes(64 * 2**20))
+
+@router.post("/read")
+@public()
+async def read(request: Request): return answer("read", size=len(await request.body()))
+
+@router.post("/keep")
+@public()
+async def keep(request: Request):
+    size = len(await request.body())
+    await gate.wait()
+    return answer("kept", size=size)
+
+settings = load(HttpSettings)
+app = create_app("t", verifier=verify, health=health, settings=settings, routers=[router])
+service = Service("t", app, (("stay", stay),), health)
+told = lambda port: print(port, flush=True)
+uvloop.run(serve(service, "127.0.0.1", 0, settings=settings, started=told))
+"""
+PATIENCE = 30.0
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        made = socket.create_connection(
+            ("127.0.0.1", self.port), PATIENCE, source_address=(source, 0)
+        )
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    def ask(self, *pieces: bytes, source: str = "127.0.0.1") -> tuple[int, bytes]:
+        """Status and everything behind it of one request on a connection of its own."""
+        with self.connect(source) as made:
+            return exchange(made, *pieces)
+
+    def metric(self, name: str) -> float:
+        """A metric without labels."""
+        _, answer = self.ask(b"GET /internal/metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        lines = answer.decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+    @property
+    def memory(self) -> float:
+        """MiB."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+
+
+def exchange(made: socket.socket, *pieces: bytes) -> tuple[int, bytes]:
+    """Send, then read one answer; what the server refuses to take is not sent."""
+    with suppress(OSError):
+        for piece in pieces:
+            made.sendall(piece)
+    return read_answer(made)
+
+
+def read_answer(made: socket.socket) -> tuple[int, bytes]:
+    """Status, headers and body of an answer with a length."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = made.recv(65536)
+        if not piece:
+            return 0, got
+        got += piece
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
+    while len(body) < length:
+        body += made.recv(65536)
+    return int(head.split(b" ")[1]), head + b"\r\n\r\n" + body
+
+
+def closed(made: socket.socket) -> bool:
+    """Whether the server has closed, or closes within the patience of the socket."""
+    try:
+        while made.recv(65536):
+            pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@contextmanager
+def server(**settings: object) -> Iterator[Server]:
+    environment = {f"KERMA_HTTP_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+    assert process.stdout is not None
+    try:
+        yield Server(process, int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Server]:
+    """A server with the limits it has when nobody sets any."""
+    with server() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("block", "times"),
+    [(b"X-Header: " + b"a" * 1000 + b"\r\n", 60_000), (b"a" * 2**20, 60)],
+    ids=["many lines", "one line"],
+)
+def test_sixty_mebibytes_of_headers_are_refused_without_memory(
+    plain: Server, block: bytes, times: int
+) -> None:
+    before = plain.memory
+    blocks = [block * 1000] * (times // 1000) if times > 1000 else [block] * times
+    status, answer = plain.ask(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", *blocks)
+    assert status == 431
+    assert b"larger than 32768 bytes" in answer
+    assert plain.memory - before < 10
+
+
+def test_a_long_target_counts_too(plain: Server) -> None:
+    assert plain.ask(b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n")[0] == 431
+    assert plain.ask(b"GET /", *[b"a" * 2**18] * 40)[0] == 431
+
+
+def test_headers_are_counted(plain: Server) -> None:
+    def asked(count: int) -> int:
+        lines = b"".join(b"X-%d: 1\r\n" % number for number in range(count - 1))
+        return plain.ask(b"GET / HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n")[0]
+
+    assert asked(100) == 200
+    assert asked(101) == 431
+
+
+def test_empty_lines_and_chunk_extensions_do_not_go_on_for_ever(plain: Server) -> None:
+    post = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with plain.connect() as made:
+        assert exchange(made, post, b"1;e=", *[b"a" * 2**16] * 40)[0] == 431
+    with plain.connect() as made:
+        assert exchange(made, post, b"1\r\na\r\n0\r\nX-Trailer: ", *[b"a" * 2**16] * 40)[0] == 431
+
+
+def test_trailers_are_headers(plain: Server) -> None:
+    post = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+    trailers = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
+    assert plain.ask(post + trailers + b"\r\n")[0] == 431
+
+
+def test_what_is_no_request_is_told_so(plain: Server) -> None:
+    status, answer = plain.ask(b"\x16\x03\x01 hello\r\n\r\n")
+    assert (status, answer.endswith(b'{"message":"This is not an HTTP request"}')) == (400, True)
+
+
+def test_pipelined_requests_are_answered_in_order_and_bounded(plain: Server) -> None:
+    with plain.connect() as made:
+        made.sendall(GET * 8)
+        got = b""
+        while got.count(b'{"message":"hello"}') < 8:
+            got += made.recv(65536)
+        before = plain.memory
+        made.sendall(GET * 40_000)
+        assert closed(made)
+    assert plain.memory - before < 10
+    assert plain.ask(GET)[0] == 200
+
+
+def test_a_head_that_stays_unfinished_is_answered_408() -> None:
+    with server(header_seconds=1) as made, made.connect() as slow, made.connect() as silent:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert read_answer(slow)[0] == 408
+        assert closed(slow)
+        assert silent.recv(100) == b""  # nothing was asked, so nothing is answered
+
+
+def test_drops_of_a_head_do_not_extend_its_time() -> None:
+    with server(header_seconds=2) as made, made.connect() as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        deadline = time.monotonic() + PATIENCE
+        with selectors.DefaultSelector() as watch:
+            watch.register(slow, selectors.EVENT_READ)
+            while not watch.select(0.2):
+                assert time.monotonic() < deadline
+                slow.sendall(b"X-A: 1\r\n")
+        assert read_answer(slow)[0] == 408
+
+
+def test_an_idle_connection_is_closed_and_a_used_one_is_not() -> None:
+    with server(idle_seconds=1) as made, made.connect() as idle:
+        assert exchange(idle, GET)[0] == 200
+        assert exchange(idle, GET)[0] == 200
+        assert idle.recv(100) == b""
+
+
+def test_the_next_request_of_a_connection_has_the_same_time() -> None:
+    with server(header_seconds=1) as made, made.connect() as slow:
+        assert exchange(slow, GET)[0] == 200
+        assert exchange(slow, GET[:-2])[0] == 408
+
+
+def test_a_body_that_is_never_finished_is_answered_408() -> None:
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    with server(body_seconds=1) as made:
+        assert made.ask(head + b"x" * 50_000)[0] == 408
+
+
+def test_a_body_that_trickles_is_answered_408(plain: Server) -> None:
+    with plain.connect() as slow:
+        slow.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        assert read_answer(slow)[0] == 408  # after ten seconds of grace
+
+
+def test_who_does_not_read_the_answer_is_cut_off() -> None:
+    with server(send_seconds=1) as made, made.connect() as deaf:
+        deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: made.metric("http_connections") == 2)  # one is that of this question
+        until(lambda: made.metric("http_connections") == 1)
+        assert closed(deaf)
+
+
+def test_connections_give_way_to_those_that_ask() -> None:
+    """Of one address, half-open ones go first, then idle ones, never those being answered."""
+    with server(connections_per_address=4) as made, ExitStack() as stack:
+        open_ = [stack.enter_context(made.connect()) for _ in range(3)]
+        assert exchange(open_[0], GET)[0] == 200  # idle
+        open_[1].sendall(GET[:-2])  # half open
+        open_[2].sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert made.ask(GET)[0] == 200
+        more = [stack.enter_context(made.connect()) for _ in range(2)]
+        assert closed(open_[1])
+        for one in more:
+            one.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        another = stack.enter_context(made.connect())
+        another.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert closed(open_[0])
+        status, answer = made.ask(GET)
+        assert status == 503
+        assert b"retry-after: 1" in answer
+        assert made.ask(b"GET /open HTTP/1.1\r\nHost: x\r\n\r\n", source="127.0.0.2")[0] == 200
+        for one in (open_[2], *more, another):
+            assert read_answer(one)[0] == 200
+
+
+def test_all_connections_together_are_bounded() -> None:
+    with server(connections=8) as made, ExitStack() as stack:
+        half = [stack.enter_context(made.connect(f"127.0.0.{2 + n}")) for n in range(20)]
+        for one in half[12:]:
+            one.sendall(GET[:-2])
+        assert made.ask(GET)[0] == 200
+        assert all(closed(one) for one in half[:12])
+
+
+def test_thousands_of_half_open_connections_leave_room() -> None:
+    resource_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource_limit[1], resource_limit[1]))
+    try:
+        with server() as made, ExitStack() as stack:
+            assert made.ask(GET)[0] == 200
+            before = made.memory
+            for number in range(6000):
+                half = stack.enter_context(made.connect(f"127.0.0.{2 + number // 1000}"))
+                half.sendall(GET[:-2])
+            assert made.ask(GET)[0] == 200
+            assert made.memory - before < 150
+            assert psutil.Process(made.process.pid).num_fds() < 1100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, resource_limit)
+
+
+def test_large_uploads_share_a_budget_of_memory() -> None:
+    head = b"POST /keep HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    large = 2**20
+    with server(upload_memory=2 * large) as made, ExitStack() as stack:
+        kept = [stack.enter_context(made.connect()) for _ in range(2)]
+        for one in kept:
+            one.sendall(head % large + b"x" * (large - 1))
+        read = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+        held = 2 * (large - 1 - 64 * 2**10)  # the first part of a body is free
+        until(lambda: made.metric("http_upload_bytes") == held)
+        status, answer = made.ask(read % large + b"x" * large)
+        assert (status, b"retry-after: 1" in answer.lower()) == (503, True)
+        assert made.ask(read % 60_000 + b"x" * 60_000)[0] == 200  # small ones always fit
+        assert made.ask(b"GET /open HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+        for one in kept:
+            assert exchange(one, b"x")[0] == 200
+        assert made.ask(read % large + b"x" * large)[0] == 200  # the memory came back
+
+
+def test_many_large_uploads_take_no_memory_beyond_the_budget() -> None:
+    size = 15 * 2**20
+    head = b"POST /keep HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    with server() as made, ExitStack() as stack:
+        assert made.ask(GET)[0] == 200
+        before = made.memory
+        refused, top = 0, before
+        for _ in range(16):
+            one = stack.enter_context(made.connect())
+            one.sendall(head)
+            one.sendall(b"x" * (size - 1))
+            one.settimeout(0.2)
+            with suppress(TimeoutError):
+                refused += read_answer(one)[0] == 503
+            top = max(top, made.memory)
+        assert refused >= 12
+        assert top - before < 150
+
+
+def test_a_body_without_end_is_cut_off_after_its_answer() -> None:
+    with server(body_limit=2**16) as made, made.connect() as endless:
+        endless.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        block = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        with pytest.raises(OSError):
+            endless.sendall(block * 10_000)
+        assert made.ask(GET)[0] == 200
+
+
+def test_the_limit_of_open_files_bounds_connections() -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", limit + PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    made = Server(process, int(process.stdout.readline()))
+    try:
+        with ExitStack() as stack:
+            for number in range(400):
+                stack.enter_context(made.connect(f"127.0.0.{2 + number % 8}"))
+            assert made.ask(GET)[0] == 200
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
