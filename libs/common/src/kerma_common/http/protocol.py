@@ -14,9 +14,9 @@ from typing import Any, cast
 import httptools
 import orjson
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
-from starlette.types import ASGIApp
 
 from kerma_common.http.connections import REFUSED, Connections
 from kerma_common.http.uploads import UPLOADS, Uploads
