@@ -125,7 +125,7 @@ def check(count: int, seed: int, folder: Path) -> None:
 
 
 def test_mutated_files(tmp_path: Path) -> None:
-    check(2_000, 1, tmp_path)
+    check(1_000, 1, tmp_path)
 
 
 @pytest.mark.slow

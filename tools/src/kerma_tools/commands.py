@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def run_tests(
     context: typer.Context,
-    tier: Annotated[str, typer.Argument(help="default, physics, chaos, slow or all.")] = "default",
+    tier: Annotated[
+        str, typer.Argument(help="unit, default, physics, chaos, slow or all.")
+    ] = "default",
 ) -> None:
     """Run the tests of a tier; further arguments go to pytest."""
     from kerma_tools.testing import run_tier

@@ -12,8 +12,10 @@ from kerma_tools.paths import ROOT
 
 # most tests wait for child processes; tests of a file share servers, so a file stays together
 _TWO_AT_ONCE = ("-n", "2", "--dist=loadfile")
+_QUICK = ("-m", "not physics and not chaos and not slow", *_TWO_AT_ONCE)
 TIERS: dict[str, tuple[str, ...]] = {
-    "default": ("-m", "not physics and not chaos and not slow", *_TWO_AT_ONCE),
+    "unit": (*_QUICK, "tests/unit"),
+    "default": _QUICK,
     "physics": ("-m", "physics"),
     "chaos": ("-m", "chaos"),
     "slow": ("-m", "slow"),

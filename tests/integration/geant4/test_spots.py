@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRIMARIES = 600
 SIGMA = 1 / 2.35482  # of a width of 1
-INPUTS = Path(__file__).parent / "inputs"
+INPUTS = Path(__file__).parents[2] / "unit" / "engines" / "geant4" / "inputs"
 GEOMETRY = (INPUTS / "box.gdml").read_text()
 
 
