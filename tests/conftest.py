@@ -1,3 +1,30 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and the seed of those that kill processes at random moments."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
 
 pytest_plugins = ("kit.servers",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos-seed", type=int, help="Repeat the random moments of a former run.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.chaos_seed is None:
+        config.option.chaos_seed = random.SystemRandom().randrange(10**6)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"chaos seed: {config.option.chaos_seed}"
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of one test: the same ones for the same seed, whatever else runs."""
+    seed = request.config.option.chaos_seed
+    print(f"repeat with: ./kerma test chaos --chaos-seed {seed}")  # shown when the test fails
+    return random.Random(f"{seed} {request.node.nodeid}")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-
 import pytest
 
 from kit.chosen import submit_chosen
@@ -26,11 +23,3 @@ def undisturbed() -> dict[int, bytes]:
         visitor.close()
     assert len(set(bodies.values())) == JOBS
     return bodies
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Randomness that a failure can be repeated with: its seed is printed."""
-    seed = os.environ.get("KERMA_CHAOS_SEED") or str(random.SystemRandom().randrange(10**6))
-    print(f"KERMA_CHAOS_SEED={seed}")
-    return random.Random(seed)

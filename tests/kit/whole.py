@@ -99,8 +99,11 @@ class Whole:
 
 
 @contextmanager
-def whole(*, options: tuple[str, ...] = (), **settings: str) -> Iterator[Whole]:
-    """A folder for one Kerma that, unlike pytest's, other users may pass through."""
+def whole(*options: str, **settings: str) -> Iterator[Whole]:
+    """One Kerma in a folder that other users may enter, unlike pytest's.
+
+    ``options`` are those of ``kerma up``, ``settings`` variables of its environment.
+    """
     folder = Path(tempfile.mkdtemp(prefix="kerma-whole-"))
     folder.chmod(0o711)
     made = Whole(folder, settings, options)

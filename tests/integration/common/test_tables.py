@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -18,7 +19,7 @@ from kerma_common.db.engine import create_engine
 from kerma_common.db.kept import Kept
 from kerma_common.projection.schema import create_read_models
 from kerma_common.settings import PgSettings
-from kit import golden
+from kerma_tools import golden
 
 KEPT = {
     name: kept
@@ -95,7 +96,7 @@ async def test_read_models_are_made_as_they_are_declared(postgres_url: str, serv
     try:
         async with engine.begin() as connection:
             await connection.run_sync(create_read_models, service, projections)
-            found = await connection.run_sync(differences, Kept(service, (declared,)))
+            found: list[Any] = await connection.run_sync(differences, Kept(service, (declared,)))
             own = {"checkpoint", "lease", "quarantine", "read_model"}
             assert {entry[1].name for entry in found if entry[0] == "remove_table"} == own
             assert {entry[0] for entry in found} <= {"remove_table", "remove_index"}
@@ -123,5 +124,5 @@ def test_a_change_of_a_read_model_raises_its_revision() -> None:
     """Otherwise two releases would each make the other's rows anew."""
     stored = orjson.loads(Path(golden.READ_MODELS).read_bytes())
     assert golden.read_models() == stored, (
-        "raise the revision of the projection, then run 'python tests/kit/golden.py'"
+        "raise the revision of the projection, then run './kerma generate'"
     )

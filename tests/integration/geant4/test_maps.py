@@ -81,20 +81,22 @@ def middles(*edges: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [axis.flatten(order="F") for axis in np.meshgrid(*centres, indexing="ij")]
 
 
-@pytest.mark.parametrize("rotation", [[0, 0, 0], PLACE["rotation"]])
-def test_maps_on_a_box(rotation: list[float], tmp_path: Path) -> None:
-    place = PLACE | {"rotation": rotation}
+@pytest.mark.parametrize("rotation", [(0, 0, 0), tuple(PLACE["rotation"])])
+def test_maps_on_a_box(rotation: tuple[float, float, float], tmp_path: Path) -> None:
+    place = PLACE | {"rotation": list(rotation)}
     box = make.mesh((10, 11, 12), (13, 12, 11)) | place
     pages = transport(arrangement([box]), tmp_path, 5, seed=1)
     sides = [np.linspace(-s / 2, s / 2, n + 1) for s, n in ((10, 13), (11, 12), (12, 11))]
     local = np.stack(middles(*sides), axis=1)
-    check(pages, local @ rotation_matrix(tuple(rotation)).T + PLACE["position"])
+    check(pages, local @ rotation_matrix(rotation).T + PLACE["position"])
 
 
 @pytest.mark.parametrize("inner", [0.0, 1.0, 0.7])
-@pytest.mark.parametrize("rotation", [[0, 0, 0], PLACE["rotation"]])
-def test_maps_on_a_cylinder(inner: float, rotation: list[float], tmp_path: Path) -> None:
-    place = PLACE | {"rotation": rotation}
+@pytest.mark.parametrize("rotation", [(0, 0, 0), tuple(PLACE["rotation"])])
+def test_maps_on_a_cylinder(
+    inner: float, rotation: tuple[float, float, float], tmp_path: Path
+) -> None:
+    place = PLACE | {"rotation": list(rotation)}
     parameters = {
         "radius": 6,
         "innerRadius": inner,
@@ -106,7 +108,7 @@ def test_maps_on_a_cylinder(inner: float, rotation: list[float], tmp_path: Path)
     pages = transport(arrangement([tube]), tmp_path, 5, seed=1)
     radius, z = middles(np.linspace(inner, 6, 26), np.linspace(-6, 6, 31))
     local = np.stack([radius, np.zeros_like(radius), z], axis=1)
-    check(pages, local @ rotation_matrix(tuple(rotation)).T + PLACE["position"])
+    check(pages, local @ rotation_matrix(rotation).T + PLACE["position"])
 
 
 @pytest.mark.parametrize(

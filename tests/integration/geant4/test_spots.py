@@ -249,8 +249,10 @@ def test_beams_of_spots_that_are_refused(source: dict[str, Any], path: str, reas
 
 
 def test_energies_of_the_beam_itself_do_not_matter() -> None:
+    spots = "0.1 0.001 0 0 1 1 1"
     more = {"energy": 1, "energySpread": 90, "energyLowCutoff": 5, "energyHighCutoff": 200}
-    Geant4().convert(in_vacuum([plane(0)], beam("0.1 0.001 0 0 1 1 1", **more)))
+    without = files_of(in_vacuum([plane(0)], beam(spots)))
+    assert files_of(in_vacuum([plane(0)], beam(spots, **more))) == without
 
 
 def test_the_world_reaches_to_where_spots_start() -> None:

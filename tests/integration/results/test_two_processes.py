@@ -28,15 +28,15 @@ from kit.runner_service import eventually
 
 async def _fence(world: World) -> int:
     async with world.db.connect() as conn:
-        fence: int = await conn.scalar(select(LEASE.c.fence).where(LEASE.c.name == "results"))
-    return fence
+        fence: Any = await conn.scalar(select(LEASE.c.fence).where(LEASE.c.name == "results"))
+    return int(fence)
 
 
 async def _copies(world: World, job: JobId) -> tuple[int, int]:
     """How many rows of metadata and of pages there are."""
     async with world.db.connect() as conn:
         metadata, pages = [
-            await conn.scalar(select(func.count()).select_from(table).filter_by(job_id=job))
+            await conn.scalar(select(func.count()).select_from(table).filter_by(job_id=job)) or 0
             for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT)
         ]
     return metadata, pages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kerma_common.contracts import runner as ev
@@ -27,7 +29,7 @@ WALL = {"wall_seconds": 0.6, "grace_seconds": 0.2}
     ],
 )
 async def test_a_failing_engine_fails_its_task_with_its_log(
-    runner: Running, mode: str, worker: dict[str, float], code: str, told: list[str]
+    runner: Running, mode: str, worker: dict[str, Any], code: str, told: list[str]
 ) -> None:
     started = runner.start_worker(slots=1, **worker)
     job = await runner.submit(script_input(mode), max_attempts=1)

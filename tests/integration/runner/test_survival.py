@@ -18,7 +18,7 @@ from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.nats import connection
 from kerma_runner.domain.task import Phase
 from kerma_runner.worker import runner_client
-from kit.runner_service import SHORT_LEASE, Running, eventually
+from kit.runner_service import PATIENCE, SHORT_LEASE, Running, eventually
 from kit.script_engine import script_input
 from kit.servers import standing_still
 
@@ -207,11 +207,16 @@ async def test_a_cancellation_arrives_by_heartbeat_when_its_signal_is_lost(
     runner: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kerma_runner.adapters.tickets.worker_signal", lambda w: "sig.nowhere")
+    lost = await runner.infra.nats.subscribe("sig.nowhere")
+    arrived = await runner.infra.nats.subscribe(rpc.worker_signal("*"))
     runner.start_worker(slots=1)
     job = await runner.submit(script_input("hang"))
     await runner.until(job, "RUNNING")
     await runner.cancel(job)
     await runner.until(job, "CANCELED")
+    assert (await lost.next_msg(PATIENCE)).subject == "sig.nowhere"
+    assert arrived.pending_msgs == 0
+    assert names(await runner.story(job))[-2:] == ["TaskCancellationRequested", "TaskCanceled"]
 
 
 async def test_a_deleted_job_loses_its_tasks(runner: Running) -> None:
@@ -219,6 +224,13 @@ async def test_a_deleted_job_loses_its_tasks(runner: Running) -> None:
     await runner.until(job, "QUEUED", n=3)
     await runner.record(jobs.JobDeleted(job_id=job, by="ada"))
     await runner.until(job, "CANCELED", n=3)
+    for index in range(3):
+        assert names(await runner.story(job, index)) == ["TaskQueued", "TaskCanceled"]
+    # no worker gets a task of it any more
+    runner.start_worker(slots=1)
+    later = await runner.submit(script_input("ok"))
+    await runner.until(later, "SUCCEEDED")
+    assert {row.state for row in await runner.rows(job)} == {"CANCELED"}
 
 
 @short_leases
@@ -312,7 +324,7 @@ async def test_a_worker_takes_tickets_after_the_bus_stood_still(
     async with connection(runner.nats_url, name="w") as client:
         worker = runner_client.RunnerClient(client)
         with monkeypatch.context() as impatient, standing_still(nats_child):
-            impatient.setattr(client, "flush", partial(client.flush, timeout=0.3))
+            impatient.setattr(client, "flush", partial(client.flush, timeout=1))
             assert await worker.next_ticket(offer.lanes) is None
         job = await runner.submit(script_input("ok"))
 

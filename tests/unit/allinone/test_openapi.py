@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def test_the_checked_in_document_is_current() -> None:
     assert (DOCS / OPENAPI).read_bytes() == openapi_document(), (
-        f"docs/{OPENAPI} is out of date: run './kerma admin docs'"
+        f"docs/{OPENAPI} is out of date: run './kerma generate'"
     )
 
 

@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from kerma_client import follow
 from kerma_client.client import JobStatus, TaskStatus
@@ -105,11 +106,9 @@ def test_tasks_that_do_not_fit_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_rows_tell_the_time_that_engines_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     statuses = [job(task(0, "RUNNING", 50, 83.0)), job(task(0, "CANCELED", 50), state="CANCELED")]
-    monkeypatch.setattr(follow.time, "sleep", lambda _: None)
+    monkeypatch.setattr("kerma_client.follow.time.sleep", lambda _: None)
     rows: list[str] = []
-    monkeypatch.setattr(
-        follow.Progress, "update", lambda _, __, **fields: rows.append(fields["left"])
-    )
+    monkeypatch.setattr(Progress, "update", lambda _, __, **fields: rows.append(fields["left"]))
     shown(statuses, monkeypatch, terminal=True)
     assert rows == ["0:01:23 left", "0:01:23 left", "", ""]
 

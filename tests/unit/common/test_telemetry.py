@@ -4,6 +4,9 @@ import asyncio
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -100,5 +103,24 @@ def test_traces_are_carried_by_headers_and_batches_are_linked() -> None:
     ]
 
 
-def test_without_an_endpoint_nothing_is_sent() -> None:
-    configure_traces("jobs", None)()
+WITHOUT_ENDPOINT = """
+from kerma_common.telemetry.traces import configure_traces, span, traceparent
+
+flush = configure_traces("jobs", None)
+with span("work") as current:
+    print(current.is_recording(), traceparent())
+flush()
+"""
+
+
+def test_without_an_endpoint_nothing_is_recorded() -> None:
+    # OpenTelemetry takes one configuration per process, so this one has a process of its own
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ENDPOINT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False None\n"

@@ -151,11 +151,12 @@ def inflate(data: bytes, rng: random.Random) -> bytes:
         before, after = b"\n".join(lines[:at]) + b"\n", b"\n".join(lines[at + 1 :])
     else:
         at, length = 4 * rng.randrange(len(data) // 4), 4 * rng.randint(1, 60)
-        piece = bytearray(data[at : at + length])
-        place = 4 * rng.randrange(max(len(piece) // 4, 1))
-        piece[place : place + 4] = number.to_bytes(4, "little")
+        changed = bytearray(data[at : at + length])
+        place = 4 * rng.randrange(max(len(changed) // 4, 1))
+        changed[place : place + 4] = number.to_bytes(4, "little")
+        piece = bytes(changed)
         before, after = data[:at], data[at + length :]
-    repeated = bytes(piece) * min(rng.choice((1, 3, 900)), LARGE // max(len(piece), 1))
+    repeated = piece * min(rng.choice((1, 3, 900)), LARGE // max(len(piece), 1))
     fill = after[-rng.randint(1, 40) :] or b"0"
     whole = before + repeated + after
     return whole + fill * (max(LARGE - len(whole), 0) // len(fill))

@@ -17,7 +17,7 @@ from kerma_jobs.domain.commands import (
     SettleTasks,
     SubmitJob,
 )
-from kerma_jobs.domain.job import JOB, TERMINAL, Phase
+from kerma_jobs.domain.job import JOB, TERMINAL, Job, Phase
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB_ID = "20261122-120000-00000000-0000-0000-0000-000000000000DIRECT"
@@ -48,7 +48,7 @@ def settle(succeeded: int, failed: int, canceled: int = 0) -> SettleTasks:
     return SettleTasks(JOB_ID, succeeded, failed, canceled, tuple(range(failed)), "exit 3", NOW)
 
 
-def after(*commands: object):
+def after(*commands: object) -> Job:
     """State after commands, each of which must change something."""
     state = JOB.initial
     for command in commands:
@@ -130,7 +130,8 @@ COMMANDS = st.sampled_from(
 @given(st.lists(COMMANDS, max_size=12), st.integers(0, 12))
 def test_any_history(commands: list[object], cut: int) -> None:
     """Terminal phases are sticky, repeats are harmless, folding in two parts is folding at once."""
-    state, history = JOB.initial, []
+    state = JOB.initial
+    history: list[object] = []
     for command in commands:
         try:
             made = JOB.decide(state, command)

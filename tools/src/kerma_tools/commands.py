@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kerma_client.commands import admin
+from kerma_client.terminal import fail
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,11 +33,15 @@ def run_tests(
     raise typer.Exit(run_tier(tier, context.args))
 
 
-def lint() -> None:
+def lint(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First mend what ruff can mend, and format.")
+    ] = False,
+) -> None:
     """Check style, types and import rules."""
     from kerma_tools.linting import run_checks
 
-    raise typer.Exit(run_checks())
+    raise typer.Exit(run_checks(fix=fix))
 
 
 def bench(
@@ -52,8 +57,13 @@ def bench(
 
 
 def generate() -> None:
-    """Write every generated document anew."""
+    """Write everything that is generated: documents, golden files, shapes of read models."""
     from kerma_tools.generating import generate_all
+    from kerma_tools.golden import RevisionNotRaisedError
 
-    for path in generate_all():
+    try:
+        changed = generate_all()
+    except RevisionNotRaisedError as error:
+        fail(str(error))
+    for path in changed:
         sys.stdout.write(f"wrote {path}\n")

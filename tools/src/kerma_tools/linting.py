@@ -9,14 +9,15 @@ from pathlib import Path
 from kerma_tools.paths import ROOT, SOURCES
 
 
-def run_checks() -> int:
-    """Run every check; 1 when one of them fails, else 0."""
+def run_checks(*, fix: bool = False) -> int:
+    """Run every check; 1 when one of them fails, else 0. ``fix`` mends and formats first."""
     programs = Path(sys.executable).parent
     sources = [str(path) for pattern in SOURCES for path in sorted(ROOT.glob(pattern))]
+    typed = [*sources, "tests"]
     checks = (
-        ("ruff", "check", "."),
-        ("ruff", "format", "--check", "."),
-        ("mypy", *sources),
+        ("ruff", "check", *(["--fix"] if fix else []), "."),
+        ("ruff", "format", *([] if fix else ["--check"]), "."),
+        ("mypy", *typed),
         ("lint-imports",),
     )
     statuses = [

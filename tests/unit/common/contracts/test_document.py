@@ -17,9 +17,9 @@ DOCS = Path(__file__).parents[4] / "docs"
 @pytest.mark.parametrize("name", document.documents())
 def test_checked_in_documents_are_current(name: str) -> None:
     path = DOCS / name
-    assert path.exists(), f"docs/{name} is missing: run './kerma admin docs'"
+    assert path.exists(), f"docs/{name} is missing: run './kerma generate'"
     assert path.read_bytes() == document.documents()[name], (
-        f"docs/{name} is out of date: run './kerma admin docs'"
+        f"docs/{name} is out of date: run './kerma generate'"
     )
 
 

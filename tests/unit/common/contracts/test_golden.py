@@ -10,14 +10,14 @@ import pytest
 
 from kerma_common.contracts import document, envelope, registry
 from kerma_common.contracts.decoding import decode
-from kit import golden
+from kerma_tools import golden
 
 FILES = sorted(golden.GOLDEN.glob("*.json"))
 
 
 def test_every_type_has_a_golden_file() -> None:
     missing = [k.wire for k in golden.kinds() if not golden.path(k.name, k.version).exists()]
-    assert not missing, f"run 'python tests/kit/golden.py' for {missing}"
+    assert not missing, f"run './kerma generate' for {missing}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -35,7 +35,7 @@ def test_stored_events_are_known_and_unchanged(path: Path) -> None:
         # fields that came later have defaults and may be more, never fewer
         assert {name: now.get(name) for name in event.data} == event.data, (
             "the stored form changed: make it a new version, or, if no release ever wrote it, "
-            f"delete {path.name} and run 'python tests/kit/golden.py'"
+            f"delete {path.name} and run './kerma generate'"
         )
 
 

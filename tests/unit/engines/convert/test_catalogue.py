@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kerma_engines.adapter.port import Command
-from kerma_engines.catalogue.catalogue import CatalogueError, load_catalogue
+from kerma_engines.catalogue.catalogue import CatalogueError, Offer, load_catalogue
 
 SCRIPT = "#!/bin/sh\necho 'SHIELD-HIT12A  Version: v1.0.0-5-gc589a089'\n"
 
@@ -49,7 +49,7 @@ def test_a_program_without_an_option_is_told_by_its_folder(tmp_path: Path) -> No
     path = program(tmp_path, name="fluka4-3.2/bin/rfluka")
     loaded = load_catalogue(catalogue(tmp_path, f'[fluka]\npath = "{path}"\n'))
     offer = loaded.probe("fluka")
-    assert offer is not None
+    assert isinstance(offer, Offer)
     assert offer.version == "4-3.2"
 
 

@@ -240,8 +240,8 @@ def unsized(**world: Any) -> dict[str, Any]:
             },
         }
     )
-    empty = {"geometryType": "BoxGeometry", "parameters": dict.fromkeys(("width", "height"), 0)}
-    empty["parameters"] |= {"depth": 0}
+    sizes = dict.fromkeys(("width", "height", "depth"), 0)
+    empty = {"geometryType": "BoxGeometry", "parameters": sizes}
     mapping["zoneManager"]["worldZone"] |= {"geometryData": empty, **world}
     return mapping
 

@@ -28,7 +28,7 @@ SCHEMAS = "schemas/events"
 _INTRODUCTION = """\
 # Event catalogue
 
-Generated from the event registry by `./kerma admin docs`; do not edit.
+Generated from the event registry by `./kerma generate`; do not edit.
 
 A message of the log is a commit: the events of one decision on one aggregate, on the subject
 `ev.<context>.<aggregate>.<shard>.<id>`. **P** marks public events, which other services may

@@ -1,14 +1,12 @@
-"""Golden wire files: one message of the log for every event type and version.
+"""Golden files: a message of the log for every event type and version, and shapes of read models.
 
-Run as a program it writes those that are missing and leaves the others alone: an existing file
-is what stored history looks like. A type that was never released may have its file deleted and
-written anew. It also notes the shapes of read models whose revision was raised.
+The file of an event is written once and never again, because it shows what stored history looks
+like. To change a type that was never released, delete its file and write it anew.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +21,9 @@ from kerma_common.contracts.envelope import Commit, Meta, make_commit
 from kerma_common.contracts.registry import EventType
 from kerma_common.projection.router import Projection
 from kerma_common.projection.schema import shape_of
+from kerma_tools.paths import ROOT
 
-GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden" / "events"
+GOLDEN = ROOT / "tests" / "fixtures" / "golden" / "events"
 READ_MODELS = GOLDEN.parent / "read_models.json"
 JOB = "20260801-101500-0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4eDIRECT"
 COMMIT = "8d0f4b0e-6f2c-5f0a-9c7e-2b1a3c4d5e6f"
@@ -74,15 +73,22 @@ def _text(name: str, form: str | None) -> str:
     return {"job_id": JOB, "sha256": "ab" * 32}.get(name, f"{name or 'text'}-µ")
 
 
-def write_missing() -> None:
-    """Add the files of new types and versions."""
+class RevisionNotRaisedError(Exception):
+    """The tables of a read model changed, its revision did not."""
+
+
+def write_missing() -> list[Path]:
+    """Write the files of new types and versions; which ones."""
     GOLDEN.mkdir(parents=True, exist_ok=True)
+    written = []
     for kind in kinds():
         target = path(kind.name, kind.version)
         if not target.exists():
             body = orjson.loads(envelope.encode(sample(kind)))
             options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
             target.write_bytes(orjson.dumps(body, option=options))
+            written.append(target)
+    return written
 
 
 def projections(service: str) -> tuple[Projection, ...]:
@@ -101,8 +107,11 @@ def read_models() -> dict[str, dict[str, Any]]:
     }
 
 
-def write_read_models() -> None:
-    """Note what is declared. Ends with a sentence where a changed shape kept its revision."""
+def write_read_models() -> list[Path]:
+    """Write the shapes of all read models; the file if it changed.
+
+    Raises RevisionNotRaisedError.
+    """
     stored = orjson.loads(READ_MODELS.read_bytes()) if READ_MODELS.exists() else {}
     declared = read_models()
     kept = [
@@ -111,11 +120,12 @@ def write_read_models() -> None:
         if (before := stored.get(name)) and before != now and before["revision"] >= now["revision"]
     ]
     if kept:
-        sys.exit(f"raise the revision of {', '.join(kept)}")
+        raise RevisionNotRaisedError(
+            f"the tables of {', '.join(kept)} changed: raise the revision of the projection"
+        )
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
-    READ_MODELS.write_bytes(orjson.dumps(declared, option=options))
-
-
-if __name__ == "__main__":
-    write_missing()
-    write_read_models()
+    content = orjson.dumps(declared, option=options)
+    if READ_MODELS.exists() and READ_MODELS.read_bytes() == content:
+        return []
+    READ_MODELS.write_bytes(content)
+    return [READ_MODELS]
