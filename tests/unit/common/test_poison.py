@@ -51,7 +51,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_bytes_are_decoded_or_malformed(message: tuple[bytes, bytes]) -> None:
     for kind in KINDS:
         try:
-            found = decode(kind, message[1])
+            found: object = decode(kind, message[1])
         except Malformed:
             continue
         assert decode(kind, adapter(kind).dump_json(found)) == found
@@ -105,8 +105,12 @@ async def test_a_source_is_logged_once_and_every_message_counted(
     for body in (b"{", b"[", b"["):
         await put_aside(bus, Source.TICKET, "work.task.pool.x", body, "no\x1b[2J JSON", seq=7)
     assert _counted() == before + 3
-    [line] = [record for record in caplog.records if record.message == "poison passed"]
-    assert (line.subject, line.seq, line.reason) == ("work.task.pool.x", 7, "no\\x1b[2J JSON")
+    [line] = [vars(record) for record in caplog.records if record.message == "poison passed"]
+    assert (line["subject"], line["seq"], line["reason"]) == (
+        "work.task.pool.x",
+        7,
+        "no\\x1b[2J JSON",
+    )
     assert len({subject for subject, _ in bus.published}) == 2
 
 
@@ -123,4 +127,4 @@ async def test_a_flood_is_counted_and_neither_logged_nor_copied(
 
 
 def _counted() -> float:
-    return poison.POISON.labels(Source.TICKET)._value.get()
+    return float(poison.POISON.labels(Source.TICKET)._value.get())
