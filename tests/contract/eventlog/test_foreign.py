@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
@@ -17,10 +18,11 @@ from kerma_common.errors import ContractViolation, UnreadableHistory
 from kerma_common.eventlog import guard
 from kerma_common.eventlog.guard import Checkpoint
 from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.eventlog.kept import read_all
 from kerma_common.eventlog.messages import recorded
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.nats import connection
-from kerma_common.poison import copies
+from kerma_common.poison import STREAM, copied
 from kit.commits import commit, fresh_subject, write
 from kit.strange_messages import BODIES, HEADERS, mutants, send
 
@@ -140,7 +142,12 @@ async def test_it_is_kept_once_with_its_place(nc: Client) -> None:
     for _ in range(2):
         await read_to_end(nc, seq - 1)
     async with asyncio.timeout(60):
-        while not (kept := [copy for copy in await copies(nc) if copy["seq"] == seq]):
+        while not (kept := await _copies(nc, seq)):
             await asyncio.sleep(0.02)
     [copy] = kept
     assert (copy["source"], copy["subject"]) == ("log", f"RUNNER:{subject}")
+
+
+async def _copies(nc: Client, seq: int) -> list[dict[str, Any]]:
+    found = (copied(body) for body in await read_all(nc, STREAM))
+    return [copy for copy in found if copy is not None and copy["seq"] == seq]

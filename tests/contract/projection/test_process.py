@@ -19,6 +19,7 @@ from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import OUTBOX, STATE, TIMER, placed_process_tables
 from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.mending import list_aside, skip
 from kit.processing import Counting, Settle, now
 from kit.projecting import caught_up, mapped, record, rows, running, schema, submitted, succeeded
 
@@ -167,3 +168,71 @@ async def test_an_event_that_cannot_be_handled_stops_its_aggregate_alone(
     async with running(loop.run()):
         await executor.until(1)
     assert [command.job_id for command, _ in executor.calls] == ["b"]
+
+
+async def test_stored_commands_that_cannot_be_decoded_are_put_aside(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    first = Executor(ContractViolation("not now"), ContractViolation("not now"))
+    for job in "ab":
+        seq = await record(log, submitted(job, n_tasks=1), now=now())
+        await record(log, succeeded(job, 0), after={"JOBS": seq})
+    async with running(loop_of(log, db, first).run()):
+        await first.until(2)
+        await until_parked(db, 2)
+    async with mapped(db, "jobs_process").begin() as conn:
+        where = OUTBOX.c.key == "a"
+        await conn.execute(sa.update(OUTBOX).where(where).values(command="Forgotten", error=None))
+    executor = Executor()
+    async with running(loop_of(log, db, executor).run()):
+        await executor.until(1)
+        await until_parked(db, 1)
+    assert [command.job_id for command, _ in executor.calls] == ["b"]
+    [aside] = await stored(db, OUTBOX)
+    assert "Forgotten" in aside[-1]
+
+
+async def test_a_timer_of_a_state_that_cannot_be_decoded_is_put_aside(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    first = loop_of(log, db, Executor(), Counting(patience=timedelta(days=1)))
+    for job in "ab":
+        await record(log, submitted(job, n_tasks=1), now=now())
+    async with running(first.run()):
+        await caught_up(first)
+    async with mapped(db, "jobs_process").begin() as conn:
+        await conn.execute(sa.update(STATE).where(STATE.c.key == "a").values(state=["wrong"]))
+        await conn.execute(sa.update(TIMER).values(due=now()))
+    executor = Executor()
+    async with running(loop_of(log, db, executor).run()):
+        await executor.until(1)
+        await emptied(db, OUTBOX)
+    assert [command.job_id for command, _ in executor.calls] == ["b"]
+    [aside] = await stored(db, TIMER)
+    assert (aside[1], aside[-1] is None) == ("a", False)
+
+
+async def test_events_of_all_streams_wait_behind_one_that_its_instance_cannot_handle(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    executor = Executor()
+    loop = loop_of(log, db, executor)
+    seq = await record(log, submitted("a", "poison", n_tasks=1))
+    async with running(loop.run()):
+        await record(log, succeeded("a", 0), after={"JOBS": seq})
+        await caught_up(loop)
+        assert await stored(db, STATE) == []
+        [aside] = await list_aside(loop.sink, mapped(db, "jobs_process"))
+        assert (aside.unit, aside.stream, aside.seq, aside.commits) == ("a", "JOBS", 1, 2)
+        given_up, applied = await skip(loop.sink, mapped(db, "jobs_process"), "a")
+        assert ([r.seq for r in given_up], applied) == ([1], 1)
+        # what comes later is followed again
+        await record(log, submitted("a", n_tasks=1), now=now())
+        await caught_up(loop)
+    assert await stored(db, STATE) == [("counting", "a", {"expected": 1, "ended": 1})]
+
+
+async def until_parked(db: AsyncEngine, n: int) -> None:
+    async with asyncio.timeout(60):
+        while [r[-1] is None for r in await stored(db, OUTBOX)] != [False] * n:
+            await asyncio.sleep(0.01)

@@ -1,83 +1,97 @@
-"""What operators do to a running system: streams, read models, clusters."""
+"""What operators do to a running system: streams, read models, processes, clusters."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
-
-from sqlalchemy import func, select
 
 from kerma_allinone.assembly import SERVICES, Part
 from kerma_allinone.infrastructure import open_infra
+from kerma_allinone.mending import Lag, Mender, Quarantined
 from kerma_batch_gateway.app.registry import ClusterRegistry
 from kerma_batch_gateway.read.clusters import ClusterQueries, RegisteredCluster
+from kerma_common.admin.audit import Entry, entries
 from kerma_common.errors import InvalidRequest
+from kerma_common.eventlog.kept import read_all
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
-from kerma_common.poison import copies
-from kerma_common.projection import mending
+from kerma_common.poison import STREAM as POISON
+from kerma_common.poison import copied
 from kerma_common.projection.rebuild import Compared, rebuild
-from kerma_common.projection.runner import ProjectionSink
-from kerma_common.projection.tables import CHECKPOINT, QUARANTINE
 from kerma_common.settings import BlobSettings, NatsSettings, PgSettings, load
 
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from kerma_common.process.mending import Parked
+
+T = TypeVar("T")
 ACTOR = "admin"
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far a read model is behind a stream, and how many aggregates are kept aside."""
-
-    service: str
-    projection: str
-    stream: str
-    behind: int
-    quarantined: int
 
 
 async def apply() -> tuple[str, ...]:
     """Create and change the streams; what was done."""
-    settings = load(NatsSettings)
-    url = settings.url.get_secret_value()
-    async with connection(url, name=ACTOR, credentials=settings.credentials) as client:
-        return await apply_streams(client, settings.replicas)
+    async with _client() as client:
+        return await apply_streams(client, load(NatsSettings).replicas)
 
 
 async def poison() -> list[dict[str, Any]]:
-    """Copies of messages that could not be decoded."""
-    settings = load(NatsSettings)
-    url = settings.url.get_secret_value()
-    async with connection(url, name=ACTOR, credentials=settings.credentials) as client:
-        return await copies(client)
+    """Copies of messages that could not be decoded, oldest first."""
+    async with _client() as client:
+        found = [copied(body) for body in await read_all(client, POISON)]
+        return [copy for copy in found if copy is not None]
+
+
+async def audited() -> list[Entry]:
+    """What operators did, oldest first."""
+    async with _client() as client:
+        return await entries(client)
 
 
 async def lags() -> list[Lag]:
-    """Every read model of every service."""
-    return [lag for service in SERVICES for lag in await _lags(service)]
+    """Every read model and process manager of every service."""
+    return [lag for service in SERVICES for lag in await _asked(service, Mender.lags)]
 
 
-async def _lags(service: str) -> list[Lag]:
-    aside = (
-        select(QUARANTINE.c.name, func.count(QUARANTINE.c.subject.distinct()).label("n"))
-        .group_by(QUARANTINE.c.name)
-        .subquery()
-    )
-    found = (
-        select(CHECKPOINT.c.name, CHECKPOINT.c.stream, CHECKPOINT.c.seq, aside.c.n)
-        .outerjoin(aside, aside.c.name == CHECKPOINT.c.name)
-        .order_by(CHECKPOINT.c.name, CHECKPOINT.c.stream)
-    )
+async def quarantined() -> list[Quarantined]:
+    """What every service has in quarantine."""
+    return [found for service in SERVICES for found in await _asked(service, Mender.quarantined)]
+
+
+async def parked() -> list[tuple[str, Parked]]:
+    """What every service has parked, by service."""
+    return [
+        (service, found) for service in SERVICES for found in await _asked(service, Mender.parked)
+    ]
+
+
+async def replay(service: str, name: str, unit: str, reason: str) -> int:
+    """Apply what a read model or process has in quarantine of a unit; how many commits."""
+    return await _asked(service, lambda mender: mender.replay(name, unit, reason))
+
+
+async def skip(service: str, name: str, unit: str, reason: str) -> tuple[int, int]:
+    """Give up the failed commits of a unit and apply the others; how many of each."""
+    return await _asked(service, lambda mender: mender.skip(name, unit, reason))
+
+
+async def retry(service: str, parked_id: str, reason: str) -> None:
+    """Try a parked command or timer again."""
+    await _asked(service, lambda mender: mender.retry(parked_id, reason))
+
+
+async def drop(service: str, parked_id: str, reason: str) -> None:
+    """Give a parked command or timer up."""
+    await _asked(service, lambda mender: mender.drop(parked_id, reason))
+
+
+async def _asked(service: str, action: Callable[[Mender], Awaitable[T]]) -> T:
+    part = _part(service)
     async with _infra(service) as infra:
-        async with infra.db.connect() as connection_:
-            rows = (await connection_.execute(found)).all()
-        return [
-            Lag(service, name, stream, (await infra.log.state(stream)).last - seq, n or 0)
-            for name, stream, seq, n in rows
-        ]
+        return await action(Mender(part, infra))
 
 
 async def rebuild_service(service: str) -> Sequence[Compared]:
@@ -85,16 +99,6 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
     part = _part(service)
     async with _infra(service) as infra:
         return await rebuild(part.projections(infra), infra.log, infra.db)
-
-
-async def replay(service: str, projection: str, subject: str) -> int:
-    """Apply the commits of a quarantined aggregate after a fix; how many."""
-    part = _part(service)
-    async with _infra(service) as infra:
-        for found in part.projections(infra):
-            if found.name == projection:
-                return await mending.replay(ProjectionSink(found), infra.db, subject)
-    raise InvalidRequest(f"{service} has no read model {projection}")
 
 
 async def add_cluster(name: str, host: str, port: int) -> None:
@@ -121,6 +125,14 @@ def _part(service: str) -> Part:
     if service not in SERVICES:
         raise InvalidRequest(f"{service} is not one of {', '.join(SERVICES)}")
     return SERVICES[service]
+
+
+@asynccontextmanager
+async def _client() -> AsyncIterator[Client]:
+    settings = load(NatsSettings)
+    url = settings.url.get_secret_value()
+    async with connection(url, name=ACTOR, credentials=settings.credentials) as client:
+        yield client
 
 
 @asynccontextmanager

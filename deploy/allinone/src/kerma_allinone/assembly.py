@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerma_common.infra import Infra
+    from kerma_common.process.manager import ProcessManager
     from kerma_common.projection.router import Projection
     from kerma_common.service import Service
     from kerma_common.settings import HttpSettings
@@ -32,6 +33,12 @@ class Part:
         """Its read models."""
         projections: tuple[Projection, ...] = self._main().projections(infra)
         return projections
+
+    @property
+    def processes(self) -> tuple[ProcessManager[Any], ...]:
+        """Its process managers."""
+        processes: tuple[ProcessManager[Any], ...] = self._main().PROCESSES
+        return processes
 
     def _main(self) -> Any:
         return import_module(f"{self.package}.main")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import orjson
-from nats.js.api import AckPolicy, ConsumerConfig
 from prometheus_client import Counter
 
 if TYPE_CHECKING:
@@ -135,25 +134,8 @@ def sequence_of(message: Msg) -> int | None:
         return None
 
 
-async def copies(client: Client) -> list[dict[str, Any]]:
-    """Every kept copy, oldest first: source, subject, seq, reason, size, at, body (base64)."""
-    pull = await client.jetstream().pull_subscribe(
-        "poison.>", stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
-    )
-    try:
-        left = (await pull.consumer_info()).num_pending or 0
-        found: list[dict[str, Any]] = []
-        while left > 0:
-            messages = await pull.fetch(min(left, 100))
-            left -= len(messages)
-            found += [entry for message in messages if (entry := _copy(message.data)) is not None]
-        return found
-    finally:
-        await pull.unsubscribe()
-
-
-def _copy(body: bytes) -> dict[str, Any] | None:
-    """What ``put_aside`` wrote; None for what somebody else has put there."""
+def copied(body: bytes) -> dict[str, Any] | None:
+    """The copy in a message of the stream; None for what somebody else has put there."""
     try:
         entry = orjson.loads(body)
     except ValueError:

@@ -41,6 +41,9 @@ class AuthSettings(Settings):
 
 KEPT = Kept(VAULT_SCHEMA, (VAULT,))
 
+PROCESSES = ()
+"""The service has no process managers."""
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Every read model of the service."""

@@ -16,6 +16,9 @@ from kerma_common.settings import HttpSettings
 
 KEPT = None
 
+PROCESSES = ()
+"""The service has no process managers."""
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Every read model of the service."""

@@ -37,6 +37,10 @@ from kerma_jobs.read.queries import JobQueries
 
 KEPT = Kept(process_schema("jobs"), (placed_process_tables("jobs"),))
 
+PROCESS = JobLifecycle()
+PROCESSES = (PROCESS,)
+"""The process managers of the service."""
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Every read model of the service."""
@@ -101,5 +105,5 @@ def _loops(infra: Infra) -> list[LogLoop]:
         async def dispatch(command: JobCommand, context: CommandContext) -> None:
             await infra.bus.execute(JOB, job_subject(command.job_id), command, context)
 
-        loops.append(process_loop(JobLifecycle(), infra.log, infra.db, dispatch, infra.clock))
+        loops.append(process_loop(PROCESS, infra.log, infra.db, dispatch, infra.clock))
     return loops

@@ -38,6 +38,10 @@ NAME = "results"
 
 KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME),))
 
+PROCESS = MergeSupply()
+PROCESSES = (PROCESS,)
+"""The process managers of the service."""
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:
     """Every read model of the service."""
@@ -88,5 +92,5 @@ def _loops(infra: Infra) -> list[LogLoop]:
         )
     if "process" in infra.roles:
         dispatch = dispatcher(infra.bus)
-        loops.append(process_loop(MergeSupply(), infra.log, infra.db, dispatch, infra.clock))
+        loops.append(process_loop(PROCESS, infra.log, infra.db, dispatch, infra.clock))
     return loops

@@ -46,6 +46,10 @@ NAME = "runner"
 
 KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
+PROCESS = TaskSupply()
+PROCESSES = (PROCESS,)
+"""The process managers of the service."""
+
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Every read model of the service."""
@@ -76,9 +80,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         ]
     if "process" in infra.roles:
         handlers = SupplyHandlers(infra.bus, signals)
-        loops.append(
-            process_loop(TaskSupply(), infra.log, infra.db, handlers.dispatch, infra.clock)
-        )
+        loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     workers.append(("edge", lambda: _serve_edge(broker)))
     health = readiness(infra, loops)

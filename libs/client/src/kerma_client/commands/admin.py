@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kerma_client.commands import mending
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import console, table
@@ -17,6 +18,7 @@ streams = typer.Typer(help="Streams of the event log.")
 projections = typer.Typer(help="Read models.")
 app.add_typer(streams, name="streams")
 app.add_typer(projections, name="projections")
+mending.add_commands(app, projections)
 
 
 @streams.command("apply")
@@ -27,33 +29,6 @@ def apply_streams(data: Data = DEFAULT_DATA) -> None:
     use_settings(data)
     for line in asyncio.run(admin.apply()) or ("nothing to do",):
         sys.stdout.write(line + "\n")
-
-
-@app.command("poison")
-def poison(data: Data = DEFAULT_DATA) -> None:
-    """Messages that could not be decoded and were passed over, oldest first."""
-    from kerma_allinone import admin
-
-    use_settings(data)
-    rows = (
-        tuple(str(found.get(name, "")) for name in ("at", "source", "subject", "seq", "reason"))
-        for found in asyncio.run(admin.poison())
-    )
-    console().print(table(("at", "source", "subject", "sequence", "reason"), rows))
-
-
-@projections.command("lag")
-def lag(data: Data = DEFAULT_DATA) -> None:
-    """How far every read model is behind, and what is kept aside."""
-    from kerma_allinone import admin
-
-    use_settings(data)
-    headings = ("service", "read model", "stream", "commits behind", "quarantined")
-    rows = (
-        (found.service, found.projection, found.stream, str(found.behind), str(found.quarantined))
-        for found in asyncio.run(admin.lags())
-    )
-    console().print(table(headings, rows))
 
 
 @projections.command("rebuild")
@@ -68,21 +43,6 @@ def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
         for found in asyncio.run(admin.rebuild_service(service))
     )
     console().print(table(("table", "rows before", "rows after", "equal"), rows))
-
-
-@projections.command("replay")
-def replay(
-    service: str,
-    projection: str,
-    aggregate: Annotated[str, typer.Option(help="Subject of the quarantined aggregate.")],
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Apply what was kept aside of an aggregate, after a fix."""
-    from kerma_allinone import admin
-
-    use_settings(data)
-    count = asyncio.run(admin.replay(service, projection, aggregate))
-    sys.stdout.write(f"{count} commits applied\n")
 
 
 @app.command("add-cluster")

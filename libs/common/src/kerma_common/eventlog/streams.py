@@ -1,4 +1,4 @@
-"""The streams: one per context for the log, one each for tickets, telemetry and poison.
+"""The streams: one per context for the log, one each for tickets, telemetry, poison and audit.
 
 One command creates and changes them (``apply_streams``); services only verify, because a server
 that is too old accepts settings that it does not know and drops them silently.
@@ -85,8 +85,18 @@ def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
         "max_msg_size": 16 * 1024,
         "max_msgs_per_subject": 1,
     }
+    audit = {
+        "name": "AUDIT",
+        "subjects": ["audit.>"],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "discard": "new",
+        "deny_delete": True,
+        "max_age": 0,
+    }
     logs = (_log_stream(context, replicas) for context in STREAMS)
-    return (*logs, work, telemetry, poison)
+    return (*logs, work, telemetry, poison, audit)
 
 
 async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.projection.sink import Sink
+
+
+_RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,11 @@ async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded])
 
 def _aside(name: str, unit: str, entries: Sequence[Kept]) -> Aside:
     first = min((e for e in entries if e.error is not None), key=lambda e: e.at, default=entries[0])
-    lines = (first.error or "").strip().splitlines()
-    record = first.record
-    return Aside(
-        name, unit, record.stream, record.seq, lines[-1] if lines else "", first.at, len(entries)
-    )
+    record, error = first.record, _summary(first.error or "")
+    return Aside(name, unit, record.stream, record.seq, error, first.at, len(entries))
+
+
+def _summary(error: str) -> str:
+    """The type and message at the end of a stack trace, without what follows on further lines."""
+    lines = error.strip().splitlines()
+    return next((line for line in reversed(lines) if _RAISED.match(line)), "".join(lines[-1:]))

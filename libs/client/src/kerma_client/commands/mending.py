@@ -1,0 +1,148 @@
+"""``kerma admin``: what was put aside, shown, tried again, or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.local import use_settings
+from kerma_client.terminal import console, table
+
+processes = typer.Typer(help="Commands and timers that process managers have parked.")
+
+Unit = Annotated[
+    str,
+    typer.Option(
+        "--aggregate", "--instance", help="What is in quarantine: see projections quarantine."
+    ),
+]
+Why = Annotated[str, typer.Option("--reason", help="Kept in the audit stream.")]
+
+
+def add_commands(app: typer.Typer, projections: typer.Typer) -> None:
+    """Add the commands of this module to their groups."""
+    app.add_typer(processes, name="processes")
+    app.command("poison")(poison)
+    app.command("audit")(audit)
+    projections.command("lag")(lag)
+    projections.command("quarantine")(quarantine)
+    projections.command("replay")(replay)
+    projections.command("skip")(skip)
+
+
+def poison(data: Data = DEFAULT_DATA) -> None:
+    """Messages that could not be decoded and were passed over, oldest first."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    rows = (
+        tuple(str(found.get(name, "")) for name in ("at", "source", "subject", "seq", "reason"))
+        for found in asyncio.run(admin.poison())
+    )
+    console().print(table(("at", "source", "subject", "sequence", "reason"), rows))
+
+
+def audit(data: Data = DEFAULT_DATA) -> None:
+    """What operators did to read models and processes, oldest first."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    rows = (
+        (f"{e.at:%Y-%m-%d %H:%M:%S}", e.by, e.action, e.service, e.part, e.target, e.reason)
+        for e in asyncio.run(admin.audited())
+    )
+    headings = ("at", "by", "action", "service", "name", "target", "reason")
+    console().print(table(headings, rows))
+
+
+def lag(data: Data = DEFAULT_DATA) -> None:
+    """How far every read model and process is behind, and what was put aside."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    headings = ("service", "kind", "name", "stream", "commits behind", "quarantined", "parked")
+    rows = (
+        (f.service, f.kind, f.name, f.stream, str(f.behind), str(f.quarantined), str(f.parked))
+        for f in asyncio.run(admin.lags())
+    )
+    console().print(table(headings, rows))
+
+
+def quarantine(data: Data = DEFAULT_DATA) -> None:
+    """What could not be applied: aggregates of read models, instances of processes."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    headings = ("service", "name", "aggregate or instance", "failed at", "commits", "error")
+    rows = (
+        (
+            found.service,
+            f"{found.aside.name} ({found.kind})",
+            found.aside.unit,
+            f"{found.aside.stream}:{found.aside.seq}",
+            str(found.aside.commits),
+            found.aside.error,
+        )
+        for found in asyncio.run(admin.quarantined())
+    )
+    console().print(table(headings, rows))
+
+
+def replay(
+    service: str, name: str, unit: Unit, reason: Why = "after a fix", data: Data = DEFAULT_DATA
+) -> None:
+    """Apply what a read model or process has put aside of one, after a fix."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    count = asyncio.run(admin.replay(service, name, unit, reason))
+    sys.stdout.write(f"{count} commits applied\n")
+
+
+def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_DATA) -> None:
+    """Give up the commits that failed and apply those that wait behind them."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    given_up, applied = asyncio.run(admin.skip(service, name, unit, reason))
+    sys.stdout.write(f"{given_up} commits given up, {applied} applied\n")
+
+
+@processes.command("parked")
+def parked(data: Data = DEFAULT_DATA) -> None:
+    """Commands and timers whose execution failed."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    headings = ("service", "process", "id", "instance", "command or timer", "since", "error")
+    rows = (
+        (service, p.process, p.id, p.instance, p.what, f"{p.at:%Y-%m-%d %H:%M:%S}", p.error)
+        for service, p in asyncio.run(admin.parked())
+    )
+    console().print(table(headings, rows))
+
+
+@processes.command("retry")
+def retry(
+    service: str, parked_id: str, reason: Why = "after a fix", data: Data = DEFAULT_DATA
+) -> None:
+    """Execute a parked command, or fire a parked timer, again."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    asyncio.run(admin.retry(service, parked_id, reason))
+    sys.stdout.write(f"{parked_id} is tried again\n")
+
+
+@processes.command("drop")
+def drop(service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA) -> None:
+    """Give a parked command or timer up."""
+    from kerma_allinone import admin
+
+    use_settings(data)
+    asyncio.run(admin.drop(service, parked_id, reason))
+    sys.stdout.write(f"{parked_id} is dropped\n")
