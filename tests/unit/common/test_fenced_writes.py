@@ -12,6 +12,7 @@ NO_LEADER = {
     "libs/common/src/kerma_common/db/alembic_env.py": "migrations exclude each other by a lock",
     "libs/common/src/kerma_common/projection/rebuild.py": "a rebuild raises the fence itself",
     "libs/common/src/kerma_common/projection/mending.py": "a replay raises the fence itself",
+    "libs/common/src/kerma_common/process/mending.py": "mending raises the fence itself",
     "libs/common/src/kerma_common/projection/lease.py": "the fence",
     "libs/common/src/kerma_common/projection/session.py": "the fenced transactions",
 }
