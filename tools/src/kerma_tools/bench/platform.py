@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,18 +18,42 @@ from kerma_client.client import KermaClient
 from kerma_client.local import connect
 
 START_SECONDS = 60.0
-STOP_SECONDS = 15.0
 CHECK_SECONDS = 0.01
+
+
+_OF_THE_CLONE = frozenset({"KERMA_PYTHON", "KERMA_VENV"})
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """``start_seconds`` from the command to readiness."""
+    """A Kerma that is up; it took ``start_seconds`` from the command to readiness."""
 
     data: Path
     running: Running
     client: KermaClient
     start_seconds: float
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> float:
+        """Stop it as an operator does; seconds until it has ended."""
+        began = time.perf_counter()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        return time.perf_counter() - began
+
+    @property
+    def nats_url(self) -> str:
+        """URL of its NATS, with the password."""
+        return Path(self.running.settings["KERMA_NATS_URL_FILE"]).read_text()
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of Kerma: figures are those of the defaults."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KERMA_") or name in _OF_THE_CLONE
+    }
 
 
 @contextmanager
@@ -41,15 +66,16 @@ def platform(slots: int = 2, data: Path | None = None) -> Iterator[Platform]:
         child = subprocess.Popen(
             [*command, "--data", str(directory), "--slots", str(slots)],
             stdout=subprocess.DEVNULL,
+            env=environment(),
         )
         try:
             running = _ready(child, directory)
             took = time.perf_counter() - began
             with connect(directory) as client:
-                yield Platform(directory, running, client, took)
+                yield Platform(directory, running, client, took, child)
         finally:
             child.send_signal(signal.SIGTERM)
-            child.wait(STOP_SECONDS)
+            child.wait()
 
 
 def _ready(child: subprocess.Popen[bytes], directory: Path) -> Running:

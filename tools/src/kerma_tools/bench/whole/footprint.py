@@ -11,8 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from kerma_client.demo import PROJECT
+from kerma_client.submission import submit_body
 from kerma_tools.bench.figure import Figure
-from kerma_tools.bench.platform import platform
+from kerma_tools.bench.platform import environment, platform
 from kerma_tools.bench.run import limit
 from kerma_tools.paths import ROOT
 
@@ -20,7 +22,7 @@ SETTLE_SECONDS = 5.0
 
 
 def start_and_memory() -> Iterable[Figure]:
-    """``kerma up`` with an existing environment, and the memory of all its processes."""
+    """``kerma up`` with an existing environment: to readiness, memory, and to its end."""
     with platform() as found:
         yield limit("kerma up, ready", found.start_seconds, "s", 4.0)
         time.sleep(SETTLE_SECONDS)
@@ -29,6 +31,9 @@ def start_and_memory() -> Iterable[Figure]:
         memory = sum(process.memory_full_info().pss for process in processes) / 2**20
         name = f"idle memory of kerma up, {len(processes)} processes (PSS)"
         yield limit(name, memory, "MB", 600.0)
+        found.client.submit(submit_body(PROJECT, tasks=1, primaries=2_000_000, engine="geant4"))
+        time.sleep(SETTLE_SECONDS)
+        yield limit("kerma up, stopped with a task running", found.stop(), "s", 10.0)
 
 
 def fresh_clone() -> Figure:
@@ -40,6 +45,7 @@ def fresh_clone() -> Figure:
         done = subprocess.run(
             ["./kerma", "demo", "--json", "--out", "out"],
             cwd=clone,
+            env=environment(),
             stdout=subprocess.PIPE,
             check=True,
         )

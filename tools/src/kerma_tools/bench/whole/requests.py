@@ -10,7 +10,6 @@ from uuid import uuid4
 import jwt
 
 from kerma_client.demo import PROJECT
-from kerma_client.local import use_settings
 from kerma_client.submission import submit_body
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import job_id
@@ -19,7 +18,6 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
-from kerma_common.settings import NatsSettings, load
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile, timed
 from kerma_tools.bench.run import limit
@@ -66,8 +64,7 @@ def _status(found: Platform, tasks: int, bar: float) -> Figure:
 def _listing(found: Platform) -> Figure:
     token = found.client.cookies["access_token"]
     owner = jwt.decode(token, options={"verify_signature": False})["sub"]
-    use_settings(found.data)
-    asyncio.run(_fill(owner))
+    asyncio.run(_fill(found.nats_url, owner))
     while found.client.jobs(size=1)["simulations_count"] < LISTED:
         pass
     timed(lambda: found.client.jobs(size=10), WARM)
@@ -76,9 +73,8 @@ def _listing(found: Platform) -> Figure:
     return limit(name, quantile(times, 0.5), "ms", 5.0, "limit (the peer: 8-10, growing)")
 
 
-async def _fill(owner: str) -> None:
+async def _fill(url: str, owner: str) -> None:
     """Submissions straight into the log: the bench is about reading them."""
-    url = load(NatsSettings).url.get_secret_value()
     slots = asyncio.Semaphore(AT_ONCE)
     async with connection(url, name="bench") as client:
         log = JetStreamLog(client)

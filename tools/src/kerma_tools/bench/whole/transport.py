@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from kerma_client.demo import PROJECT
-from kerma_client.local import use_settings
 from kerma_client.submission import submit_body
 from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress
 from kerma_common.nats import connection
-from kerma_common.settings import NatsSettings, load
 from kerma_engines.catalogue.registry import engine
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile
@@ -76,7 +74,6 @@ def _by_hand() -> float:
 def progress_and_completion() -> Iterable[Figure]:
     """Progress of a running engine, and the time from the last task's end to the results."""
     with platform(slots=CORES) as found:
-        use_settings(found.data)
         lags = asyncio.run(_progress_lags(found))
         yield limit(
             f"engine progress line to visible in GET, p99 of {len(lags)}",
@@ -100,7 +97,7 @@ async def _progress_lags(found: Platform) -> list[float]:
     read_at: dict[int, float] = {}
     shown_at: dict[int, float] = {}
     codec = adapter(TaskProgress)
-    async with connection(load(NatsSettings).url.get_secret_value(), name="bench") as nats:
+    async with connection(found.nats_url, name="bench") as nats:
 
         async def note(message: Any) -> None:
             told = codec.validate_json(message.data)

@@ -1,0 +1,28 @@
+"""Benches start a Kerma of their own, whatever was set or measured before."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerma_tools.bench.whole import footprint, requests
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERMA_NATS_URL_FILE", "/gone/nats-url")
+    monkeypatch.setenv("KERMA_PG_URL", "postgresql://nobody@127.0.0.1:1/gone")
+
+
+def test_groups_of_a_bench_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"WARM": 1, "SUBMITTED": 2, "READ": 2, "LISTED": 5}.items():
+        monkeypatch.setattr(requests, name, few)
+    figures = list(requests.request_latencies())
+    assert len(figures) == 5
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_starting_and_stopping_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint, "SETTLE_SECONDS", 0.1)
+    figures = list(footprint.start_and_memory())
+    assert [figure.unit for figure in figures] == ["s", "MB", "s"]
+    assert all(figure.value > 0 for figure in figures)
