@@ -102,7 +102,10 @@ class Running:
     def start_worker(
         self, slots: int = 2, engines: Sequence[str] = ("script",), **settings: object
     ) -> Worker:
-        """Start a worker; ``settings`` are those of ``WorkerSettings``."""
+        """Start a worker; ``settings`` are those of ``WorkerSettings``.
+
+        Its engines are not confined unless asked for: tests steer them by files of their own.
+        """
         scratch = self.folder / f"scratch-{len(self.workers)}"
         env = {
             **os.environ,
@@ -111,6 +114,7 @@ class Running:
             "KERMA_BLOB_URL": f"file://{self.folder}/blobs",
             "KERMA_WORKER_SLOTS": str(slots),
             "KERMA_WORKER_SCRATCH": str(scratch),
+            "KERMA_WORKER_SANDBOX": "off",
             **{f"KERMA_WORKER_{k.upper()}": str(v) for k, v in settings.items()},
         }
         worker = Worker(subprocess.Popen([sys.executable, *WORKER, *engines], env=env), scratch)

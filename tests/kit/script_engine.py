@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from kerma_engines.errors import InvalidInput, Problem, ReadError
 from kerma_engines.results.estimators import Estimator, MergeClass, Page
 
 PROGRAM = Path(__file__).with_name("script_program.py")
+HOSTILE = Path(__file__).with_name("hostile.py")
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,18 @@ class ScriptEngine:
             raise KeyError("beam.dat")
         if mode == "refused":
             raise InvalidInput((Problem("beam.dat:1", "no beam"),))
-        argv = (sys.executable, "-S", "-E", str(PROGRAM), mode, str(primaries), str(seed))
+        argument = str(inputs.options.get("argument", ""))
+        argv: tuple[str, ...] = (sys.executable, "-S", "-E", str(PROGRAM), mode)
+        argv += (str(primaries), str(seed), argument)
+        if mode == "hostile":
+            argv = (sys.executable, "-I", "-S", str(HOSTILE), *json.loads(argument))
         watch = "*.progress" if mode == "watched" else None
         return Command(
-            (*argv, str(inputs.options.get("argument", ""))),
+            argv,
             watch=watch,
             results=("*.result",),
             logs=("*.log",),
+            readable=(PROGRAM, HOSTILE),
         )
 
     def monitor(self, primaries: int) -> ScriptMonitor:
@@ -74,3 +81,8 @@ def script_input(mode: str, argument: object = "") -> bytes:
     outputs = (Output("1", "dose", "dose.result"),)
     options = {"mode": mode, "argument": str(argument)}
     return encode_inputs(InputSet("script", {}, 1000, outputs, options))
+
+
+def hostile_input(mode: str, *arguments: object) -> bytes:
+    """An input set for the hostile program."""
+    return script_input("hostile", json.dumps([mode, *map(str, arguments)]))

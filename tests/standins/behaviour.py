@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -97,16 +98,24 @@ class Behaviour:
 def install(folder: Path, mode: Mode = Mode.OK, seconds: float | None = None) -> Path:
     """Put programs named shieldhit, rfluka and topas into ``folder``, which tests put on PATH.
 
-    They behave by ``mode`` and ``seconds`` unless their environment tells otherwise.
+    They behave by ``mode`` and ``seconds`` unless their environment tells otherwise. What they
+    import stands beside them, as an engine reads its own folder only.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tests = str(Path(__file__).parents[1])
+    beside = folder / "lib"
+    own = Path(__file__).parent
+    shutil.copytree(
+        own,
+        beside / own.name,
+        ignore=shutil.ignore_patterns("__pycache__"),
+        dirs_exist_ok=True,
+    )
     for program in ("shieldhit", "rfluka", "topas"):
         path = folder / program
         path.write_text(
             f"#!{sys.executable}\n"
             "import os, sys\n"
-            f"sys.path.insert(0, {tests!r})\n"
+            f"sys.path.insert(0, {str(beside)!r})\n"
             f"os.environ.setdefault({MODE!r}, {mode.value!r})\n"
             + (f"os.environ.setdefault({SECONDS!r}, '{seconds}')\n" if seconds is not None else "")
             + f"from standins.{program} import main\n"

@@ -50,8 +50,11 @@ from kerma_common.telemetry.logs import configure_logs
 from kerma_engines.adapter.environment import passed_on
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_runner.worker.offers import EnginesSettings
+from kerma_runner.worker.settings import WorkerSettings
+from kerma_sandbox.measure import Mode, measure
 
 READY_CHECK_SECONDS = 0.05
+WORKER_SETTINGS = "KERMA_WORKER_"
 WORKER_STOP_SECONDS = 4.0
 LAST_SECONDS = 7.0
 """After a stop signal; a child that is left then is killed, since users were promised ten."""
@@ -211,6 +214,7 @@ class WorkerChild:
         self._data = data
         self._environment = {
             **passed_on(os.environ),
+            **{name: os.environ[name] for name in os.environ if name.startswith(WORKER_SETTINGS)},
             "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
             "KERMA_ENGINES_FILE": str(engines.file),
@@ -314,12 +318,15 @@ class Announcement:
 def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
     """``kerma up``; without ``KERMA_ENGINES_FILE`` the catalogue is ``engines.toml`` in ``data``.
 
-    Raises what ``run`` does, and CatalogueError: a worker could tell it to its log only.
+    Raises what ``run`` does, and what a worker could tell to its log only: CatalogueError,
+    SandboxUnavailable and SettingsError.
     """
     file = Path(os.environ.get("KERMA_ENGINES_FILE", data / "engines.toml")).resolve()
     chosen = {} if substitute is None else {"substitute": substitute}
     engines = load(EnginesSettings, file=file, **chosen)
     load_catalogue(engines.file)
+    if slots != 0 and (mode := load(WorkerSettings).sandbox) is Mode.REQUIRE:
+        measure(data, mode=mode)
     # the converter accepts what the worker's engines can do, by the data sets of the same catalogue
     os.environ["KERMA_ENGINES_FILE"] = str(engines.file)
 

@@ -70,7 +70,7 @@ def main() -> None:
 
 
 # their modules are too heavy to import for every command; their texts are written for people
-OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines"})
+OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines", "kerma_sandbox"})
 
 
 def _end(error: Exception) -> NoReturn:

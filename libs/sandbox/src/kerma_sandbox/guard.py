@@ -115,7 +115,7 @@ class Guard:
             body = b""
         if body:
             message = json.loads(body)
-            kept.gone = message["op"] == "gone"
+            kept.gone = message["op"] in {"gone", "refused"}
             self._tell({**message, "id": kept.id})
         if not body or kept.gone:
             self._forget(kept)

@@ -29,7 +29,8 @@ KILL_SECONDS = 10.0
 FILTER_DESCRIPTOR = 3
 """Where bubblewrap finds the system call filter."""
 
-_USAGE_SECONDS = 1.0
+_FAULT_DESCRIPTOR = 4
+_USAGE_SECONDS = 0.2
 _SWEEP_SECONDS = 0.02
 _PATIENT_SWEEP_SECONDS = 1.0
 _BUBBLEWRAPS = 2  # the outer one and the first process of the namespace
@@ -67,11 +68,17 @@ class Keeper:
     def run(self, fds: list[int]) -> None:
         """Start the process on ``fds`` as its standard streams and keep it to the end."""
         parent = os.getpid()
+        fault, fault_write = os.pipe2(os.O_CLOEXEC)
         self._main = os.fork()
         if self._main == 0:
-            _become(self._order, fds, parent)
-        for fd in fds:
+            _become(self._order, fds, fault_write, parent)
+        for fd in (*fds, fault_write):
             os.close(fd)
+        # the end of the pipe closes when the program is executed
+        if reason := os.read(fault, 4096):
+            self._tell({"op": "refused", "reason": reason.decode(errors="replace")})
+            return
+        os.close(fault)
         self._tell({"op": "started", "pid": self._main})
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
@@ -191,15 +198,15 @@ class Keeper:
             self._control.send(json.dumps(message).encode())
 
 
-def _become(order: dict[str, Any], fds: list[int], parent: int) -> None:
-    """In the child: never returns."""
+def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> None:
+    """In the child: never returns. What keeps it from the program is written to ``fault``."""
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
         for signum in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        _redirect(fds)
+        _redirect(fds, fault)
         os.chdir(order["cwd"])
         os.nice(order["nice"])
         _confine(order)
@@ -211,14 +218,21 @@ def _become(order: dict[str, Any], fds: list[int], parent: int) -> None:
         _filter(order)
         os.execvpe(argv[0], argv, order["env"])  # noqa: S606 - a list, no shell
     except BaseException as error:
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        # before the streams are in place the end of the pipe is still where it was
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        for descriptor in (_FAULT_DESCRIPTOR, fault):
+            with suppress(OSError):
+                os.write(descriptor, reason.encode())
+                break
         os._exit(127)
 
 
-def _redirect(fds: list[int]) -> None:
+def _redirect(fds: list[int], fault: int) -> None:
     for target, fd in enumerate(fds):
         os.dup2(fd, target)
-    os.closerange(len(fds), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    os.dup2(fault, _FAULT_DESCRIPTOR, inheritable=False)
+    os.closerange(len(fds), _FAULT_DESCRIPTOR)
+    os.closerange(_FAULT_DESCRIPTOR + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _confine(order: dict[str, Any]) -> None:

@@ -49,11 +49,15 @@ def installation(program: Path, *, kept_from: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(_folder(place, kept_from) for place in places))
 
 
+def holds(folder: Path, place: Path) -> bool:
+    """Whether ``place`` is ``folder`` or below it, links followed."""
+    return place.resolve().is_relative_to(folder.resolve())
+
+
 def _folder(program: Path, kept_from: Path) -> Path:
     folder = program.parent
     if folder.name in {"bin", "sbin"}:
         folder = folder.parent
     public = {Path("/"), Path("/home"), Path("/root"), Path("/tmp"), Path("/opt")}  # noqa: S108
     public |= {Path(tempfile.gettempdir()), Path(os.path.expanduser("~"))}  # noqa: PTH111
-    inside = kept_from.resolve().is_relative_to(folder.resolve())
-    return program if folder in public or inside else folder
+    return program if folder in public or holds(folder, kept_from) else folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -27,6 +28,7 @@ _SOURCES = str(Path(__file__).parents[1])
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from kerma_sandbox.guard import main; main(sys.argv[2:])"
 _STOP_SECONDS = 30.0
 _CHUNK = 1 << 14
+_BUBBLEWRAP_FAULT = re.compile(rb"bwrap: (?:execvp .*: )?(.*)")
 _MAX_MESSAGE = 1 << 17
 
 
@@ -91,7 +93,11 @@ def run(
         finally:
             os.close(null)
             os.close(write)
-        return _listen(ours, pipe, time.monotonic() + seconds, most_output)
+        finished = _listen(ours, pipe, time.monotonic() + seconds, most_output)
+    fault = _BUBBLEWRAP_FAULT.match(finished.output)
+    if order["contained"] and finished.ended.code == 1 and fault is not None:
+        raise OSError(fault[1].decode(errors="replace"))
+    return finished
 
 
 def _listen(ours: socket.socket, pipe: IO[bytes], until: float, most: int) -> Finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kerma_engines.catalogue.catalogue import Absent, Offer
+    from kerma_sandbox.sandbox import Sandbox
 
 CATALOGUE = "engines.toml"
 
@@ -36,7 +38,8 @@ def list_engines(
     """Show which engines this machine has, with version and digest, and what Kerma offers."""
     from kerma_engines.catalogue.catalogue import Absent, Offer, load_catalogue
 
-    survey = load_catalogue(catalogue or data / CATALOGUE).survey()
+    sandbox = _sandbox()
+    survey = load_catalogue(catalogue or data / CATALOGUE, sandbox).survey()
     offers = tuple(found for found in survey if isinstance(found, Offer))
     absent = tuple(found for found in survey if isinstance(found, Absent))
     offered = _offered(data)
@@ -45,6 +48,11 @@ def list_engines(
             "local": [asdict(offer) for offer in offers],
             "absent": {engine.name: engine.why for engine in absent},
             "platform": offered,
+            "sandbox": {
+                "level": sandbox.level,
+                "open": [*sandbox.open],
+                "reasons": {str(level): why for level, why in sandbox.reasons.items()},
+            },
         }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
@@ -53,10 +61,30 @@ def list_engines(
     for engine in absent:
         if engine.broken:
             say(f"{engine.name} is not available: {engine.why}")
+    for line in _about(sandbox):
+        say(line)
     if offered is None:
         out.print(f"No Kerma runs on {data}.", soft_wrap=True)
     else:
         out.print(_platform_table(offered))
+
+
+def _sandbox() -> Sandbox:
+    """What would confine engines of a worker on this machine; with its settings, never refused."""
+    from kerma_common.settings import load
+    from kerma_runner.worker.settings import WorkerSettings
+    from kerma_sandbox.measure import Mode, measure
+
+    off = load(WorkerSettings).sandbox is Mode.OFF
+    return measure(Path(tempfile.gettempdir()), mode=Mode.OFF if off else Mode.PREFER)
+
+
+def _about(sandbox: Sandbox) -> Iterator[str]:
+    yield f"Engines are confined by: {sandbox.level}."
+    if sandbox.open:
+        yield f"They can reach what they should not: {', '.join(sandbox.open)}."
+    for level, reason in sandbox.reasons.items():
+        yield f"Not by {level}: {reason}"
 
 
 def _offered(data: Path) -> list[dict[str, Any]] | None:

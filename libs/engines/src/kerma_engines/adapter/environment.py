@@ -1,8 +1,8 @@
-"""Variables that an engine's programs see, when asked for their version and when they run.
+"""What an engine's programs see, when asked for their version and when they run.
 
 Only what is named here is passed on, so that no secret of a service or its machine reaches a
 program that users' input files steer. ``environment`` in ``engines.toml`` adds to it. The locale
-is C, as others write decimal commas.
+is C, as others write decimal commas. Folders that variables name are readable in the sandbox.
 
 FLUPRO is where FLUKA is installed, FLUFOR its compiler (manual of fluka.org, 2.1); TOPAS finds
 Geant4's data by TOPAS_G4_DATA_DIR and its pictures' plugins by Qt's variables.
@@ -10,15 +10,19 @@ Geant4's data by TOPAS_G4_DATA_DIR and its pictures' plugins by Qt's variables.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerma_sandbox.places import holds, installation
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
 PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "TZ", "LD_LIBRARY_PATH", "FLUPRO", "FLUFOR"}
 )
+_NOT_READ = frozenset({"PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "PYTHONPATH"})
 PASSED_ON_PREFIXES = ("G4", "GEANT4_", "TOPAS_", "FLUKA_", "QT_", "GFORTRAN_")
 
 
@@ -37,3 +41,28 @@ def engine_environment(
     """All variables of an engine that works in ``directory``; ``own`` are those of its command."""
     fixed = {"LC_ALL": "C", "TMPDIR": str(directory), "OMP_NUM_THREADS": "1"}
     return {**passed_on(process), **fixed, **own}
+
+
+def readable_places(
+    program: str, variables: Mapping[str, str], named: Iterable[Path], work: Path
+) -> tuple[Path, ...]:
+    """What an engine reads besides its work folder: its installation, and what was named for it.
+
+    ``named`` stays as it is. Folders in variables count if they are there and don't hold ``work``,
+    and with it the work of others.
+    """
+    found = dict.fromkeys(named)
+    if Path(program).is_absolute():
+        found |= dict.fromkeys(installation(Path(program), kept_from=work))
+    for name, value in variables.items():
+        if name not in _NOT_READ:
+            parts = [Path(part) for part in value.split(os.pathsep) if part.startswith("/")]
+            found |= dict.fromkeys(p for p in parts if _exists(p) and not holds(p, work))
+    return tuple(found)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -60,7 +60,8 @@ class Command:
     """How to start one task: argument list, extra environment, and where its progress is.
 
     ``watch`` is None when progress comes on stdout, otherwise a glob relative to the work
-    directory of the log file to follow. ``results`` are globs of the files to keep.
+    directory of the log file to follow. ``results`` are globs of the files to keep. ``readable``
+    are folders and files that the engine reads besides its program's own.
     """
 
     argv: tuple[str, ...]
@@ -68,6 +69,7 @@ class Command:
     watch: str | None = None
     results: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+    readable: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from kerma_engines.catalogue.probe import Unusable, ask
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.geant4 import data
 from kerma_engines.geant4.version import binding, release
+from kerma_sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,9 +76,10 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The engines of a machine."""
+    """The engines of a machine; ``sandbox`` confines programs that are asked for their version."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    sandbox: Sandbox = field(default_factory=Sandbox)
 
     def entry(self, name: str) -> Entry:
         """What is known of an engine; nothing for one without a table."""
@@ -159,7 +161,7 @@ class Catalogue:
         for name in ENGINE_NAMES:
             if name != engine and self.runs(name, editor=True) is None:
                 entries[name] = self.entry(name).model_copy(update={"substitute": engine})
-        return Catalogue(entries)
+        return replace(self, entries=entries)
 
     def probe(self, name: str) -> Offer | Absent:
         """Version and digest of an installed engine, or why it is not available.
@@ -169,7 +171,7 @@ class Catalogue:
         """
         entry, place = self.entry(name), self._place(name)
         if name == BUILT_IN:
-            return _probe_built_in(entry)
+            return _probe_built_in(entry, self.sandbox)
         if place is None:
             return Absent(
                 name, f"not installed: no {PROGRAMS[name]} on PATH, no path in the catalogue"
@@ -177,7 +179,11 @@ class Catalogue:
         if fault := _fault(place):
             return Absent(name, f"{place}: {fault}", broken=True)
         try:
-            told = ask([str(place), *entry.version], entry.environment) if entry.version else ""
+            told = ""
+            if entry.version:
+                told = ask(
+                    [str(place), *entry.version], entry.environment, entry.readable, self.sandbox
+                )
             digest = _digest(place)
         except Unusable as unusable:
             return Absent(name, f"{place}: {unusable}", broken=True)
@@ -190,7 +196,13 @@ class Catalogue:
         """The command with the catalogue's program and environment in place."""
         place = self._place(name)
         argv = command.argv if place is None else (str(place), *command.argv[1:])
-        return replace(command, argv=argv, env={**self.entry(name).environment, **command.env})
+        entry = self.entry(name)
+        return replace(
+            command,
+            argv=argv,
+            env={**entry.environment, **command.env},
+            readable=(*command.readable, *entry.readable),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +239,9 @@ class InstalledEngine:
         return self.engine.read(directory, inputs)
 
 
-def load_catalogue(path: Path) -> Catalogue:
+def load_catalogue(path: Path, sandbox: Sandbox | None = None) -> Catalogue:
     """Reads ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
-    return Catalogue(read_entries(path))
+    return Catalogue(read_entries(path), sandbox or Sandbox())
 
 
 def _fault(path: Path) -> str:
@@ -243,7 +255,7 @@ def _fault(path: Path) -> str:
     return "" if os.access(path, os.X_OK) else "is not executable"
 
 
-def _probe_built_in(entry: Entry) -> Offer | Absent:
+def _probe_built_in(entry: Entry, sandbox: Sandbox) -> Offer | Absent:
     """Geant4 and its binding, with the digest of the library; data sets asked for must be there."""
     spec = find_spec(_BINDING)
     if spec is None or spec.origin is None:
@@ -255,7 +267,8 @@ def _probe_built_in(entry: Entry) -> Offer | Absent:
     # it asks for data sets when imported without these variables, and needs none of them here
     quiet = dict.fromkeys((*data.DATA_SETS, data.ROOT), "")
     try:
-        told = ask([sys.executable, "-c", _IMPORT], {**entry.environment, **quiet})
+        own = {**entry.environment, **quiet}
+        told = ask([sys.executable, "-c", _IMPORT], own, entry.readable, sandbox)
     except Unusable as unusable:
         return Absent(BUILT_IN, f"{_BINDING}: {unusable}", broken=True)
     imported = _IMPORTED.search(told)

@@ -26,6 +26,7 @@ _EXPECTED = {
     "licence": 'a text in quotes, such as licence = "registered users"',
     "environment": 'texts by variable, such as environment = { OMP_NUM_THREADS = "1" }',
     "substitute": 'the name of an engine in quotes, such as substitute = "geant4"',
+    "readable": 'a list of absolute paths in quotes, such as readable = ["/opt/data"]',
 }
 _TABLE = 'a table with lines below it, such as [shieldhit] and then path = "/opt/bin/shieldhit"'
 _NOT_BUILT_IN = {
@@ -49,6 +50,8 @@ class Entry(BaseModel):
     licence: str = ""
     environment: dict[str, str] = Field(default_factory=dict)
     substitute: str | None = None
+    readable: tuple[Path, ...] = ()
+    """Folders that the program reads besides its own."""
 
 
 class _Tables(RootModel[dict[str, Entry]]):
@@ -100,10 +103,17 @@ def _check(name: str, entry: Entry) -> Iterator[str]:
         yield f"{name}.substitute: no such engine: {entry.substitute}; known: {known}"
     if entry.substitute == name != BUILT_IN:
         yield f"{name}.substitute: an engine can't stand in for itself; name another one"
-    if entry.path is not None and not entry.path.is_absolute():
-        yield f"{name}.path: must be {_EXPECTED['path']}; ~ and variables are not replaced"
+    yield from _check_paths(name, entry)
     for key, value in entry.environment.items():
         if not re.match(_VARIABLE, key) or "\0" in value:
             yield f"{name}.environment: no variable: {key!r}; must be {_EXPECTED['environment']}"
         elif key.startswith(_OWN_VARIABLES):
             yield f"{name}.environment: {key} is Kerma's own and not for engines; remove it"
+
+
+def _check_paths(name: str, entry: Entry) -> Iterator[str]:
+    if entry.path is not None and not entry.path.is_absolute():
+        yield f"{name}.path: must be {_EXPECTED['path']}; ~ and variables are not replaced"
+    for path in entry.readable:
+        if not path.is_absolute() or path == Path("/"):
+            yield f"{name}.readable: must be {_EXPECTED['readable']}, not {str(path)!r}"

@@ -8,15 +8,20 @@ import sys
 from kerma_common.settings import BlobSettings, NatsSettings, TelemetrySettings, load
 from kerma_common.telemetry.logs import configure_logs
 from kerma_runner.worker.offers import EnginesSettings, find_offers
-from kerma_runner.worker.serve import serve_worker
+from kerma_runner.worker.serve import find_sandbox, serve_worker
 from kerma_runner.worker.settings import WorkerSettings
 
 
 def main() -> None:
-    """Run until told to stop. Raises CatalogueError or SettingsError, whose texts are for people."""
+    """Run until told to stop.
+
+    Raises CatalogueError, SandboxUnavailable or SettingsError, whose texts are for people.
+    """
     configure_logs("worker", load(TelemetrySettings).log_level, sys.stderr)
     settings = (load(WorkerSettings), load(NatsSettings), load(BlobSettings))
-    asyncio.run(serve_worker(*settings, find_offers(load(EnginesSettings))))
+    sandbox = find_sandbox(settings[0])
+    offers = find_offers(load(EnginesSettings), sandbox)
+    asyncio.run(serve_worker(*settings, offers, sandbox))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.poison import Malformed, Source, put_aside
 from kerma_runner.worker.attempt import Attempt, Bench, Stop
-from kerma_runner.worker.engine_process import is_guard_lost
 from kerma_runner.worker.runner_client import RETRYABLE
+from kerma_sandbox.launcher import is_guard_lost
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -14,23 +14,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psutil
-
 from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
 from kerma_common.errors import KermaError, Unavailable
 from kerma_engines.adapter.environment import engine_environment
 from kerma_engines.adapter.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
 from kerma_engines.errors import EngineError, InvalidInput
 from kerma_runner.worker import logs
-from kerma_runner.worker.engine_process import is_guard_lost
+from kerma_runner.worker.confining import confinement, exceeded
+from kerma_sandbox.launcher import is_guard_lost
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
     from kerma_engines.adapter.port import Command, Engine, InputSet, Progress
-    from kerma_runner.worker.engine_process import EngineProcess, Exit, Launcher
     from kerma_runner.worker.scratch import Scratch
     from kerma_runner.worker.settings import WorkerSettings
+    from kerma_sandbox.confinement import Exit
+    from kerma_sandbox.launcher import Confined, Launcher
 
 T = TypeVar("T")
 MESSAGE_BYTES = 1024
@@ -183,7 +183,7 @@ class Attempt:
         finally:
             self.engine_gone.set()
             self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
-        _require_success(ended)
+        self._require_success(ended)
         output = await self._collect(engine, inputs, command, directory)
         return output, ended.cpu_seconds
 
@@ -217,7 +217,7 @@ class Attempt:
         except OSError as error:
             raise Failed("WORKER_FAULT", f"no work directory: {error.strerror}") from None
 
-    async def _spawn(self, command: Command, directory: Path) -> EngineProcess:
+    async def _spawn(self, command: Command, directory: Path) -> Confined:
         if self._stop.is_set():
             raise Stopped
         settings = self.bench.settings
@@ -225,16 +225,14 @@ class Attempt:
         try:
             return await self.bench.launcher.spawn(
                 command.argv,
-                cwd=directory,
                 env=env,
-                limits=settings.limits,
-                nice=settings.nice,
+                confinement=confinement(command, env, directory, settings),
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise Failed("WORKER_FAULT", f"the engine cannot be started: {error}") from None
 
     async def _follow(
-        self, process: EngineProcess, engine: Engine, command: Command, directory: Path
+        self, process: Confined, engine: Engine, command: Command, directory: Path
     ) -> Exit:
         """Listen to the engine until nothing of it is left, whatever ends it."""
         monitor = engine.monitor(self.granted.primaries)
@@ -268,28 +266,39 @@ class Attempt:
             raise self._overrun
         return ended
 
-    async def _end_on_stop(self, process: EngineProcess) -> None:
+    async def _end_on_stop(self, process: Confined) -> None:
         await self._stop.wait()
         # only a user who cancels may want what an engine writes at its end
         patient = self.stop_reason is Stop.CANCEL
         await process.stop(self.bench.settings.grace_seconds if patient else 0.0)
 
-    async def _end_on_wall_time(self, process: EngineProcess) -> None:
+    async def _end_on_wall_time(self, process: Confined) -> None:
         limit = self.bench.settings.wall_seconds
         await asyncio.sleep(limit)
         self._overrun = Failed("WALL_TIME", f"the engine ran longer than {limit:g} s")
         await process.stop(self.bench.settings.grace_seconds)
 
-    async def _end_on_stall(self, process: EngineProcess) -> None:
+    async def _end_on_stall(self, process: Confined) -> None:
         limit = self.bench.settings.stall_seconds
         used, since = 0.0, time.monotonic()
         while time.monotonic() - since < limit:
             await asyncio.sleep(limit / _STALL_CHECKS)
-            seen = await asyncio.to_thread(_group_cpu, process.pid)
+            seen = process.cpu_seconds
             if abs(seen - used) > _BUSY_SHARE * limit:
                 used, since = seen, time.monotonic()
         self._overrun = Failed("STALLED", f"the engine used no processor for {limit:g} s")
         await process.stop(0.0)
+
+    def _require_success(self, ended: Exit) -> None:
+        if (
+            limit := exceeded(ended, self._err.end(MESSAGE_BYTES), self.bench.settings)
+        ) is not None:
+            raise Failed(*limit)
+        if ended.code < 0:
+            name = signal.Signals(-ended.code).name
+            raise Failed("SIGNAL", f"the engine was killed by {name}")
+        if ended.code > 0:
+            raise Failed("EXIT_CODE", f"the engine ended with exit code {ended.code}")
 
     async def _collect(
         self, engine: Engine, inputs: InputSet, command: Command, directory: Path
@@ -328,22 +337,3 @@ class Attempt:
             except KermaError as error:
                 raise Failed("BLOB_FAULT", error.message) from None
         raise Stopped
-
-
-def _require_success(ended: Exit) -> None:
-    if ended.code < 0:
-        name = signal.Signals(-ended.code).name
-        raise Failed("SIGNAL", f"the engine was killed by {name}")
-    if ended.code > 0:
-        raise Failed("EXIT_CODE", f"the engine ended with exit code {ended.code}")
-
-
-def _group_cpu(group: int) -> float:
-    """Seconds of processor time that the living members of a process group have used."""
-    used = 0.0
-    for pid in psutil.pids():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(pid) == group:
-                times = psutil.Process(pid).cpu_times()
-                used += times.user + times.system
-    return used

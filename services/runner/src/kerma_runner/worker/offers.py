@@ -15,6 +15,7 @@ from kerma_engines.catalogue.catalogue import Absent, CatalogueError, Offer, loa
 
 if TYPE_CHECKING:
     from kerma_engines.adapter.port import Engine
+    from kerma_sandbox.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ class Offers:
     substitutes: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_offers(settings: EnginesSettings) -> Offers:
+def find_offers(settings: EnginesSettings, sandbox: Sandbox | None = None) -> Offers:
     """Ask the machine's engines. Raises CatalogueError when none of them answers."""
-    catalogue = load_catalogue(settings.file)
+    catalogue = load_catalogue(settings.file, sandbox)
     if settings.substitute is not None:
         catalogue = catalogue.substituting(settings.substitute)
     engines, survey = catalogue.engines(), catalogue.survey()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -12,14 +13,33 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.contracts.rpc_runner import Registration
 from kerma_runner.worker.agent import Agent
 from kerma_runner.worker.attempt import Bench
-from kerma_runner.worker.engine_process import launcher
 from kerma_runner.worker.runner_client import RunnerClient
 from kerma_runner.worker.scratch import worker_id, worker_scratch
+from kerma_sandbox.launcher import launcher
+from kerma_sandbox.measure import measure
+from kerma_sandbox.sandbox import Level
 
 if TYPE_CHECKING:
     from kerma_common.settings import BlobSettings, NatsSettings
     from kerma_runner.worker.offers import Offers
     from kerma_runner.worker.settings import WorkerSettings
+    from kerma_sandbox.sandbox import Sandbox
+
+_log = logging.getLogger(__name__)
+
+
+def find_sandbox(settings: WorkerSettings) -> Sandbox:
+    """What confines engines here, tried and logged. Raises SandboxUnavailable if it has to be."""
+    settings.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sandbox = measure(settings.scratch, mode=settings.sandbox)
+    told = {
+        "level": sandbox.level,
+        "open": [*sandbox.open],
+        "reasons": {str(level): reason for level, reason in sandbox.reasons.items()},
+    }
+    weak = sandbox.level is Level.NONE
+    _log.log(logging.WARNING if weak else logging.INFO, "sandbox %s", sandbox.level, extra=told)
+    return sandbox
 
 
 async def serve_worker(
@@ -27,6 +47,7 @@ async def serve_worker(
     bus: NatsSettings,
     blobs: BlobSettings,
     offers: Offers,
+    sandbox: Sandbox,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises GuardLost when its engines were killed."""
     name = worker_id()
@@ -36,7 +57,7 @@ async def serve_worker(
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         found = stack.enter_context(worker_scratch(settings.scratch, name))
-        started = await stack.enter_async_context(launcher())
+        started = await stack.enter_async_context(launcher(sandbox))
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )

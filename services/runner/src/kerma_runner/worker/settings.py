@@ -10,7 +10,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from kerma_common.settings import Settings
-from kerma_runner.worker.engine_process import Limits
+from kerma_sandbox.confinement import Limits
+from kerma_sandbox.measure import Mode
 
 
 def _processors() -> int:
@@ -27,12 +28,22 @@ class WorkerSettings(Settings):
     """Engines at a time; as many as the process may use processors."""
     scratch: Path = Path(tempfile.gettempdir()) / "kerma-scratch"
     """Parent of the work directories; several workers may share it."""
-    memory_limit: int | None = Field(default=None, gt=0)
-    """Address space of an engine process in bytes; none without it."""
-    file_limit: int = Field(default=8 << 30, gt=0)
-    """Largest file of an engine in bytes."""
     reserve: int = Field(default=256 << 20, ge=0)
     """Bytes that the scratch's file system keeps free: below it, no tasks are taken."""
+    sandbox: Mode = Mode.PREFER
+    """Whether a worker starts where nothing confines engines."""
+    task_memory: int = Field(default=4 << 30, gt=0)
+    """Resident memory of a task's processes together, in bytes."""
+    task_address_space: int = Field(default=16 << 30, gt=0)
+    """Address space of each process of a task, in bytes."""
+    task_cpu_seconds: float = Field(default=48 * 3600.0, gt=0)
+    """Processor time of a task's processes together."""
+    task_processes: int = Field(default=64, gt=0)
+    """Processes of a task at a time."""
+    task_open_files: int = Field(default=1024, ge=16)
+    """Open files of each process of a task."""
+    task_file_size: int = Field(default=8 << 30, gt=0)
+    """Largest file of a task, in bytes."""
     nice: int = Field(default=5, ge=0, le=19)
     """How far engines step back behind the services of the same machine."""
     wall_seconds: float = Field(default=24 * 3600.0, gt=0)
@@ -46,5 +57,12 @@ class WorkerSettings(Settings):
 
     @property
     def limits(self) -> Limits:
-        """Resource limits of every engine process."""
-        return Limits(address_space=self.memory_limit, file_size=self.file_limit)
+        """Limits of every task."""
+        return Limits(
+            memory=self.task_memory,
+            address_space=self.task_address_space,
+            cpu_seconds=self.task_cpu_seconds,
+            processes=self.task_processes,
+            open_files=self.task_open_files,
+            file_size=self.task_file_size,
+        )

@@ -1,4 +1,4 @@
-"""Engine processes: limits, ends, and that nothing outlives anything."""
+"""Processes of a launcher: streams, limits, ends, and that nothing outlives anything."""
 
 from __future__ import annotations
 
@@ -7,23 +7,45 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from kerma_runner.worker.engine_process import EngineProcess, GuardLost, Launcher, Limits, launcher
+from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.launcher import Confined, GuardLost, Launcher
+from kerma_sandbox.launcher import launcher as confined_launcher
+from kerma_sandbox.measure import measure
+from kerma_sandbox.sandbox import Sandbox
 from kit.script_engine import PROGRAM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux process control")
 
 
+CONFINED = [False, True]
+
+
+@asynccontextmanager
+async def launcher(sandbox: Sandbox | None = None) -> AsyncIterator[Launcher]:
+    """Without walls, unless there are some: what is tested here holds at every level."""
+    async with confined_launcher(sandbox or Sandbox()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def strongest(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return measure(tmp_path_factory.mktemp("measured"))
+
+
 async def start(
     made: Launcher, directory: Path, mode: str, argument: str = "", limits: Limits | None = None
-) -> EngineProcess:
+) -> Confined:
     argv = (sys.executable, "-S", "-E", str(PROGRAM), mode, "10", "7", argument)
     env = {"PATH": os.environ["PATH"]}
-    return await made.spawn(argv, cwd=directory, env=env, limits=limits or Limits())
+    confinement = Confinement(directory, (PROGRAM,), limits=limits or Limits())
+    return await made.spawn(argv, env=env, confinement=confinement)
 
 
 def working_in(directory: Path) -> list[int]:
@@ -56,8 +78,11 @@ async def test_an_engine_runs_in_its_own_session_and_tells_its_output(tmp_path: 
     assert (tmp_path / "dose.result").read_text() == "10 7\n"
 
 
-async def test_exit_codes_and_signals_are_told(tmp_path: Path) -> None:
-    async with launcher() as made:
+@pytest.mark.parametrize("confined", CONFINED)
+async def test_exit_codes_and_signals_are_told(
+    tmp_path: Path, strongest: Sandbox, confined: bool
+) -> None:
+    async with launcher(strongest if confined else None) as made:
         crashed = await start(made, tmp_path, "crash")
         killed = await start(made, tmp_path, "signal")
         assert (await crashed.wait()).code == 3
@@ -65,11 +90,28 @@ async def test_exit_codes_and_signals_are_told(tmp_path: Path) -> None:
         assert b"no geometry" in await crashed.stderr.read()
 
 
-async def test_a_program_that_is_not_there_ends_with_a_reason(tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_refused_with_a_reason(tmp_path: Path) -> None:
     async with launcher() as made:
-        process = await made.spawn(("/no/such",), cwd=tmp_path, env={}, limits=Limits())
-        assert (await process.wait()).code == 127
-        assert b"FileNotFoundError" in await process.stderr.read()
+        with pytest.raises(OSError, match="No such file"):
+            await made.spawn(("/no/such",), env={}, confinement=Confinement(tmp_path))
+        # the next one is not hurt
+        assert (await (await start(made, tmp_path, "ok")).wait()).code == 0
+
+
+@pytest.mark.parametrize("confined", CONFINED)
+async def test_a_conversation_over_standard_input(
+    tmp_path: Path, strongest: Sandbox, confined: bool
+) -> None:
+    code = "import sys; [print(line.upper(), end='', flush=True) for line in sys.stdin]"
+    argv = (sys.executable, "-I", "-c", code)
+    async with launcher(strongest if confined else None) as made:
+        process = await made.spawn(argv, env={}, confinement=Confinement(tmp_path), stdin=True)
+        assert process.stdin is not None
+        for word in (b"dose\n", b"fluence\n"):
+            process.stdin.write(word)
+            assert await process.stdout.readline() == word.upper()
+        process.stdin.close()
+        assert (await process.wait()).code == 0
 
 
 async def test_limits_hold(tmp_path: Path) -> None:
@@ -94,8 +136,9 @@ async def test_descriptors_of_other_engines_do_not_leak(tmp_path: Path) -> None:
         await asyncio.gather(first.stop(5), second.stop(5))
 
 
-async def test_a_stop_is_gentle_first(tmp_path: Path) -> None:
-    async with launcher() as made:
+@pytest.mark.parametrize("confined", CONFINED)
+async def test_a_stop_is_gentle_first(tmp_path: Path, strongest: Sandbox, confined: bool) -> None:
+    async with launcher(strongest if confined else None) as made:
         process = await start(made, tmp_path, "hang")
         await process.stdout.readline()
         assert (await process.stop(30)).code == -signal.SIGTERM
@@ -109,9 +152,12 @@ async def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         assert (await process.stop(0.1)).code == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("confined", CONFINED)
 @pytest.mark.parametrize("end", ["finish", "stop"])
-async def test_an_engine_is_gone_only_with_all_its_children(tmp_path: Path, end: str) -> None:
-    async with launcher() as made:
+async def test_an_engine_is_gone_only_with_all_its_children(
+    tmp_path: Path, strongest: Sandbox, confined: bool, end: str
+) -> None:
+    async with launcher(strongest if confined else None) as made:
         process = await start(made, tmp_path, "family", end)
         await process.stdout.readline()
         await (process.wait() if end == "finish" else process.stop(5))
@@ -131,7 +177,9 @@ async def test_engines_do_not_outlive_a_killed_guard(tmp_path: Path) -> None:
     async with launcher() as made:
         process = await start(made, tmp_path, "stubborn")
         await process.stdout.readline()
-        guard = psutil.Process(process.pid).parent()
+        keeper = psutil.Process(process.pid).parent()
+        assert keeper is not None
+        guard = keeper.parent()
         assert guard is not None
         guard.kill()
         with pytest.raises(GuardLost):
@@ -141,13 +189,27 @@ async def test_engines_do_not_outlive_a_killed_guard(tmp_path: Path) -> None:
     await until_gone(tmp_path)
 
 
+@pytest.mark.parametrize("confined", CONFINED)
+async def test_an_engine_does_not_outlive_its_killed_keeper(
+    tmp_path: Path, strongest: Sandbox, confined: bool
+) -> None:
+    async with launcher(strongest if confined else None) as made:
+        process = await start(made, tmp_path, "family")
+        await process.stdout.readline()
+        keeper = psutil.Process(process.pid).parent()
+        assert keeper is not None
+        keeper.kill()
+        assert (await process.wait()).code == -signal.SIGKILL
+        await until_gone(tmp_path)
+        assert (await (await start(made, tmp_path, "ok")).wait()).code == 0
+
+
 async def test_engines_do_not_outlive_a_killed_worker(tmp_path: Path) -> None:
     code = (
-        "import asyncio, pathlib, test_guard as t\n"
-        "from kerma_runner.worker.engine_process import launcher\n"
+        "import asyncio, pathlib, test_launcher as t\n"
         "async def main():\n"
         f"    here = pathlib.Path({str(tmp_path)!r})\n"
-        "    async with launcher() as made:\n"
+        "    async with t.launcher() as made:\n"
         "        process = await t.start(made, here, 'family')\n"
         "        await process.stdout.readline()\n"
         "        print('up', flush=True)\n"

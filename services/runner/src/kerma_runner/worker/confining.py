@@ -1,0 +1,74 @@
+"""How a task's engine is confined, and what a worker says of limits that ended it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerma_engines.adapter.environment import readable_places
+from kerma_sandbox.confinement import Confinement, Exit, Limit
+from kerma_sandbox.places import holds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kerma_engines.adapter.port import Command
+    from kerma_runner.worker.settings import WorkerSettings
+
+_CODES = {
+    Limit.MEMORY: ("MEMORY_LIMIT", "{0} bytes of memory", "task_memory"),
+    Limit.CPU_SECONDS: ("CPU_LIMIT", "{0:g} s of processor time", "task_cpu_seconds"),
+    Limit.PROCESSES: ("PROCESS_LIMIT", "{0} processes at a time", "task_processes"),
+    Limit.FILE_SIZE: ("FILE_LIMIT", "{0} bytes in one file", "task_file_size"),
+}
+_REFUSED = (
+    # what C++, Python, the C library and Fortran's run-time say
+    (
+        re.compile(
+            r"bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Aa]llocation would"
+        ),
+        ("ADDRESS_SPACE_LIMIT", "{0} bytes of address space", "task_address_space"),
+    ),
+    (
+        re.compile(r"Too many open files"),
+        ("OPEN_FILES_LIMIT", "{0} open files", "task_open_files"),
+    ),
+)
+
+
+def confinement(
+    command: Command, env: Mapping[str, str], directory: Path, settings: WorkerSettings
+) -> Confinement:
+    """What the engine of a task may see and use. Raises ValueError naming a folder too wide."""
+    for path in command.readable:
+        if holds(path, directory):
+            raise ValueError(
+                f"readable in the catalogue of engines names {path}, which holds the work folders"
+                " of all tasks; name narrower folders"
+            )
+    work = directory.resolve()
+    readable = readable_places(command.argv[0], env, command.readable, work)
+    return Confinement(work, readable, limits=settings.limits, nice=settings.nice)
+
+
+def exceeded(ended: Exit, errors: str, settings: WorkerSettings) -> tuple[str, str] | None:
+    """Code and sentence for a limit that ended an engine, naming its setting; None for none.
+
+    The kernel enforces some limits by refusing what an engine asks for; these are known by what
+    the engine then says in its ``errors``.
+    """
+    if ended.exceeded is not None:
+        return _told("the engine used more than", _CODES[ended.exceeded], settings)
+    if ended.code == 0:
+        return None
+    for pattern, limit in _REFUSED:
+        if pattern.search(errors) and getattr(settings, limit[2]) is not None:
+            return _told("the engine failed when it wanted more than", limit, settings)
+    return None
+
+
+def _told(start: str, limit: tuple[str, str, str], settings: WorkerSettings) -> tuple[str, str]:
+    code, amount, field = limit
+    allowed = amount.format(getattr(settings, field))
+    return code, f"{start} {allowed}, the limit KERMA_WORKER_{field.upper()}"
