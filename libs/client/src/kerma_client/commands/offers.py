@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,9 +35,10 @@ def list_engines(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Show which engines this machine has, with version and digest, and what Kerma offers."""
+    from kerma_allinone.walls import local_sandbox
     from kerma_engines.catalogue.catalogue import Absent, Offer, load_catalogue
 
-    sandbox = _sandbox()
+    sandbox = local_sandbox()
     survey = load_catalogue(catalogue or data / CATALOGUE, sandbox).survey()
     offers = tuple(found for found in survey if isinstance(found, Offer))
     absent = tuple(found for found in survey if isinstance(found, Absent))
@@ -67,16 +67,6 @@ def list_engines(
         out.print(f"No Kerma runs on {data}.", soft_wrap=True)
     else:
         out.print(_platform_table(offered))
-
-
-def _sandbox() -> Sandbox:
-    """What would confine engines of a worker on this machine; with its settings, never refused."""
-    from kerma_common.settings import load
-    from kerma_runner.worker.settings import WorkerSettings
-    from kerma_sandbox.measure import Mode, measure
-
-    off = load(WorkerSettings).sandbox is Mode.OFF
-    return measure(Path(tempfile.gettempdir()), mode=Mode.OFF if off else Mode.PREFER)
 
 
 def _about(sandbox: Sandbox) -> Iterator[str]:

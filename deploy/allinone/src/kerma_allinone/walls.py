@@ -1,0 +1,20 @@
+"""What confines engines on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerma_common.settings import load
+from kerma_runner.worker.settings import WorkerSettings
+from kerma_sandbox.measure import Mode, measure
+
+if TYPE_CHECKING:
+    from kerma_sandbox.sandbox import Sandbox
+
+
+def local_sandbox() -> Sandbox:
+    """The sandbox of a worker with the settings of this process; never refused. Raises SettingsError."""
+    off = load(WorkerSettings).sandbox is Mode.OFF
+    return measure(Path(tempfile.gettempdir()), mode=Mode.OFF if off else Mode.PREFER)
