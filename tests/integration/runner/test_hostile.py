@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -67,7 +68,7 @@ async def test_daemons_hold_neither_the_task_nor_the_slot(runner: Running) -> No
     ],
 )
 async def test_a_limit_that_is_exceeded_fails_the_task_with_its_name(
-    runner: Running, mode: str, argument: object, limit: dict[str, float], code: str
+    runner: Running, mode: str, argument: object, limit: dict[str, Any], code: str
 ) -> None:
     worker = runner.start_worker(slots=1, sandbox="prefer", **limit)
     arguments = [argument] if argument else []

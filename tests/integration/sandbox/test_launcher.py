@@ -90,8 +90,11 @@ async def test_exit_codes_and_signals_are_told(
         assert b"no geometry" in await crashed.stderr.read()
 
 
-async def test_a_program_that_is_not_there_is_refused_with_a_reason(tmp_path: Path) -> None:
-    async with launcher() as made:
+@pytest.mark.parametrize("confined", CONFINED)
+async def test_a_program_that_is_not_there_is_refused_with_a_reason(
+    tmp_path: Path, strongest: Sandbox, confined: bool
+) -> None:
+    async with launcher(strongest if confined else None) as made:
         with pytest.raises(OSError, match="No such file"):
             await made.spawn(("/no/such",), env={}, confinement=Confinement(tmp_path))
         # the next one is not hurt

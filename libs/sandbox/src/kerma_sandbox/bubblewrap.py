@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 _TEMPORARY_BYTES = 64 << 20
 _SHARED_MEMORY_BYTES = 16 << 20
 _USER = "65534"
+_ELF_HEAD = 20
 
 
 def find() -> Path | None:
@@ -65,6 +69,30 @@ def command(
         *("--remount-ro", "/", "--"),
         *argv,
     ]
+
+
+def check_format(program: Path) -> None:
+    """Raises OSError for a file that the kernel would not execute.
+
+    Bubblewrap gives such a file to a shell (execvp(3)), so that a program for another machine would
+    seem to run.
+    """
+    try:
+        with program.open("rb") as file:
+            head = file.read(_ELF_HEAD)
+    except PermissionError:
+        return  # one that may be executed need not be readable
+    if head.startswith(b"#!") or (head[:6], head[18:20]) == _own_format():
+        return
+    raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), str(program))
+
+
+@cache
+def _own_format() -> tuple[bytes, bytes]:
+    """Magic, class and byte order, and machine of an ELF file (elf(5))."""
+    with Path(sys.executable).open("rb") as file:
+        head = file.read(_ELF_HEAD)
+    return head[:6], head[18:20]
 
 
 def _system() -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_sandbox import bubblewrap, seccomp
@@ -12,7 +13,6 @@ from kerma_sandbox.places import DEVICES, PROCESS_FILES, SYSTEM, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from kerma_sandbox.confinement import Confinement, Limits
 
@@ -78,12 +78,17 @@ class Sandbox:
     def order(
         self, argv: Sequence[str], env: Mapping[str, str], confinement: Confinement
     ) -> dict[str, Any]:
-        """What the guard is told to start ``argv`` with ``env`` alone."""
+        """What the guard is told to start ``argv`` with ``env`` alone.
+
+        Raises OSError for a program that is not there or not one of this machine.
+        """
         filter_code = (
             b"" if self.level is Level.NONE else seccomp.program(network=confinement.network)
         )
         start = list(argv)
         if self.bwrap is not None:
+            if (program := Path(argv[0])).is_absolute():
+                bubblewrap.check_format(program)
             start = bubblewrap.command(
                 self.bwrap, argv, confinement, own_proc=self.own_proc, filtered=bool(filter_code)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,7 +11,22 @@ import pytest
 
 from kerma_engines.adapter.environment import engine_environment, passed_on
 from kerma_engines.catalogue import probe
-from kerma_engines.catalogue.probe import Unusable, ask
+from kerma_engines.catalogue.probe import Unusable
+from kerma_sandbox.measure import measure
+from kerma_sandbox.sandbox import Sandbox
+
+Ask = Callable[[list[str], dict[str, str]], str]
+
+
+@pytest.fixture(scope="module")
+def strongest(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return measure(tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(params=["confined", "free"])
+def ask(request: pytest.FixtureRequest, strongest: Sandbox) -> Ask:
+    sandbox = strongest if request.param == "confined" else Sandbox()
+    return lambda argv, own: probe.ask(argv, own, (), sandbox)
 
 
 def program(folder: Path, text: str) -> str:
@@ -32,7 +48,7 @@ def family(marker: str) -> list[int]:
     return found
 
 
-def test_endless_output_is_cut_and_its_processes_end(tmp_path: Path) -> None:
+def test_endless_output_is_cut_and_its_processes_end(tmp_path: Path, ask: Ask) -> None:
     endless = program(tmp_path, "#!/bin/sh\nyes | cat &\nyes\n")
     with pytest.raises(Unusable, match="printed more than 1 MiB"):
         ask([endless], {"PROBED_ENDLESS": "1"})
@@ -40,7 +56,7 @@ def test_endless_output_is_cut_and_its_processes_end(tmp_path: Path) -> None:
 
 
 def test_a_hanging_program_ends_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "SECONDS", 0.2)
     hanging = program(tmp_path, "#!/bin/sh\nsleep 1000 & sleep 1000\n")
@@ -49,13 +65,15 @@ def test_a_hanging_program_ends_with_its_children(
     assert family("PROBED_HANGING") == []
 
 
-def test_a_program_that_leaves_children_behind_has_told_its_version(tmp_path: Path) -> None:
+def test_a_program_that_leaves_children_behind_has_told_its_version(
+    tmp_path: Path, ask: Ask
+) -> None:
     leaving = program(tmp_path, "#!/bin/sh\necho v1.2\nsleep 1000 &\nexit 3\n")
     assert ask([leaving], {"PROBED_LEAVING": "1"}) == "v1.2\n"
     assert family("PROBED_LEAVING") == []
 
 
-def test_much_output_is_no_fault_below_the_bound(tmp_path: Path) -> None:
+def test_much_output_is_no_fault_below_the_bound(tmp_path: Path, ask: Ask) -> None:
     chatty = program(tmp_path, "#!/bin/sh\necho v1.2\nhead -c 300000 /dev/zero\n")
     told = ask([chatty], {})
     assert told.startswith("v1.2\n")
@@ -66,18 +84,18 @@ def test_much_output_is_no_fault_below_the_bound(tmp_path: Path) -> None:
     ("text", "why"),
     [("#!/no/such/interpreter\n", "No such file"), ("garbage", "Exec format error")],
 )
-def test_what_can_not_be_started_says_why(tmp_path: Path, text: str, why: str) -> None:
+def test_what_can_not_be_started_says_why(tmp_path: Path, ask: Ask, text: str, why: str) -> None:
     with pytest.raises(Unusable, match=f"cannot be started: .*{why}"):
         ask([program(tmp_path, text)], {})
 
 
-def test_a_program_has_a_folder_of_its_own_that_goes(tmp_path: Path) -> None:
+def test_a_program_has_a_folder_of_its_own_that_goes(tmp_path: Path, ask: Ask) -> None:
     told = ask([program(tmp_path, "#!/bin/sh\ntouch left-behind\npwd\n")], {})
     assert not Path(told.strip()).exists()
 
 
 def test_a_program_sees_the_variables_of_its_tasks_and_no_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERMA_PG_URL", "postgresql://secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
