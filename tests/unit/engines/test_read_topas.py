@@ -148,6 +148,54 @@ def test_histories_are_those_of_the_chain_of_files_beside(
     assert read_file(write(folder, csv(scorer, "run.txt"), None)).primaries == histories
 
 
+ROWS = {(x, z): f"{x}, 0, {z}, {100 * (z + 1) + x}.0" for x in range(2) for z in range(3)}
+LAST_FASTEST = list(ROWS)
+FIRST_FASTEST = sorted(ROWS, key=lambda bin_: bin_[::-1])
+MESH = "# X in 2 bins of 1 cm\n# Y in 1 bin  of 1 cm\n# Z in 3 bins of 1 cm\n"
+VALUES = [100.0, 101.0, 200.0, 201.0, 300.0, 301.0]
+
+
+@pytest.mark.parametrize(
+    "order", [LAST_FASTEST, FIRST_FASTEST, LAST_FASTEST[::-1]], ids=["last", "first", "any"]
+)
+@pytest.mark.parametrize("version", ["3.9", "4.2.1", "", "a new one"])
+def test_bin_numbers_tell_the_order_of_rows(
+    tmp_path: Path, order: list[tuple[int, int]], version: str
+) -> None:
+    rows = "".join(f"{ROWS[bin_]}\n" for bin_ in order)
+    text = f"# TOPAS Version: {version}\n{MESH}# DoseToMedium ( Gy ) : Sum\n{rows}"
+    (page,) = read_file(write(tmp_path, text, None)).pages
+    assert page.shape == (2, 3)
+    assert_array_equal(page.values, VALUES)
+
+
+def spectra(version: str, order: list[tuple[int, int]], mesh: str = MESH) -> str:
+    rows = "".join(f"0, {100 * (z + 1) + x}, 0\n" for x, z in order)
+    energy = "# Binned by pre-step energy in 1 bin of 10 MeV from 0 MeV to 10 MeV\n"
+    return f"# TOPAS Version: {version}\n{mesh}# Fluence ( /mm2 ) : Sum\n{energy}{rows}"
+
+
+@pytest.mark.parametrize(
+    ("version", "order"),
+    [("3.9", LAST_FASTEST), ("4.0.0", LAST_FASTEST), ("4.1", LAST_FASTEST)]
+    + [("4.2", FIRST_FASTEST), ("4.2.1", FIRST_FASTEST), ("5.0", FIRST_FASTEST)]
+    + [("v4.10", FIRST_FASTEST)],
+)
+def test_the_version_tells_the_order_of_rows_without_bin_numbers(
+    tmp_path: Path, version: str, order: list[tuple[int, int]]
+) -> None:
+    (page,) = read_file(write(tmp_path, spectra(version, order), None)).pages
+    assert_array_equal(page.values, VALUES)
+
+
+def test_an_unknown_order_is_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="their order is not known"):
+        read_file(write(tmp_path, spectra("", FIRST_FASTEST), None))
+    line = "# X in 6 bins of 1 cm\n# Y in 1 bin of 1 cm\n# Z in 1 bin of 1 cm\n"
+    (page,) = read_file(write(tmp_path, spectra("", FIRST_FASTEST, line), None)).pages
+    assert_array_equal(page.values, VALUES)
+
+
 def damaged() -> dict[str, tuple[str, str, str]]:
     good = csv(Scorer("Dose", {"Mean": np.ones((2, 1, 2))}), "run.txt")
     lines = good.splitlines()
@@ -157,7 +205,8 @@ def damaged() -> dict[str, tuple[str, str, str]]:
         "row missing": ("\n".join(lines[:-1]) + "\n", "3 rows for a mesh", "line 11"),
         "not a number": (good.replace("0, 0, 1, 1.0", "0, 0, 1, oops"), "oops", "line 10"),
         "short row": (good.replace("0, 0, 1, 1.0", "0, 0, 1"), "3 columns instead of 4", "line 10"),
-        "shuffled": (good.replace("0, 0, 1, 1.0", "1, 0, 0, 1.0"), "out of order", "line 10"),
+        "no such bin": (good.replace("0, 0, 1, 1.0", "0, 0, 7, 1.0"), "bin number 7", "line 10"),
+        "twice": (good.replace("0, 0, 1, 1.0", "1, 0, 0, 1.0"), "same bin numbers", "line 10"),
         "too many bins": (
             good.replace("2 bins of 0.1", "999999999 bins of 0.1"),
             "axis X",

@@ -122,7 +122,12 @@ def test_installed_engines_prepare_commands_of_their_programs(tmp_path: Path) ->
     text = f'[shieldhit]\npath = "{path}"\nenvironment = {{ A = "1" }}\n'
     found = load_catalogue(catalogue(tmp_path, text)).engines()["shieldhit"]
     inputs = found.accept_files(
-        {"beam.dat": "NSTAT 10 0\n", "geo.dat": "", "mat.dat": "", "detect.dat": ""}
+        {
+            "beam.dat": "NSTAT 10 0\n",
+            "geo.dat": "",
+            "mat.dat": "",
+            "detect.dat": "Output\n    Filename dose.bdo\n    Quantity Dose\n",
+        }
     )
     command = found.prepare(inputs, tmp_path, primaries=5, seed=2)
     assert command.argv == (str(path), "-N", "2", str(tmp_path))

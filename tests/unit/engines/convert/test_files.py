@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine_inputs import REAL, figure, project, zone
-from kerma_engines.adapter.files import MAX_FILES, check_files
+from kerma_engines.adapter.files import MAX_FILES, checked_files
 from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
 
@@ -110,15 +110,15 @@ class TestNames:
 
     def test_numbers_and_sizes_are_limited(self) -> None:
         with pytest.raises(InvalidInput, match="at most"):
-            check_files({f"f{k}": "" for k in range(MAX_FILES + 1)})
+            checked_files({f"f{k}": "" for k in range(MAX_FILES + 1)})
         with pytest.raises(InvalidInput, match="bytes"):
-            check_files({"a": "x" * (65 * 2**20)})
+            checked_files({"a": "x" * (65 * 2**20)})
 
     def test_text_that_no_file_can_hold_is_refused(self) -> None:
         with pytest.raises(InvalidInput, match="NUL"):
-            check_files({"a": "\0"})
+            checked_files({"a": "\0"})
         with pytest.raises(InvalidInput, match="Unicode"):
-            check_files({"a": "\ud800"})
+            checked_files({"a": "\ud800"})
 
 
 class TestShieldHit:
@@ -232,9 +232,10 @@ class TestFluka:
         ],
     )
     def test_free_and_fixed_format(self, tmp_path: Path, card: str, wanted: str) -> None:
-        text = f"RANDOMIZ 1.0 2.0\n{card}\nSTOP\n"
+        detector = f"{'USRBIN':<20}{'DOSE':>10}{-21.0:>10}\n"
+        text = f"{detector}RANDOMIZ 1.0 2.0\n{card}\nSTOP\n"
         files = prepared("fluka", {"a.inp": text}, tmp_path, primaries=77, seed=5)
-        assert files["a.inp"] == f"RANDOMIZ 1.0 5.\n{wanted}\nSTOP\n"
+        assert files["a.inp"] == f"{detector}RANDOMIZ 1.0 5.\n{wanted}\nSTOP\n"
 
     @pytest.mark.parametrize("primaries", [1, 99_999_999, 123_456_789, 999_999_999])
     def test_every_number_is_written_exactly(self, tmp_path: Path, primaries: int) -> None:

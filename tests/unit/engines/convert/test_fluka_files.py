@@ -19,9 +19,17 @@ FREE = "FREE\n"
 END = "START 1000.\nSTOP\n"
 
 
+def scoring(text: str) -> str:
+    """``text`` with a detector before STOP, in columns that free format reads as well."""
+    if re.search("USR[BTC]|RESNUC|EVENT|DETECT|^USRYIELD", text):
+        return text
+    head, stop, tail = text.rpartition("STOP\n")
+    return f"{head}{'USRBIN':<10}{10.0:>10}{'DOSE':>10}{-21.0:>10}\n{stop}{tail}"
+
+
 def accepted(text: str, **more: str) -> InputSet:
     extra = {f"{name}.txt": other for name, other in more.items()}
-    return engine("fluka").accept_files({"a.inp": text, **extra})
+    return engine("fluka").accept_files({"a.inp": scoring(text), **extra})
 
 
 def refused(text: str, **more: str) -> str:
@@ -178,7 +186,7 @@ def test_included_files_are_read_but_not_changed() -> None:
 
 def test_geometry_comments_and_file_names_are_no_cards() -> None:
     geometry = "GEOBEGIN\n  0 0 x\nSPH START 0. 0. 0. 1.\nSTART 5 +START\nSTOP 5 -START\nGEOEND\n"
-    text = f"TITLE\nSTART 3.\n* START 4.\n{geometry}OPEN 50.\nSTART 6.\n! START 7.\n{END}"
+    text = f"TITLE\nSTART 3.\n* START 4.\n{geometry}OPEN 50.\nSTART\n! START 7.\n{END}"
     assert accepted(text).primaries == 1000
 
 
@@ -192,3 +200,47 @@ def test_geometry_comments_and_file_names_are_no_cards() -> None:
 )
 def test_seeds_that_would_have_no_effect_are_refused(cards: str, reason: str) -> None:
     assert reason in refused(cards)
+
+
+READ = f"{'OPEN':<10}{31.0:>10}{'':50}OLD\n"
+WRITTEN = f"{'OPEN':<10}{32.0:>10}{'':50}NEW\n"
+GEOMETRY = f"{'GEOBEGIN':<10}{'':20}{50.0:>10}{'':30}COMBNAME\n"
+GEOMETRY_OUT = f"{'GEOBEGIN':<10}{'':30}{51.0:>10}{'':20}COMBNAME\n"
+
+
+@pytest.mark.parametrize("card", [READ, WRITTEN, GEOMETRY, GEOMETRY_OUT])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/etc/passwd", "absolute path"),
+        ("/dev/null", "absolute path"),
+        ("../../other/input", "parent folder"),
+        ("a/../../b", "parent folder"),
+        ("~/input", "depends on the machine"),
+        ("$HOME/input", "depends on the machine"),
+        ("sub/file", "no plain file name"),
+    ],
+)
+def test_files_elsewhere_are_refused_with_their_line(card: str, name: str, reason: str) -> None:
+    told = refused(f"{card}{name}\nGEOEND\n{END}")
+    assert f"a.inp:2: {card.split()[0]} names {name!r}, which" in told
+    assert reason in told
+
+
+def test_files_that_came_along_are_read() -> None:
+    for name in ("map.txt", "../map.txt"):
+        assert accepted(f"{READ}{name}\n{END}", map="1 2 3\n").primaries == 1000
+    assert "is not among the files" in refused(f"{READ}map.txt\n{END}")
+    assert accepted(f"{WRITTEN}mine.txt\n{END}").primaries == 1000
+    assert "parent folder" in refused(f"{WRITTEN}../map.txt\n{END}", map="")
+    assert accepted(f"{'OPEN':<10}{33.0:>10}{'':50}SCRATCH\n{END}").primaries == 1000
+
+
+def test_inputs_that_score_nothing_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"a\.inp: nothing is scored"):
+        engine("fluka").accept_files({"a.inp": END})
+
+
+def test_a_byte_order_mark_is_taken_off() -> None:
+    inputs = accepted(f"\ufeffRANDOMIZ         1.0     137.0\n{END}")
+    assert inputs.files["a.inp"].startswith("RANDOMIZ")

@@ -156,3 +156,35 @@ def test_chains_end() -> None:
     found = gathered("a", files.get)
     assert set(found) == {"so/demo/numberofhistoriesinrun", "x", "y"}
     assert histories(found) == 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('s:So/Demo/PhaseSpaceFileName = "/etc/passwd"', "absolute path"),
+        ('s:So/Demo/PhaseSpaceFileName = "../other/beam"', "parent folder"),
+        ('s:So/Demo/PhaseSpaceFileName = "beam"', "not among the files"),
+        ('s:So/Demo/PhaseSpaceFileName = Ge/A + "b"', "computed way"),
+        ('s:Ge/Patient/InputDirectory = "/home/"', "only the work folder"),
+        ('s:Ge/Patient/DicomDirectory = "../scans"', "only the work folder"),
+        ('s:Ge/Patient/InputFile = "/dev/sda"', "absolute path"),
+        ('s:Ge/Thing/InputFile = "part.stl"', "not among the files"),
+        ('s:Gr/View/FileName = "../../picture"', "parent folder"),
+        ('s:Xx/Thing/FileName = "text.txt"', "not allowed"),
+        ('s:Ma/Thing/MyExtension = "/etc/shadow"', "absolute path"),
+        ('sv:Xx/Thing/Words = 2 "plain" "~/key"', "depends on the machine"),
+    ],
+)
+def test_files_elsewhere_are_refused_with_their_line(line: str, reason: str) -> None:
+    told = refused(f"{SOURCE}{SCORER}{line}\n")
+    assert "a.txt:3: " in told
+    assert reason in told
+
+
+def test_files_that_came_along_are_read() -> None:
+    lines = (
+        's:Ge/Patient/InputDirectory = "./"\ns:Ge/Patient/InputFile = "ct.txt"\n'
+        's:Sc/Dose/Surface = "Phantom/ZMinusSurface"\ns:Gr/View/FileName = "picture"\n'
+        "i:Ge/Patient/NumberOfFiles = 1\n"
+    )
+    assert accepted(f"{SOURCE}{SCORER}{lines}", ct="1 2 3\n").primaries == 1000

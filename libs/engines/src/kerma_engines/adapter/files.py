@@ -18,11 +18,16 @@ MAX_SIZE = 64 * 2**20  # bytes of all files together
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
-def check_files(files: Mapping[str, str]) -> None:
-    """Refuses names that are no plain file names, and too many or too large files.
+_MARK = "\ufeff"
+"""The byte order mark that some editors put in front of a text."""
 
-    Raises InvalidInput with every problem found. Names end up in command lines and scripts of
-    engines, so only letters, digits and ``_ . + -`` are taken, and none that begins with ``-``.
+
+def checked_files(files: Mapping[str, str]) -> dict[str, str]:
+    """The files of a user, each without a byte order mark.
+
+    Refuses names that are no plain file names, and too many or too large files: raises
+    InvalidInput with every problem found. Names end up in command lines and scripts of engines,
+    so only letters, digits and ``_ . + -`` are taken, and none that begins with ``-``.
     """
     problems: list[Problem] = []
     seen: set[str] = set()
@@ -49,6 +54,26 @@ def check_files(files: Mapping[str, str]) -> None:
         problems.append(Problem("files", f"{size} bytes; at most {MAX_SIZE} are taken"))
     if problems:
         raise InvalidInput(tuple(problems))
+    return {name: text.removeprefix(_MARK) for name, text in files.items()}
+
+
+def why_not_beside(name: str) -> str:
+    """Why ``name`` is no file of the work folder itself; empty when it is.
+
+    An engine opens what its input names. Paths that lead elsewhere are refused.
+    """
+    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", name):
+        return "is an absolute path"
+    if name.startswith("~") or "$" in name:
+        return "depends on the machine"
+    if ".." in re.split(r"[/\\]", name):
+        return "leads to a parent folder"
+    return "" if plain_output(name) else "is no plain file name"
+
+
+def why_not_given(name: str, files: Mapping[str, str]) -> str:
+    """Why ``name`` is no file that came with the input; empty when it is."""
+    return why_not_beside(name) or ("" if name in files else "is not among the files")
 
 
 def lines_of(text: str) -> list[str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.files import check_files, lines_of, whole
+from kerma_engines.adapter.files import checked_files, lines_of, whole
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.fluka.convert.cards import card
 from kerma_engines.fluka.input import cards, number
+from kerma_engines.fluka.paths import path_problems
 from kerma_engines.fluka.read.scores import particle_name
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _INPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,60}\.inp")
 
 def accept(files: Mapping[str, str]) -> InputSet:
     """Checks the files and finds primaries and outputs. Raises InvalidInput."""
-    check_files(files)
+    files = checked_files(files)
     problems: list[Problem] = []
     inputs = [name for name in files if name.lower().endswith(".inp")]
     if len(inputs) != 1:
@@ -58,6 +59,10 @@ def accept(files: Mapping[str, str]) -> InputSet:
     primaries = _primaries(name, found, problems)
     _check_seed(name, found, problems)
     outputs = _outputs(found, problems)
+    problems += path_problems(found, files)
+    if not outputs and not problems:
+        detectors = ", ".join(_UNIT_WHAT)
+        problems.append(Problem(name, f"nothing is scored: it has none of {detectors}"))
     if problems:
         raise InvalidInput(tuple(problems))
     return InputSet("fluka", dict(files), primaries, outputs)

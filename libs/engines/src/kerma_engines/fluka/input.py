@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SEPARATOR = re.compile(r"\s*[,;:/\\]\s*|\s+")
+FILE_NAME = "#file"
+"""Stands as the name of a line that names a file."""
+
 _FREE_INPUT = (2.0, 3.0)
 """WHAT(4) of GLOBAL: free format, free format with names."""
 
@@ -38,6 +41,8 @@ class Card:
     text: str
     free: bool
     included: bool = False
+    opener: Card | None = None
+    """Of a line with the name of a file: the card that asks for it."""
 
     @property
     def place(self) -> str:
@@ -81,8 +86,9 @@ def number(text: str) -> float | None:
 def cards(files: Mapping[str, str], name: str) -> Iterator[Card]:
     """The cards of the input ``name`` that take effect, in their order.
 
-    Not those behind STOP, in the geometry, in comments, or in conditions that don't hold. A file
-    that is included, but not among ``files`` or not for the first time, is a card ``#include``.
+    Cards behind STOP, in the geometry, in comments, or in conditions that don't hold do not take
+    effect. A file that is included, but not among ``files`` or not for the first time, is a card
+    ``#include``. The line behind OPEN or GEOBEGIN that names a file is a card ``FILE_NAME``.
     """
     yield from _Reader(files).read(name)
 
@@ -99,7 +105,9 @@ class _Reader:
     """Files begun: each is read once, or reading might not end."""
     free: bool = False
     geometry: bool = False
-    data: bool = False
+    title: bool = False
+    openers: list[Card] = field(default_factory=list)
+    """Cards whose next lines name files, one entry for each line to come."""
     stopped: bool = False
 
     def read(self, name: str) -> Iterator[Card]:
@@ -147,9 +155,13 @@ class _Reader:
                 self.conditions.append((now, done or now))
 
     def _card(self, line: str, name: str, index: int, *, included: bool) -> Card | None:
-        if self.data:
-            self.data = False  # the line behind TITLE or OPEN, whatever it looks like
+        if self.title:
+            self.title = False  # the line behind TITLE, whatever it looks like
             return None
+        if self.openers:
+            opener = self.openers.pop(0)
+            place = (name, index, line, False, included)
+            return Card(FILE_NAME, opener.whats, line.strip(), *place, opener)
         body, _ = _split(line)
         if line.startswith("*") or not body.strip():
             return None
@@ -172,7 +184,18 @@ class _Reader:
         elif card.name == "GLOBAL":
             self.free = self.free or card.number(4) in _FREE_INPUT
         self.geometry = card.name == "GEOBEGIN"
-        self.data = card.name == "TITLE" or (card.name == "OPEN" and "SCRATCH" not in card.sdum)
+        self.title = card.name == "TITLE"
+        self.openers = [card] * _files_behind(card)
+
+
+def _files_behind(card: Card) -> int:
+    """How many lines with names of files follow a card."""
+    if card.name == "OPEN":
+        return int("SCRATCH" not in card.sdum)
+    if card.name == "GEOBEGIN":
+        read_from, written_to = card.number(3), card.number(4)
+        return int(read_from not in (0.0, 5.0)) + int(written_to not in (0.0, 11.0))
+    return 0
 
 
 def _split(line: str) -> tuple[str, str]:

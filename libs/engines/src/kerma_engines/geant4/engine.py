@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.adapter.files import check_files
+from kerma_engines.adapter.files import checked_files
 from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.convert import beam, gdml_check, macro, score_write, spot_beam
@@ -105,6 +105,7 @@ class Geant4:
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        files = checked_files(files)
         geometry, macro_file = _pick(files)
         problems = list(gdml_check.problems(files[geometry], file=geometry))
         try:
@@ -200,10 +201,6 @@ def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: st
         return found
     if named not in files:
         return [*found, Problem(macro_file, f"there is no list of spots {named!r}")]
-    try:
-        check_files({named: files[named]})
-    except InvalidInput as invalid:
-        return [*found, *invalid.problems]
     faults = spot_list.read(files[named], parsed.spots.energy_sigma).faults
     places = (f"{named}:{fault.line}" if fault.line else named for fault in faults)
     return [*found, *(Problem(p, f.reason) for p, f in zip(places, faults, strict=True))]

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.files import check_files, lines_of, plain_output, put, whole
+from kerma_engines.adapter.files import checked_files, lines_of, plain_output, put, whole
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.shieldhit.convert.beam import RNDSEED
+from kerma_engines.shieldhit.paths import old_detectors, path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,13 +27,17 @@ _COMMENT = re.compile(r"\s*[*#!]")
 
 def accept(files: Mapping[str, str]) -> InputSet:
     """Checks the files and finds primaries and outputs. Raises InvalidInput."""
-    check_files(files)
+    files = checked_files(files)
     problems = [Problem(name, "is missing") for name in REQUIRED if name not in files]
     primaries = 0
     if "beam.dat" in files:
         primaries = _primaries(files["beam.dat"], problems)
         _check_seed(files["beam.dat"], problems)
-    outputs = tuple(_outputs(files.get("detect.dat", ""), problems))
+    problems += path_problems(files)
+    detect = files.get("detect.dat", "")
+    outputs = tuple(_outputs(detect, problems))
+    if not problems and not outputs and not any(old_detectors(detect)):
+        problems.append(Problem("detect.dat", "nothing is scored: it has no Output"))
     if problems:
         raise InvalidInput(tuple(problems))
     return InputSet("shieldhit", dict(files), primaries, outputs)
@@ -94,7 +99,7 @@ class _Block:
 
 
 def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
-    """What the Output blocks declare; files of older form declare nothing that is recognised."""
+    """What the Output blocks declare. Detectors of the old form are read without a map."""
     seen: set[str] = set()
     for block in _blocks(detect):
         name = block.file

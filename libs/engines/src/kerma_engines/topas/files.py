@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.files import check_files, plain_output
+from kerma_engines.adapter.files import checked_files, plain_output
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.topas.parameters import (
@@ -25,6 +25,7 @@ from kerma_engines.topas.parameters import (
     text_of,
     truth,
 )
+from kerma_engines.topas.paths import path_problems, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ _UNREAD_FORMS = {
 
 def accept(files: Mapping[str, str]) -> InputSet:
     """Checks the files, finds the main one, primaries and outputs. Raises InvalidInput."""
-    check_files(files)
+    files = checked_files(files)
     problems: list[Problem] = []
     main = _main(files, problems)
     if not main:
@@ -56,6 +57,7 @@ def accept(files: Mapping[str, str]) -> InputSet:
     random = _random_times(found, problems)
     source, primaries = _primaries(found, random, problems)
     _check_edits(files[main], main, problems)
+    problems += path_problems(found, files)
     outputs = tuple(_outputs(found, problems))
     if not outputs and not problems:
         problems.append(Problem("files", "no scorer that is active writes results"))
@@ -94,12 +96,13 @@ def _is_parameters(name: str) -> bool:
 
 
 def _main(files: Mapping[str, str], problems: list[Problem]) -> str:
-    """The parameter file that no other includes."""
+    """The parameter file that no other includes or reads."""
     candidates = [name for name in files if _is_parameters(name)]
     inner: set[str] = set()
     for name in candidates:
         for parameter in parse(name, files[name]):
             if parameter.key != "includefile":
+                inner |= {word for word in quoted(parameter) if word in files and word != name}
                 continue
             for word in included(parameter):
                 inner.add(word)

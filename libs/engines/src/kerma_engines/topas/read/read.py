@@ -1,10 +1,11 @@
 """Reading TOPAS results: CSV files with a header of ``#`` lines.
 
-A row has the bin's three numbers and the reported statistics; without mesh just the statistics;
-binned by energy or time the statistics bin after bin, with an underflow in front and behind an
-overflow and, for energy, a bin of particles without incident track. Bins run with the last axis
-fastest; pages are turned to the first fastest. The file does not tell the number of histories:
-it is taken from the parameter file beside it, named in the header.
+A row has the bin's three numbers and the reported statistics; without mesh just the statistics.
+Binned by energy or time it has the statistics bin after bin and no bin numbers, with an underflow
+in front, and an overflow and (for energy) a bin of particles without incident track behind. Rows
+run with the last axis fastest, from OpenTOPAS 4.2 on with the first: bin numbers tell, or else the
+version. Pages run with the first axis fastest. The file does not tell the number of histories:
+the parameter file beside it, named in the header, does.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ _BINNED = re.compile(
     r"# Binned by (.+?) in (\d{1,9}) bins? +of (\S+) (\w+) from ([-+.\deE]+) \w+ to ([-+.\deE]+) \w+"
 )
 _COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
+_RELEASE = re.compile(r"\s*[vV]?(\d{1,4})\.(\d{1,4})")
+_FIRST_AXIS_FASTEST = (4, 2)
+"""Version of OpenTOPAS from which on rows run with the first axis fastest."""
+
 _CELL = re.compile(r"[^,\n]+")
 _STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
 _DEVIATION = "Standard_Deviation"
@@ -259,29 +264,63 @@ def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, 
     if len(shape) not in (0, 3) or rows != math.prod(shape):
         where = f"line {header.lines + rows}"
         raise ReadError(path.name, where, f"{rows} rows for a mesh of {shape}")
-    if header.differential is not None:
-        shape = (*shape, header.differential.n)
-        cube = table.reshape(rows, -1, len(header.columns))[:, 1 : header.differential.n + 1]
+    spectrum = header.differential
+    if spectrum is not None:
+        order = _order_of_version(path, header, shape)
+        cells = table.reshape(rows, -1, len(header.columns))[order, 1 : spectrum.n + 1]
+        bins: tuple[int, ...] = (rows, spectrum.n)
     else:
-        index_columns = len(shape)
-        _check_order(path, header, table[:, :index_columns], shape)
-        cube = table[:, index_columns:]
+        order = _order_of_indices(path, header, table[:, : len(shape)], shape)
+        cells = table[order, len(shape) :]
+        bins = (rows,)
     return {
-        name: cube[..., at].reshape(shape).reshape(-1, order="F")
+        name: cells[..., at].reshape(bins).reshape(-1, order="F")
         for at, name in enumerate(header.columns)
     }
 
 
-def _check_order(
+def _order_of_indices(
     path: Path, header: _Header, found: NDArray[np.float64], shape: tuple[int, ...]
-) -> None:
-    """Raise ReadError unless the rows' bin numbers count with the last axis fastest."""
-    rows = np.arange(len(found))
-    for axis, numbers in enumerate(np.unravel_index(rows, shape) if shape else ()):
-        wrong = np.flatnonzero(found[:, axis] != numbers)
+) -> NDArray[np.intp]:
+    """Row of each bin, first axis fastest, by the bin numbers that rows begin with.
+
+    Raises ReadError unless every bin has one row.
+    """
+    rows = len(found)
+    if not shape:
+        return np.arange(rows)
+    numbers = np.zeros(rows, dtype=np.intp)
+    for axis, (column, n) in enumerate(zip(found.T, shape, strict=True)):
+        wrong = np.flatnonzero((column != np.floor(column)) | (column < 0) | (column >= n))
         if wrong.size:
             where = f"line {header.lines + 1 + int(wrong[0])}"
-            raise ReadError(path.name, where, "bin numbers are out of order")
+            raise ReadError(path.name, where, f"bin number {column[wrong[0]]:g} of {n} bins")
+        numbers += column.astype(np.intp) * math.prod(shape[:axis])
+    order = np.full(rows, -1, dtype=np.intp)
+    order[numbers] = np.arange(rows)
+    twice = np.flatnonzero(order[numbers] != np.arange(rows))
+    if twice.size:
+        where = f"line {header.lines + 1 + int(twice[0])}"
+        raise ReadError(path.name, where, "a later line has the same bin numbers")
+    return order
+
+
+def _order_of_version(path: Path, header: _Header, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Row of each bin, first axis fastest, where rows have no bin numbers.
+
+    Rows run with the first axis fastest from OpenTOPAS 4.2 on, with the last one before. Raises
+    ReadError where the order matters and the version is not told.
+    """
+    rows = np.arange(math.prod(shape))
+    if sum(n > 1 for n in shape) < 2:
+        return rows
+    told = _RELEASE.match(header.version)
+    if told is None:
+        reason = f"rows without bin numbers, of unknown TOPAS version {header.version[:32]!r}"
+        raise ReadError(path.name, "header", f"{reason}: their order is not known")
+    if (int(told[1]), int(told[2])) >= _FIRST_AXIS_FASTEST:
+        return rows
+    return rows.reshape(shape).reshape(-1, order="F")
 
 
 def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histories: int) -> Page:

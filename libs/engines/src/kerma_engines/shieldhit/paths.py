@@ -1,0 +1,74 @@
+"""Files that SHIELD-HIT12A's inputs name: which may be read, and what old detectors write.
+
+USECBEAM and USEBMOD in ``beam.dat`` and LOADDEDX in ``mat.dat`` name files. Detectors of the old
+form take two lines in columns of ten; the last column of the second names the result file.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from kerma_engines.adapter.files import why_not_beside, why_not_given
+from kerma_engines.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_READ = {"beam.dat": {"USECBEAM": 1, "USEBMOD": 2}, "mat.dat": {"LOADDEDX": 1}}
+"""Which word of a card names a file, counted behind the card's name."""
+
+_OLD_DETECTORS = re.compile(r"[A-Z-]*(MSH|CYL|ZONE|PLANE|GEOMAP|RZ|MESH)[A-Z-]*")
+_NAMED_AT = 60
+"""Column at which the name of an old detector's file begins."""
+
+
+def path_problems(files: Mapping[str, str]) -> Iterator[Problem]:
+    """What an input names that SHIELD-HIT12A may not open."""
+    for name in ("beam.dat", "mat.dat"):
+        for number, words in _cards(files.get(name, "")):
+            place = f"{name}:{number}"
+            at = _READ[name].get(words[0].upper(), 0)
+            if at and len(words) > at:
+                if reason := why_not_given(words[at], files):
+                    yield Problem(place, f"{words[0]} names {words[at][:64]!r}, which {reason}")
+                continue
+            yield from _strange_paths(place, words)
+    for number, name in old_detectors(files.get("detect.dat", "")):
+        if reason := why_not_beside(name):
+            yield Problem(f"detect.dat:{number}", f"writes to {name[:64]!r}, which {reason}")
+
+
+def _strange_paths(place: str, words: list[str]) -> Iterator[Problem]:
+    """Words of any other card that lead out of the work folder."""
+    for word in words[1:]:
+        reason = why_not_beside(word)
+        if reason and reason != "is no plain file name":
+            yield Problem(place, f"{words[0]} holds {word[:64]!r}, which {reason}")
+
+
+def _cards(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines without comments, as words, with their numbers."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("!")[0].split("#")[0].split()
+        if words and not words[0].startswith("*"):
+            yield number, words
+
+
+def old_detectors(detect: str) -> Iterator[tuple[int, str]]:
+    """Line and name of the result file of every detector of the old form."""
+    lines = [
+        (number, line)
+        for number, line in enumerate(detect.splitlines(), start=1)
+        if line.strip() and line.lstrip()[0] not in "*#!"
+    ]
+    for (_, first), (number, second) in pairwise(lines):
+        words = first.split()
+        if _OLD_DETECTORS.fullmatch(words[0].upper()) and _is_numbers(words[1:]):
+            last = second.split()[-1]
+            yield number, second[_NAMED_AT:].strip() or last
+
+
+def _is_numbers(words: list[str]) -> bool:
+    return bool(words) and all(re.fullmatch(r"[-+.\deEdD]+", word) for word in words)

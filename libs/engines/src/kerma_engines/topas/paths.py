@@ -1,0 +1,97 @@
+"""Files that TOPAS parameters name: which may be read and written, and where.
+
+After the TOPAS user guide: "Phase Space Sources", "Dividing Components", "Patient in DICOM Format",
+"Generic CAD", "Graphics" and "Output Specification". A parameter that takes a file is an exception:
+it names one that came with the input, or is refused. Whatever else holds a path that leads out of
+the work folder is refused too, as users can give TOPAS extensions with parameters of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from kerma_engines.adapter.files import why_not_beside, why_not_given
+from kerma_engines.errors import Problem
+from kerma_engines.topas.parameters import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kerma_engines.topas.parameters import Parameter, Parameters
+
+_QUOTED = re.compile(r'"([^"]*)"')
+_PHASE_SPACE = (".header", ".phsp")
+"""A phase space is named without these endings and read from both files."""
+
+_READ = re.compile(
+    r"ge/.+/(inputfile|filename|structurefile|materialfile|imagingtomaterialconverterfile)"
+    r"|so/.+/(phasespacefilename|inputfile|filename|spectrumfile)"
+    r"|sc/.+/(inputfile|filename|referencefile|weightfile)"
+    r"|tf/.+/(file|filename|inputfile)"
+)
+_FOLDERS = re.compile(r".+/(inputdirectory|dicomdirectory|directory|inputfolder)")
+_WRITTEN = re.compile(r"gr/.+/filename|ts/.+file|sc/.+/outputfile")
+_FILES = re.compile(r".*(file|filename|filenames|directory|folder|path|filepath)")
+_KNOWN_WORDS = {"includefile", "ts/restoreresultsfromfile"}
+_HERE = {"", ".", "./"}
+
+
+def path_problems(found: Parameters, files: Mapping[str, str]) -> Iterator[Problem]:
+    """Parameters that name files which TOPAS may not open."""
+    for parameter in found.values():
+        if parameter.key in _KNOWN_WORDS:
+            continue
+        reason = _file_reason(found, parameter, files) or _path_reason(parameter)
+        if reason:
+            yield Problem(parameter.place, f"{parameter.name} {reason}")
+
+
+def _file_reason(found: Parameters, parameter: Parameter, files: Mapping[str, str]) -> str:
+    """Why a parameter that takes a file is refused; empty when it takes none."""
+    key = parameter.key
+    if not _FILES.fullmatch(key) or not _is_text(found, parameter):
+        return ""
+    value = text_of(found, parameter)
+    if value is None:
+        return "names a file in a computed way; write the name itself"
+    shown = repr(value[:64])
+    if _FOLDERS.fullmatch(key):
+        return "" if value in _HERE else f"names the folder {shown}; only the work folder is read"
+    if _WRITTEN.fullmatch(key):
+        reason = why_not_beside(value)
+    elif _READ.fullmatch(key):
+        reason = _why_unread(key, value, files)
+    else:
+        return f"names a file, {shown}, in a way that is not allowed"
+    return f"names {shown}, which {reason}" if reason else ""
+
+
+def _is_text(found: Parameters, parameter: Parameter) -> bool:
+    """Whether a value is text: a number or a truth value names no file."""
+    value = text_of(found, parameter)
+    bare = parameter.value if value is None else value
+    return not re.fullmatch(r"[-+.\deE]+( \w+)?|true|false|t|f", bare.lower())
+
+
+def _why_unread(key: str, value: str, files: Mapping[str, str]) -> str:
+    if not key.endswith("phasespacefilename"):
+        return why_not_given(value, files)
+    return next(
+        (reason for end in _PHASE_SPACE if (reason := why_not_given(value + end, files))), ""
+    )
+
+
+def quoted(parameter: Parameter) -> list[str]:
+    """The texts in quotes of a value."""
+    return _QUOTED.findall(parameter.value)
+
+
+def _path_reason(parameter: Parameter) -> str:
+    """Why the quoted texts of any parameter are refused: one is a path out of the work folder."""
+    for text in quoted(parameter):
+        for word in text.split():
+            reason = why_not_beside(word)
+            if reason and reason != "is no plain file name":
+                return f"holds {word[:64]!r}, which {reason}"
+    return ""
