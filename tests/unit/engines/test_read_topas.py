@@ -177,9 +177,15 @@ def spectra(version: str, order: list[tuple[int, int]], mesh: str = MESH) -> str
 
 @pytest.mark.parametrize(
     ("version", "order"),
-    [("3.9", LAST_FASTEST), ("4.0.0", LAST_FASTEST), ("4.1", LAST_FASTEST)]
-    + [("4.2", FIRST_FASTEST), ("4.2.1", FIRST_FASTEST), ("5.0", FIRST_FASTEST)]
-    + [("v4.10", FIRST_FASTEST)],
+    [
+        ("3.9", LAST_FASTEST),
+        ("4.0.0", LAST_FASTEST),
+        ("4.1", LAST_FASTEST),
+        ("4.2", FIRST_FASTEST),
+        ("4.2.1", FIRST_FASTEST),
+        ("5.0", FIRST_FASTEST),
+        ("v4.10", FIRST_FASTEST),
+    ],
 )
 def test_the_version_tells_the_order_of_rows_without_bin_numbers(
     tmp_path: Path, version: str, order: list[tuple[int, int]]

@@ -8,12 +8,25 @@ from typing import Any
 from rich.console import Console
 
 from kerma_client import terminal
+from kerma_engines.results.json_form import filter_of
+from kerma_engines.results.student import half_width
 
 
 def print_estimators(body: dict[str, Any], console: Console) -> None:
-    """A table of what was scored, with the largest value and its relative error."""
-    headings = ("estimator", "page", "quantity", "bins", "largest", "unit", "± there")
+    """A table of what was scored, with the largest value and its 68 % confidence interval.
+
+    The filter tells pages of one quantity apart. Notes on how pages were merged follow the table.
+    """
+    headings = ("estimator", "page", "quantity", "filter", "bins", "largest", "unit", "± (68 %)")
     console.print(terminal.table(headings, _rows(body)))
+    notes: dict[str, list[str]] = {}
+    for estimator in body["estimators"]:
+        for page in estimator["pages"]:
+            if note := page["metadata"].get("merge_note"):
+                place = f"{estimator['name']} {page['metadata']['page_number']}"
+                notes.setdefault(note, []).append(place)
+    for note, places in notes.items():
+        terminal.say(f"{', '.join(places)}: {note}")
 
 
 def _rows(body: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -24,12 +37,14 @@ def _rows(body: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             top = max(values, default=0.0)
             errors = data.get("errors")
             error = errors[data["values"].index(top)] if errors and values else None
+            width = half_width(data.get("degrees_of_freedom"))
             yield (
                 estimator["name"],
                 str(page["metadata"]["page_number"]),
                 data["name"],
+                filter_of(page["metadata"]),
                 str(len(data["values"])),
                 f"{top:.5g}",
                 data["unit"],
-                f"{100 * error / top:.2f} %" if error is not None and top > 0 else "",
+                f"{100 * width * error / top:.2f} %" if error is not None and top > 0 else "",
             )

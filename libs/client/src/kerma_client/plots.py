@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerma_client.terminal import printable
+from kerma_engines.results.student import half_width
 
 mpl.rcParams["text.parse_math"] = False  # names of results are not formulas
 
@@ -111,8 +112,9 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
     x, data = _array(page["axis_dim1"]["values"]), page["data"]
     y = _array(data["values"])
     if data.get("errors"):
-        error = _array(data["errors"])
-        axes.fill_between(x, y - error, y + error, alpha=0.35, label="± 1 standard error", lw=0)
+        error = _interval(data)
+        label = "68 % confidence interval"
+        axes.fill_between(x, y - error, y + error, alpha=0.35, label=label, lw=0)
     axes.plot(x, y, lw=1.2, label=printable(data["name"]))
     axes.set_xlabel(_label(page["axis_dim1"]))
     axes.set_xscale(_scale(page["axis_dim1"]))
@@ -123,15 +125,20 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
     axes.legend(loc="best")
 
 
+def _interval(data: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Half widths of 68 % confidence intervals: wider than standard errors of few tasks."""
+    return _array(data["errors"]) * half_width(data.get("degrees_of_freedom"))
+
+
 def _draw_errors(page: Mapping[str, Any], axes: Axes) -> None:
     """The band is often thinner than the curve's line, so it is shown on a scale of its own."""
     x, data = _array(page["axis_dim1"]["values"]), page["data"]
-    y, error = _array(data["values"]), _array(data["errors"])
+    y, error = _array(data["values"]), _interval(data)
     # where next to nothing was scored the relative error says nothing
     seen = y > LEAST_SHARE * np.nan_to_num(y).max()
     axes.plot(x[seen], 100 * error[seen] / y[seen], lw=1, color="tab:gray")
     axes.set_xlabel(_label(page["axis_dim1"]))
-    axes.set_ylabel("standard\nerror [%]")
+    axes.set_ylabel("± (68 %)\n[%]")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 from pathlib import Path
 from typing import Any
 
+import orjson
 import typer
 
 
@@ -20,7 +21,7 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
                     "--primaries needs a project; edit the input files instead"
                 )
             return {**body, "input_type": "files", "input_files": files}
-        raw = json.loads(project.read_bytes())
+        raw = orjson.loads(project.read_bytes().removeprefix(codecs.BOM_UTF8))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise typer.BadParameter(f"cannot read {project}: {error}") from None
     editor = _editor_project(raw)

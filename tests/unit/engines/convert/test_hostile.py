@@ -63,7 +63,7 @@ def rich() -> dict[str, Any]:
         "position": [0, 0, -10],
         "direction": [0, 1, 1],
         "energyLowCutoff": 0,
-        "energyHighCutoff": 100,
+        "energyHighCutoff": 1000,
         "sourceType": "simple",
         "sourceFile": {"name": "s.dat", "value": "1 2 3"},
     }

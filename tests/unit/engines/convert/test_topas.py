@@ -258,7 +258,7 @@ def test_cut_offs_beyond_the_spectrum_leave_it_as_it_is() -> None:
     ],
 )
 def test_cut_offs_that_leave_nothing_are_refused(cuts: dict[str, float]) -> None:
-    assert refused(with_beam(**cuts)) == {"beam"}
+    assert refused(with_beam(**cuts)) == {"beam.energyLowCutoff"}
 
 
 def test_nuclear_reactions_can_be_left_out() -> None:

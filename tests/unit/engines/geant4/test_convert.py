@@ -107,8 +107,12 @@ def test_beams(beam: dict[str, Any], lines: list[str]) -> None:
         ({"divergence": {"x": 5, "y": 0}}, "beam.divergence", "sad"),
         ({"sad": {"type": "single", "x": 0}}, "beam.sad.x", "zero"),
         ({"energySpread": 20}, "beam.energySpread", "5th"),
-        ({"energySpread": 1, "energyLowCutoff": 69}, "beam.energyLowCutoff", "sigma"),
-        ({"energySpread": 1, "energyHighCutoff": 71}, "beam.energyHighCutoff", "sigma"),
+        ({"energySpread": 1, "energyLowCutoff": 69}, "beam.energyLowCutoff", "standard deviations"),
+        (
+            {"energySpread": 1, "energyHighCutoff": 71},
+            "beam.energyHighCutoff",
+            "standard deviations",
+        ),
     ],
 )
 def test_beams_that_cannot_be_modelled(beam: dict[str, Any], path: str, reason: str) -> None:

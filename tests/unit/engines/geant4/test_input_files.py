@@ -95,7 +95,7 @@ def test_commands_outside_the_list_are_refused_with_their_line(line: str) -> Non
         ("cellFlux flu", "cellFlux dose", "scorer name"),
         ("/score/close\n", "", "not closed"),
         ("/gps/energy 70 MeV", "/gps/energy 70 MeV \\", "continued"),
-        ("/gps/energy 70 MeV", "/gps/energy 70\x00 MeV", "control characters"),
+        ("/gps/energy 70 MeV", "/gps/energy 70\x01 MeV", "control characters"),
     ],
 )
 def test_malformed_macros_are_refused_with_a_reason(old: str, new: str, reason: str) -> None:

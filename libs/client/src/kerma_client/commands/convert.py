@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,10 +62,10 @@ def _load(path: Path) -> dict[str, Any]:
     import orjson
 
     try:
-        loaded = orjson.loads(path.read_bytes())
+        loaded = orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         fail(f"{path}: {error.strerror}")
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
         fail(f"{path}: not a JSON file: {error}")
     if not isinstance(loaded, dict):
         fail(f"{path}: not a project of the editor")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerma_client.commands import convert, offers
-from kerma_client.terminal import console, fail, table, warn
+from kerma_client.terminal import console, fail, say, table, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,14 +84,28 @@ def _show(
         out = console()
         for estimator in estimators:
             out.print(_table(estimator))
+            _print_notes(estimator)
+
+
+def _print_notes(estimator: Estimator) -> None:
+    """How pages were merged, where users should know."""
+    notes: dict[str, list[str]] = {}
+    for page in estimator.pages:
+        if note := page.metadata.get("merge_note"):
+            notes.setdefault(note, []).append(page.name)
+    for note, names in notes.items():
+        say(f"{', '.join(names)}: {note}")
 
 
 def _table(estimator: Estimator) -> Table:
     tasks = estimator.metadata.get("tasks_merged")
     merged = f", tasks merged: {tasks}" if tasks else ""
+    from kerma_engines.results.json_form import filter_of
+
     rows = (
         (
             page.name,
+            filter_of(page.metadata),
             page.unit,
             page.merge.value,
             " x ".join(map(str, page.shape)) or str(page.values.size),
@@ -101,7 +115,9 @@ def _table(estimator: Estimator) -> Table:
         for page in estimator.pages
     )
     title = f"{estimator.name} (primaries: {estimator.primaries or 'unknown'}{merged})"
-    return table(("page", "unit", "class", "bins", "axes", "largest value"), rows, title)
+    return table(
+        ("page", "filter", "unit", "class", "bins", "axes", "largest value (68 %)"), rows, title
+    )
 
 
 def _describe(axis: Axis) -> str:
@@ -110,14 +126,18 @@ def _describe(axis: Axis) -> str:
 
 
 def _largest(page: Page) -> str:
-    """The largest value, where the statistics are best, with its error if known."""
+    """The largest value, where the statistics are best, with its confidence interval if known."""
     import numpy as np
+
+    from kerma_engines.results.student import half_width
 
     finite = np.isfinite(page.values)
     if page.merge.value == "concat" or not finite.any():
         return "-"
     place = int(np.where(finite, page.values, -np.inf).argmax())
-    error = "" if page.errors is None else f" ± {page.errors[place]:.2g}"
+    error = ""
+    if page.errors is not None:
+        error = f" ± {page.errors[place] * half_width(page.freedom):.2g}"
     return f"{page.values[place]:.6g}{error}"
 
 
@@ -151,6 +171,7 @@ def _as_result(page: Page) -> dict[str, Any]:
             "unit": page.unit,
             "values": _numbers(page.values),
             "errors": None if page.errors is None else _numbers(page.errors),
+            "degrees_of_freedom": page.freedom,
         },
     }
     for number, axis in enumerate(page.axes, 1):

@@ -15,11 +15,13 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geometry.bodies import TOLERANCE
 from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.geometry.figures import enlarged
+from kerma_engines.project.source import TAILS, Cut
 
 if TYPE_CHECKING:
     from kerma_engines.geometry.csg import Term
     from kerma_engines.project.project import Project
     from kerma_engines.project.scoring import Quantity
+    from kerma_engines.project.source import Beam
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -95,9 +97,10 @@ def check_common(
     ``families`` is for engines that look at filters of several kinds of particles themselves.
     """
     verdict.notes += project.notes
-    for k, known in enumerate(project.filters):
-        if known.particles and not families:
-            path = f"scoringManager.filters[{k}].data.particleTypes"
+    used = {quantity.filter for output in project.outputs for quantity in output.quantities}
+    for known in project.filters:
+        if known.particles and known.uuid in used and not families:
+            path = f"{project.places[known.uuid]}.data.particleTypes"
             verdict.refuse(path, f"{engine} filters one kind of particle at a time")
     if not project.outputs:
         verdict.refuse("scoringManager.outputs", "nothing is scored")
@@ -137,26 +140,54 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
     return layout
 
 
-def check_energy(project: Project, verdict: Verdict) -> None:
-    """Refuses energies per nucleon of what has none."""
-    particle = project.particle(project.beam.particle)
-    if project.beam.energy_unit == "MeV/nucl" and particle.a < 1:
-        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+def check_energy(
+    project: Project, verdict: Verdict, engine: str, *, highest: float, cuts: bool = False
+) -> None:
+    """Refuse a beam whose energies the engine can't produce or transport.
 
-
-def check_transport(project: Project, verdict: Verdict, engine: str, *, cuts: bool = False) -> None:
-    """For engines with models of their own: refuses what they lack, notes what they replace.
-
-    ``cuts`` is for engines that cut the beam's spectrum off.
+    ``highest`` is the largest energy it transports, MeV per nucleon, or MeV of a particle that has
+    none. ``cuts`` tells whether it can cut a spectrum off. What is read from a list of spots is
+    not looked at.
     """
+    beam, particle = project.beam, project.particle(project.beam.particle)
+    if beam.energy_unit == "MeV/nucl" and particle.a < 1:
+        verdict.refuse("beam.energyUnit", f"a {particle.kind.label} has no nucleons")
+        return
+    if beam.source_type == "file":
+        return
+    per_nucleon = particle.a if beam.energy_unit == "MeV" and particle.a > 1 else 1
+    if beam.energy / per_nucleon > highest:
+        unit = "MeV per nucleon" if particle.a > 0 else "MeV"
+        reason = f"{beam.energy / per_nucleon:g} {unit}; {engine} transports up to {highest:g}"
+        verdict.refuse("beam.energy", reason)
+    _check_spectrum(beam, verdict, engine, cuts=cuts)
+
+
+def _check_spectrum(beam: Beam, verdict: Verdict, engine: str, *, cuts: bool) -> None:
+    low, high = beam.cutoffs
+    above = high < beam.energy
+    path = "beam.energyHighCutoff" if above or not low else "beam.energyLowCutoff"
+    value, unit = (high if path.endswith("HighCutoff") else low), beam.energy_unit
+    if beam.cut is Cut.ALL:
+        side = "below" if above else "above"
+        reason = f"{value:g} {unit} is {side} the whole beam, {beam.energy:g} {unit}"
+        verdict.refuse(path, f"{reason}, of which nothing is left")
+    elif beam.cut is Cut.PART and not cuts:
+        reason = f"{engine} can't cut the beam's spectrum off at {value:g} {unit}"
+        verdict.refuse(path, f"{reason}, within {TAILS:g} standard deviations of its energy")
+    if beam.energy_spread * TAILS >= beam.energy and not (cuts and low > 0):
+        reason = f"must be less than a {TAILS:g}th of the energy, or energies below 0 are drawn"
+        verdict.refuse("beam.energySpread", reason)
+
+
+def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
+    """For engines with models of their own: refuses what they lack, notes what they replace."""
     beam, physics = project.beam, project.physics
     if beam.divergence.distance_to_focal:
         verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")
     if beam.sad.type != "none":
         text = f"{engine}'s beam is parallel; the source-to-axis distance is not used"
         verdict.note("beam.sad", text)
-    if beam.cuts_spectrum and not cuts:
-        verdict.note("beam", f"{engine} does not cut the beam's spectrum; cut-offs are not used")
     if physics.energy_model_straggling == "no straggling":
         verdict.refuse("physic.energyModelStraggling", f"{engine} always has straggling")
     if physics.multiple_scattering == "no scattering":

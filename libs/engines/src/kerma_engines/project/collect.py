@@ -32,6 +32,17 @@ class Collector:
             self._noted.add(problem)
             self.problems.append(problem)
 
+    def forgive(self, path: str) -> None:
+        """Drop the problems of the unused item at ``path``, with a remark if there are any."""
+        mine = [
+            problem
+            for problem in self.problems
+            if problem.path == path or problem.path.startswith((f"{path}.", f"{path}["))
+        ]
+        if mine:
+            self.problems = [problem for problem in self.problems if problem not in mine]
+            self.remark(path, f"is not used and is left out ({mine[0]})")
+
     def remark(self, path: str, text: str) -> None:
         """What is at ``path`` is read in a way that users should know of."""
         self.remarks.append(f"{path}: {text}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.errors import InvalidInput, Problem
@@ -29,6 +29,7 @@ from kerma_engines.project.source import (
     Zone,
     ZoneMaterial,
 )
+from kerma_engines.project.usage import drop_unused
 from kerma_engines.project.worlds import around, is_unsized, margin_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Project:
     special: tuple[str, ...] = ()
     tree: Tree | None = None
     remarks: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+    """JSON paths of detectors and filters by id."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -122,6 +125,7 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
     _check_particles(read, beam, filters, geant4=header.simulator == "geant4")
     _check_outputs(read, outputs, _by_id(detectors))
     _check_unique(read, [figures, zones, detectors, filters, outputs])
+    drop_unused(read, mapping, nested=tree is not None)
     if read.problems or beam is None or physics is None or world is None:
         raise InvalidInput(read.problems)
     return Project(
@@ -141,6 +145,10 @@ def parse_project(mapping: Mapping[str, Any]) -> Project:
         special=special,
         tree=tree,
         remarks=tuple(read.remarks),
+        places={
+            **{known.uuid: place for place, known in detectors},
+            **{known.uuid: place for place, known in filters},
+        },
     )
 
 
@@ -344,5 +352,5 @@ def _check_unique(read: Collector, lists: list[list[tuple[str, Any]]]) -> None:
     for items in lists:
         counts = Counter(item.uuid for _, item in items)
         for path, item in items:
-            if counts[item.uuid] > 1:
+            if item.uuid and counts[item.uuid] > 1:
                 read.add(f"{path}.uuid", f"is used more than once: {item.uuid[:64]!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -57,6 +57,18 @@ class Divergence(Model):
     distance_to_focal: Coordinate = 0.0
 
 
+TAILS = 5.0
+"""Standard deviations that the spectrum of a beam reaches from its energy."""
+
+
+class Cut(Enum):
+    """How much of a beam's spectrum its cut-offs take away."""
+
+    NOTHING = auto()
+    PART = auto()
+    ALL = auto()
+
+
 class Beam(Model):
     """The source. Energies are in ``energy_unit``; ``energy_spread`` is one sigma."""
 
@@ -89,10 +101,19 @@ class Beam(Model):
         return (x, y, z)
 
     @property
-    def cuts_spectrum(self) -> bool:
-        """Whether the cut-offs of energy take anything away from the beam."""
-        low, high = self.energy_low_cutoff, self.energy_high_cutoff
-        return bool(low) or (high is not None and high < self.energy + 5.0 * self.energy_spread)
+    def cutoffs(self) -> tuple[float, float]:
+        """Lowest and highest energy, in the beam's unit; infinity where there is no highest."""
+        return self.energy_low_cutoff or 0.0, self.energy_high_cutoff or math.inf
+
+    @property
+    def cut(self) -> Cut:
+        """What the cut-offs take away from the beam."""
+        low, high = self.cutoffs
+        tail = TAILS * self.energy_spread
+        lowest, highest = self.energy - tail, self.energy + tail
+        if low > highest or high < lowest or low >= high:
+            return Cut.ALL
+        return Cut.NOTHING if low <= lowest and highest <= high else Cut.PART
 
 
 class StoppingPowerFile(Model):
@@ -143,7 +164,7 @@ class Overrides(Model):
 class Zone(Model):
     """A region of one material: the union of terms, each evaluated from left to right."""
 
-    uuid: str
+    uuid: str = ""
     name: Name = ""
     material_uuid: str
     material_properties_overrides: Overrides = Overrides()

@@ -97,7 +97,8 @@ class Page:
     ``axes`` holds only the axes with more than one bin, geometric ones first (x, y, z or r, phi,
     z), then differential ones. ``values`` has shape (prod of axis sizes,), Fortran order; scalars
     have shape (1,) and no axes; CONCAT pages have shape (records * columns,) and no axes.
-    ``errors`` has the same shape or is None when unknown.
+    ``errors`` has the same shape or is None when unknown; ``freedom`` is their degrees of freedom,
+    None when unknown: with few, an interval of a given confidence is wider (``student``).
 
     ``sums`` and ``squares`` are present when the engine scored them: per bin the sum over
     primaries of the contribution of one primary and of its square, in the same unit before the
@@ -116,6 +117,7 @@ class Page:
     squares: FloatArray | None = None
     weights: Weights | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    freedom: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

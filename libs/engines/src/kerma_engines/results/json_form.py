@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kerma_engines.results.estimators import Estimator, FloatArray, Page
 
@@ -17,8 +17,9 @@ def estimators_json(estimators: Iterable[Estimator]) -> bytes:
     """A JSON list of estimators.
 
     Each has ``name``, ``file``, ``primaries`` and ``pages``; a page has ``name``, ``unit``,
-    ``class`` (how it merges), ``shape``, ``axes`` (``name``, ``unit``, ``edges``, ``binning``) and
-    flat ``values`` and ``errors``, first axis fastest. NaN, infinity and unknown errors are null.
+    ``class`` (how it merges), ``filter``, ``note``, ``shape``, ``axes`` (``name``, ``unit``,
+    ``edges``, ``binning``), flat ``values`` and ``errors``, first axis fastest, and the
+    ``degrees_of_freedom`` of the errors. NaN, infinity and unknown errors are null.
     """
     described = [
         {
@@ -37,6 +38,8 @@ def _page(page: Page) -> dict[str, Any]:
         "name": page.name,
         "unit": page.unit,
         "class": page.merge.value,
+        "filter": filter_of(page.metadata),
+        "note": page.metadata.get("merge_note", ""),
         "shape": page.shape,
         "axes": [
             {
@@ -49,7 +52,13 @@ def _page(page: Page) -> dict[str, Any]:
         ],
         "values": _native(page.values),
         "errors": None if page.errors is None else _native(page.errors),
+        "degrees_of_freedom": page.freedom,
     }
+
+
+def filter_of(metadata: Mapping[str, str]) -> str:
+    """The name of the filter that a page was scored with, or ""."""
+    return metadata.get("filter_name") or metadata.get("page_filter_name") or ""
 
 
 def _text(name: str) -> str:

@@ -44,6 +44,7 @@ class Numbers(NamedTuple):
     sums: FloatArray | None = None
     squares: FloatArray | None = None
     weights: Weights | None = None
+    freedom: int | None = None
 
 
 class Running(Protocol):
@@ -156,7 +157,7 @@ class Scored(Sums):
             np.maximum(errors, 0.0, out=errors)  # rounding can leave a small negative variance
             errors /= self.weight - 1
             np.sqrt(errors, out=errors)
-        return Numbers(values, errors, sums, squares)
+        return Numbers(values, errors, sums, squares, freedom=self.weight - 1)
 
 
 class Ratio(Sums):
@@ -175,7 +176,8 @@ class Ratio(Sums):
 
     def numbers(self) -> Numbers:
         x, xx, y, yy, xy = self.arrays
-        return Numbers(*averages(*self.arrays), x, xx, Weights(y, yy, xy))
+        values, errors = averages(*self.arrays)
+        return Numbers(values, errors, x, xx, Weights(y, yy, xy), self.weight - 1)
 
 
 class Mean(Tally):
@@ -198,7 +200,8 @@ class Mean(Tally):
         mean, squares = self.arrays
         if not self.freedom:
             return Numbers(mean)
-        return Numbers(mean, _root(squares, float(self.freedom) * self.weight, mean.size))
+        errors = _root(squares, float(self.freedom) * self.weight, mean.size)
+        return Numbers(mean, errors, freedom=self.freedom)
 
 
 class MeanWithError(Mean):
@@ -216,7 +219,7 @@ class MeanWithError(Mean):
         target += work
 
     def numbers(self) -> Numbers:
-        return Numbers(self.arrays[0], self.arrays[1])
+        return Numbers(self.arrays[0], self.arrays[1], freedom=self.freedom)
 
 
 class RunningMean:
@@ -322,7 +325,8 @@ class Total(SelfRunning):
         total, squares = self.arrays
         if not self.freedom:
             return Numbers(total)
-        return Numbers(total, _root(squares, self.freedom / self.weight, total.size))
+        errors = _root(squares, self.freedom / self.weight, total.size)
+        return Numbers(total, errors, freedom=self.freedom)
 
 
 KINDS: dict[str, type[Tally]] = {

@@ -1,7 +1,8 @@
 """The JSON of pages and estimators, as the YAPTIDE interface and its programs read it.
 
 ``values`` are flat in Fortran order (first axis fastest); axes give bin centres. ``errors``,
-``error_kind``, ``edges`` and ``binning`` are additions that older readers ignore. Numbers that are
+``error_kind``, ``degrees_of_freedom``, ``edges`` and ``binning`` are additions that older readers
+ignore. Numbers that are
 not finite become null. Keys are sorted, so equal pages give equal bytes.
 """
 
@@ -25,6 +26,8 @@ def page_json(page: Page) -> bytes:
     if page.errors is not None:
         data["errors"] = page.errors
         data["error_kind"] = ErrorKind.STANDARD_ERROR.value
+        if page.freedom is not None:
+            data["degrees_of_freedom"] = page.freedom
     body: dict[str, Any] = {
         "dimensions": len(page.axes),
         "data": data,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian of unit standard deviation."""
 
+_HIGHEST = 2e7  # MeV per nucleon: 20 TeV, above which FLUKA needs DPMJET (manual, chapter 1)
 _LINE = 1e-6  # cm
 _NUCLEON = 931.494  # MeV, atomic mass unit
 _MASSES = {  # MeV, Particle Data Group
@@ -48,7 +49,7 @@ _MASSES = {  # MeV, Particle Data Group
 
 def check_beam(project: Project, verdict: Verdict) -> None:
     """Refuses what FLUKA's BEAM card can't say."""
-    check_energy(project, verdict)
+    check_energy(project, verdict, "FLUKA", highest=_HIGHEST)
     check_transport(project, verdict, "FLUKA")
     beam = project.beam
     if beam.source_type == "file":

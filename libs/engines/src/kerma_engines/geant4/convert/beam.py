@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerma_engines.adapter.conversion import Verdict, check_energy
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert import spot_beam
 from kerma_engines.geant4.convert.gdml_write import number
@@ -41,18 +42,19 @@ _FULL_BEAMS = {
     Species.PION_MINUS,
     Species.PION_PLUS,
 }
-#: Sigmas of energy spread that must stay above zero energy and inside the cut-offs.
-_TAILS = 5.0
+_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's models of hadrons end
 
 
 def problems(project: Project, *, full: bool) -> Iterator[Problem]:
     """What of the beam and the physics settings Geant4 can't be told."""
     beam = project.beam
     yield from _particle_problems(project.particle(beam.particle), full=full)
+    energy = Verdict()
+    check_energy(project, energy, "Geant4", highest=_HIGHEST)
+    yield from energy.problems
     if beam.source_type == "file":
         yield from spot_beam.problems(project)
     else:
-        yield from _energy_problems(beam)
         for axis in _sad_axes(beam):
             if getattr(beam.sad, axis) == 0:
                 yield Problem(f"beam.sad.{axis}", "a source-to-axis distance must not be zero")
@@ -80,22 +82,6 @@ def _particle_problems(particle: Particle, *, full: bool) -> Iterator[Problem]:
         )
     else:
         yield Problem("beam.particle", f"beams of {name}s can't be simulated with Geant4")
-
-
-def _energy_problems(beam: Beam) -> Iterator[Problem]:
-    tails = _TAILS * beam.energy_spread
-    if not tails:
-        return
-    low, high = beam.energy_low_cutoff, beam.energy_high_cutoff
-    if tails >= beam.energy:
-        reason = f"must be less than a {_TAILS:g}th of the energy"
-        yield Problem("beam.energySpread", reason)
-    if low is not None and low > beam.energy - tails:
-        reason = f"a cut-off within {_TAILS:g} sigma of the beam energy can't be used with Geant4"
-        yield Problem("beam.energyLowCutoff", reason)
-    if high is not None and 0 < high < beam.energy + tails:
-        reason = f"a cut-off within {_TAILS:g} sigma of the beam energy can't be used with Geant4"
-        yield Problem("beam.energyHighCutoff", reason)
 
 
 def commands(project: Project) -> list[str]:

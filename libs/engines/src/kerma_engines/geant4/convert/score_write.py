@@ -116,8 +116,7 @@ class _Meshes:
         return self.names[uuid]
 
     def _check(self, uuid: str, detector: Detector) -> None:
-        index = [known.uuid for known in self.project.detectors].index(uuid)
-        place = f"detectorManager.detectors[{index}].geometryData"
+        place = f"{self.project.places[uuid]}.geometryData"
         data = detector.geometry_data
         if data.bins > MAX_BINS:
             reason = f"has {data.bins} bins, more than Geant4 scores: {MAX_BINS}"

@@ -32,7 +32,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
     if particle.kind.jpart is None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
         verdict.refuse("beam.particle.id", reason)
-    check_energy(project, verdict)
+    check_energy(project, verdict, "SHIELD-HIT12A", highest=_MOST_ENERGY, cuts=True)
     if beam.source_type == "file":
         _check_spots(project, verdict)
     if beam.sad.type != "none" and (
@@ -67,7 +67,7 @@ def _lines(project: Project, modulator: tuple[int, str] | None) -> Iterator[str]
         yield _card("HIPROJ", f"{particle.a} {particle.z}", "A and Z of the ion")
     energies = f"{_number(beam.energy / per_nucleon)} {_number(beam.energy_spread / per_nucleon)}"
     yield _card("TMAX0", energies, f"energy and its standard deviation [{unit}]")
-    if beam.energy_low_cutoff is not None and beam.energy_high_cutoff is not None:
+    if beam.energy_low_cutoff is not None and beam.energy_high_cutoff:
         low, high = beam.energy_low_cutoff / per_nucleon, beam.energy_high_cutoff / per_nucleon
         yield _card("TCUT0", f"{_number(low)} {_number(high)}", f"cut-offs of energy [{unit}]")
     yield _card("NSTAT", f"{beam.number_of_particles} 0", "primaries, step of saving")

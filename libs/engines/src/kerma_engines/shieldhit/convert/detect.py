@@ -51,19 +51,19 @@ class Scoring:
         """Text of ``detect.dat``; notes problems."""
         used = {output.detector_uuid for output in self._project.outputs}
         lines: list[str] = []
-        for k, detector in enumerate(self._project.detectors):
+        for detector in self._project.detectors:
             if detector.uuid in used:
-                lines += [*self._detector(k, detector), ""]
+                lines += [*self._detector(detector), ""]
         filtered = {q.filter for o in self._project.outputs for q in o.quantities}
-        for k, known in enumerate(self._project.filters):
+        for known in self._project.filters:
             if known.uuid in filtered:
-                lines += [*self._filter(k, known), ""]
+                lines += [*self._filter(known), ""]
         outputs = [line for k in range(len(self._project.outputs)) for line in self._output(k)]
         return "\n".join([*lines, *self._settings_lines, *outputs])
 
-    def _detector(self, k: int, detector: Detector) -> Iterator[str]:
+    def _detector(self, detector: Detector) -> Iterator[str]:
         data = detector.geometry_data
-        path = f"detectorManager.detectors[{k}].geometryData"
+        path = f"{self._project.places[detector.uuid]}.geometryData"
         if any(data.rotation):
             self._verdict.refuse(f"{path}.rotation", "detectors can't be turned")
         yield f"Geometry {data.geometry_type}"
@@ -94,15 +94,15 @@ class Scoring:
             return f"{world[0]} {world[-1]}"
         return str(world.start)
 
-    def _filter(self, k: int, known: Filter) -> Iterator[str]:
+    def _filter(self, known: Filter) -> Iterator[str]:
         yield "Filter"
         yield f"    Name {self._filters[known.uuid]}"
         if known.particle is not None:
-            yield from self._particle_rules(k, known)
+            yield from self._particle_rules(known)
         for rule in known.rules:
             yield f"    {rule.keyword} {rule.operator} {rule.value:.12g}"
 
-    def _particle_rules(self, k: int, known: Filter) -> Iterator[str]:
+    def _particle_rules(self, known: Filter) -> Iterator[str]:
         assert known.particle is not None
         particle = self._project.particle(known.particle)
         if particle.a > 0:
@@ -111,7 +111,7 @@ class Scoring:
         elif particle.kind.jpart is not None and particle.species is not Species.ION:
             yield f"    ID == {particle.kind.jpart}"
         else:
-            path = f"scoringManager.filters[{k}].{known.particle_key}.id"
+            path = f"{self._project.places[known.uuid]}.{known.particle_key}.id"
             reason = f"SHIELD-HIT12A does not transport {particle.kind.label}s"
             self._verdict.refuse(path, reason)
 

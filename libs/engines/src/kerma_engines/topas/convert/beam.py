@@ -15,7 +15,7 @@ import numpy as np
 
 from kerma_engines.adapter.conversion import check_energy, check_transport
 from kerma_engines.physics.particles import Species
-from kerma_engines.project.source import Shape
+from kerma_engines.project.source import TAILS, Cut, Shape
 from kerma_engines.topas.convert.geometry import number, position
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ SOURCE = "Beam"
 
 _THIN = 1e-9  # cm or rad
 _FAR = 10.0  # standard deviations at which Gaussians are cut off
-_TAILS = 5.0  # standard deviations that a spectrum has, and points on it
-_POINTS = 201
+_POINTS = 201  # of a spectrum that is cut off
+_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's models of hadrons end
 _SINGLE_PRECISION = 2.0  # mrad below which flat beams are off by more than a percent
 
 # user guide, "Time Features" and "Time mode": a Step function may change a source and its number
@@ -56,12 +56,9 @@ _WITHOUT_NUCLEI = ("g4em-standard_opt4", "g4decay")
 
 def check_beam(project: Project, verdict: Verdict) -> None:
     """Refuses what TOPAS's beam can't say."""
-    check_energy(project, verdict)
-    check_transport(project, verdict, "TOPAS", cuts=True)
+    check_energy(project, verdict, "TOPAS", highest=_HIGHEST, cuts=True)
+    check_transport(project, verdict, "TOPAS")
     beam = project.beam
-    low, high = _cut(beam)
-    if low >= high or (not beam.energy_spread and not low <= beam.energy <= high):
-        verdict.refuse("beam", "the cut-offs leave no energy")
     spread = min((abs(x) for x in (beam.divergence.x, beam.divergence.y) if x), default=0.0)
     if 0 < spread < _SINGLE_PRECISION and not _is_emittance(beam):
         text = f"TOPAS rounds the spread of angles of flat beams below {_SINGLE_PRECISION:g} mrad"
@@ -125,22 +122,15 @@ def _emittance(beam: Beam) -> Iterator[str]:
         yield f"u:So/{SOURCE}/Correlation{axis} = 0"
 
 
-def _cut(beam: Beam) -> tuple[float, float]:
-    """Lowest and highest energy, in the unit of the beam."""
-    high = beam.energy_high_cutoff
-    return beam.energy_low_cutoff or 0.0, math.inf if high is None else high
-
-
 def _energy(beam: Beam, nucleons: int) -> Iterator[str]:
     """A Gaussian, or one without what is cut off, as straight lines between points.
 
     Spectra of TOPAS rise from nothing at 0; a point without weight makes them begin at the cut.
     """
-    low, high = _cut(beam)
-    tail = _TAILS * beam.energy_spread
+    low, high = beam.cutoffs
+    tail = TAILS * beam.energy_spread
     low, high = max(low, beam.energy - tail), min(high, beam.energy + tail)
-    whole = low <= beam.energy - tail and high >= beam.energy + tail
-    if whole or not beam.energy_spread or low >= high:
+    if beam.cut is not Cut.PART or not beam.energy_spread:
         yield f"d:So/{SOURCE}/BeamEnergy = {number(beam.energy * nucleons)} MeV"
         yield f"u:So/{SOURCE}/BeamEnergySpread = {number(100.0 * beam.energy_spread / beam.energy)}"
         return

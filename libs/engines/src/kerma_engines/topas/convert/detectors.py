@@ -53,7 +53,7 @@ class Scoreboards:
                 self.everywhere.add(detector.uuid)
                 self.lines += _whole(name, components.world)
             elif components is not None and isinstance(data, ZoneDetector):
-                place_ = f"detectorManager.detectors[{k}].geometryData.parameters.zoneUuid"
+                place_ = f"{project.places[detector.uuid]}.geometryData.parameters.zoneUuid"
                 name = _zone(components, data.parameters.zone_uuid, place_, verdict)
             self.names[detector.uuid] = name
 
