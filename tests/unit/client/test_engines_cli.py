@@ -46,6 +46,8 @@ def test_json_has_what_a_program_needs(tmp_path: Path) -> None:
                 "name": "DOSE",
                 "unit": "MeV/g/prim",
                 "class": "per_primary",
+                "filter": "",
+                "note": "",
                 "shape": [3],
                 "axes": [
                     {
@@ -57,6 +59,7 @@ def test_json_has_what_a_program_needs(tmp_path: Path) -> None:
                 ],
                 "values": [1.0, None, 3.0],
                 "errors": None,
+                "degrees_of_freedom": None,
             }
         ],
     }
