@@ -12,7 +12,12 @@ from kerma_engines.results.student import half_width
 
 
 def page(number: int, metadata: dict[str, str], freedom: int | None = None) -> dict[str, Any]:
-    data = {"name": "FLUENCE", "unit": "/cm^2", "values": [1.0, 2.0], "errors": [0.1, 0.2]}
+    data: dict[str, Any] = {
+        "name": "FLUENCE",
+        "unit": "/cm^2",
+        "values": [1.0, 2.0],
+        "errors": [0.1, 0.2],
+    }
     if freedom is not None:
         data["degrees_of_freedom"] = freedom
     return {"data": data, "metadata": {"page_number": str(number), **metadata}}
