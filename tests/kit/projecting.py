@@ -11,11 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from kerma_common.contracts import jobs, runner
+from kerma_common.contracts import auth, jobs, runner
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import commit_id
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import Subject, job_subject, task_subject
+from kerma_common.contracts.subjects import Subject, job_subject, keyring_subject, task_subject
 from kerma_common.eventlog.port import EventLog
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
@@ -142,6 +142,8 @@ async def record(
 def _subject(event: Any) -> Subject:
     if isinstance(event, runner.TaskStarted | runner.TaskSucceeded):
         return task_subject(event.job_id, event.index)
+    if isinstance(event, auth.SigningKeyIntroduced):
+        return keyring_subject()
     return job_subject(event.job_id)
 
 

@@ -49,6 +49,7 @@ from kerma_results.main import KEPT, build
 from kerma_results.read.models import METADATA
 from kerma_results.read.project import RESULTS
 from kit.projecting import running
+from kit.services import readable
 from kit.tasks import settled
 
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
@@ -323,6 +324,7 @@ class Running:
     @asynccontextmanager
     async def client(self, user: str | None = OWNER) -> AsyncIterator[httpx.AsyncClient]:
         """A user's client of the routes; it sends no Accept-Encoding of its own."""
+        await readable(self.service)
         transport = httpx.ASGITransport(app=self.service.asgi)
         cookies = {"access_token": user} if user else {}
         async with httpx.AsyncClient(

@@ -18,6 +18,7 @@ from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings
+from kit.family import PATIENCE
 from kit.tasks import end
 
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -28,6 +29,14 @@ async def prepare(nats_url: str) -> None:
     """The streams of the log."""
     async with connection(nats_url, name="admin") as client:
         await apply_streams(client)
+
+
+async def readable(service: Service) -> None:
+    """Wait until the service's read models have caught up: requests before that get 503."""
+    async with asyncio.timeout(PATIENCE):
+        # readiness has no event of its own
+        while "read models" in await service.health():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -41,8 +50,12 @@ async def running(
     blobs: Path,
     roles: frozenset[str] = ALL_ROLES,
     verifier: Verifier | None = None,
+    caught_up: bool = True,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
-    """One service with its workers, as long as the block; its HTTP client and its ports."""
+    """One service with its workers, as long as the block; its HTTP client and its ports.
+
+    With ``caught_up`` it waits until requests are answered.
+    """
     settings = (
         NatsSettings(url=nats_url),
         PgSettings(url=postgres_url),
@@ -57,6 +70,8 @@ async def running(
         tasks = [asyncio.ensure_future(work()) for _, work in built.workers]
         transport = httpx.ASGITransport(built.asgi)
         try:
+            if caught_up:
+                await readable(built)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 yield client, infra
         finally:

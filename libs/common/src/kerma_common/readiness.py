@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from kerma_common.infra import Infra
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.loop import LogLoop
 
 PATIENCE_SECONDS = 2.0
@@ -17,7 +18,7 @@ PATIENCE_SECONDS = 2.0
 
 
 def readiness(
-    infra: Infra, loops: Sequence[LogLoop]
+    infra: Infra, loops: Sequence[LogLoop], catch_up: CatchUp
 ) -> Callable[[], Coroutine[Any, Any, Mapping[str, str]]]:
     """A check that tells what is wrong, by part; empty when nothing is."""
 
@@ -30,6 +31,8 @@ def readiness(
                 await connection.execute(select(1))
         except (SQLAlchemyError, OSError) as error:
             faults["database"] = type(error).__name__
+        if not catch_up.done:
+            faults["read models"] = ", ".join(map(str, catch_up.behind)) or "not looked at yet"
         for loop in loops:
             if not loop.ready:
                 faults[loop.sink.name] = "has been failing"

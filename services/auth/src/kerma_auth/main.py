@@ -18,6 +18,7 @@ from kerma_common.db.engine import reading
 from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
@@ -65,17 +66,20 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     ]
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
-        workers += [("positions", infra.positions.run), ("signing-key", keys.run)]
+        workers.append(("signing-key", keys.run))
     accounts = Accounts(
         infra.bus, vault, UserQueries(reading(infra.db)), keys.signing_key, infra.clock
     )
     routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
-    health = readiness(infra, loops)
+    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
+    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    health = readiness(infra, loops, catch_up)
     app = create_app(
         "auth",
         verifier=infra.verifier,
         health=health,
         settings=settings,
+        catch_up=catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("auth", app, tuple(workers), health)

@@ -7,6 +7,7 @@ from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
 from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
@@ -33,14 +34,15 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         if "project" in infra.roles
     ]
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
-    if "api" in infra.roles:
-        workers.append(("positions", infra.positions.run))
-    health = readiness(infra, loops)
+    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
+    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    health = readiness(infra, loops, catch_up)
     app = create_app(
         "batch",
         verifier=infra.verifier,
         health=health,
         settings=settings,
+        catch_up=catch_up,
         routers=[router(ClusterQueries(reading(infra.db)))] if "api" in infra.roles else [],
     )
     return Service("batch", app, tuple(workers), health)

@@ -14,6 +14,7 @@ from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
@@ -71,16 +72,18 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         workers += [
-            ("positions", infra.positions.run),
             ("live-progress", lambda: live.follow(infra.nats)),
             ("converter", converter.run),
         ]
-    health = readiness(infra, loops)
+    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
+    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    health = readiness(infra, loops, catch_up)
     app = create_app(
         "jobs",
         verifier=infra.verifier,
         health=health,
         settings=settings,
+        catch_up=catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("jobs", app, tuple(workers), health)

@@ -10,6 +10,7 @@ from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
@@ -58,6 +59,7 @@ def build(
     """
     queries = ResultQueries(reading(infra.db))
     loops = _loops(infra)
+    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     if "process" in infra.roles:
         merges = MergeWorker(
@@ -69,16 +71,22 @@ def build(
             infra.positions,
             infra.clock,
         )
-        workers += [("positions", infra.positions.run), ("merge", merges.run)]
+        workers.append(("merge", catch_up.first(merges.run)))
 
-    health = readiness(infra, loops)
+    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    health = readiness(infra, loops, catch_up)
     routers = (
         (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
         if "api" in infra.roles
         else ()
     )
     app = create_app(
-        NAME, verifier=infra.verifier, health=health, settings=settings, routers=routers
+        NAME,
+        verifier=infra.verifier,
+        health=health,
+        settings=settings,
+        routers=routers,
+        catch_up=catch_up,
     )
     return Service(NAME, app, tuple(workers), health)
 

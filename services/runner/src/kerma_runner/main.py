@@ -13,6 +13,7 @@ from kerma_common.db.kept import Kept
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
@@ -66,12 +67,15 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     rows, terms = QueueRows(infra.db), rules.terms
     tickets, signals = StreamTickets(infra.nats), CoreSignals(infra.nats)
     broker = EdgeBroker(infra.nats)
+    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
     loops: list[LogLoop] = []
     if "api" in infra.roles:
         claims = Claims(infra.bus, rows, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(rows, signals, infra.clock, terms))
     if "project" in infra.roles:
-        sink = QueueSink(QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock)
+        sink = QueueSink(
+            QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock, catch_up.wait
+        )
         serve_dispatch_signal(broker, sink.ring)
         identity = identity_projection(NAME)
         loops += [
@@ -83,7 +87,8 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
     workers.append(("edge", lambda: _serve_edge(broker)))
-    health = readiness(infra, loops)
+    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    health = readiness(infra, loops, catch_up)
     told = (infra.clock, terms.lease)
     routers = (
         [demand_routes(OpenTasks(reading(infra.db)), *told), engine_routes(rows, *told)]
@@ -95,6 +100,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         verifier=infra.verifier,
         health=health,
         settings=settings,
+        catch_up=catch_up,
         routers=routers,
     )
     return Service(NAME, app, tuple(workers), health)

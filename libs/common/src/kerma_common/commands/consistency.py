@@ -96,6 +96,14 @@ class Positions:
             except (NatsError, OSError) as error:
                 _log.warning("position not published: %s", error)
 
+    def reached(self, projection: str, stream: str) -> int:
+        """How far ``projection`` has come in ``stream``, as far as this process has heard."""
+        return self._marks[projection, stream]
+
+    async def reach(self, projection: str, stream: str, seq: int, timeout: float) -> bool:
+        """Whether this process hears within ``timeout`` seconds that ``seq`` is passed."""
+        return await self._marks.wait((projection, stream), seq, timeout)
+
     async def wait(self, projection: str, stream: str, seq: int, timeout: float = 2.0) -> bool:
         """Whether ``projection`` passes ``seq`` of ``stream`` within ``timeout`` seconds."""
         started = time.perf_counter()

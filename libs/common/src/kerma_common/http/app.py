@@ -9,8 +9,10 @@ from starlette.responses import Response
 from kerma_common.http import problem
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import BodyLimit, Cors, RequestScope
+from kerma_common.http.gate import Gate
 from kerma_common.http.policy import Verifier, public
 from kerma_common.http.route import KermaRoute, assert_policies
+from kerma_common.projection.catch_up import CatchUp
 from kerma_common.settings import HttpSettings
 from kerma_common.telemetry import metrics
 
@@ -25,11 +27,12 @@ def create_app(
     health: Health,
     settings: HttpSettings,
     routers: Sequence[APIRouter] = (),
+    catch_up: CatchUp | None = None,
 ) -> FastAPI:
     """Build the application of service `name`.
 
     Raises `ContractViolation` when a route lacks a policy. Health and metrics lie below
-    `/internal`, which a gateway does not pass on.
+    `/internal`, which a gateway does not pass on. Other requests wait for `catch_up`, if given.
     """
     app = FastAPI(
         title=f"Kerma {name}",
@@ -41,6 +44,8 @@ def create_app(
     for router in (_internal(health), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)
+    if catch_up is not None:
+        app.add_middleware(Gate, catch_up=catch_up)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_middleware(RequestScope, service=name)
     app.add_middleware(Cors, origins=settings.origins)  # outermost: errors of ours need it too

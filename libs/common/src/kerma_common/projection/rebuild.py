@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FLIP_SECONDS = 60.0
 """How long the running projections may be held while the new ones apply the last commits."""
+TELL_SECONDS = 5.0
+"""How often the log says how far a rebuild has come."""
 _log = logging.getLogger(__name__)
 
 
@@ -130,8 +132,9 @@ async def _catch_up(projections: Sequence[Projection], log: EventLog, positions:
     for projection in projections:
         for stream in projection.streams:
             last = (await log.state(stream)).last
-            while not await positions.wait(projection.name, stream, last, 60):
-                _log.info("rebuilding %s: %s is not at %d yet", projection.name, stream, last)
+            while not await positions.reach(projection.name, stream, last, TELL_SECONDS):
+                reached = positions.reached(projection.name, stream)
+                _log.info("making %s anew: %d of %d of %s", projection.name, reached, last, stream)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

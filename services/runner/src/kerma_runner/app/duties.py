@@ -29,11 +29,13 @@ class QueueSink(ProjectionSink):
 
     ``rounds`` makes them anew for each leadership, so that nothing is remembered from an earlier
     one, and gives them the fenced transaction in which they write. A round returns when it wants
-    to run again if nothing changes before.
+    to run again if nothing changes before. The first round waits for ``caught_up``: rows of the
+    past would make it offer tasks that have ended and retire workers that live.
     """
 
     rounds: Callable[[Transaction], Sequence[Round]]
     clock: Clock
+    caught_up: Callable[[], Awaitable[None]]
     _bells: list[Bell] = field(default_factory=list, init=False)
 
     async def apply(
@@ -57,6 +59,7 @@ class QueueSink(ProjectionSink):
         return [self._repeat(action, bell) for action, bell in pairs]
 
     async def _repeat(self, action: Round, bell: Bell) -> None:
+        await self.caught_up()
         waits = delays()
         while True:
             try:

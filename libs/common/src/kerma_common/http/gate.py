@@ -1,0 +1,47 @@
+"""The gate before a service's routes: shut while its read models would give wrong answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kerma_common.http.answers import answer
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from kerma_common.projection.catch_up import CatchUp
+
+PATIENCE_SECONDS = 1.0
+"""How long a request waits before it is told to come again: most starts are over by then."""
+RETRY_AFTER = "1"
+_INTERNAL = "/internal/"
+
+
+class Gate:
+    """Lets requests pass once ``catch_up`` is done; health and metrics always."""
+
+    def __init__(self, app: ASGIApp, catch_up: CatchUp) -> None:
+        self._app = app
+        self._catch_up = catch_up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and not scope["path"].startswith(_INTERNAL):
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._catch_up.wait()
+            except TimeoutError:
+                await self._refusal()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self) -> Response:
+        progress = {f"{lag.projection}.{lag.stream}": str(lag) for lag in self._catch_up.behind}
+        return answer(
+            "The data is being made ready; try again",
+            503,
+            headers={"Retry-After": RETRY_AFTER},
+            progress=progress,
+        )

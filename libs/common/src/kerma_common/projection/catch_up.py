@@ -1,0 +1,140 @@
+"""How far the read models of a service are behind what was stored when it started.
+
+Rows that are made anew, or come from an older backup, give wrong answers until they have caught up:
+short lists, unknown jobs, sessions that seem to have ended. So requests wait until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.tables import CHECKPOINT
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from kerma_common.commands.consistency import Positions
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.projection.router import Projection
+
+LOOK_SECONDS = 0.5
+"""Between looks while something is behind; positions that other processes tell end it early."""
+WATCH_SECONDS = 2.0
+"""Between looks while nothing is behind: rows may still go back, with the database they are in."""
+_log = logging.getLogger(__name__)
+_Key = tuple[str, str]
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A read model that holds ``stream`` up to ``reached``; ``target`` was stored already."""
+
+    projection: str
+    stream: str
+    reached: int
+    target: int
+
+    def __str__(self) -> str:
+        return f"{self.stream}: {self.reached} of {self.target} commits"
+
+
+@dataclass(slots=True)
+class CatchUp:
+    """Watches the checkpoints of ``projections``, whichever process moves them.
+
+    ``run`` belongs to the service's workers.
+    """
+
+    projections: Sequence[Projection]
+    log: EventLog
+    db: AsyncEngine
+    positions: Positions
+    behind: tuple[Lag, ...] = field(default=(), init=False)
+    _targets: dict[_Key, int] = field(default_factory=dict, init=False)
+    _stored: dict[_Key, int] = field(default_factory=dict, init=False)
+    _went_back: set[_Key] = field(default_factory=set, init=False)
+    _done: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether the rows hold everything that was stored at the start."""
+        return self._done.is_set()
+
+    async def wait(self) -> None:
+        """Wait until they do."""
+        await self._done.wait()
+
+    def first(self, work: Work) -> Callable[[], Coroutine[Any, Any, None]]:
+        """``work``, which begins when that is done."""
+
+        async def then() -> None:
+            await self.wait()
+            await work()
+
+        return then
+
+    async def run(self) -> None:
+        """Look, again and again."""
+        waits = delays()
+        while True:
+            try:
+                await self._look()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                _log.warning("cannot tell how far read models are: %r", error)
+                await pause(waits)
+            else:
+                waits = delays()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        if self.done:
+            await asyncio.sleep(WATCH_SECONDS)
+            return
+        lag = self.behind[0]
+        if (lag.projection, lag.stream) in self._went_back:
+            await asyncio.sleep(LOOK_SECONDS)
+        else:
+            await self.positions.reach(lag.projection, lag.stream, lag.target, LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        if not self._targets:
+            self._targets = await self._ends()
+        async with self.db.connect() as conn:
+            found = await conn.execute(
+                select(CHECKPOINT.c.name, CHECKPOINT.c.stream, CHECKPOINT.c.seq)
+            )
+            rows = {(row.name, row.stream): row.seq for row in found}
+        behind = []
+        for key, target in self._targets.items():
+            stored, before = rows.get(key, 0), self._stored.get(key, 0)
+            self._stored[key] = stored
+            if stored < before:
+                _log.error("%s went back from %d to %d of %s", key[0], before, stored, key[1])
+                self._went_back.add(key)
+                target = self._targets[key] = max(target, before)
+            # what was heard of is as good as what is stored, unless that was undone
+            heard = 0 if key in self._went_back else self.positions.reached(*key)
+            if (reached := max(stored, heard)) < target:
+                behind.append(Lag(*key, reached, target))
+            else:
+                self._went_back.discard(key)
+        self.behind = tuple(behind)
+        if behind:
+            self._done.clear()
+        else:
+            self._done.set()
+
+    async def _ends(self) -> dict[_Key, int]:
+        streams = {stream for projection in self.projections for stream in projection.streams}
+        ends = {stream: (await self.log.state(stream)).last for stream in sorted(streams)}
+        return {(p.name, stream): ends[stream] for p in self.projections for stream in p.streams}
