@@ -33,10 +33,14 @@ async def prepare(nats_url: str) -> None:
 
 async def readable(service: Service) -> None:
     """Wait until the service's read models have caught up: requests before that get 503."""
-    async with asyncio.timeout(PATIENCE):
-        # readiness has no event of its own
-        while "read models" in await service.health():
-            await asyncio.sleep(0.01)
+    transport = httpx.ASGITransport(service.asgi)
+    async with (
+        asyncio.timeout(PATIENCE),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        # the gate holds each request for a while
+        while (await client.get("/nowhere")).status_code == 503:
+            pass
 
 
 @asynccontextmanager
