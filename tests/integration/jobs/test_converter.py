@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,6 +25,7 @@ from kerma_jobs.adapters.conversion.converter import SPARES, ProcessConverter
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kit.projects import demo_project
 
+MODULE = processes.NURSERY[-1]
 SECRET = "postgresql://user:secret@host"
 
 
@@ -48,50 +52,121 @@ def bad_macro(lines: int = 150_000) -> dict[str, str]:
 
 def forks() -> list[psutil.Process]:
     """Processes of conversions."""
-    (nursery,) = psutil.Process().children()
-    return nursery.children()
+    nursery = the_nursery()
+    return [process for process in below() if nursery is not None and process.ppid() == nursery.pid]
+
+
+def the_nursery() -> psutil.Process | None:
+    """The process that conversions are forked from: the first of those that look like it."""
+    named = [process for process in below() if process.info["cmdline"][:1] == [sys.executable]]
+    named = [process for process in named if MODULE in process.info["cmdline"]]
+    pids = {process.pid for process in named}
+    return next((process for process in named if process.info["ppid"] not in pids), None)
+
+
+def below() -> list[psutil.Process]:
+    """Processes below this one, but for those that have ended and wait to be reaped."""
+    mine = {process.pid for process in psutil.Process().children(recursive=True)}
+    found = psutil.process_iter(["cmdline", "ppid", "status"])
+    return [
+        process
+        for process in found
+        if process.pid in mine and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 PROBE = """
-import os, resource, sys
+import os, resource, socket, subprocess, sys
 import orjson
 from kerma_jobs.adapters.conversion import nursery, work
 
-def look(request, available):
-    told = {
-        "environment": dict(os.environ),
-        "descriptors": {n: os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
-                        if os.path.exists(f"/proc/self/fd/{n}")},
-        "no_new_privileges": "NoNewPrivs:\\t1" in open("/proc/self/status").read(),
-        "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
-        "file size": resource.getrlimit(resource.RLIMIT_FSIZE)[1],
-    }
-    return orjson.dumps({"engine": "probe", "primaries": 1}) + b"\\n" + orjson.dumps(told)
+answer = work.answer
 
-nursery.work.answer = look
+def look(request, available):
+    told = orjson.loads(request)["payload"]
+    if "secret" not in told:  # a rehearsal
+        return answer(request, available)
+    found = {name: attempt(action, told) for name, action in ATTEMPTS.items()}
+    return orjson.dumps({"engine": "probe", "primaries": 1}) + b"\\n" + orjson.dumps(found)
+
+def attempt(action, told):
+    try:
+        return action(told)
+    except OSError as error:
+        return f"refused: {error.strerror}"
+
+def descriptors(told):
+    found = []
+    for number in range(1000):
+        try:
+            os.fstat(number)
+            found.append(number)
+        except OSError:
+            pass
+    return found
+
+ATTEMPTS = {
+    "environment": lambda told: dict(os.environ),
+    "descriptors": descriptors,
+    "read a secret": lambda told: open(told["secret"]).read(),
+    "read the system": lambda told: open("/etc/passwd").read(),
+    "read a process": lambda told: open(f"/proc/{told['pid']}/environ").read(),
+    "read its nursery": lambda told: open(f"/proc/{os.getppid()}/environ").read(),
+    "write": lambda told: open("/tmp/x", "w").write("x"),
+    "write here": lambda told: open("x", "w").write("x"),
+    "connect": lambda told: socket.create_connection(("127.0.0.1", told["port"])).close(),
+    "fork": lambda told: os.fork(),
+    "run": lambda told: subprocess.run(["true"]).returncode,
+    "kill its nursery": lambda told: os.kill(os.getppid(), 0),
+    "kill the service": lambda told: os.kill(told["pid"], 0),
+    "core": lambda told: resource.getrlimit(resource.RLIMIT_CORE)[1],
+    "file size": lambda told: resource.getrlimit(resource.RLIMIT_FSIZE)[1],
+}
+work.answer = look
 nursery.main()
 """
 
 
 @pytest.fixture
-async def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What code that runs in a conversion sees."""
+async def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """What code that runs in a conversion sees and can do."""
     monkeypatch.setenv("KERMA_PG_URL", SECRET)
     monkeypatch.setattr(processes, "NURSERY", (sys.executable, "-c", PROBE))
-    async with converting() as converter:
-        found = await converter.from_project("geant4", {}, user="a")
+    secret = tmp_path / "master-key"
+    secret.write_text(SECRET)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        known = {"secret": str(secret), "pid": os.getpid(), "port": server.getsockname()[1]}
+        async with converting() as converter:
+            found = await converter.from_project("geant4", known, user="a")
     told: dict[str, Any] = orjson.loads(found.inputs)
     return told
 
 
 async def test_a_conversion_has_nothing_of_the_service(seen: dict[str, Any]) -> None:
     assert SECRET not in str(seen)
-    assert set(seen["environment"]) == {"OPENBLAS_NUM_THREADS", "LC_ALL"}
-    kinds = [link.partition(":")[0] for link in seen["descriptors"].values()]
-    assert kinds.count("socket") == 1
-    assert len(kinds) == 3  # stdout and stderr beside it
-    assert seen["no_new_privileges"]
+    assert seen["environment"].keys() <= {"OPENBLAS_NUM_THREADS", "LC_ALL", "PWD"}
+    assert len(seen["descriptors"]) == 3  # stdout, stderr and the connection
     assert (seen["core"], seen["file size"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "read a secret",
+        "read the system",
+        "read a process",
+        "read its nursery",
+        "write",
+        "write here",
+        "connect",
+        "fork",
+        "run",
+        "kill its nursery",
+        "kill the service",
+    ],
+)
+async def test_a_conversion_reaches_nothing(seen: dict[str, Any], attempt: str) -> None:
+    assert str(seen[attempt]).startswith("refused: "), seen[attempt]
 
 
 async def test_others_are_converted_while_slow_ones_run() -> None:
@@ -138,7 +213,7 @@ class Stop:
 STOPS = {
     "processor": Stop(ConversionLimits(cpu_seconds=1), "1 s of processor time", 600_000),
     "wall": Stop(ConversionLimits(wall_seconds=0.2), "within 0.2 s", 600_000),
-    "memory": Stop(ConversionLimits(memory=48 << 20), "too large"),
+    "memory": Stop(ConversionLimits(memory=112 << 20), "too large"),
     "answer": Stop(ConversionLimits(answer=1 << 20), "too large"),
 }
 
@@ -157,14 +232,15 @@ async def test_a_conversion_beyond_a_limit_is_refused_and_hurts_nobody(name: str
 async def test_a_converter_that_dies_is_started_again() -> None:
     async with converting() as converter:
         await converter.from_project("geant4", demo_project(), user="a")
-        (nursery,) = psutil.Process().children()
+        nursery = the_nursery()
+        assert nursery is not None
         running = asyncio.create_task(converter.from_files("geant4", bad_macro(), user="b"))
         await until(lambda: any(fork.cpu_times().user > 0.2 for fork in nursery.children()))
         nursery.send_signal(signal.SIGKILL)
         with pytest.raises(Unavailable):
             await running
         assert await converter.from_project("geant4", demo_project(), user="a")
-        assert psutil.Process().children() != [nursery]
+        assert the_nursery() != nursery
 
 
 async def test_nothing_is_left_when_the_service_ends() -> None:

@@ -89,9 +89,13 @@ class Launcher:
         env: Mapping[str, str],
         confinement: Confinement,
         stdin: bool = False,
+        stdin_from: int | None = None,
         stream_limit: int = _STREAM_LIMIT,
     ) -> Confined:
-        """Start a process with ``env`` alone; its input is empty unless ``stdin`` asks for a pipe.
+        """Start a process with ``env`` alone.
+
+        Its input is empty unless ``stdin`` asks for a pipe or ``stdin_from`` is a descriptor, which
+        may be a socket; the caller closes its own.
 
         Raises OSError when it cannot be started, GuardLost when the guard is dead.
         """
@@ -105,7 +109,7 @@ class Launcher:
         loop = asyncio.get_running_loop()
         started = self._started[number] = loop.create_future()
         gone = self._gone[number] = loop.create_future()
-        inlet, ins = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
+        inlet, ins = _input(stdin_from, pipe=stdin)
         out, outs = os.pipe()
         err, errs = os.pipe()
         try:
@@ -192,6 +196,13 @@ class Launcher:
         waiting: list[asyncio.Future[Any]] = [*self._started.values(), *self._gone.values()]
         for future in waiting:
             _refuse(future, GuardLost())
+
+
+def _input(given: int | None, *, pipe: bool) -> tuple[int, int | None]:
+    """The descriptor of a process's input, and the end of the pipe to it."""
+    if given is not None:
+        return os.dup(given), None
+    return os.pipe() if pipe else (os.open(os.devnull, os.O_RDONLY), None)
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

@@ -7,6 +7,8 @@ Docker's default profile without its privileged ones, and these:
 - ``socket``: without it a process reaches no network, no bus and no other process's socket;
   ``socketpair`` stays;
 - ``memfd_create``, ``shmget``: memory that belongs to no process and escapes the memory limit.
+
+A process that is to stay alone starts neither processes nor programs and signals nobody.
 """
 
 from __future__ import annotations
@@ -41,14 +43,23 @@ _DENIED = {
     "memfd_secret": 447,
 }  # fmt: skip
 
+_NOT_ALONE = {
+    "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "execveat": 322, "pidfd_send_signal": 424,
+}  # fmt: skip
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def program(*, network: bool = False) -> bytes:
-    """The filter as ``struct sock_filter[]``; empty on other machines than x86-64 Linux."""
+def program(*, network: bool = False, alone: bool = False) -> bytes:
+    """The filter as ``struct sock_filter[]``; empty on other machines than x86-64 Linux.
+
+    ``alone`` is for a process that starts no other and has no threads.
+    """
     if platform.machine() != "x86_64":
         return b""
-    denied = sorted((*_DENIED.values(), *(() if network else (_SOCKET,))))
+    denied = [*_DENIED.values(), *(() if network else (_SOCKET,))]
+    if alone:
+        denied += [*_NOT_ALONE.values(), _CLONE]
     code = [
         _step(_LOAD, _ARCHITECTURE),
         _step(_JUMP_EQUAL, _X86_64, 1, 0),
@@ -60,7 +71,7 @@ def program(*, network: bool = False) -> bytes:
         _step(_JUMP_EQUAL, _CLONE3, 0, 1),
         _step(_RETURN, _ERRNO | errno.ENOSYS),
     ]
-    for number in denied:
+    for number in sorted(denied):
         code += [_step(_JUMP_EQUAL, number, 0, 1), _step(_RETURN, _ERRNO | errno.EPERM)]
     code += [
         _step(_JUMP_EQUAL, _CLONE, 0, 3),

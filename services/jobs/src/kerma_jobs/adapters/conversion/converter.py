@@ -18,6 +18,7 @@ from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_jobs.adapters.conversion.processes import GONE, Child, Children, TooLongError
 from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE
 from kerma_jobs.app.ports import Converted
+from kerma_sandbox.measure import Mode
 
 SPARES = 2
 """Processes that wait for the next submission: a fresh one takes 20 ms to get ready."""
@@ -39,10 +40,11 @@ class ProcessConverter:
         geant4_data: Mapping[str, str] | None = None,
         limits: ConversionLimits | None = None,
         queue: QueueLimits | None = None,
+        sandbox: Mode = Mode.PREFER,
     ) -> None:
         self._limits = limits or ConversionLimits()
         self._queue_limits = queue or QueueLimits()
-        self._children = Children(geant4_data or {}, self._limits)
+        self._children = Children(geant4_data or {}, self._limits, sandbox)
         self._queue = FairQueue(self._queue_limits)
         self._spares: deque[Child] = deque()
         self._wanted = asyncio.Event()

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConversionLimits:
-    """Limits of one conversion. Seconds of processor time and of wall time, bytes."""
+    """Limits of one conversion. Seconds of processor time and of wall time, bytes.
+
+    ``memory`` holds the engines' code and data too, about 60 MiB.
+    """
 
     cpu_seconds: int = 10
     wall_seconds: float = 30.0

@@ -11,7 +11,6 @@ forks end when the service closes the socket.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import resource
@@ -23,20 +22,20 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import orjson
 
 from kerma_jobs.adapters.conversion import work
+from kerma_sandbox import landlock, seccomp
+from kerma_sandbox.places import SYSTEM, interpreter
 
 NICE_WHEN_SLOW = 15
 OPEN_FILES = 32
 FRAMES_TOLD = 8
 CONTROL = 0
+FIRST_FREE = 3
 ORDER_SIZE = 64
-_PR_SET_DUMPABLE = 4
-_PR_SET_NO_NEW_PRIVS = 38
 
 _BOX = {"geometryType": "BoxGeometry", "parameters": {"width": 2, "height": 2, "depth": 2}}
 _WORLD = {"geometryType": "BoxGeometry", "parameters": {"width": 9, "height": 9, "depth": 9}}
@@ -75,7 +74,7 @@ REHEARSAL = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one conversion: seconds of processor time, bytes of memory."""
+    """Of one conversion: seconds of processor time, bytes of memory with that of the nursery."""
 
     cpu_seconds: int
     memory: int
@@ -142,6 +141,7 @@ def _live(connection: int, available: work.Engines, limits: Limits) -> NoReturn:
     try:
         _keep_only(connection)
         _limit(limits)
+        _wall_off()
         with _memory_kept():
             # touches the pages that a conversion writes to, before anyone waits for it
             for engine in available:
@@ -163,10 +163,9 @@ def _live(connection: int, available: work.Engines, limits: Limits) -> NoReturn:
 
 def _keep_only(connection: int) -> None:
     """Close every descriptor but stdout, stderr and the connection."""
-    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if number not in (1, 2, connection):
-            with suppress(OSError):
-                os.close(number)
+    os.close(CONTROL)
+    os.closerange(FIRST_FREE, connection)
+    os.closerange(connection + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _limit(limits: Limits) -> None:
@@ -174,16 +173,24 @@ def _limit(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_DATA, _used() + limits.memory),
+        (resource.RLIMIT_DATA, limits.memory),
     ):
         resource.setrlimit(what, (value, value))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
 
 
-def _used() -> int:
-    """Bytes that RLIMIT_DATA counts already."""
-    with Path("/proc/self/status").open() as file:
-        return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmData"))
+def _wall_off() -> None:
+    """Keep this process from the others of the nursery, beyond what confines the whole nursery.
+
+    It may read code, and start and signal nobody. A Landlock domain of its own also keeps it from
+    tracing the others.
+    """
+    landlock.forbid_new_privileges()
+    if version := landlock.abi():
+        code = [*SYSTEM, *map(str, interpreter())]
+        landlock.restrict(version, read=code, write=(), devices=(), network=False)
+    if code_filter := seccomp.program(alone=True):
+        seccomp.apply(code_filter)
 
 
 @contextmanager
@@ -212,19 +219,10 @@ def _write(connection: socket.socket, answer: bytes) -> None:
     connection.sendall(answer)
 
 
-def _confine() -> None:
-    """Give up what no conversion needs."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
-        if libc.prctl(option, value, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "prctl")
-
-
 def main() -> None:
     """Arguments: the engines' data and the limits, as JSON."""
     told = orjson.loads(sys.argv[1])
     available = work.engines(told["geant4_data"])
-    _confine()
     for engine in available:
         _rehearse(engine, available)
     gc.collect()

@@ -7,12 +7,13 @@ import logging
 import signal
 import socket
 import sys
+import tempfile
 from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import orjson
 
@@ -20,9 +21,16 @@ from kerma_common.errors import Unavailable
 from kerma_common.projection.failures import delays, pause
 from kerma_jobs.adapters.conversion.limits import ConversionLimits
 from kerma_jobs.adapters.conversion.work import LENGTH_SIZE, READY
+from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.launcher import Confined, GuardLost, Launcher, launcher
+from kerma_sandbox.measure import Mode, measure
 
 NURSERY = (sys.executable, "-m", "kerma_jobs.adapters.conversion.nursery")
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+LIMITS = Limits(memory=None, processes=64, open_files=256, file_size=1 << 20)
+"""Of the nursery with all conversions; each conversion has limits of its own."""
 REPORT_SIZE = 64
+LONGEST_LINE = 500
 CHUNK = 1 << 20
 START_SECONDS = 30.0
 GONE = "The converter ended unexpectedly; please try again"
@@ -64,41 +72,64 @@ class Child:
 class Children:
     """One nursery, started again when it ends, and the conversions forked from it."""
 
-    def __init__(self, geant4_data: Mapping[str, str], limits: ConversionLimits) -> None:
+    def __init__(
+        self,
+        geant4_data: Mapping[str, str],
+        limits: ConversionLimits,
+        mode: Mode = Mode.PREFER,
+    ) -> None:
         told = {
             "geant4_data": dict(geant4_data),
             "cpu_seconds": limits.cpu_seconds,
             "memory": limits.memory,
         }
         self._arguments = orjson.dumps(told).decode()
+        self._mode = mode
+        self._lived = False
         self._ready = asyncio.Event()
         self._control: socket.socket | None = None
         self._children: dict[str, Child] = {}
         self._numbers = count(1)
 
     async def run(self) -> None:
-        """Keep a nursery alive, until cancelled."""
-        waits = delays()
-        while True:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with ours:
-                ours.setblocking(False)
-                with theirs:
-                    process = await self._start(theirs)
+        """Keep a nursery alive, until cancelled. Raises SandboxUnavailable where it is required."""
+        with tempfile.TemporaryDirectory(prefix="kerma-convert-") as folder:
+            work = Path(folder)
+            sandbox = await asyncio.to_thread(measure, work, mode=self._mode)
+            logger.info("conversions are confined by %s", sandbox.level)
+            waits = delays()
+            while True:
                 try:
-                    await self._listen(ours)
-                    if self._ready.is_set():
+                    async with launcher(sandbox) as guard:
+                        await self._nurse(guard, work)
+                    if self._lived:
                         waits = delays()
-                finally:
-                    self._ready.clear()
-                    await self._forget()
-                    with suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-            logger.error(
-                "the converter ended with status %s, starting it again", process.returncode
-            )
-            await pause(waits)
+                except (OSError, GuardLost) as error:
+                    logger.error("the converter cannot start: %s", error)
+                await pause(waits)
+
+    async def _nurse(self, guard: Launcher, folder: Path) -> None:
+        """Start a nursery and listen to it until it ends."""
+        self._lived = False
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.setblocking(False)
+            with theirs:
+                process = await guard.spawn(
+                    [*NURSERY, self._arguments],
+                    env=ENVIRONMENT,
+                    confinement=Confinement(folder, limits=LIMITS),
+                    stdin_from=theirs.fileno(),
+                )
+            said = asyncio.create_task(_log(process))
+            try:
+                await self._listen(ours)
+                logger.error("the converter ended: %s", await process.wait())
+            finally:
+                self._ready.clear()
+                await self._forget()
+                said.cancel()
+                await asyncio.gather(said, return_exceptions=True)
 
     async def fork(self) -> Child:
         """A process that waits for a request. Raises Unavailable while there is no nursery."""
@@ -130,16 +161,6 @@ class Children:
         with suppress(OSError):
             await child.writer.wait_closed()
 
-    async def _start(self, theirs: socket.socket) -> Process:
-        return await asyncio.create_subprocess_exec(
-            *NURSERY,
-            self._arguments,
-            stdin=theirs.fileno(),
-            stdout=DEVNULL,
-            stderr=None,
-            env={"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
-        )
-
     async def _listen(self, control: socket.socket) -> None:
         """Take reports until the nursery ends."""
         loop = asyncio.get_running_loop()
@@ -148,6 +169,7 @@ class Children:
             if kind == "READY":
                 self._control = control
                 self._ready.set()
+                self._lived = True
                 continue
             name, _, status = rest.partition(" ")
             child = self._children.pop(name, None)
@@ -173,3 +195,9 @@ class Children:
             if not child.ended.done():
                 child.ended.set_result(-signal.SIGKILL)
             await self.end(child)
+
+
+async def _log(process: Confined) -> None:
+    """Log what a nursery says, which is why a conversion failed; hostile, like all it reads."""
+    while line := await process.stderr.read(LONGEST_LINE):
+        logger.warning("converter: %r", line.decode(errors="replace"))
