@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from kerma_engines.catalogue.registry import engine
 from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
+from kerma_jobs.domain.quotas import Quotas
 
 MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -44,6 +46,15 @@ class DirectConverter:
 def _converted(inputs: InputSet, stands_in_for: str) -> Converted:
     found = replace(inputs, stands_in_for=stands_in_for)
     return Converted(found.engine, found.primaries, encode_inputs(found))
+
+
+class Unlimited:
+    """Admits everything."""
+
+    def reserved(
+        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+    ) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ def submit_chosen(
                 lambda: UUID(int=number),
                 [str(body["sim_type"])],
                 Offered(str(body["sim_type"])),
+                Unlimited(),
             )
             submission = parse_submission(body)
             job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")

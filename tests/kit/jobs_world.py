@@ -61,7 +61,7 @@ async def append(infra: Infra, subject: Subject, event: object, **after: int) ->
     return (await infra.log.append(subject, last, commit)).seq
 
 
-async def succeed(infra: Infra, job: str, index: int, primaries: int) -> None:
+async def succeed(infra: Infra, job: str, index: int, primaries: int, size: int = 1) -> None:
     started = runner.TaskStarted(job_id=job, index=index, lease=1, worker="w")
     await append(infra, task_subject(job, index), started)
     ended = runner.TaskSucceeded(
@@ -69,7 +69,7 @@ async def succeed(infra: Infra, job: str, index: int, primaries: int) -> None:
         index=index,
         lease=1,
         attempt=1,
-        output_ref=REF,
+        output_ref=Ref(REF.sha256, size),
         log_ref=None,
         primaries=primaries,
         cpu_seconds=1.0,

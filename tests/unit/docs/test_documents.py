@@ -23,6 +23,7 @@ from kerma_common.settings import (
     Settings,
     TelemetrySettings,
 )
+from kerma_jobs.settings import JobsSettings
 from kerma_runner.settings import RunnerSettings
 from kerma_runner.worker.offers import EnginesSettings
 from kerma_runner.worker.settings import WorkerSettings
@@ -42,6 +43,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     HttpSettings,
     TelemetrySettings,
     AuthSettings,
+    JobsSettings,
     RunnerSettings,
     WorkerSettings,
     EnginesSettings,

@@ -75,12 +75,12 @@ def test_the_last_ending_settles_the_tasks_once() -> None:
     _, commands = run(
         SUBMITTED, succeeded(0), failed(1, final=False), failed(1, final=True), succeeded(2)
     )
-    assert commands == [SettleTasks("j", 2, 1, 0, (1,), "exit 3", NOW)]
+    assert commands == [SettleTasks("j", 2, 1, 0, (1,), "exit 3", NOW, 2)]
 
 
 def test_endings_seen_before_the_submission_count() -> None:
     _, commands = run(succeeded(0), succeeded(1), succeeded(2), SUBMITTED)
-    assert commands == [SettleTasks("j", 3, 0, 0, (), "", NOW)]
+    assert commands == [SettleTasks("j", 3, 0, 0, (), "", NOW, 3)]
 
 
 def test_cancellations_count_as_endings() -> None:

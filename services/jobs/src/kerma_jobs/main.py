@@ -21,12 +21,14 @@ from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service, Worker
-from kerma_common.settings import HttpSettings
+from kerma_common.settings import HttpSettings, load
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES
 from kerma_engines.geant4.data import installed
 from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
+from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
+from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.api.jobs import JobRoutes, router
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.lifecycle import JobLifecycle
@@ -35,8 +37,9 @@ from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
+from kerma_jobs.settings import JobsSettings
 
-KEPT = Kept(process_schema("jobs"), (placed_process_tables("jobs"),))
+KEPT = Kept(process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS))
 
 PROCESS = JobLifecycle()
 PROCESSES = (PROCESS,)
@@ -48,10 +51,14 @@ def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - other
     return (JOBS, identity_projection("jobs"))
 
 
-def build(settings: HttpSettings, infra: Infra) -> Service:
-    """The service with the parts that this process runs."""
+def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None) -> Service:
+    """The service with the parts that this process runs; ``own`` from the environment.
+
+    Raises SettingsError.
+    """
+    own = own or load(JobsSettings)
     loops = _loops(infra)
-    live, converter = TelemetryProgress(), ProcessConverter(_geant4_data())
+    live, converter = TelemetryProgress(), ProcessConverter(_geant4_data(), sandbox=own.sandbox)
     queries = JobQueries(reading(infra.db))
     routes = JobRoutes(
         queries=queries,
@@ -63,6 +70,8 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
             uuid4,
             known=ENGINE_NAMES,
             workers=queries,
+            admission=Reservations(infra.db),
+            quotas=own.quotas,
         ),
         control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,

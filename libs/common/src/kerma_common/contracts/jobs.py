@@ -51,12 +51,13 @@ class JobStarted:
 
 @event("jobs", "job")
 class JobAllTasksSettled:
-    """Every task reached an end."""
+    """Every task reached an end; ``stored_bytes`` are in its outputs and logs, 0 if not counted."""
 
     job_id: str
     succeeded: int
     failed: int
     canceled: int
+    stored_bytes: int = 0
 
 
 @event("jobs", "job", public=True)

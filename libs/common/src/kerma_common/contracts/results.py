@@ -32,7 +32,8 @@ class EstimatorMaterialised:
     """The merged pages of one estimator are stored.
 
     ``manifest_ref`` names a blob that lists the pages of an estimator with many; ``pages`` is
-    empty then. The blob is a JSON array of objects as ``pages`` holds them.
+    empty then. The blob is a JSON array of objects as ``pages`` holds them. ``stored_bytes`` are
+    in all blobs of the estimator, 0 in events from before they were counted.
     """
 
     job_id: str
@@ -41,6 +42,7 @@ class EstimatorMaterialised:
     metadata_ref: Ref
     pages: tuple[PageMaterialised, ...]
     manifest_ref: Ref | None
+    stored_bytes: int = 0
 
 
 @event("results", "result_set")

@@ -93,7 +93,10 @@ def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     ) -> Response:
         submission = parse_submission(body)
         job_id, seq = await routes.submitter.submit(
-            submission, owner=principal.user_id, request_id=request_id()
+            submission,
+            owner=principal.user_id,
+            request_id=request_id(),
+            roles=principal.roles,
         )
         return answer(
             "Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id

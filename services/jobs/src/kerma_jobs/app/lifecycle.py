@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.refs import Ref
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
 from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks
@@ -25,7 +26,10 @@ FAILED_TASKS_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """How many tasks of a job ended and how; ``n_tasks`` 0 until the submission was seen."""
+    """How many tasks of a job ended and how; ``n_tasks`` 0 until the submission was seen.
+
+    ``stored_bytes``: outputs and logs of every attempt that ended.
+    """
 
     n_tasks: int = 0
     succeeded: int = 0
@@ -33,6 +37,7 @@ class Endings:
     canceled: int = 0
     failed_tasks: tuple[int, ...] = ()
     reason: str = ""
+    stored_bytes: int = 0
 
     @property
     def complete(self) -> bool:
@@ -110,15 +115,23 @@ def _count(known: Endings, event: Any) -> Endings:
         case jobs.JobSubmitted():
             return replace(known, n_tasks=event.n_tasks)
         case runner.TaskSucceeded():
-            return replace(known, succeeded=known.succeeded + 1)
+            stored = known.stored_bytes + _size(event.output_ref) + _size(event.log_ref)
+            return replace(known, succeeded=known.succeeded + 1, stored_bytes=stored)
         case runner.TaskCanceled():
             return replace(known, canceled=known.canceled + 1)
-        case runner.TaskFailed() if event.final:
+        case runner.TaskFailed():
+            known = replace(known, stored_bytes=known.stored_bytes + _size(event.log_ref))
+            if not event.final:
+                return known
             named = (*known.failed_tasks, event.index)[:FAILED_TASKS_NAMED]
             reason = known.reason or event.message
             return replace(known, failed=known.failed + 1, failed_tasks=named, reason=reason)
         case _:
             return known
+
+
+def _size(ref: Ref | None) -> int:
+    return ref.size if ref is not None else 0
 
 
 def _settle(job_id: str, endings: Endings, now: datetime) -> SettleTasks:
@@ -130,4 +143,5 @@ def _settle(job_id: str, endings: Endings, now: datetime) -> SettleTasks:
         endings.failed_tasks,
         endings.reason,
         now,
+        endings.stored_bytes,
     )

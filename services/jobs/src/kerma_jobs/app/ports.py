@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kerma_jobs.domain.offers import Offer
+from kerma_jobs.domain.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,25 @@ class Converter(Protocol):
         self, engine: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
     ) -> Converted:
         """Input set of user-supplied files."""
+
+
+class Admission(Protocol):
+    """Lets submissions in as far as quotas leave room."""
+
+    def reserved(
+        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+    ) -> AbstractAsyncContextManager[None]:
+        """Hold room for a job of ``tasks`` tasks and ``size`` bytes of input while it is submitted.
+
+        Room is free again when the block fails. Raises QuotaExceeded.
+        """
+
+
+class StorageRoom(Protocol):
+    """Whether there is room on disk for more jobs."""
+
+    def shortage(self) -> str | None:
+        """Why nothing more can be stored, for users; None while there is room."""
 
 
 class Offers(Protocol):

@@ -1,4 +1,4 @@
-"""Accepting a job: check, convert, store the input, then append.
+"""Accepting a job: check, reserve, convert, store the input, then append.
 
 Out: JobSubmitted and JobStarted in one commit. Whatever fails before the append leaves nothing
 behind but blobs that nothing refers to.
@@ -6,8 +6,8 @@ behind but blobs that nothing refers to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,14 +18,14 @@ from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
-from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.errors import InvalidRequest
+from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_engines.adapter.packing import INPUT_MEDIA
-from kerma_jobs.app.ports import Converted, Converter, Offers
+from kerma_jobs.app.ports import Admission, Converted, Converter, Offers, StorageRoom
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.offers import Choice, choose
+from kerma_jobs.domain.quotas import Quotas, quotas_of
 
 MAX_TASKS = 10_000
 MAX_TITLE = 500
@@ -100,6 +100,14 @@ def _check_input(
             return None, None
 
 
+class EverRoom:
+    """Of disks that nobody watches."""
+
+    def shortage(self) -> str | None:
+        """See ``StorageRoom``."""
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Submitter:
     """``known`` are the engines that this release can convert for, whether offered or not."""
@@ -111,18 +119,50 @@ class Submitter:
     new_id: Callable[[], UUID]
     known: Sequence[str]
     workers: Offers
+    admission: Admission
+    quotas: Mapping[str, Quotas] = field(default_factory=dict)
+    room: StorageRoom = field(default_factory=EverRoom)
 
     async def submit(
-        self, submission: Submission, *, owner: str, request_id: str
+        self,
+        submission: Submission,
+        *,
+        owner: str,
+        request_id: str,
+        roles: Collection[str] = (),
     ) -> tuple[str, int]:
-        """The new job's id and the sequence of its first commit."""
+        """The new job's id and the sequence of its first commit.
+
+        Raises QuotaExceeded, InvalidRequest, and Unavailable when there is no room on disk.
+        """
+        if shortage := self.room.shortage():
+            raise Unavailable(shortage)
         choice = await self._choose(submission)
+        body = _stored_project(submission)
+        job = job_id(self.clock(), self.new_id(), "DIRECT")
+        async with self.admission.reserved(
+            job,
+            owner,
+            quotas_of(roles, self.quotas),
+            tasks=submission.n_tasks,
+            size=len(body) if body is not None else _size(submission.files or {}),
+        ):
+            return job, await self._accept(submission, choice, body, job, owner, request_id)
+
+    async def _accept(
+        self,
+        submission: Submission,
+        choice: Choice,
+        project: bytes | None,
+        job: str,
+        owner: str,
+        request_id: str,
+    ) -> int:
+        """Convert, store and append; the sequence of the commit."""
         converted = await self._convert(submission, choice.engine, owner)
         project_ref = None
-        if submission.project is not None:
-            project_ref = await self._store_project(submission.project)
-        now = self.clock()
-        job = job_id(now, self.new_id(), "DIRECT")
+        if project is not None:
+            project_ref = await self.blobs.put(project, media=PROJECT_MEDIA)
         command = SubmitJob(
             job_id=job,
             owner=owner,
@@ -140,9 +180,9 @@ class Submitter:
             allow_partial=True,
             wait_for_engine=submission.wait_for_engine,
         )
-        context = CommandContext(f"user:{owner}", (owner, request_id), request_id, now)
+        context = CommandContext(f"user:{owner}", (owner, request_id), request_id, self.clock())
         done = await self.bus.execute(JOB, job_subject(job), command, context)
-        return job, done.seq
+        return done.seq
 
     async def _choose(self, submission: Submission) -> Choice:
         """The engine that runs the job. Raises InvalidRequest when none does."""
@@ -171,8 +211,15 @@ class Submitter:
             engine, submission.files or {}, user=user, stands_in_for=asked
         )
 
-    async def _store_project(self, project: Mapping[str, Any]) -> Ref:
-        return await self.blobs.put(orjson.dumps(project), media=PROJECT_MEDIA)
+
+def _stored_project(submission: Submission) -> bytes | None:
+    """The project as it is stored; None for files."""
+    return None if submission.project is None else orjson.dumps(submission.project)
+
+
+def _size(files: Mapping[str, str]) -> int:
+    """Bytes of input files, about: characters, which are mostly ASCII."""
+    return sum(len(text) for text in files.values())
 
 
 def _refused(reason: str) -> InvalidRequest:

@@ -31,7 +31,10 @@ class SubmitJob:
 
 @dataclass(frozen=True, slots=True)
 class SettleTasks:
-    """Every task ended; ``failed_tasks`` are the first failed indices, ``reason`` the first cause."""
+    """Every task ended; ``failed_tasks`` are the first failed indices, ``reason`` the first cause.
+
+    ``stored_bytes``: outputs and logs of the tasks.
+    """
 
     job_id: str
     succeeded: int
@@ -40,6 +43,7 @@ class SettleTasks:
     failed_tasks: tuple[int, ...]
     reason: str
     now: datetime
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

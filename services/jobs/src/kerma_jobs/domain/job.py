@@ -102,7 +102,11 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
     if job.phase not in (Phase.RUNNING, Phase.CANCELING) or job.settled is not None:
         return ()
     settled = events.JobAllTasksSettled(
-        job_id=c.job_id, succeeded=c.succeeded, failed=c.failed, canceled=c.canceled
+        job_id=c.job_id,
+        succeeded=c.succeeded,
+        failed=c.failed,
+        canceled=c.canceled,
+        stored_bytes=c.stored_bytes,
     )
     if job.phase is Phase.CANCELING and not (job.collect and c.succeeded):
         how = Settled(c.succeeded, c.failed, c.canceled)

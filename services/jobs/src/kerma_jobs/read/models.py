@@ -48,6 +48,7 @@ JOB = Table(
     Column("tasks_merged", Integer),
     Column("primaries_merged", BigInteger),
     Column("failure", Text),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Column("task_started_at", _TIME),
     Column("merge_started_at", _TIME),
     Column(
@@ -62,6 +63,14 @@ JOB = Table(
     ),
     Index("job_by_owner_start", "owner", "submitted_at", "job_id"),
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
+)
+
+ESTIMATOR = Table(
+    "estimator",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("stored_bytes", BigInteger, nullable=False),
 )
 
 OFFER = Table(

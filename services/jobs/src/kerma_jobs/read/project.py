@@ -1,7 +1,7 @@
 """Projection ``jobs``: events of jobs, tasks and result sets become the rows users ask for.
 
 In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
-TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted (results).
+TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted, EstimatorMaterialised (results).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from kerma_common.contracts.ids import split_primaries
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_jobs.domain.offers import POOL
-from kerma_jobs.read.models import JOB, METADATA, OFFER, TASK
+from kerma_jobs.read.models import ESTIMATOR, JOB, METADATA, OFFER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=2)
 
 
 def _set_job(job_id: str, **values: object) -> Op:
@@ -62,6 +62,12 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
         yield Upsert(TASK, {"job_id": event.job_id, "index": index}, {"requested": requested})
 
 
+@JOBS.on(jobs.JobAllTasksSettled)
+def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """What its tasks have left is known."""
+    yield _set_job(event.job_id, stored_bytes=event.stored_bytes)
+
+
 @JOBS.on(jobs.JobMergeRequested)
 def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
     """The job waits for its results."""
@@ -105,6 +111,7 @@ def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
     """Gone for its owner."""
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
+    yield Delete(ESTIMATOR, {"job_id": event.job_id})
 
 
 @JOBS.on(runner.TaskStarted)
@@ -150,6 +157,13 @@ def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
 def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
     """The results are being merged."""
     yield Upsert(JOB, {"job_id": event.job_id}, {"merge_started_at": at.time})
+
+
+@JOBS.on(results.EstimatorMaterialised)
+def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Merged pages are stored; of a repeated merge the last ones count."""
+    key = {"job_id": event.job_id, "index": event.index}
+    yield Upsert(ESTIMATOR, key, {"stored_bytes": event.stored_bytes})
 
 
 @JOBS.on(runner.WorkerRegistered)

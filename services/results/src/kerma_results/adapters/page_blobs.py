@@ -34,9 +34,11 @@ class PageBlobs:
         """See ``PageStore``."""
         pages = tuple(await asyncio.gather(*map(self._keep, estimator.pages)))
         listed = manifest.encode_pages(pages)
+        stored = sum(page.array_ref.size + page.fragment_ref.size for page in pages)
         if len(listed) <= manifest.INLINE_BYTES:
-            return KeptPages(pages)
-        return KeptPages((), await self.blobs.put(listed, manifest.MEDIA))
+            return KeptPages(pages, None, stored)
+        manifest_ref = await self.blobs.put(listed, manifest.MEDIA)
+        return KeptPages((), manifest_ref, stored + manifest_ref.size)
 
     async def keep_metadata(self, body: bytes) -> Ref:
         """See ``PageStore``."""

@@ -149,7 +149,12 @@ class MergeWorker:
             kept = await self.pages.keep_pages(estimator)
             await story.execute(
                 MaterialiseEstimator(
-                    index, estimator.name, metadata_ref, kept.pages, kept.manifest_ref
+                    index,
+                    estimator.name,
+                    metadata_ref,
+                    kept.pages,
+                    kept.manifest_ref,
+                    kept.stored_bytes + metadata_ref.size,
                 ),
                 str(attempt),
                 str(index),

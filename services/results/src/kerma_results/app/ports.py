@@ -30,10 +30,14 @@ class Merger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptPages:
-    """Stored pages: by themselves, or, when they are many, by a blob that lists them."""
+    """Stored pages: by themselves, or, when they are many, by a blob that lists them.
+
+    ``stored_bytes`` are in all of their blobs.
+    """
 
     pages: tuple[PageMaterialised, ...]
     manifest_ref: Ref | None = None
+    stored_bytes: int = 0
 
 
 class PageStore(Protocol):

@@ -77,6 +77,7 @@ class MaterialiseEstimator:
     metadata_ref: Ref
     pages: tuple[PageMaterialised, ...]
     manifest_ref: Ref | None = None
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _(command: MaterialiseEstimator, state: ResultSet) -> Events:
         metadata_ref=command.metadata_ref,
         pages=command.pages,
         manifest_ref=command.manifest_ref,
+        stored_bytes=command.stored_bytes,
     )
     return () if state.estimators.get(command.index) == event else (event,)
 

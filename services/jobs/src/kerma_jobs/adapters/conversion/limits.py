@@ -31,7 +31,7 @@ class QueueLimits:
     slow: int = 3
     fast_seconds: float = 1.0
     per_user: int = 1
-    waiting: int = 64
+    waiting: int = 256
     waiting_bytes: int = 64 << 20
-    waiting_per_user: int = 8
+    waiting_per_user: int = 32
     waiting_bytes_per_user: int = 32 << 20

@@ -1,0 +1,185 @@
+"""Quotas that no race oversteps: submissions under way are reserved in PostgreSQL.
+
+A reservation is made in one transaction that holds a lock of the user: it counts the user's jobs
+in the read model and the reservations that the read model does not show yet, and adds its own. So
+of submissions to any number of replicas one decides after the other. The reservation ends to count
+as one when the job is in the read model, when the submission fails, or after ``HOLD_SECONDS``, if
+its process died. Quotas hold exactly while the read model is less than ``HOLD_SECONDS`` behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from kerma_common.errors import OutcomeUnknown, QuotaExceeded
+from kerma_common.process.tables import process_schema
+from kerma_jobs.domain.quotas import WINDOW_SECONDS, Quotas, Usage, exceeded
+from kerma_jobs.read.models import ESTIMATOR, JOB, TASK
+
+HOLD_SECONDS = 300
+METADATA = MetaData(schema=process_schema("jobs"))
+_WINDOW = timedelta(seconds=WINDOW_SECONDS)
+_HOLD = timedelta(seconds=HOLD_SECONDS)
+
+RESERVATION = Table(
+    "reservation",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("tasks", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("open", Boolean, nullable=False, server_default=text("true")),
+    Index("reservation_by_owner", "owner", "at"),
+)
+"""Submissions of the last minutes; ``open`` ones may become jobs that are not shown yet."""
+
+_NOW = func.clock_timestamp()
+# nothing is lost with a reservation: after a crash of the database the job is there or is not
+_LOCK = text(
+    "SELECT set_config('synchronous_commit', 'off', true),"
+    " pg_advisory_xact_lock(hashtextextended('kerma quota ' || :owner, 0))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservations:
+    """Admits submissions. Requests of one user in this process wait for each other before they
+    take a connection, so that one user's requests do not hold them all."""
+
+    db: AsyncEngine
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @asynccontextmanager
+    async def reserved(
+        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+    ) -> AsyncGenerator[None, None]:
+        """See ``Admission``."""
+        turn = self._turns.get(owner) or asyncio.Lock()
+        self._turns[owner] = turn
+        async with turn:
+            await self._reserve(job_id, owner, quotas, tasks, size)
+        try:
+            yield
+        except OutcomeUnknown:
+            raise  # the job may be there
+        except Exception:
+            await self._release(job_id)
+            raise
+
+    async def _reserve(
+        self, job_id: str, owner: str, quotas: Quotas, tasks: int, size: int
+    ) -> None:
+        async with self.db.begin() as connection:
+            await connection.execute(_LOCK, {"owner": owner})
+            usage = await _usage(connection, owner, quotas, tasks)
+            found = exceeded(usage, quotas, tasks=tasks, size=size)
+            if found is not None:
+                raise QuotaExceeded(
+                    found.message,
+                    quota=found.quota,
+                    used=found.used,
+                    limit=found.limit,
+                    retry_after=found.retry_after,
+                )
+            await connection.execute(_FORGET, {"owner": owner})
+            row = {"job_id": job_id, "owner": owner, "tasks": tasks, "bytes": size}
+            await connection.execute(_ADD, row)
+
+    async def _release(self, job_id: str) -> None:
+        async with self.db.begin() as connection:
+            await connection.execute(_RELEASE, {"job": job_id})
+
+
+_owner: BindParameter[str] = bindparam("owner")
+_active = and_(JOB.c.ended_at.is_(None), JOB.c.state.is_not(None))
+_of_owner = and_(JOB.c.owner == _owner, JOB.c.state.is_not(None))
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(column), 0).cast(BigInteger)
+
+
+_JOBS = select(
+    func.count().filter(_active),
+    func.coalesce(func.sum(JOB.c.n_tasks).filter(_active), 0).cast(BigInteger),
+    _sum(JOB.c.input_size + func.coalesce(JOB.c.project_size, 0) + JOB.c.stored_bytes),
+).where(_of_owner)
+_PAGES = (
+    select(_sum(ESTIMATOR.c.stored_bytes))
+    .join(JOB, JOB.c.job_id == ESTIMATOR.c.job_id)
+    .where(_of_owner)
+)
+# counted only where the number of all tasks of active jobs is not small enough already
+_WAITING = (
+    select(func.count())
+    .select_from(TASK)
+    .join(JOB, JOB.c.job_id == TASK.c.job_id)
+    .where(_of_owner, _active, TASK.c.state == "PENDING")
+)
+_shown = exists().where(JOB.c.job_id == RESERVATION.c.job_id, JOB.c.state.is_not(None))
+_held = and_(RESERVATION.c.open, RESERVATION.c.at > _NOW - _HOLD, ~_shown)
+_recent = RESERVATION.c.at > _NOW - _WINDOW
+_RESERVED = select(
+    func.count().filter(_held),
+    func.coalesce(func.sum(RESERVATION.c.tasks).filter(_held), 0).cast(BigInteger),
+    func.coalesce(func.sum(RESERVATION.c.bytes).filter(_held), 0).cast(BigInteger),
+    func.count().filter(_recent),
+).where(RESERVATION.c.owner == _owner)
+_NEXT = (
+    select(func.extract("epoch", RESERVATION.c.at + _WINDOW - _NOW))
+    .where(RESERVATION.c.owner == _owner, _recent)
+    .order_by(RESERVATION.c.at.desc())
+    .offset(bindparam("allowed") - 1)
+    .limit(1)
+)
+_FORGET = delete(RESERVATION).where(
+    RESERVATION.c.owner == _owner, RESERVATION.c.at < _NOW - max(_HOLD, _WINDOW)
+)
+_ADD = insert(RESERVATION).values(at=_NOW)
+_RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == bindparam("job")).values(open=False)
+
+
+async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked: int) -> Usage:
+    """What the user has as of now; ``asked`` tasks are about to be added."""
+    known = {"owner": owner}
+    jobs, tasks, size = (await connection.execute(_JOBS, known)).one()
+    pages = (await connection.execute(_PAGES, known)).scalar_one()
+    held = (await connection.execute(_RESERVED, known)).one()
+    if tasks + held[1] + asked > quotas.waiting_tasks:
+        tasks = (await connection.execute(_WAITING, known)).scalar_one()
+    following = 0.0
+    if held[3] >= quotas.submissions_per_minute > 0:
+        allowed = {**known, "allowed": quotas.submissions_per_minute}
+        following = float((await connection.execute(_NEXT, allowed)).scalar_one())
+    return Usage(jobs + held[0], tasks + held[1], size + pages + held[2], held[3], following)

@@ -1,0 +1,32 @@
+"""Settings of the jobs service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from kerma_common.settings import Settings
+from kerma_jobs.domain.quotas import Quotas
+from kerma_sandbox.measure import Mode
+
+
+class JobsSettings(Settings):
+    """Quotas and the converter."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_JOBS_")
+
+    quotas: dict[str, Quotas] = Field(default_factory=dict)
+    """Quotas by role as JSON, ``default`` for users without one of these roles."""
+    sandbox: Mode = Mode.PREFER
+    """Whether conversions have to be confined."""
+
+    @field_validator("quotas")
+    @classmethod
+    def _not_negative(cls, quotas: dict[str, Quotas]) -> dict[str, Quotas]:
+        for role, granted in quotas.items():
+            values: list[Any] = [getattr(granted, name) for name in Quotas.__slots__]
+            if min(values) < 0:
+                raise ValueError(f"{role}: a quota is not negative")
+        return quotas
