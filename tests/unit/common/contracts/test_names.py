@@ -45,12 +45,6 @@ def test_job_ids_have_the_known_form() -> None:
     unique = UUID("0c6f3a52-5d1e-4b7a-9a55-3f1d7a1c2b4e")
     made = ids.job_id(datetime(2026, 8, 1, 10, 15, tzinfo=UTC), unique, "DIRECT")
     assert made == JOB
-    assert ids.is_job_id(made)
-
-
-@pytest.mark.parametrize("bad", ["", "x", JOB + "\n", JOB.lower(), f"../{JOB}", JOB[:-6]])
-def test_other_texts_are_no_job_ids(bad: str) -> None:
-    assert not ids.is_job_id(bad)
 
 
 def test_commit_ids_are_what_they_always_were() -> None:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
-from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from kerma_common.contracts.refs import Ref
 from kerma_common.errors import ContractViolation, NotFound, Unavailable
@@ -59,12 +59,6 @@ class BlobStore(Protocol):
     async def fetch(self, ref: Ref, target: Path) -> None:
         """Write the verified blob to `target`, which appears complete or not at all."""
 
-    async def sign_get(self, ref: Ref, valid: timedelta) -> str | None:
-        """A URL that downloads the blob without credentials; None where not supported."""
-
-    async def sign_put(self, sha256: str, valid: timedelta) -> str | None:
-        """A URL that uploads the blob of this hash; None where not supported."""
-
 
 def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
     """The store the settings name."""
@@ -90,11 +84,6 @@ def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
         retry_config={"max_retries": 3, "retry_timeout": RETRY_TIME},
     )
     return ObstoreBlobs(store)
-
-
-def memory_blobs() -> "ObstoreBlobs":
-    """A store for unit tests that forgets."""
-    return ObstoreBlobs(MemoryStore())
 
 
 class ObstoreBlobs:
@@ -186,18 +175,6 @@ class ObstoreBlobs:
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
-
-    async def sign_get(self, ref: Ref, valid: timedelta) -> str | None:
-        """See `BlobStore`."""
-        if not isinstance(self._store, S3Store):
-            return None
-        return await obstore.sign_async(self._store, "GET", _key(ref.sha256), valid)
-
-    async def sign_put(self, sha256: str, valid: timedelta) -> str | None:
-        """See `BlobStore`."""
-        if not isinstance(self._store, S3Store):
-            return None
-        return await obstore.sign_async(self._store, "PUT", _key(sha256), valid)
 
 
 def _key(sha256: str) -> str:

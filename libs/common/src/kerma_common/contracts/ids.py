@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import datetime
 from typing import NewType
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -15,17 +14,10 @@ WorkerId = NewType("WorkerId", str)
 COMMITS = uuid5(NAMESPACE_URL, "urn:kerma:commit")
 """Namespace of commit ids: the same cause gives the same id, so at most one commit."""
 
-_JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(DIRECT|BATCH)")
-
 
 def job_id(now: datetime, unique: UUID, platform: str) -> JobId:
     """``YYYYmmdd-HHMMSS-<uuid>DIRECT`` or ``…BATCH``: the form that clients know."""
     return JobId(f"{now:%Y%m%d-%H%M%S}-{unique}{platform}")
-
-
-def is_job_id(text: str) -> bool:
-    """Whether ``text`` has the form of a job id."""
-    return _JOB_ID.fullmatch(text) is not None
 
 
 def commit_id(*cause: str) -> str:
