@@ -45,7 +45,7 @@ from kerma_engines.adapter.port import InputSet, Output
 from kerma_engines.errors import ReadError
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 from kerma_results.adapters.fragment_rows import FragmentRows
-from kerma_results.main import KEPT, build
+from kerma_results.main import MIGRATED, build
 from kerma_results.read.models import METADATA
 from kerma_results.read.project import RESULTS
 from kit.projecting import running
@@ -274,7 +274,7 @@ class World:
             roles,
         )
         service = build(HttpSettings(), infra, engines)
-        async with running(*(work() for _, work in service.workers)):
+        async with running(*(work() for _, work in service.background)):
             yield Running(service, infra, positions, self.log)
 
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -339,7 +339,7 @@ async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterato
     """A world with streams, a schema, and a folder of blobs."""
     blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
     settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
-    await migrate(postgres_url, "kerma_results", KEPT.schema)
+    await migrate(postgres_url, "kerma_results", MIGRATED.schema)
     db = create_engine(settings, "results", SCHEMA)
     try:
         async with connection(nats_url, name="results") as nats:

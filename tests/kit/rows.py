@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-KEPT = ("auth_vault", "public", "information_schema")
+NOT_READ_MODELS = ("auth_vault", "public", "information_schema")
 OWN = ("alembic_version", "lease", "checkpoint", "worker_heartbeat", "worker", "offer")
 """Tables that tell of the running and not of its history; every start has a new worker with offers."""
 
@@ -15,7 +15,7 @@ def schemas(connection: psycopg.Connection[tuple[str, ...]]) -> list[str]:
     found = connection.execute(
         "SELECT nspname FROM pg_namespace WHERE NOT starts_with(nspname, 'pg_')"
         " AND nspname <> ALL(%s) ORDER BY 1",
-        [list(KEPT)],
+        [list(NOT_READ_MODELS)],
     )
     return [name for (name,) in found]
 

@@ -163,7 +163,7 @@ class Running:
         led = [f"SELECT FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]
         async with self.db.connect() as conn:
             found = (await conn.execute(text(" UNION ALL ".join(led)))).all()
-        return len(found) == len(self.service.workers) - 1
+        return len(found) == len(self.service.background) - 1
 
     async def cancel(self, job: str) -> None:
         """Record that the user gave a job up."""
@@ -225,7 +225,7 @@ async def running_runner(
         running = Running(infra, service, folder, nats_url)
         stack.callback(_end_workers, running)
         group = await stack.enter_async_context(_group())
-        for _, work in service.workers:
+        for _, work in service.background:
             group.append(asyncio.ensure_future(work()))
         # a test that ends while connections are being opened would leave them half open, and the
         # server waits a minute for those before it drops their database

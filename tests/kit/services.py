@@ -71,7 +71,7 @@ async def running(
     ) as found:
         infra = found if verifier is None else replace(found, verifier=verifier)
         built = build(HttpSettings(), infra)
-        tasks = [asyncio.ensure_future(work()) for _, work in built.workers]
+        tasks = [asyncio.ensure_future(work()) for _, work in built.background]
         transport = httpx.ASGITransport(built.asgi)
         try:
             if caught_up:

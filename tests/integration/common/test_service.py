@@ -114,10 +114,10 @@ async def test_a_signal_drains_requests_then_cancels_workers(number: signal.Sign
 @pytest.mark.parametrize(
     ("worker", "reason"),
     [
-        ("broken", b"worker w failed: ValueError: worker bug\n"),
-        ("grouped", b"worker w failed: ValueError: worker bug\n"),
-        ("returning", b"worker w ended\n"),
-        ("vanishing", b"worker w ended\n"),
+        ("broken", b"background task w failed: ValueError: worker bug\n"),
+        ("grouped", b"background task w failed: ValueError: worker bug\n"),
+        ("returning", b"background task w ended\n"),
+        ("vanishing", b"background task w ended\n"),
     ],
 )
 async def test_a_worker_that_ends_ends_the_process(worker: str, reason: bytes) -> None:

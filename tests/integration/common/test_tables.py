@@ -16,71 +16,73 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from kerma_allinone.assembly import SERVICES
 from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
-from kerma_common.db.kept import Kept
+from kerma_common.db.migrated import MigratedSchema
 from kerma_common.projection.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_tools import golden
 
-KEPT = {
-    name: kept
+MIGRATED = {
+    name: migrated
     for name, part in SERVICES.items()
-    if (kept := importlib.import_module(f"{part.package}.main").KEPT) is not None
+    if (migrated := importlib.import_module(f"{part.package}.main").MIGRATED) is not None
 }
 
 
-def differences(connection: Connection, kept: Kept) -> list[object]:
+def differences(connection: Connection, migrated: MigratedSchema) -> list[object]:
     """What ``alembic check`` would complain about."""
     declared = MetaData()
-    for metadata in kept.tables:
+    for metadata in migrated.tables:
         for table in metadata.sorted_tables:
             table.to_metadata(declared)
     found = MigrationContext.configure(
         connection,
         opts={
             "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name == kept.schema,
+            "include_name": lambda name, kind, _: kind != "schema" or name == migrated.schema,
             "compare_server_default": True,
-            "version_table_schema": kept.schema,
+            "version_table_schema": migrated.schema,
         },
     )
     return list(compare_metadata(found, declared))
 
 
-@pytest.mark.parametrize("service", KEPT)
+@pytest.mark.parametrize("service", MIGRATED)
 async def test_the_migrations_make_exactly_the_declared_tables(
     postgres_url: str, service: str
 ) -> None:
-    kept = KEPT[service]
-    await migrate(postgres_url, SERVICES[service].package, kept.schema)
+    migrated = MIGRATED[service]
+    await migrate(postgres_url, SERVICES[service].package, migrated.schema)
     engine = create_engine(PgSettings(url=postgres_url), "test", service)
     try:
         async with engine.connect() as connection:
-            assert await connection.run_sync(differences, kept) == []
-            table = next(iter(kept.tables)).sorted_tables[0].fullname
+            assert await connection.run_sync(differences, migrated) == []
+            table = next(iter(migrated.tables)).sorted_tables[0].fullname
             await connection.execute(text(f"ALTER TABLE {table} ADD COLUMN edited int"))
-            assert len(await connection.run_sync(differences, kept)) == 1
+            assert len(await connection.run_sync(differences, migrated)) == 1
     finally:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("service", KEPT)
+@pytest.mark.parametrize("service", MIGRATED)
 async def test_tables_from_before_the_migrations_are_taken_over(
     postgres_url: str, service: str
 ) -> None:
     """Data directories of older revisions hold them, without a version."""
-    kept = KEPT[service]
+    migrated = MIGRATED[service]
     engine = create_engine(PgSettings(url=postgres_url), "test", service)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"DROP SCHEMA IF EXISTS {kept.schema} CASCADE"))
-            await connection.execute(text(f"CREATE SCHEMA {kept.schema}"))
-            for metadata in kept.tables:
+            await connection.execute(text(f"DROP SCHEMA IF EXISTS {migrated.schema} CASCADE"))
+            await connection.execute(text(f"CREATE SCHEMA {migrated.schema}"))
+            for metadata in migrated.tables:
                 await connection.run_sync(metadata.create_all)
             if service != "auth":
-                await connection.execute(text(f"ALTER TABLE {kept.schema}.checkpoint DROP commit"))
-        await migrate(postgres_url, SERVICES[service].package, kept.schema)
+                await connection.execute(
+                    text(f"ALTER TABLE {migrated.schema}.checkpoint DROP commit")
+                )
+        await migrate(postgres_url, SERVICES[service].package, migrated.schema)
         async with engine.connect() as connection:
-            assert await connection.run_sync(differences, kept) == []
+            assert await connection.run_sync(differences, migrated) == []
     finally:
         await engine.dispose()
 
@@ -96,7 +98,9 @@ async def test_read_models_are_made_as_they_are_declared(postgres_url: str, serv
     try:
         async with engine.begin() as connection:
             await connection.run_sync(create_read_models, service, projections)
-            found: list[Any] = await connection.run_sync(differences, Kept(service, (declared,)))
+            found: list[Any] = await connection.run_sync(
+                differences, MigratedSchema(service, (declared,))
+            )
             own = {"checkpoint", "lease", "quarantine", "read_model"}
             assert {entry[1].name for entry in found if entry[0] == "remove_table"} == own
             assert {entry[0] for entry in found} <= {"remove_table", "remove_index"}

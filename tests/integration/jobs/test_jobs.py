@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from kerma_common.contracts import runner
+from kerma_common.contracts.progress import progress_subject
 from kerma_common.contracts.subjects import job_subject, task_subject
-from kerma_common.contracts.telemetry import progress_subject
 from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
 from kit.jobs_world import appears, append, as_user, fail, publish, succeed

@@ -10,8 +10,8 @@ from hypothesis import given
 from kerma_common import poison
 from kerma_common.bus.decoding import MAX_BYTES, decode
 from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.contracts.progress import TaskProgress
 from kerma_common.contracts.registry import adapter
-from kerma_common.contracts.telemetry import TaskProgress
 from kerma_common.poison import Malformed, Source, put_aside
 from kit.strange_messages import BODIES, messages
 

@@ -25,7 +25,7 @@ from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
 from kerma_common.telemetry.traces import traceparent
 
 if TYPE_CHECKING:
-    from kerma_common.db.kept import Kept
+    from kerma_common.db.migrated import MigratedSchema
 
 
 @asynccontextmanager
@@ -43,10 +43,10 @@ async def open_infra(
     Raises ServiceError when a newer release has left tables that this one does not know.
     """
     main = import_module(f"{package}.main")
-    kept: Kept | None = main.KEPT
-    if kept is not None:
+    migrated: MigratedSchema | None = main.MIGRATED
+    if migrated is not None:
         with _told():
-            await migrate(postgres.url.get_secret_value(), package, kept.schema)
+            await migrate(postgres.url.get_secret_value(), package, migrated.schema)
     engine = create_engine(postgres, f"kerma-{service}", service)
     try:
         async with connection(

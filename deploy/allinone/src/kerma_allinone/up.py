@@ -18,7 +18,6 @@ import uvloop
 from pydantic import SecretStr
 
 from kerma_allinone.assembly import SERVICES
-from kerma_allinone.attendance import Attendance
 from kerma_allinone.child import (
     Child,
     directory_lock,
@@ -29,6 +28,7 @@ from kerma_allinone.child import (
 from kerma_allinone.health import WholeHealth
 from kerma_allinone.infrastructure import open_infra
 from kerma_allinone.nats_child import NatsChild, nats_server
+from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.postgres_child import PostgresChild, postgres_server
 from kerma_allinone.routing import LocalGateway
 from kerma_allinone.running import Running, remove_running, write_running
@@ -37,7 +37,7 @@ from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
-from kerma_common.service import Service, Worker, serve
+from kerma_common.service import Background, Service, serve
 from kerma_common.settings import (
     BlobSettings,
     HttpSettings,
@@ -93,7 +93,7 @@ async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings
                 stack.push_async_callback(worker.stop)
             services, infras = await _open_services(stack, data, backing)
             if worker is not None:
-                worker.attendance = await Attendance.from_now(infras)
+                worker.next = await NextWorker.from_now(infras)
             stack.callback(remove_running, data)
             health = WholeHealth(services, worker.fault if worker else _nothing)
             ready = Announcement(data, health, backing.blobs.url, worker, say)
@@ -174,11 +174,13 @@ def _workers(
     services: tuple[Service, ...],
     backing: Backing,
     worker: WorkerChild | None,
-    announce: Worker,
-) -> tuple[tuple[str, Worker], ...]:
+    announce: Background,
+) -> tuple[tuple[str, Background], ...]:
     """All services' workers and the watch over the children."""
     workers = [
-        (f"{service.name}.{name}", work) for service in services for name, work in service.workers
+        (f"{service.name}.{name}", work)
+        for service in services
+        for name, work in service.background
     ]
     workers += [(child.child.name, partial(keep, child)) for child in backing.children]
     workers.append(("announce", announce))
@@ -225,13 +227,13 @@ class WorkerChild:
         }
         self._stopping = False
         self._registered = False
-        self.attendance: Attendance | None = None
+        self.next: NextWorker | None = None
         self.child = self._start()
 
     async def registered(self) -> None:
         """Wait until the first one is registered and its engines can be asked for."""
-        if self.attendance is not None:
-            await self.attendance.wait()
+        if self.next is not None:
+            await self.next.wait()
         self._registered = True
 
     def fault(self) -> str | None:

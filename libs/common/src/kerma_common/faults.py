@@ -30,8 +30,8 @@ def _armed() -> tuple[FaultPoint | None, int]:
 _point, _left = _armed()
 
 
-def passing(point: FaultPoint) -> None:
-    """Say that ``point`` is reached; kills the process when a test asked for it."""
+def reached(point: FaultPoint) -> None:
+    """Kill the process here when a test has asked for it."""
     global _left
     if point is not _point:
         return

@@ -1,7 +1,7 @@
 """A service as a value, and the one way to run it.
 
-Routes and workers live and die together. Crash-only: a worker that ends, for whatever reason, ends the process; whoever supervises it
-starts it again from the log.
+Routes and background tasks live and die together. When a background task ends, for whatever reason,
+the process ends, and its supervisor starts it again; loops go on from their checkpoints.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ DRAIN_SECONDS = 5
 STOP_SECONDS = 4
 SWEEP_TICKS = 10  # uvicorn ticks ten times a second
 SPARE_SECONDS = 5  # uvicorn's own timer for idle connections stays behind ours
-Worker = Callable[[], Awaitable[None]]
+Background = Callable[[], Awaitable[None]]
 
 
 class ServiceError(Exception):
@@ -36,11 +36,11 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`workers` run for the life of the process; returning is as fatal as raising."""
+    """`background` work runs for the life of the process; returning is as fatal as raising."""
 
     name: str
     asgi: ASGIApp
-    workers: tuple[tuple[str, Worker], ...]
+    background: tuple[tuple[str, Background], ...]
     health: Health
 
 
@@ -51,14 +51,14 @@ async def serve(
     *,
     settings: HttpSettings | None = None,
     started: Callable[[int], None] | None = None,
-    stopping: Worker | None = None,
+    stopping: Background | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM; within ten seconds of it, all is stopped.
 
-    Open requests are drained before workers are cancelled, since they may wait for projections;
-    meanwhile `stopping` is awaited, for what has to end before the workers. `started` is told the
-    port once requests are accepted (0 asks the system for one). `settings` bound what clients may
-    send. Raises `ServiceError` when the port is taken or a worker ends.
+    Open requests are drained before background tasks are cancelled, because they may wait for
+    projections. `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
+    (0 asks the system for one). `settings` bound what clients may send. Raises `ServiceError` when
+    the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
     with _listening(host, port) as listener, _stop_signals() as stop:
@@ -75,11 +75,11 @@ async def _run(
     service: Service,
     server: "_Server",
     stop: asyncio.Event,
-    stopping: Worker | None,
+    stopping: Background | None,
 ) -> None:
-    workers = [
+    background = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
-        for name, work in service.workers
+        for name, work in service.background
     ]
     web = group.create_task(_web(server, stop), name=f"{service.name}:web")
     await stop.wait()
@@ -88,31 +88,33 @@ async def _run(
     if stopping is not None:
         ending.append(group.create_task(_await(stopping), name=f"{service.name}:stopping"))
     await asyncio.wait(ending, timeout=DRAIN_SECONDS + 1)
-    cancelled = (*ending, *workers)
+    cancelled = (*ending, *background)
     for task in cancelled:
         task.cancel()
     group.create_task(_insist(cancelled))
 
 
-async def _await(work: Worker) -> None:
+async def _await(work: Background) -> None:
     await work()
 
 
-async def _guard(name: str, work: Worker) -> None:
-    """Run a worker; its end is a fault, told in its own words if it has found any."""
+async def _guard(name: str, work: Background) -> None:
+    """Run a background task. Its end is a fault; a ServiceError of its own passes through."""
     try:
-        # in a task of its own: by cancelling itself it would else end without a word
+        # in a task of its own, or it could end unnoticed by cancelling itself
         async with asyncio.TaskGroup() as alone:
             alone.create_task(_await(work), name=name)
     except ExceptionGroup as faults:
         error: Exception = faults
-        while isinstance(error, ExceptionGroup):  # workers hold groups of their own
+        while isinstance(error, ExceptionGroup):  # background tasks hold groups of their own
             error = error.exceptions[0]
-        logger.error("worker %s failed", name, exc_info=error)
+        logger.error("background task %s failed", name, exc_info=error)
         if isinstance(error, ServiceError):
             raise error from None
-        raise ServiceError(f"worker {name} failed: {type(error).__name__}: {error}") from error
-    raise ServiceError(f"worker {name} ended")
+        raise ServiceError(
+            f"background task {name} failed: {type(error).__name__}: {error}"
+        ) from error
+    raise ServiceError(f"background task {name} ended")
 
 
 async def _web(server: "_Server", stop: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.keys import Keys
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_common.db.engine import reading
-from kerma_common.db.kept import Kept
+from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.catch_up import CatchUp
@@ -23,7 +23,7 @@ from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
-from kerma_common.service import Service, Worker
+from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, Settings, SettingsError, load
 
 MASTER_KEY_BYTES = 32
@@ -40,7 +40,7 @@ class AuthSettings(Settings):
     """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
 
 
-KEPT = Kept(VAULT_SCHEMA, (VAULT,))
+MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
 
 PROCESSES = ()
 """The service has no process managers."""
@@ -64,15 +64,15 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         for projection in projections(infra)
         if "project" in infra.roles
     ]
-    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
-        workers.append(("signing-key", keys.run))
+        background.append(("signing-key", keys.run))
     accounts = Accounts(
         infra.bus, vault, UserQueries(reading(infra.db)), keys.signing_key, infra.clock
     )
     routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
     catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
     health = readiness(infra, loops, catch_up)
     app = create_app(
         "auth",
@@ -82,7 +82,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         catch_up=catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
-    return Service("auth", app, tuple(workers), health)
+    return Service("auth", app, tuple(background), health)
 
 
 def _master(settings: AuthSettings) -> bytes:

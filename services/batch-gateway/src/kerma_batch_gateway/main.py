@@ -12,10 +12,10 @@ from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
-from kerma_common.service import Service, Worker
+from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings
 
-KEPT = None
+MIGRATED = None
 
 PROCESSES = ()
 """The service has no process managers."""
@@ -33,9 +33,9 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         for projection in projections(infra)
         if "project" in infra.roles
     ]
-    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
     health = readiness(infra, loops, catch_up)
     app = create_app(
         "batch",
@@ -45,4 +45,4 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         catch_up=catch_up,
         routers=[router(ClusterQueries(reading(infra.db)))] if "api" in infra.roles else [],
     )
-    return Service("batch", app, tuple(workers), health)
+    return Service("batch", app, tuple(background), health)

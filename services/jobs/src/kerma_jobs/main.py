@@ -9,7 +9,7 @@ from uuid import uuid4
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.engine import reading
-from kerma_common.db.kept import Kept
+from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
@@ -20,7 +20,7 @@ from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
-from kerma_common.service import Service, Worker
+from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, load
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES
@@ -39,7 +39,7 @@ from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
 from kerma_jobs.settings import JobsSettings
 
-KEPT = Kept(process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS))
+MIGRATED = MigratedSchema(process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS))
 
 PROCESS = JobLifecycle()
 PROCESSES = (PROCESS,)
@@ -78,14 +78,14 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         blobs=infra.blobs,
         live=live,
     )
-    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
-        workers += [
+        background += [
             ("live-progress", lambda: live.follow(infra.nats)),
             ("converter", converter.run),
         ]
     catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
     health = readiness(infra, loops, catch_up)
     app = create_app(
         "jobs",
@@ -95,7 +95,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         catch_up=catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
-    return Service("jobs", app, tuple(workers), health)
+    return Service("jobs", app, tuple(background), health)
 
 
 def _geant4_data() -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerma_common.db.engine import reading
-from kerma_common.db.kept import Kept
+from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
@@ -14,7 +14,7 @@ from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import readiness
 from kerma_common.security.identity import identity_projection
-from kerma_common.service import Service, Worker
+from kerma_common.service import Background, Service
 from kerma_engines.catalogue.registry import engine
 from kerma_results.adapters.fragment_rows import FragmentRows
 from kerma_results.adapters.merger import BlobMerger
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NAME = "results"
 
-KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME),))
+MIGRATED = MigratedSchema(process_schema(NAME), (placed_process_tables(NAME),))
 
 PROCESS = MergeSupply()
 PROCESSES = (PROCESS,)
@@ -60,7 +60,7 @@ def build(
     queries = ResultQueries(reading(infra.db))
     loops = _loops(infra)
     catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "process" in infra.roles:
         merges = MergeWorker(
             queries,
@@ -71,9 +71,9 @@ def build(
             infra.positions,
             infra.clock,
         )
-        workers.append(("merge", catch_up.first(merges.run)))
+        background.append(("merge", catch_up.first(merges.run)))
 
-    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
     health = readiness(infra, loops, catch_up)
     routers = (
         (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
@@ -88,7 +88,7 @@ def build(
         routers=routers,
         catch_up=catch_up,
     )
-    return Service(NAME, app, tuple(workers), health)
+    return Service(NAME, app, tuple(background), health)
 
 
 def _loops(infra: Infra) -> list[LogLoop]:

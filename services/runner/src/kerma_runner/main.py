@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.db.engine import reading
-from kerma_common.db.kept import Kept
+from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from kerma_common.infra import Infra
     from kerma_common.projection.router import Projection
     from kerma_common.projection.sink import Transaction
-    from kerma_common.service import Worker
+    from kerma_common.service import Background
     from kerma_common.settings import HttpSettings
 
 NAME = "runner"
 
-KEPT = Kept(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
+MIGRATED = MigratedSchema(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
 PROCESS = TaskSupply()
 PROCESSES = (PROCESS,)
@@ -85,9 +85,9 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     if "process" in infra.roles:
         handlers = SupplyHandlers(infra.bus, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
-    workers: list[tuple[str, Worker]] = [(loop.sink.name, loop.run) for loop in loops]
-    workers.append(("edge", lambda: _serve_edge(broker)))
-    workers += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
+    background.append(("edge", lambda: _serve_edge(broker)))
+    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
     health = readiness(infra, loops, catch_up)
     told = (infra.clock, terms.lease)
     routers = (
@@ -103,7 +103,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         catch_up=catch_up,
         routers=routers,
     )
-    return Service(NAME, app, tuple(workers), health)
+    return Service(NAME, app, tuple(background), health)
 
 
 def _rounds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kerma_common.bus import signals
-from kerma_common.contracts.telemetry import TaskProgress, progress_subject
+from kerma_common.contracts.progress import TaskProgress, progress_subject
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -19,7 +19,7 @@ from kerma_common.errors import (
     DomainRejected,
     UnreadableHistory,
 )
-from kerma_common.faults import FaultPoint, passing
+from kerma_common.faults import FaultPoint, reached
 
 if TYPE_CHECKING:
     from kerma_common.commands.context import CommandContext
@@ -97,10 +97,10 @@ class CommandBus:
             if not events:
                 return Executed(held.state, (), subject.stream, held.seq, changed=False)
             commit = self._commit(aggregate, subject, held, command, ctx, events)
-            passing(FaultPoint.BEFORE_APPEND)
+            reached(FaultPoint.BEFORE_APPEND)
             try:
                 appended = await self._log.append(subject, held.seq, commit)
-                passing(FaultPoint.AFTER_APPEND_BEFORE_ANSWER)
+                reached(FaultPoint.AFTER_APPEND_BEFORE_ANSWER)
             except ConcurrencyConflict:
                 OCC_CONFLICTS.labels(subject.stream).inc()
                 self._forget(subject)

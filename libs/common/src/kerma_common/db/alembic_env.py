@@ -2,7 +2,7 @@
 
 A service keeps its revisions in `<package>/migrations/versions`; they name tables without a
 schema and are run with `search_path` set to the schema asked for, where the version table lies
-too. Only tables that no rebuild makes anew are migrated (`kept`).
+too. Only tables that no rebuild makes anew are migrated (`migrated`).
 """
 
 import asyncio

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts import registry
 from kerma_common.errors import DomainRejected
-from kerma_common.faults import FaultPoint, passing
+from kerma_common.faults import FaultPoint, reached
 from kerma_common.process import metrics
 from kerma_common.process.tables import OUTBOX
 from kerma_common.projection.failures import delays, is_passing, pause
@@ -179,7 +179,7 @@ class Relay:
         labels = (self._service, self._process)
         waits = delays()
         while True:
-            passing(FaultPoint.OUTBOX_BEFORE_DISPATCH)
+            reached(FaultPoint.OUTBOX_BEFORE_DISPATCH)
             try:
                 with span(type(owed.command).__name__, owed.trace):
                     await self._dispatch(owed.command, context)
@@ -193,7 +193,7 @@ class Relay:
                     continue
                 self._put_aside(self._key(owed), error)
                 return
-            passing(FaultPoint.OUTBOX_AFTER_DISPATCH)
+            reached(FaultPoint.OUTBOX_AFTER_DISPATCH)
             self._note(Delete(OUTBOX, self._key(owed)))
             return
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.commands.consistency import Watermarks
-from kerma_common.faults import FaultPoint, passing
+from kerma_common.faults import FaultPoint, reached
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
 from kerma_common.projection.failures import LoopHalted, delays, pause
@@ -176,7 +176,7 @@ class Session:
             # most commits mean nothing to most sinks; reading some again after a restart is
             # cheaper than a transaction for each
             self._passed[stream] = last
-        passing(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
+        reached(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         self._marks.advance((stream,), last.seq)
         if commits:
             self._applied[stream] = commits[-1].commit.events[-1].time
@@ -192,7 +192,7 @@ class Session:
             async with self._db.begin() as conn:
                 yield conn
                 await write(conn, aside)
-                passing(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+                reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
                 await leadership.advance(conn, self.lease, self._saved[last.stream], last)
             self._saved[last.stream] = last.seq
             self._passed.pop(last.stream, None)

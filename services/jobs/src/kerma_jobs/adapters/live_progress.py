@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from kerma_common.bus.decoding import decode
-from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress, progress_subject
+from kerma_common.contracts.progress import ALL_PROGRESS, TaskProgress, progress_subject
 from kerma_common.poison import Malformed, Source, put_aside, sequence_of
 
 TASKS_KEPT = 100_000

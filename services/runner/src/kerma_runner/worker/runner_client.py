@@ -16,7 +16,7 @@ from kerma_common.bus import telemetry
 from kerma_common.bus.decoding import decode
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.contracts.telemetry import TaskProgress
+from kerma_common.contracts.progress import TaskProgress
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.poison import Malformed, Source, put_aside, sequence_of
 

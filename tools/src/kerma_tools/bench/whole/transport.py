@@ -13,8 +13,8 @@ from typing import Any
 
 from kerma_client.demo import PROJECT
 from kerma_client.submission import submit_body
+from kerma_common.contracts.progress import ALL_PROGRESS, TaskProgress
 from kerma_common.contracts.registry import adapter
-from kerma_common.contracts.telemetry import ALL_PROGRESS, TaskProgress
 from kerma_common.nats import connection
 from kerma_engines.catalogue.registry import engine
 from kerma_tools.bench.figure import Figure

@@ -1,4 +1,4 @@
-"""Waiting for the worker of this start, so that whoever is told of readiness can submit jobs."""
+"""Wait until the worker that was just started can be given jobs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ if TYPE_CHECKING:
 
 _STREAM = "RUNNER"
 _READ_MODELS = {"jobs": "jobs", "runner": "queue"}
-"""Services that decide by what workers offer, and the read models that they look into."""
+"""Services that look up what workers offer, and the read model in which they do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
-    """``infras`` are the ports of the services by name; ``after`` is where the stream ended."""
+class NextWorker:
+    """The first worker to register after position ``after`` of the stream.
+
+    ``infras`` are the connections of the services by name.
+    """
 
     infras: Mapping[str, Infra]
     after: int
 
     @classmethod
-    async def from_now(cls, infras: Mapping[str, Infra]) -> Attendance:
-        """Of workers that register from now on."""
+    async def from_now(cls, infras: Mapping[str, Infra]) -> NextWorker:
+        """The first one to register from now on."""
         state = await infras["runner"].log.state(_STREAM)
         return cls(infras, state.last)
 
     async def wait(self) -> None:
-        """Until a worker is registered and its engines can be asked for."""
+        """Wait until it is registered and jobs and runner know its engines."""
         seq = await self._registered()
         for service, projection in _READ_MODELS.items():
             while not await self.infras[service].positions.wait(projection, _STREAM, seq):

@@ -1,4 +1,4 @@
-"""What is told but not recorded: progress of running tasks. Last value only, may be lost."""
+"""Progress of running tasks. It is in no event: the last message counts, and any may be lost."""
 
 from __future__ import annotations
 
