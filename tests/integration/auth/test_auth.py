@@ -1,11 +1,14 @@
 """Accounts and sessions over HTTP, on a real bus and database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kerma_auth.main import build
 from kerma_common.infra import Infra
@@ -149,3 +152,30 @@ async def test_secrets_stay_out_of_the_log(auth: tuple[httpx.AsyncClient, Infra]
     assert b"UserRegistered" in stored
     for planted in (b"planted-name", b"planted-password", token.encode()):
         assert planted not in stored
+
+
+@pytest.mark.parametrize("kid", ["a\x00b", "\x00", "a" * 200])
+async def test_a_key_id_that_no_key_has_is_no_token(
+    auth: tuple[httpx.AsyncClient, Infra], kid: str
+) -> None:
+    client, _ = auth
+    client.cookies.clear()
+    token = jwt.encode({"sub": "u"}, Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": kid})
+    for headers in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"access_token={token}"}):
+        refused = await client.get("/auth/status", headers=headers)
+        assert (refused.status_code, "kid" in refused.json()["message"]) == (401, True)
+    # logging out works whatever the cookie holds
+    ended = await client.delete("/auth/logout", headers={"Cookie": f"access_token={token}"})
+    assert ended.status_code == 200
+
+
+async def test_logins_beyond_the_queue_are_told_to_come_back(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = auth
+    await _register(client, "grace")
+    answers = await asyncio.gather(*(_login(client, "grace") for _ in range(80)))
+    assert {answer.status_code for answer in answers} == {202, 503}
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert all(answer.headers["retry-after"] for answer in refused)
+    assert sum(answer.status_code == 202 for answer in answers) >= 64

@@ -17,7 +17,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from kerma_allinone.routing import INTERNAL, service_of
+from kerma_common.errors import InvalidRequest
 from kerma_common.http.answers import answer
+from kerma_common.http.problem import PHRASES, problem
+from kerma_common.http.text import check_request
 from kerma_common.service import Service
 from kerma_common.settings import Settings
 
@@ -84,12 +87,14 @@ class Gateway:
         return Service("gateway", self, (("stay", stay),), health)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
+        try:
+            check_request(request.scope)
+        except InvalidRequest as refused:
+            return problem(refused)
+        path = request.scope["path"]
         if path.startswith(INTERNAL):
-            return answer("There is nothing at this path", 404)
-        target = self._upstream[service_of(path)] + path
-        if request.url.query:
-            target += f"?{request.url.query}"
+            return answer(PHRASES[404], 404)
+        target = _target(self._upstream[service_of(path)], request.scope)
         passed = self._http.build_request(
             request.method,
             target,
@@ -108,6 +113,14 @@ class Gateway:
             if name.decode("latin-1").lower() not in HOP_BY_HOP
         ]
         return response
+
+
+def _target(base: str, scope: Scope) -> httpx.URL:
+    """The URL of the service, with path and query as the client wrote them."""
+    query: bytes = scope["query_string"]
+    written = scope["raw_path"] + (b"?" + query if query else b"")
+    url = httpx.URL(base)
+    return url.copy_with(raw_path=url.raw_path.rstrip(b"/") + written)
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

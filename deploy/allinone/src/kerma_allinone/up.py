@@ -16,17 +16,20 @@ from pathlib import Path
 
 import uvloop
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.child import (
     Child,
     directory_lock,
+    kept_secret,
     make_directory,
     start_child,
     write_private,
 )
 from kerma_allinone.health import WholeHealth
 from kerma_allinone.infrastructure import open_infra
+from kerma_allinone.internal import Guarded
 from kerma_allinone.nats_child import NatsChild, nats_server
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.postgres_child import PostgresChild, postgres_server
@@ -59,6 +62,7 @@ WORKER_STOP_SECONDS = 4.0
 LAST_SECONDS = 7.0
 """After a stop signal; a child that is left then is killed, since users were promised ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
+INTERNAL_TOKEN = "internal-token"  # noqa: S105  the name of a file
 Say = Callable[[str], None]
 
 
@@ -98,7 +102,9 @@ async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings
             health = WholeHealth(services, worker.fault if worker else _nothing)
             ready = Announcement(data, health, backing.blobs.url, worker, say)
             workers = _workers(services, backing, worker, ready.run)
-            whole = Service("kerma", _routes(services, infras, health), workers, health)
+            internal = _internal(data, infras, health)
+            routes = LocalGateway({service.name: service.asgi for service in services}, internal)
+            whole = Service("kerma", routes, workers, health)
             ending = Ending(worker, backing)
             await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
 
@@ -161,13 +167,12 @@ def _nothing() -> None:
     """No worker is no fault where none was asked for."""
 
 
-def _routes(
-    services: tuple[Service, ...], infras: Mapping[str, Infra], health: WholeHealth
-) -> LocalGateway:
-    internal = create_app(
+def _internal(data: Path, infras: Mapping[str, Infra], health: WholeHealth) -> ASGIApp:
+    """The paths for operators, which speak for all services."""
+    app = create_app(
         "kerma", verifier=infras["auth"].verifier, health=health, settings=load(HttpSettings)
     )
-    return LocalGateway({service.name: service.asgi for service in services}, internal)
+    return Guarded(app, kept_secret(data / INTERNAL_TOKEN))
 
 
 def _workers(

@@ -22,7 +22,7 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
 
 
 class Unauthenticated(KermaError):  # noqa: N818
-    """No token was given."""
+    """No token was given, or one that names an impossible key."""
 
 
 class Forbidden(KermaError):  # noqa: N818

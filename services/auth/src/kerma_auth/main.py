@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from kerma_auth.adapters.passwords import Argon2Passwords
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
@@ -38,6 +39,8 @@ class AuthSettings(Settings):
     """32 bytes as base64; wraps private keys and makes user ids. Losing it loses both."""
     secure_cookies: bool = False
     """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
+    logins_waiting: int = Field(default=64, ge=1)
+    """Logins and registrations that wait while one password is hashed; beyond them 503."""
 
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
@@ -68,7 +71,12 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     if "api" in infra.roles:
         background.append(("signing-key", keys.run))
     accounts = Accounts(
-        infra.bus, vault, UserQueries(reading(infra.db)), keys.signing_key, infra.clock
+        infra.bus,
+        vault,
+        UserQueries(reading(infra.db)),
+        keys.signing_key,
+        infra.clock,
+        Argon2Passwords(own.logins_waiting),
     )
     routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
     catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)

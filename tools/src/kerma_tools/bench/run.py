@@ -22,6 +22,7 @@ BENCHES = {
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",
     "dispatch": "whole.dispatch:dispatcher_round",
+    "walls": "whole.walls:walls",
     "footprint": "whole.footprint:start_and_memory",
     "clone": "whole.footprint:fresh_clone",
     "convert": "engine.convert:convert_sixteen_zones",

@@ -12,6 +12,7 @@ from kerma_common.http.edge import BodyLimit, Cors, RequestScope
 from kerma_common.http.gate import Gate
 from kerma_common.http.policy import Verifier, public
 from kerma_common.http.route import KermaRoute, assert_policies
+from kerma_common.http.text import PlainText
 from kerma_common.projection.catch_up import CatchUp
 from kerma_common.settings import HttpSettings
 from kerma_common.telemetry import metrics
@@ -47,6 +48,7 @@ def create_app(
     if catch_up is not None:
         app.add_middleware(Gate, catch_up=catch_up)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(PlainText)
     app.add_middleware(RequestScope, service=name)
     app.add_middleware(Cors, origins=settings.origins)  # outermost: errors of ours need it too
     assert_policies(app)

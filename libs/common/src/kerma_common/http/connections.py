@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import resource
-from collections import Counter
 from typing import Protocol
 
 from prometheus_client import Counter as MetricCounter
@@ -43,76 +42,96 @@ class Connection(Protocol):
         """Close when the client is too slow; `now` in seconds of the loop's clock."""
 
 
+class _Group:
+    """Connections that share a limit; dicts keep the order of insertion, so the oldest is first."""
+
+    def __init__(self) -> None:
+        self.all: dict[Connection, None] = {}
+        self.opening: dict[Connection, None] = {}
+        self.idle: dict[Connection, None] = {}
+
+    def oldest(self) -> Connection | None:
+        """The connection that makes room for another one."""
+        for waiting in (self.opening, self.idle):
+            for connection in waiting:
+                return connection
+        return None
+
+
 class Connections:
     """Counts connections, all and by address, and remembers which of them wait for a request."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self.settings = settings
         self.most = affordable(settings.connections)
-        self._all: dict[Connection, None] = {}
-        self._by_address: Counter[str] = Counter()
-        # dicts keep the order of insertion: the oldest comes first
-        self._opening: dict[Connection, None] = {}
-        self._idle: dict[Connection, None] = {}
+        self._everybody = _Group()
+        self._by_address: dict[str, _Group] = {}
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._everybody.all)
 
     def admit(self, connection: Connection) -> bool:
         """Take in a new connection, closing another one for it if need be; False: no room."""
-        address = connection.address
-        crowded = self._by_address[address] >= self.settings.connections_per_address
-        if crowded and not self._close_one("connections of an address", address):
+        address = self._by_address.get(connection.address, _Group())
+        most = self.settings.connections_per_address
+        if len(address.all) >= most and not self._make_room(address, "connections of an address"):
             return False
-        if len(self._all) >= self.most and not self._close_one("connections", None):
+        if len(self) >= self.most and not self._make_room(self._everybody, "connections"):
             return False
-        self._all[connection] = None
-        self._by_address[address] += 1
-        self._opening[connection] = None
-        OPEN.set(len(self._all))
+        # making room may have closed the last one of this address
+        address = self._by_address.setdefault(connection.address, address)
+        for group in (self._everybody, address):
+            group.all[connection] = None
+            group.opening[connection] = None
+        OPEN.set(len(self))
         return True
 
     def opening(self, connection: Connection) -> None:
         """The connection has begun, but not finished, to send the head of a request."""
-        self._idle.pop(connection, None)
-        self._opening[connection] = None
+        for group in self._groups(connection):
+            group.idle.pop(connection, None)
+            group.opening[connection] = None
 
     def busy(self, connection: Connection) -> None:
         """The connection has sent the head of a request, which is now being answered."""
-        self._idle.pop(connection, None)
-        self._opening.pop(connection, None)
+        for group in self._groups(connection):
+            group.idle.pop(connection, None)
+            group.opening.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
         """The connection has got its answer and may send another request."""
-        self._opening.pop(connection, None)
-        self._idle[connection] = None
+        for group in self._groups(connection):
+            group.opening.pop(connection, None)
+            group.idle[connection] = None
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed; saying it twice is harmless."""
-        if connection not in self._all:
-            return
-        del self._all[connection]
+        groups = self._groups(connection)
         self.busy(connection)
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
+        for group in groups:
+            del group.all[connection]
+        if groups and not groups[1].all:
             del self._by_address[connection.address]
-        OPEN.set(len(self._all))
+        OPEN.set(len(self))
 
     def sweep(self, now: float) -> None:
         """Close connections that are too slow."""
-        for connection in list(self._all):
+        for connection in list(self._everybody.all):
             connection.check(now)
 
-    def _close_one(self, reason: str, address: str | None) -> bool:
-        for waiting in (self._opening, self._idle):
-            for connection in waiting:
-                if address in (None, connection.address):
-                    REFUSED.labels(reason).inc()
-                    self.forget(connection)
-                    connection.make_room()
-                    return True
+    def _groups(self, connection: Connection) -> tuple[_Group, ...]:
+        if connection not in self._everybody.all:
+            return ()
+        return self._everybody, self._by_address[connection.address]
+
+    def _make_room(self, group: _Group, reason: str) -> bool:
         REFUSED.labels(reason).inc()
-        return False
+        connection = group.oldest()
+        if connection is None:
+            return False
+        self.forget(connection)
+        connection.make_room()
+        return True
 
 
 def affordable(wanted: int) -> int:

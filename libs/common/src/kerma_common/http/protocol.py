@@ -57,6 +57,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._register = cast(EdgeConfig, config).connections
         self._extensions: Any = {UPLOADS: cast(EdgeConfig, config).uploads}
         self._settings = self._register.settings
+        self.address = ""
         self._refusal: tuple[int, str] | None = None
         self._closing = False
         # between requests, and the head of a request
@@ -74,16 +75,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unsent = 0
         self._unsent_since = 0.0
 
-    @property
-    def address(self) -> str:
-        """The client's IP address."""
-        return self.client[0] if self.client else ""
-
     # connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection in, or tell the client to come back."""
         super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
         self._deadline = self.loop.time() + self._settings.header_seconds
         if not self._register.admit(self):
             self._refuse(503, "There are too many connections; please try again")

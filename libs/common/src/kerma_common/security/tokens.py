@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from jwt.algorithms import OKPAlgorithm
 
+from kerma_common.errors import Unauthenticated
+
 ISSUER = "kerma"
 AUDIENCE = "kerma"
 ALGORITHM = "EdDSA"
 ACCESS_LIFE = timedelta(minutes=10)
+CLOCK_SKEW = timedelta(seconds=30)
+"""How far the clocks of two machines may be apart: a token may come from the future."""
+MOST_TOKEN = 4096
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,18 @@ def issue(
 
 
 def key_id_of(token: str) -> str:
-    """The key a token names; unverified. Raises jwt.InvalidTokenError."""
+    """The key a token names; unverified.
+
+    Raises jwt.InvalidTokenError, and Unauthenticated for a name that no key has.
+    """
+    # checked before anything parses it: JSON of a long header could be nested without end
+    if len(token) > MOST_TOKEN or not _TOKEN.fullmatch(token):
+        raise jwt.DecodeError("The token is malformed")
     kid = jwt.get_unverified_header(token).get("kid")
     if not isinstance(kid, str):
         raise jwt.InvalidTokenError("The token names no key")
+    if not _KEY_ID.fullmatch(kid):
+        raise Unauthenticated("The token's key id (kid) is malformed")
     return kid
 
 
@@ -82,8 +98,10 @@ def verify(token: str, kid: str, public_jwk: Mapping[str, Any]) -> Claims:
         algorithms=[ALGORITHM],
         audience=AUDIENCE,
         issuer=ISSUER,
-        options={"require": ["exp", "iat", "sub", "sid"]},
+        options={"require": ["exp", "iat", "sub", "sid"], "verify_iat": False},
     )
+    if claims["iat"] > (datetime.now(UTC) + CLOCK_SKEW).timestamp():
+        raise jwt.ImmatureSignatureError("The token is not yet valid (iat)")
     return Claims(
         user_id=claims["sub"],
         session_id=claims["sid"],

@@ -19,6 +19,8 @@ from kerma_engines.errors import ReadError
 
 INPUT_MEDIA = "application/vnd.kerma.input+json"
 OUTPUT_MEDIA = "application/vnd.kerma.output+tar"
+MOST_PARTS, MOST_NAME_BYTES = 16, 255
+"""Of the path of a packed file: folders and its name, and bytes of each."""
 
 
 def encode_inputs(inputs: InputSet) -> bytes:
@@ -66,22 +68,42 @@ def pack_outputs(directory: Path, globs: tuple[str, ...], target: Path) -> None:
 def unpack_outputs(body: bytes, directory: Path) -> None:
     """Lay the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged.
 
-    Takes regular files below the directory alone; tarfile's own filters need Python 3.11.4.
+    Takes plain tar and regular files below the directory alone: no compression, links, devices,
+    sparse files or second files of one name, so that nothing is larger than the archive.
     """
+    laid: set[PurePosixPath] = set()
     try:
-        with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        with tarfile.open(fileobj=io.BytesIO(body), mode="r:") as tar:
             for member in tar:
-                _lay(tar, member, directory)
-    except tarfile.TarError as error:
+                name = _checked(member, len(body))
+                if name in laid:
+                    raise ReadError("task output", member.name, "is in the archive twice")
+                laid.add(name)
+                _lay(tar, member, directory / name)
+    except (tarfile.TarError, ValueError) as error:  # numbers of a header may be nonsense
         raise ReadError("task output", "archive", str(error)) from error
 
 
-def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+def _checked(member: tarfile.TarInfo, most: int) -> PurePosixPath:
+    """The name of a plain file. tarfile's own filters need Python 3.11.4."""
     name = PurePosixPath(member.name)
-    content = tar.extractfile(member) if member.isreg() else None
-    if content is None or name.is_absolute() or ".." in name.parts:
-        raise ReadError("task output", member.name, "is no plain file of the task")
-    target = directory / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with content, target.open("wb") as file:
+    plain = member.isreg() and not member.issparse() and 0 <= member.size <= most
+    parts = name.parts
+    short = len(parts) <= MOST_PARTS and all(len(p.encode()) <= MOST_NAME_BYTES for p in parts)
+    if not plain or not parts or not short or name.is_absolute() or ".." in parts:
+        raise ReadError(
+            "task output", member.name[:MOST_NAME_BYTES], "is no plain file of the task"
+        )
+    return name
+
+
+def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    content = tar.extractfile(member)
+    assert content is not None  # of regular files there is one
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise ReadError("task output", member.name, "is a file and a folder") from None
+    with content, file:
         shutil.copyfileobj(content, file)

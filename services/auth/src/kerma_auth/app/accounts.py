@@ -5,16 +5,12 @@ Out: UserRegistered with CredentialSet, SessionEnded.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
-from kerma_auth.app.ports import AccountVault, Users
+from kerma_auth.app.ports import AccountVault, Passwords, Users
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import USER, RegisterUser
 from kerma_common.commands.bus import CommandBus
@@ -48,7 +44,7 @@ class Accounts:
     users: Users
     signing_key: Callable[[], Awaitable[SigningKey]]
     clock: Callable[[], datetime]
-    hasher: PasswordHasher = field(default_factory=PasswordHasher)
+    passwords: Passwords
 
     async def register(self, username: str, password: str) -> int:
         """Create a user; the sequence of its commit. Raises Forbidden when the name is taken."""
@@ -56,7 +52,7 @@ class Accounts:
         user_id = self.vault.user_id(SOURCE, username)
         credential_id = secrets.token_hex(16)
         # several tries of one name may leave several credentials; the event says which one counts
-        secret_hash = await asyncio.to_thread(self.hasher.hash, password)
+        secret_hash = await self.passwords.hash(password)
         await self.vault.add_credential(credential_id, user_id, username, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
         context = CommandContext("anonymous", (credential_id,), credential_id, self.clock())
@@ -72,7 +68,7 @@ class Accounts:
         user_id = self.vault.user_id(SOURCE, username)
         credential_id = await self.users.credential_of(user_id)
         secret_hash = await self.vault.secret_hash(credential_id) if credential_id else None
-        if not await asyncio.to_thread(self._matches, secret_hash, password):
+        if not await self.passwords.matches(secret_hash, password):
             raise Unauthenticated("Invalid login or password")
         now = self.clock()
         session_id, refresh_token = secrets.token_hex(16), secrets.token_urlsafe(32)
@@ -109,16 +105,6 @@ class Accounts:
         """Session and user that a refresh token belongs to."""
         session = await self.vault.session_of_refresh(refresh_token)
         return (session.session_id, session.user_id) if session else None
-
-    def _matches(self, secret_hash: str | None, password: str) -> bool:
-        """Takes as long for an unknown name as for a known one."""
-        if secret_hash is None:
-            self.hasher.hash(password)
-            return False
-        try:
-            return self.hasher.verify(secret_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
 
 
 def check_credentials(username: object, password: object) -> None:

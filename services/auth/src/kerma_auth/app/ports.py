@@ -61,6 +61,19 @@ class AccountVault(Protocol):
         """Forget a session; its refresh token is void."""
 
 
+class Passwords(Protocol):
+    """Makes and checks password hashes, however many people log in at once."""
+
+    async def hash(self, password: str) -> str:
+        """A new hash. Raises Unavailable when too many wait."""
+
+    async def matches(self, secret_hash: str | None, password: str) -> bool:
+        """Whether the password belongs to the hash; takes as long where there is none.
+
+        Raises Unavailable when too many wait.
+        """
+
+
 class Users(Protocol):
     """What is projected of users."""
 

@@ -1,0 +1,117 @@
+"""The one place where text of a request is checked, before anything routes, logs or stores it.
+
+Control characters could forge lines of a log, change a terminal, or be refused by PostgreSQL in the
+midst of an answer (which takes no NUL). Bytes that are no UTF-8 would be replaced by something that
+the client never sent. A path that could be written in another way could pass a gateway as one thing
+and reach a service as another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kerma_common.errors import InvalidRequest
+from kerma_common.http.problem import WRONG_PARAMETERS, problem
+
+MOST_PATH, MOST_QUERY, MOST_PARAMETERS = 2048, 8192, 64
+MOST_NAME = 64
+NOT_UTF8 = "Must be valid UTF-8."
+CONTROL = "Must not contain control characters."
+NUL = "Must not contain NUL characters."
+NOT_PLAIN = (
+    "Must be written plainly: without empty or dot segments, semicolons, backslashes, and encoded"
+    " slashes."
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_OTHER_SPELLINGS = re.compile(rb"//|[;\\]|%(?:2f|5c|3b)", re.IGNORECASE)
+
+
+class PlainText:
+    """Refuses requests whose path, query or headers hold what no client needs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http":
+            try:
+                check_request(scope)
+            except InvalidRequest as refused:
+                await problem(refused)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def check_request(scope: Scope) -> None:
+    """Check path, query and headers of a request. Raises `InvalidRequest` naming the offender."""
+    _check_path(scope.get("raw_path") or scope["path"].encode())
+    _check_query(scope["query_string"])
+    for name, value in scope["headers"]:
+        if _CONTROL_BYTES.search(value):
+            raise _refused(name.decode("latin-1"), CONTROL)
+
+
+def _check_path(raw: bytes) -> None:
+    if len(raw) > MOST_PATH:
+        raise _refused("path", f"Must not be longer than {MOST_PATH} bytes.")
+    path = _decoded(raw, "path")
+    if _OTHER_SPELLINGS.search(raw) or {".", ".."} & set(path.split("/")):
+        raise _refused("path", NOT_PLAIN)
+
+
+def _check_query(raw: bytes) -> None:
+    if len(raw) > MOST_QUERY:
+        raise _refused("query", f"Must not be longer than {MOST_QUERY} bytes.")
+    pairs = raw.split(b"&")
+    if len(pairs) > MOST_PARAMETERS:
+        raise _refused("query", f"Must not have more than {MOST_PARAMETERS} parameters.")
+    for pair in pairs:
+        name, _, value = pair.partition(b"=")
+        _decoded(value, _decoded(name, "query")[:MOST_NAME] or "query")
+
+
+def _decoded(raw: bytes, field: str) -> str:
+    try:
+        text = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise _refused(field, NOT_UTF8) from None
+    if _CONTROL.search(text):
+        raise _refused(field, CONTROL)
+    return text
+
+
+def check_json(value: object) -> None:
+    """Refuse NUL in any string or key of a JSON value, which PostgreSQL cannot store.
+
+    Raises `InvalidRequest` naming the first one by its path. Line ends and the like are part of
+    input files.
+    """
+    for path, text in _strings(value, ""):
+        if "\x00" in text:
+            raise _refused(path[:MOST_NAME].replace("\x00", "\ufffd") or "body", NUL)
+
+
+def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Every string and key with its path, `beam.energy`."""
+    rest: list[tuple[str, object]] = [(path, value)]
+    while rest:
+        path, found = rest.pop()
+        if isinstance(found, str):
+            yield path, found
+        elif isinstance(found, dict):
+            for key, below in found.items():
+                inner = f"{path}.{key}" if path else key
+                yield inner, key
+                rest.append((inner, below))
+        elif isinstance(found, list):
+            rest.extend((f"{path}.{number}", item) for number, item in enumerate(found))
+
+
+def _refused(field: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(WRONG_PARAMETERS, {field: [reason]})

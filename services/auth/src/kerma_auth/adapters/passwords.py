@@ -1,0 +1,74 @@
+"""Password hashes: argon2id in one thread of the lowest priority, behind a bounded queue.
+
+A hash takes 64 MiB and about 0.1 s of processor time, by design. Many at once would take the
+processors from everybody else's requests, so one runs at a time and only where nothing else wants
+to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from kerma_common.errors import Unavailable
+
+LOWEST_PRIORITY = 19
+Result = TypeVar("Result")
+
+
+def _step_back() -> None:
+    if sys.platform == "linux":  # where niceness belongs to a thread, and to those that it starts
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+
+
+@dataclass(slots=True)
+class Argon2Passwords:
+    """Makes and checks hashes; at most ``most_waiting`` requests wait for their turn."""
+
+    most_waiting: int
+    hasher: PasswordHasher = field(default_factory=PasswordHasher)
+    _waiting: int = 0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "passwords", _step_back)
+    )
+
+    async def hash(self, password: str) -> str:
+        """A new hash. Raises Unavailable when too many wait."""
+        return await self._in_turn(lambda: self.hasher.hash(password))
+
+    async def matches(self, secret_hash: str | None, password: str) -> bool:
+        """Whether the password belongs to the hash; takes as long where there is none.
+
+        Raises Unavailable when too many wait.
+        """
+        return await self._in_turn(lambda: self._matches(secret_hash, password))
+
+    def _matches(self, secret_hash: str | None, password: str) -> bool:
+        if secret_hash is None:
+            self.hasher.hash(password)
+            return False
+        try:
+            return self.hasher.verify(secret_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _in_turn(self, work: Callable[[], Result]) -> Result:
+        if self._waiting >= self.most_waiting:
+            raise Unavailable("Too many people are logging in; please try again")
+        self._waiting += 1
+        try:
+            # the thread is given one piece at a time, so a stopping process waits for one alone
+            async with self._turn:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,130 @@
+"""Gateways pass on what is written plainly, and never the paths for operators."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from kerma_allinone.gateway import Gateway, GatewaySettings
+from kerma_allinone.internal import Guarded
+from kerma_allinone.routing import LocalGateway
+from kerma_common.http.answers import answer
+
+LEADS_TO_INTERNAL = [
+    b"/internal/metrics",
+    b"/internal",
+    b"/x/../internal/metrics",
+    b"/./internal/metrics",
+    b"//internal/metrics",
+    b"/x//../internal/metrics",
+    b"/%69nternal/metrics",
+    b"/%2e%2e/internal/metrics",
+    b"/x/%2E%2e/internal/metrics",
+    b"/x/.%2e/internal/metrics",
+    b"/x%2f..%2finternal/metrics",
+    b"/internal%2fmetrics",
+    b"/x/..;/internal/metrics",
+    b"/internal;x=1/metrics",
+    b"/x\\..\\internal\\metrics",
+    b"/x%5c..%5cinternal",
+    b"/internal/metrics%00",
+    b"/\xc0\xae\xc0\xae/internal",
+]
+
+
+class Upstream:
+    """A service that writes down the first line of each request."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.lines.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[tuple[Gateway, Upstream]]:
+    upstream = Upstream()
+    server = await asyncio.start_server(upstream.answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings = GatewaySettings(auth=url, jobs=url, runner=url, results=url, batch=url)
+    async with server, Gateway(settings) as made:
+        yield made, upstream
+
+
+async def _status(app: Gateway | LocalGateway | Guarded, raw: bytes, query: bytes = b"") -> int:
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": unquote(raw.decode("latin-1")),
+        "raw_path": raw,
+        "query_string": query,
+        "headers": [(b"host", b"kerma")],
+        "client": ("127.0.0.1", 1),
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:  # the body is empty, and the client stays
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+@pytest.mark.parametrize("path", LEADS_TO_INTERNAL)
+async def test_no_spelling_leads_to_operators_paths(
+    gateway: tuple[Gateway, Upstream], path: bytes
+) -> None:
+    assert await _status(gateway[0], path) in (400, 404)
+    assert gateway[1].lines == []
+
+
+async def test_paths_and_queries_are_passed_on_as_they_are(
+    gateway: tuple[Gateway, Upstream],
+) -> None:
+    assert await _status(gateway[0], b"/v1/jobs/a%20b:c%25", b"q=%2F&x=%C3%A9") == 200
+    assert gateway[1].lines == [b"GET /v1/jobs/a%20b:c%25?q=%2F&x=%C3%A9 HTTP/1.1\r\n"]
+
+
+TOKEN = "t" * 40
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        ("127.0.0.1", {"Host": "127.0.0.1:8080"}, 200),
+        ("127.0.0.1", {"Host": "localhost"}, 200),
+        ("::1", {"Host": "[::1]:8080"}, 200),
+        ("192.0.2.1", {"Host": "127.0.0.1"}, 401),
+        ("127.0.0.1", {"Host": "kerma.example"}, 401),
+        ("127.0.0.1", {"Host": "localhost", "X-Forwarded-For": "127.0.0.1"}, 401),
+        ("127.0.0.1", {"Host": "localhost", "Forwarded": "for=127.0.0.1"}, 401),
+        ("127.0.0.1", {"Host": "localhost", "Via": "1.1 proxy"}, 401),
+        ("192.0.2.1", {"Host": "kerma.example", "Authorization": f"Bearer {TOKEN}"}, 200),
+        ("192.0.2.1", {"Host": "kerma.example", "Authorization": "Bearer other"}, 401),
+        ("192.0.2.1", {"Host": "kerma.example", "Authorization": TOKEN}, 401),
+    ],
+)
+async def test_operators_paths_are_for_this_machine_or_a_credential(
+    client: str, headers: dict[str, str], status: int
+) -> None:
+    async def internal(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer("fine")(scope, receive, send)
+
+    app = LocalGateway({}, Guarded(internal, TOKEN))
+    transport = httpx.ASGITransport(app, client=(client, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as asked:
+        assert (await asked.get("/internal/metrics", headers=headers)).status_code == status
