@@ -9,7 +9,7 @@ import pytest
 from engine_inputs import detector, output, phantom
 from fluka_deck import Deck, read_deck
 from kerma_engines.errors import InvalidInput
-from kerma_engines.fluka.engine import Fluka
+from kerma_engines.fluka.engine import FLUKA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import InputSet
     from kerma_engines.results.estimators import Estimator
 
-FLUKA = Fluka()
 GY = 1.602176634e-10  # per MeV/g
 
 

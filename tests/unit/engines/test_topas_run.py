@@ -13,7 +13,7 @@ from engine_inputs import editor_project, output, phantom
 from kerma_engines.errors import ReadError
 from kerma_engines.results.estimators import MergeClass
 from kerma_engines.results.merge import MergeState
-from kerma_engines.topas.engine import Topas
+from kerma_engines.topas.engine import TOPAS
 from kit.pages import errors_of
 from standins.behaviour import install
 from standins.write_topas import Scorer, csv
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import InputSet
     from kerma_engines.results.estimators import Estimator
 
-TOPAS = Topas()
 RNG = np.random.default_rng(11)
 
 

@@ -11,9 +11,8 @@ import pytest
 from engine_geometry import read_fluka
 from engine_inputs import detector, output, phantom, real_project, with_beam, zone
 from kerma_engines.errors import InvalidInput
-from kerma_engines.fluka.engine import Fluka
+from kerma_engines.fluka.engine import FLUKA
 
-FLUKA = Fluka()
 NAMES = {"LEAD": "Pb", "MAT00001": "Pb", "AIR": "air", "WATER": "water", "BLCKHOLE": "nothing"}
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from engine_inputs import detector, figure, output, phantom, project, turn, zone
 from fluka_deck import read_deck
-from kit.fluka_decks import FLUKA, GY, deck_of, in_zone, read, refused, rules, scored
+from kerma_engines.fluka.engine import FLUKA
+from kit.fluka_decks import GY, deck_of, in_zone, read, refused, rules, scored
 from standins.write_fluka import Binning, usrbin
 
 if TYPE_CHECKING:

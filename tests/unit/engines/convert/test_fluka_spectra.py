@@ -12,7 +12,8 @@ import pytest
 from engine_inputs import detector, output, phantom, real_project
 from fluka_deck import read_deck
 from kerma_engines.errors import InvalidInput, ReadError
-from kit.fluka_decks import FLUKA, deck_of, in_zone, read, refused, rules, scored, spectrum
+from kerma_engines.fluka.engine import FLUKA
+from kit.fluka_decks import deck_of, in_zone, read, refused, rules, scored, spectrum
 from standins.behaviour import install
 from standins.write_fluka import Binning, Track, usrbin, usrtracks
 

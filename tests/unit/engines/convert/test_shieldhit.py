@@ -10,9 +10,7 @@ import pytest
 from engine_geometry import read_geo_dat
 from engine_inputs import detector, figure, output, phantom, project, real_project, with_beam, zone
 from kerma_engines.errors import InvalidInput
-from kerma_engines.shieldhit.engine import ShieldHit
-
-SHIELDHIT = ShieldHit()
+from kerma_engines.shieldhit.engine import SHIELDHIT
 
 
 def cards(text: str) -> dict[str, list[str]]:

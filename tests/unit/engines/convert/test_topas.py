@@ -21,10 +21,8 @@ from engine_inputs import (
     zone,
 )
 from kerma_engines.errors import InvalidInput
-from kerma_engines.topas.engine import Topas
+from kerma_engines.topas.engine import TOPAS
 from topas_parameters import checked
-
-TOPAS = Topas()
 
 
 def text(mapping: dict[str, Any]) -> str:

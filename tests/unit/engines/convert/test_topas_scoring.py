@@ -18,11 +18,10 @@ from engine_inputs import (
     zone,
 )
 from kerma_engines.errors import InvalidInput
-from kerma_engines.topas.engine import Topas
+from kerma_engines.topas.engine import TOPAS
 from kerma_engines.topas.read.pages import files_of
 from topas_parameters import bins, checked
 
-TOPAS = Topas()
 QUANTITY = "scoringManager.outputs[0].quantities[0]"
 ENERGY = {"diffType": "E", "lowerLimit": 0, "upperLimit": 160, "binsNumber": 640}
 Rules = list[tuple[str, str, float]]

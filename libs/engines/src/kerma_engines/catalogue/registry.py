@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kerma_engines.fluka.engine import Fluka
+from kerma_engines.fluka.engine import FLUKA
 from kerma_engines.geant4.engine import Geant4
-from kerma_engines.shieldhit.engine import ShieldHit
-from kerma_engines.topas.engine import Topas
+from kerma_engines.shieldhit.engine import SHIELDHIT
+from kerma_engines.topas.engine import TOPAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _ENGINES: dict[str, Callable[[Mapping[str, str]], Engine]] = {
     "geant4": Geant4.from_environment,
-    "shieldhit": lambda _: ShieldHit(),
-    "fluka": lambda _: Fluka(),
-    "topas": lambda _: Topas(),
+    "shieldhit": lambda _: SHIELDHIT,
+    "fluka": lambda _: FLUKA,
+    "topas": lambda _: TOPAS,
 }
 
 #: Names that a job may ask for.

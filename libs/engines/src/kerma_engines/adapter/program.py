@@ -1,0 +1,61 @@
+"""An engine that is a program of its own, described by what it does differently from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerma_engines.adapter.files import limit_primaries
+from kerma_engines.project.project import parse_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from kerma_engines.adapter.port import Command, InputSet, Monitor
+    from kerma_engines.project.project import Project
+    from kerma_engines.results.estimators import Estimator
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEngine:
+    """An engine made of functions; it follows the protocol ``Engine``.
+
+    ``title`` is what users call it. A task has at most ``most_primaries``; ``seeds`` is how many
+    different seeds the program takes, from 1 on.
+    """
+
+    name: str
+    title: str
+    most_primaries: int
+    seeds: int
+    converted: Callable[[Project], InputSet]
+    accepted: Callable[[Mapping[str, str]], InputSet]
+    written: Callable[[InputSet, Path, int, int], Command]
+    """Writes the files of a task: input set, folder, primaries, seed."""
+    new_monitor: Callable[[int], Monitor]
+    results: Callable[[Path, InputSet], tuple[Estimator, ...]]
+
+    def convert(self, project: Mapping[str, Any]) -> InputSet:
+        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        return self.converted(parse_project(project))
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+        return self.accepted(files)
+
+    def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
+        """Write the files of one task and say how to start it.
+
+        Raises InvalidInput for more primaries than the program counts.
+        """
+        limit_primaries(self.title, primaries, self.most_primaries)
+        return self.written(inputs, directory, primaries, 1 + (seed - 1) % self.seeds)
+
+    def monitor(self, primaries: int) -> Monitor:
+        """A monitor for one run of ``primaries``."""
+        return self.new_monitor(primaries)
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        return self.results(directory, inputs)
