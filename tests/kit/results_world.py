@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,7 @@ from kerma_common.projection.router import Projection
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
-from kerma_engines.adapter.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs
+from kerma_engines.adapter.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs, take_outputs
 from kerma_engines.adapter.port import InputSet, Output
 from kerma_engines.errors import ReadError
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
@@ -123,9 +124,11 @@ def task_output(
         weight = np.full(bins, primaries, dtype=float)
         with (work / f"{name}.npy").open("wb") as file:
             np.save(file, np.stack([weight, sums, sums**2]))
-    target = folder / f"task-{index}.tar"
-    pack_outputs(work, ("*.npy",), target)
-    return target.read_bytes()
+    kept = folder / f"kept-{index}"
+    taken = take_outputs(work, ("*.npy",), kept, 1 << 30)
+    body = b"".join(pack_outputs(kept, taken))
+    shutil.rmtree(kept)
+    return body
 
 
 async def verifier(token: str) -> Principal:

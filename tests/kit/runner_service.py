@@ -65,6 +65,12 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self.process.wait, within)
 
+    def peak_memory(self) -> int:
+        """Most bytes of memory that the worker itself has held, without its children."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        (told,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+        return int(told) << 10
+
     def engines(self) -> list[psutil.Process]:
         """Processes that work below this worker's scratch directory."""
         found = []
@@ -100,9 +106,13 @@ class Running:
         return self.infra.blobs
 
     def start_worker(
-        self, slots: int = 2, engines: Sequence[str] = ("script",), **settings: object
+        self,
+        slots: int = 2,
+        engines: Sequence[str] = ("script",),
+        within: Sequence[str] = (),
+        **settings: object,
     ) -> Worker:
-        """Start a worker; ``settings`` are those of ``WorkerSettings``.
+        """Start a worker by the command ``within``; ``settings`` are those of ``WorkerSettings``.
 
         Its engines are not confined unless asked for: tests steer them by files of their own.
         """
@@ -117,7 +127,8 @@ class Running:
             "KERMA_WORKER_SANDBOX": "off",
             **{f"KERMA_WORKER_{k.upper()}": str(v) for k, v in settings.items()},
         }
-        worker = Worker(subprocess.Popen([sys.executable, *WORKER, *engines], env=env), scratch)
+        command = [*within, sys.executable, *WORKER, *engines]
+        worker = Worker(subprocess.Popen(command, env=env), scratch)
         self.workers.append(worker)
         return worker
 

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+HOLD = "import time; time.sleep(60)"
+
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
@@ -86,6 +88,43 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
             for _ in range(int(argument) // 100):
                 print(line)
             print("the end")
+            finish(primaries, seed)
+        case "fifo":
+            os.mkfifo("dose.result")
+        case "linked":
+            Path("dose.result").symlink_to("/etc/passwd")
+        case "deep":
+            for _ in range(1200):
+                Path("folder").mkdir()
+                os.chdir("folder")
+            finish(primaries, seed)
+        case "filling":
+            # room is taken by files of a MiB, some of them deleted but open
+            held = []
+            for number in range(int(argument)):
+                file = Path(f"{number}.tmp").open("wb")  # noqa: SIM115 - to be held
+                file.write(bytes(1 << 20))
+                file.flush()
+                held.append(file)
+                if number % 2:
+                    Path(f"{number}.tmp").unlink()
+            signal.pause()
+        case "littering":
+            for number in range(int(argument)):
+                write(f"{number}.tmp", "")
+            finish(primaries, seed)
+        case "large":
+            with Path("more.result").open("wb") as file:
+                for _ in range(int(argument)):
+                    file.write(os.urandom(1 << 20))
+            finish(primaries, seed)
+        case "holding":
+            # what it leaves behind hides, and holds on to the output
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.execve(sys.executable, [sys.executable, "-c", HOLD], {})
+                os._exit(0)
             finish(primaries, seed)
         case "environment":
             print(sorted(os.environ))

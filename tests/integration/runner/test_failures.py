@@ -18,6 +18,9 @@ WALL = {"wall_seconds": 0.6, "grace_seconds": 0.2}
 @pytest.mark.parametrize(
     ("mode", "worker", "code", "told"),
     [
+        ("fifo", RELAXED, "BAD_OUTPUT", ["dose.result", "is a FIFO"]),
+        ("linked", RELAXED, "BAD_OUTPUT", ["dose.result", "is a link"]),
+        ("deep", RELAXED, "FOLDER_LIMIT", ["32 levels"]),
         ("crash", RELAXED, "EXIT_CODE", ["exit code 3", "the deck has no geometry"]),
         ("signal", RELAXED, "SIGNAL", ["SIGSEGV"]),
         ("garbage", RELAXED, "BAD_OUTPUT", ["dose.result"]),
@@ -90,6 +93,48 @@ async def test_a_fault_ends_one_attempt_and_no_other(runner: Running, mode: str,
     await runner.until(beside, "SUCCEEDED")
     assert [e.lease for e in await runner.story(beside) if isinstance(e, ev.TaskLeased)] == [1]
     assert started.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "amount", "limits", "code", "setting"),
+    [
+        ("filling", 12, {"task_bytes": 8 << 20}, "FOLDER_LIMIT", "KERMA_WORKER_TASK_BYTES"),
+        ("littering", 50, {"task_files": 40}, "FOLDER_LIMIT", "KERMA_WORKER_TASK_FILES"),
+        ("large", 3, {"output_bytes": 2 << 20}, "OUTPUT_LIMIT", "KERMA_WORKER_OUTPUT_BYTES"),
+    ],
+)
+async def test_what_a_task_writes_is_bounded_and_not_tried_again(
+    runner: Running, mode: str, amount: int, limits: dict[str, Any], code: str, setting: str
+) -> None:
+    started = runner.start_worker(slots=1, **limits)
+    job = await runner.submit(script_input(mode, amount), max_attempts=3)
+    await runner.until(job, "FAILED")
+    (ended,) = [e for e in await runner.story(job) if isinstance(e, ev.TaskFailed)]
+    assert (ended.code, ended.final) == (code, True)
+    assert setting in ended.message
+    assert started.engines() == []
+    after = await runner.submit(script_input("ok"))
+    await runner.until(after, "SUCCEEDED")
+
+
+async def test_a_process_that_keeps_the_output_open_does_not_hold_the_slot(
+    runner: Running,
+) -> None:
+    runner.start_worker(slots=1)
+    job = await runner.submit(script_input("holding"), n_tasks=2)
+    await runner.until(job, "SUCCEEDED", n=2)
+
+
+async def test_a_worker_holds_no_outputs_in_memory(runner: Running) -> None:
+    worker = runner.start_worker(slots=1)
+    size = 200
+    small = await runner.submit(script_input("large", 1))
+    await runner.until(small, "SUCCEEDED")
+    before = worker.peak_memory()
+    large = await runner.submit(script_input("large", size))
+    await runner.until(large, "SUCCEEDED")
+    assert (await runner.story(large))[-1].output_ref.size > size << 20
+    assert worker.peak_memory() - before < 64 << 20
 
 
 async def test_long_logs_keep_their_beginning_and_their_end(runner: Running) -> None:

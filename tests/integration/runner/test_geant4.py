@@ -29,7 +29,8 @@ async def test_geant4_tasks_run_and_a_canceled_one_stops(
     assert ids.task_seed(job, 0) != ids.task_seed(job, 1)
     folder = tmp_path / "output"
     folder.mkdir()
-    unpack_outputs(await runner.blobs.get(succeeded[0].output_ref), folder)
+    await runner.blobs.fetch(succeeded[0].output_ref, tmp_path / "output.tar")
+    unpack_outputs(tmp_path / "output.tar", folder)
     estimators = engine("geant4").read(folder, inputs)
     assert {e.primaries for e in estimators} == {51}
     assert "geant4.log" in await runner.log_texts(succeeded[0].log_ref)

@@ -10,9 +10,9 @@ import pytest
 
 from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_common.errors import Unavailable
-from kerma_runner.app.claims import Terms
 from kerma_runner.app.dispatcher import Dispatcher
 from kerma_runner.read.open_tasks import LaneDemand, Waiting
+from kerma_runner.settings import RunnerSettings
 
 LANE = Lane("pool", "script")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,7 +66,7 @@ class Unsteady:
 async def test_a_lane_is_opened_and_emptied_before_its_first_ticket(failing: str) -> None:
     """The tickets of an earlier leader would come on top of the new ones."""
     tickets, rows = Unsteady(failing), cast("Any", OneTask())
-    dispatcher = Dispatcher(rows, tickets, lambda: NOW, Terms())
+    dispatcher = Dispatcher(rows, tickets, lambda: NOW, RunnerSettings().terms)
     with pytest.raises(Unavailable):
         await dispatcher.round()
     await dispatcher.round()

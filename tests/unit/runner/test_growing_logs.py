@@ -11,6 +11,7 @@ import pytest
 
 from kerma_engines.adapter.port import Progress
 from kerma_engines.fluka.monitor import FlukaMonitor
+from kerma_engines.regular import WorkFolder
 from kerma_engines.shieldhit.monitor import ShieldHitMonitor
 from kerma_engines.topas.monitor import TopasMonitor
 from kerma_runner.worker import logs
@@ -55,7 +56,7 @@ def test_a_file_that_is_moved_between_finding_and_reading_tells_nothing(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # rfluka moves its output away at its end
-    monkeypatch.setattr(logs, "find_files", lambda *_: (log,))
+    monkeypatch.setattr(WorkFolder, "matching", lambda *_: ("fluka_77/in001.out",))
     assert GrowingFile(tmp_path, PATTERN).look() == []
 
 
@@ -86,7 +87,7 @@ def test_what_is_no_file_is_not_read(
     tmp_path: Path, log: Path, kind: str, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if found:  # it took the place of a file after that was found
-        monkeypatch.setattr(logs, "find_files", lambda *_: (log,))
+        monkeypatch.setattr(WorkFolder, "matching", lambda *_: ("fluka_77/in001.out",))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("secret\n")
     match kind:
@@ -106,7 +107,7 @@ def test_what_is_no_file_is_not_read(
 def test_a_log_that_can_not_be_read_says_so(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "find_files", lambda *_: (log,))
+    monkeypatch.setattr(WorkFolder, "matching", lambda *_: ("fluka_77/in001.out",))
     told = {"fluka_77/in001.out": "[this log cannot be read: No such file or directory]\n"}
     assert logs.log_files(tmp_path, (PATTERN,)) == told
 

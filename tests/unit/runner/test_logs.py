@@ -46,7 +46,8 @@ def test_engine_logs_are_read_with_both_ends_and_links_are_not_followed(tmp_path
     (tmp_path / "big.log").write_bytes(b"a" + b"x" * (3 << 20) + b"z")
     (tmp_path / "link.log").symlink_to("/etc/passwd")
     texts = logs.log_files(tmp_path, ("*.log",))
-    assert texts.keys() == {"small.log", "big.log"}
+    assert texts.keys() == {"small.log", "big.log", "link.log"}
+    assert texts["link.log"] == "[this log cannot be read: is a link, not a regular file]\n"
     assert texts["small.log"] == "all"
     assert texts["big.log"].startswith("ax")
     assert texts["big.log"].endswith("xz")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import settings
@@ -10,9 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kerma_common.contracts import runner as ev
 from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.registry import all_types
 from kerma_common.domain import Rejected
 from kerma_runner.domain import commands as c
 from kerma_runner.domain import task as t
+from kerma_runner.domain import worker as w
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNTIL = NOW + timedelta(seconds=45)
@@ -235,3 +238,19 @@ class TaskMachine(RuleBasedStateMachine):
 
 TestTaskMachine = TaskMachine.TestCase
 TestTaskMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_every_event_of_tasks_and_workers_is_known_to_their_rules() -> None:
+    for aggregate, union in (("task", t.TaskEvent), ("worker", w.WorkerEvent)):
+        stored = {k.cls for k in all_types() if (k.context, k.aggregate) == ("runner", aggregate)}
+        assert set(get_args(union)) == stored
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [("EXIT_CODE", True), ("LOST", True), ("BAD_INPUT", False), ("FOLDER_LIMIT", False)],
+)
+def test_failures_that_would_repeat_are_not_tried_again(code: str, again: bool) -> None:
+    spec = c.Spec("job", 0, "ada", "pool", "geant4", Ref("0" * 64, 1), 10, 1, 2)
+    assert t.may_retry(t.Task(attempt=1), spec, code) is again
+    assert not t.may_retry(t.Task(attempt=2), spec, code)

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -32,17 +32,27 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 SPOOL_LIMIT = 8 << 20
+PARTS_AT_ONCE = 4
+"""Parts of 5 MiB of an upload that are in memory at a time."""
+
 RETRY_TIME = timedelta(seconds=15)
 OCTETS = "application/octet-stream"
 
-Source = bytes | Path | AsyncIterator[bytes]
+Pieces = Callable[[], Iterator[bytes]]
+"""Gives the same bytes in pieces every time it is called."""
+
+Source = bytes | Path | Pieces | AsyncIterator[bytes]
 
 
 class BlobStore(Protocol):
     """Bytes by their sha256."""
 
     async def put(self, source: Source, media: str = OCTETS) -> Ref:
-        """Store bytes, a file's content or a stream; the same content is stored once."""
+        """Store bytes, a file's content or a stream; the same content is stored once.
+
+        ``Pieces`` are gone through twice, first for their hash, so that no copy of them is made.
+        What they raise is passed on, and nothing is stored then.
+        """
 
     async def get(self, ref: Ref) -> bytes:
         """The whole blob, verified."""
@@ -101,6 +111,8 @@ class ObstoreBlobs:
         if isinstance(source, Path):
             with await asyncio.to_thread(source.open, "rb") as file:
                 return await self._keep_file(file, media)
+        if callable(source):
+            return await self._keep_pieces(source, media)
         with tempfile.SpooledTemporaryFile(SPOOL_LIMIT) as spool:
             async for piece in source:
                 await asyncio.to_thread(spool.write, piece)
@@ -113,12 +125,18 @@ class ObstoreBlobs:
         file.seek(0)
         return await self._keep(Ref(digest.hexdigest(), size, media), file)
 
-    async def _keep(self, ref: Ref, content: bytes | IO[bytes]) -> Ref:
+    async def _keep_pieces(self, pieces: Pieces, media: str) -> Ref:
+        ref = await asyncio.to_thread(_ref_of, pieces, media)
+        return await self._keep(ref, _checked(ref, pieces()))
+
+    async def _keep(self, ref: Ref, content: bytes | IO[bytes] | AsyncIterator[bytes]) -> Ref:
         if await self.exists(ref):
             return ref
         with _told(ref):
             # object stores upload file objects in parts: memory stays bounded
-            await obstore.put_async(self._store, _key(ref.sha256), content)
+            await obstore.put_async(
+                self._store, _key(ref.sha256), content, max_concurrency=PARTS_AT_ONCE
+            )
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / _key(ref.sha256))
         return ref
@@ -175,6 +193,28 @@ class ObstoreBlobs:
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _ref_of(pieces: Pieces, media: str) -> Ref:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces():
+        digest.update(piece)
+        size += len(piece)
+    return Ref(digest.hexdigest(), size, media)
+
+
+async def _checked(ref: Ref, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces. Raises ContractViolation before the last one if they are not those of ``ref``."""
+    digest, size = hashlib.sha256(), 0
+    held = b""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        digest.update(piece)
+        size += len(piece)
+        if held:
+            yield held
+        held = piece
+    _verify(ref, size, digest.hexdigest())
+    yield held
 
 
 def _key(sha256: str) -> str:

@@ -5,10 +5,11 @@ Both forms are deterministic: the same content gives the same bytes, hence the s
 
 from __future__ import annotations
 
-import io
+import os
 import shutil
 import tarfile
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,11 +17,14 @@ import orjson
 
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import ReadError
+from kerma_engines.regular import WorkFolder
 
 INPUT_MEDIA = "application/vnd.kerma.input+json"
 OUTPUT_MEDIA = "application/vnd.kerma.output+tar"
 MOST_PARTS, MOST_NAME_BYTES = 16, 255
 """Of the path of a packed file: folders and its name, and bytes of each."""
+PIECE = 1 << 20
+"""Bytes of a result file that are in memory at a time."""
 
 
 def encode_inputs(inputs: InputSet) -> bytes:
@@ -49,23 +53,93 @@ def decode_inputs(body: bytes) -> InputSet:
     )
 
 
-def find_files(directory: Path, globs: tuple[str, ...]) -> tuple[Path, ...]:
-    """Regular files below ``directory`` that match, without links, sorted by relative name."""
-    found = {path for pattern in globs for path in directory.glob(pattern)}
-    return tuple(sorted(p for p in found if p.is_file() and not p.is_symlink()))
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A result file that was taken out of a work folder, with its size when it was taken."""
+
+    name: str
+    size: int
+    changed: int
 
 
-def pack_outputs(directory: Path, globs: tuple[str, ...], target: Path) -> None:
-    """Write the matching files to ``target`` as a tar without times or owners."""
-    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in find_files(directory, globs):
-            info = tarfile.TarInfo(path.relative_to(directory).as_posix())
-            info.size = path.stat().st_size
-            with path.open("rb") as file:
-                tar.addfile(info, file)
+class OutputsTooLarge(ReadError):  # noqa: N818 - a verdict on the outputs
+    """The result files of a task hold more bytes than they may."""
 
 
-def unpack_outputs(body: bytes, directory: Path) -> None:
+def take_outputs(
+    directory: Path, globs: tuple[str, ...], target: Path, limit: int
+) -> tuple[Taken, ...]:
+    """Move the matching files of a work folder into the new folder ``target`` beside it.
+
+    There no engine can put anything in their place. Raises ReadError for what is no regular file
+    or has a second name, OutputsTooLarge for more than ``limit`` bytes together.
+    """
+    folder = WorkFolder(directory)
+    target.mkdir(mode=0o700)
+    taken: list[Taken] = []
+    room = limit
+    try:
+        for name in folder.matching(globs):
+            taken.append(_take(folder, name, target / name))
+            room -= taken[-1].size
+            if room < 0:
+                reason = f"the result files hold more than {limit} bytes"
+                raise OutputsTooLarge(name, "size", reason)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise ReadError(str(error.filename or "results"), "work folder", reason) from error
+    return tuple(taken)
+
+
+def _take(folder: WorkFolder, name: str, target: Path) -> Taken:
+    with folder.open(name):
+        pass  # only a regular file can be opened
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.move(name, target)
+    with WorkFolder(target.parent).open(target.name) as file:
+        state = os.fstat(file.fileno())
+    if state.st_nlink != 1:
+        raise ReadError(name, "work folder", "has a second name (a hard link)")
+    return Taken(name, state.st_size, state.st_ctime_ns)
+
+
+def pack_outputs(directory: Path, taken: Sequence[Taken]) -> Iterator[bytes]:
+    """A tar of taken files, without times or owners, in pieces of at most ``PIECE`` bytes.
+
+    Raises ReadError when a file has changed since it was taken.
+    """
+    for entry in taken:
+        info = tarfile.TarInfo(entry.name)
+        info.size = entry.size
+        yield info.tobuf(tarfile.PAX_FORMAT, tarfile.ENCODING, "surrogateescape")
+        yield from _content(directory / entry.name, entry)
+        yield b"\0" * (-entry.size % tarfile.BLOCKSIZE)
+    written = sum(_tar_size(entry) for entry in taken) + 2 * tarfile.BLOCKSIZE
+    yield b"\0" * (2 * tarfile.BLOCKSIZE + -written % tarfile.RECORDSIZE)
+
+
+def _tar_size(entry: Taken) -> int:
+    info = tarfile.TarInfo(entry.name)
+    info.size = entry.size
+    head = len(info.tobuf(tarfile.PAX_FORMAT, tarfile.ENCODING, "surrogateescape"))
+    return head + entry.size + -entry.size % tarfile.BLOCKSIZE
+
+
+def _content(path: Path, entry: Taken) -> Iterator[bytes]:
+    left = entry.size
+    with WorkFolder(path.parent).open(path.name) as file:
+        while left:
+            piece = file.read(min(PIECE, left))
+            if not piece:
+                break
+            left -= len(piece)
+            yield piece
+        state = os.fstat(file.fileno())
+    if left or (state.st_size, state.st_ctime_ns) != (entry.size, entry.changed):
+        raise ReadError(entry.name, "work folder", "was changed after the engine had ended")
+
+
+def unpack_outputs(archive: Path, directory: Path) -> None:
     """Lay the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged.
 
     Takes plain tar and regular files below the directory alone: no compression, links, devices,
@@ -73,9 +147,9 @@ def unpack_outputs(body: bytes, directory: Path) -> None:
     """
     laid: set[PurePosixPath] = set()
     try:
-        with tarfile.open(fileobj=io.BytesIO(body), mode="r:") as tar:
+        with tarfile.open(archive, "r:") as tar:
             for member in tar:
-                name = _checked(member, len(body))
+                name = _checked(member, archive.stat().st_size)
                 if name in laid:
                     raise ReadError("task output", member.name, "is in the archive twice")
                 laid.add(name)

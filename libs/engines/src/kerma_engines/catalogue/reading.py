@@ -9,6 +9,7 @@ import numpy as np
 from kerma_engines.errors import ReadError
 from kerma_engines.fluka.read.read import is_fluka, read_fluka_file
 from kerma_engines.geant4.read.alone import is_dump, is_result, read_dump_file, read_result_file
+from kerma_engines.regular import open_regular
 from kerma_engines.shieldhit.read.read import is_bdo, is_bin2010, read_bdo_file, read_bin2010_file
 from kerma_engines.topas.read.read import is_topas, read_topas_file
 
@@ -47,7 +48,7 @@ def shown(path: Path) -> str:
 
 def _read(path: Path) -> Estimator:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(24)
     except OSError as error:
         raise ReadError(path.name, "open", error.strerror or "failed") from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kerma_engines.catalogue.reading import read_file, shown
 from kerma_engines.errors import EngineError
+from kerma_engines.regular import open_regular
 from kerma_engines.results.merge import Fold, MergeError, MergeState
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 def _mark(path: Path, limit: int | None) -> tuple[int, bytes] | None:
     """Size and digest of a file's beginning, or of all of it."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if limit is None:
                 digest = hashlib.file_digest(file, "sha256").digest()
             else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from kerma_engines.errors import ReadError
+from kerma_engines.regular import open_regular
 from kerma_engines.results.parallel import each_block
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class BinaryFile:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         try:
-            self._file = path.open("rb")
+            self._file = open_regular(path)
         except OSError as error:
             raise ReadError(path.name, "open", error.strerror or "failed") from error
         self.size = self._file.seek(0, 2)

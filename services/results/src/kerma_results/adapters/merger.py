@@ -42,22 +42,31 @@ class BlobMerger:
             engine = self.engines(source.engine)
         except KeyError:
             raise Unmergeable("ENGINE", f"no engine {source.engine!r} is known here") from None
-        inputs = decode_inputs(await self._get("INPUT_UNREADABLE", "the inputs", source.input_ref))
+        inputs = decode_inputs(await self._inputs(source.input_ref))
         fold = Fold()
         outputs = sorted(outputs, key=lambda output: output.index)
         for start in range(0, len(outputs), FETCHED_AT_ONCE):
             some = outputs[start : start + FETCHED_AT_ONCE]
-            bodies = await asyncio.gather(
-                *(self._get("OUTPUT_UNREADABLE", f"task {o.index}", o.ref) for o in some)
-            )
-            await asyncio.to_thread(_add, fold, engine, inputs, some, bodies)
+            with tempfile.TemporaryDirectory(prefix="kerma-outputs-") as folder:
+                archives = [Path(folder) / f"{output.index}.tar" for output in some]
+                await asyncio.gather(
+                    *(self._fetch(o, archive) for o, archive in zip(some, archives, strict=True))
+                )
+                await asyncio.to_thread(_add, fold, engine, inputs, some, archives)
         return _in_order(fold.closed().result(), inputs)
 
-    async def _get(self, code: str, what: str, ref: Ref) -> bytes:
+    async def _inputs(self, ref: Ref) -> bytes:
         try:
             return await self.blobs.get(ref)
         except (NotFound, ContractViolation) as error:
-            raise Unmergeable(code, f"{what}: {error.message}") from error
+            raise Unmergeable("INPUT_UNREADABLE", f"the inputs: {error.message}") from error
+
+    async def _fetch(self, output: TaskOutput, archive: Path) -> None:
+        try:
+            await self.blobs.fetch(output.ref, archive)
+        except (NotFound, ContractViolation) as error:
+            message = f"task {output.index}: {error.message}"
+            raise Unmergeable("OUTPUT_UNREADABLE", message) from error
 
 
 def _add(
@@ -65,21 +74,22 @@ def _add(
     engine: Engine,
     inputs: InputSet,
     outputs: Sequence[TaskOutput],
-    bodies: Sequence[bytes],
+    archives: Sequence[Path],
 ) -> None:
     """Add the outputs, in order, of which one at a time is unpacked."""
-    for output, body in zip(outputs, bodies, strict=True):
-        state = _state(engine, inputs, output, body)
+    for output, archive in zip(outputs, archives, strict=True):
+        state = _state(engine, inputs, output, archive)
+        archive.unlink()
         try:
             fold.add(state)
         except EngineError as error:
             raise Unmergeable("OUTPUTS_DIFFER", str(error)) from error
 
 
-def _state(engine: Engine, inputs: InputSet, output: TaskOutput, body: bytes) -> MergeState:
+def _state(engine: Engine, inputs: InputSet, output: TaskOutput, archive: Path) -> MergeState:
     with tempfile.TemporaryDirectory(prefix="kerma-merge-") as folder:
         try:
-            unpack_outputs(body, Path(folder))
+            unpack_outputs(archive, Path(folder))
             return MergeState.of(engine.read(Path(folder), inputs), output.primaries)
         except EngineError as error:
             message = f"task {output.index}: {error}"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Terms:
     """How long leases last and how often workers speak."""
 
-    lease: timedelta = timedelta(seconds=45)
-    heartbeat: timedelta = timedelta(seconds=10)
+    lease: timedelta
+    heartbeat: timedelta
 
 
 @dataclass(frozen=True, slots=True)

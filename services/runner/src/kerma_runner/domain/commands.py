@@ -96,3 +96,10 @@ class ConfirmCancel:
     """No process of the task is left on the worker."""
 
     lease: int
+
+
+Report = Start | Succeed | Fail | Release | ConfirmCancel
+"""What a worker says of its lease."""
+
+Command = Queue | Claim | Report | Expire | Cancel
+"""Everything that can be asked of a task."""

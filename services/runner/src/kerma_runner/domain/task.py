@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from kerma_common.contracts import runner as ev
 from kerma_common.contracts.refs import Ref
@@ -16,18 +17,22 @@ from kerma_common.domain import Aggregate, Rejected
 from kerma_runner.domain.commands import (
     Cancel,
     Claim,
+    Command,
     ConfirmCancel,
     Expire,
     Fail,
     Queue,
     Release,
+    Report,
     Spec,
     Start,
     Succeed,
 )
 
 FINAL_CODES = frozenset({"BAD_INPUT", "UNKNOWN_ENGINE"})
-"""Failures that every other attempt would repeat."""
+"""Failures that every other attempt would repeat, beside limits: a seed gives the same again."""
+
+_LIMIT = "_LIMIT"
 
 LOST = "LOST"
 _BACKOFF = timedelta(seconds=2)
@@ -88,6 +93,8 @@ def shorten(message: str) -> str:
 
 def decide(task: Task, command: object) -> tuple[object, ...]:
     """Events that follow from ``command``; see the commands for their meaning."""
+    if not isinstance(command, Command):
+        raise TypeError(f"a task knows no {type(command).__name__}")
     if isinstance(command, Queue):
         return () if task.phase is not Phase.NEW else (_queued(command.spec),)
     if task.spec is None:
@@ -101,7 +108,14 @@ def decide(task: Task, command: object) -> tuple[object, ...]:
             return _expire(task, task.spec, command)
         case Start() | Succeed() | Fail() | Release() | ConfirmCancel():
             return _report(task, task.spec, command)
-    raise TypeError(f"a task knows no {type(command).__name__}")
+        case _:
+            assert_never(command)
+
+
+def may_retry(task: Task, spec: Spec, code: str) -> bool:
+    """Whether another attempt may follow the one that ended with ``code``."""
+    repeats = code in FINAL_CODES or code.endswith(_LIMIT)
+    return task.attempt < spec.max_attempts and not repeats
 
 
 def _queued(spec: Spec) -> ev.TaskQueued:
@@ -158,13 +172,12 @@ def _expire(task: Task, spec: Spec, command: Expire) -> tuple[object, ...]:
     expired = ev.TaskLeaseExpired(job_id=spec.job_id, index=spec.index, lease=task.lease)
     if task.canceling:
         return (expired, _canceled(spec))
-    if task.attempt >= spec.max_attempts:
-        message = f"worker {task.worker} was not heard of any more"
-        return (expired, _failed(task, spec, LOST, message, None, final=True))
-    return (expired, _requeued(task.attempt + 1, spec, LOST, command.now))
+    if may_retry(task, spec, LOST):
+        return (expired, _requeued(task.attempt + 1, spec, LOST, command.now))
+    message = f"worker {task.worker} was not heard of any more"
+    return (expired, _failed(task, spec, LOST, message, None, final=True))
 
 
-_Report = Start | Succeed | Fail | Release | ConfirmCancel
 _REPEATS: dict[str, tuple[type, ...]] = {
     "Succeed": (Succeed,),
     "Fail": (Fail,),
@@ -174,7 +187,7 @@ _REPEATS: dict[str, tuple[type, ...]] = {
 """Which reports may have ended a lease, by what is remembered of its end."""
 
 
-def _report(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
+def _report(task: Task, spec: Spec, command: Report) -> tuple[object, ...]:
     own = command.lease == task.lease
     if own and task.phase.held:
         return _settle(task, spec, command)
@@ -183,7 +196,7 @@ def _report(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
     raise Rejected("STALE_LEASE", f"lease {command.lease} is over")
 
 
-def _settle(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
+def _settle(task: Task, spec: Spec, command: Report) -> tuple[object, ...]:
     match command:
         case Start():
             return _start(task, spec)
@@ -199,6 +212,8 @@ def _settle(task: Task, spec: Spec, command: _Report) -> tuple[object, ...]:
             if not task.canceling:
                 raise Rejected("NOT_CANCELING", "nobody asked to cancel the task")
             return (_canceled(spec),)
+        case _:
+            assert_never(command)
 
 
 def _start(task: Task, spec: Spec) -> tuple[object, ...]:
@@ -231,7 +246,7 @@ def _succeeded(task: Task, spec: Spec, command: Succeed) -> ev.TaskSucceeded:
 def _fail(task: Task, spec: Spec, command: Fail) -> tuple[object, ...]:
     if task.canceling:
         return (_canceled(spec),)
-    final = command.code in FINAL_CODES or task.attempt >= spec.max_attempts
+    final = not may_retry(task, spec, command.code)
     failed = _failed(task, spec, command.code, command.message, command.log_ref, final=final)
     if final:
         return (failed,)
@@ -266,6 +281,20 @@ def _requeued(attempt: int, spec: Spec, reason: str, not_before: datetime) -> ev
 
 def evolve(task: Task, event: object) -> Task:
     """State after an event; total over stored events."""
+    if isinstance(event, _Way):
+        return _evolve_way(task, event)
+    if isinstance(event, _End):
+        return _evolve_end(task, event)
+    return task
+
+
+_Way = ev.TaskQueued | ev.TaskLeased | ev.TaskStarted | ev.TaskCancellationRequested
+_End = ev.TaskLeaseExpired | ev.TaskRequeued | ev.TaskSucceeded | ev.TaskFailed | ev.TaskCanceled
+TaskEvent = _Way | _End
+"""Every event of a task."""
+
+
+def _evolve_way(task: Task, event: _Way) -> Task:
     match event:
         case ev.TaskQueued():
             return Task(Phase.QUEUED, _spec(event), attempt=event.attempt)
@@ -283,10 +312,10 @@ def evolve(task: Task, event: object) -> Task:
         case ev.TaskCancellationRequested():
             return replace(task, canceling=True)
         case _:
-            return _evolve_end(task, event)
+            assert_never(event)
 
 
-def _evolve_end(task: Task, event: object) -> Task:
+def _evolve_end(task: Task, event: _End) -> Task:
     match event:
         case ev.TaskLeaseExpired():
             return replace(task, ended_by="Expire")
@@ -307,7 +336,8 @@ def _evolve_end(task: Task, event: object) -> Task:
             return replace(task, phase=phase, ended_by=task.ended_by or "Fail")
         case ev.TaskCanceled():
             return replace(task, phase=Phase.CANCELED, ended_by=task.ended_by or "ConfirmCancel")
-    return task
+        case _:
+            assert_never(event)
 
 
 def _spec(event: ev.TaskQueued) -> Spec:

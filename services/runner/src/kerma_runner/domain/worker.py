@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from kerma_common.contracts import runner as ev
 from kerma_common.domain import Aggregate
@@ -40,8 +41,15 @@ class Retire:
     reason: str
 
 
+Command = Register | Retire
+WorkerEvent = ev.WorkerRegistered | ev.WorkerRetired
+"""Every event of a worker."""
+
+
 def decide(state: Worker, command: object) -> tuple[object, ...]:
     """Events that follow from ``command``; repeating one changes nothing."""
+    if not isinstance(command, Command):
+        raise TypeError(f"a worker knows no {type(command).__name__}")
     match command:
         case Register():
             offered = ev.WorkerRegistered(
@@ -57,11 +65,14 @@ def decide(state: Worker, command: object) -> tuple[object, ...]:
             if state.slots == 0:
                 return ()
             return (ev.WorkerRetired(worker=command.worker, reason=command.reason),)
-    raise TypeError(f"a worker knows no {type(command).__name__}")
+        case _:
+            assert_never(command)
 
 
 def evolve(state: Worker, event: object) -> Worker:
     """State after an event; total over stored events."""
+    if not isinstance(event, WorkerEvent):
+        return state
     match event:
         case ev.WorkerRegistered():
             return Worker(
@@ -73,7 +84,8 @@ def evolve(state: Worker, event: object) -> Worker:
             )
         case ev.WorkerRetired():
             return replace(state, slots=0)
-    return state
+        case _:
+            assert_never(event)
 
 
 WORKER: Aggregate[Worker] = Aggregate("runner", "worker", Worker(), decide, evolve)

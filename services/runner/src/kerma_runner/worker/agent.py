@@ -12,13 +12,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.poison import Malformed, Source, put_aside
-from kerma_runner.worker.attempt import Attempt, Bench, Stop
+from kerma_runner.worker.attempt import Attempt, Bench
+from kerma_runner.worker.outcomes import Stop
 from kerma_runner.worker.runner_client import RETRYABLE
 from kerma_sandbox.launcher import is_guard_lost
 
@@ -134,7 +135,10 @@ class Agent:
             await self._hand_back_of_dead()
 
     async def _register(self) -> rpc.Registered:
-        return await self.runner.insist(rpc.REGISTER, self.registration, rpc.Registered)
+        offer = self.registration
+        if self._lacking is not None:
+            offer = replace(offer, engines={}, digests={}, substitutes={})
+        return await self.runner.insist(rpc.REGISTER, offer, rpc.Registered)
 
     async def _slot(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         """Run one engine at a time; storing and reporting goes on beside the next one."""
@@ -145,7 +149,7 @@ class Agent:
                 # one result at a time is stored beside the engine: a slow store may not pile up
                 await earlier
                 earlier = None
-            if not await self._fit():
+            if not await self._fit(stop):
                 await _unless(stop, asyncio.sleep(UNFIT_SECONDS))
                 continue
             try:
@@ -161,15 +165,16 @@ class Agent:
                     attempt.stop(Stop.RELEASE)
                 await attempt.engine_gone.wait()
 
-    async def _fit(self) -> bool:
-        """Whether the scratch can be written; told once when that changes."""
+    async def _fit(self, stop: asyncio.Event) -> bool:
+        """Whether the scratch can be written. Without it the worker offers no engine."""
         lacking = await asyncio.to_thread(self.bench.scratch.lacks, self.bench.settings.reserve)
-        if (lacking is None) != (self._lacking is None):
+        before, self._lacking = self._lacking, lacking
+        if (lacking is None) != (before is None):
             if lacking is None:
                 _log.warning("tasks are taken again")
             else:
                 _log.error("no tasks are taken: the scratch folder fails: %s", lacking)
-        self._lacking = lacking
+            await _unless(stop, self._register())
         return lacking is None
 
     async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
@@ -178,6 +183,9 @@ class Agent:
         if taken is None:
             return None
         ticket, message = taken
+        if not await self._fit(stop):
+            await self.runner.give_back(message)
+            return None
         request = rpc.ClaimRequest(self.worker, ticket.job_id, ticket.index, ticket.attempt)
         reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
         await self.runner.settle(message)

@@ -6,28 +6,36 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
 from kerma_common.errors import KermaError, Unavailable
 from kerma_engines.adapter.environment import engine_environment
-from kerma_engines.adapter.packing import OUTPUT_MEDIA, decode_inputs, pack_outputs
+from kerma_engines.adapter.packing import (
+    OUTPUT_MEDIA,
+    OutputsTooLarge,
+    decode_inputs,
+    pack_outputs,
+    take_outputs,
+)
 from kerma_engines.errors import EngineError, InvalidInput
-from kerma_runner.worker import logs
+from kerma_runner.worker import logs, watches
 from kerma_runner.worker.confining import confinement, exceeded
+from kerma_runner.worker.files.reading import Bounds, Unreadable, primaries_of
+from kerma_runner.worker.files.usage import usage
+from kerma_runner.worker.outcomes import Failed, Stop, Stopped
 from kerma_sandbox.launcher import is_guard_lost
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
     from kerma_engines.adapter.port import Command, Engine, InputSet, Progress
-    from kerma_runner.worker.scratch import Scratch
+    from kerma_runner.worker.files.scratch import Scratch
     from kerma_runner.worker.settings import WorkerSettings
     from kerma_sandbox.confinement import Exit
     from kerma_sandbox.launcher import Confined, Launcher
@@ -35,30 +43,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MESSAGE_BYTES = 1024
 RETRY_SECONDS = 1.0
-_STALL_CHECKS = 10
-_BUSY_SHARE = 0.001
+DRAIN_SECONDS = 2.0
+"""How long output is awaited that an engine wrote before its end."""
+
+_FOR_WANT_OF_ROOM = frozenset({"EXIT_CODE", "SIGNAL", "BAD_OUTPUT", "WORKER_FAULT"})
+"""Failures that a full disk can cause."""
+
 _log = logging.getLogger(__name__)
-
-
-class Stop(StrEnum):
-    """Why an attempt is ended from outside."""
-
-    CANCEL = "CANCEL"  # the user's wish: to be confirmed
-    DROP = "DROP"  # the lease is over: nobody wants to hear of it
-    RELEASE = "RELEASE"  # the worker shuts down: somebody else may have the task
-
-
-class Failed(Exception):  # noqa: N818 - an outcome
-    """The attempt failed with a stable code and a sentence for the user."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        self.message = message
-        super().__init__(message)
-
-
-class Stopped(Exception):  # noqa: N818 - an outcome
-    """The attempt was told to stop, and nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +100,8 @@ class Attempt:
         except Exception as error:
             if is_guard_lost(error):
                 raise
+            if isinstance(error, OSError) and await self._lacks_room():
+                return self._handed_back()
             _log.exception("attempt faulted", extra={"job": self.granted.held.job_id})
             return await self._faulted(error)
         finally:
@@ -146,6 +139,8 @@ class Attempt:
             success = Success(output, log, self.granted.primaries, cpu_seconds)
             return Report(worker, held, success=success)
         except Failed as failed:
+            if failed.code in _FOR_WANT_OF_ROOM and await self._lacks_room(directory):
+                return self._handed_back()
             message = self._explain(failed.message)
             try:
                 log = await self._store_logs()
@@ -154,6 +149,23 @@ class Attempt:
             return Report(worker, held, failure=Failure(failed.code, message, log))
         except Stopped:
             return self._stopped()
+
+    async def _lacks_room(self, directory: Path | None = None) -> bool:
+        """Whether the scratch has no room, which ``directory``, if removed, would not give back."""
+        scratch, settings = self.bench.scratch, self.bench.settings
+        if await asyncio.to_thread(scratch.lacks, settings.reserve) is None:
+            return False
+        free = scratch.free()
+        if directory is None or free >= settings.reserve:
+            return True
+        own = await asyncio.to_thread(usage, directory, settings.task_files)
+        return free + own.size < settings.reserve
+
+    def _handed_back(self) -> Report | None:
+        """Another worker may have the task: that this one has no room is not its fault."""
+        _log.warning("handed back for want of room", extra={"job": self.granted.held.job_id})
+        self.stop(Stop.RELEASE)
+        return self._stopped()
 
     def _stopped(self) -> Report | None:
         worker, held = self.worker, self.granted.held
@@ -235,7 +247,7 @@ class Attempt:
         self, process: Confined, engine: Engine, command: Command, directory: Path
     ) -> Exit:
         """Listen to the engine until nothing of it is left, whatever ends it."""
-        monitor = engine.monitor(self.granted.primaries)
+        monitor, settings = engine.monitor(self.granted.primaries), self.bench.settings
         on_stdout = monitor if command.watch is None else None
         async with asyncio.TaskGroup() as group:
             streams = (
@@ -244,22 +256,27 @@ class Attempt:
                 ),
                 group.create_task(logs.keep_stream(process.stderr, self._err, None, self.told)),
             )
+            wall = watches.wall_time(settings.wall_seconds)
+            stall = watches.stall(lambda: process.cpu_seconds, settings.stall_seconds)
+            room = watches.room(process.pid, directory, settings)
             watchers = [
                 group.create_task(self.started()),
                 group.create_task(self._end_on_stop(process)),
-                group.create_task(self._end_on_wall_time(process)),
-                group.create_task(self._end_on_stall(process)),
+                group.create_task(self._end_on(process, wall, settings.grace_seconds)),
+                group.create_task(self._end_on(process, stall, 0.0)),
+                group.create_task(self._end_on(process, room, 0.0)),
             ]
             if command.watch is not None:
                 watch = logs.watch_file(directory, command.watch, monitor, self.told)
                 watchers.append(group.create_task(watch))
             try:
                 ended = await process.wait()
-                await asyncio.wait(streams)
+                # a process that got away from the guard may hold the other ends for ever
+                await asyncio.wait(streams, timeout=DRAIN_SECONDS)
             finally:
                 process.signal(signal.SIGKILL)
-                for watcher in watchers:
-                    watcher.cancel()
+                for task in (*watchers, *streams):
+                    task.cancel()
         if self._stop.is_set():
             raise Stopped
         if self._overrun is not None:
@@ -272,22 +289,11 @@ class Attempt:
         patient = self.stop_reason is Stop.CANCEL
         await process.stop(self.bench.settings.grace_seconds if patient else 0.0)
 
-    async def _end_on_wall_time(self, process: Confined) -> None:
-        limit = self.bench.settings.wall_seconds
-        await asyncio.sleep(limit)
-        self._overrun = Failed("WALL_TIME", f"the engine ran longer than {limit:g} s")
-        await process.stop(self.bench.settings.grace_seconds)
-
-    async def _end_on_stall(self, process: Confined) -> None:
-        limit = self.bench.settings.stall_seconds
-        used, since = 0.0, time.monotonic()
-        while time.monotonic() - since < limit:
-            await asyncio.sleep(limit / _STALL_CHECKS)
-            seen = process.cpu_seconds
-            if abs(seen - used) > _BUSY_SHARE * limit:
-                used, since = seen, time.monotonic()
-        self._overrun = Failed("STALLED", f"the engine used no processor for {limit:g} s")
-        await process.stop(0.0)
+    async def _end_on(
+        self, process: Confined, watch: Coroutine[Any, Any, Failed], grace_seconds: float
+    ) -> None:
+        self._overrun = await watch
+        await process.stop(grace_seconds)
 
     def _require_success(self, ended: Exit) -> None:
         if (
@@ -303,16 +309,46 @@ class Attempt:
     async def _collect(
         self, engine: Engine, inputs: InputSet, command: Command, directory: Path
     ) -> Ref:
+        """Check the results and store them, a piece at a time."""
+        settings = self.bench.settings
+        kept = directory.with_name(f"{directory.name}.kept")
         try:
-            estimators = await asyncio.to_thread(engine.read, directory, inputs)
-        except (EngineError, OSError, ValueError) as error:
+            if (
+                failed := await asyncio.to_thread(watches.exceeded, directory, settings)
+            ) is not None:
+                raise failed
+            taken = await asyncio.to_thread(
+                take_outputs, directory, command.results, kept, settings.output_bytes
+            )
+            await self._check(engine, kept, inputs)
+            pieces = partial(pack_outputs, kept, taken)
+            return await self._insist(lambda: self.bench.blobs.put(pieces, OUTPUT_MEDIA))
+        except OutputsTooLarge as error:
+            reason = f"{error.reason}, the limit KERMA_WORKER_OUTPUT_BYTES"
+            raise Failed("OUTPUT_LIMIT", reason) from None
+        except (EngineError, Unreadable) as error:
             raise Failed("BAD_OUTPUT", f"the results cannot be read: {error}") from None
-        short = [e.name for e in estimators if e.primaries != self.granted.primaries]
-        if not estimators or short:
+        finally:
+            await asyncio.to_thread(self.bench.scratch.remove, kept)
+
+    async def _check(self, engine: Engine, kept: Path, inputs: InputSet) -> None:
+        """Raises Failed for results that are not whole, Stopped when nobody waits for them."""
+        settings = self.bench.settings
+        bounds = Bounds(settings.read_memory, settings.read_seconds)
+        reading = asyncio.ensure_future(primaries_of(engine, kept, inputs, bounds))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise Stopped
+            found = reading.result()
+        finally:
+            stopping.cancel()
+            reading.cancel()
+            await asyncio.wait({reading})
+        short = [name for name, primaries in found if primaries != self.granted.primaries]
+        if not found or short:
             raise Failed("BAD_OUTPUT", f"results are missing or incomplete: {', '.join(short)}")
-        target = directory / ".kerma-output.tar"
-        await asyncio.to_thread(pack_outputs, directory, command.results, target)
-        return await self._insist(lambda: self.bench.blobs.put(target, OUTPUT_MEDIA))
 
     async def _store_logs(self) -> Ref | None:
         texts = {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import stat
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import orjson
 
-from kerma_engines.adapter.packing import find_files
+from kerma_engines.regular import WorkFolder
 
 if TYPE_CHECKING:
     from kerma_engines.adapter.port import Monitor, Progress
@@ -125,10 +123,11 @@ class GrowingFile:
         return self._lines.feed(chunk)
 
     def _grown(self) -> bytes:
-        found = find_files(self._directory, (self._pattern,))
+        folder = WorkFolder(self._directory)
+        found = folder.matching((self._pattern,))
         if not found:
             return b""
-        with _open_regular(found[0]) as file:
+        with folder.open(found[0]) as file:
             state = os.fstat(file.fileno())
             if self._known != (state.st_dev, state.st_ino) or state.st_size < self._place:
                 self._known = (state.st_dev, state.st_ino)
@@ -147,31 +146,25 @@ async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    """Raises OSError for all but a regular file; a link is not followed, a FIFO not waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(handle, "rb")
-
-
 def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:
     """Texts of an engine's own logs by name, each with its beginning and its end."""
-    return {
-        _name(path, directory): _file_text(path) for path in find_files(directory, globs)[:_FILES]
-    }
+    folder = WorkFolder(directory)
+    try:
+        found = folder.matching(globs)
+    except OSError as error:
+        return {"logs": f"[the engine's logs cannot be found: {error.strerror}]\n"}
+    return {_name(name): _file_text(folder, name) for name in found[:_FILES]}
 
 
-def _name(path: Path, directory: Path) -> str:
+def _name(name: str) -> str:
     # engines may write names that are no text
-    return os.fsencode(path.relative_to(directory).as_posix()).decode("utf-8", "replace")
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _file_text(path: Path) -> str:
+def _file_text(folder: WorkFolder, name: str) -> str:
     kept = Kept()
     try:
-        with _open_regular(path) as file:
+        with folder.open(name) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             kept.add(file.read(_HALF))

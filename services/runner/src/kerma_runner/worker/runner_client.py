@@ -101,6 +101,13 @@ class RunnerClient:
         except (nats.errors.Error, OSError):
             _log.info("acknowledgement lost")
 
+    async def give_back(self, message: Msg) -> None:
+        """Leave a ticket to another worker. If that is lost, it comes back after some seconds."""
+        try:
+            await self._client.publish(message.reply, b"-NAK")
+        except (nats.errors.Error, OSError):
+            _log.info("ticket not given back")
+
     async def tell(self, held: rpc.HeldLease, progress: Progress) -> None:
         """Publish how far a task is."""
         told = TaskProgress(

@@ -13,8 +13,9 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.contracts.rpc_runner import Registration
 from kerma_runner.worker.agent import Agent
 from kerma_runner.worker.attempt import Bench
+from kerma_runner.worker.files.reading import start_server
+from kerma_runner.worker.files.scratch import worker_id, worker_scratch
 from kerma_runner.worker.runner_client import RunnerClient
-from kerma_runner.worker.scratch import worker_id, worker_scratch
 from kerma_sandbox.launcher import launcher
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Level
@@ -58,6 +59,7 @@ async def serve_worker(
     async with AsyncExitStack() as stack:
         found = stack.enter_context(worker_scratch(settings.scratch, name))
         started = await stack.enter_async_context(launcher(sandbox))
+        await asyncio.to_thread(start_server)
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )

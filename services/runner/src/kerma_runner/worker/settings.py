@@ -28,6 +28,16 @@ class WorkerSettings(Settings):
     """Engines at a time; as many as the process may use processors."""
     scratch: Path = Path(tempfile.gettempdir()) / "kerma-scratch"
     """Parent of the work directories; several workers may share it."""
+    task_bytes: int = Field(default=16 << 30, gt=0)
+    """Bytes of disk that a task's work folder may take."""
+    task_files: int = Field(default=10_000, gt=0, le=1_000_000)
+    """Files and folders that a task's work folder may hold."""
+    output_bytes: int = Field(default=2 << 30, gt=0)
+    """Bytes of all result files of a task together."""
+    read_memory: int = Field(default=8 << 30, ge=1 << 30)
+    """Address space of the process that checks the results of a task, in bytes."""
+    read_seconds: float = Field(default=600.0, gt=0)
+    """Longest check of the results of a task."""
     reserve: int = Field(default=256 << 20, ge=0)
     """Bytes that the scratch's file system keeps free: below it, no tasks are taken."""
     sandbox: Mode = Mode.PREFER

@@ -19,11 +19,11 @@ from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_common.db.engine import create_engine, reading
 from kerma_common.projection.schema import create_read_models
 from kerma_common.settings import PgSettings
-from kerma_runner.app.claims import Terms
 from kerma_runner.app.dispatcher import Dispatcher
 from kerma_runner.read.models import HEARTBEATS, TASK, WORKER, WORKER_HEARTBEAT
 from kerma_runner.read.open_tasks import OpenTasks
 from kerma_runner.read.project import QUEUE
+from kerma_runner.settings import RunnerSettings
 from kerma_tools.bench.figure import Figure
 
 ENDED, USERS, WAITING, SLOTS, ROUNDS = 1_000_000, 10, 100_000, 16, 30
@@ -77,7 +77,9 @@ async def _rounds(db: AsyncEngine) -> float:
     for _ in range(ROUNDS):
         tickets = _Counted()
         # a new one, as after a takeover: it has every ticket still to issue
-        dispatcher = Dispatcher(OpenTasks(reading(db)), tickets, lambda: datetime.now(UTC), Terms())
+        dispatcher = Dispatcher(
+            OpenTasks(reading(db)), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
+        )
         began = perf_counter()
         await dispatcher.round()
         took.append(perf_counter() - began)

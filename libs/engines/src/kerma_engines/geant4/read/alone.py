@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
@@ -22,6 +23,7 @@ from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.read.scored import Scored, read_scored
 from kerma_engines.geant4.transport.result_file import MAGIC
+from kerma_engines.regular import open_regular, read_regular
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def read_dump_file(path: Path) -> Estimator:
     Without a macro that tells the primaries, pages are sums over the run. Raises ReadError.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
             name, sections = _sections(path, file)
     except OSError as error:
         raise ReadError(path.name, "open", error.strerror or "failed") from error
@@ -247,8 +249,6 @@ def _macro(path: Path) -> str:
     try:
         if not beside.is_file():
             (beside,) = path.parent.glob("*.mac")
-        if not beside.is_file() or beside.stat().st_size > _LARGEST_MACRO:
-            return ""
-        return beside.read_text(encoding="utf-8", errors="replace")
+        return read_regular(beside, _LARGEST_MACRO) or ""
     except (OSError, ValueError):
         return ""

@@ -13,6 +13,7 @@ import numpy as np
 
 from kerma_engines.errors import ReadError
 from kerma_engines.geant4.transport.result_file import MAGIC
+from kerma_engines.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,8 @@ class Scored:
 def read_scored(path: Path) -> Scored:
     """Read and check a result file. Raises ReadError naming the byte where it is wrong."""
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise ReadError(path.name, "byte 0", error.strerror or "can't be read") from error
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +22,7 @@ import numpy as np
 
 from kerma_engines.adapter.outputs import read_outputs
 from kerma_engines.errors import ReadError
+from kerma_engines.regular import open_regular, read_regular
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.topas.parameters import gathered, histories
 
@@ -121,7 +123,7 @@ def read_topas_file(path: Path) -> Estimator:
     standard deviation of one history becomes that of the mean through it.
     """
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
+        with TextIOWrapper(open_regular(path), encoding="ascii", errors="replace") as file:
             header, first = _header(path, file)
             statistics = _statistics(path, header, chain([first] if first else [], file))
     except OSError as error:
@@ -356,9 +358,7 @@ def _histories(path: Path, parameters: str) -> int:
         try:
             if PurePath(name).name != name or beside.resolve().parent != folder:
                 return None
-            if not beside.is_file() or beside.stat().st_size > _LARGEST_PARAMETERS:
-                return None
-            return beside.read_text(encoding="utf-8", errors="replace")
+            return read_regular(beside, _LARGEST_PARAMETERS)
         except (OSError, ValueError):
             return None
 

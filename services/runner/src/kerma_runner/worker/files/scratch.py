@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import psutil
 
-from kerma_runner.worker.removal import Remover
+from kerma_runner.worker.files.removal import Remover
 
 _LOCK = ".lock"
 _TRASH = ".trash"
@@ -84,12 +84,15 @@ class Scratch:
         """Drop the proof of a worker's death: the runner has heard of it."""
         self.remover.remove(self.root / worker)
 
+    def free(self) -> int:
+        """Bytes that this process may still write. Raises OSError."""
+        system = os.statvfs(self.home)
+        return system.f_bavail * system.f_frsize
+
     def lacks(self, reserve: int) -> str | None:
         """Why no engine can work here: fewer than ``reserve`` bytes free, or no write; or None."""
         try:
-            system = os.statvfs(self.home)
-            free = system.f_bavail * system.f_frsize
-            if free < reserve:
+            if (free := self.free()) < reserve:
                 return f"{free} bytes are free, fewer than {reserve} (KERMA_WORKER_RESERVE)"
             with tempfile.TemporaryFile(dir=self.home) as probe:
                 probe.write(_PROBE)

@@ -1,0 +1,1 @@
+"""Folders and files of engines: made, measured, read and removed with nothing believed."""
