@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.geant4.engine import Geant4
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from kerma_engines.results.estimators import Page
+    from kerma_engines.adapter.port import Command
+    from kerma_engines.results.estimators import Estimator, Page
 
 
 def transport(definition: dict[str, Any], directory: Path, primaries: int, seed: int) -> list[Page]:
@@ -33,6 +36,28 @@ def transport(definition: dict[str, Any], directory: Path, primaries: int, seed:
         timeout=250,
     )
     return [page for estimator in engine.read(directory, inputs) for page in estimator.pages]
+
+
+def run_files(files: Mapping[str, str], directory: Path, primaries: int) -> tuple[Estimator, ...]:
+    """Accept, run and read input files; the estimators of their meshes."""
+    engine = Geant4()
+    inputs = engine.accept_files(files)
+    finished = execute(engine.prepare(inputs, directory, primaries=primaries, seed=5), directory)
+    assert finished.returncode == 0, finished.stderr
+    return engine.read(directory, inputs)
+
+
+def execute(command: Command, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that ``prepare`` gave, whatever comes of it."""
+    return subprocess.run(
+        command.argv,
+        cwd=directory,
+        env={**os.environ, **command.env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
 
 
 def located(text: str, points: NDArray[np.float64], directory: Path) -> list[list[Any]]:

@@ -15,7 +15,6 @@ def main(geometry: str, points: str) -> None:
     output = os.dup(1)
     os.dup2(2, 1)
     parser = g4.G4GDMLParser()
-    parser.SetStripFlag(False)
     parser.Read(geometry, False)
     navigator = g4.G4Navigator()
     navigator.SetWorldVolume(parser.GetWorldVolume())

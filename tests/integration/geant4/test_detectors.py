@@ -163,17 +163,18 @@ def test_rings_begin_where_the_detector_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(radius.edges, np.linspace(0.7, 3, 6))
     # 300 rings of 0.1 mm: the first 70 are the hole, then 46 to a bin
     cut = parts.values.reshape(300, 4, order="F")[70:].reshape(5, 46, 4).sum(axis=1)
-    np.testing.assert_allclose(energy.values.reshape(5, 4, order="F"), cut, rtol=1e-9)
+    # the second mesh is kept apart from the first, by 1e-7 of its radius
+    np.testing.assert_allclose(energy.values.reshape(5, 4, order="F"), cut, rtol=1e-5)
     fine_areas = np.pi * np.diff(np.linspace(0, 3, 301) ** 2)
     lengths = tracks.values.reshape(300, 4, order="F") * fine_areas[:, None] * 3
     cut = lengths[70:].reshape(5, 46, 4).sum(axis=1)
     volumes = np.pi * np.diff(radius.edges**2) * 3
     np.testing.assert_allclose(
-        fluence.values.reshape(5, 4, order="F"), cut / volumes[:, None], rtol=1e-9
+        fluence.values.reshape(5, 4, order="F"), cut / volumes[:, None], rtol=1e-5
     )
     np.testing.assert_allclose(gray.values, dose.values * 1.602176634e-10, rtol=1e-12)
     per_gram = energy.values.reshape(5, 4, order="F") / volumes[:, None]
-    np.testing.assert_allclose(dose.values.reshape(5, 4, order="F"), per_gram, rtol=1e-9)
+    np.testing.assert_allclose(dose.values.reshape(5, 4, order="F"), per_gram, rtol=1e-5)
     assert [page.name for page in found[:4]] == ["ENERGY", "FLUENCE", "DOSE-GY", "DOSE"]
     assert [page.unit for page in found[:4]] == [page.unit for page in found[4:]]
 

@@ -114,10 +114,10 @@ def test_maps_on_a_cylinder(
 @pytest.mark.parametrize(
     "lines",
     [
-        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/kerma/quantity zone q E 0 9 9 lin",
-        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/kerma/quantity zone q\n"
+        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n/kerma/quantity zone q E 0 9 9 lin",
+        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n/kerma/quantity zone q\n"
         "/kerma/filter Z==1",
-        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/kerma/quantity zone q\n"
+        "/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n/kerma/quantity zone q\n"
         "/score/filter/charged f",
         "/score/create/realWorldLogVol v\n/kerma/quantity density q",
     ],

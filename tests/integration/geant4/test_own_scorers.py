@@ -335,6 +335,6 @@ def test_the_error_of_an_average_is_that_of_a_ratio(tmp_path: Path) -> None:
     ],
 )
 def test_own_commands_are_checked(line: str) -> None:
-    text = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n{line}\n/score/close\n/run/beamOn 1"
+    text = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n{line}\n/score/close\n/run/beamOn 1"
     with pytest.raises(InvalidInput):
         macro.parse(text, file="m")

@@ -91,12 +91,12 @@ def test_primaries_of_a_spot_are_parallel(tmp_path: Path) -> None:
 
 def test_without_distances_spots_fly_straight_on(tmp_path: Path) -> None:
     start, end = transport(
-        in_vacuum([plane(-19.9), plane(20)], beam("0.1 4 -3 0 1")), tmp_path, 20, seed=4
+        in_vacuum([plane(-19.9), plane(20)], beam("0.1 4.05 -3.05 0 1")), tmp_path, 20, seed=4
     )
     for page in (start, end):
         x, y = np.argwhere(page.values.reshape(page.shape, order="F"))[0]
-        assert abs(page.axes[0].centres[x] - 4) < 0.11
-        assert abs(page.axes[1].centres[y] + 3) < 0.11
+        assert abs(page.axes[0].centres[x] - 4.05) < 0.06
+        assert abs(page.axes[1].centres[y] + 3.05) < 0.06
         assert np.count_nonzero(page.values) == 1
     np.testing.assert_array_equal(start.values > 0, end.values > 0)
 
@@ -268,6 +268,7 @@ def test_the_world_reaches_to_where_spots_start() -> None:
 LIST = "0.1 0.001 -1 0 1 1 1\n"
 SCORING = """/score/create/boxMesh m
 /score/mesh/boxSize 1 1 1 cm
+/score/mesh/nBin 1 1 1
 /score/quantity/energyDeposit e MeV
 /score/close
 /run/beamOn 10

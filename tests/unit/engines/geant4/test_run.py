@@ -145,8 +145,8 @@ def test_copies_of_a_volume_are_scored_apart(tmp_path: Path) -> None:
     [
         (GEOMETRY.replace('<solidref ref="b"/>', '<solidref ref="x"/>'), MACRO),
         (GEOMETRY.replace("G4_WATER", "G4_NOSUCH"), MACRO),
-        (GEOMETRY, MACRO.replace("/gps/energy 70 MeV", "/gps/energy 70 bananas")),
-        (GEOMETRY, MACRO.replace("/gps/energy", "/gps/nosuch")),
+        (GEOMETRY, MACRO.replace("/gps/energy", "/gps/pos/confine nosuch\n/gps/energy")),
+        (GEOMETRY, MACRO.replace("onlyProtons proton", "f nosuch")),
     ],
 )
 def test_a_run_that_fails_says_so(tmp_path: Path, geometry: str, macro: str) -> None:

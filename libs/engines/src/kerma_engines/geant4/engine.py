@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from kerma_engines.adapter.files import checked_files
 from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.convert import beam, gdml_check, macro, score_write, spot_beam
+from kerma_engines.geant4.convert.apart import keep_apart
 from kerma_engines.geant4.convert.gdml_write import GeometryWriter
 from kerma_engines.geant4.convert.mesh_write import detector_boxes
 from kerma_engines.geant4.data import DATA_SETS, installed
@@ -21,11 +23,12 @@ from kerma_engines.geant4.scorers.quantities import MAPS
 from kerma_engines.geant4.transport import spot_list
 from kerma_engines.geant4.transport.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
+from kerma_engines.physics.material_names import BLACK_HOLE
 from kerma_engines.project.project import parse_project
 from kerma_engines.project.spots import FILE as SPOT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kerma_engines.geant4.scorers.meshes import Mesh
     from kerma_engines.results.estimators import Estimator
@@ -114,6 +117,8 @@ class Geant4:
             count = len(problems) + invalid.count
             raise InvalidInput((*problems, *invalid.problems), count) from None
         problems += _spot_problems(parsed, files, macro_file)
+        if not problems:
+            problems += _volume_problems(parsed, files[geometry], macro_file)
         if problems:
             raise InvalidInput(tuple(problems))
         meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
@@ -123,7 +128,7 @@ class Geant4:
             files=dict(files),
             primaries=parsed.primaries,
             outputs=tuple(_declared_output(mesh) for mesh in meshes),
-            options={"pages": options},
+            options={"pages": options, "notes": list(parsed.notes)},
         )
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
@@ -134,13 +139,13 @@ class Geant4:
         parsed = self._macro(inputs)
         task = {
             "geometry": geometry,
-            "black_holes": gdml_check.black_holes(inputs.files[geometry]),
-            "commands": _with_initialize(parsed.commands),
+            "black_hole": BLACK_HOLE if gdml_check.has_black_hole(inputs.files[geometry]) else "",
+            "commands": _with_initialize(keep_apart(parsed.commands, parsed.meshes)),
             "nuclear": parsed.nuclear,
             "binding": binding(),
             "divergence": _divergence(parsed),
             "spots": asdict(parsed.spots) if parsed.spots else None,
-            "numbering": gdml_check.numbering(inputs.files[geometry]),
+            "numbering": _numbering(parsed, inputs.files[geometry]),
             "meshes": [_mesh_task(mesh) for mesh in parsed.meshes if mesh.scorers],
         }
         (directory / _TASK).write_text(json.dumps(task, indent=1))
@@ -160,9 +165,10 @@ class Geant4:
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
         """Estimators of a finished task, ordered by the output map. Raises ReadError."""
-        meshes = {mesh.name: mesh for mesh in self._macro(inputs).meshes}
+        parsed = self._macro(inputs)
+        meshes = {mesh.name: mesh for mesh in parsed.meshes}
         geometry, _ = _pick(inputs.files)
-        numbering = gdml_check.numbering(inputs.files[geometry])
+        numbering = _numbering(parsed, inputs.files[geometry])
         return pages.estimators(directory, inputs, meshes, numbering)
 
     def _macro(self, inputs: InputSet) -> macro.Macro:
@@ -206,6 +212,28 @@ def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: st
     return [*found, *(Problem(p, f.reason) for p, f in zip(places, faults, strict=True))]
 
 
+def _numbering(parsed: macro.Macro, geometry: str) -> dict[str, dict[str, int]]:
+    """Numbers of volumes and materials, if a map shows them."""
+    scorers = (scorer for mesh in parsed.meshes for scorer in mesh.scorers)
+    mapped = any(scorer.own and scorer.kind in MAPS for scorer in scorers)
+    return gdml_check.numbering(geometry) if mapped else {}
+
+
+def _volume_problems(parsed: macro.Macro, geometry: str, macro_file: str) -> Iterator[Problem]:
+    """A volume that is scored must be there, once: Geant4 scores in the first of its name."""
+    scored = [mesh for mesh in parsed.meshes if mesh.shape == "volume"]
+    names = gdml_check.volume_names(geometry) if scored else Counter[str]()
+    for mesh in scored:
+        if names[mesh.name] == 1:
+            continue
+        place = f"{macro_file}:{mesh.line}"
+        if names[mesh.name]:
+            reason = f"{names[mesh.name]} volumes are called {mesh.name!r}, without what follows 0x"
+            yield Problem(place, f"{reason}; Geant4 would score in the first only")
+        else:
+            yield Problem(place, f"the geometry has no volume {mesh.name!r}")
+
+
 def _bad_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
         return ""
@@ -223,6 +251,7 @@ def _mesh_task(mesh: Mesh) -> dict[str, Any]:
         "shape": None if mesh.shape == "volume" and native else mesh.dump_shape,
         "scorers": [scorer.name for scorer in native],
         "rings": [mesh.bins[0], mesh.left_out, mesh.grouped] if mesh.regrouped else None,
+        "units": {scorer.name: scorer.unit for scorer in native},
         "rules": {scorer.name: scorer.rules for scorer in native if scorer.rules},
         "own": [
             {
@@ -262,9 +291,9 @@ def _declared_output(mesh: Mesh) -> Output:
     return Output(mesh.name, mesh.name, f"{mesh.name}{SUFFIX}", quantities)
 
 
-def _with_initialize(commands: tuple[str, ...]) -> list[str]:
+def _with_initialize(commands: list[str]) -> list[str]:
     start = "/run/initialize"
-    return list(commands) if start in commands else [start, *commands]
+    return commands if start in commands else [start, *commands]
 
 
 def _divergence(parsed: macro.Macro) -> dict[str, Any] | None:

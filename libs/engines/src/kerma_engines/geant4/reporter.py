@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _REPORT_SECONDS = 0.1
 
 
 class Reporter:
-    """Progress lines ``primaries <done> <seconds left>``, at most ten a second."""
+    """Progress lines ``primaries <done> <seconds left>``, at most ten a second.
+
+    ``look`` is called as often.
+    """
 
     def __init__(self, primaries: int, fd: int) -> None:
         self.primaries = primaries
         self.fd = fd
         self.done = -1
+        self.look: Callable[[], None] | None = None
         self.start = monotonic()
         self.due = self.start
 
@@ -25,6 +33,8 @@ class Reporter:
         if now >= self.due:
             self.due = now + _REPORT_SECONDS
             self.report(now)
+            if self.look is not None:
+                self.look()
 
     def report(self, now: float) -> None:
         """Write one line; the time left is extrapolated from the primaries done."""

@@ -1,88 +1,126 @@
-"""Geometry that users supply: what is refused, and which volumes end tracks."""
+"""Geometry that users supply: what is refused, and the names that Geant4 gives its parts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree as SafeTree
-
 from kerma_engines.errors import Problem
+from kerma_engines.geant4.convert import gdml_size
+from kerma_engines.geant4.convert.gdml_tree import Malformed, read
 from kerma_engines.physics.material_names import BLACK_HOLE, VACUUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from xml.etree.ElementTree import Element
+    from collections.abc import Iterable, Iterator
+
+    from kerma_engines.geant4.convert.gdml_tree import Element
 
 #: Elements that read other files or repeat themselves without bound.
 _REFUSED = {
     "file": "geometry in further files is not allowed",
     "loop": "loops are not allowed",
 }
-_PARTS = ("materials", "solids", "structure", "setup")
-_MAX_DEPTH = 200
+_PARTS = ("solids", "structure", "setup")
 
 
 def problems(text: str, *, file: str) -> Iterator[Problem]:
     """What is wrong with a GDML document, before Geant4 sees it."""
     try:
-        root = SafeTree.fromstring(text, forbid_dtd=True)
-    except DefusedXmlException:
-        yield Problem(file, "a DOCTYPE and entities are not allowed")
+        root = read(text)
+    except Malformed as fault:
+        yield Problem(f"{file}:{fault.line}" if fault.line else file, fault.reason)
         return
-    except (SafeTree.ParseError, ValueError) as error:
-        yield Problem(file, f"is no well-formed XML: {error}")
-        return
-    if _local(root) != "gdml":
+    if root.name != "gdml":
         yield Problem(file, "is no GDML: the outermost element must be <gdml>")
         return
-    seen = {_local(child) for child in root}
+    seen = {child.name for child in root.children}
     for part in _PARTS:
-        if part not in seen and part != "materials":
+        if part not in seen:
             yield Problem(file, f"has no <{part}>")
-    yield from _walk(root, file)
+    for element in root.walk():
+        if element.name in _REFUSED:
+            reason = f"<{element.name}>: {_REFUSED[element.name]}"
+            yield Problem(f"{file}:{element.line}", reason)
+    yield from _twice(root, file)
+    yield from gdml_size.problems(root, file)
 
 
-def _walk(root: Element, file: str) -> Iterator[Problem]:
-    level, depth = [root], 0
-    found = set()
-    while level:
-        found |= {_local(element) for element in level} & set(_REFUSED)
-        level = [child for element in level for child in element]
-        depth += 1
-        if depth > _MAX_DEPTH:
-            yield Problem(file, f"is nested deeper than {_MAX_DEPTH} elements")
-            return
-    for name in sorted(found):
-        yield Problem(file, f"<{name}>: {_REFUSED[name]}")
+def _twice(root: Element, file: str) -> Iterator[Problem]:
+    """Names that Geant4 would look up and find something else under.
+
+    It looks solids and volumes up by their whole names, but materials and elements without
+    what follows ``0x``.
+    """
+    for part in root.children:
+        if part.name == "materials":
+            yield from _repeated(part.children, {"material"}, file, stripped=True)
+            yield from _repeated(part.children, {"element"}, file, stripped=True)
+        elif part.name == "solids":
+            kinds = {child.name for child in part.children if child.name != "opticalsurface"}
+            yield from _repeated(part.children, kinds, file, stripped=False)
+        elif part.name == "structure":
+            yield from _repeated(part.children, {"volume", "assembly"}, file, stripped=False)
 
 
-def _local(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+def _repeated(
+    elements: Iterable[Element], kinds: set[str], file: str, *, stripped: bool
+) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for element in elements:
+        name = element.get("name")
+        if element.name not in kinds or not name:
+            continue
+        known = strip(name) if stripped else name
+        if known in seen:
+            reason = (
+                f"<{element.name} name={name[:64]!r}>: Geant4 knows it as {known[:64]!r}, which "
+                f"line {seen[known]} defines already; it would take that one"
+            )
+            yield Problem(f"{file}:{element.line}", reason)
+        seen.setdefault(known, element.line)
+
+
+def strip(name: str) -> str:
+    """A name as Geant4 has it after reading: without the pointer that writers append.
+
+    ``G4GDMLRead::StripName`` drops everything from the first ``0x``.
+    """
+    return name.partition("0x")[0]
+
+
+def volume_names(text: str) -> Counter[str]:
+    """Names of the logical volumes as Geant4 has them, and how many have each."""
+    return Counter(strip(volume.get("name")) for volume in _volumes(read(text)))
 
 
 def numbering(text: str) -> dict[str, dict[str, int]]:
     """Numbers that maps show: ``zone`` of volumes, ``material`` of what they are made of, by name.
 
     Volumes count from 1 in the order of the document, so that the zones of a project come first,
-    then its world. Materials count from 1 in the order in which volumes name them, but as in
-    SHIELD-HIT12A a black hole is 0 and vacuum 1000.
+    then its world; volumes that Geant4 calls the same have the number of the first. Materials
+    count from 1 in the order in which volumes name them, but as in SHIELD-HIT12A a black hole is 0
+    and vacuum 1000.
     """
-    root = SafeTree.fromstring(text, forbid_dtd=True)
-    volumes = list(root.iter("volume"))
-    zones = {volume.get("name", ""): number for number, volume in enumerate(volumes, start=1)}
+    zones: dict[str, int] = {}
     materials = {BLACK_HOLE: 0, VACUUM: 1000}
-    for volume in volumes:
-        for material in volume.iter("materialref"):
-            materials.setdefault(material.get("ref", ""), len(materials) - 1)
+    for number, volume in enumerate(_volumes(read(text)), start=1):
+        zones.setdefault(strip(volume.get("name")), number)
+        materials.setdefault(_material(volume), len(materials) - 1)
     return {"zone": zones, "material": materials}
 
 
-def black_holes(text: str) -> list[str]:
-    """Names of the volumes made of the material that ends every track."""
-    root = SafeTree.fromstring(text, forbid_dtd=True)
-    return [
-        volume.get("name", "")
-        for volume in root.iter("volume")
-        if any(material.get("ref") == BLACK_HOLE for material in volume.iter("materialref"))
-    ]
+def has_black_hole(text: str) -> bool:
+    """Whether a volume is made of the material that ends every track."""
+    # large geometry takes seconds to read, and hardly any has one
+    return BLACK_HOLE in text and any(
+        _material(volume) == BLACK_HOLE for volume in _volumes(read(text))
+    )
+
+
+def _volumes(root: Element) -> Iterator[Element]:
+    return (element for element in root.walk() if element.name == "volume")
+
+
+def _material(volume: Element) -> str:
+    refs = (child.get("ref") for child in volume.children if child.name == "materialref")
+    return strip(next(refs, ""))

@@ -52,8 +52,11 @@ def zone_volume(project: Project, uuid: str) -> str:
 
 
 def clean(name: str) -> str:
-    """A name with nothing in it that XML or a macro could misread."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:40]
+    """A name with nothing in it that XML or a macro could misread.
+
+    Geant4 drops what follows ``0x`` in names.
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).replace("0x", "0_x").strip("_")[:40]
 
 
 def number(value: float) -> str:

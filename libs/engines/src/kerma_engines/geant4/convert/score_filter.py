@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kerma_engines.geant4.convert.gdml_write import number
+from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import FILTER
-from kerma_engines.geant4.scorers.rules import COMPARE, as_text
+from kerma_engines.geant4.scorers.rules import as_text
 from kerma_engines.physics.particles import EDITOR_IDS, GEANT4_IDS, Species
 from kerma_engines.project.scoring import RuleKeyword
 
@@ -49,11 +50,8 @@ def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tu
     several = [project.particle(known) for known in project.filter(uuid).particles]
     rules = _rules(project, uuid)
     names = [particle.kind.geant4 for particle in several]
-    if not full and (_only_neutral(rules) or {"neutron", "gamma"} & {*names}):
-        raise Unsupported(
-            "neutrons and photons can't be scored without Geant4's data sets: their fluence "
-            "would be too low by factors"
-        )
+    if not full and (neutrals.are_asked_for(rules) or neutrals.PARTICLES & {*names}):
+        raise Unsupported(neutrals.REFUSAL)
     if any(particle.species is Species.ION for particle in several):
         own = True
     native = None if own else _native(rules, names)
@@ -64,6 +62,16 @@ def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tu
         codes = tuple(float(_pdg(particle)) for particle in several)
         words.insert(0, as_text(("PDG", "in", codes)))
     return (" ".join([FILTER, *words]),)
+
+
+def lets_neutrals_through(project: Project, uuid: str) -> bool:
+    """Whether a filter of the project lets neutrons or photons through; empty: there is none."""
+    if not uuid:
+        return True
+    kinds = {project.particle(known).kind.geant4 for known in project.filter(uuid).particles}
+    if kinds and not kinds & neutrals.PARTICLES:
+        return False
+    return neutrals.pass_through(_rules(project, uuid))
 
 
 def _pdg(particle: Particle) -> int:
@@ -114,19 +122,6 @@ def _check_energies(conditions: Iterable[Condition]) -> None:
     low, high = _energies(conditions)
     if high <= low:
         raise Unsupported("the energy limits leave nothing")
-
-
-def _only_neutral(rules: Iterable[Condition]) -> bool:
-    """Whether neutrons or photons pass and no nucleus does."""
-    static = [rule for rule in rules if rule[0] in {"Z", "A", "PDG"}]
-
-    def passes(z: int, a: int, pdg: int) -> bool:
-        facts = {"Z": z, "A": a, "PDG": pdg}
-        return all(COMPARE[compare](facts[key], value) for key, compare, value in static)
-
-    neutral = passes(0, 1, Species.NEUTRON.value.pdg) or passes(0, 0, Species.PHOTON.value.pdg)
-    nuclei = ((z, a) for z in range(1, 93) for a in range(z, 3 * z + 1))
-    return neutral and not any(passes(z, a, 2212 if a == 1 else 0) for z, a in nuclei)
 
 
 def _native(rules: list[Condition], names: list[str]) -> str | None:

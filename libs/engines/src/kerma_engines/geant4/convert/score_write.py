@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.adapter.port import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert.gdml_write import clean, number, zone_volume
-from kerma_engines.geant4.convert.macro import MAX_BINS, MAX_OWN_BINS
+from kerma_engines.geant4.convert.macro_scoring import MAX_BINS, MAX_OWN_BINS
 from kerma_engines.geant4.convert.mesh_write import (
     MAX_RINGS,
     mesh_commands,
@@ -17,7 +17,12 @@ from kerma_engines.geant4.convert.mesh_write import (
     rings,
     rings_within,
 )
-from kerma_engines.geant4.convert.score_filter import Unsupported, filter_commands
+from kerma_engines.geant4.convert.score_filter import (
+    Unsupported,
+    filter_commands,
+    lets_neutrals_through,
+)
+from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import FILTER, QUANTITY
 from kerma_engines.geant4.scorers.quantities import AXES, MAPS, TOTALS
 from kerma_engines.geant4.transport.result_file import SUFFIX
@@ -79,6 +84,8 @@ class Scoring:
     notes: tuple[str, ...] = ()
 
 
+#: Places that a note names.
+_NAMED = 5
 _DOSES = {Keyword.DOSE, Keyword.DOSE_GY, Keyword.DDD, Keyword.DOSE_EQUIVALENT}
 _NEUTRONS = "it needs tables of neutron kerma or damage, which Geant4 lacks"
 _NOT_SCORED = {
@@ -100,6 +107,7 @@ class _Meshes:
         self.names: dict[str, str] = {}
         self.lines: dict[str, list[str]] = {}
         self.scorers: dict[tuple[str, ...], str] = {}
+        self.neutral: list[str] = []  # places of quantities that count neutrons and photons
 
     def mesh(self, uuid: str) -> str:
         if uuid not in self.names:
@@ -143,6 +151,9 @@ class _Meshes:
                 filters = filter_commands(self.project, quantity.filter, full=self.full, own=own)
             except Unsupported as error:
                 self.problems.append(Problem(f"{path}.filter", str(error)))
+                return ""
+        if self.counts_neutrals(quantity):
+            self.neutral.append(path)
         if not command:
             return ""
         key = (mesh, command, *filters)
@@ -153,8 +164,25 @@ class _Meshes:
             self.lines[mesh] += [command.format(name=name), *filters]
         return self.scorers[key]
 
+    def counts_neutrals(self, quantity: Quantity) -> bool:
+        """Whether it counts neutrons or photons, which are too few without data sets."""
+        if self.full or quantity.scored is not Keyword.FLUENCE:
+            return False
+        return lets_neutrals_through(self.project, quantity.filter or "")
+
     def notes(self) -> tuple[str, ...]:
         """What users should know before they wait for the run."""
+        return (*self._neutral_notes(), *self._slow_notes())
+
+    def _neutral_notes(self) -> tuple[str, ...]:
+        if not self.neutral:
+            return ()
+        first = ", ".join(self.neutral[:_NAMED])
+        more = len(self.neutral) - _NAMED
+        places = f"{first} and {more} more" if more > 0 else first
+        return (f"{places}: fluence {neutrals.NOTE}",)
+
+    def _slow_notes(self) -> tuple[str, ...]:
         slow = sum(
             any(part.startswith((QUANTITY, FILTER)) for part in key) and not _is_map(key)
             for key in self.scorers
@@ -247,15 +275,19 @@ def scoring(project: Project, *, full: bool) -> Scoring:
 def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list[dict[str, Any]]:
     detector = meshes.project.detector(output.detector_uuid)
     inner = rings_within(detector)
-    return [
-        {
-            "scorer": meshes.scorer(mesh, quantity, f"{path}.quantities[{k}]", detector),
+    pages = []
+    for k, quantity in enumerate(output.quantities):
+        place = f"{path}.quantities[{k}]"
+        page = {
+            "scorer": meshes.scorer(mesh, quantity, place, detector),
             "keyword": quantity.keyword.value,
             "rescale": 1.0 if quantity.rescale is None else quantity.rescale,
             "rings_within": inner,
         }
-        for k, quantity in enumerate(output.quantities)
-    ]
+        if place in meshes.neutral:
+            page["note"] = neutrals.NOTE
+        pages.append(page)
+    return pages
 
 
 def _output(project: Project, output: ProjectOutput, mesh: str) -> Output:

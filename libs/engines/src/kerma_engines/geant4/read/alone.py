@@ -22,7 +22,7 @@ from kerma_engines.errors import InvalidInput, ReadError
 from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.read.scored import Scored, read_scored
-from kerma_engines.geant4.transport.result_file import MAGIC
+from kerma_engines.geant4.transport.result_file import MAGIC, NO_UNIT
 from kerma_engines.regular import open_regular, read_regular
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 
@@ -136,7 +136,8 @@ def _sections(path: Path, file: TextIO) -> tuple[str, list[_Section]]:
             raise ReadError(path.name, f"line {number}", f"scorer {scorer[:64]!r} comes twice")
         rows = _Rows(path, lines, number)
         table = rows.table()
-        found.append(_section(path, scorer, heading[4] or "", table, rows.first))
+        unit = "" if heading[4] in {None, NO_UNIT} else heading[4]
+        found.append(_section(path, scorer, unit, table, rows.first))
         number, line = rows.number, rows.next_line
     if line or not found:
         raise ReadError(path.name, f"line {number}", "neither a scorer nor rows of one")

@@ -12,6 +12,8 @@ from kerma_engines.adapter.outputs import named
 from kerma_engines.adapter.port import Output
 from kerma_engines.errors import ReadError
 from kerma_engines.geant4.read.scored import START, read_scored
+from kerma_engines.geant4.scorers import neutrals
+from kerma_engines.geant4.scorers.native import QUANTITIES
 from kerma_engines.geant4.scorers.quantities import AVERAGES, AXES, GY_PER_MEV_PER_G, MAPS, TOTALS
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page, Weights
 from kerma_engines.results.tallies import averages
@@ -45,32 +47,19 @@ _PAGES = {
     "Fluence": _Quantity("FLUENCE", "/cm^2/prim"),
 }
 
-#: Pages of user-supplied macros, by Geant4's scorer command: name and default unit.
-_SCORER_PAGES = {
-    "doseDeposit": _Quantity("DOSE-GY", "Gy"),
-    "energyDeposit": _Quantity("ENERGY", "MeV"),
-    "cellFlux": _Quantity("FLUENCE", "percm2"),
-    "passageCellFlux": _Quantity("PASSAGE-FLUENCE", "percm2"),
-    "volumeFlux": _Quantity("VOLUME-FLUENCE", "percm2"),
-    "flatSurfaceCurrent": _Quantity("SURFACE-CURRENT", "percm2"),
-    "flatSurfaceFlux": _Quantity("SURFACE-FLUENCE", "percm2"),
-    "cellCharge": _Quantity("CHARGE", "e+"),
-    "trackLength": _Quantity("TRACK-LENGTH", "mm"),
-    "passageTrackLength": _Quantity("PASSAGE-TRACK-LENGTH", "mm"),
-    "minKinEAtGeneration": _Quantity("ENERGY-AT-GENERATION", "MeV"),
-}
 _UNITS = {"percm2": "/cm^2", "permm2": "/mm^2", "perm2": "/m^2"}
 
 
-def scorer_page(kind: str, unit: str) -> dict[str, Any]:
-    """Name and unit of a page of a user-supplied macro, per primary."""
-    known = _SCORER_PAGES.get(kind, _Quantity(kind.upper(), unit))
-    return {"page": known.name, "unit": per_primary(unit or known.unit)}
-
-
 def scorer_pages(mesh: Mesh) -> list[dict[str, Any]]:
-    """All pages of a mesh of a user-supplied macro: scorer, name and unit."""
-    return [{"scorer": s.name, **scorer_page(s.kind, s.unit)} for s in mesh.scorers]
+    """All pages of a mesh of a user-supplied macro: scorer, name, unit, perhaps a note."""
+    return [_scorer_page(scorer) for scorer in mesh.scorers]
+
+
+def _scorer_page(scorer: Scorer) -> dict[str, Any]:
+    # names and units of our own quantities follow from their kind
+    name = scorer.kind if scorer.own else QUANTITIES[scorer.kind].page
+    page = {"scorer": scorer.name, "page": name, "unit": per_primary(scorer.unit)}
+    return page | ({"note": neutrals.NOTE} if scorer.neutral else {})
 
 
 def per_primary(unit: str) -> str:
@@ -171,6 +160,8 @@ class _PageMaker:
         metadata = {"scorer": self.scorer.name}
         if filter_name:
             metadata["page_filter_name"] = filter_name
+        if note := self.option.get("note"):
+            metadata["note"] = note
         quantity = self._quantity()
         if self.scorer.own and self.scorer.kind in AVERAGES:
             return self._average(number, quantity, metadata)

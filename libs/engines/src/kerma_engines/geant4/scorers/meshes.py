@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Scorer:
-    """A primitive scorer: ``kind`` is the last word of its command.
+    """A primitive scorer: ``kind`` is the last word of its command, ``unit`` Geant4's name.
 
     ``own`` scorers are ours: ``axes`` are what they are differential in. ``rules`` select steps.
+    ``neutral``: neutrons and photons count, though they are too few without data sets. ``line``
+    is that of the macro.
     """
 
     name: str
     kind: str
-    unit: str
+    unit: str = ""
     filtered: str = ""
     own: bool = False
     axes: tuple[DifferentialAxis, ...] = ()
     rules: tuple[Condition | Choice, ...] = ()
+    neutral: bool = False
+    line: int = 0
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ class Mesh:
     left_out: int = 0
     grouped: int = 1
     scorers: list[Scorer] = field(default_factory=list)
+    line: int = 0
 
     @property
     def regrouped(self) -> bool:

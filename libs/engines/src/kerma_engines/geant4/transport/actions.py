@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import geant4_pybind as g4
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from kerma_engines.geant4.reporter import Reporter
 
@@ -83,13 +83,27 @@ class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         self.SetUserAction(_Source(self.reporter, self.task))
 
 
-def kill_tracks_in(volumes: Iterable[str]) -> list[Any]:
-    """Limits that end every track on its first step inside the named logical volumes."""
-    store = g4.G4LogicalVolumeStore.GetInstance()
+def kill_tracks_in(material: str, world: Any) -> list[Any]:
+    """Limits that end every track on its first step inside volumes of a material."""
     unlimited = least_energy = sys.float_info.max
     limits = []
-    for name in volumes:
-        limit = g4.G4UserLimits(unlimited, unlimited, unlimited, least_energy, 0.0)
-        store.GetVolume(name).SetUserLimits(limit)
-        limits.append(limit)
+    for logical in _logical_volumes(world.GetLogicalVolume()) if material else ():
+        if logical.GetMaterial().GetName() == material:
+            limit = g4.G4UserLimits(unlimited, unlimited, unlimited, least_energy, 0.0)
+            logical.SetUserLimits(limit)
+            limits.append(limit)
     return limits
+
+
+def _logical_volumes(top: Any) -> Iterator[Any]:
+    """A logical volume and all below it, each once."""
+    seen, waiting = set(), [top]
+    while waiting:
+        logical = waiting.pop()
+        if logical.GetInstanceID() in seen:
+            continue
+        seen.add(logical.GetInstanceID())
+        yield logical
+        waiting += [
+            logical.GetDaughter(k).GetLogicalVolume() for k in range(logical.GetNoDaughters())
+        ]

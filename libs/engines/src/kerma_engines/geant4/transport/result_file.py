@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAGIC = b"KERMAG4\n"
 SUFFIX = ".kg4"
+NO_UNIT = "NoUnit"
+"""What some of Geant4's scorers call the unit of a count, in dumps."""
 
 
 def write(

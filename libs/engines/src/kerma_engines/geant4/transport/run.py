@@ -2,8 +2,9 @@
 
 Reads the task file that ``prepare`` wrote, runs it in the folder of that file, and leaves one
 result file per scoring mesh there. Standard output carries progress lines and nothing else;
-Geant4's own output goes to ``geant4.log``, its exceptions to standard error. Any failure ends
-with a non-zero exit code or a signal. Equal arguments give equal bytes.
+Geant4's own output goes to ``geant4.log``, the reason of a failure to standard error. Any failure
+ends with a non-zero exit code or a signal, and so does what Geant4 says that it ignores
+(``watch``). Equal arguments give equal bytes.
 
 Start-up counts for short tasks: nothing is imported that is slow to load.
 """
@@ -14,6 +15,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from array import array
@@ -25,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.geant4 import data
 from kerma_engines.geant4.reporter import Reporter
 from kerma_engines.geant4.transport import result_file
+from kerma_engines.geant4.transport.streams import redirected
+from kerma_engines.geant4.transport.watch import Stage, Watch
 from kerma_engines.geant4.version import release
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 LOG = "geant4.log"
 _PLACEHOLDERS = "placeholder-data"
+_INITIALIZE = "/run/initialize"
+_UNIT = re.compile(r"total\(value\) \[([^\]]+)\]")
 
 #: Not bound, yet exported by the wheel's library: creating it makes the /score commands known.
 _SCORING_MANAGER = "_ZN16G4ScoringManager17GetScoringManagerEv"
@@ -51,19 +57,11 @@ def environment(folder: Path) -> bool:
     return bool(found)
 
 
-def redirect_output(log: Path) -> int:
-    """Send what the process prints to ``log``; returns a descriptor of the real output."""
-    output = os.dup(1)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(descriptor, 1)
-    os.close(descriptor)
-    return output
-
-
 class Interpreter:
     """Geant4's command interpreter, with its verdicts."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    def __init__(self, library: ctypes.CDLL, watch: Watch) -> None:
+        self._watch = watch
         pointer = getattr(library, _UI_POINTER)
         pointer.restype = ctypes.c_void_p
         self._apply = getattr(library, _APPLY_COMMAND)
@@ -73,13 +71,19 @@ class Interpreter:
     def apply(self, command: str) -> None:
         """One macro command. Raises Failure when Geant4 does not take it."""
         if code := self._apply(self._manager, command.encode()):
-            raise Failure(f"Geant4 refused the command {command!r} (code {code})")
+            said = self._watch.fault(Stage.COMMAND) or f"code {code}"
+            raise Failure(f"Geant4 refused the command {command!r}: {said}")
+        stage = Stage.SETUP if command == _INITIALIZE else Stage.COMMAND
+        if said := self._watch.fault(stage):
+            raise Failure(f"Geant4 puts the command {command!r} aside: {said}")
 
 
 class Transport:
     """One Geant4 run manager, from geometry to scored meshes."""
 
-    def __init__(self, task: dict[str, Any], *, full: bool, reporter: Reporter) -> None:
+    def __init__(
+        self, task: dict[str, Any], *, full: bool, reporter: Reporter, watch: Watch
+    ) -> None:
         import geant4_pybind as g4  # the data variables must be set before
 
         from kerma_engines.geant4.transport import physics_list
@@ -87,6 +91,8 @@ class Transport:
 
         self.full = full
         self.reporter = reporter
+        self.watch = watch
+        self.said = ""
         self.meshes: list[dict[str, Any]] = task["meshes"]
         self.needs_own = any(mesh.get("own") or mesh.get("rules") for mesh in self.meshes)
         self.own: Any = None
@@ -94,17 +100,19 @@ class Transport:
         self.manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
         library = ctypes.CDLL(g4.__file__)
         getattr(library, _SCORING_MANAGER)()
-        self.interpreter = Interpreter(library)
+        self.interpreter = Interpreter(library, watch)
         self.random = g4.G4Random
         self.release = release(g4.G4VERSION_NUMBER)
         self.parser = g4.G4GDMLParser()
-        self.parser.SetStripFlag(False)
         self.parser.Read(task["geometry"], False)
-        killers = kill_tracks_in(task["black_holes"])
+        if said := watch.fault(Stage.SETUP):
+            raise Failure(f"Geant4 does not take {task['geometry']} as it stands: {said}")
+        world = self.parser.GetWorldVolume()
+        killers = kill_tracks_in(task["black_hole"], world)
         physics = physics_list.create(
             full=full, nuclear=task.get("nuclear", True), kills=bool(killers)
         )
-        self.manager.SetUserInitialization(Detector(self.parser.GetWorldVolume()))
+        self.manager.SetUserInitialization(Detector(world))
         self.manager.SetUserInitialization(physics)
         self.manager.SetUserInitialization(Actions(reporter, task))
         self.keep_alive = killers
@@ -122,10 +130,20 @@ class Transport:
         if not self.full:
             self.check_pruned()
         self.random.setTheSeeds([seed & 0xFFFFFFFF, seed >> 32, 0, 0], -1)
+        self.reporter.look = self._look
         self.manager.BeamOn(primaries)
+        self._look()
+        if self.said:
+            raise Failure(f"Geant4 went on without what the input says: {self.said}")
         done = self.manager.GetCurrentRun().GetNumberOfEvent()
         if done != primaries:
             raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")
+
+    def _look(self) -> None:
+        """End the run early when Geant4 says that it puts something aside."""
+        if not self.said and (said := self.watch.fault(Stage.RUN)):
+            self.said = said
+            self.manager.AbortRun(True)
 
     @cached_property
     def surveyor(self) -> Any:
@@ -141,7 +159,9 @@ class Transport:
         dump = folder / f"{mesh['name']}.csv"
         for scorer in mesh["scorers"]:
             self.interpreter.apply(f"/score/dumpQuantityToFile {mesh['name']} {scorer} {dump.name}")
-            sums, squares = read_dump(dump)
+            sums, squares, unit = read_dump(dump)
+            if unit != mesh["units"][scorer]:
+                raise Failure(f"mesh {mesh['name']}, {scorer}: dumped in {unit or 'no unit'}")
             if mesh["shape"] is not None and len(sums) != math.prod(mesh["shape"]):
                 raise Failure(f"mesh {mesh['name']}, {scorer}: {len(sums)} bins dumped")
             dump.unlink()
@@ -156,16 +176,18 @@ class Transport:
             yield from self.own.recorders[mesh["name"], own["name"]].scored()
 
 
-def read_dump(path: Path) -> tuple[array[float], array[float]]:
-    """Columns ``total(value)`` and ``total(val^2)`` of a dump, 16 significant digits each."""
-    sums, squares = array("d"), array("d")
+def read_dump(path: Path) -> tuple[array[float], array[float], str]:
+    """Columns ``total(value)`` and ``total(val^2)``, 16 significant digits each, and the unit."""
+    sums, squares, unit = array("d"), array("d"), ""
     with path.open() as lines:
         for line in lines:
             if not line.startswith("#"):
                 row = line.split(",")
                 sums.append(float(row[3]))
                 squares.append(float(row[4]))
-    return sums, squares
+            elif match := _UNIT.search(line):
+                unit = "" if match[1] == result_file.NO_UNIT else match[1]
+    return sums, squares, unit
 
 
 def run_task(path: Path, primaries: int, seed: int) -> None:
@@ -173,9 +195,16 @@ def run_task(path: Path, primaries: int, seed: int) -> None:
     task = json.loads(path.read_text())
     folder = path.parent.resolve()
     os.chdir(folder)
-    reporter = Reporter(primaries, redirect_output(folder / LOG))
-    full = environment(folder)
-    transport = Transport(task, full=full, reporter=reporter)
+    log = folder / LOG
+    with redirected(log) as output:
+        _transport(task, folder, Reporter(primaries, output), Watch(log), seed)
+
+
+def _transport(
+    task: dict[str, Any], folder: Path, reporter: Reporter, watch: Watch, seed: int
+) -> None:
+    primaries, full = reporter.primaries, environment(folder)
+    transport = Transport(task, full=full, reporter=reporter, watch=watch)
     transport.run(task["commands"], primaries, seed)
     for mesh in task["meshes"]:
         scored = list(transport.scored(mesh, folder))
