@@ -7,12 +7,13 @@ import re
 import sys
 from collections import Counter
 from dataclasses import asdict, astuple, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.adapter.files import checked_files
 from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
-from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
 from kerma_engines.geant4.convert import beam, gdml_check, macro, score_write, spot_beam
 from kerma_engines.geant4.convert.apart import keep_apart
 from kerma_engines.geant4.convert.gdml_write import GeometryWriter
@@ -110,17 +111,18 @@ class Geant4:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
         files = checked_files(files)
         geometry, macro_file = _pick(files)
-        problems = list(gdml_check.problems(files[geometry], file=geometry))
+        found = gdml_check.problems(files[geometry], file=geometry)
+        problems = list(islice(found, MAX_PROBLEMS))
+        count = len(problems) + sum(1 for _ in found)
         try:
             parsed = macro.parse(files[macro_file], file=macro_file, particles=self._particles())
         except InvalidInput as invalid:
-            count = len(problems) + invalid.count
-            raise InvalidInput((*problems, *invalid.problems), count) from None
+            raise InvalidInput((*problems, *invalid.problems), count + invalid.count) from None
         problems += _spot_problems(parsed, files, macro_file)
         if not problems:
             problems += _volume_problems(parsed, files[geometry], macro_file)
         if problems:
-            raise InvalidInput(tuple(problems))
+            raise InvalidInput(problems, max(count, len(problems)))
         meshes = [mesh for mesh in parsed.meshes if mesh.scorers]
         options = [pages.scorer_pages(mesh) for mesh in meshes]
         return InputSet(
