@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import Command
     from kerma_engines.results.estimators import Estimator, Page
 
+_INPUTS = Path(__file__).parents[1] / "unit" / "engines" / "geant4" / "inputs"
+GEOMETRY = (_INPUTS / "box.gdml").read_text()
+"""A cube of water."""
+MACRO = (_INPUTS / "depth.mac").read_text()
+"""Protons of 70 MeV in it, with a cylinder that scores dose and fluence of protons."""
+
 
 def transport(definition: dict[str, Any], directory: Path, primaries: int, seed: int) -> list[Page]:
     """Convert, run and read a project; the pages of all its outputs in order."""

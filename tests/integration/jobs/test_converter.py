@@ -46,7 +46,8 @@ def bad_macro(lines: int = 150_000) -> dict[str, str]:
     """A macro that takes seconds to read, since a scorer is declared by every line."""
     files = dict(engine("geant4", {}).convert(demo_project()).files)
     scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(lines))
-    mesh = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n{scorers}/score/close\n"
+    shape = "/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n"
+    mesh = f"/score/create/boxMesh m\n{shape}{scorers}/score/close\n"
     return {**files, "run.mac": mesh + files["run.mac"]}
 
 

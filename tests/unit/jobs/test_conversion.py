@@ -89,7 +89,7 @@ def test_work_grows_with_the_number_of_names_not_with_its_square() -> None:
 
 def steps_for(count: int) -> int:
     """Calls and steps of generators that it takes to read a macro with this many names."""
-    mesh = "/score/create/boxMesh m{0}\n/score/mesh/boxSize 1 1 1 cm\n{1}/score/close\n"
+    mesh = "/score/create/boxMesh m{0}\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n{1}/score/close\n"
     scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(count))
     meshes = "".join(mesh.format(k, "") for k in range(count))
     request = {

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.convert.apart import keep_apart
-from kit.geant4 import run_files
 
-INPUTS = Path(__file__).parent / "inputs"
-GEOMETRY = (INPUTS / "box.gdml").read_text()
 HEAD = """/gps/particle proton
 /gps/energy 70 MeV
 /gps/pos/type Beam
 /gps/pos/sigma_r 0.3 cm
 /gps/pos/centre 0 0 -5 cm
 /gps/direction 0 0 1
-"""
-RODS = """/score/create/cylinderMesh rod
-/score/mesh/cylinderSize 0.5 5 cm
-/score/mesh/nBin 1 1 1
-/score/quantity/energyDeposit e MeV
-/score/close
-/score/create/cylinderMesh rings
-/score/mesh/cylinderSize 4 5 cm
-/score/mesh/nBin 8 1 1
-/score/quantity/energyDeposit e MeV
-/score/close
-/run/beamOn 300
 """
 
 
@@ -44,14 +26,6 @@ def mesh(name: str, more: str = "", shape: str = "boxMesh", size: str = "boxSize
         f"/score/create/{shape} {name}\n/score/mesh/{size} cm\n/score/mesh/nBin 1 1 2\n{more}"
         "/score/quantity/energyDeposit e MeV\n/score/close\n"
     )
-
-
-def test_meshes_that_share_a_surface_lose_nothing(tmp_path: Path) -> None:
-    rod, rings = run_files({"g.gdml": GEOMETRY, "run.mac": HEAD + RODS}, tmp_path, 300)
-    assert rod.pages[0].values[0] > 30
-    assert rings.pages[0].values[0] == pytest.approx(rod.pages[0].values[0], rel=1e-5)
-    # pages keep the edges that the macro gives
-    np.testing.assert_array_equal(rings.pages[0].axes[0].edges, np.linspace(0, 4, 9))
 
 
 def test_a_mesh_alone_stays_where_it_is() -> None:

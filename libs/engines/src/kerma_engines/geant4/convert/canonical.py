@@ -17,7 +17,6 @@ from kerma_engines.geant4.scorers.grammar import Refused
 from kerma_engines.geant4.scorers.native import QUANTITIES
 
 _COMMAND = re.compile(r"(?:/[A-Za-z0-9_+-]+)+")
-_LONGEST_LINE = 10_000
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _LENGTHS = (
@@ -54,8 +53,6 @@ _KINDS = {
 
 def command_of(line: str) -> tuple[str, list[str]] | None:
     """Command and arguments of a line; None without any. Raises Refused."""
-    if len(line) > _LONGEST_LINE:
-        raise Refused(f"a line has at most {_LONGEST_LINE} characters")
     text = line.split("#", 1)[0].replace("\t", " ")
     if not line.replace("\t", " ").isprintable():
         raise Refused("control characters are not allowed")

@@ -201,7 +201,7 @@ def test_arguments_of_every_quantity_are_understood() -> None:
 
 
 def test_the_documents_have_every_quantity() -> None:
-    text = (Path(__file__).parents[4] / "docs" / "geant4.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "geant4.md").read_text()
     for kind, quantity in QUANTITIES.items():
         row = f"| `{kind}` | `{quantity.source}` | {quantity.unit or '1'} | {quantity.meaning} |"
         assert row in text
