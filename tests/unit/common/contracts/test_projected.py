@@ -1,0 +1,28 @@
+"""Every event of a service changes a row of its own read models, or stands on a list of those that
+need not."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerma_allinone.assembly import SERVICES
+from kerma_tools import golden
+
+NO_ROW = {
+    "jobs": {"JobStarted"},  # comes with JobSubmitted, which makes the rows
+    "runner": {"TaskLeaseExpired"},  # comes with TaskRequeued or TaskFailed
+}
+
+
+def own(service: str) -> set[str]:
+    return {kind.name for kind in golden.kinds() if kind.context == service}
+
+
+def projected(service: str) -> set[str]:
+    return {name for found in golden.projections(service) for name in found.wanted}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_own_event_has_a_projector_or_needs_none(service: str) -> None:
+    assert own(service)
+    assert own(service) - projected(service) == NO_ROW.get(service, set())
