@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kerma_common.admin.story import in_causal_order
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import quarantine
-from kerma_common.projection.quarantine import Kept
+from kerma_common.projection.quarantine import QuarantinedCommit
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,7 +45,7 @@ async def list_aside(sink: Sink, db: AsyncEngine) -> list[Aside]:
     """Every unit in quarantine, the oldest failure first."""
     async with db.connect() as conn:
         kept = await quarantine.kept(conn, sink.name)
-    units: dict[str, list[Kept]] = {}
+    units: dict[str, list[QuarantinedCommit]] = {}
     for entry in kept:
         units.setdefault(sink.unit(entry.record), []).append(entry)
     found = [_aside(sink.name, unit, entries) for unit, entries in units.items()]
@@ -76,7 +76,7 @@ async def skip(sink: Sink, db: AsyncEngine, unit: str) -> tuple[Sequence[Recorde
         return given_up, await _apply(sink, conn, waiting)
 
 
-async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[Kept]:
+async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[QuarantinedCommit]:
     # the leader is fenced first: nothing more of the unit is put aside meanwhile
     await leadership.raise_fence(conn, sink.name)
     kept = await quarantine.kept(conn, sink.name)
@@ -93,7 +93,7 @@ async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded])
     return len(records)
 
 
-def _aside(name: str, unit: str, entries: Sequence[Kept]) -> Aside:
+def _aside(name: str, unit: str, entries: Sequence[QuarantinedCommit]) -> Aside:
     first = min((e for e in entries if e.error is not None), key=lambda e: e.at, default=entries[0])
     record, error = first.record, _summary(first.error or "")
     return Aside(name, unit, record.stream, record.seq, error, first.at, len(entries))

@@ -36,7 +36,7 @@ async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, Checkpoint]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuarantinedCommit:
     """A commit in quarantine; ``error`` is None when it only waits behind one that failed."""
 
     record: Recorded
@@ -44,13 +44,15 @@ class Kept:
     at: datetime
 
 
-async def kept(conn: AsyncConnection, name: str) -> Sequence[Kept]:
+async def kept(conn: AsyncConnection, name: str) -> Sequence[QuarantinedCommit]:
     """Every commit in quarantine, by stream and sequence."""
     found = await conn.execute(
         select(QUARANTINE).where(_of(name)).order_by(QUARANTINE.c.stream, QUARANTINE.c.seq)
     )
     return [
-        Kept(Recorded(row.stream, row.seq, row.subject, decode(row.commit)), row.error, row.at)
+        QuarantinedCommit(
+            Recorded(row.stream, row.seq, row.subject, decode(row.commit)), row.error, row.at
+        )
         for row in found
     ]
 
