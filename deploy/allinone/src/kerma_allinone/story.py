@@ -1,4 +1,4 @@
-"""The history of a job, read from the log itself."""
+"""The history of a job, read from the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerma_common.settings import NatsSettings, load
 
 
 async def tell(job_id: str, *, as_json: bool) -> list[str]:
-    """A line for every event of a job, causes before effects. Raises NotFound."""
+    """Return a line per event of a job, causes before effects. Raises NotFound."""
     settings = load(NatsSettings)
     url = settings.url.get_secret_value()
     async with connection(url, name="story", credentials=settings.credentials) as client:

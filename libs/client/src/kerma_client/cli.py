@@ -69,7 +69,7 @@ def main() -> None:
         raise
 
 
-# their modules are too heavy to import for every command; their texts are written for people
+# matched by name, because importing the classes would slow every command
 OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines", "kerma_sandbox"})
 
 

@@ -1,4 +1,4 @@
-"""Typed HTTP client of the REST interface, as a person or a script uses it."""
+"""A typed client of the REST interface, for the command line and for scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 
 
 class ApiError(Exception):
-    """The service answered with an error; ``fields`` name what was wrong with the request."""
+    """The service answered with an error; ``fields`` maps fields of the request to reasons."""
 
     def __init__(self, status: int, message: str, fields: Mapping[str, Any]) -> None:
         self.status = status
@@ -88,31 +88,31 @@ class KermaClient:
         self._send("PUT", "/auth/register", json={"username": username, "password": password})
 
     def submit(self, body: Mapping[str, Any]) -> str:
-        """Submit a job body of the REST interface; its job id."""
+        """Submit a job; ``body`` is that of POST /jobs/direct. Returns the job id."""
         job_id: str = self._send("POST", "/jobs/direct", json=body)["job_id"]
         return job_id
 
     def status(self, job_id: str) -> JobStatus:
-        """The job and its tasks."""
+        """Return the state of a job and its tasks."""
         answer = self._send("GET", "/jobs", params={"job_id": job_id})
         tasks = tuple(_task(task) for task in answer.get("job_tasks_status", ()))
         return JobStatus(job_id, answer["job_state"], tasks, answer["message"])
 
     def jobs(self, *, page: int = 1, size: int = 20) -> dict[str, Any]:
-        """One page of the user's jobs, newest first."""
+        """Return one page of the user's jobs, newest first."""
         return self._send("GET", "/user/simulations", params={"page_idx": page, "page_size": size})
 
     def engines(self) -> list[dict[str, Any]]:
-        """Engines that are known, and what workers offer of them."""
+        """Return the engines that Kerma knows, and what workers offer."""
         found: list[dict[str, Any]] = self._send("GET", "/v1/engines")["engines"]
         return found
 
     def results(self, job_id: str) -> dict[str, Any]:
-        """All estimators with all pages."""
+        """Return all estimators with all pages."""
         return self._send("GET", "/results", params={"job_id": job_id})
 
     def logfiles(self, job_id: str) -> dict[str, str]:
-        """Log texts by name; empty when no task left any."""
+        """Return log texts by name; empty when no task left one."""
         try:
             answer = self._send("GET", "/logfiles", params={"job_id": job_id, "plain": True})
         except ApiError as error:
@@ -123,7 +123,7 @@ class KermaClient:
         return found
 
     def cancel(self, job_id: str) -> str:
-        """Stop a job; what the service says to it."""
+        """Stop a job; returns the message of the service."""
         message: str = self._send("DELETE", "/jobs/direct", params={"job_id": job_id})["message"]
         return message
 

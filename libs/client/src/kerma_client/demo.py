@@ -1,4 +1,4 @@
-"""The demonstration: start everything, run the bundled project, show what came out."""
+"""``kerma demo``: start everything, run the bundled project, show its results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STOP_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demonstration tells machines."""
+    """The JSON line that ``kerma demo --json`` ends with."""
 
     job_id: str
     job_state: str
@@ -86,7 +86,7 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) 
 
 
 def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
-    """Tables and pictures; the range R80 in cm and its standard error."""
+    """Print tables and draw pictures; returns the range R80 and its standard error in cm."""
     from kerma_client.plots import draw_page
     from kerma_engines.results.ranges import PSTAR_SOURCE, csda_range_in_water, distal_range
 
@@ -109,7 +109,7 @@ def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, 
 
 
 def _page(shown: dict[str, Any]) -> Page:
-    """A curve of the results interface as the engines' library knows it."""
+    """Return a curve of GET /results as a page of the engines' library."""
     axis, data = shown["axis_dim1"], shown["data"]
     edges = np.array(axis["edges"], dtype=np.float64)
     return Page(
@@ -137,7 +137,7 @@ def _data_directory(data: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _platform(directory: Path, port: int) -> Iterator[None]:
-    """``kerma up`` as a child, stopped at the end."""
+    """Run ``kerma up`` as a child process for the length of the block."""
     command = [sys.executable, "-m", "kerma_client.cli", "up", "--data", str(directory)]
     child = subprocess.Popen(
         [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -155,7 +155,7 @@ def _platform(directory: Path, port: int) -> Iterator[None]:
 
 
 def _await_ready(child: subprocess.Popen[str], directory: Path) -> None:
-    """``up`` prints one line when it is ready; if it ends before, its output says why."""
+    """Wait until the child is ready. Raises DemoError with its output when it ends before."""
     assert child.stdout is not None
     said = []
     for line in child.stdout:

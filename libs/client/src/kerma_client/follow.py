@@ -1,4 +1,4 @@
-"""Watching a job: a live line per task and an overall bar, or plain lines without a terminal."""
+"""Watch a job: a live bar per task and one for all, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TASKS_SHOWN = 32
 
 
 class TimeLeft:
-    """Estimates when a job is done, from what its engines tell of their tasks.
+    """Estimate when a job is done, from the estimates of its engines.
 
-    Where they tell nothing, from the pace since primaries were first seen to be simulated. Time in
-    the queue is no pace; how long waiting tasks will wait for others' jobs nobody knows.
+    Without those, use the pace since the first simulated primaries. Time in the queue does not
+    count, and how long tasks will wait for other users' jobs is unknown.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +29,7 @@ class TimeLeft:
         self._first: tuple[float, int] | None = None
 
     def of(self, now: JobStatus) -> float | None:
-        """Seconds left; None while nothing runs or there is no pace yet."""
+        """Return the seconds left, or None while nothing runs or the pace is unknown."""
         running = [task for task in now.tasks if task.state == "RUNNING"]
         if self._first is None and now.simulated > 0:
             self._first = (self._clock(), now.simulated)
@@ -37,7 +37,7 @@ class TimeLeft:
             return None
         rest = sum(_rest(task) for task in now.tasks)
         told = [task for task in running if task.seconds_left is not None]
-        # a task that tells nothing yet goes as fast as those that do
+        # assume that a task without an estimate goes as fast as the others
         each = [_rest(task) / task.seconds_left for task in told if task.seconds_left]
         if each and len(told) > len(running) // 2:
             pace = sum(each) / len(each) * len(running)
@@ -56,7 +56,7 @@ def _rest(task: TaskStatus) -> int:
 
 
 def follow(status: Callable[[], JobStatus], console: Console) -> JobStatus:
-    """Show the job until it ends; its last status."""
+    """Show the job until it ends; returns its last status."""
     if console.is_terminal:
         return _follow_live(status, console)
     return _follow_plain(status)
@@ -81,7 +81,7 @@ def _follow_live(status: Callable[[], JobStatus], console: Console) -> JobStatus
 
 
 class _Rows:
-    """A row per task, one for those that would not fit, and one for the whole job."""
+    """A bar per task, one for the tasks that do not fit, and one for the job."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -128,7 +128,7 @@ def _follow_plain(status: Callable[[], JobStatus]) -> JobStatus:
 
 
 def plain_line(now: JobStatus, seconds: float | None) -> str:
-    """One line of progress, with the time left if it is known."""
+    """Return one line of progress, with the time left if it is known."""
     share = now.simulated / now.requested if now.requested else 0.0
     ended = sum(task.state == "COMPLETED" for task in now.tasks)
     left = "" if seconds is None else f", about {seconds:.0f} s left"

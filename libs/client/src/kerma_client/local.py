@@ -1,4 +1,4 @@
-"""The Kerma of a data directory on this machine: where it listens, and the account to use."""
+"""Connect to the Kerma that runs on a data directory of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DemoError(Exception):
 
 
 def use_settings(data: Path) -> None:
-    """Reach the log and the database of the directory's Kerma, unless the environment says where.
+    """Set the environment to reach the log and database of a running Kerma, unless it is set.
 
     Raises NotRunningError.
     """
@@ -29,7 +29,7 @@ def use_settings(data: Path) -> None:
 
 
 def connect(data: Path) -> KermaClient:
-    """A logged-in client of the directory's Kerma, with its local account.
+    """Return a client that is logged in with the local account, made on first use.
 
     Raises NotRunningError.
     """
@@ -49,7 +49,7 @@ def connect(data: Path) -> KermaClient:
 
 
 def _password(data: Path) -> str:
-    """Password of the local account; made on first use, readable by its owner alone."""
+    """Return the password of the local account. It is made on first use, with mode 0600."""
     path = data / _PASSWORD_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

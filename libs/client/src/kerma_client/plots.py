@@ -32,7 +32,7 @@ def _array(values: list[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
 def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "") -> None:
     """Draw a page of the results interface with one or two axes to a PNG file.
 
-    Raises ValueError for other dimensions and for files that are no PNG files, OSError.
+    Raises ValueError for other dimensions and other file types, and OSError.
     """
     _check_target(target)
     with_errors = page["dimensions"] == 1 and bool(page["data"].get("errors"))
@@ -56,8 +56,8 @@ def draw_page(page: Mapping[str, Any], target: Path, title: str, note: str = "")
 def draw_pages(pages: Sequence[tuple[str, Mapping[str, Any]]], target: Path) -> None:
     """Draw titled pages, each with one or two axes, as panels of one PNG file.
 
-    Raises ValueError for other dimensions, for more panels than one can look at and for files that
-    are no PNG files, OSError.
+    Raises ValueError for other dimensions, for too many panels and for other file types, and
+    OSError.
     """
     _check_target(target)
     if len(pages) > MOST_PANELS:
@@ -84,7 +84,7 @@ def _check_target(target: Path) -> None:
 
 def _save(figure: Figure, target: Path) -> None:
     with warnings.catch_warnings():
-        # scripts that the font lacks become boxes
+        # characters that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(target, dpi=DPI)
 
@@ -131,10 +131,10 @@ def _interval(data: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _draw_errors(page: Mapping[str, Any], axes: Axes) -> None:
-    """The band is often thinner than the curve's line, so it is shown on a scale of its own."""
+    """Draw the errors on a scale of their own: the band is often thinner than the curve's line."""
     x, data = _array(page["axis_dim1"]["values"]), page["data"]
     y, error = _array(data["values"]), _interval(data)
-    # where next to nothing was scored the relative error says nothing
+    # relative errors mean little where almost nothing was scored
     seen = y > LEAST_SHARE * np.nan_to_num(y).max()
     axes.plot(x[seen], 100 * error[seen] / y[seen], lw=1, color="tab:gray")
     axes.set_xlabel(_label(page["axis_dim1"]))

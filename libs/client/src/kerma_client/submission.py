@@ -1,4 +1,4 @@
-"""What POST /jobs/direct gets for a project or a directory of input files."""
+"""Make the body of POST /jobs/direct from a project or a directory of input files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 
 def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
-    """The body of POST /jobs/direct. Raises typer.BadParameter."""
+    """Return the body of POST /jobs/direct. Raises typer.BadParameter."""
     body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
     try:
         if project.is_dir():
@@ -36,7 +36,7 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
 
 
 def _editor_project(raw: Any) -> dict[str, Any] | None:
-    """The project of a project file or of a download of results, which holds one."""
+    """Return the project in a project file or in downloaded results, or None."""
     if not isinstance(raw, dict):
         return None
     download = raw.get("input")
@@ -47,9 +47,9 @@ def _editor_project(raw: Any) -> dict[str, Any] | None:
 
 
 def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
-    """What the engine says about a project before it runs; nothing when it refuses it.
+    """Return what the engine notes about a project.
 
-    Problems are left to the answer of POST /jobs/direct.
+    Returns nothing when the engine refuses the project: POST /jobs/direct then says why.
     """
     from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
     from kerma_engines.errors import InvalidInput

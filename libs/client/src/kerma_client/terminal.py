@@ -1,4 +1,4 @@
-"""What is printed for people: text of any origin, without harm to their terminal."""
+"""Print text of any origin without harm to the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIPE_WIDTH = 200
 
 
 def printable(text: str) -> str:
-    """``text`` with everything but printable characters and line ends as backslash escapes.
+    """Return ``text`` with all but printable characters and line ends as backslash escapes.
 
     Names of files and results come from anywhere, and could recolour, overwrite or retitle a
     terminal.
@@ -26,23 +26,23 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line on standard output."""
+    """Print a line on standard output."""
     sys.stdout.write(printable(text) + "\n")
 
 
 def warn(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(printable(text) + "\n")
 
 
 def fail(message: str) -> NoReturn:
-    """End the command with a sentence and exit status 1."""
+    """Print a sentence on standard error and exit with status 1."""
     warn(f"kerma: {message}")
     raise typer.Exit(1)
 
 
 def console() -> Console:
-    """Standard output for tables and progress; text is shown as it is, not as markup."""
+    """Return a console for tables and progress that prints text as it is, not as markup."""
     plain = Console(markup=False, emoji=False, highlight=False)
     if not plain.is_terminal:
         plain.width = PIPE_WIDTH
@@ -50,7 +50,7 @@ def console() -> Console:
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str = "") -> Table:
-    """A table for ``console``; long cells go on in the next line instead of being cut."""
+    """Return a table for ``console`` that wraps long cells."""
     made = Table(title=printable(title) or None, title_justify="left")
     for heading in headings:
         made.add_column(heading, overflow="fold")

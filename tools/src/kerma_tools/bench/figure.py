@@ -1,4 +1,4 @@
-"""One measured figure and what it is held against."""
+"""A measured figure and the limit or peer it is compared with."""
 
 from __future__ import annotations
 

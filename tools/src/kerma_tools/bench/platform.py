@@ -35,7 +35,7 @@ class Platform:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> float:
-        """Stop it as an operator does; seconds until it has ended."""
+        """Send SIGTERM and wait for the end; returns the seconds."""
         began = time.perf_counter()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
@@ -48,7 +48,7 @@ class Platform:
 
 
 def environment() -> dict[str, str]:
-    """The environment without settings of Kerma: figures are those of the defaults."""
+    """Return the environment without settings of Kerma, so that figures are those of the defaults."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -58,7 +58,7 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def platform(slots: int = 2, data: Path | None = None) -> Iterator[Platform]:
-    """Kerma with this many slots (0: no worker) as long as the block."""
+    """Run Kerma with this many slots (0: no worker) for the length of the block."""
     with tempfile.TemporaryDirectory(prefix="kerma-bench-") as temporary:
         directory = data or Path(temporary)
         command = [sys.executable, "-m", "kerma_client.cli", "up", "--port", "0"]
@@ -89,7 +89,7 @@ def _ready(child: subprocess.Popen[bytes], directory: Path) -> Running:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that this share of the sorted values does not exceed."""
+    """Return the value that ``share`` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

@@ -45,7 +45,7 @@ def read(
 def merge(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
-    """Merge the results of several tasks; files of one output share a name but for its number.
+    """Merge the results of several tasks. Files of one output differ in the number in their name.
 
     The order of the files does not matter.
     """
@@ -61,7 +61,7 @@ def merge(
 
 @contextmanager
 def _mendable() -> Iterator[None]:
-    """Errors that a user can mend become one sentence and exit status 1."""
+    """Turn errors that a user can mend into one sentence and exit status 1."""
     from kerma_engines.errors import EngineError
 
     try:
@@ -142,7 +142,7 @@ def _largest(page: Page) -> str:
 
 
 def _draw(estimators: list[Estimator], target: Path) -> None:
-    """One picture with a panel per page. Raises EngineError when that can't be."""
+    """Draw one picture with a panel per page. Raises EngineError when there is nothing to draw."""
     from kerma_client.plots import draw_pages
     from kerma_engines.errors import EngineError
 
@@ -163,7 +163,7 @@ def _draw(estimators: list[Estimator], target: Path) -> None:
 
 
 def _as_result(page: Page) -> dict[str, Any]:
-    """The page as the results interface has it."""
+    """Return the page in the form of GET /results."""
     described: dict[str, Any] = {
         "dimensions": len(page.axes),
         "data": {

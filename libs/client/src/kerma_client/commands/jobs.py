@@ -107,7 +107,7 @@ def story(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print everything that ever happened to a job, across all streams, in causal order."""
+    """Print every event of a job from all streams, causes before effects."""
     from kerma_allinone.story import tell
 
     use_settings(data)
@@ -115,7 +115,7 @@ def story(
 
 
 def _local(date: str | None) -> str:
-    """An HTTP date in the reader's own time."""
+    """Return an HTTP date in local time."""
     return f"{parsedate_to_datetime(date).astimezone():%Y-%m-%d %H:%M}" if date else ""
 
 

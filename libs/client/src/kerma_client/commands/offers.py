@@ -78,7 +78,7 @@ def _about(sandbox: Sandbox) -> Iterator[str]:
 
 
 def _offered(data: Path) -> list[dict[str, Any]] | None:
-    """What workers of the directory's Kerma offer; None when none runs."""
+    """Return what the workers of a running Kerma offer, or None when none runs."""
     try:
         with connect(data) as client:
             return client.engines()

@@ -47,7 +47,7 @@ def up(
     """Start everything on this machine and stay up until interrupted."""
     from kerma_allinone.preflight import check
 
-    check(data.resolve(), port, slots)  # the rest takes a second to import
+    check(data.resolve(), port, slots)  # before the imports below, which take a second
     from kerma_allinone.up import run_up
 
     run_up(data, port, slots, "geant4" if substitute else None)

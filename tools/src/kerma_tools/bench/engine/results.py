@@ -1,4 +1,4 @@
-"""Reading and merging results: how far from what the machine allows, how far from the peers."""
+"""Reading and merging results, compared with bare numpy and with pymchelper."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIST_BINS = 20_000
 
 
 def engine_figures() -> Iterator[Figure]:
-    """Reading over numpy's bare reading; merging over pymchelper, over lists; peak memory."""
+    """Measure reading, merging and peak memory."""
     yield read_bdo()
     with _task_files() as paths:
         yield merge_files(paths)
@@ -83,7 +83,7 @@ def merge_memory(paths: list[Path]) -> Figure:
 
 
 def _alternate(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of both, run in turns so that a busy machine slows both alike."""
+    """Return the median seconds of both, run in turns so that other load slows both alike."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for taken, action in zip(times, (ours, theirs), strict=True):

@@ -1,4 +1,4 @@
-"""How much slower a Geant4 run gets by the quantities that Kerma scores itself."""
+"""How much the quantities that Kerma scores itself slow a Geant4 run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _seconds(project: dict[str, Any]) -> float:
 
 
 def _children() -> float:
-    """Processor seconds of all finished child processes; others' load does not count."""
+    """Return processor seconds of all finished child processes, which other load does not change."""
     used = os.times()
     return used.children_user + used.children_system
 

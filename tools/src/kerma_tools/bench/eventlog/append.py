@@ -1,4 +1,4 @@
-"""How much of the server's speed the event log leaves."""
+"""Appends to the event log, compared with raw publishes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def _append_throughput() -> Figure:
             raw = _raw(nc)
             await _rate(raw)
             pairs = [(await _rate(append), await _rate(raw)) for _ in range(ROUNDS)]
-    # neighbours in time share the machine's mood, so the middle ratio is what is told
+    # the median ratio: both numbers of a pair were measured under the same load
     ours, theirs = sorted(pairs, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
     return Figure(
         name="append throughput, 64 writers on different aggregates",
@@ -96,7 +96,7 @@ async def _rate(write: Write) -> float:
 
 
 def _commits(job: str) -> tuple[Subject, list[tuple[Commit, bytes]]]:
-    """An aggregate and what will be written to it, made before the clock starts."""
+    """Return an aggregate and its commits, made before the clock starts."""
     subject = task_subject(job, 0)
     meta = Meta("svc:bench", "StartTask", str(uuid4()), "runner")
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""How fast events become rows, beside writing the same rows by hand."""
+"""Projecting events into rows, compared with writing the same rows by hand."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def _commit(subject: Subject, expected: int, event: object, at: datetime) -> Com
 
 
 def _story(job: str) -> list[tuple[Subject, object]]:
-    """What happens to a job; every event of it changes rows."""
+    """Return the events of a job; each changes rows."""
     ref, primaries = Ref("0" * 64, 1000), 20_000
     submitted = jobs.JobSubmitted(
         job_id=job,
