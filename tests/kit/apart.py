@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from kerma_allinone.child import free_port
+from kerma_allinone.children.process import free_port
 from kit.chosen import Place
 from kit.family import (
     KERMA,

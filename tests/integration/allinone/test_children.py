@@ -16,7 +16,6 @@ import nats
 import psycopg
 import pytest
 
-from kerma_allinone import child, nats_child, postgres_child
 from kerma_allinone.children import (
     DirectoryInUseError,
     directory_lock,
@@ -24,6 +23,9 @@ from kerma_allinone.children import (
     nats_server,
     postgres_server,
 )
+from kerma_allinone.children import nats as nats_child
+from kerma_allinone.children import postgres as postgres_child
+from kerma_allinone.children import process as child
 
 HOLD = """
 import asyncio, sys

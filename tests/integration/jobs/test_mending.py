@@ -12,8 +12,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from kerma_allinone.admin.mending import PROCESS, Mender
 from kerma_allinone.assembly import SERVICES
-from kerma_allinone.mending import PROCESS, Mender
 from kerma_common.admin.audit import entries
 from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts import jobs as events

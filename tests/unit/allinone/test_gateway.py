@@ -10,9 +10,9 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from kerma_allinone.gateway import Gateway, GatewaySettings
-from kerma_allinone.internal import Guarded
-from kerma_allinone.routing import LocalGateway
+from kerma_allinone.edge.gateway import Gateway, GatewaySettings
+from kerma_allinone.edge.internal import Guarded
+from kerma_allinone.edge.routing import LocalGateway
 from kerma_common.http.answers import answer
 
 LEADS_TO_INTERNAL = [

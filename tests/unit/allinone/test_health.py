@@ -8,8 +8,8 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from kerma_allinone.health import WholeHealth
-from kerma_allinone.routing import LocalGateway
+from kerma_allinone.edge.health import WholeHealth
+from kerma_allinone.edge.routing import LocalGateway
 from kerma_common.http.app import create_app
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings

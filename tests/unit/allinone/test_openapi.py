@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from kerma_allinone.openapi import OPENAPI, openapi_document
+from kerma_allinone.edge.openapi import OPENAPI, openapi_document
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kerma_allinone import supervision
-from kerma_allinone.child import Child, start_child
-from kerma_allinone.supervision import Restarts, keep
+from kerma_allinone.children import supervision
+from kerma_allinone.children.process import Child, start_child
+from kerma_allinone.children.supervision import Restarts, keep
 from kerma_common.service import ServiceError
 
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from kerma_allinone.gateway import GatewaySettings
+from kerma_allinone.edge.gateway import GatewaySettings
 from kerma_auth.main import AuthSettings
 from kerma_client.cli import app
 from kerma_common.contracts import document as contexts

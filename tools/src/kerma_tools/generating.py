@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kerma_allinone.openapi import OPENAPI, openapi_document
+from kerma_allinone.edge.openapi import OPENAPI, openapi_document
 from kerma_common.contracts.document import documents, write_documents
 from kerma_tools.golden import write_missing, write_read_models
 from kerma_tools.paths import ROOT

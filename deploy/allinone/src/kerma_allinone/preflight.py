@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from kerma_allinone.child import ChildError, directory_lock
+from kerma_allinone.children.process import ChildError, directory_lock
 
 MB = 1 << 20
 DATA_MB = 500

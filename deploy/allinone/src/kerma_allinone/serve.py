@@ -63,7 +63,7 @@ async def _service(name: str, roles: frozenset[str]) -> None:
 
 
 async def _gateway() -> None:
-    from kerma_allinone.gateway import Gateway, GatewaySettings
+    from kerma_allinone.edge.gateway import Gateway, GatewaySettings
 
     http = load(HttpSettings)
     async with Gateway(load(GatewaySettings)) as gateway:

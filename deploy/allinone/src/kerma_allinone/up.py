@@ -19,7 +19,9 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
-from kerma_allinone.child import (
+from kerma_allinone.children.nats import NatsChild, nats_server
+from kerma_allinone.children.postgres import PostgresChild, postgres_server
+from kerma_allinone.children.process import (
     Child,
     directory_lock,
     kept_secret,
@@ -27,15 +29,13 @@ from kerma_allinone.child import (
     start_child,
     write_private,
 )
-from kerma_allinone.health import WholeHealth
+from kerma_allinone.children.supervision import keep
+from kerma_allinone.edge.health import WholeHealth
+from kerma_allinone.edge.internal import Guarded
+from kerma_allinone.edge.routing import LocalGateway
 from kerma_allinone.infrastructure import open_infra
-from kerma_allinone.internal import Guarded
-from kerma_allinone.nats_child import NatsChild, nats_server
 from kerma_allinone.next_worker import NextWorker
-from kerma_allinone.postgres_child import PostgresChild, postgres_server
-from kerma_allinone.routing import LocalGateway
 from kerma_allinone.running import Running, remove_running, write_running
-from kerma_allinone.supervision import keep
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra

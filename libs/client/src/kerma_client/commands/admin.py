@@ -24,7 +24,7 @@ mending.add_commands(app, projections)
 @streams.command("apply")
 def apply_streams(data: Data = DEFAULT_DATA) -> None:
     """Create missing streams and change those that differ from their definition."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     for line in asyncio.run(admin.apply()) or ("nothing to do",):
@@ -34,7 +34,7 @@ def apply_streams(data: Data = DEFAULT_DATA) -> None:
 @projections.command("rebuild")
 def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
     """Project the read models of a service anew from the first event, then replace them."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     same = {True: "yes", False: "no", None: "not comparable"}
@@ -53,7 +53,7 @@ def add_cluster(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Register a cluster."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.add_cluster(name, host or name, port))
@@ -63,7 +63,7 @@ def add_cluster(
 @app.command("list-clusters")
 def list_clusters(data: Data = DEFAULT_DATA) -> None:
     """Show the registered clusters; the first one is the default."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     rows = (
@@ -76,7 +76,7 @@ def list_clusters(data: Data = DEFAULT_DATA) -> None:
 @app.command("remove-cluster")
 def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
     """Send no more work to a cluster."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.remove_cluster(name))

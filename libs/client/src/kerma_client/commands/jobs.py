@@ -108,7 +108,7 @@ def story(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print every event of a job from all streams, causes before effects."""
-    from kerma_allinone.story import tell
+    from kerma_allinone.admin.story import tell
 
     use_settings(data)
     sys.stdout.write("\n".join(asyncio.run(tell(job, as_json=as_json))) + "\n")

@@ -36,7 +36,7 @@ def add_commands(app: typer.Typer, projections: typer.Typer) -> None:
 
 def poison(data: Data = DEFAULT_DATA) -> None:
     """Messages that could not be decoded and were passed over, oldest first."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     rows = (
@@ -48,7 +48,7 @@ def poison(data: Data = DEFAULT_DATA) -> None:
 
 def audit(data: Data = DEFAULT_DATA) -> None:
     """What operators did to read models and processes, oldest first."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     rows = (
@@ -61,7 +61,7 @@ def audit(data: Data = DEFAULT_DATA) -> None:
 
 def lag(data: Data = DEFAULT_DATA) -> None:
     """How far every read model and process is behind, and what was put aside."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     headings = ("service", "kind", "name", "stream", "commits behind", "quarantined", "parked")
@@ -74,7 +74,7 @@ def lag(data: Data = DEFAULT_DATA) -> None:
 
 def quarantine(data: Data = DEFAULT_DATA) -> None:
     """What could not be applied: aggregates of read models, instances of processes."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     headings = ("service", "name", "aggregate or instance", "failed at", "commits", "error")
@@ -96,7 +96,7 @@ def replay(
     service: str, name: str, unit: Unit, reason: Why = "after a fix", data: Data = DEFAULT_DATA
 ) -> None:
     """Apply what a read model or process has put aside of one, after a fix."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     count = asyncio.run(admin.replay(service, name, unit, reason))
@@ -105,7 +105,7 @@ def replay(
 
 def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_DATA) -> None:
     """Give up the commits that failed and apply those that wait behind them."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     given_up, applied = asyncio.run(admin.skip(service, name, unit, reason))
@@ -115,7 +115,7 @@ def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_
 @processes.command("parked")
 def parked(data: Data = DEFAULT_DATA) -> None:
     """Commands and timers whose execution failed."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     headings = ("service", "process", "id", "instance", "command or timer", "since", "error")
@@ -131,7 +131,7 @@ def retry(
     service: str, parked_id: str, reason: Why = "after a fix", data: Data = DEFAULT_DATA
 ) -> None:
     """Execute a parked command, or fire a parked timer, again."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.retry(service, parked_id, reason))
@@ -141,7 +141,7 @@ def retry(
 @processes.command("drop")
 def drop(service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA) -> None:
     """Give a parked command or timer up."""
-    from kerma_allinone import admin
+    from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.drop(service, parked_id, reason))

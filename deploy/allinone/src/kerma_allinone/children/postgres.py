@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psycopg
 
-from kerma_allinone.child import (
+from kerma_allinone.children.process import (
     KEEP_IDENTITY,
     Child,
     ChildError,

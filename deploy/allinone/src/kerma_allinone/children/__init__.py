@@ -4,9 +4,9 @@
 data in `dir` survives restarts, the children do not survive their parent.
 """
 
-from kerma_allinone.child import Child, ChildError, DirectoryInUseError, directory_lock
-from kerma_allinone.nats_child import NatsChild, NatsCluster, nats_cluster, nats_server
-from kerma_allinone.postgres_child import PostgresChild, postgres_server
+from kerma_allinone.children.nats import NatsChild, NatsCluster, nats_cluster, nats_server
+from kerma_allinone.children.postgres import PostgresChild, postgres_server
+from kerma_allinone.children.process import Child, ChildError, DirectoryInUseError, directory_lock
 
 __all__ = [
     "Child",

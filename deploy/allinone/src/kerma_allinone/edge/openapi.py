@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 
 from kerma_allinone.assembly import SERVICES
-from kerma_allinone.routing import INTERNAL, service_of
+from kerma_allinone.edge.routing import INTERNAL, service_of
 from kerma_auth.main import AuthSettings
 from kerma_auth.main import build as build_auth
 from kerma_common.blobs.store import open_blobs

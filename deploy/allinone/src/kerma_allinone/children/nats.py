@@ -20,7 +20,7 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from kerma_allinone.child import (
+from kerma_allinone.children.process import (
     Child,
     ChildError,
     Deadline,

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from kerma_allinone.routing import INTERNAL, service_of
+from kerma_allinone.edge.routing import INTERNAL, service_of
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.answers import answer
 from kerma_common.http.problem import PHRASES, problem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from kerma_common.service import ServiceError
 
 if TYPE_CHECKING:
-    from kerma_allinone.child import Child
+    from kerma_allinone.children.process import Child
 
 MOST_ENDS = 5
 WITHIN_SECONDS = 60.0

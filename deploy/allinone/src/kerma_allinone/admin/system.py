@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from kerma_allinone.admin.mending import Lag, Mender, Quarantined
 from kerma_allinone.assembly import SERVICES, Part
 from kerma_allinone.infrastructure import open_infra
-from kerma_allinone.mending import Lag, Mender, Quarantined
 from kerma_batch_gateway.app.registry import ClusterRegistry
 from kerma_batch_gateway.read.clusters import ClusterQueries, RegisteredCluster
 from kerma_common.admin.audit import Entry, entries
