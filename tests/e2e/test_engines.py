@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engine_inputs import editor_project
-from kerma_common.contracts.ids import split_primaries, task_seed
+from kerma_common.contracts.ids import SEED_RULE, split_primaries, task_seed
 from kerma_engines.adapter.outputs import plain_names
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
@@ -104,7 +104,7 @@ def by_hand(catalogue: Catalogue, inputs: InputSet, job: str, folder: Path) -> l
     for index, primaries in enumerate(split_primaries(PRIMARIES, TASKS)):
         work = folder / str(index)
         work.mkdir()
-        seed = task_seed(job, index)
+        seed = task_seed(job, index, SEED_RULE)
         command = code.prepare(inputs, work, primaries=primaries, seed=seed)
         env = {**os.environ, **command.env}
         subprocess.run(command.argv, cwd=work, env=env, stdout=subprocess.DEVNULL, check=True)

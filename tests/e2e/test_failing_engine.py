@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import orjson
 import pytest
 
-from kerma_common.contracts.ids import task_seed
+from kerma_common.contracts.ids import SEED_RULE, task_seed
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_jobs.app.ports import Converted
 from kit.apart import Apart
@@ -58,7 +58,7 @@ def visitor(system: Apart) -> Iterator[Visitor]:
 def submit(system: Apart, visitor: Visitor, number: int, *modes: str) -> str:
     """A job whose tasks behave like ``modes``, in their order."""
     job = chosen_id(number)
-    by_seed = {str(task_seed(job, index)): mode for index, mode in enumerate(modes)}
+    by_seed = {str(task_seed(job, index, SEED_RULE)): mode for index, mode in enumerate(modes)}
     body = {
         "sim_type": "script",
         "ntasks": len(modes),

@@ -24,7 +24,7 @@ from kerma_allinone.infrastructure import open_infra
 from kerma_common.blobs.store import BlobStore
 from kerma_common.contracts import jobs
 from kerma_common.contracts.envelope import Meta, make_commit
-from kerma_common.contracts.ids import commit_id, job_id
+from kerma_common.contracts.ids import SEED_RULE, commit_id, job_id
 from kerma_common.contracts.subjects import job_subject, task_subject
 from kerma_common.eventlog.port import EventLog
 from kerma_common.infra import ALL_ROLES, Infra
@@ -156,6 +156,7 @@ class Running:
                 n_tasks=n_tasks,
                 max_attempts=max_attempts,
                 placement=placement,
+                seed_rule=SEED_RULE,
             )
         )
         return job

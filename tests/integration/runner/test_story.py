@@ -25,5 +25,5 @@ async def test_a_started_job_becomes_tasks_that_succeed(runner: Running) -> None
     assert texts.pop("run.log").startswith("engine script 1 on worker ")
     assert texts == {"stdout.log": "done 166\n", "engine.log": "mode ok\n"}
     output = await runner.blobs.get(ended.output_ref)
-    assert f"333 {ids.task_seed(job, 1)}".encode() in output
+    assert f"333 {ids.task_seed(job, 1, ids.SEED_RULE)}".encode() in output
     assert all(t.phase is Phase.SUCCEEDED for t in tasks)

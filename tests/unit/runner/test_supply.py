@@ -29,8 +29,9 @@ STARTED = jobs.JobStarted(
     n_tasks=3,
     max_attempts=2,
     placement="pool",
+    seed_rule=ids.SEED_RULE,
 )
-QUEUE = QueueTasks("job", "ada", "geant4", REF, 10, 3, 2, "pool")
+QUEUE = QueueTasks("job", "ada", "geant4", REF, 10, 3, 2, "pool", ids.SEED_RULE)
 CANCEL = jobs.JobCancellationRequested(job_id="job", by="ada", collect=True)
 DELETED = jobs.JobDeleted(job_id="job", by="ada")
 
@@ -77,7 +78,9 @@ async def test_queueing_shares_out_all_primaries_and_repeats_change_nothing() ->
         await handlers.dispatch(QUEUE, context(cause))
     tasks = [(await bus.state(TASK, task_subject("job", n)))[0] for n in range(3)]
     assert [t.spec.primaries for t in tasks if t.spec] == [4, 3, 3]
-    assert [t.spec.seed for t in tasks if t.spec] == [ids.task_seed("job", n) for n in range(3)]
+    assert [t.spec.seed for t in tasks if t.spec] == [
+        ids.task_seed("job", n, ids.SEED_RULE) for n in range(3)
+    ]
     for n in range(3):
         assert len(await log.load(task_subject("job", n))) == 1
 

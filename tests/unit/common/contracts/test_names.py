@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerma_common.contracts import ids, registry
+from kerma_common.contracts import ids, jobs, registry
 from kerma_common.contracts.subjects import (
     SHARDS,
     Subject,
@@ -62,9 +63,47 @@ def test_all_primaries_are_simulated(total: int, n_tasks: int) -> None:
 
 @given(st.text(min_size=1))
 def test_seeds_are_valid_and_never_shared(job: str) -> None:
-    seeds = [ids.task_seed(job, index) for index in range(200)]
-    assert len(set(seeds)) == 200
-    assert all(1 <= seed <= 2**31 - 2 for seed in seeds)
+    for rule, least, most in ((1, 1, 2**31 - 2), (2, 2**31, 2**63 - 1)):
+        seeds = [ids.task_seed(job, index, rule) for index in range(200)]
+        assert len(set(seeds)) == 200
+        assert all(least <= seed <= most for seed in seeds)
+
+
+STARTED_BEFORE_RULES = {
+    "owner": "ada",
+    "engine": "geant4",
+    "input_ref": {"sha256": "0" * 64, "size": 1, "media": "application/json"},
+    "primaries": 3,
+    "n_tasks": 3,
+    "max_attempts": 3,
+    "placement": "pool",
+}
+
+
+def test_recorded_seeds_stay_what_they_are() -> None:
+    job = "20260101-000000-5f0c6b0e-0000-4000-8000-000000000000DIRECT"
+    assert [ids.task_seed(job, n, 1) for n in (0, 1, 9999)] == [1339206994, 1339255265, 1821868723]
+    assert [ids.task_seed(job, n, 2) for n in (0, 1, 9999)] == [
+        1397271724034342912,
+        1397271724034342913,
+        1397271724034352911,
+    ]
+    event = registry.from_data("JobStarted", 1, {**STARTED_BEFORE_RULES, "job_id": job})
+    assert isinstance(event, jobs.JobStarted)
+    assert event.seed_rule == 1
+
+
+def test_jobs_share_no_block_of_seeds() -> None:
+    """Within the chance that the rule documents; by the earlier rule, many of these would."""
+    ends = [(ids.task_seed(f"{n}", 0, 2), ids.task_seed(f"{n}", 9999, 2)) for n in range(20_000)]
+    ordered = sorted(ends)
+    assert all(end < start for (_, end), (start, _) in pairwise(ordered))
+
+
+@pytest.mark.parametrize(("index", "rule"), [(2**14, 2), (-1, 2), (0, 3), (0, 0)])
+def test_a_seed_of_no_rule_is_refused(index: int, rule: int) -> None:
+    with pytest.raises(ValueError, match="no seed"):
+        ids.task_seed("job", index, rule)
 
 
 def test_old_versions_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,13 +31,30 @@ def split_primaries(total: int, n_tasks: int) -> tuple[int, ...]:
     return tuple(base + (index < rest) for index in range(n_tasks))
 
 
-def task_seed(job: str, index: int) -> int:
-    """Seed of a task in 1 … 2^31-2: the same for every attempt, never 0.
+SEED_RULE = 2
+"""By which new jobs number their tasks' seeds; every job records its own."""
 
-    Tasks of one job get distinct seeds: a keyed start plus a stride that is coprime to the range.
+_INDEX_BITS = 14
+_BLOCKS = 2**49
+_FIRST_BLOCK = 2**17
+
+
+def task_seed(job: str, index: int, rule: int) -> int:
+    """Seed of a task, the same for every attempt. Tasks of one job never share one.
+
+    Rule 2: in 2^31 … 2^63 - 1, a block of 2^14 seeds per job, chosen by the hash of its id. Among n
+    jobs two share their block with a probability of n^2 / 2^50.
+
+    Rule 1, of jobs that name none: in 1 … 2^31 - 2, with one stride for all jobs, so that two of
+    them may share a long row of seeds.
     """
-    span = 2**31 - 2
     digest = hashlib.sha256(job.encode()).digest()
-    start = int.from_bytes(digest[:8], "big") % span
-    # 48271 shares no factor with the span, so the walk visits every value before it repeats
-    return (start + index * 48271) % span + 1
+    number = int.from_bytes(digest[:8], "big")
+    if rule == 1:
+        span = 2**31 - 2
+        # 48271 shares no factor with the span, so the walk visits every value before it repeats
+        return (number % span + index * 48271) % span + 1
+    if rule != SEED_RULE or not 0 <= index < 1 << _INDEX_BITS:
+        raise ValueError(f"no seed of task {index} by rule {rule}")
+    block = _FIRST_BLOCK + number % (_BLOCKS - _FIRST_BLOCK)
+    return (block << _INDEX_BITS) + index

@@ -37,7 +37,7 @@ class JobSubmitted:
 
 @event("jobs", "job", public=True)
 class JobStarted:
-    """The job's tasks may be queued."""
+    """The job's tasks may be queued. ``seed_rule`` is one of ``contracts.ids.task_seed``."""
 
     job_id: str
     owner: str
@@ -47,6 +47,7 @@ class JobStarted:
     n_tasks: int
     max_attempts: int
     placement: str
+    seed_rule: int = 1
 
 
 @event("jobs", "job")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.adapter.files import limit_primaries
+from kerma_engines.adapter.seeds import narrowed
 from kerma_engines.project.project import parse_project
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ProgramEngine:
         Raises InvalidInput for more primaries than the program counts.
         """
         limit_primaries(self.title, primaries, self.most_primaries)
-        return self.written(inputs, directory, primaries, 1 + (seed - 1) % self.seeds)
+        return self.written(inputs, directory, primaries, narrowed(seed, self.seeds))
 
     def monitor(self, primaries: int) -> Monitor:
         """A monitor for one run of ``primaries``."""

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from kerma_common.contracts import jobs as events
+from kerma_common.contracts.ids import SEED_RULE
 from kerma_common.domain import Aggregate, Rejected
 from kerma_jobs.domain import commands
 from kerma_jobs.domain.offers import POOL
@@ -94,6 +95,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         n_tasks=c.n_tasks,
         max_attempts=c.max_attempts,
         placement=POOL,
+        seed_rule=SEED_RULE,
     )
     return (submitted, started)
 

@@ -43,6 +43,7 @@ class QueueTasks:
     n_tasks: int
     max_attempts: int
     resource_class: str
+    seed_rule: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ def _queue(event: jobs.JobStarted) -> QueueTasks:
         event.n_tasks,
         event.max_attempts,
         event.placement,
+        event.seed_rule,
     )
 
 
@@ -131,7 +133,7 @@ def specs(command: QueueTasks) -> list[Spec]:
             engine=command.engine,
             input_ref=command.input_ref,
             primaries=primaries,
-            seed=ids.task_seed(command.job_id, index),
+            seed=ids.task_seed(command.job_id, index, command.seed_rule),
             max_attempts=command.max_attempts,
         )
         for index, primaries in enumerate(shares)
