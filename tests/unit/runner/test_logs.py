@@ -11,7 +11,7 @@ from kerma_runner.worker import logs
 @given(st.lists(st.binary(max_size=300_000).map(lambda b: b * 3), max_size=6))
 def test_what_fits_is_kept_whole_and_what_does_not_keeps_both_ends(chunks: list[bytes]) -> None:
     whole = bytes(byte & 0x7F for chunk in chunks for byte in chunk)
-    kept = logs.Kept()
+    kept = logs.HeadAndTail()
     place = 0
     for chunk in chunks:
         kept.add(whole[place : place + len(chunk)])

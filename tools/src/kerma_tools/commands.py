@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import admin
 from kerma_client.terminal import fail
 
 
@@ -18,7 +17,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(lint)
     app.command()(bench)
     app.command()(generate)
-    admin.app.command("docs", hidden=True)(generate)
 
 
 def run_tests(

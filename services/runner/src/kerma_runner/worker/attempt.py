@@ -79,8 +79,8 @@ class Attempt:
     engine_gone: asyncio.Event = field(default_factory=asyncio.Event)
     _overrun: Failed | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
-    _out: logs.Kept = field(default_factory=logs.Kept)
-    _err: logs.Kept = field(default_factory=logs.Kept)
+    _out: logs.HeadAndTail = field(default_factory=logs.HeadAndTail)
+    _err: logs.HeadAndTail = field(default_factory=logs.HeadAndTail)
     _engine_logs: dict[str, str] = field(default_factory=dict)
     _about: str = ""
 

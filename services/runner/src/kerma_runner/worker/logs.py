@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True)
-class Kept:
+class HeadAndTail:
     """The beginning and the end of a stream of bytes."""
 
     _head: bytearray = field(default_factory=bytearray)
@@ -83,7 +83,7 @@ Told = Callable[["Progress"], None]
 
 
 async def keep_stream(
-    reader: asyncio.StreamReader, kept: Kept, monitor: Monitor | None, told: Told
+    reader: asyncio.StreamReader, kept: HeadAndTail, monitor: Monitor | None, told: Told
 ) -> None:
     """Keep what comes until the stream ends, and tell the progress in it."""
     lines = Lines()
@@ -162,7 +162,7 @@ def _name(name: str) -> str:
 
 
 def _file_text(folder: WorkFolder, name: str) -> str:
-    kept = Kept()
+    kept = HeadAndTail()
     try:
         with folder.open(name) as file:
             size = file.seek(0, os.SEEK_END)
