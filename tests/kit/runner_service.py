@@ -48,6 +48,8 @@ PATIENCE = 90.0
 """Bound of every wait in seconds: reached only by what never happens."""
 
 _SCHEMAS = ("runner", "runner_process")
+_NO_LOOPS = {"edge", "positions", "catch-up", "probes"}
+"""What runs beside the loops."""
 
 
 @dataclass
@@ -172,10 +174,10 @@ class Running:
 
     async def leads(self) -> bool:
         """Whether every loop of the service leads."""
-        led = [f"SELECT FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]
+        led = [f"SELECT name FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]
         async with self.db.connect() as conn:
-            found = (await conn.execute(text(" UNION ALL ".join(led)))).all()
-        return len(found) == len(self.service.background) - 1
+            found = set(await conn.scalars(text(" UNION ALL ".join(led))))
+        return found == {name for name, _ in self.service.background} - _NO_LOOPS
 
     async def cancel(self, job: str) -> None:
         """Record that the user gave a job up."""

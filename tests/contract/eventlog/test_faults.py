@@ -58,13 +58,13 @@ async def test_a_refusal_that_nothing_explains_is_tried_again(single: NatsChild,
     """A cluster refuses while a write is in flight, and right after a change of leader."""
 
     class Refusing(JetStreamLog):
-        refusals = 2
+        refused_times = 2
 
         async def _publish(
             self, subject: Subject, body: bytes, headers: dict[str, str], *, maybe_stored: bool
         ) -> dict[str, Any] | None:
-            if self.refusals:
-                self.refusals -= 1
+            if self.refused_times:
+                self.refused_times -= 1
                 return {"error": {"code": 400, "err_code": code, "description": "refused"}}
             return await super()._publish(subject, body, headers, maybe_stored=maybe_stored)
 

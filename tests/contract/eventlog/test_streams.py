@@ -37,7 +37,13 @@ async def change(nc: Client, name: str, **changes: Any) -> None:
 
 async def test_the_server_keeps_every_setting(nc: Client) -> None:
     done = await apply_streams(nc)
-    assert {line.partition(":")[0] for line in done} == LOG_STREAMS | {"WORK", "TELEMETRY"}
+    assert {line.partition(":")[0] for line in done} == LOG_STREAMS | {
+        "WORK",
+        "TELEMETRY",
+        "POISON",
+        "AUDIT",
+        "PROBES",
+    }
     for wanted in definitions():
         echoed = (await api.call(nc, f"STREAM.INFO.{wanted['name']}"))["config"]
         assert {key: echoed.get(key) for key in wanted} == wanted

@@ -1,12 +1,18 @@
 """What the jobs service refuses, naming what is wrong and leaving nothing behind."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from kerma_common.infra import Infra
+from kerma_common.room import DiskRoom
+from kerma_common.settings import HttpSettings
+from kerma_jobs.main import build
 from kit.jobs_world import as_user
+from kit.projecting import running
 from kit.projects import demo_project, submission
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -79,3 +85,20 @@ async def test_hostile_bodies(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
         answer = await send("POST", "/jobs/direct", content=body)
         assert answer.status_code == status
         assert isinstance(answer.json()["message"], str)
+
+
+async def test_without_room_nothing_new_is_taken_in(
+    jobs: tuple[httpx.AsyncClient, Infra], tmp_path: Path
+) -> None:
+    _, infra = jobs
+    full = replace(infra, room=DiskRoom((tmp_path,), 1 << 62))
+    service = build(HttpSettings(), full)
+    async with running(*(work() for name, work in service.background if name == "catch-up")):
+        transport = httpx.ASGITransport(service.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            send = as_user(client)
+            refused = await send("POST", "/jobs/direct", json=submission(primaries=10, tasks=1))
+            assert refused.status_code == 503
+            assert "almost full" in refused.json()["message"]
+            assert refused.headers["Retry-After"]
+            assert (await send("GET", "/user/simulations")).status_code == 200

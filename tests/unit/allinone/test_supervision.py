@@ -57,3 +57,22 @@ async def test_what_keeps_ending_ends_the_program_with_its_last_words(
         "gave up after 5 restarts within 60 s: failing ended with status 3; the end of"
     )
     assert str(refused.value).endswith("no such library")
+
+
+async def test_what_ends_on_a_full_disk_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(supervision, "ROOM_SECONDS", 0.001)
+    failing, looks = Failing(tmp_path), 0
+
+    def has_room() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks <= 20:
+            assert failing.starts == 1
+        return looks > 20
+
+    with pytest.raises(ServiceError):
+        await keep(failing, has_room)
+    assert failing.starts == 6

@@ -15,6 +15,7 @@ from kerma_auth.main import AuthSettings
 from kerma_client.cli import app
 from kerma_common.contracts import document as contexts
 from kerma_common.contracts import registry
+from kerma_common.room import RoomSettings
 from kerma_common.settings import (
     BlobSettings,
     HttpSettings,
@@ -41,6 +42,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     PgSettings,
     BlobSettings,
     HttpSettings,
+    RoomSettings,
     TelemetrySettings,
     AuthSettings,
     JobsSettings,

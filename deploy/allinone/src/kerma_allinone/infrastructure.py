@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
@@ -19,6 +21,7 @@ from kerma_common.eventlog.streams import verify_streams
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
 from kerma_common.projection.rebuild import ensure_read_models
+from kerma_common.room import Room, disk_room
 from kerma_common.security.identity import TokenVerifier
 from kerma_common.service import ServiceError
 from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
@@ -37,10 +40,11 @@ async def open_infra(
     nats: NatsSettings,
     postgres: PgSettings,
     blobs: BlobSettings,
+    room: Room | None = None,
 ) -> AsyncIterator[Infra]:
     """The ports of one service, its tables those of this release and the streams verified.
 
-    Raises ServiceError when a newer release has left tables that this one does not know.
+    ``room`` is that of the folder of blobs, unless given. Raises ServiceError when a newer release has left tables that this one does not know.
     """
     main = import_module(f"{package}.main")
     migrated: MigratedSchema | None = main.MIGRATED
@@ -65,12 +69,20 @@ async def open_infra(
                 verifier=TokenVerifier(reading(engine)),
                 clock=system_clock,
                 roles=roles,
+                refusals=log.refusals,
+                room=room or disk_room(*blob_folders(blobs)),
             )
             with _told():
                 await ensure_read_models(main.projections(infra), log, engine)
             yield infra
     finally:
         await engine.dispose()
+
+
+def blob_folders(blobs: BlobSettings) -> tuple[Path, ...]:
+    """The folder of the store, if it is one."""
+    parts = urlsplit(blobs.url)
+    return (Path(unquote(parts.path)),) if parts.scheme == "file" else ()
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from pathlib import Path
 import psutil
 
 from kerma_allinone.children.process import ChildError, directory_lock
+from kerma_common.room import RoomSettings
+from kerma_common.settings import load
 
 MB = 1 << 20
-DATA_MB = 500
+DATA_RESERVES = 2
 SERVICES_MB = 600
 ENGINE_MB = 250
 LIBRARIES = {
@@ -67,8 +69,10 @@ def port_taken(host: str, port: int) -> str | None:
     return None
 
 
-def disk_full(data: Path, needed_mb: int = DATA_MB) -> str | None:
-    """Whether the data folder can't be written or has little room."""
+def disk_full(data: Path, needed_mb: int | None = None) -> str | None:
+    """Whether the data folder can't be written or has little room: twice the reserve."""
+    if needed_mb is None:
+        needed_mb = DATA_RESERVES * load(RoomSettings).room_reserve_mb
     place = data.absolute()
     while not place.exists():
         place = place.parent

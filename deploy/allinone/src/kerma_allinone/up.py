@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
+from kerma_allinone.children.healing import Healing
 from kerma_allinone.children.nats import NatsChild, nats_server
 from kerma_allinone.children.postgres import PostgresChild, postgres_server
 from kerma_allinone.children.process import (
@@ -33,13 +34,15 @@ from kerma_allinone.children.supervision import keep
 from kerma_allinone.edge.health import WholeHealth
 from kerma_allinone.edge.internal import Guarded
 from kerma_allinone.edge.routing import LocalGateway
-from kerma_allinone.infrastructure import open_infra
+from kerma_allinone.infrastructure import blob_folders, open_infra
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
+from kerma_common.readiness import Readiness
+from kerma_common.room import MB, DiskRoom, disk_room, free_bytes
 from kerma_common.service import Background, Service, serve
 from kerma_common.settings import (
     BlobSettings,
@@ -59,6 +62,8 @@ from kerma_sandbox.measure import Mode, measure
 READY_CHECK_SECONDS = 0.05
 WORKER_SETTINGS = "KERMA_WORKER_"
 WORKER_STOP_SECONDS = 4.0
+START_BYTES = 16 * MB
+"""Free bytes that a server needs to start: PostgreSQL writes a segment of its log."""
 LAST_SECONDS = 7.0
 """After a stop signal; a child that is left then is killed, since users were promised ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
@@ -74,6 +79,12 @@ class Backing:
     postgres: PgSettings
     blobs: BlobSettings
     children: tuple[NatsChild | PostgresChild, ...]
+    room: DiskRoom
+    """Of everything that is kept here."""
+
+    def has_room(self) -> bool:
+        """Whether servers can start and write."""
+        return all(free_bytes(folder) >= START_BYTES for folder in self.room.folders)
 
 
 async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings, say: Say) -> None:
@@ -131,7 +142,8 @@ async def _open_backing(stack: AsyncExitStack, data: Path) -> Backing:
     blobs = load(BlobSettings, url=os.environ.get("KERMA_BLOB_URL", f"file://{data / 'blobs'}"))
     write_private(data / NATS_URL, nats.url.get_secret_value())
     write_private(data / PG_URL, postgres.url.get_secret_value())
-    return Backing(nats, postgres, blobs, tuple(children))
+    folders = {data, *(child.directory for child in children), *blob_folders(blobs)}
+    return Backing(nats, postgres, blobs, tuple(children), disk_room(*sorted(folders)))
 
 
 async def _prepare_log(nats: NatsSettings) -> None:
@@ -157,6 +169,7 @@ async def _open_services(
                 nats=backing.nats,
                 postgres=backing.postgres,
                 blobs=backing.blobs,
+                room=backing.room,
             )
         )
         services.append(part.build(load(HttpSettings), infras[name]))
@@ -187,11 +200,20 @@ def _workers(
         for service in services
         for name, work in service.background
     ]
-    workers += [(child.child.name, partial(keep, child)) for child in backing.children]
-    workers.append(("announce", announce))
+    workers += [
+        (child.child.name, partial(keep, child, backing.has_room)) for child in backing.children
+    ]
+    workers += [("announce", announce), ("healing", _healing(services, backing).run)]
     if worker is not None:
         workers.append(("worker", worker.run))
     return tuple(workers)
+
+
+def _healing(services: tuple[Service, ...], backing: Backing) -> Healing:
+    told = [s.health for s in services if isinstance(s.health, Readiness)]
+    names = {NatsChild: "nats", PostgresChild: "postgres"}
+    servers = {names[type(child)]: child for child in backing.children}
+    return Healing(told, servers, backing.has_room)
 
 
 class Ending:
@@ -219,6 +241,7 @@ class WorkerChild:
         self, data: Path, backing: Backing, slots: int | None, engines: EnginesSettings
     ) -> None:
         self._data = data
+        self._has_room = backing.has_room
         self._environment = {
             **passed_on(os.environ),
             **{name: os.environ[name] for name in os.environ if name.startswith(WORKER_SETTINGS)},
@@ -249,7 +272,7 @@ class WorkerChild:
 
     async def run(self) -> None:
         """Keep one running."""
-        await keep(self)
+        await keep(self, self._has_room)
 
     async def restart(self) -> None:
         """Start another one, unless it was meant to end."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from kerma_common.eventlog.refusals import Refusals
+from kerma_common.room import DiskRoom, Room
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,6 +37,7 @@ class Infra:
 
     ``db`` maps tables without a schema to the service's own; ``roles`` says which parts of the
     service this process runs: routes, projections, processes (policies, dispatchers, pollers).
+    ``refusals`` knows which streams take no writes, ``room`` whether there is room for something new.
     """
 
     service: str
@@ -46,3 +50,5 @@ class Infra:
     verifier: Verifier
     clock: Clock
     roles: frozenset[str] = ALL_ROLES
+    refusals: Refusals = field(default_factory=Refusals)
+    room: Room = field(default_factory=lambda: DiskRoom((), 0))

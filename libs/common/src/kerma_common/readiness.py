@@ -1,41 +1,79 @@
-"""Whether a service can work: its bus, its database, its loops."""
+"""Whether a service can work: its bus, its database, its blobs, its loops and its read models."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from kerma_common.infra import Infra
+from kerma_common.probes import Probes, standard_probes
 from kerma_common.projection.catch_up import CatchUp
-from kerma_common.projection.loop import LogLoop
+
+if TYPE_CHECKING:
+    from kerma_common.infra import Infra
+    from kerma_common.probes import Probe
+    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.router import Projection
+    from kerma_common.service import Background
 
 PATIENCE_SECONDS = 2.0
 """How long the database may take to answer: whoever asks for readiness waits for few seconds."""
 
 
-def readiness(
-    infra: Infra, loops: Sequence[LogLoop], catch_up: CatchUp
-) -> Callable[[], Coroutine[Any, Any, Mapping[str, str]]]:
-    """A check that tells what is wrong, by part; empty when nothing is."""
+@dataclass(slots=True)
+class Readiness:
+    """Tells what is wrong, by part; nothing when the service can work.
 
-    async def check() -> Mapping[str, str]:
-        faults = {}
-        if not infra.nats.is_connected:
-            faults["nats"] = "not connected"
+    ``retries`` are those of the service's loops; ``probes`` come on top of the standard ones.
+    """
+
+    infra: Infra
+    projections: Sequence[Projection]
+    retries: Sequence[Persistence]
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    catch_up: CatchUp = field(init=False)
+    _probing: Probes = field(init=False)
+
+    def __post_init__(self) -> None:
+        infra = self.infra
+        self.catch_up = CatchUp(self.projections, infra.log, infra.db, infra.positions)
+        self._probing = Probes(infra.service, {**standard_probes(infra), **self.probes})
+
+    @property
+    def background(self) -> tuple[tuple[str, Background], ...]:
+        """What keeps it up to date; belongs to the background tasks of the service."""
+        return (
+            ("positions", self.infra.positions.run),
+            ("catch-up", self.catch_up.run),
+            ("probes", self._probing.run),
+        )
+
+    def refusing(self) -> Mapping[str, str]:
+        """Servers that take no writes, ``nats`` or ``postgres``, and how that shows."""
+        found = dict(self._probing.faults)
+        refused = self.infra.refusals.faults()
+        shown = {
+            "nats": next(iter(refused.values()), found.get("append") or found.get("ticket")),
+            "postgres": found.get("transaction"),
+        }
+        return {server: why for server, why in shown.items() if why is not None}
+
+    async def __call__(self) -> Mapping[str, str]:
+        """The faults."""
+        faults = {} if self.infra.nats.is_connected else {"nats": "not connected"}
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), infra.db.connect() as connection:
+            async with asyncio.timeout(PATIENCE_SECONDS), self.infra.db.connect() as connection:
                 await connection.execute(select(1))
         except (SQLAlchemyError, OSError) as error:
             faults["database"] = type(error).__name__
-        if not catch_up.done:
-            faults["read models"] = ", ".join(map(str, catch_up.behind)) or "not looked at yet"
-        for loop in loops:
-            if not loop.ready:
-                faults[loop.sink.name] = "has been failing"
-        return faults
-
-    return check
+        if not self.catch_up.done:
+            faults["read models"] = ", ".join(map(str, self.catch_up.behind)) or "not looked at yet"
+        for retries in (*self.retries, self.catch_up.retries):
+            if (fault := retries.fault) is not None:
+                faults[retries.name] = fault
+        faults |= {f"probe {name}": why for name, why in self._probing.faults.items()}
+        return faults | self.infra.refusals.faults()

@@ -19,10 +19,9 @@ from kerma_common.db.engine import reading
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
-from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
-from kerma_common.readiness import readiness
+from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, Settings, SettingsError, load
@@ -79,15 +78,14 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         Argon2Passwords(own.logins_waiting),
     )
     routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
-    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
-    health = readiness(infra, loops, catch_up)
+    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
+    background += health.background
     app = create_app(
         "auth",
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        catch_up=catch_up,
+        catch_up=health.catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("auth", app, tuple(background), health)

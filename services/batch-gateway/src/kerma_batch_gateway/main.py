@@ -7,10 +7,9 @@ from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
 from kerma_common.db.engine import reading
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
-from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
-from kerma_common.readiness import readiness
+from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings
@@ -34,15 +33,14 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         if "project" in infra.roles
     ]
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
-    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
-    health = readiness(infra, loops, catch_up)
+    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
+    background += health.background
     app = create_app(
         "batch",
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        catch_up=catch_up,
+        catch_up=health.catch_up,
         routers=[router(ClusterQueries(reading(infra.db)))] if "api" in infra.roles else [],
     )
     return Service("batch", app, tuple(background), health)

@@ -14,11 +14,10 @@ from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
-from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
-from kerma_common.readiness import readiness
+from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, load
@@ -75,6 +74,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         ),
         control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,
+        room=infra.room,
         blobs=infra.blobs,
         live=live,
     )
@@ -84,15 +84,14 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             ("live-progress", lambda: live.follow(infra.nats)),
             ("converter", converter.run),
         ]
-    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
-    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
-    health = readiness(infra, loops, catch_up)
+    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
+    background += health.background
     app = create_app(
         "jobs",
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        catch_up=catch_up,
+        catch_up=health.catch_up,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("jobs", app, tuple(background), health)

@@ -10,9 +10,8 @@ from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
-from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.runner import projection_loop
-from kerma_common.readiness import readiness
+from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_engines.catalogue.registry import engine
@@ -59,8 +58,10 @@ def build(
     """
     queries = ResultQueries(reading(infra.db))
     loops = _loops(infra)
-    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
+    retries = [loop.retries for loop in loops]
+    health = Readiness(infra, projections(infra), retries)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
+    background += health.background
     if "process" in infra.roles:
         merges = MergeWorker(
             queries,
@@ -71,10 +72,9 @@ def build(
             infra.positions,
             infra.clock,
         )
-        background.append(("merge", catch_up.first(merges.run)))
+        retries.append(merges.retries)
+        background.append(("merge", health.catch_up.first(merges.run)))
 
-    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
-    health = readiness(infra, loops, catch_up)
     routers = (
         (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
         if "api" in infra.roles
@@ -86,7 +86,7 @@ def build(
         health=health,
         settings=settings,
         routers=routers,
-        catch_up=catch_up,
+        catch_up=health.catch_up,
     )
     return Service(NAME, app, tuple(background), health)
 

@@ -13,10 +13,10 @@ from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
-from kerma_common.projection.catch_up import CatchUp
 from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.persistence import Persistence
 from kerma_common.projection.runner import projection_loop
-from kerma_common.readiness import readiness
+from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import load
@@ -65,16 +65,17 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     """
     rules = rules or load(RunnerSettings)
     rows, terms = QueueRows(infra.db), rules.terms
-    tickets, signals = StreamTickets(infra.nats), CoreSignals(infra.nats)
+    tickets, signals = StreamTickets(infra.nats, infra.refusals), CoreSignals(infra.nats)
     broker = EdgeBroker(infra.nats)
-    catch_up = CatchUp(projections(infra), infra.log, infra.db, infra.positions)
+    retries: list[Persistence] = []
+    health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
     if "api" in infra.roles:
         claims = Claims(infra.bus, rows, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(rows, signals, infra.clock, terms))
     if "project" in infra.roles:
         sink = QueueSink(
-            QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock, catch_up.wait
+            QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock, health.catch_up.wait
         )
         serve_dispatch_signal(broker, sink.ring)
         identity = identity_projection(NAME)
@@ -85,10 +86,10 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     if "process" in infra.roles:
         handlers = SupplyHandlers(infra.bus, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
+    retries += (loop.retries for loop in loops)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     background.append(("edge", lambda: _serve_edge(broker)))
-    background += [("positions", infra.positions.run), ("catch-up", catch_up.run)]
-    health = readiness(infra, loops, catch_up)
+    background += health.background
     told = (infra.clock, terms.lease)
     routers = (
         [demand_routes(OpenTasks(reading(infra.db)), *told), engine_routes(rows, *told)]
@@ -100,7 +101,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        catch_up=catch_up,
+        catch_up=health.catch_up,
         routers=routers,
     )
     return Service(NAME, app, tuple(background), health)

@@ -10,6 +10,7 @@ import asyncio
 import importlib.metadata
 import json
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -198,6 +199,8 @@ def _write_config(
         "jetstream {",
         f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
         "  sync_interval: always",
+        # else the server takes three quarters of what is free at its start for its limit
+        f"  max_file_store: {shutil.disk_usage(directory).total}",
         "}",
     ]
     if cluster is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from kerma_allinone.children.process import ChildError
 from kerma_common.service import ServiceError
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 MOST_ENDS = 5
 WITHIN_SECONDS = 60.0
 FIRST_PAUSE = 0.1
+ROOM_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -44,12 +47,16 @@ class Restarts:
         return FIRST_PAUSE * 2.0 ** (len(self._ends) - 1)
 
 
-async def keep(supervised: Supervised) -> None:
-    """Start a child again whenever it ends. Raises ServiceError when that is in vain."""
+async def keep(supervised: Supervised, has_room: Callable[[], bool] = lambda: True) -> None:
+    """Start a child again whenever it ends, once there is room for it on the disk.
+
+    Raises ServiceError when that is in vain.
+    """
     restarts = Restarts()
     while True:
         await supervised.child.wait()
         ended = supervised.child
+        await _room(ended.name, has_room)
         pause = restarts.pause(time.monotonic())
         if pause is None:
             raise ServiceError(
@@ -58,4 +65,18 @@ async def keep(supervised: Supervised) -> None:
             )
         _log.warning("%s ended with status %s; starting it again", ended.name, ended.returncode)
         await asyncio.sleep(pause)
-        await supervised.restart()
+        try:
+            await supervised.restart()
+        except ChildError:
+            if has_room():
+                raise
+            _log.exception("%s did not start on a full disk", ended.name)
+
+
+async def _room(name: str, has_room: Callable[[], bool]) -> None:
+    """Wait for room: nothing tells that a disk has some again."""
+    if has_room():
+        return
+    _log.error("%s ended and the disk is full; it starts again when there is room", name)
+    while not has_room():  # noqa: ASYNC110
+        await asyncio.sleep(ROOM_SECONDS)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 SPOOL_LIMIT = 8 << 20
+PROBE_BYTES = 4096
 PARTS_AT_ONCE = 4
 """Parts of 5 MiB of an upload that are in memory at a time."""
 
@@ -68,6 +69,9 @@ class BlobStore(Protocol):
 
     async def fetch(self, ref: Ref, target: Path) -> None:
         """Write the verified blob to `target`, which appears complete or not at all."""
+
+    async def probe(self, name: str) -> None:
+        """Write a small object, over the one of the last probe of this name."""
 
 
 def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
@@ -194,6 +198,14 @@ class ObstoreBlobs:
         finally:
             draft.unlink(missing_ok=True)
 
+    async def probe(self, name: str) -> None:
+        """See `BlobStore`."""
+        key = f"probe/{name}"
+        with _told(key):
+            await obstore.put_async(self._store, key, os.urandom(PROBE_BYTES))
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder / key)
+
 
 def _ref_of(pieces: Pieces, media: str) -> Ref:
     digest, size = hashlib.sha256(), 0
@@ -229,12 +241,13 @@ def _verify(ref: Ref, size: int, digest: str) -> None:
 
 
 @contextmanager
-def _told(ref: Ref) -> Iterator[None]:
+def _told(what: Ref | str) -> Iterator[None]:
     """Translate the store's errors."""
     try:
         yield
     except (FileNotFoundError, exceptions.NotFoundError):
-        raise NotFound(f"no blob {ref.sha256}") from None
+        name = what.sha256 if isinstance(what, Ref) else what
+        raise NotFound(f"no blob {name}") from None
     except exceptions.BaseError as error:
         raise Unavailable(f"the blob store failed: {type(error).__name__}") from error
 

@@ -33,6 +33,7 @@ from kerma_common.errors import (
 from kerma_common.eventlog import api, pull
 from kerma_common.eventlog.messages import TYPES, note_foreign, recorded
 from kerma_common.eventlog.port import Appended, StreamState
+from kerma_common.eventlog.refusals import Refusals
 from kerma_common.eventlog.streams import EPOCH
 from kerma_common.nats import request
 from kerma_common.telemetry.traces import traceparent as current_trace
@@ -77,6 +78,7 @@ class JetStreamLog:
         self._nc = nc
         self._traceparent = traceparent
         self._ack_timeout = ack_timeout
+        self.refusals = Refusals(lambda: nc.stats["reconnects"])
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
         """Store ``commit`` behind ``expected``; see the port."""
@@ -85,12 +87,17 @@ class JetStreamLog:
         headers = self._headers(expected, commit)
         started, result = perf_counter(), "stored"
         try:
-            return await self._append(subject, expected, commit.id, body, headers)
+            appended = await self._append(subject, expected, commit.id, body, headers)
         except Exception as error:
             result = type(error).__name__
+            if isinstance(error, OutcomeUnknown | Unavailable):
+                self.refusals.refused(subject.stream, error)
             if isinstance(error, OutcomeUnknown):
                 OUTCOME_UNKNOWN.labels(subject.stream).inc()
             raise
+        else:
+            self.refusals.stored(subject.stream)
+            return appended
         finally:
             APPEND_SECONDS.labels(subject.stream, result).observe(perf_counter() - started)
 

@@ -1,4 +1,5 @@
-"""The streams: one per context for the log, one each for tickets, telemetry, poison and audit.
+"""The streams: one per context for the log, one each for tickets, telemetry, poison, audit and
+probes.
 
 One command creates and changes them (``apply_streams``); services only verify, because a server
 that is too old accepts settings that it does not know and drops them silently.
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 MIN_SERVER = (2, 12)
 EPOCH = "kerma.epoch"
 """Metadata key: a restored stream has another epoch, so that no reader mistakes its history."""
+
+PROBES = "PROBES"
+"""Takes the writes that show whether the server writes; keeps the last of each service."""
 
 _SECOND = 1_000_000_000
 _DAY = 24 * 3600 * _SECOND
@@ -95,8 +99,18 @@ def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
         "deny_delete": True,
         "max_age": 0,
     }
+    probes = {
+        "name": PROBES,
+        "subjects": ["probe.>"],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "discard": "old",
+        "max_msgs_per_subject": 1,
+        "max_bytes": 4 * 2**20,
+    }
     logs = (_log_stream(context, replicas) for context in STREAMS)
-    return (*logs, work, telemetry, poison, audit)
+    return (*logs, work, telemetry, poison, audit, probes)
 
 
 async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from kerma_common.process import metrics
 from kerma_common.process.tables import OUTBOX
 from kerma_common.projection.failures import delays, is_passing, pause
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.persistence import Persistence
 from kerma_common.projection.write import write
 from kerma_common.telemetry.traces import span
 
@@ -83,6 +84,7 @@ class Relay:
         self._settling = asyncio.Event()
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._group: asyncio.TaskGroup | None = None
+        self._retries = Persistence(service, process)
         metrics.OUTBOX_AGE.labels(service, process).set_function(self._age)
 
     def row(self, owed: Owed) -> Op:
@@ -119,10 +121,10 @@ class Relay:
             else:
                 queue.append(owed)
 
-    async def run(self, transaction: Transaction) -> None:
+    async def run(self, transaction: Transaction, retries: Persistence) -> None:
         """Execute what was left by an earlier leader, then what is submitted, for ever."""
         async with asyncio.TaskGroup() as group:
-            self._group = group
+            self._group, self._retries = group, retries
             left = await self._left(transaction)
             early, self._early = self._early or [], None
             self.submit([*left, *early])
@@ -188,11 +190,13 @@ class Relay:
                 metrics.REJECTED.labels(*labels).inc()
             except Exception as error:
                 if is_passing(error):
-                    _log.warning("%s: %s: %s", self._process, type(error).__name__, error)
+                    self._retries.failed(owed.id, error)
                     await pause(waits)
                     continue
+                self._retries.recovered(owed.id)
                 self._put_aside(self._key(owed), error)
                 return
+            self._retries.recovered(owed.id)
             reached(FaultPoint.OUTBOX_AFTER_DISPATCH)
             self._note(Delete(OUTBOX, self._key(owed)))
             return
@@ -212,9 +216,9 @@ class Relay:
                 async with transaction() as conn:
                     await write(conn, settled)
                 waits = delays()
+                self._retries.recovered(self)
             except Exception as error:
-                if not is_passing(error):
-                    raise
+                self._retries.failed(self, error)
                 self._settled = [*settled, *self._settled]
                 self._settling.set()
                 await pause(waits)

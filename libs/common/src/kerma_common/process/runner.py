@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.infra import Clock
     from kerma_common.process.manager import ProcessManager
+    from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.sink import Transaction
 
 _log = logging.getLogger(__name__)
@@ -77,10 +78,12 @@ class ProcessSink:
         )
         self._timers = Timers(self.name, self.clock, self._fire)
 
-    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
+    def duties(
+        self, transaction: Transaction, retries: Persistence
+    ) -> Sequence[Coroutine[Any, Any, None]]:
         """Execute commands and fire timers."""
         self._begin()
-        return self._relay.run(transaction), self._timers.run(transaction)
+        return self._relay.run(transaction, retries), self._timers.run(transaction, retries)
 
     def unit(self, record: Recorded) -> str:
         """The instance that the commit is about; the aggregate when it is about none.

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from kerma_common.process.tables import TIMER
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, pause
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
+    from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.sink import Transaction
 
 
@@ -33,7 +34,7 @@ class Timers:
         """Say that timers were set, so that the next one may be due earlier than believed."""
         self._changed.set()
 
-    async def run(self, transaction: Transaction) -> None:
+    async def run(self, transaction: Transaction, retries: Persistence) -> None:
         """Wait and fire, for ever."""
         waits = delays()
         while True:
@@ -43,12 +44,12 @@ class Timers:
                 if left is not None and left <= 0:
                     await self._fire(transaction)
                     continue
-                waits = delays()
             except Exception as error:
-                if not is_passing(error):
-                    raise
+                retries.failed(self, error)
                 await pause(waits)
                 continue
+            retries.recovered(self)
+            waits = delays()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._changed.wait()

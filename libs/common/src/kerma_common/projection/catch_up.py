@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, pause
+from kerma_common.projection.persistence import Persistence
 from kerma_common.projection.tables import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -50,18 +51,22 @@ class Lag:
 class CatchUp:
     """Watches the checkpoints of ``projections``, whichever process moves them.
 
-    ``run`` belongs to the service's workers.
+    ``run`` belongs to the background tasks of the service.
     """
 
     projections: Sequence[Projection]
     log: EventLog
     db: AsyncEngine
     positions: Positions
+    retries: Persistence = field(init=False)
     behind: tuple[Lag, ...] = field(default=(), init=False)
     _targets: dict[_Key, int] = field(default_factory=dict, init=False)
     _stored: dict[_Key, int] = field(default_factory=dict, init=False)
     _went_back: set[_Key] = field(default_factory=set, init=False)
     _done: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self.retries = Persistence(self.projections[0].service, "catch-up")
 
     @property
     def done(self) -> bool:
@@ -88,11 +93,10 @@ class CatchUp:
             try:
                 await self._look()
             except Exception as error:
-                if not is_passing(error):
-                    raise
-                _log.warning("cannot tell how far read models are: %r", error)
+                self.retries.failed(self._look, error)
                 await pause(waits)
             else:
+                self.retries.recovered(self._look)
                 waits = delays()
                 await self._rest()
 

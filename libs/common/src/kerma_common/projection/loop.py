@@ -62,11 +62,12 @@ class LogLoop:
                     group.create_task(session.heartbeat())
                     for stream in self.sink.streams:
                         group.create_task(session.follow(stream, self.max_batch))
-                    for duty in self.sink.duties(session.fenced):
+                    for duty in self.sink.duties(session.fenced, self.retries):
                         group.create_task(duty)
             except* Fenced:
                 _log.warning("%s: leadership lost, loading again", self.sink.name)
             finally:
+                self.retries.forget()
                 # others may lead at once; if this fails they wait for the lease to end
                 with suppress(Exception):
                     await leadership.release(self.db, session.lease)

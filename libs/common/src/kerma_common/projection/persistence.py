@@ -24,13 +24,21 @@ class Persistence:
 
     service: str
     name: str
-    _failing: dict[object, float] = field(default_factory=dict, init=False)
+    _failing: dict[object, tuple[float, str]] = field(default_factory=dict, init=False)
+
+    @property
+    def fault(self) -> str | None:
+        """What has failed for longer than ``UNREADY_SECONDS``."""
+        now = time.monotonic()
+        for since, error in self._failing.values():
+            if now - since >= UNREADY_SECONDS:
+                return f"failing for {now - since:.0f} s: {error}"
+        return None
 
     @property
     def ready(self) -> bool:
-        """False while anything has failed for longer than ``UNREADY_SECONDS``."""
-        now = time.monotonic()
-        return all(now - since < UNREADY_SECONDS for since in self._failing.values())
+        """False while there is such a fault."""
+        return self.fault is None
 
     async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
         """The result of ``action``, tried again for as long as its failures may pass."""
@@ -50,9 +58,14 @@ class Persistence:
         if not is_passing(error):
             self.recovered(what)
             raise error
-        self._failing.setdefault(what, time.monotonic())
+        since, _ = self._failing.get(what, (time.monotonic(), ""))
+        self._failing[what] = (since, type(error).__name__)
         _log.warning("%s: %s: %s", self.name, type(error).__name__, error)
         metrics.RETRIES.labels(self.service, self.name).inc()
+
+    def forget(self) -> None:
+        """Note nothing of what has ended, such as a leadership."""
+        self._failing.clear()
 
     def recovered(self, what: object) -> None:
         """Note that something that may have failed works."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.ops import Op
+    from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.router import Projection
     from kerma_common.projection.sink import Transaction
 
@@ -66,6 +67,7 @@ class ProjectionSink:
     def duties(
         self,
         transaction: Transaction,  # noqa: ARG002
+        retries: Persistence,  # noqa: ARG002
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """None beside following the log."""
         return ()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from kerma_common.contracts.envelope import Recorded
+    from kerma_common.projection.persistence import Persistence
 
 Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
 
@@ -48,6 +49,8 @@ class Sink(Protocol):
         again for the same batch.
         """
 
-    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
+    def duties(
+        self, transaction: Transaction, retries: Persistence
+    ) -> Sequence[Coroutine[Any, Any, None]]:
         """What else runs while this process leads; ``transaction`` is guarded by the same fence
-        and moves no checkpoint."""
+        and moves no checkpoint. Failures that may pass are noted in ``retries``."""

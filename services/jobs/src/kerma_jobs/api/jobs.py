@@ -16,6 +16,7 @@ from kerma_common.http.answers import answer, http_date
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.room import Room
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_jobs.api.status import describe, render_tasks
 from kerma_jobs.app.control import JobControl
@@ -55,6 +56,7 @@ class JobRoutes:
     positions: Positions
     blobs: BlobStore
     live: LiveProgress
+    room: Room
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
         """The caller's job. Raises NotFound or Forbidden."""
@@ -91,6 +93,7 @@ def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     async def submit(
         body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
     ) -> Response:
+        routes.room.check()
         submission = parse_submission(body)
         job_id, seq = await routes.submitter.submit(
             submission,

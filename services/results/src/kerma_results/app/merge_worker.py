@@ -18,6 +18,7 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
 from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.persistence import Persistence
 from kerma_results.app.ports import Unmergeable
 from kerma_results.domain.result_set import (
     RESULT_SET,
@@ -65,6 +66,7 @@ class MergeWorker:
     bus: CommandBus
     positions: Positions
     clock: Callable[[], datetime]
+    retries: Persistence = field(default_factory=lambda: Persistence("results", "merge"))
     _busy: set[str] = field(default_factory=set)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -77,10 +79,10 @@ class MergeWorker:
                     seq = await self._look(group)
                     await self.positions.wait(RESULTS.name, "RESULTS", seq + 1, PATIENCE_SECONDS)
                 except Exception as error:
-                    if not is_passing(error):
-                        raise
+                    self.retries.failed(self._look, error)
                     await pause(waits)
                 else:
+                    self.retries.recovered(self._look)
                     waits = delays()
 
     async def _look(self, group: asyncio.TaskGroup) -> int:
@@ -106,6 +108,7 @@ class MergeWorker:
                     passing = is_passing(error)
                     _log.warning("merge of %s: %r", work.job_id, error, exc_info=not passing)
                     if passing:
+                        self.retries.failed(work.job_id, error)
                         await pause(waits)
                         continue
                     attempt += 1
@@ -113,6 +116,7 @@ class MergeWorker:
                 else:
                     return
         finally:
+            self.retries.recovered(work.job_id)
             self._busy.discard(work.job_id)
 
     async def _finish(self, work: Unfinished, attempt: int) -> None:

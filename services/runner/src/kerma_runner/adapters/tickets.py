@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -21,11 +22,13 @@ from kerma_common.contracts.rpc_runner import (
     worker_signal,
 )
 from kerma_common.errors import Unavailable
+from kerma_common.eventlog.refusals import Refusals
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
 ACK_WAIT = 30.0
+PROBE_SUBJECT, PROBE_BYTES = "work.probe", 1024
 MAX_TAKEN = 10_000
 """Tickets that may be taken and not yet acknowledged; above the slots of any lane."""
 
@@ -33,8 +36,9 @@ MAX_TAKEN = 10_000
 class StreamTickets:
     """One durable pull consumer per lane, shared by its workers."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, refusals: Refusals | None = None) -> None:
         self._js = client.jetstream()
+        self._refusals = refusals or Refusals()
 
     async def open(self, lane: Lane) -> None:
         """See ``Tickets``."""
@@ -57,8 +61,19 @@ class StreamTickets:
     async def issue(self, lane: Lane, ticket: Ticket) -> None:
         """See ``Tickets``."""
         body = adapter(Ticket).dump_json(ticket)
+        try:
+            async with _reachable():
+                await self._js.publish(lane.subject, body, stream=WORK_STREAM)
+        except Unavailable as error:
+            self._refusals.refused(WORK_STREAM, error)
+            raise
+        self._refusals.stored(WORK_STREAM)
+
+    async def probe(self) -> None:
+        """Issue a ticket that no lane takes, and drop it."""
         async with _reachable():
-            await self._js.publish(lane.subject, body, stream=WORK_STREAM)
+            await self._js.publish(PROBE_SUBJECT, os.urandom(PROBE_BYTES), stream=WORK_STREAM)
+            await self._js.purge_stream(WORK_STREAM, subject=PROBE_SUBJECT)
 
     async def pending(self, lane: Lane) -> int:
         """See ``Tickets``."""

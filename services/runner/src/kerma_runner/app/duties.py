@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, pause
 from kerma_common.projection.runner import ProjectionSink
 from kerma_runner.app.bell import Bell
 
 if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.infra import Clock
+    from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.sink import Transaction
 
 Round = Callable[[], Awaitable[datetime | None]]
@@ -51,24 +52,26 @@ class QueueSink(ProjectionSink):
         for bell in self._bells:
             bell.ring()
 
-    def duties(self, transaction: Transaction) -> Sequence[Coroutine[Any, Any, None]]:
+    def duties(
+        self, transaction: Transaction, retries: Persistence
+    ) -> Sequence[Coroutine[Any, Any, None]]:
         """Every round, again and again."""
         rounds = self.rounds(transaction)
         self._bells = [Bell() for _ in rounds]
         pairs = zip(rounds, self._bells, strict=True)
-        return [self._repeat(action, bell) for action, bell in pairs]
+        return [self._repeat(action, bell, retries) for action, bell in pairs]
 
-    async def _repeat(self, action: Round, bell: Bell) -> None:
+    async def _repeat(self, action: Round, bell: Bell, retries: Persistence) -> None:
         await self.caught_up()
         waits = delays()
         while True:
             try:
                 due = await action()
             except Exception as error:
-                if not is_passing(error):
-                    raise
+                retries.failed(action, error)
                 await pause(waits)
                 continue
+            retries.recovered(action)
             waits = delays()
             seconds = None if due is None else (due - self.clock()).total_seconds()
             await bell.wait(seconds if seconds is None else max(0.0, seconds))

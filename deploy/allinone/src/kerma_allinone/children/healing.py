@@ -1,0 +1,70 @@
+"""Starting a server again that takes no writes though its disk has room.
+
+NATS goes on refusing a stream that it failed to write on a full disk; PostgreSQL may end up the
+same way. Their data is whole, and a start heals them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from kerma_allinone.children.supervision import Supervised
+
+LOOK_SECONDS = 1.0
+PATIENCE = {"nats": 6.0, "postgres": 30.0}
+"""Seconds of refusals before a start: NATS never recovers from one, PostgreSQL does from most."""
+PAUSE_SECONDS = 60.0
+"""Between two starts of one server."""
+STOP = {"nats": signal.SIGTERM, "postgres": signal.SIGINT}
+_log = logging.getLogger(__name__)
+
+
+class Refusing(Protocol):
+    """What a service has to say about its servers."""
+
+    def refusing(self) -> Mapping[str, str]:
+        """Servers that take no writes, and how that shows."""
+
+
+@dataclass(slots=True)
+class Healing:
+    """Ends ``servers``, by name, that refuse; whoever keeps them starts them again."""
+
+    services: Sequence[Refusing]
+    servers: Mapping[str, Supervised]
+    has_room: Callable[[], bool]
+    clock: Callable[[], float] = time.monotonic
+    _since: dict[str, float] = field(default_factory=dict, init=False)
+    _mended: dict[str, float] = field(default_factory=dict, init=False)
+
+    async def run(self) -> None:
+        """Look, again and again."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """End what has refused for long enough while there is room."""
+        now, told = self.clock(), self._told()
+        for name, server in self.servers.items():
+            if name not in told or server.child.returncode is not None or not self.has_room():
+                self._since.pop(name, None)
+                continue
+            since = self._since.setdefault(name, now)
+            last = self._mended.get(name)
+            if now - since < PATIENCE[name] or (last is not None and now - last < PAUSE_SECONDS):
+                continue
+            _log.error("%s takes no writes though the disk has room: %s", name, told[name])
+            self._mended[name] = now
+            del self._since[name]
+            await server.child.stop(STOP[name])
+
+    def _told(self) -> dict[str, str]:
+        return {name: why for service in self.services for name, why in service.refusing().items()}
