@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -56,10 +57,23 @@ class Exit:
 
     ``code`` is its exit code, or minus the signal that ended it. ``exceeded`` is the limit that
     ended it. ``left`` counts processes that could not be killed in time, 0 but for a fault of the
-    machine.
+    machine. ``overhead_seconds`` is processor time of the keeper.
     """
 
     code: int
     cpu_seconds: float
     exceeded: Limit | None = None
     left: int = 0
+    overhead_seconds: float = 0.0
+
+    @classmethod
+    def told(cls, message: Mapping[str, Any]) -> Exit:
+        """From what the guard says of a process that is gone."""
+        exceeded = message.get("exceeded")
+        return cls(
+            message["code"],
+            message["cpu_seconds"],
+            Limit(exceeded) if exceeded else None,
+            message.get("left", 0),
+            message.get("overhead_seconds", 0.0),
+        )

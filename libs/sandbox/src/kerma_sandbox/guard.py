@@ -10,6 +10,7 @@ out. Only the standard library, so that it starts fast and holds no threads at a
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -148,6 +149,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(signum, signal.SIG_IGN)
     # the kernel reaps keepers that end; a keeper waits for its own children
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # pages that no collection touches stay shared with the keepers
+    gc.freeze()
     adopt_orphans()
     sock = socket.socket(fileno=int(arguments[0]))
     sock.set_inheritable(False)

@@ -190,6 +190,7 @@ class Keeper:
                 "cpu_seconds": self._cpu(used),
                 "exceeded": self._exceeded,
                 "left": left,
+                "overhead_seconds": time.process_time(),
             }
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerma_sandbox import guard
-from kerma_sandbox.confinement import Confinement, Exit, Limit
+from kerma_sandbox.confinement import Confinement, Exit
 from kerma_sandbox.sandbox import Sandbox
 from kerma_sandbox.start import start_guard
 
@@ -175,14 +175,7 @@ class Launcher:
         if (started := self._started.pop(number, None)) is not None:
             _refuse(started, OSError("its keeper was killed"))
         self._running.pop(number, None)
-        exceeded = message.get("exceeded")
-        ended = Exit(
-            message["code"],
-            message["cpu_seconds"],
-            Limit(exceeded) if exceeded else None,
-            message.get("left", 0),
-        )
-        _resolve(self._gone.pop(number), ended)
+        _resolve(self._gone.pop(number), Exit.told(message))
         # what could not be killed may hold the other end for ever
         asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self._close_pipes, number)
 

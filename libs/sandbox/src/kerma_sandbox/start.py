@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kerma_sandbox.confinement import Exit, Limit
+from kerma_sandbox.confinement import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,9 +133,7 @@ def _exit(ours: socket.socket) -> Exit | None:
     message: dict[str, Any] = json.loads(ours.recv(_MAX_MESSAGE) or b'{"op": "lost"}')
     match message["op"]:
         case "gone":
-            exceeded = message.get("exceeded")
-            limit = Limit(exceeded) if exceeded else None
-            return Exit(message["code"], message["cpu_seconds"], limit, message.get("left", 0))
+            return Exit.told(message)
         case "refused":
             raise OSError(message["reason"])
         case "lost":

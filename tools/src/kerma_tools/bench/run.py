@@ -28,6 +28,7 @@ BENCHES = {
     "convert": "engine.convert:convert_sixteen_zones",
     "engines": "engine.results:engine_figures",
     "scorers": "engine.scorers:own_scorers",
+    "sandbox": "engine.sandbox:sandbox_figures",
 }
 
 

@@ -52,6 +52,13 @@ def own_scorers() -> Figure:
     )
 
 
+def built_in_project(primaries: int) -> dict[str, Any]:
+    """The beam and the scorers of Geant4 itself."""
+    project = _project(_BUILT_IN)
+    project["beam"]["numberOfParticles"] = primaries
+    return project
+
+
 def _seconds(project: dict[str, Any]) -> float:
     geant4 = engine("geant4")
     inputs = geant4.convert(project)
