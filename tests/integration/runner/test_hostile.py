@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kerma_common.contracts import runner as ev
-from kit.runner_service import Running
+from kit.runner_service import Running, eventually
 from kit.script_engine import hostile_input, script_input
 
 
@@ -47,6 +49,41 @@ async def test_it_reaches_neither_secrets_nor_the_bus_nor_its_worker(runner: Run
     names = (await does(runner, "environment")).splitlines()[0]
     assert "KERMA" not in names
     assert "NATS" not in names
+
+
+async def test_what_confines_engines_is_a_metric(runner: Running) -> None:
+    runner.start_worker(slots=1, sandbox="off")
+
+    async def counted() -> bool:
+        return REGISTRY.get_sample_value("runner_workers", {"sandbox": "none"}) == 1.0
+
+    await eventually(counted)
+
+
+async def test_a_worker_that_needs_a_sandbox_does_not_start_without(runner: Running) -> None:
+    """Nothing confines where neither bubblewrap nor Landlock nor another user is to be had."""
+    code = (
+        "import sys\n"
+        "from kerma_sandbox import measure\n"
+        "measure._candidates = lambda levels, reasons: iter(())\n"
+        "from kerma_runner.worker.__main__ import main\n"
+        "main()\n"
+    )
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "KERMA_NATS_URL": runner.nats_url,
+        "KERMA_BLOB_URL": f"file://{runner.folder}/blobs",
+        "KERMA_WORKER_SCRATCH": str(runner.folder / "scratch"),
+        "KERMA_WORKER_SANDBOX": "require",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"nothing confines engines here" in errors
+    assert b"user.max_user_namespaces" in errors
 
 
 async def test_daemons_hold_neither_the_task_nor_the_slot(runner: Running) -> None:

@@ -18,7 +18,15 @@ OFFERED = [
         "name": "fluka",
         "workers": 2,
         "slots": 6,
-        "installations": [{"version": "4-3.2", "digest": "ab" * 32, "workers": 2, "slots": 6}],
+        "installations": [
+            {
+                "version": "4-3.2",
+                "digest": "ab" * 32,
+                "workers": 2,
+                "slots": 6,
+                "sandboxes": ["landlock"],
+            }
+        ],
         "substitute": None,
     },
     {"name": "topas", "workers": 0, "slots": 0, "installations": [], "substitute": "geant4"},
@@ -53,11 +61,23 @@ def test_what_is_not_available_is_told_with_its_cause(tmp_path: Path) -> None:
     assert [offer["name"] for offer in told["local"]] == ["geant4"]
 
 
+def test_what_confines_engines_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERMA_WORKER_SANDBOX", "off")
+    command = catalogue(tmp_path, "")
+    told = json.loads(RUNNER.invoke(app, [*command, "--json"]).stdout)["sandbox"]
+    assert told["level"] == "none"
+    assert "secrets" in told["open"]
+    shown = " ".join(RUNNER.invoke(app, command).output.split())
+    assert "Engines are confined by: none." in shown
+    assert "Not by namespaces: it is switched off" in shown
+
+
 def test_what_workers_offer_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "_offered", lambda _: OFFERED)
     shown = RUNNER.invoke(app, catalogue(tmp_path, "")).stdout
     assert "4-3.2" in shown
     assert "editor projects run on geant4" in shown
+    assert "landlock" in shown
 
 
 def test_a_broken_catalogue_is_refused(tmp_path: Path) -> None:

@@ -6,15 +6,19 @@ from kerma_runner.api.engines import describe
 from kerma_runner.read.queries import LivingWorker
 
 
-def worker(slots: int, **more: dict[str, str]) -> LivingWorker:
+def worker(slots: int, sandbox: str = "", **more: dict[str, str]) -> LivingWorker:
     return LivingWorker(
-        slots, more.get("engines", {}), more.get("digests", {}), more.get("substitutes", {})
+        slots,
+        more.get("engines", {}),
+        more.get("digests", {}),
+        more.get("substitutes", {}),
+        sandbox,
     )
 
 
 WORKERS = (
-    worker(2, engines={"geant4": "0.1.3", "fluka": "4-3.2"}, digests={"fluka": "aa"}),
-    worker(3, engines={"fluka": "4-3.2"}, digests={"fluka": "aa"}),
+    worker(2, "namespaces", engines={"geant4": "0.1.3", "fluka": "4-3.2"}, digests={"fluka": "aa"}),
+    worker(3, "landlock", engines={"fluka": "4-3.2"}, digests={"fluka": "aa"}),
     worker(1, engines={"fluka": "4-4.0"}, digests={"fluka": "bb"}),
     worker(1, substitutes={"shieldhit": "geant4", "fluka": "geant4"}),
 )
@@ -26,8 +30,14 @@ def test_equal_installations_are_told_together() -> None:
         "workers": 3,
         "slots": 6,
         "installations": [
-            {"version": "4-3.2", "digest": "aa", "workers": 2, "slots": 5},
-            {"version": "4-4.0", "digest": "bb", "workers": 1, "slots": 1},
+            {
+                "version": "4-3.2",
+                "digest": "aa",
+                "workers": 2,
+                "slots": 5,
+                "sandboxes": ["landlock", "namespaces"],
+            },
+            {"version": "4-4.0", "digest": "bb", "workers": 1, "slots": 1, "sandboxes": []},
         ],
         "substitute": None,
     }

@@ -101,7 +101,7 @@ def _local_row(offer: Offer | Absent) -> tuple[str, ...]:
 
 
 def _platform_table(offered: list[dict[str, Any]]) -> Table:
-    headings = ("engine", "version", "digest", "workers", "slots")
+    headings = ("engine", "version", "digest", "workers", "slots", "confined by")
     return table(headings, _platform_rows(offered), "Offered by Kerma")
 
 
@@ -110,7 +110,15 @@ def _platform_rows(offered: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
         if not engine["installations"]:
             instead = engine["substitute"]
             editor = f"editor projects run on {instead}" if instead else "not offered"
-            yield (engine["name"], editor, "", "0", "0")
+            yield (engine["name"], editor, "", "0", "0", "")
         for found in engine["installations"]:
             version, digest = found["version"] or "unknown", found["digest"][:12]
-            yield (engine["name"], version, digest, str(found["workers"]), str(found["slots"]))
+            walls = ", ".join(found.get("sandboxes", ())) or "unknown"
+            yield (
+                engine["name"],
+                version,
+                digest,
+                str(found["workers"]),
+                str(found["slots"]),
+                walls,
+            )

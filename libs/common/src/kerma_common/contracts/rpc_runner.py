@@ -95,6 +95,7 @@ class Registration:
     engines: Offered
     digests: Offered = field(default_factory=dict)
     substitutes: Offered = field(default_factory=dict)
+    sandbox: Annotated[str, Field(pattern=r"^[a-z]{0,32}$")] = ""
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

@@ -116,6 +116,7 @@ class WorkerRegistered:
 
     ``digests`` are SHA-256 of the engines' programs by name, as far as known. ``substitutes``
     maps engines that jobs may ask for to the offered one that runs editor projects instead.
+    ``sandbox`` names what confines its engines, empty for workers that did not tell.
     """
 
     worker: str
@@ -124,6 +125,7 @@ class WorkerRegistered:
     engines: dict[str, str]
     digests: dict[str, str] = field(default_factory=dict)
     substitutes: dict[str, str] = field(default_factory=dict)
+    sandbox: str = ""
 
 
 @event("runner", "worker", public=True)

@@ -36,17 +36,23 @@ def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
 def describe(name: str, workers: Sequence[LivingWorker]) -> dict[str, Any]:
     """An engine by its installations; ``substitute`` runs its editor projects if there are none."""
     having = [worker for worker in workers if name in worker.engines]
-    same: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    same: defaultdict[tuple[str, str], list[LivingWorker]] = defaultdict(list)
     for worker in having:
-        same[worker.engines[name], worker.digests.get(name, "")].append(worker.slots)
+        same[worker.engines[name], worker.digests.get(name, "")].append(worker)
     instead = {worker.substitutes[name] for worker in workers if name in worker.substitutes}
     return {
         "name": name,
         "workers": len(having),
         "slots": sum(worker.slots for worker in having),
         "installations": [
-            {"version": version, "digest": digest, "workers": len(slots), "slots": sum(slots)}
-            for (version, digest), slots in sorted(same.items())
+            {
+                "version": version,
+                "digest": digest,
+                "workers": len(alike),
+                "slots": sum(worker.slots for worker in alike),
+                "sandboxes": sorted({worker.sandbox for worker in alike if worker.sandbox}),
+            }
+            for (version, digest), alike in sorted(same.items())
         ],
         "substitute": None if having else min(instead, default=None),
     }

@@ -59,6 +59,7 @@ class Claims:
             offer.engines,
             offer.digests,
             offer.substitutes,
+            offer.sandbox,
         )
         subject = worker_subject(offer.worker)
         await self.bus.execute(workers.WORKER, subject, command, self._ctx(offer.worker))

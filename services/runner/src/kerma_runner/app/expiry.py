@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
@@ -21,6 +21,7 @@ from kerma_runner.domain.commands import Expire
 from kerma_runner.domain.leases import Due, due, over
 from kerma_runner.domain.task import TASK
 from kerma_runner.domain.worker import WORKER, Retire
+from kerma_sandbox.sandbox import Level
 
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kerma_runner.read.queries import QueueRows
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
+WORKERS = Gauge("runner_workers", "Workers that live, by what confines their engines", ["sandbox"])
 
 _STILL = timedelta(seconds=5)
 """Waking this much later than asked for means that the process stood still."""
@@ -79,12 +81,17 @@ class Expiry:
         """
         floor = self._floor or now
         later = []
-        for worker, seen in (await self.rows.last_heard()).items():
-            until = floor if seen is None else max(floor, seen + self.terms.lease)
+        confined = dict.fromkeys(map(str, Level), 0)
+        for known in await self.rows.last_heard():
+            until = floor if known.seen is None else max(floor, known.seen + self.terms.lease)
             if until > now:
                 later.append(until)
+                level = known.sandbox or str(Level.NONE)
+                confined[level] = confined.get(level, 0) + 1
             else:
-                await self._retire(worker, seen, now)
+                await self._retire(known.worker, known.seen, now)
+        for level, number in confined.items():
+            WORKERS.labels(level).set(number)
         return later
 
     def _was_deaf(self, now: datetime) -> bool:

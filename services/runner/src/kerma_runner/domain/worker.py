@@ -19,6 +19,7 @@ class Worker:
     engines: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     substitutes: Mapping[str, str] = field(default_factory=dict)
+    sandbox: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Register:
     engines: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     substitutes: Mapping[str, str] = field(default_factory=dict)
+    sandbox: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def decide(state: Worker, command: object) -> tuple[object, ...]:
                 engines=dict(command.engines),
                 digests=dict(command.digests),
                 substitutes=dict(command.substitutes),
+                sandbox=command.sandbox,
             )
             return () if evolve(state, offered) == state else (offered,)
         case Retire():
@@ -81,6 +84,7 @@ def evolve(state: Worker, event: object) -> Worker:
                 dict(event.engines),
                 dict(event.digests),
                 dict(event.substitutes),
+                event.sandbox,
             )
         case ev.WorkerRetired():
             return replace(state, slots=0)

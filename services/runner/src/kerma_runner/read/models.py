@@ -78,6 +78,7 @@ WORKER = Table(
     Column("engines", JSONB, nullable=False),
     Column("digests", JSONB, nullable=False),
     Column("substitutes", JSONB, nullable=False),
+    Column("sandbox", Text, nullable=False),
 )
 
 WORKER_HEARTBEAT = Table(

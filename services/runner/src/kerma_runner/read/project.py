@@ -13,7 +13,7 @@ from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_runner.read.models import METADATA, TASK, WORKER
 
-QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=3)
+QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=4)
 
 _NOT_HELD = {"worker": None, "until": None}
 
@@ -109,6 +109,7 @@ def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG
             "engines": event.engines,
             "digests": event.digests,
             "substitutes": event.substitutes,
+            "sandbox": event.sandbox,
         },
     )
 

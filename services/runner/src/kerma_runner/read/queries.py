@@ -37,6 +37,16 @@ class LivingWorker:
     engines: Mapping[str, str]
     digests: Mapping[str, str]
     substitutes: Mapping[str, str]
+    sandbox: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeard:
+    """A registered worker: when it was heard of last, if ever, and what confines its engines."""
+
+    worker: str
+    seen: datetime | None
+    sandbox: str
 
 
 _LIVING = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
@@ -56,6 +66,7 @@ class QueueRows:
                 WORKER.c.engines,
                 WORKER.c.digests,
                 WORKER.c.substitutes,
+                WORKER.c.sandbox,
             )
             .select_from(_LIVING)
             .where(WORKER_HEARTBEAT.c.seen > now - alive)
@@ -64,13 +75,13 @@ class QueueRows:
         async with self._db.connect() as conn:
             return tuple(LivingWorker(*row) for row in await conn.execute(query))
 
-    async def last_heard(self) -> Mapping[str, datetime | None]:
-        """Every registered worker, and when it was heard of last."""
-        query = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen).select_from(
+    async def last_heard(self) -> tuple[LastHeard, ...]:
+        """Every registered worker."""
+        query = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen, WORKER.c.sandbox).select_from(
             WORKER.outerjoin(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
         )
         async with self._db.connect() as conn:
-            return {row.worker: row.seen for row in await conn.execute(query)}
+            return tuple(LastHeard(*row) for row in await conn.execute(query))
 
     async def held(self) -> Mapping[LeaseKey, datetime | None]:
         """Every lease with the end promised at its claim; None when its worker died."""

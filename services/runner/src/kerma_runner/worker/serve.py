@@ -72,5 +72,6 @@ async def serve_worker(
             dict(offers.versions),
             dict(offers.digests),
             dict(offers.substitutes),
+            sandbox.level,
         )
         await Agent(name, client, RunnerClient(client), bench, offer).run(stop)
