@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert import gdml_size
-from kerma_engines.geant4.convert.gdml_tree import MAX_ELEMENTS, Element, read
+from kerma_engines.geant4.convert import gdml_size, gdml_tree
+from kerma_engines.geant4.convert.gdml_tree import Element, read
 from kerma_engines.geant4.convert.gdml_values import Unknown, Values
 from kerma_engines.geant4.engine import Geant4
 
@@ -191,9 +191,9 @@ def test_solids_of_too_many_parts_are_refused(solid: str, reason: str) -> None:
     assert reason in problem
 
 
-def test_elements_are_counted() -> None:
-    text = document(solids="<x/>" * (MAX_ELEMENTS + 1))
-    assert f"more than {MAX_ELEMENTS} elements" in verdict(text)[0]
+def test_elements_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gdml_tree, "MAX_ELEMENTS", 1000)
+    assert "more than 1000 elements" in verdict(document(solids="<x/>" * 1000))[0]
 
 
 def test_every_refusal_names_element_and_line() -> None:
@@ -258,9 +258,31 @@ def test_huge_matrices_define_nothing() -> None:
 
 
 def test_elements_know_their_lines() -> None:
-    root = read('<?xml version="1.0"?>\n<a>\n  <x:b x="1"/>\n<c>t</c></a>')
+    root = read('<?xml version="1.0"?>\n<a>\n  <x:b x="1"/>\n<expression>t\n</expression></a>')
     assert [(e.name, e.line, e.text.strip()) for e in root.walk()] == [
         ("a", 2, ""),
         ("b", 3, ""),
-        ("c", 4, "t"),
+        ("expression", 4, "t"),
     ]
+
+
+def test_malformed_definitions_define_nothing() -> None:
+    define = "".join(
+        f'<matrix name="m{k}" coldim="{columns}" values="1 2"/>'
+        for k, columns in enumerate(("1e999", "0/0", "-1", "x", ""))
+    )
+    assert verdict(document(define=define, inside=replica("9"))) == []
+
+
+def test_divisions_of_large_solids_are_judged_once() -> None:
+    chain = "".join(
+        f'<union name="c{k}"><first ref="{f"c{k - 1}" if k else "s"}"/><second ref="s"/></union>'
+        for k in range(900)
+    )
+    divided = division('width="1"')
+    volumes = "".join(
+        f'<volume name="d{k}"><materialref ref="G4_WATER"/><solidref ref="c{k}"/>{divided}</volume>'
+        for k in range(900)
+    )
+    problems = verdict(document(solids=chain, volumes=volumes))
+    assert all("unknown number" in problem for problem in problems)

@@ -36,6 +36,8 @@ _BASED = {"reflectedSolid", "scaledSolid", "scaled_solid", "displaced_solid"}
 _FACETS = {"triangular", "quadrangular"}
 _COPIES = {"replicavol", "divisionvol", "paramvol"}
 _CAP = 10**15
+#: Elements that the extents of solids may take in all.
+_MOST_LOOKED_AT = 100_000
 
 
 def problems(root: Element, file: str) -> Iterator[Problem]:
@@ -60,6 +62,8 @@ class _Counter:
         self.operands: dict[str, int] = {}
         self.solid_depth: dict[str, int] = {}
         self.solids: dict[str, Element] = {}
+        self.extents: dict[str, float] = {}  # of solids that divisions by width asked for
+        self.looked_at = 0
         self.assemblies: dict[str, int] = {}
         self.volume_depth: dict[str, int] = {}
         self.volumes = 0
@@ -104,6 +108,8 @@ class _Counter:
 
     def _extent(self, solid: str) -> float:
         """No extent of a solid is longer than this, in mm: all its numbers added up."""
+        if solid in self.extents:
+            return self.extents[solid]
         total, seen, waiting = 0.0, set(), [solid]
         while waiting:
             name = waiting.pop()
@@ -113,11 +119,15 @@ class _Counter:
             seen.add(name)
             waiting += _references(element)
             total += self._numbers(element)
+            if self.looked_at > _MOST_LOOKED_AT:
+                return math.inf
+        self.extents[solid] = total
         return total
 
     def _numbers(self, element: Element) -> float:
         total, unit = 0.0, 1.0
         for part in element.walk():
+            self.looked_at += 1
             for key, value in part.attributes.items():
                 if key in {"lunit", "unit"}:
                     unit = max(unit, UNITS.get(value, 1.0))

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 200
 MAX_ELEMENTS = 400_000
+_EXPRESSION = "expression"
+_LONGEST_TEXT = 10_000
 
 
 @dataclass(slots=True)
 class Element:
-    """One element: ``name`` without its namespace prefix, and the line where it begins."""
+    """One element: ``name`` without its namespace prefix, and the line where it begins.
+
+    ``text`` is kept for ``<expression>`` only, whose value it is.
+    """
 
     name: str
     line: int
@@ -92,5 +97,6 @@ class _Reader:
         self._open.pop()
 
     def _text(self, text: str) -> None:
-        if self._open:
-            self._open[-1].text += text
+        element = self._open[-1]
+        if element.name == _EXPRESSION and len(element.text) < _LONGEST_TEXT:
+            element.text += text

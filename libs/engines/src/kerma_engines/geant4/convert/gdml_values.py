@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 2000
 _DEEPEST = 50
+_LONGEST_MATRIX = 2_000_000
 _MOST_VALUES = 100_000
 
 _TOKEN = re.compile(
@@ -72,11 +73,13 @@ class Values:
                 self._known[element.get("name")] = self.of(element.get("value")) * unit
             elif element.name == "matrix":
                 self._define_matrix(element)
-        except Unknown:
+        except (Unknown, ValueError, OverflowError):
             return
 
     def _define_matrix(self, element: Element) -> None:
         columns = int(self.of(element.get("coldim")))
+        if len(element.get("values")) > _LONGEST_MATRIX:
+            raise Unknown
         words = element.get("values").split()
         if columns < 1 or len(self._known) + len(words) > _MOST_VALUES:
             raise Unknown

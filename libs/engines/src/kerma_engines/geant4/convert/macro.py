@@ -44,11 +44,10 @@ _QUANTITY = "/score/quantity/"
 class Macro:
     """A checked macro: what to apply before the run, what it scores, how many primaries.
 
-    ``lines`` are those of the commands in the file. ``notes`` are what users should know.
+    ``notes`` are what users should know.
     """
 
     commands: tuple[str, ...]
-    lines: tuple[int, ...]
     meshes: tuple[Mesh, ...]
     primaries: int
     nuclear: bool = True
@@ -78,8 +77,7 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
     if problems:
         raise InvalidInput(problems, count)
     return Macro(
-        commands=tuple(command for _, command in reader.commands),
-        lines=tuple(number for number, _ in reader.commands),
+        commands=tuple(reader.commands),
         meshes=tuple(reader.scoring.meshes),
         primaries=reader.primaries,
         nuclear=reader.nuclear,
@@ -102,7 +100,7 @@ def _notes(meshes: list[Mesh], file: str) -> list[str]:
 class _Reader:
     def __init__(self, particles: tuple[str, ...]) -> None:
         self.particles = particles
-        self.commands: list[tuple[int, str]] = []
+        self.commands: list[str] = []
         self.primaries = 0
         self.nuclear = True
         self.divergence: tuple[float, float] | None = None
@@ -135,10 +133,10 @@ class _Reader:
         self.scoring.line = number
         if command.startswith("/kerma/"):
             if driver := self._own(command, arguments):
-                self.commands.append((number, driver))
+                self.commands.append(driver)
             return
         if self._dispatch(command, arguments):
-            self.commands.append((number, " ".join([command, *arguments])))
+            self.commands.append(" ".join([command, *arguments]))
 
     def _own(self, command: str, arguments: list[str]) -> str:
         """Read a command of ours; returns what Geant4 is told in its place, if anything."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LOG = "geant4.log"
 _PLACEHOLDERS = "placeholder-data"
 _INITIALIZE = "/run/initialize"
+#: Share of primaries that Geant4 may give up, such as those that get stuck at a surface.
+_MAY_GIVE_UP = 1e-4
 _UNIT = re.compile(r"total\(value\) \[([^\]]+)\]")
 
 #: Not bound, yet exported by the wheel's library: creating it makes the /score commands known.
@@ -73,7 +75,7 @@ class Interpreter:
         if code := self._apply(self._manager, command.encode()):
             said = self._watch.fault(Stage.COMMAND) or f"code {code}"
             raise Failure(f"Geant4 refused the command {command!r}: {said}")
-        stage = Stage.SETUP if command == _INITIALIZE else Stage.COMMAND
+        stage = Stage.PHYSICS if command == _INITIALIZE else Stage.COMMAND
         if said := self._watch.fault(stage):
             raise Failure(f"Geant4 puts the command {command!r} aside: {said}")
 
@@ -105,7 +107,7 @@ class Transport:
         self.release = release(g4.G4VERSION_NUMBER)
         self.parser = g4.G4GDMLParser()
         self.parser.Read(task["geometry"], False)
-        if said := watch.fault(Stage.SETUP):
+        if said := watch.fault(Stage.GEOMETRY):
             raise Failure(f"Geant4 does not take {task['geometry']} as it stands: {said}")
         world = self.parser.GetWorldVolume()
         killers = kill_tracks_in(task["black_hole"], world)
@@ -141,8 +143,13 @@ class Transport:
 
     def _look(self) -> None:
         """End the run early when Geant4 says that it puts something aside."""
-        if not self.said and (said := self.watch.fault(Stage.RUN)):
-            self.said = said
+        if self.said:
+            return
+        self.said = self.watch.fault(Stage.RUN)
+        given_up = self.watch.given_up
+        if not self.said and given_up > _MAY_GIVE_UP * self.reporter.primaries:
+            self.said = f"{given_up} primaries are given up: {self.watch.why}"
+        if self.said:
             self.manager.AbortRun(True)
 
     @cached_property

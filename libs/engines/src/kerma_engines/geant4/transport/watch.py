@@ -24,7 +24,8 @@ _MOST_READ = 1 << 20
 class Stage(Enum):
     """What Geant4 does: words that are harmless in one stage are not in another."""
 
-    SETUP = "setting up"
+    GEOMETRY = "reading the geometry"
+    PHYSICS = "setting up physics"
     COMMAND = "a command"
     RUN = "the run"
 
@@ -37,11 +38,13 @@ _COMPLAINTS = re.compile(
     r"|unmatched|\bnot yet\b|\bwarning\b",
     re.IGNORECASE,
 )
-#: The same while geometry and physics are set up, where Geant4 reports a lot.
-_SETUP_COMPLAINTS = re.compile(
+#: The same while the geometry is read, which Geant4 reports about.
+_GEOMETRY_COMPLAINTS = re.compile(
     r"G4GDML: (?:ERROR|FATAL|VALIDATION|WARNING)|Unsupported GDML tag|Treating unknown GDML tag"
-    r"|COMMAND NOT FOUND|Batch is interrupted|does not exist|Command ignored|ERROR"
+    r"|does not exist|ERROR"
 )
+#: The same while processes are made, which print what they please.
+_PHYSICS_COMPLAINTS = re.compile(r"COMMAND NOT FOUND|Batch is interrupted|Command ignored")
 #: The same while primaries are followed, where particles may get stuck without harm.
 _RUN_COMPLAINTS = re.compile(
     r"Ignoring confine|set confine then this will be ignored|primary particle will be ignored"
@@ -49,7 +52,8 @@ _RUN_COMPLAINTS = re.compile(
     r"|COMMAND NOT FOUND|Batch is interrupted|BeamOn\(\)? ignored|BeamOn ignored|Command ignored"
 )
 _WORDS = {
-    Stage.SETUP: _SETUP_COMPLAINTS,
+    Stage.GEOMETRY: _GEOMETRY_COMPLAINTS,
+    Stage.PHYSICS: _PHYSICS_COMPLAINTS,
     Stage.COMMAND: _COMPLAINTS,
     Stage.RUN: _RUN_COMPLAINTS,
 }
@@ -61,30 +65,39 @@ _EXCEPTION = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _WARNING = "this is just a warning message"
-#: Warnings that change no result, by code.
-_HARMLESS: frozenset[str] = frozenset()
+_GIVEN_UP = "event must be aborted"
+#: Codes of warnings that change results, in the stages where others do not.
+_HARMFUL = ("G4GPS", "GeomMgt", "GeomVol", "Digi", "Det", "UIMAN")
 
 
 class Watch:
-    """Reads a log as it grows."""
+    """Reads a log as it grows. ``given_up`` counts the primaries that Geant4 did not finish."""
 
     def __init__(self, log: Path) -> None:
-        self._log = log.open("rb")
+        self._log = log
+        self._read = 0  # bytes of the log
+        self.given_up = 0
+        self.why = ""
 
     def fault(self, stage: Stage) -> str:
         """What Geant4 has said since the last call that means harm; empty for nothing."""
-        return fault(self._log.read(_MOST_READ).decode("utf-8", "replace"), stage)
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            new = log.read(_MOST_READ)
+        self._read += len(new)
+        text = new.decode("utf-8", "replace")
+        for match in _EXCEPTION.finditer(text):
+            if match["severity"].lower() == _GIVEN_UP:
+                self.given_up += 1
+                self.why = _line(match)
+        return fault(text, stage)
 
 
 def fault(text: str, stage: Stage) -> str:
     """The first complaint in what Geant4 printed, in one line; empty without one."""
-    found = ""
-    for match in _EXCEPTION.finditer(text):
-        said = f"{match['code']} {match['place']}: {match['text']}"
-        warning = match["severity"].lower() == _WARNING
-        if not warning or _means_harm(match["code"], said, stage):
-            found = said
-            break
+    found = next(
+        (_line(match) for match in _EXCEPTION.finditer(text) if _means_harm(match, stage)), ""
+    )
     rest = _EXCEPTION.sub("", text)
     lines = rest.splitlines()
     for number, line in enumerate(lines):
@@ -92,16 +105,24 @@ def fault(text: str, stage: Stage) -> str:
             break
         if _WORDS[stage].search(line):
             # such messages often go over two lines, the first of which names what is meant
-            before = lines[number - 1] if number and stage is not Stage.SETUP else ""
+            before = lines[number - 1] if number and stage is not Stage.GEOMETRY else ""
             found = f"{before} {line}"
     return " ".join(found.split())[:_LONGEST]
 
 
-def _means_harm(code: str, said: str, stage: Stage) -> bool:
-    """Whether a warning does; of the run those of the source, and what sounds like it."""
-    if stage is not Stage.RUN:
-        return code not in _HARMLESS
-    return code.startswith("G4GPS") or bool(_WORDS[stage].search(said))
+def _means_harm(match: re.Match[str], stage: Stage) -> bool:
+    """Whether an exception does. A primary that Geant4 gives up is counted, not a fault."""
+    severity = match["severity"].lower()
+    if severity != _WARNING:
+        return severity != _GIVEN_UP
+    if stage in {Stage.GEOMETRY, Stage.COMMAND}:
+        return True
+    return match["code"].startswith(_HARMFUL) or bool(_WORDS[stage].search(match["text"]))
+
+
+def _line(match: re.Match[str]) -> str:
+    said = f"{match['code']} {match['place']}: {match['text']}"
+    return " ".join(said.split())[:_LONGEST]
 
 
 def last_exception(text: str) -> str:
