@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from kerma_client.estimators import print_estimators
+from kerma_client.terminal import PlainConsole
 from kerma_engines.results.student import half_width
 
 
@@ -24,7 +24,7 @@ def page(number: int, metadata: dict[str, str], freedom: int | None = None) -> d
 
 
 def printed(pages: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> str:
-    console = Console(width=200, no_color=True)
+    console = PlainConsole(width=200, no_color=True)
     print_estimators({"estimators": [{"name": "flux", "pages": pages}]}, console)
     return capsys.readouterr().out
 

@@ -6,12 +6,12 @@ import io
 import itertools
 
 import pytest
-from rich.console import Console
 from rich.progress import Progress
 
 from kerma_client import follow
 from kerma_client.client import JobStatus, TaskStatus
 from kerma_client.follow import TimeLeft, plain_line
+from kerma_client.terminal import PlainConsole
 
 
 def task(index: int, state: str, simulated: int, left: float | None = None) -> TaskStatus:
@@ -88,7 +88,7 @@ def shown(statuses: list[JobStatus], monkeypatch: pytest.MonkeyPatch, terminal: 
     monkeypatch.setattr(follow, "INTERVAL_SECONDS", 0.0)
     told = itertools.chain(statuses)
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=150)
+    console = PlainConsole(file=out, force_terminal=terminal, width=150)
     assert follow.follow(lambda: next(told), console) == statuses[-1]
     return out.getvalue()
 

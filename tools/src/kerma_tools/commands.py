@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from kerma_client.terminal import fail
+from kerma_client.terminal import fail, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,4 +63,4 @@ def generate() -> None:
     except RevisionNotRaisedError as error:
         fail(str(error))
     for path in changed:
-        sys.stdout.write(f"wrote {path}\n")
+        say(f"wrote {path}")

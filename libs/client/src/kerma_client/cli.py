@@ -13,7 +13,7 @@ from kerma_allinone.running import NotRunningError
 from kerma_client.client import ApiError
 from kerma_client.commands import admin, engines, jobs, platform
 from kerma_client.local import DemoError
-from kerma_client.terminal import fail, warn
+from kerma_client.terminal import fail, plain_streams, warn
 
 PROGRAM = "kerma"
 TOOLS = "kerma_tools"
@@ -25,6 +25,7 @@ app = typer.Typer(
     help="Monte-Carlo particle transport: run simulations, follow them, read their results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich would write to the terminal by itself, past our filter
     add_completion=False,
 )
 
@@ -59,14 +60,15 @@ add_tools(app)
 
 def main() -> None:
     """Entry point. Errors that a user can mend are one sentence, not a stack trace."""
-    try:
-        app(prog_name=PROGRAM)
-    except (ApiError, DemoError, NotRunningError) as error:
-        _end(error)
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] in OURS:
+    with plain_streams():
+        try:
+            app(prog_name=PROGRAM)
+        except (ApiError, DemoError, NotRunningError) as error:
             _end(error)
-        raise
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] in OURS:
+                _end(error)
+            raise
 
 
 # matched by name, because importing the classes would slow every command

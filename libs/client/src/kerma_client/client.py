@@ -65,8 +65,10 @@ class JobStatus:
 class KermaClient:
     """A session with one Kerma; use as a context manager."""
 
-    def __init__(self, base_url: str, timeout: float = 30.0) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout)
+    def __init__(
+        self, base_url: str, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +130,10 @@ class KermaClient:
         return message
 
     def _send(self, method: str, path: str, **how: Any) -> dict[str, Any]:
-        answer = self._http.request(method, path, **how)
+        try:
+            answer = self._http.request(method, path, **how)
+        except UnicodeEncodeError:  # bytes of a command line that are no text
+            raise ApiError(400, "what was asked for is not valid text", {}) from None
         if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
             # the access token lasts ten minutes; a long job outlives it
             self._http.get("/auth/refresh")

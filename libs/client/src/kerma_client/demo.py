@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from kerma_allinone.running import NotRunningError, read_running
 from kerma_client import terminal
@@ -71,10 +70,12 @@ def run_demo(
         )
     if as_json:
         values = {name: getattr(outcome, name) for name in Outcome.__slots__}
-        sys.stdout.write(json.dumps(values) + "\n")
+        terminal.put_json(json.dumps(values))
 
 
-def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) -> JobStatus:
+def _run_job(
+    client: KermaClient, primaries: int, tasks: int, console: terminal.PlainConsole
+) -> JobStatus:
     body = submit_body(PROJECT, tasks=tasks, primaries=primaries, engine="geant4")
     job_id = client.submit({**body, "title": "150 MeV protons in water"})
     console.print(f"job {job_id}: {primaries} protons in {tasks} tasks", soft_wrap=True)
@@ -85,8 +86,10 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: Console) 
     return status
 
 
-def _present(body: dict[str, Any], out: Path, console: Console) -> tuple[float, float]:
-    """Print tables and draw pictures; returns the range R80 and its standard error in cm."""
+def _present(
+    body: dict[str, Any], out: Path, console: terminal.PlainConsole
+) -> tuple[float, float]:
+    """Tables and pictures; the range R80 in cm and its standard error."""
     from kerma_client.plots import draw_page
     from kerma_engines.results.ranges import PSTAR_SOURCE, csda_range_in_water, distal_range
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
-
 from kerma_client import terminal
 from kerma_engines.results.json_form import filter_of
 from kerma_engines.results.student import half_width
 
 
-def print_estimators(body: dict[str, Any], console: Console) -> None:
+def print_estimators(body: dict[str, Any], console: terminal.PlainConsole) -> None:
     """A table of what was scored, with the largest value and its 68 % confidence interval.
 
     The filter tells pages of one quantity apart. Notes on how pages were merged follow the table.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from kerma_client.client import TERMINAL, JobStatus, TaskStatus
+from kerma_client.terminal import PlainConsole, say
 
 INTERVAL_SECONDS = 0.4
 PLAIN_SECONDS = 2.0
@@ -55,14 +54,14 @@ def _rest(task: TaskStatus) -> int:
     return 0 if task.state in TERMINAL else max(0, task.requested - task.simulated)
 
 
-def follow(status: Callable[[], JobStatus], console: Console) -> JobStatus:
-    """Show the job until it ends; returns its last status."""
+def follow(status: Callable[[], JobStatus], console: PlainConsole) -> JobStatus:
+    """Show the job until it ends; its last status."""
     if console.is_terminal:
         return _follow_live(status, console)
     return _follow_plain(status)
 
 
-def _follow_live(status: Callable[[], JobStatus], console: Console) -> JobStatus:
+def _follow_live(status: Callable[[], JobStatus], console: PlainConsole) -> JobStatus:
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=40),
@@ -119,8 +118,7 @@ def _follow_plain(status: Callable[[], JobStatus]) -> JobStatus:
         now = status()
         left = time_left.of(now)
         if now.state != last_state or time.monotonic() - said >= PLAIN_SECONDS or now.over:
-            sys.stdout.write(plain_line(now, left) + "\n")
-            sys.stdout.flush()
+            say(plain_line(now, left))
             said, last_state = time.monotonic(), now.state
         if now.over:
             return now

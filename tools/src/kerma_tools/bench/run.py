@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterable
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from kerma_client.terminal import console, put_json, warn
 from kerma_tools.bench.figure import Figure
 
 # name -> module:function; a function measures one figure or several that share their set-up
@@ -37,20 +36,18 @@ def run_bench(name: str | None, *, as_json: bool) -> None:
     chosen = [key for key in BENCHES if name in (None, key)]
     if not chosen:
         raise typer.BadParameter(f"{name} is not one of {', '.join(BENCHES)}")
-    console = Console(soft_wrap=True)
     missed = False
     table = Table("figure", "measured", "held against", "ratio", "bar", "")
     for key in chosen:
         for figure in _measure(BENCHES[key]):
             missed |= not figure.passed
             if as_json:
-                sys.stdout.buffer.write(_line(figure) + b"\n")
-                sys.stdout.flush()
+                put_json(_line(figure))
             else:
                 table.add_row(*_cells(figure))
-                sys.stderr.write(f"measured {figure.name}\n")
+                warn(f"measured {figure.name}")
     if not as_json:
-        console.print(table)
+        console().print(table, soft_wrap=True)
     if missed:
         raise typer.Exit(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from kerma_client.commands import mending
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import console, table
+from kerma_client.terminal import console, say, table
 
 app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters.")
 streams = typer.Typer(help="Streams of the event log.")
@@ -28,7 +27,7 @@ def apply_streams(data: Data = DEFAULT_DATA) -> None:
 
     use_settings(data)
     for line in asyncio.run(admin.apply()) or ("nothing to do",):
-        sys.stdout.write(line + "\n")
+        say(line)
 
 
 @projections.command("rebuild")
@@ -57,7 +56,7 @@ def add_cluster(
 
     use_settings(data)
     asyncio.run(admin.add_cluster(name, host or name, port))
-    sys.stdout.write(f"{name} is registered\n")
+    say(f"{name} is registered")
 
 
 @app.command("list-clusters")
@@ -80,4 +79,4 @@ def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
 
     use_settings(data)
     asyncio.run(admin.remove_cluster(name))
-    sys.stdout.write(f"{name} is removed\n")
+    say(f"{name} is removed")

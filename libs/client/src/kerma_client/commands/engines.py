@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerma_client.commands import convert, offers
-from kerma_client.terminal import console, fail, say, table, warn
+from kerma_client.terminal import console, fail, put_json, say, table, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,7 +78,7 @@ def _show(
     if as_json:
         from kerma_engines.results.json_form import estimators_json
 
-        sys.stdout.buffer.write(estimators_json(estimators) + b"\n")
+        put_json(estimators_json(estimators))
     elif as_table or plot is None:
         out = console()
         for estimator in estimators:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,9 +60,11 @@ def jobs(
     for job in answer["simulations"]:
         told = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
         # a job id fills most of a terminal's line
-        terminal.say(f"{job['job_state']:<15} {'  '.join(told)}\n    {job['job_id']}")
+        # (a title with line ends would look like other jobs)
+        line = terminal.one_line(f"{job['job_state']:<15} {'  '.join(told)}")
+        terminal.say(f"{line}\n    {job['job_id']}")
     pages = max(1, answer["page_count"])
-    sys.stdout.write(f"page {page} of {pages}, {answer['simulations_count']} jobs\n")
+    terminal.say(f"page {page} of {pages}, {answer['simulations_count']} jobs")
 
 
 def results(
@@ -87,8 +88,7 @@ def results(
             terminal.fail(str(error))
         terminal.say(f"wrote {plot}")
     elif as_json:
-        json.dump(body, sys.stdout)
-        sys.stdout.write("\n")
+        terminal.put_json(json.dumps(body))
     else:
         print_estimators(body, terminal.console())
 
@@ -99,7 +99,7 @@ def cancel(
 ) -> None:
     """Stop a job."""
     with connect(data) as client:
-        sys.stdout.write(client.cancel(job) + "\n")
+        terminal.say(client.cancel(job))
 
 
 def story(
@@ -111,7 +111,11 @@ def story(
     from kerma_allinone.admin.story import tell
 
     use_settings(data)
-    sys.stdout.write("\n".join(asyncio.run(tell(job, as_json=as_json))) + "\n")
+    for line in asyncio.run(tell(job, as_json=as_json)):
+        if as_json:
+            terminal.put_json(line)
+        else:
+            terminal.say(terminal.one_line(line))
 
 
 def _local(date: str | None) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
 
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import console, table
+from kerma_client.terminal import console, say, table
 
 processes = typer.Typer(help="Commands and timers that process managers have parked.")
 
@@ -100,7 +99,7 @@ def replay(
 
     use_settings(data)
     count = asyncio.run(admin.replay(service, name, unit, reason))
-    sys.stdout.write(f"{count} commits applied\n")
+    say(f"{count} commits applied")
 
 
 def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_DATA) -> None:
@@ -109,7 +108,7 @@ def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_
 
     use_settings(data)
     given_up, applied = asyncio.run(admin.skip(service, name, unit, reason))
-    sys.stdout.write(f"{given_up} commits given up, {applied} applied\n")
+    say(f"{given_up} commits given up, {applied} applied")
 
 
 @processes.command("parked")
@@ -135,7 +134,7 @@ def retry(
 
     use_settings(data)
     asyncio.run(admin.retry(service, parked_id, reason))
-    sys.stdout.write(f"{parked_id} is tried again\n")
+    say(f"{parked_id} is tried again")
 
 
 @processes.command("drop")
@@ -145,4 +144,4 @@ def drop(service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA) -
 
     use_settings(data)
     asyncio.run(admin.drop(service, parked_id, reason))
-    sys.stdout.write(f"{parked_id} is dropped\n")
+    say(f"{parked_id} is dropped")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from kerma_allinone.running import NotRunningError
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import connect
-from kerma_client.terminal import console, say, table
+from kerma_client.terminal import console, put_json, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +53,7 @@ def list_engines(
                 "reasons": {str(level): why for level, why in sandbox.reasons.items()},
             },
         }
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        put_json(json.dumps(told, indent=2))
         return
     out = console()
     out.print(_local_table(survey))

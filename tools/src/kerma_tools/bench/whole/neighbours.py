@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from kerma_client.terminal import say
+
 HALF = b"GET /jobs HTTP/1.1\r\nHost: kerma\r\nX-"
 PER_ADDRESS = 1000
 AGAIN_SECONDS = 5.0
@@ -72,6 +74,5 @@ def _is_closed(one: socket.socket) -> bool:
 
 if __name__ == "__main__":
     {"logins": logins, "half-open": half_open}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
-    sys.stdout.write("begun\n")
-    sys.stdout.flush()
+    say("begun")
     threading.Event().wait()

@@ -1,0 +1,230 @@
+"""No command prints what users, engines or strangers could change a terminal with.
+
+Every command of the command line has to stand in one of the two tables below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import typer
+
+from kerma_allinone.admin import story
+from kerma_allinone.admin import system as operators
+from kerma_client import cli
+from kerma_client.client import KermaClient
+from kerma_client.commands import admin, jobs, mending, offers
+
+NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
+"""Colours, a window title, a C1 control sequence, overwriting, text turned round."""
+ARGUMENTS: dict[str, list[str]] = {
+    "run": ["PROJECT"],
+    "jobs": [],
+    "results": ["JOB"],
+    "cancel": ["JOB"],
+    "story": ["JOB"],
+    "engines read": ["PROJECT"],
+    "engines merge": ["PROJECT"],
+    "engines convert": ["PROJECT", "--engine", "ENGINE", "--out", "PROJECT"],
+    "engines list": [],
+    "admin streams apply": [],
+    "admin projections lag": [],
+    "admin projections rebuild": ["NAME"],
+    "admin projections replay": ["NAME", "NAME", "--aggregate", "NAME"],
+    "admin projections quarantine": [],
+    "admin projections skip": ["NAME", "NAME", "--aggregate", "NAME", "--reason", "NAME"],
+    "admin processes parked": [],
+    "admin processes retry": ["NAME", "NAME"],
+    "admin processes drop": ["NAME", "NAME", "--reason", "NAME"],
+    "admin poison": [],
+    "admin audit": [],
+    "admin add-cluster": ["NAME"],
+    "admin list-clusters": [],
+    "admin remove-cluster": ["NAME"],
+}
+AS_JSON = ("results", "story", "engines list")
+OTHERS = {"demo", "up", "serve", "test", "lint", "bench", "generate"}
+"""These print nothing but what they make themselves; the filter of both streams holds for them."""
+
+
+class Nasty(str):
+    """A text that is nasty in every part, whatever is asked of it."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: object, **__: object) -> Nasty:
+        return self
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    """Whatever is asked, with nasty texts wherever a text may be."""
+    page = {
+        "data": {"name": NASTY, "unit": NASTY, "values": [1.0], "errors": [0.1]},
+        "metadata": {"page_number": "0", "name": NASTY},
+        "dimensions": 0,
+    }
+    job = {"job_id": NASTY, "title": f"{NASTY}\nCOMPLETED", "job_state": NASTY, "start_time": None}
+    installed = {"version": NASTY, "digest": NASTY, "workers": 1, "slots": 1}
+    body = {
+        "message": NASTY,
+        "job_id": NASTY,
+        "job_state": "FAILED",
+        "job_tasks_status": [],
+        "simulations": [{**job, "metadata": {"sim_type": NASTY}}],
+        "page_count": 1,
+        "simulations_count": 1,
+        "estimators": [{"name": NASTY, "pages": [page], "metadata": {}}],
+        "logfiles": {NASTY: NASTY},
+        "engines": [
+            {"name": NASTY, "installations": [installed], "substitute": None},
+            {"name": NASTY, "installations": [], "substitute": NASTY},
+        ],
+    }
+    content = ascii_json(body)
+    return httpx.Response(200, content=content, headers={"content-type": "application/json"})
+
+
+def ascii_json(body: object) -> bytes:
+    import json
+
+    return json.dumps(body).encode()
+
+
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that commands ask answers with nasty texts."""
+
+    def connect(_data: Path) -> KermaClient:
+        return KermaClient("http://kerma", transport=httpx.MockTransport(answer))
+
+    async def rows(*_: object, **__: object) -> Any:
+        return [Nasty(NASTY)]
+
+    async def pairs(*_: object) -> Any:
+        return [(Nasty(NASTY), Nasty(NASTY))]
+
+    async def rebuilt(*_: object) -> Any:
+        return [SimpleNamespace(table=NASTY, before=1, after=1, equal=True)]
+
+    async def skipped(*_: object) -> tuple[Nasty, Nasty]:
+        return Nasty(NASTY), Nasty(NASTY)
+
+    async def tell(*_: object, **__: object) -> list[str]:
+        return [f'"{NASTY}"']
+
+    for module in (jobs, offers):
+        monkeypatch.setattr(module, "connect", connect)
+    for module in (jobs, admin, mending):
+        monkeypatch.setattr(module, "use_settings", lambda _: None)
+    for name in ("apply", "lags", "quarantined", "poison", "audited", "clusters", "replay"):
+        monkeypatch.setattr(operators, name, rows)
+    for name in ("retry", "drop", "add_cluster", "remove_cluster"):
+        monkeypatch.setattr(operators, name, rows)
+    monkeypatch.setattr(operators, "parked", pairs)
+    monkeypatch.setattr(operators, "rebuild_service", rebuilt)
+    monkeypatch.setattr(operators, "skip", skipped)
+    monkeypatch.setattr(story, "tell", tell)
+
+
+def leaves(group: typer.core.TyperGroup, above: str = "") -> Iterator[str]:
+    """Every command, by its path."""
+    for name, command in group.commands.items():
+        path = f"{above} {name}".strip()
+        if isinstance(command, typer.core.TyperGroup):
+            yield from leaves(command, path)
+        else:
+            yield path
+
+
+def test_every_command_is_looked_at() -> None:
+    whole = typer.main.get_command(cli.app)
+    assert isinstance(whole, typer.core.TyperGroup)
+    assert set(leaves(whole)) == set(ARGUMENTS) | OTHERS
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *line: str) -> str:
+    """What a command prints, to both streams."""
+    monkeypatch.setattr(sys, "argv", ["kerma", *line])
+    with pytest.raises(SystemExit):
+        cli.main()
+    return "".join(capfd.readouterr())
+
+
+@contextmanager
+def project(folder: Path) -> Iterator[Path]:
+    """A file with a nasty name whose content nobody can read."""
+    path = folder / NASTY.replace("/", "")
+    path.write_text('{"beam": ')
+    yield path
+
+
+@pytest.mark.parametrize(
+    ("command", "as_json"),
+    [*((name, False) for name in ARGUMENTS), *((name, True) for name in AS_JSON)],
+)
+def test_no_control_character_reaches_the_terminal(
+    command: str,
+    as_json: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with project(tmp_path) as path:
+        nasty = {"PROJECT": str(path), "JOB": NASTY, "NAME": NASTY, "ENGINE": NASTY}
+        arguments = [nasty.get(word, word) for word in ARGUMENTS[command]]
+        out = shown(monkeypatch, capfd, *command.split(), *arguments, *["--json"] * as_json)
+    assert out
+    assert [c for c in out if not c.isprintable() and c != "\n"] == []
+    if command not in ("results", "cancel"):  # with a job id that is no text, they ask nobody
+        assert "\\x1b" in out or "\\u001b" in out
+
+
+@pytest.mark.parametrize(
+    "line", [["results", "JOB"], ["results", "JOB", "--json"], ["cancel", "JOB"]]
+)
+def test_answers_about_a_job_are_filtered(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = shown(monkeypatch, capfd, *line)
+    assert "\\x1b[31m" in out or "\\u001b[31m" in out
+    assert [c for c in out if not c.isprintable() and c != "\n"] == []
+
+
+def test_a_title_with_line_ends_is_no_second_job(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(monkeypatch, capfd, "jobs").splitlines()
+    assert not any(line.startswith("COMPLETED") for line in lines)
+
+
+@pytest.mark.parametrize("line", [[NASTY], ["jobs", NASTY], ["jobs", f"--{NASTY}"]])
+def test_usage_errors_are_filtered_too(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = shown(monkeypatch, capfd, *line)
+    assert "\\x1b" in out
+    assert [c for c in out if not c.isprintable() and c != "\n"] == []
+
+
+def test_the_streams_cannot_be_bypassed_by_their_buffer() -> None:
+    from kerma_client.terminal import PlainStream, plain_streams
+
+    with plain_streams():
+        assert isinstance(sys.stdout, PlainStream)
+        assert not hasattr(sys.stdout, "buffer")
+    assert not isinstance(sys.stdout, PlainStream)
