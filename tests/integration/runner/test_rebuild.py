@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.projection.rebuild import Compared, rebuild
+from kerma_runner.adapters.heartbeat_rows import HeartbeatRows
 from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.main import projections
 from kerma_runner.read.queries import QueueRows
@@ -17,7 +18,7 @@ async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) 
     job = await runner.submit(script_input("ok"), n_tasks=3)
     await runner.until(job, "QUEUED", n=3)
     now = datetime.now(UTC)
-    await QueueRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
+    await HeartbeatRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
     compared = await rebuild(projections(runner.infra), runner.log, runner.db)
     assert Compared("task", 3, 3, True) in compared
     heard = await QueueRows(runner.db).heard(timedelta(0))

@@ -20,6 +20,7 @@ from kerma_common.readiness import Readiness
 from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import load
+from kerma_runner.adapters.heartbeat_rows import HeartbeatRows
 from kerma_runner.adapters.tickets import CoreSignals, StreamTickets
 from kerma_runner.api.demand import demand_routes
 from kerma_runner.api.engines import engine_routes
@@ -64,15 +65,15 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     and expires, ``process`` turns jobs into tasks.
     """
     rules = rules or load(RunnerSettings)
-    rows, terms = QueueRows(infra.db), rules.terms
+    rows, terms, heard = QueueRows(infra.db), rules.terms, HeartbeatRows(infra.db)
     tickets, signals = StreamTickets(infra.nats, infra.refusals), CoreSignals(infra.nats)
     broker = EdgeBroker(infra.nats)
     retries: list[Persistence] = []
     health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
     if "api" in infra.roles:
-        claims = Claims(infra.bus, rows, tickets, infra.clock, terms)
-        serve_workers(broker, claims, Heartbeats(rows, signals, infra.clock, terms))
+        claims = Claims(infra.bus, heard, tickets, infra.clock, terms)
+        serve_workers(broker, claims, Heartbeats(heard, rows, signals, infra.clock, terms))
     if "project" in infra.roles:
         sink = QueueSink(
             QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock, health.catch_up.wait
@@ -121,7 +122,7 @@ def _rounds(
     dispatcher = Dispatcher(
         OpenTasks(reading(infra.db)), tickets, infra.clock, terms, rules.weights
     )
-    expiry = Expiry(rows, infra.bus, infra.clock, terms, outages, fenced)
+    expiry = Expiry(HeartbeatRows(infra.db), rows, infra.bus, infra.clock, terms, outages, fenced)
     return (dispatcher.round, expiry.round)
 
 

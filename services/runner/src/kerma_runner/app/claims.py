@@ -22,8 +22,7 @@ from kerma_runner.domain.task import TASK
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.infra import Clock
-    from kerma_runner.app.ports import Tickets
-    from kerma_runner.read.queries import QueueRows
+    from kerma_runner.app.ports import HeartbeatStore, Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Claims:
     """
 
     bus: CommandBus
-    rows: QueueRows
+    heard: HeartbeatStore
     tickets: Tickets
     clock: Clock
     terms: Terms
@@ -51,7 +50,7 @@ class Claims:
         """Take a worker in."""
         for lane in offer.lanes:
             await self.tickets.open(lane)
-        await self.rows.beat(offer.worker, (), self.clock())
+        await self.heard.beat(offer.worker, (), self.clock())
         command = workers.Register(
             offer.worker,
             offer.resource_class,
@@ -72,7 +71,7 @@ class Claims:
         command = workers.Retire(leaving.worker, leaving.reason)
         subject = worker_subject(leaving.worker)
         await self.bus.execute(workers.WORKER, subject, command, self._ctx(leaving.worker))
-        await self.rows.forget(leaving.worker)
+        await self.heard.forget(leaving.worker)
         return rpc.Verdict()
 
     async def claim(self, request: rpc.ClaimRequest) -> rpc.ClaimReply:

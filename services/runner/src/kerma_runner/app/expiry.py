@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_common.projection.sink import Transaction
     from kerma_runner.app.claims import Terms
+    from kerma_runner.app.ports import HeartbeatStore
     from kerma_runner.read.queries import QueueRows
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
@@ -44,6 +45,7 @@ class Expiry:
     ``fenced`` opens transactions that commit only while this process leads the queue.
     """
 
+    heard: HeartbeatStore
     rows: QueueRows
     bus: CommandBus
     clock: Clock
@@ -118,4 +120,4 @@ class Expiry:
         )
         await self.bus.execute(WORKER, worker_subject(worker), Retire(worker, "LOST"), ctx)
         async with self.fenced() as conn:
-            await self.rows.forget_silent(conn, worker, seen)
+            await self.heard.forget_silent(conn, worker, seen)

@@ -12,7 +12,7 @@ from kerma_runner.read.queries import HELD, Known
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.app.claims import Terms
-    from kerma_runner.app.ports import Signals
+    from kerma_runner.app.ports import HeartbeatStore, Signals
     from kerma_runner.read.queries import QueueRows
 
 
@@ -36,6 +36,7 @@ def judge(
 class Heartbeats:
     """Listens to workers."""
 
+    heard: HeartbeatStore
     rows: QueueRows
     signals: Signals
     clock: Clock
@@ -44,7 +45,7 @@ class Heartbeats:
     async def hear(self, beat: rpc.Heartbeat) -> rpc.HeartbeatReply:
         """Extend the leases a worker names, and tell it what to stop."""
         now = self.clock()
-        before = await self.rows.beat(beat.worker, beat.leases, now)
+        before = await self.heard.beat(beat.worker, beat.leases, now)
         if before is None or now - before > self.terms.lease:
             await self.signals.dispatch()
         cancel, stale = judge(beat.leases, await self.rows.known(beat.leases))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
 from kerma_common.contracts.rpc_runner import HeldLease, Lane, Ticket
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 class Tickets(Protocol):
@@ -32,3 +36,20 @@ class Signals(Protocol):
 
     async def dispatch(self) -> None:
         """Tell whoever dispatches that there may be something to hand out."""
+
+
+class HeartbeatStore(Protocol):
+    """What workers said last."""
+
+    async def beat(
+        self, worker: str, leases: Sequence[HeldLease], now: datetime
+    ) -> datetime | None:
+        """Record that a worker was heard of, with its leases; when it was heard of before."""
+
+    async def forget(self, worker: str) -> None:
+        """Drop what a worker said."""
+
+    async def forget_silent(
+        self, conn: AsyncConnection, worker: str, seen: datetime | None
+    ) -> None:
+        """The same in a transaction, unless it has been heard of since ``seen``."""

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, or_, select
-from sqlalchemy.dialects.postgresql import insert
 
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.read.models import TASK, WORKER, WORKER_HEARTBEAT
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 HELD = ("LEASED", "RUNNING")
 
@@ -109,32 +108,6 @@ class QueueRows:
         async with self._db.connect() as conn:
             rows = await conn.execute(query.where(named))
             return {(r.job_id, r.n): Known(r.state, r.lease, r.canceling) for r in rows}
-
-    async def beat(
-        self, worker: str, leases: Sequence[HeldLease], now: datetime
-    ) -> datetime | None:
-        """Record that a worker was heard of, with its leases; when it was heard of before."""
-        values = {"seen": now, "leases": [[h.job_id, h.index, h.lease] for h in leases]}
-        fresh = insert(WORKER_HEARTBEAT).values(worker=worker, **values)
-        statement = fresh.on_conflict_do_update(index_elements=["worker"], set_=values)
-        last = select(WORKER_HEARTBEAT.c.seen).where(WORKER_HEARTBEAT.c.worker == worker)
-        async with self._db.begin() as conn:
-            before: datetime | None = await conn.scalar(last)
-            await conn.execute(statement)
-        return before
-
-    async def forget(self, worker: str) -> None:
-        """Drop what a worker said."""
-        async with self._db.begin() as conn:
-            await conn.execute(WORKER_HEARTBEAT.delete().where(WORKER_HEARTBEAT.c.worker == worker))
-
-    @staticmethod
-    async def forget_silent(conn: AsyncConnection, worker: str, seen: datetime | None) -> None:
-        """Drop what a worker said, unless it has been heard of since ``seen``."""
-        silent = WORKER_HEARTBEAT.c.seen.is_not_distinct_from(seen)
-        await conn.execute(
-            WORKER_HEARTBEAT.delete().where(WORKER_HEARTBEAT.c.worker == worker, silent)
-        )
 
     async def is_registered(self, worker: str) -> bool:
         """Whether the rows know the worker."""
