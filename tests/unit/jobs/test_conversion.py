@@ -9,13 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
+from kerma_common.errors import InvalidRequest
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import MAX_PROBLEMS
 from kerma_engines.geant4.data import REQUIRED, installed
+from kerma_engines.project.project import parse_project
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
 from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
+from kerma_jobs.app.submission import check_bins
 from kit.projects import demo_project
 
 MACRO = "run.mac"
@@ -54,7 +57,7 @@ def test_data_sets_allow_what_needs_them(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", ENGINE_NAMES)
 def test_the_rehearsal_goes_through_everything(name: str) -> None:
     told, inputs = asked(REHEARSAL, name=name)
-    assert told == {"engine": name, "primaries": 10}
+    assert told == {"engine": name, "primaries": 10, "bins": 10}
     assert decode_inputs(inputs).outputs
 
 
@@ -102,3 +105,21 @@ def steps_for(count: int) -> int:
     reply = profile.runcall(answer, orjson.dumps(request), engines({}))
     assert b"problems" not in reply.partition(b"\n")[0]
     return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_project_tells_how_much_it_scores() -> None:
+    project = demo_project(10)
+    asked = {"engine": "geant4", "kind": "project", "payload": project, "stands_in_for": ""}
+    facts = orjson.loads(answer(orjson.dumps(asked), engines({})).partition(b"\n")[0])
+    detectors = {d.uuid: d.geometry_data.bins for d in parse_project(project).detectors}
+    assert facts["bins"] >= sum(detectors.values()) > 1
+
+
+@pytest.mark.parametrize(("bins", "tasks", "refused"), [(10, 10, False), (10, 11, True)])
+def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> None:
+    if refused:
+        with pytest.raises(InvalidRequest) as error:
+            check_bins(bins, tasks, most=100)
+        assert "KERMA_JOBS_JOB_BINS" in str(error.value.fields)
+    else:
+        check_bins(bins, tasks, most=100)

@@ -71,6 +71,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             workers=queries,
             admission=Reservations(infra.db),
             quotas=own.quotas,
+            job_bins=own.job_bins,
         ),
         control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,

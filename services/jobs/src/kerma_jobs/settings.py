@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from kerma_common.settings import Settings
+from kerma_jobs.app.submission import JOB_BINS
 from kerma_jobs.domain.quotas import Quotas
 from kerma_sandbox.measure import Mode
 
@@ -19,6 +20,8 @@ class JobsSettings(Settings):
 
     quotas: dict[str, Quotas] = Field(default_factory=dict)
     """Quotas by role as JSON, ``default`` for users without one of these roles."""
+    job_bins: int = Field(default=JOB_BINS, gt=0)
+    """Bins of all scorers times tasks that a job may have."""
     sandbox: Mode = Mode.PREFER
     """Whether conversions have to be confined."""
 

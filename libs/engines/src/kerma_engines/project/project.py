@@ -19,7 +19,7 @@ from kerma_engines.geometry.figures import Figure
 from kerma_engines.physics.particles import Particle, ParticleRef, Species, resolve_particle
 from kerma_engines.project.collect import Collector, M
 from kerma_engines.project.nested import DrawnFigure, Tree, is_tree, read_tree
-from kerma_engines.project.scoring import Detector, Filter, Output
+from kerma_engines.project.scoring import Detector, Filter, Output, Quantity
 from kerma_engines.project.source import (
     Beam,
     Material,
@@ -341,11 +341,27 @@ def _check_outputs(
         if detector is None:
             continue
         for k, quantity in enumerate(output.quantities):
-            bins = detector.geometry_data.bins
-            for modifier in quantity.modifiers:
-                bins *= modifier.bins_number
+            bins = _bins(detector, quantity)
             if bins > MAX_BINS:
                 read.add(f"{path}.quantities[{k}]", f"has {bins} bins, more than {MAX_BINS}")
+
+
+def _bins(detector: Detector, quantity: Quantity) -> int:
+    bins = detector.geometry_data.bins
+    for modifier in quantity.modifiers:
+        bins *= modifier.bins_number
+    return bins
+
+
+def scored_bins(project: Project) -> int:
+    """Bins of all quantities together, which every task scores and stores."""
+    detectors = {detector.uuid: detector for detector in project.detectors}
+    return sum(
+        _bins(detectors[output.detector_uuid], quantity)
+        for output in project.outputs
+        for quantity in output.quantities
+        if output.detector_uuid in detectors
+    )
 
 
 def _check_unique(read: Collector, lists: list[list[tuple[str, Any]]]) -> None:

@@ -13,11 +13,15 @@ from kerma_jobs.domain.quotas import Quotas
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """An input set as it is stored: ``inputs`` is its encoding, which nobody needs to read here."""
+    """An input set as it is stored: ``inputs`` is its encoding, which nobody needs to read here.
+
+    ``bins`` are those of all scorers of one task, 0 where they are not known before it runs.
+    """
 
     engine: str
     primaries: int
     inputs: bytes
+    bins: int = 0
 
 
 class Converter(Protocol):

@@ -28,6 +28,9 @@ from kerma_jobs.domain.offers import Choice, choose
 from kerma_jobs.domain.quotas import Quotas, quotas_of
 
 MAX_TASKS = 10_000
+JOB_BINS = 4 * 10**9
+"""Bins of all scorers times tasks of a job: 64 GB of the outputs of Geant4."""
+
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
 PROJECT_MEDIA = "application/json"
@@ -121,6 +124,7 @@ class Submitter:
     workers: Offers
     admission: Admission
     quotas: Mapping[str, Quotas] = field(default_factory=dict)
+    job_bins: int = JOB_BINS
     room: StorageRoom = field(default_factory=EverRoom)
 
     async def submit(
@@ -160,6 +164,7 @@ class Submitter:
     ) -> int:
         """Convert, store and append; the sequence of the commit."""
         converted = await self._convert(submission, choice.engine, owner)
+        check_bins(converted.bins, submission.n_tasks, self.job_bins)
         project_ref = None
         if project is not None:
             project_ref = await self.blobs.put(project, media=PROJECT_MEDIA)
@@ -220,6 +225,16 @@ def _stored_project(submission: Submission) -> bytes | None:
 def _size(files: Mapping[str, str]) -> int:
     """Bytes of input files, about: characters, which are mostly ASCII."""
     return sum(len(text) for text in files.values())
+
+
+def check_bins(bins: int, n_tasks: int, most: int) -> None:
+    """Raises InvalidRequest for a job that scores more than ``most`` bins in all its tasks."""
+    if bins * n_tasks > most:
+        reason = (
+            f"{bins} bins of all scorers in {n_tasks} tasks are more than {most}, "
+            "the limit KERMA_JOBS_JOB_BINS."
+        )
+        raise InvalidRequest("Wrong data provided", {"ntasks": [reason]})
 
 
 def _refused(reason: str) -> InvalidRequest:

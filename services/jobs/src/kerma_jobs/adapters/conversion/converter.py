@@ -88,7 +88,7 @@ class ProcessConverter:
             CONVERSIONS.labels("refused").inc()
             raise _invalid(field, told["problems"], told["count"])
         CONVERSIONS.labels("converted").inc()
-        return Converted(told["engine"], told["primaries"], inputs)
+        return Converted(told["engine"], told["primaries"], inputs, told["bins"])
 
     async def _answer(self, turn: Turn, request: bytes) -> bytes:
         async with self._child() as child:

@@ -18,6 +18,7 @@ from kerma_engines.adapter.port import Engine, InputSet
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import Geant4
+from kerma_engines.project.project import parse_project, scored_bins
 
 LONGEST_PATH = 200
 LONGEST_REASON = 500
@@ -42,13 +43,15 @@ def engines(geant4_data: Mapping[str, str]) -> Engines:
 def answer(request: bytes, available: Engines) -> bytes:
     """The answer to a request, an object of engine, kind, payload and stands_in_for."""
     try:
-        inputs = _convert(orjson.loads(request), available)
+        asked = orjson.loads(request)
+        inputs = _convert(asked, available)
+        bins = scored_bins(parse_project(asked["payload"])) if asked["kind"] == "project" else 0
     except InvalidInput as invalid:
         return orjson.dumps(_told(invalid)) + b"\n"
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
         # the service wrote the request, so that it cannot be read is for want of memory too
         return orjson.dumps({"problems": [["", TOO_LARGE]], "count": 1}) + b"\n"
-    facts = {"engine": inputs.engine, "primaries": inputs.primaries}
+    facts = {"engine": inputs.engine, "primaries": inputs.primaries, "bins": bins}
     return orjson.dumps(facts) + b"\n" + encode_inputs(inputs)
 
 
