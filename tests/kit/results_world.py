@@ -27,8 +27,8 @@ from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import commit_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import Subject, job_subject, result_set_subject, task_subject
-from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
+from kerma_common.db.migrations import migrate
 from kerma_common.errors import Forbidden
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog

@@ -11,8 +11,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
+from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.settings import PgSettings
 

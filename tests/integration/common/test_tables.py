@@ -14,9 +14,9 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.assembly import SERVICES
-from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrated import MigratedSchema
+from kerma_common.db.migrations import migrate
 from kerma_common.projection.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_tools import golden

@@ -40,6 +40,10 @@ class Part:
         processes: tuple[ProcessManager[Any], ...] = self._main().PROCESSES
         return processes
 
+    def load(self) -> None:
+        """Import it, which takes a while."""
+        self._main()
+
     def _main(self) -> Any:
         return import_module(f"{self.package}.main")
 

@@ -13,8 +13,8 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
-from kerma_common.db.alembic_env import migrate
 from kerma_common.db.engine import create_engine, reading
+from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams

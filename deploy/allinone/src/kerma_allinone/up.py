@@ -9,22 +9,20 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import uvloop
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.children.healing import Healing
-from kerma_allinone.children.nats import NatsChild, nats_server
-from kerma_allinone.children.postgres import PostgresChild, postgres_server
+from kerma_allinone.children.nats import NatsChild
+from kerma_allinone.children.postgres import PostgresChild
 from kerma_allinone.children.process import (
     Child,
-    directory_lock,
     kept_secret,
     make_directory,
     start_child,
@@ -37,6 +35,7 @@ from kerma_allinone.edge.routing import LocalGateway
 from kerma_allinone.infrastructure import blob_folders, open_infra
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
+from kerma_allinone.starting import Servers
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
@@ -87,37 +86,51 @@ class Backing:
         return all(free_bytes(folder) >= START_BYTES for folder in self.room.folders)
 
 
-async def run(data: Path, port: int, slots: int | None, engines: EnginesSettings, say: Say) -> None:
-    """Start everything and stay until SIGINT or SIGTERM.
+async def run(
+    data: Path, port: int, slots: int | None, substitute: str | None, servers: Servers, say: Say
+) -> None:
+    """Start everything on ``servers`` and stay until SIGINT or SIGTERM.
 
-    ``KERMA_NATS_URL``, ``KERMA_PG_URL`` and ``KERMA_BLOB_URL`` replace the parts they name.
-    Raises ChildError, ServiceError or SettingsError, whose texts are for people.
+    ``KERMA_BLOB_URL`` replaces the folder of blobs; without ``KERMA_ENGINES_FILE`` the catalogue
+    is ``engines.toml`` in ``data``. Raises ChildError, ServiceError or SettingsError, whose texts
+    are for people, and what a worker could tell to its log only: CatalogueError and
+    SandboxUnavailable.
     """
-    # PostgreSQL passes through this folder under another name; what is secret in it is 0600
-    make_directory(data, 0o711)
-    with directory_lock(data):
-        make_directory(data / "logs")
-        _log_to(data / "logs" / "kerma.log")
-        async with AsyncExitStack() as stack:
-            backing = await _open_backing(stack, data)
-            await _prepare_log(backing.nats)
-            worker = None
-            if slots != 0:
-                # it gets ready while the services do
-                worker = WorkerChild(data, backing, slots, engines)
-                stack.push_async_callback(worker.stop)
-            services, infras = await _open_services(stack, data, backing)
-            if worker is not None:
-                worker.next = await NextWorker.from_now(infras)
-            stack.callback(remove_running, data)
-            health = WholeHealth(services, worker.fault if worker else _nothing)
-            ready = Announcement(data, health, backing.blobs.url, worker, say)
-            workers = _workers(services, backing, worker, ready.run)
-            internal = _internal(data, infras, health)
-            routes = LocalGateway({service.name: service.asgi for service in services}, internal)
-            whole = Service("kerma", routes, workers, health)
-            ending = Ending(worker, backing)
-            await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
+    engines = _engines(data, slots, substitute)
+    make_directory(data / "logs")
+    _log_to(data / "logs" / "kerma.log")
+    async with AsyncExitStack() as stack:
+        backing = await _open_backing(data, servers)
+        await _prepare_log(backing.nats)
+        worker = None
+        if slots != 0:
+            # it gets ready while the services do
+            worker = WorkerChild(data, backing, slots, engines)
+            stack.push_async_callback(worker.stop)
+        services, infras = await _open_services(stack, data, backing)
+        if worker is not None:
+            worker.next = await NextWorker.from_now(infras)
+        stack.callback(remove_running, data)
+        health = WholeHealth(services, worker.fault if worker else _nothing)
+        ready = Announcement(data, health, backing.blobs.url, worker, say)
+        workers = _workers(services, backing, worker, ready.run)
+        internal = _internal(data, infras, health)
+        routes = LocalGateway({service.name: service.asgi for service in services}, internal)
+        whole = Service("kerma", routes, workers, health)
+        ending = Ending(worker, backing)
+        await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
+
+
+def _engines(data: Path, slots: int | None, substitute: str | None) -> EnginesSettings:
+    file = Path(os.environ.get("KERMA_ENGINES_FILE", data / "engines.toml")).resolve()
+    chosen = {} if substitute is None else {"substitute": substitute}
+    engines = load(EnginesSettings, file=file, **chosen)
+    load_catalogue(engines.file)
+    if slots != 0 and (mode := load(WorkerSettings).sandbox) is Mode.REQUIRE:
+        measure(data, mode=mode)
+    # the converter accepts what the worker's engines can do, by the data sets of the same catalogue
+    os.environ["KERMA_ENGINES_FILE"] = str(engines.file)
+    return engines
 
 
 def _log_to(path: Path) -> None:
@@ -125,18 +138,18 @@ def _log_to(path: Path) -> None:
     configure_logs("kerma", os.environ.get("KERMA_TELEMETRY_LOG_LEVEL", "INFO"), path.open("a"))
 
 
-async def _open_backing(stack: AsyncExitStack, data: Path) -> Backing:
+async def _open_backing(data: Path, servers: Servers) -> Backing:
     children: list[NatsChild | PostgresChild] = []
-    if "KERMA_NATS_URL" in os.environ:
+    if servers.nats is None:
         nats = load(NatsSettings)
     else:
-        nats_child = await stack.enter_async_context(nats_server(data / "nats"))
+        nats_child = await servers.nats
         nats = NatsSettings(url=SecretStr(nats_child.url))
         children.append(nats_child)
-    if "KERMA_PG_URL" in os.environ:
+    if servers.postgres is None:
         postgres = load(PgSettings)
     else:
-        pg_child = await stack.enter_async_context(postgres_server(data / "postgres"))
+        pg_child = await servers.postgres
         postgres = PgSettings(url=SecretStr(pg_child.url))
         children.append(pg_child)
     blobs = load(BlobSettings, url=os.environ.get("KERMA_BLOB_URL", f"file://{data / 'blobs'}"))
@@ -159,21 +172,29 @@ async def _open_services(
     if not master.exists():
         write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
     os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
-    services, infras = [], {}
-    for name, part in SERVICES.items():
-        infras[name] = await stack.enter_async_context(
-            open_infra(
-                name,
-                part.package,
-                ALL_ROLES,
-                nats=backing.nats,
-                postgres=backing.postgres,
-                blobs=backing.blobs,
-                room=backing.room,
-            )
-        )
-        services.append(part.build(load(HttpSettings), infras[name]))
-    return tuple(services), infras
+    try:
+        async with asyncio.TaskGroup() as group:
+            opening = {
+                name: group.create_task(stack.enter_async_context(_infra(name, backing)))
+                for name in SERVICES
+            }
+    except ExceptionGroup as faults:
+        raise faults.exceptions[0] from None
+    infras = {name: task.result() for name, task in opening.items()}
+    http = load(HttpSettings)
+    return tuple(part.build(http, infras[name]) for name, part in SERVICES.items()), infras
+
+
+def _infra(name: str, backing: Backing) -> AbstractAsyncContextManager[Infra]:
+    return open_infra(
+        name,
+        SERVICES[name].package,
+        ALL_ROLES,
+        nats=backing.nats,
+        postgres=backing.postgres,
+        blobs=backing.blobs,
+        room=backing.room,
+    )
 
 
 def _nothing() -> None:
@@ -343,25 +364,3 @@ class Announcement:
         write_running(self._data, Running(url, os.getpid(), str(logs), settings))
         self._say(f"Kerma is ready at {url} (logs in {logs}); stop it with Ctrl-C")
         await asyncio.get_running_loop().create_future()
-
-
-def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
-    """``kerma up``; without ``KERMA_ENGINES_FILE`` the catalogue is ``engines.toml`` in ``data``.
-
-    Raises what ``run`` does, and what a worker could tell to its log only: CatalogueError,
-    SandboxUnavailable and SettingsError.
-    """
-    file = Path(os.environ.get("KERMA_ENGINES_FILE", data / "engines.toml")).resolve()
-    chosen = {} if substitute is None else {"substitute": substitute}
-    engines = load(EnginesSettings, file=file, **chosen)
-    load_catalogue(engines.file)
-    if slots != 0 and (mode := load(WorkerSettings).sandbox) is Mode.REQUIRE:
-        measure(data, mode=mode)
-    # the converter accepts what the worker's engines can do, by the data sets of the same catalogue
-    os.environ["KERMA_ENGINES_FILE"] = str(engines.file)
-
-    def say(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    uvloop.run(run(data.resolve(), port, slots, engines, say))

@@ -48,7 +48,7 @@ def up(
     from kerma_allinone.preflight import check
 
     check(data.resolve(), port, slots)  # before the imports below, which take a second
-    from kerma_allinone.up import run_up
+    from kerma_allinone.starting import run_up
 
     run_up(data, port, slots, "geant4" if substitute else None)
 

@@ -6,8 +6,7 @@ too. Only tables that no rebuild makes anew are migrated (`migrated`).
 """
 
 import asyncio
-import importlib.util
-from pathlib import Path
+import threading
 from typing import Any
 
 from alembic.config import Config
@@ -18,7 +17,11 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.schema import CreateSchema
 
 from kerma_common.db.engine import CONNECT_SECONDS, driver_url
+from kerma_common.db.migrations import migrations_of
 from kerma_common.errors import ContractViolation
+
+_one_at_a_time = threading.Lock()
+"""Alembic keeps the migration that runs in its own module."""
 
 
 async def migrate(url: str, package: str, schema: str) -> None:
@@ -36,7 +39,7 @@ def _migrate(url: str, package: str, schema: str) -> None:
         driver_url(url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS}
     )
     try:
-        with engine.begin() as connection:
+        with _one_at_a_time, engine.begin() as connection:
             _migrate_within(connection, package, schema)
     finally:
         engine.dispose()
@@ -52,7 +55,7 @@ def _migrate_within(connection: Connection, package: str, schema: str) -> None:
 
 
 def _upgrade(connection: Connection, package: str, schema: str) -> None:
-    script = ScriptDirectory(str(_folder(package)))
+    script = ScriptDirectory(str(migrations_of(package)))
     found = MigrationContext.configure(
         connection, opts={"version_table_schema": schema}
     ).get_current_revision()
@@ -73,13 +76,3 @@ def _upgrade(connection: Connection, package: str, schema: str) -> None:
 
 def _known(script: ScriptDirectory, revision: str) -> bool:
     return any(known.revision == revision for known in script.walk_revisions())
-
-
-def _folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ContractViolation(f"there is no package {package}")
-    folder = Path(spec.submodule_search_locations[0]) / "migrations"
-    if not (folder / "versions").is_dir():
-        raise ContractViolation(f"package {package} has no migrations")
-    return folder
