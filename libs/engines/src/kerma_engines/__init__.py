@@ -1,13 +1,13 @@
-"""Engines as a library: convert, run, watch, read and merge, without any service.
+"""Monte-Carlo engines as a library, independent of any service: convert, run, monitor, read, merge.
 
-Rooms, each of which imports only those below it:
+Layers, each of which imports only those below it:
 
-    catalogue                             which engines a machine has
+    catalogue                             the engines of a machine
     shieldhit  fluka  topas  geant4       one adapter each: convert, files, read, engine
-    adapter                               what adapters share: the port, conversion, input files
+    adapter                               shared by adapters: the port, conversion, input files
     project                               the editor's project
     physics  results                      materials and particles; estimators and merging
-    geometry                              figures, bodies, constructive geometry
+    geometry                              figures, bodies, constructive solid geometry
 
 Only ``read``, ``transport``, ``catalogue`` and an engine's ``prepare`` touch the file system.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong between a project and its results, in terms that a user can act on."""
+"""Errors between a project and its results, in terms that a user can act on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ MAX_PROBLEMS = 100
 
 
 class EngineError(Exception):
-    """Root of the errors of this library."""
+    """Base class of this library's errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a project or a set of input files.
+    """One fault of a project or a set of input files.
 
     ``path`` is a JSON path into the project (``beam.energy``, ``scoringManager.outputs[2].name``)
-    or ``<file>:<line>`` for input files; empty when it is about the whole.
+    or ``<file>:<line>`` for input files; empty for a fault of the whole.
     """
 
     path: str
@@ -28,11 +28,11 @@ class Problem:
 
 
 class InvalidInput(EngineError):  # noqa: N818 - a verdict on the input, not a fault of ours
-    """The project or file set is malformed or asks for what the engine cannot do.
+    """The project or file set is malformed, or needs something that the engine can't do.
 
-    Conversion collects all problems before it raises, so that a user mends them in one go. Of a
-    hostile file with a million of them, ``problems`` holds the first ``MAX_PROBLEMS`` and
-    ``count`` says how many there are.
+    Conversion collects all problems before it raises, so that a user can fix them in one go. A
+    hostile file may have a million: ``problems`` holds the first ``MAX_PROBLEMS``, ``count`` is
+    their number.
     """
 
     def __init__(self, problems: Sequence[Problem], count: int | None = None) -> None:
@@ -44,7 +44,7 @@ class InvalidInput(EngineError):  # noqa: N818 - a verdict on the input, not a f
 
 
 class ReadError(EngineError):
-    """A result file is truncated, empty, or not what it claims to be; says where."""
+    """A result file is truncated, empty or of another format; the message says where."""
 
     def __init__(self, file: str, where: str, reason: str) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""The base of the models of a project, and the checked values they are made of."""
+"""The base class of a project's models, and the checked values they are made of."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-MAX_PRIMARIES = 2**53  # the largest count that every part of the platform carries exactly
+MAX_PRIMARIES = 2**53  # the largest count that every part of the platform can carry exactly
 MAX_BINS = 10**8  # of one page, with its differential axes
 _MAX_ATTACHMENT = 64 * 2**20  # characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Model(BaseModel):
-    """Base of everything read from an editor project: unknown keys are ignored."""
+    """Base of all models read from an editor project. Unknown keys are ignored."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
@@ -23,7 +23,7 @@ class Model(BaseModel):
 
 
 def _number(value: Any) -> Any:
-    # bool is an int to Python, and an int too large for a double overflows; neither is a number
+    # A bool is an int in Python, and an int too large for a double overflows; refuse both.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")
     if isinstance(value, int) and abs(value) > 2**63:
@@ -32,7 +32,7 @@ def _number(value: Any) -> Any:
 
 
 def _integer(value: object) -> object:
-    # JSON written by JavaScript knows no integers: 1e4 and 10000.0 mean 10000
+    # JavaScript writes no integers into JSON: 1e4 and 10000.0 mean 10000.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a whole number")
     if isinstance(value, float) and not value.is_integer():

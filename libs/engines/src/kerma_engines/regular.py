@@ -1,7 +1,7 @@
-"""Opening files that an engine can have written: regular files only.
+"""Open files that an engine may have written: regular files only.
 
-An engine may leave a FIFO, a device, a socket, a link or a folder in place of a result. Opening some
-of these waits for ever, reading others never ends, and links lead to files that are not its own.
+An engine may leave a FIFO, a device, a socket, a link or a directory in place of a result. Opening
+some of these blocks forever, reading others never ends, and links lead to files of others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ENTRIES = 100_000
-"""Entries of folders that are looked at for one set of patterns."""
+"""The most directory entries that are looked at for one set of patterns."""
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,7 +32,7 @@ _KINDS = (
 
 
 class NotRegularError(OSError):
-    """A path that leads to anything but a regular file."""
+    """The path leads to something other than a regular file."""
 
     def __init__(self, path: str, mode: int) -> None:
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
@@ -40,15 +40,16 @@ class NotRegularError(OSError):
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open for reading. Links are followed, as users have their data behind links.
+    """Open a regular file for reading. Links are followed, since users keep their data behind
+    links.
 
-    Raises OSError, NotRegularError for all but a regular file.
+    Raises OSError, and NotRegularError for anything but a regular file.
     """
     return _opened(os.open(path, _READ), str(path))
 
 
 def read_regular(path: Path, most: int) -> str | None:
-    """Text of a file of at most ``most`` bytes; None for any other, or none."""
+    """Return the text of a regular file of at most ``most`` bytes, None if there is no such file."""
     try:
         with open_regular(path) as file:
             body = file.read(most + 1)
@@ -59,15 +60,15 @@ def read_regular(path: Path, most: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class WorkFolder:
-    """A folder that an engine wrote to. No link below it is followed."""
+    """A directory that an engine wrote to. No link below it is followed."""
 
     path: Path
 
     def matching(self, globs: tuple[str, ...]) -> tuple[str, ...]:
-        """Names of what matches and is no folder, relative to the folder, sorted.
+        """Return the sorted relative names of everything that matches, directories excepted.
 
-        A pattern has one part per level, ``*`` does not cross levels. Folders that cannot be read
-        are passed over. Raises OSError for more than ``MAX_ENTRIES``.
+        A pattern has one part per level; ``*`` does not cross levels. Unreadable directories are
+        skipped. Raises OSError for more than ``MAX_ENTRIES`` entries.
         """
         budget = [MAX_ENTRIES]
         found: set[str] = set()
@@ -88,7 +89,7 @@ class WorkFolder:
         return _opened(handle, name)
 
     def move(self, name: str, target: Path) -> None:
-        """Move an entry, whatever it is, to ``target`` on the same file system. Raises OSError."""
+        """Move an entry of any type to ``target`` on the same file system. Raises OSError."""
         folder = self._folder_of(name)
         try:
             os.rename(PurePosixPath(name).name, target, src_dir_fd=folder)
@@ -107,7 +108,7 @@ class WorkFolder:
 
 
 def _matching(folder: int, parts: tuple[str, ...], above: str, budget: list[int]) -> Iterator[str]:
-    """Names below ``folder``, a descriptor that is closed at the end."""
+    """Yield names below ``folder``, a descriptor that is closed at the end."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -144,7 +145,7 @@ def _opened(handle: int, path: str) -> BufferedReader:
 
 
 def _explained(error: OSError, folder: int, name: str) -> OSError:
-    """Links and sockets cannot even be opened; the errors do not say that they are."""
+    """Name links and sockets, which can't be opened; the errors of the system don't."""
     try:
         mode = os.stat(PurePosixPath(name).name, dir_fd=folder, follow_symlinks=False).st_mode
     except OSError:

@@ -1,1 +1,1 @@
-"""What every engine adapter shares: the port, input files, conversion, output map."""
+"""Code that all engine adapters share: the port, input files, conversion, output map."""

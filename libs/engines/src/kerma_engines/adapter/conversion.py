@@ -1,4 +1,4 @@
-"""What all converters share: problems and notes, names that engines can read, zones and bodies."""
+"""Code that all converters share: problems and notes, names that engines accept, zones and bodies."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(slots=True)
 class Verdict:
-    """Problems that refuse a project, and notes on what an engine does in its own way."""
+    """The problems that refuse a project, and notes on what an engine does differently."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def refuse(self, path: str, reason: str) -> None:
-        """The project can't be expressed because of what is at ``path``."""
+        """Record that the engine can't express what is at ``path``."""
         self.problems.append(Problem(path, reason))
 
     def note(self, path: str, text: str) -> None:
-        """The engine treats what is at ``path`` in its own way; users are told."""
+        """Record a note for the user: the engine treats what is at ``path`` differently."""
         self.notes.append(f"{path}: {text}")
 
     def close(self) -> None:
-        """Raises InvalidInput if anything was refused."""
+        """Raise InvalidInput if anything was refused."""
         if self.problems:
             raise InvalidInput(tuple(self.problems))
 
 
 class Names:
-    """Gives each thing a name of plain ASCII letters, digits, ``_``, ``.``, ``-``; all differ."""
+    """Unique names of plain ASCII letters, digits, ``_``, ``.`` and ``-``."""
 
     def __init__(self, *, longest: int = 60, reserved: tuple[str, ...] = ()) -> None:
         self._longest = longest
         self._taken = {name.casefold() for name in reserved}
 
     def give(self, wanted: str, fallback: str) -> str:
-        """A free name as close to ``wanted`` as can be."""
+        """Return an unused name as close to ``wanted`` as possible."""
         ascii_only = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode()
         base = _UNSAFE.sub("_", ascii_only).strip("_.-")[: self._longest] or fallback
         name, count = base, 1
@@ -68,13 +68,15 @@ class Names:
 
 
 def one_line(text: str, longest: int) -> str:
-    """``text`` as one line of printable ASCII."""
+    """Return ``text`` as one line of printable ASCII."""
     ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join(ascii_only.split())[:longest].strip()
 
 
 def fixed(value: float, width: int) -> str:
-    """The closest decimal number that fits ``width`` columns, with a point if that fits too."""
+    """Return the closest decimal number in at most ``width`` columns, with a point if there is
+    room.
+    """
     value = value + 0.0  # no negative zero
     for digits in range(width, 0, -1):
         text = f"{value:.{digits}g}"
@@ -92,9 +94,9 @@ def fixed(value: float, width: int) -> str:
 def check_common(
     project: Project, verdict: Verdict, engine: str, *, families: bool = False
 ) -> None:
-    """Refuses what no engine but Geant4 can express; what the project was read as is noted.
+    """Refuse what only Geant4 can express, and note how the project was interpreted.
 
-    ``families`` is for engines that look at filters of several kinds of particles themselves.
+    ``families`` is set by engines that check filters of several kinds of particles themselves.
     """
     verdict.notes += project.notes
     used = {quantity.filter for output in project.outputs for quantity in output.quantities}
@@ -110,7 +112,7 @@ def check_common(
 
 
 def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | None:
-    """Zones as alternatives of bodies; None with problems noted if that can't be done."""
+    """Return the zones as unions of bodies, or None with problems recorded if that can't be done."""
     if len(project.figures) > MAX_BODIES:
         reason = f"{len(project.figures)} figures; at most {MAX_BODIES} are taken for {engine}"
         verdict.refuse("figureManager.figures", reason)
@@ -145,9 +147,9 @@ def check_energy(
 ) -> None:
     """Refuse a beam whose energies the engine can't produce or transport.
 
-    ``highest`` is the largest energy it transports, MeV per nucleon, or MeV of a particle that has
-    none. ``cuts`` tells whether it can cut a spectrum off. What is read from a list of spots is
-    not looked at.
+    ``highest`` is the largest energy that it transports, in MeV per nucleon, or in MeV for a
+    particle without nucleons. ``cuts`` says whether it can truncate a spectrum. Energies from a
+    list of spots are not checked.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
     if beam.energy_unit == "MeV/nucl" and particle.a < 1:
@@ -181,7 +183,9 @@ def _check_spectrum(beam: Beam, verdict: Verdict, engine: str, *, cuts: bool) ->
 
 
 def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
-    """For engines with models of their own: refuses what they lack, notes what they replace."""
+    """Refuse transport settings that an engine with its own models lacks, and note those it
+    replaces.
+    """
     beam, physics = project.beam, project.physics
     if beam.divergence.distance_to_focal:
         verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")
@@ -196,7 +200,7 @@ def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
 
 
 def check_start(project: Project, verdict: Verdict) -> None:
-    """Refuses a beam that starts in the black hole around the world, where nothing happens."""
+    """Refuse a beam that starts in the black hole around the world, where nothing is transported."""
     world = enlarged(project.world.geometry_data, TOLERANCE)
     if not world.contains(np.array([project.beam.position]))[0]:
         verdict.refuse("beam.position", "the beam starts outside of the world")
@@ -205,7 +209,7 @@ def check_start(project: Project, verdict: Verdict) -> None:
 def map_output(
     output_id: str, name: str, file: str, quantities: tuple[Quantity, ...], filters: dict[str, str]
 ) -> MappedOutput:
-    """An entry of the output map; ``filters`` are filter names by id."""
+    """Return an entry of the output map. ``filters`` are filter names by id."""
     return MappedOutput(
         output_id,
         name,

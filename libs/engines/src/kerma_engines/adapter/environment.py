@@ -1,11 +1,12 @@
-"""What an engine's programs see, when asked for their version and when they run.
+"""The environment of an engine's programs, both for the version probe and for runs.
 
-Only what is named here is passed on, so that no secret of a service or its machine reaches a
-program that users' input files steer. ``environment`` in ``engines.toml`` adds to it. The locale
-is C, as others write decimal commas. Folders that variables name are readable in the sandbox.
+Only the variables named here are passed on, so that no secret of a service or its machine reaches a
+program that users' input files steer. ``environment`` in ``engines.toml`` adds to them. The locale
+is C, because others write decimal commas. The sandbox lets programs read the directories that
+variables name.
 
-FLUPRO is where FLUKA is installed, FLUFOR its compiler (manual of fluka.org, 2.1); TOPAS finds
-Geant4's data by TOPAS_G4_DATA_DIR and its pictures' plugins by Qt's variables.
+FLUPRO is the directory of FLUKA and FLUFOR its compiler (manual of fluka.org, 2.1). TOPAS finds
+Geant4's data by TOPAS_G4_DATA_DIR and its graphics plugins by Qt's variables.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PASSED_ON_PREFIXES = ("G4", "GEANT4_", "TOPAS_", "FLUKA_", "QT_", "GFORTRAN_")
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of a process's variables its engines see."""
+    """Return the variables of a process that its engines may see."""
     return {
         name: value
         for name, value in environment.items()
@@ -38,7 +39,7 @@ def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
 def engine_environment(
     process: Mapping[str, str], directory: Path, own: Mapping[str, str]
 ) -> dict[str, str]:
-    """All variables of an engine that works in ``directory``; ``own`` are those of its command."""
+    """Return all variables of an engine that works in ``directory``; ``own`` are its command's."""
     fixed = {"LC_ALL": "C", "TMPDIR": str(directory), "OMP_NUM_THREADS": "1"}
     return {**passed_on(process), **fixed, **own}
 
@@ -46,10 +47,10 @@ def engine_environment(
 def readable_places(
     program: str, variables: Mapping[str, str], named: Iterable[Path], work: Path
 ) -> tuple[Path, ...]:
-    """What an engine reads besides its work folder: its installation, and what was named for it.
+    """Return what an engine may read besides its work directory: its installation and ``named``.
 
-    ``named`` stays as it is. Folders in variables count if they are there and don't hold ``work``,
-    and with it the work of others.
+    ``named`` is kept as it is. Directories in variables are added if they exist and do not contain
+    ``work``, which would expose the work of other tasks.
     """
     found = dict.fromkeys(named)
     if Path(program).is_absolute():

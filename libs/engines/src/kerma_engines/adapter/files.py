@@ -1,4 +1,4 @@
-"""User-supplied input files: names, sizes, and edits that touch one number only."""
+"""Input files supplied by users: names, sizes, and edits that change a single number."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
 _MARK = "\ufeff"
-"""The byte order mark that some editors put in front of a text."""
+"""The byte order mark that some editors put at the start of a text."""
 
 
 def checked_files(files: Mapping[str, str]) -> dict[str, str]:
-    """The files of a user, each without a byte order mark.
+    """Return a user's files, each without a byte order mark.
 
-    Refuses names that are no plain file names, and too many or too large files: raises
-    InvalidInput with every problem found. Names end up in command lines and scripts of engines,
-    so only letters, digits and ``_ . + -`` are taken, and none that begins with ``-``.
+    Raises InvalidInput with every problem found: names that are no plain file names, too many
+    files, files that are too large. Names end up in command lines and scripts of engines, so only
+    letters, digits and ``_ . + -`` are allowed, and no leading ``-``.
     """
     problems: list[Problem] = []
     seen: set[str] = set()
@@ -58,9 +58,9 @@ def checked_files(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def why_not_beside(name: str) -> str:
-    """Why ``name`` is no file of the work folder itself; empty when it is.
+    """Return why ``name`` is not a file directly in the work directory, or "" if it is.
 
-    An engine opens what its input names. Paths that lead elsewhere are refused.
+    An engine opens the files that its input names. Paths that lead elsewhere are refused.
     """
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", name):
         return "is an absolute path"
@@ -72,22 +72,22 @@ def why_not_beside(name: str) -> str:
 
 
 def why_not_given(name: str, files: Mapping[str, str]) -> str:
-    """Why ``name`` is no file that came with the input; empty when it is."""
+    """Return why ``name`` is not one of the input files, or "" if it is."""
     return why_not_beside(name) or ("" if name in files else "is not among the files")
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines with their ends, so that joining them gives the text back."""
+    """Split ``text`` into lines that keep their ends, so that joining them restores it."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def put(line: str, start: int, end: int, value: str) -> str:
-    """``line`` with ``value`` in place of the columns, which keep their width if it fits."""
+    """Return ``line`` with ``value`` in the given columns, which keep their width if it fits."""
     return line[:start] + value.ljust(end - start) + line[end:]
 
 
 def whole(text: str) -> int | None:
-    """A number of primaries written as an engine may (1000, 1000., 1.0E3), or None."""
+    """Parse a number of primaries as engines write it (1000, 1000., 1.0E3), or return None."""
     try:
         value = float(text.replace("D", "E").replace("d", "e"))
     except ValueError:
@@ -98,18 +98,18 @@ def whole(text: str) -> int | None:
 
 
 def plain_output(name: str) -> bool:
-    """Whether a result file is written into the work directory itself."""
+    """Return whether a result file is written directly into the work directory."""
     return bool(_NAME.fullmatch(name))
 
 
 def write_files(directory: Path, files: Mapping[str, str]) -> None:
-    """Writes the files of a task, with newlines as they are."""
+    """Write the files of a task without translating newlines."""
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8", newline="")
 
 
 def limit_primaries(engine: str, primaries: int, largest: int) -> None:
-    """Refuses a task of more primaries than the engine counts. Raises InvalidInput."""
+    """Refuse a task of more primaries than the engine can count. Raises InvalidInput."""
     if primaries > largest:
         reason = f"{primaries} primaries in one task; {engine} counts up to {largest}"
         raise InvalidInput((Problem("primaries", reason),))

@@ -1,4 +1,4 @@
-"""What monitors of several engines share: the time left, from the pace so far."""
+"""Code that monitors of several engines share: the remaining time, from the pace so far."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_LINE = 4096
-"""Lines beyond this length are no lines of progress."""
+"""Longer lines are not parsed for progress."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """Estimates the time left of ``primaries``; the clock starts with the first count."""
+    """Estimates the remaining time for ``primaries``. The clock starts with the first count."""
 
     primaries: int
     clock: Callable[[], float] = time.monotonic
     _start: tuple[float, int] | None = field(default=None, init=False)
 
     def left(self, done: int) -> float | None:
-        """Seconds left when ``done`` primaries are done; None before there is a pace."""
+        """Return the seconds left after ``done`` primaries, None before there is a pace."""
         now = self.clock()
         if self._start is None:
             self._start = (now, done)

@@ -1,4 +1,4 @@
-"""From the files of a task to estimators in the order and with the names of the output map."""
+"""Read a task's files into estimators, in the order and with the names of the output map."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def plain_names(inputs: InputSet) -> InputSet:
-    """With outputs named without the underscores that engines' file names may end with.
+    """Strip the trailing underscores that engines' file names may have from output names.
 
-    Names of user-supplied files only: clients strip such an underscore in some places, not in
-    others. Those of editor projects are the user's own.
+    Only for user-supplied files: clients strip such underscores in some places and not in others.
+    Names in editor projects are the user's choice and stay.
     """
     names = _stripped([output.name for output in inputs.outputs])
     outputs = tuple(
@@ -29,7 +29,7 @@ def plain_names(inputs: InputSet) -> InputSet:
 
 
 def _stripped(names: Sequence[str]) -> list[str]:
-    """Without underscores at the end, but where names would be equal."""
+    """Return names without trailing underscores, except where two names would become equal."""
     short = [name.rstrip("_") or name for name in names]
     return [s if short.count(s) == 1 else name for s, name in zip(short, names, strict=True)]
 
@@ -42,8 +42,8 @@ def read_outputs(
 ) -> tuple[Estimator, ...]:
     """Read what the output map lists, or all files ``present`` when it lists nothing.
 
-    ``find`` gives the path of an output's file. Raises ReadError when one is missing or broken:
-    a task whose results are not complete has not succeeded.
+    ``find`` returns the path of an output's file. Raises ReadError when a file is missing or
+    broken: a task without complete results has failed.
     """
     if not inputs.outputs:
         estimators = tuple(read_file(path) for path in present)
@@ -69,7 +69,7 @@ def _read_output(
 
 
 def named(page: Page, quantity: OutputQuantity) -> Page:
-    """The page with the number of the quantity it answers, and what the user called that."""
+    """Return the page with its quantity's number and the name that the user gave it."""
     said = {"quantity_name": quantity.name, "filter_name": quantity.filter_name}
     metadata = {**page.metadata, **{key: text for key, text in said.items() if text}}
     return replace(page, number=quantity.number, metadata=metadata)

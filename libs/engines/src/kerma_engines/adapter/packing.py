@@ -1,6 +1,6 @@
-"""Bytes that travel between services: a job's input set, a task's result files.
+"""Encode what travels between services: a job's input set and a task's result files.
 
-Both forms are deterministic: the same content gives the same bytes, hence the same blob.
+Both encodings are deterministic: the same content gives the same bytes, hence the same blob.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from kerma_engines.regular import WorkFolder
 INPUT_MEDIA = "application/vnd.kerma.input+json"
 OUTPUT_MEDIA = "application/vnd.kerma.output+tar"
 MOST_PARTS, MOST_NAME_BYTES = 16, 255
-"""Of the path of a packed file: folders and its name, and bytes of each."""
+"""Limits on the path of a packed file: its number of parts, and the bytes of each."""
 PIECE = 1 << 20
-"""Bytes of a result file that are in memory at a time."""
+"""The most bytes of a result file that are in memory at a time."""
 
 
 def encode_inputs(inputs: InputSet) -> bytes:
-    """UTF-8 JSON of an input set, keys sorted."""
+    """Encode an input set as UTF-8 JSON with sorted keys."""
     return orjson.dumps(asdict(inputs), option=orjson.OPT_SORT_KEYS)
 
 
 def decode_inputs(body: bytes) -> InputSet:
-    """The input set of ``encode_inputs``."""
+    """Decode the bytes of ``encode_inputs``."""
     raw: dict[str, Any] = orjson.loads(body)
     return InputSet(
         engine=raw["engine"],
@@ -55,7 +55,7 @@ def decode_inputs(body: bytes) -> InputSet:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A result file that was taken out of a work folder, with its size when it was taken."""
+    """A result file that was moved out of a work directory, with its size at that time."""
 
     name: str
     size: int
@@ -63,16 +63,16 @@ class Taken:
 
 
 class OutputsTooLarge(ReadError):  # noqa: N818 - a verdict on the outputs
-    """The result files of a task hold more bytes than they may."""
+    """The result files of a task exceed the limit in bytes."""
 
 
 def take_outputs(
     directory: Path, globs: tuple[str, ...], target: Path, limit: int
 ) -> tuple[Taken, ...]:
-    """Move the matching files of a work folder into the new folder ``target`` beside it.
+    """Move the matching files of a work directory into the new directory ``target`` beside it.
 
-    There no engine can put anything in their place. Raises ReadError for what is no regular file
-    or has a second name, OutputsTooLarge for more than ``limit`` bytes together.
+    The engine can't replace anything there. Raises ReadError for a file that is not regular or has
+    a second hard link, and OutputsTooLarge for more than ``limit`` bytes in total.
     """
     folder = WorkFolder(directory)
     target.mkdir(mode=0o700)
@@ -104,7 +104,7 @@ def _take(folder: WorkFolder, name: str, target: Path) -> Taken:
 
 
 def pack_outputs(directory: Path, taken: Sequence[Taken]) -> Iterator[bytes]:
-    """A tar of taken files, without times or owners, in pieces of at most ``PIECE`` bytes.
+    """Yield a tar of taken files, without times or owners, in pieces of at most ``PIECE`` bytes.
 
     Raises ReadError when a file has changed since it was taken.
     """
@@ -140,10 +140,10 @@ def _content(path: Path, entry: Taken) -> Iterator[bytes]:
 
 
 def unpack_outputs(archive: Path, directory: Path) -> None:
-    """Lay the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged.
+    """Unpack the files of ``pack_outputs`` into ``directory``. Raises ReadError when damaged.
 
-    Takes plain tar and regular files below the directory alone: no compression, links, devices,
-    sparse files or second files of one name, so that nothing is larger than the archive.
+    Accepts only an uncompressed tar of regular files below the directory: no links, devices, sparse
+    files or repeated names, so that the files are never larger than the archive.
     """
     laid: set[PurePosixPath] = set()
     try:
@@ -154,12 +154,12 @@ def unpack_outputs(archive: Path, directory: Path) -> None:
                     raise ReadError("task output", member.name, "is in the archive twice")
                 laid.add(name)
                 _lay(tar, member, directory / name)
-    except (tarfile.TarError, ValueError) as error:  # numbers of a header may be nonsense
+    except (tarfile.TarError, ValueError) as error:  # numbers in a header may be absurd
         raise ReadError("task output", "archive", str(error)) from error
 
 
 def _checked(member: tarfile.TarInfo, most: int) -> PurePosixPath:
-    """The name of a plain file. tarfile's own filters need Python 3.11.4."""
+    """Return the name of a plain file. tarfile's own filters need Python 3.11.4."""
     name = PurePosixPath(member.name)
     plain = member.isreg() and not member.issparse() and 0 <= member.size <= most
     parts = name.parts
@@ -173,7 +173,7 @@ def _checked(member: tarfile.TarInfo, most: int) -> PurePosixPath:
 
 def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     content = tar.extractfile(member)
-    assert content is not None  # of regular files there is one
+    assert content is not None  # never None for a regular file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("xb")

@@ -1,6 +1,6 @@
-"""What an engine is to the rest of Kerma: one protocol, implemented by one folder per engine.
+"""The interface between engines and the rest of Kerma: one protocol, with one package per engine.
 
-A job is converted once, at submission, for any number of primaries; a task then runs the same
+A job is converted once, at submission, for any number of primaries. Each task then runs the same
 input files with its own number of primaries and its own seed.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputQuantity:
-    """One page of an output: its position in the estimator and what was asked for."""
+    """One page of an output: its position in the estimator and the quantity that was asked for."""
 
     number: int
     name: str
@@ -28,7 +28,7 @@ class OutputQuantity:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Which file (or unit) of the engine belongs to which scoring output of the project."""
+    """The file (or unit) of the engine that belongs to one scoring output of the project."""
 
     id: str
     name: str
@@ -38,13 +38,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class InputSet:
-    """Everything a task needs to run, beside its number of primaries and its seed.
+    """Everything a task needs to run, except its number of primaries and its seed.
 
-    ``files`` maps plain file names to text, as a user would see and edit them; ``primaries`` is
-    that of the whole job. ``outputs`` is the output map, in the order of the project's scoring
-    outputs; for user-supplied files it is what the files declare, as far as that can be known.
-    ``options`` are engine-private facts that ``command`` and ``read`` need; JSON values only.
-    ``stands_in_for`` is the engine that was asked for, where ``engine`` runs in its place.
+    ``files`` maps plain file names to text, as users see and edit them. ``primaries`` is the number
+    of the whole job. ``outputs`` is the output map, in the order of the project's scoring outputs;
+    for user-supplied files it lists what the files declare, as far as that can be known.
+    ``options`` are facts that only the engine's ``command`` and ``read`` use; JSON values only.
+    ``stands_in_for`` is the requested engine when ``engine`` substitutes for it.
     """
 
     engine: str
@@ -57,11 +57,11 @@ class InputSet:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How to start one task: argument list, extra environment, and where its progress is.
+    """How to start one task: argument list, extra environment, and where progress is reported.
 
-    ``watch`` is None when progress comes on stdout, otherwise a glob relative to the work
-    directory of the log file to follow. ``results`` are globs of the files to keep. ``readable``
-    are folders and files that the engine reads besides its program's own.
+    ``watch`` is None when progress comes on stdout, otherwise the glob, relative to the work
+    directory, of the log file to follow. ``results`` are globs of the files to keep. ``readable``
+    are the directories and files that the engine reads besides those of its program.
     """
 
     argv: tuple[str, ...]
@@ -74,37 +74,37 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a line of output told. ``eta_seconds`` is None when the engine gives none."""
+    """Progress reported by a line of output. ``eta_seconds`` is None when the engine gives none."""
 
     primaries: int
     eta_seconds: float | None = None
 
 
 class Monitor(Protocol):
-    """Turns lines of output into progress; never raises, whatever the line."""
+    """Parses lines of output for progress; never raises, whatever the line."""
 
     def feed(self, line: str) -> Progress | None:
-        """Progress if this line told any."""
+        """Return the progress that this line reports, None if it reports none."""
 
 
 class Engine(Protocol):
-    """One Monte-Carlo code."""
+    """A Monte-Carlo code."""
 
     @property
     def name(self) -> str:
-        """What jobs call it."""
+        """The name by which jobs refer to it."""
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        """Convert an editor project to input files. Raises InvalidInput with every problem found."""
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
-        """Write the files of one task (>= 1 primaries, seed >= 1) and say how to start it."""
+        """Write the files of one task (>= 1 primaries, seed >= 1) and return how to start it."""
 
     def monitor(self, primaries: int) -> Monitor:
-        """A monitor for one run of ``primaries``."""
+        """Return a monitor for one run of ``primaries``."""
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""

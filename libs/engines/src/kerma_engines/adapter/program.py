@@ -1,4 +1,4 @@
-"""An engine that is a program of its own, described by what it does differently from others."""
+"""An engine that is an external program, described by how it differs from others."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProgramEngine:
-    """An engine made of functions; it follows the protocol ``Engine``.
+    """An ``Engine`` made of functions.
 
-    ``title`` is what users call it. A task has at most ``most_primaries``; ``seeds`` is how many
-    different seeds the program takes, from 1 on.
+    ``title`` is its name as users know it. A task has at most ``most_primaries``. The program takes
+    ``seeds`` different seeds, counted from 1.
     """
 
     name: str
@@ -33,12 +33,12 @@ class ProgramEngine:
     converted: Callable[[Project], InputSet]
     accepted: Callable[[Mapping[str, str]], InputSet]
     written: Callable[[InputSet, Path, int, int], Command]
-    """Writes the files of a task: input set, folder, primaries, seed."""
+    """Writes the files of a task; called with input set, directory, primaries and seed."""
     new_monitor: Callable[[int], Monitor]
     results: Callable[[Path, InputSet], tuple[Estimator, ...]]
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        """Convert an editor project to input files. Raises InvalidInput with every problem found."""
         return self.converted(parse_project(project))
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
@@ -46,17 +46,17 @@ class ProgramEngine:
         return self.accepted(files)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
-        """Write the files of one task and say how to start it.
+        """Write the files of one task and return how to start it.
 
-        Raises InvalidInput for more primaries than the program counts.
+        Raises InvalidInput for more primaries than the program can count.
         """
         limit_primaries(self.title, primaries, self.most_primaries)
         return self.written(inputs, directory, primaries, narrowed(seed, self.seeds))
 
     def monitor(self, primaries: int) -> Monitor:
-        """A monitor for one run of ``primaries``."""
+        """Return a monitor for one run of ``primaries``."""
         return self.new_monitor(primaries)
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
         return self.results(directory, inputs)

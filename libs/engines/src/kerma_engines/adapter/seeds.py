@@ -1,13 +1,13 @@
-"""From the seed of a task to one of the fewer that an engine takes.
+"""Map the seed of a task to an engine's smaller range of seeds.
 
-A seed of at least ``WIDE`` names a job (all bits but the lowest ``INDEX_BITS``) and a task of it. An
-engine with 64-bit seeds takes it as it is. For others the tasks of a job are spread over the
-engine's range by a permutation that the job chooses: two tasks of one job never share a seed, and
-those of different jobs do so by chance alone, independently of one another. The permutation is a
-Feistel network with cycle walking; source: J. Black and P. Rogaway, "Ciphers with arbitrary finite
-domains", CT-RSA 2002. It needs to look random, not to keep a secret.
+A seed of at least ``WIDE`` identifies a job (all bits but the lowest ``INDEX_BITS``) and one of its
+tasks. Engines with 64-bit seeds use it unchanged. For others, a permutation chosen by the job
+spreads its tasks over the engine's range: two tasks of one job never share a seed, and those of
+different jobs do so only by chance, independently of one another. The permutation is a Feistel
+network with cycle walking (J. Black and P. Rogaway, "Ciphers with arbitrary finite domains", CT-RSA
+2002). It needs to look random, not to keep a secret.
 
-Smaller seeds are those of jobs that earlier releases recorded; they stay what they were.
+Smaller seeds belong to jobs recorded by earlier releases and are used unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROUNDS = 6
 
 
 def narrowed(seed: int, count: int) -> int:
-    """The seed in 1 … ``count`` (at least 2^14) for a task of seed ``seed`` (at least 1)."""
+    """Return the seed in 1 … ``count`` (at least 2^14) for a task with seed ``seed`` (at least 1)."""
     if seed < WIDE:
         return 1 + (seed - 1) % count
     job, place = divmod(seed, 1 << INDEX_BITS)
@@ -33,7 +33,7 @@ def narrowed(seed: int, count: int) -> int:
 
 
 def _permuted(place: int, half: int, key: bytes) -> int:
-    """A permutation of 0 … 4^half - 1."""
+    """Return the image of a number under a permutation of 0 … 4^half - 1."""
     mask = (1 << half) - 1
     left, right = place >> half, place & mask
     for number in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""What a filter means, for engines that name particles instead of testing rules."""
+"""The meaning of a filter, for engines that name particles instead of testing rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Generation(Enum):
-    """Particles of the beam, their descendants, or both."""
+    """Which particles count: primaries, their descendants, or both."""
 
     ANY = auto()
     PRIMARY = auto()
@@ -24,9 +24,9 @@ class Generation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A kind of particle (None for any), a generation, and the rules that say something else.
+    """A kind of particle (None for any), a generation, and the remaining rules.
 
-    ``others`` are indices into the filter's rules.
+    ``others`` are indices of rules in the filter that select by something else.
     """
 
     particle: Particle | None = None
@@ -39,7 +39,7 @@ _SECONDARY = {(">=", 1.0), (">", 0.0), ("!=", 0.0)}
 
 
 def select(project: Project, known: Filter) -> Selection:
-    """The meaning of a filter."""
+    """Return the selection that a filter describes."""
     if known.particle is not None and not known.rules:
         return Selection(project.particle(known.particle))
     numbers: dict[RuleKeyword, int] = {}
@@ -76,7 +76,7 @@ def _is_number(rule: Rule) -> bool:
 
 
 def _particle(numbers: dict[RuleKeyword, int]) -> Particle | None:
-    """The particle that has these numbers, if they leave no other."""
+    """Return the particle with these numbers, if they identify exactly one."""
     if set(numbers) == {RuleKeyword.ID}:
         species = EDITOR_IDS.get(numbers[RuleKeyword.ID])
         if species is None or species is Species.ION:

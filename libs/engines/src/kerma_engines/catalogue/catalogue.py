@@ -1,20 +1,20 @@
-"""Which engines a machine offers: ``engines.toml`` and what the installed programs say.
+"""The engines that a machine offers, from ``engines.toml`` and from probing the programs.
 
 One table per engine::
 
     [shieldhit]
     path = "/opt/shieldhit/bin/shieldhit"
-    version = ["--version"]        # arguments that make the program tell its version
+    version = ["--version"]        # arguments that make the program print its version
     licence = "registered users"
     environment = { OMP_NUM_THREADS = "1" }
 
     [fluka]
     substitute = "geant4"          # editor projects for FLUKA run on Geant4 instead
 
-Geant4 comes with the platform and needs no table. A program without a path is looked for on
-PATH. One engine stands in for another that is not installed; one that is installed but can't be
-used, or whose path is wrong, is a fault to mend, and nothing stands in for it. The digest is
-SHA-256 of the program's file.
+Geant4 comes with the platform and needs no table. A program without a path is looked up on PATH. A
+substitute runs only for an engine that is not installed. An engine that is installed but unusable,
+or whose path is wrong, is a fault to fix, and nothing substitutes for it. The digest is the SHA-256
+of the program's file.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """An engine that is not available here, and why; ``broken`` when somebody meant it to be."""
+    """An engine that is not available, and why. ``broken`` is set when it was meant to be
+    available.
+    """
 
     name: str
     why: str
@@ -76,44 +78,48 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The engines of a machine; ``sandbox`` confines programs that are asked for their version."""
+    """The engines of a machine. ``sandbox`` confines the programs that are probed."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     sandbox: Sandbox = field(default_factory=Sandbox)
 
     def entry(self, name: str) -> Entry:
-        """What is known of an engine; nothing for one without a table."""
+        """Return the table of an engine; an empty entry if it has none."""
         return self.entries.get(name, Entry())
 
     def installed(self, name: str) -> bool:
-        """Whether the engine is meant to run here itself: it has a path, or a program on PATH."""
+        """Return whether the engine itself is meant to run here: it has a path, or a program on
+        PATH.
+        """
         return name == BUILT_IN or self._place(name) is not None
 
     def runs(self, name: str, *, editor: bool) -> str | None:
-        """The engine that runs a job for ``name``; None if none does.
+        """Return the engine that runs a job for ``name``, None if none does.
 
-        One engine stands in for another for editor projects only: input files are made for one.
+        A substitute runs editor projects only: input files are written for one engine.
         """
         if self.installed(name):
             return name if name == BUILT_IN or self.program(name) is not None else None
         return self.entry(name).substitute if editor else None
 
     def program(self, name: str) -> Path | None:
-        """The program of an engine, if it is there."""
+        """Return the program of an engine, None if it is missing."""
         path = self._place(name)
         return path if path is not None and not _fault(path) else None
 
     def _place(self, name: str) -> Path | None:
-        """Where the program of an engine is, or should be."""
+        """Return the path where the program of an engine is, or should be."""
         path = self.entry(name).path
         if path is None and name in PROGRAMS:
             found = shutil.which(PROGRAMS[name])
-            # tasks run elsewhere, and PATH may have relative folders
+            # Tasks run in other directories, and PATH may have relative entries.
             return Path(found).absolute() if found else None
         return path
 
     def engines(self) -> dict[str, Engine]:
-        """The engines that are installed here, ready to prepare commands that start them."""
+        """Return the engines that are installed here, with commands that start the installed
+        programs.
+        """
         return {
             name: InstalledEngine(engine(name, self.environment(name)), self)
             for name in ENGINE_NAMES
@@ -121,17 +127,17 @@ class Catalogue:
         }
 
     def environment(self, name: str) -> dict[str, str]:
-        """Variables of this process with those of the engine's table."""
+        """Return this process's variables with those of the engine's table."""
         return {**os.environ, **self.entry(name).environment}
 
     def survey(self) -> tuple[Offer | Absent, ...]:
-        """Every engine, in the order of the registry, asked for its version."""
+        """Probe every engine, in the order of the registry."""
         with ThreadPoolExecutor(len(ENGINE_NAMES)) as pool:
             found = dict(zip(ENGINE_NAMES, pool.map(self.probe, ENGINE_NAMES), strict=True))
         return tuple(self._with_substitute(found[name], found) for name in ENGINE_NAMES)
 
     def offers(self) -> tuple[Offer, ...]:
-        """All engines available here, in the order of the registry, asked for their versions."""
+        """Probe the engines and return those available here, in the order of the registry."""
         return tuple(found for found in self.survey() if isinstance(found, Offer))
 
     def _with_substitute(
@@ -151,9 +157,9 @@ class Catalogue:
         return Absent(own.name, why, broken=True)
 
     def substituting(self, engine: str) -> Catalogue:
-        """With ``engine`` for every other one that is not installed and has no other substitute.
+        """Return a catalogue with ``engine`` as the substitute of engines that are not installed.
 
-        Raises CatalogueError for an unknown engine.
+        Engines with another substitute keep it. Raises CatalogueError for an unknown engine.
         """
         if engine not in ENGINE_NAMES:
             raise CatalogueError(f"{engine}: no such engine; known: {', '.join(ENGINE_NAMES)}")
@@ -164,10 +170,10 @@ class Catalogue:
         return replace(self, entries=entries)
 
     def probe(self, name: str) -> Offer | Absent:
-        """Version and digest of an installed engine, or why it is not available.
+        """Return the version and digest of an installed engine, or why it is not available.
 
-        They are empty where the program does not tell. A program that ends with an error when
-        asked for its version still counts: some have no way to tell it.
+        The version is empty if the program does not print one. A program that exits with an error
+        during the probe still counts as available: some have no option to print their version.
         """
         entry, place = self.entry(name), self._place(name)
         if name == BUILT_IN:
@@ -193,7 +199,7 @@ class Catalogue:
         return Offer(name, name, match[1] if match else "", digest, entry.licence)
 
     def start(self, name: str, command: Command) -> Command:
-        """The command with the catalogue's program and environment in place."""
+        """Return the command with the catalogue's program and environment."""
         place = self._place(name)
         argv = command.argv if place is None else (str(place), *command.argv[1:])
         entry = self.entry(name)
@@ -218,7 +224,7 @@ class InstalledEngine:
         return self.engine.name
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        """Convert an editor project to input files. Raises InvalidInput with every problem found."""
         return self.engine.convert(project)
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
@@ -226,26 +232,26 @@ class InstalledEngine:
         return self.engine.accept_files(files)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
-        """Write the files of one task and say how to start it. Raises InvalidInput."""
+        """Write the files of one task and return how to start it. Raises InvalidInput."""
         command = self.engine.prepare(inputs, directory, primaries=primaries, seed=seed)
         return self.catalogue.start(self.name, command)
 
     def monitor(self, primaries: int) -> Monitor:
-        """A monitor for one run of ``primaries``."""
+        """Return a monitor for one run of ``primaries``."""
         return self.engine.monitor(primaries)
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
         return self.engine.read(directory, inputs)
 
 
 def load_catalogue(path: Path, sandbox: Sandbox | None = None) -> Catalogue:
-    """Reads ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
+    """Read ``engines.toml``; a missing file is an empty catalogue. Raises CatalogueError."""
     return Catalogue(read_entries(path), sandbox or Sandbox())
 
 
 def _fault(path: Path) -> str:
-    """Why a path is that of no program; empty for one."""
+    """Return why a path is not an executable program, or "" if it is one."""
     try:
         path.stat()
     except OSError as error:
@@ -256,7 +262,7 @@ def _fault(path: Path) -> str:
 
 
 def _probe_built_in(entry: Entry, sandbox: Sandbox) -> Offer | Absent:
-    """Geant4 and its binding, with the digest of the library; data sets asked for must be there."""
+    """Check Geant4, its binding and the requested data sets; the digest is that of the library."""
     spec = find_spec(_BINDING)
     if spec is None or spec.origin is None:
         return Absent(BUILT_IN, f"the Python package {_BINDING} is not installed", broken=True)
@@ -264,7 +270,7 @@ def _probe_built_in(entry: Entry, sandbox: Sandbox) -> Offer | Absent:
     if asked and (missing := data.missing({**os.environ, **entry.environment})):
         why = f"geant4.environment asks for data sets, but these are no folders with content: {missing}"
         return Absent(BUILT_IN, why, broken=True)
-    # it asks for data sets when imported without these variables, and needs none of them here
+    # Without these variables it asks for data sets on import, and none are needed here.
     quiet = dict.fromkeys((*data.DATA_SETS, data.ROOT), "")
     try:
         own = {**entry.environment, **quiet}
@@ -286,6 +292,6 @@ def _digest(path: Path) -> str:
 
 @cache
 def _hash(path: Path, _changed: int, _size: int) -> str:
-    """Digest of a file; asked again only when it changed, as programs can be large."""
+    """Return the digest of a file; computed again only after a change, as programs can be large."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""``engines.toml``: one table per engine, read with errors that say what to write instead."""
+"""Read ``engines.toml``: one table per engine, with errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _NOT_BUILT_IN = {
 
 
 class CatalogueError(EngineError):
-    """``engines.toml`` can't be used; the text names the file, the key and what is expected."""
+    """``engines.toml`` can't be used; the message names the file, the key and what is expected."""
 
 
 class Entry(BaseModel):
-    """What the catalogue says of one engine."""
+    """The settings of one engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class Entry(BaseModel):
     environment: dict[str, str] = Field(default_factory=dict)
     substitute: str | None = None
     readable: tuple[Path, ...] = ()
-    """Folders that the program reads besides its own."""
+    """Directories that the program reads besides its own."""
 
 
 class _Tables(RootModel[dict[str, Entry]]):
@@ -59,7 +59,7 @@ class _Tables(RootModel[dict[str, Entry]]):
 
 
 def read_entries(path: Path) -> dict[str, Entry]:
-    """Tables of the file by engine, none without a file. Raises CatalogueError with all problems."""
+    """Read the tables by engine; none without a file. Raises CatalogueError with all problems."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Programs asked for their version: confined, and within bounds of time and output."""
+"""Probe programs for their version, confined and with limits on time and output."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LIMITS = Limits(memory=2 << 30, file_size=64 << 20)
 
 
 class Unusable(EngineError):  # noqa: N818 - a fact
-    """A program can't be used; the text says why."""
+    """A program can't be used; the message says why."""
 
 
 def ask(
     argv: Sequence[str], own: Mapping[str, str], readable: Sequence[Path], sandbox: Sandbox
 ) -> str:
-    """The first 64 KiB that a program prints, with the environment its tasks would have.
+    """Return the first 64 KiB that a program prints, run in the environment of its tasks.
 
-    Raises Unusable when it can't be started, takes longer than 10 s or prints more than 1 MiB;
-    an exit code is no reason, as some programs have no way to tell their version.
+    Raises Unusable when it can't be started, takes longer than 10 s or prints more than 1 MiB. The
+    exit code is ignored, as some programs have no option to print their version.
     """
     with tempfile.TemporaryDirectory(prefix="kerma-probe-", ignore_cleanup_errors=True) as made:
         folder = Path(made).resolve()

@@ -1,4 +1,4 @@
-"""Reading a result file of whatever engine, told apart by content, not by name."""
+"""Read a result file of any engine, recognised by content rather than name."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Estimator]], ...
 
 
 def read_file(path: Path) -> Estimator:
-    """The estimator in a result file of SHIELD-HIT12A, FLUKA, TOPAS or Geant4.
+    """Read the estimator in a result file of SHIELD-HIT12A, FLUKA, TOPAS or Geant4.
 
-    Raises ReadError, naming the path as given and the byte or line, when the file is of none of
-    them, cut short or damaged.
+    Raises ReadError, with the path as given and the byte or line, when the file is from none of
+    them, truncated or damaged.
     """
     try:
         return _read(path)
@@ -42,7 +42,7 @@ def read_file(path: Path) -> Estimator:
 
 
 def shown(path: Path) -> str:
-    """The path as given, with what a terminal might obey as backslash escapes."""
+    """Return the path as given, with terminal control characters as backslash escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
@@ -62,7 +62,7 @@ def _read(path: Path) -> Estimator:
 
 
 def _ascending(path: Path, estimator: Estimator) -> Estimator:
-    """Refuse axes too narrow for their bins: their edges would coincide."""
+    """Refuse axes too narrow for their bins, whose edges would coincide."""
     for page in estimator.pages:
         for axis in page.axes:
             if not np.all(axis.edges[1:] > axis.edges[:-1]):

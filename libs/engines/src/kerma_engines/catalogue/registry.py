@@ -22,13 +22,13 @@ _ENGINES: dict[str, Callable[[Mapping[str, str]], Engine]] = {
     "topas": lambda _: TOPAS,
 }
 
-#: Names that a job may ask for.
+#: The names that a job may request.
 ENGINE_NAMES = tuple(_ENGINES)
 
 
 def engine(name: str, environment: Mapping[str, str] | None = None) -> Engine:
-    """The engine of that name with the data that ``environment`` names, or that of the process.
+    """Return the engine of that name. ``environment`` (by default the process's) locates its data.
 
-    Raises KeyError for an unknown one.
+    Raises KeyError for an unknown name.
     """
     return _ENGINES[name](os.environ if environment is None else environment)

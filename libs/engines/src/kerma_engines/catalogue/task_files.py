@@ -1,7 +1,7 @@
-"""Result files of tasks that somebody names: in one order, none twice, merged.
+"""Merge result files of tasks given as paths: in a fixed order, each file once.
 
-Sums of rounded numbers depend on their order, results must not. Files are therefore taken in the
-order of their paths, in which numbers count as numbers, however they were named.
+Sums of rounded numbers depend on their order, but results must not. Files are therefore sorted by
+path, with digits compared as numbers, whatever the order in which they were given.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD = 1 << 20
 
 
 def in_task_order(paths: Sequence[Path]) -> list[Path]:
-    """The paths as their order has nothing to do with how they were given.
+    """Return the paths in an order that does not depend on how they were given.
 
     Raises EngineError when two are the same file.
     """
@@ -42,9 +42,9 @@ def in_task_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def alike(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Pairs of files with the same contents: the same task twice, most likely.
+    """Return pairs of files with the same contents: most likely the same task twice.
 
-    Files that can't be read are left out.
+    Unreadable files are left out.
     """
     groups: dict[object, list[Path]] = {None: list(paths)}
     for limit in (_HEAD, None):
@@ -58,9 +58,9 @@ def alike(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def read_files(paths: Sequence[Path]) -> list[Estimator]:
-    """The estimators in some files, in their order. Raises ReadError.
+    """Read the estimators in some files, in order. Raises ReadError.
 
-    They know the names of their files, and the paths where files of one name are among them.
+    Each estimator carries its file's name, or its path where several files share a name.
     """
     names = Counter(path.name for path in paths)
     estimators = [read_file(path) for path in paths]
@@ -71,10 +71,10 @@ def read_files(paths: Sequence[Path]) -> list[Estimator]:
 
 
 def merge_files(paths: Sequence[Path]) -> tuple[Estimator, ...]:
-    """The results of several tasks together, the same bits whatever the order of ``paths``.
+    """Merge the results of several tasks; the same bits whatever the order of ``paths``.
 
-    Raises EngineError: ReadError for a file that can't be read, and naming the file for one that
-    does not fit those before it.
+    Raises EngineError: ReadError for an unreadable file, and an error that names the file for one
+    that does not fit those before it.
     """
     fold = Fold()
     for path in in_task_order(paths):
@@ -83,18 +83,18 @@ def merge_files(paths: Sequence[Path]) -> tuple[Estimator, ...]:
             fold.add(MergeState.of((estimator,)))
         except MergeError as error:
             raise EngineError(f"{shown(path)}: {error}") from error
-        del estimator  # so that no task stays in memory while the next one is read
+        del estimator  # don't keep a task in memory while the next one is read
     return fold.closed().result()
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
-    """Text and numbers in turns, beginning with text; the path itself where these are equal."""
+    """Split a path into text and numbers in turn, beginning with text; the path itself breaks ties."""
     pieces = re.split(r"([0-9]+)", str(path))
     return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], str(path)
 
 
 def _mark(path: Path, limit: int | None) -> tuple[int, bytes] | None:
-    """Size and digest of a file's beginning, or of all of it."""
+    """Return the size and digest of a file's beginning, or of all of it."""
     try:
         with open_regular(path) as file:
             if limit is None:

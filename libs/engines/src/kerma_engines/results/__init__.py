@@ -1,1 +1,1 @@
-"""Scored results: estimators and pages, how they merge, and their forms as bytes."""
+"""Scored results: estimators and pages, how they merge, and how they are encoded."""

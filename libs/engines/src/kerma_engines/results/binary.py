@@ -1,4 +1,4 @@
-"""Reading binary result files of unknown honesty: every count is checked before memory is taken."""
+"""Read untrusted binary result files: every count is checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHRUNK = "the file became shorter while it was read"
 
 
 class BinaryFile:
-    """A file read from front to back; anything missing is a ReadError that names the offset."""
+    """A file read from front to back. Missing bytes raise ReadError with the offset."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -49,26 +49,26 @@ class BinaryFile:
 
     @property
     def remaining(self) -> int:
-        """Bytes not read yet."""
+        """The number of bytes not read yet."""
         return self.size - self.offset
 
     def error(self, reason: str, offset: int | None = None) -> ReadError:
-        """A ReadError at ``offset``, by default where reading stands."""
+        """Return a ReadError at ``offset``, by default the current one."""
         return ReadError(self.name, f"byte {self.offset if offset is None else offset}", reason)
 
     def take(self, count: int, what: str) -> bytes:
-        """The next ``count`` bytes."""
+        """Return the next ``count`` bytes."""
         self._need(count, what)
         data = self._read(count)
         self.offset += count
         return data
 
     def unpack(self, layout: str, what: str) -> tuple[Any, ...]:
-        """The next values of a ``struct`` layout."""
+        """Return the next values of a ``struct`` layout."""
         return struct.unpack(layout, self.take(struct.calcsize(layout), what))
 
     def numbers(self, dtype: str, count: int, what: str) -> NDArray[Any]:
-        """The next ``count`` numbers, straight into an array."""
+        """Read the next ``count`` numbers straight into an array."""
         self._need(count * np.dtype(dtype).itemsize, what)
         array = np.fromfile(self._file, dtype, count)
         if array.size != count:
@@ -77,7 +77,7 @@ class BinaryFile:
         return array
 
     def quotients(self, dtype: str, count: int, divisor: float, what: str) -> NDArray[np.float64]:
-        """The next ``count`` numbers over ``divisor``; dividing takes longer than reading."""
+        """Return the next ``count`` numbers over ``divisor``; dividing takes longer than reading."""
         kind = np.dtype(dtype)
         self._need(count * kind.itemsize, what)
         values = np.empty(count)
@@ -94,13 +94,13 @@ class BinaryFile:
         return values
 
     def skip(self, count: int, what: str) -> None:
-        """Pass over ``count`` bytes."""
+        """Skip ``count`` bytes."""
         self._need(count, what)
         self._file.seek(count, 1)
         self.offset += count
 
     def rewind(self, offset: int) -> None:
-        """Read on from ``offset``."""
+        """Continue reading at ``offset``."""
         self._file.seek(offset)
         self.offset = offset
 
@@ -116,7 +116,7 @@ class BinaryFile:
 
 
 def record_length(file: BinaryFile, what: str) -> int:
-    """Length in front of a Fortran record (int32 length, payload, int32 the same length)."""
+    """Read the length before a Fortran record (int32 length, payload, the same length as int32)."""
     (length,) = file.unpack("<i", what)
     if not 0 <= length <= file.remaining - 4:
         raise file.error(f"{what}: a record of {length} bytes in {file.remaining}", file.offset - 4)
@@ -124,14 +124,14 @@ def record_length(file: BinaryFile, what: str) -> int:
 
 
 def record_end(file: BinaryFile, length: int, what: str) -> None:
-    """Check the length behind a Fortran record."""
+    """Check the length after a Fortran record."""
     (repeated,) = file.unpack("<i", what)
     if repeated != length:
         raise file.error(f"{what}: record of {length} bytes ends with {repeated}", file.offset - 4)
 
 
 def record(file: BinaryFile, what: str, limit: int = 1 << 16) -> bytes:
-    """The next Fortran record of at most ``limit`` bytes."""
+    """Return the next Fortran record of at most ``limit`` bytes."""
     length = record_length(file, what)
     if length > limit:
         raise file.error(f"{what}: a record of {length} bytes is not one", file.offset - 4)
@@ -141,11 +141,11 @@ def record(file: BinaryFile, what: str, limit: int = 1 << 16) -> bytes:
 
 
 def number_record(file: BinaryFile, dtype: str, count: int, what: str) -> NDArray[np.float64]:
-    """The next Fortran record, which must hold ``count`` numbers of ``dtype``, as float64."""
+    """Return the next Fortran record as float64; it must hold ``count`` numbers of ``dtype``."""
     length = record_length(file, what)
     if length != count * np.dtype(dtype).itemsize:
         raise file.error(f"{what}: {count} bins in a record of {length} bytes", file.offset - 4)
-    with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+    with np.errstate(invalid="ignore"):  # a signalling NaN is read like any other
         array = file.numbers(dtype, count, what).astype(np.float64, copy=False)
     record_end(file, length, what)
     return array

@@ -1,8 +1,8 @@
 """Scored results: an estimator holds pages, a page holds bins over axes.
 
-Values and errors are one-dimensional float64 arrays in Fortran order (first axis fastest), the
-order of SHIELD-HIT12A and FLUKA files and of the result pages users see; readers of engines that
-write C order transpose. Axes keep their edges; centres are derived.
+Values and errors are one-dimensional float64 arrays in Fortran order (first axis fastest), as in
+files of SHIELD-HIT12A and FLUKA and in the result pages that users see. Readers of engines that
+write C order transpose. Axes store their edges; centres are derived.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Binning(StrEnum):
 
 
 class MergeClass(StrEnum):
-    """How pages of the same name from several tasks become one."""
+    """How pages of the same name from several tasks are merged."""
 
     FIRST = "first"  # the same in every task (material, zone, density)
     SUM = "sum"  # counts: add
@@ -39,7 +39,7 @@ class MergeClass(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """What the numbers in ``errors`` are."""
+    """The meaning of the numbers in ``errors``."""
 
     STANDARD_ERROR = "standard_error"  # of the mean, one sigma
 
@@ -79,10 +79,10 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """What the numerators of averages over particles are divided by; arrays as in ``Page``.
+    """The denominators of averages over particles; arrays as in ``Page``.
 
-    Per bin: the sum over primaries of the weight (such as track length) of one primary's
-    particles, of its square, and of its product with the numerator.
+    Per bin: the sum over primaries of the weight (such as track length) of one primary's particles,
+    of its square, and of its product with the numerator.
     """
 
     sums: FloatArray
@@ -94,16 +94,17 @@ class Weights:
 class Page:
     """One scored quantity.
 
-    ``axes`` holds only the axes with more than one bin, geometric ones first (x, y, z or r, phi,
+    ``axes`` holds only the axes with more than one bin: geometric ones first (x, y, z or r, phi,
     z), then differential ones. ``values`` has shape (prod of axis sizes,), Fortran order; scalars
     have shape (1,) and no axes; CONCAT pages have shape (records * columns,) and no axes.
-    ``errors`` has the same shape or is None when unknown; ``freedom`` is their degrees of freedom,
-    None when unknown: with few, an interval of a given confidence is wider (``student``).
+    ``errors`` has the same shape, or is None when unknown. ``freedom`` is their number of degrees
+    of freedom, None when unknown: with few, an interval of a given confidence is wider (see
+    ``student``).
 
-    ``sums`` and ``squares`` are present when the engine scored them: per bin the sum over
-    primaries of the contribution of one primary and of its square, in the same unit before the
-    division by ``primaries``. With them one task alone has standard errors, and merging is exact.
-    For averages over particles they are those of the numerator, and ``weights`` the denominator.
+    ``sums`` and ``squares`` are present when the engine scored them: per bin, the sum over
+    primaries of one primary's contribution and of its square, in the page's unit before division by
+    ``primaries``. With them a single task has standard errors, and merging is exact. For averages
+    over particles they belong to the numerator, and ``weights`` to the denominator.
     """
 
     number: int
@@ -121,15 +122,16 @@ class Page:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of bins along each axis; () for scalars and lists."""
+        """The number of bins along each axis; () for scalars and lists."""
         return tuple(axis.n for axis in self.axes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimator:
-    """All pages of one scoring output, and how many primaries they rest on.
+    """All pages of one scoring output, and the number of primaries behind them.
 
-    ``name`` is what users see (the project's output name), ``file`` what the engine wrote.
+    ``name`` is the project's output name, which users see; ``file`` is the file that the engine
+    wrote.
     """
 
     name: str

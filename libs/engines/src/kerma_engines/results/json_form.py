@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def estimators_json(estimators: Iterable[Estimator]) -> bytes:
-    """A JSON list of estimators.
+    """Encode estimators as a JSON list.
 
-    Each has ``name``, ``file``, ``primaries`` and ``pages``; a page has ``name``, ``unit``,
+    Each has ``name``, ``file``, ``primaries`` and ``pages``. A page has ``name``, ``unit``,
     ``class`` (how it merges), ``filter``, ``note``, ``shape``, ``axes`` (``name``, ``unit``,
-    ``edges``, ``binning``), flat ``values`` and ``errors``, first axis fastest, and the
+    ``edges``, ``binning``), flat ``values`` and ``errors`` with the first axis fastest, and the
     ``degrees_of_freedom`` of the errors. NaN, infinity and unknown errors are null.
     """
     described = [
@@ -57,15 +57,15 @@ def _page(page: Page) -> dict[str, Any]:
 
 
 def filter_of(metadata: Mapping[str, str]) -> str:
-    """The name of the filter that a page was scored with, or ""."""
+    """Return the name of the filter that a page was scored with, or ""."""
     return metadata.get("filter_name") or metadata.get("page_filter_name") or ""
 
 
 def _text(name: str) -> str:
-    """The name of a file as JSON has it, whatever its bytes."""
+    """Return a file name of any bytes as valid JSON text."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def _native(array: FloatArray) -> FloatArray:
-    """The array as orjson takes it: contiguous, native byte order."""
+    """Return the array as orjson needs it: contiguous, in native byte order."""
     return np.ascontiguousarray(array, dtype=np.float64)

@@ -1,11 +1,11 @@
-"""Merging the results of tasks: states that combine, and the estimators they amount to.
+"""Merge the results of tasks: states that combine, and the estimators they yield.
 
     state = MergeState.fold(MergeState.of(estimators) for estimators in tasks)
     merged = state.result()
 
-``combine`` is associative up to rounding and pure, so partial results can be kept while tasks
-arrive in any order. ``fold`` works in the order given, in place, with memory for a few pages
-whatever the number of tasks: folding in the order of task indices gives the same bits always.
+``combine`` is pure and associative up to rounding, so partial results can be kept while tasks
+arrive in any order. ``fold`` works in place in the given order, with memory for a few pages
+whatever the number of tasks: folding in the order of task indices always gives the same bits.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _UNWEIGHTED = {MergeClass.FIRST, MergeClass.CONCAT}
 
 EMPTY_BINS = "weighted by primaries; a bin that nothing reached in a task enters as 0"
-"""Page metadata ``merge_note`` of merged averages that are no sums over primaries."""
+"""Page metadata ``merge_note`` of merged averages that lack sums over primaries."""
 
 
 class MergeError(EngineError):
-    """Results that can't be merged; says which estimator and page, and why."""
+    """Results can't be merged; the message names the estimator and page, and says why."""
 
     def __init__(self, estimator: str, page: int | None, reason: str) -> None:
         self.estimator = estimator
@@ -53,7 +53,7 @@ class PageState:
 
 @dataclass(slots=True)
 class EstimatorState:
-    """One estimator over ``tasks`` tasks of together ``primaries`` primaries."""
+    """One estimator over ``tasks`` tasks with ``primaries`` primaries in total."""
 
     name: str
     file: str
@@ -65,7 +65,7 @@ class EstimatorState:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What pages must share to be merged; ``page`` has no numbers."""
+    """The properties that pages must share to be merged; ``page`` has no numbers."""
 
     page: Page
     size: int
@@ -73,13 +73,13 @@ class _Shape:
 
     @classmethod
     def of(cls, state: PageState) -> _Shape:
-        """Of a page; lists may have any size."""
+        """Return the shape of a page; lists may have any size."""
         size = 0 if state.page.merge is MergeClass.CONCAT else state.tally.arrays[0].size
         return cls(state.page, size, isinstance(state.tally, Sums))
 
 
 class _Running:
-    """An estimator to which others are added in place; holds no arrays of the first."""
+    """An estimator that others are added to in place. It holds no arrays of the first one."""
 
     def __init__(self, first: EstimatorState) -> None:
         self.empty = replace(first, pages={})
@@ -97,7 +97,7 @@ class _Running:
         self.tasks += sum(other.tasks for other in others)
 
     def closed(self) -> EstimatorState:
-        """All absorbed."""
+        """Return the total of everything absorbed."""
         pages = {
             number: PageState(self.shapes[number].page, total.closed())
             for number, total in self.totals.items()
@@ -117,17 +117,17 @@ class _Running:
 class MergeState:
     """Everything merged so far, by estimator name, in order of first appearance.
 
-    An estimator that some tasks lack rests on the primaries of the others.
+    An estimator that some tasks lack is normalised to the primaries of the others.
     """
 
     estimators: dict[str, EstimatorState]
 
     @classmethod
     def of(cls, estimators: Iterable[Estimator], primaries: int = 0) -> MergeState:
-        """The state of one task; it shares the arrays of ``estimators``.
+        """Return the state of one task; it shares the arrays of ``estimators``.
 
         The weight of an estimator is its own number of primaries, or ``primaries`` for files that
-        don't tell. Raises MergeError when neither is known, or when names or pages repeat.
+        don't record it. Raises MergeError when neither is known, or when names or pages repeat.
         """
         states: dict[str, EstimatorState] = {}
         for estimator in estimators:
@@ -137,15 +137,17 @@ class MergeState:
         return cls(states)
 
     def combine(self, other: MergeState) -> MergeState:
-        """Both together, ``other`` after this; neither is changed. Raises MergeError."""
+        """Return both states combined, ``other`` after this one; neither changes. Raises
+        MergeError.
+        """
         return MergeState.fold((self, other))
 
     @classmethod
     def fold(cls, states: Iterable[MergeState]) -> MergeState:
-        """All states together, in the order given; none is changed.
+        """Combine all states in the given order; none is changed.
 
-        A list or tuple is added at once, which is faster; of anything else one state at a time is
-        taken and let go. Raises MergeError when they don't fit.
+        A list or tuple is added at once, which is faster. From any other iterable, states are taken
+        and released one by one. Raises MergeError when they don't fit.
         """
         fold = Fold()
         if isinstance(states, list | tuple):
@@ -153,11 +155,11 @@ class MergeState:
             return fold.closed()
         for state in states:
             fold.add(state)
-            del state  # so that no task stays in memory while the next one is read
+            del state  # don't keep a task in memory while the next one is read
         return fold.closed()
 
     def result(self) -> tuple[Estimator, ...]:
-        """The merged estimators; ``tasks_merged`` in their metadata counts tasks.
+        """Return the merged estimators; ``tasks_merged`` in their metadata counts tasks.
 
         Arrays may be shared with this state: don't write to them.
         """
@@ -165,15 +167,16 @@ class MergeState:
 
 
 class Fold:
-    """A fold that goes on as states arrive: the same bits as ``MergeState.fold`` of all."""
+    """An incremental fold: the same bits as ``MergeState.fold`` of all states."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Running] = {}
 
     def add(self, *states: MergeState) -> None:
-        """Add ``states``, which are not changed, as the next. Raises MergeError if one won't fit.
+        """Add ``states`` after those before, without changing them. Raises MergeError if one won't
+        fit.
 
-        All at once is faster than one by one, and gives the same bits.
+        Adding all at once is faster than one by one, and gives the same bits.
         """
         arrived: dict[str, list[EstimatorState]] = {}
         for state in states:
@@ -186,7 +189,7 @@ class Fold:
                 self._running[name].absorb(incomings)
 
     def closed(self) -> MergeState:
-        """All states together; the fold must not be used any more."""
+        """Return all states combined. The fold must not be used afterwards."""
         return MergeState({name: total.closed() for name, total in self._running.items()})
 
 
@@ -224,7 +227,7 @@ def _estimator(state: EstimatorState) -> Estimator:
 
 
 def _page_metadata(state: PageState, tasks: int) -> Mapping[str, str]:
-    """With a note where tasks' averages come without what they were averaged over."""
+    """Add a note where tasks' averages come without their denominators."""
     page = state.page
     if page.merge is not MergeClass.MEAN or isinstance(state.tally, Ratio) or tasks < 2:
         return page.metadata
@@ -251,7 +254,7 @@ def _check(estimator: str, mine: _Shape, theirs: _Shape) -> None:
 
 
 def _same_axis(a: Axis, b: Axis) -> bool:
-    """Same quantity and edges, up to the rounding of a last printed digit."""
+    """Return whether quantity and edges agree, up to rounding of the last printed digit."""
     if (a.name, a.unit, a.binning) != (b.name, b.unit, b.binning):
         return False
     same = a.edges is b.edges or np.array_equal(a.edges, b.edges)

@@ -1,4 +1,4 @@
-"""Merge states as bytes, so that partial results can be kept between tasks.
+"""Encode merge states, so that partial results can be kept between tasks.
 
 Layout: ``KMS1``, a little-endian uint32 length, that many bytes of JSON (keys sorted), then every
 array as little-endian float64 in the order of the JSON. The same state gives the same bytes.
@@ -24,11 +24,11 @@ MAGIC = b"KMS1"
 
 
 class StateError(EngineError):
-    """Bytes that are not a stored merge state."""
+    """The bytes are not a stored merge state."""
 
 
 def dump_state(state: MergeState) -> bytes:
-    """``state`` as bytes."""
+    """Encode ``state``."""
     arrays: list[FloatArray] = []
     head = json.dumps(
         [_describe(estimator, arrays) for estimator in state.estimators.values()],
@@ -40,7 +40,7 @@ def dump_state(state: MergeState) -> bytes:
 
 
 def load_state(data: bytes) -> MergeState:
-    """The state that ``dump_state`` wrote; its arrays borrow ``data``. Raises StateError."""
+    """Decode the bytes of ``dump_state``; the arrays borrow ``data``. Raises StateError."""
     if data[:4] != MAGIC or len(data) < 8:
         raise StateError("not a merge state")
     (length,) = struct.unpack_from("<I", data, 4)
@@ -56,7 +56,7 @@ def load_state(data: bytes) -> MergeState:
 
 
 class _Arrays:
-    """Reads the arrays one after the other."""
+    """Reads consecutive arrays."""
 
     def __init__(self, data: bytes, offset: int) -> None:
         self.data = data

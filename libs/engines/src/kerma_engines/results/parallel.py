@@ -1,8 +1,8 @@
-"""Large arrays, block by block and on all processors.
+"""Process large arrays block by block, on all processors.
 
-A block and its scratch stay in the caches, so that a chain of numpy operations costs one pass
-over memory and no temporary of the arrays' size. numpy lets other threads run meanwhile; bins do
-not depend on each other, hence the numbers do not depend on how many threads there are.
+A block and its scratch arrays stay in the caches, so that a chain of numpy operations costs one
+pass over memory and no temporary of the full size. numpy releases the GIL meanwhile. Bins are
+independent of each other, hence the numbers don't depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     Work = Callable[[slice, FloatArray, FloatArray], None]
 
 BLOCK = 131_072
-"""Bins worked on at a time."""
+"""The number of bins processed at a time."""
 
 THREAD = 2 * BLOCK
-"""Bins that are worth a thread."""
+"""The number of bins that justifies a thread."""
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
@@ -33,8 +33,8 @@ _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 def each_block(size: int, work: Work) -> None:
     """Call ``work(part, scratch, more_scratch)`` for slices ``part`` that cover ``size`` bins.
 
-    Both scratch arrays have the length of the slice. Calls run at the same time when there are many
-    bins, without warnings of floating-point operations. What ``work`` raises is raised here.
+    Both scratch arrays have the length of the slice. With many bins, calls run concurrently, with
+    floating-point warnings off. Exceptions from ``work`` are raised here.
     """
     threads = min(_PROCESSORS, size // THREAD)
     if threads < 2:

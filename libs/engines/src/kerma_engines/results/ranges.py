@@ -1,4 +1,4 @@
-"""Ranges of protons: from a depth-dose page, and tabulated for comparison."""
+"""Ranges of protons: from a depth-dose page, and from a table for comparison."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from kerma_engines.results.estimators import FloatArray, Page
 
-#: CSDA range of protons in liquid water: MeV, g/cm2. NIST PSTAR (ICRU Report 49), which rests on
-#: a mean excitation energy of water of 75 eV.
+#: CSDA range of protons in liquid water: MeV, g/cm2. NIST PSTAR (ICRU Report 49), with a mean
+#: excitation energy of water of 75 eV.
 _PSTAR_WATER = np.array(
     [
         (50, 2.227),
@@ -42,9 +42,9 @@ class Range:
 
 
 def csda_range_in_water(energy_mev: float) -> float:
-    """CSDA range of a proton in water, g/cm2 (cm at unit density), for 50 to 250 MeV.
+    """Return the CSDA range of a proton in water, g/cm2 (cm at unit density), for 50 to 250 MeV.
 
-    Interpolated in the logarithms, good to 0.1 % between the rows of PSTAR. Raises ValueError
+    Interpolated in the logarithms, accurate to 0.1 % between the rows of PSTAR. Raises ValueError
     outside the table.
     """
     energies, ranges = _PSTAR_WATER.T
@@ -55,11 +55,11 @@ def csda_range_in_water(energy_mev: float) -> float:
 
 
 def distal_range(page: Page, level: float = 0.8) -> Range:
-    """Depth behind the peak where a depth-dose page has fallen to ``level`` of its peak.
+    """Return the depth behind the peak where a depth-dose page falls to ``level`` of its peak.
 
-    Between bin centres the dose is taken as linear. The standard error comes from redrawing
-    every bin within its error, always with the same random numbers. Raises ValueError for a page
-    that is no depth dose or does not fall below the level.
+    The dose is linear between bin centres. The standard error comes from resampling every bin
+    within its error, always with the same random numbers. Raises ValueError for a page that is not
+    a depth dose or does not fall below the level.
     """
     if len(page.axes) != 1:
         raise ValueError(f"{page.name} has {len(page.axes)} axes; a depth dose has one")

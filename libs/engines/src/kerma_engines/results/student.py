@@ -1,4 +1,4 @@
-"""Student's t distribution: how much wider an interval is when few tasks tell the spread.
+"""Student's t distribution: how much wider an interval is when few tasks determine the spread.
 
 The probability that |T| < t for whole degrees of freedom is a finite sum (Abramowitz and Stegun,
 "Handbook of Mathematical Functions", 26.7.3 and 26.7.4); for many it is expanded about the normal
@@ -20,7 +20,7 @@ _WIDEST = 2.0  # with one degree of freedom the interval is 1.84 standard errors
 
 @cache
 def half_width(freedom: int | None) -> float:
-    """Half the width of a 68.27 % confidence interval, in standard errors.
+    """Return half the width of a 68.27 % confidence interval, in standard errors.
 
     1.84 for one degree of freedom, 1.32 for two, 1 for many or unknown (None).
     """
@@ -41,7 +41,7 @@ def half_width(freedom: int | None) -> float:
 
 
 def probability(t: float, freedom: int) -> float:
-    """Probability that |T| < ``t`` > 0 for ``freedom`` >= 1 degrees of freedom."""
+    """Return the probability that |T| < ``t`` > 0 for ``freedom`` >= 1 degrees of freedom."""
     angle = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)
     odd = freedom % 2

@@ -1,13 +1,13 @@
 """Running totals of one page over tasks: one class per way of merging.
 
-A tally borrows the arrays of its page and is never changed; ``opened`` starts a running total that
+A tally borrows the arrays of its page and never changes. ``opened`` starts a running total that
 absorbs tallies in place, block by block, without temporaries of a page's size.
 
-A task of w primaries is taken as a mean of w samples of variance s2: the weighted squares between
-tasks, sum w (x - mean)^2, and those within a task that knows its standard error e, w (w - 1) e^2,
-then all estimate s2, with one degree of freedom per task less one, and w - 1 more per task with
-errors. The standard error of the mean is sqrt(squares / freedom / sum w): unbiased for any split
-of primaries, and equal to what sums and sums of squares over primaries give.
+A task of w primaries counts as a mean of w samples of variance s2. Then the weighted squares
+between tasks, sum w (x - mean)^2, and those within a task with a known standard error e, w (w - 1)
+e^2, all estimate s2, with one degree of freedom per task less one, and w - 1 more per task with
+errors. The standard error of the mean is sqrt(squares / freedom / sum w): unbiased for any split of
+primaries, and equal to the error from sums and sums of squares over primaries.
 
 A running mean sums deviations from the first task's values and their squares, and corrects the
 squares at the end (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance",
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from kerma_engines.results.estimators import FloatArray, Page
 
 NONE = np.empty(0)
-"""Stands for an array whose elements are all zero and need no memory yet."""
+"""Stands for an array of zeros that needs no memory yet."""
 
 
 class Numbers(NamedTuple):
-    """What a tally says about a page; arrays as in ``Page``."""
+    """The numbers of a page's tally; arrays as in ``Page``."""
 
     values: FloatArray
     errors: FloatArray | None = None
@@ -48,13 +48,13 @@ class Numbers(NamedTuple):
 
 
 class Running(Protocol):
-    """A total that grows."""
+    """A growing total."""
 
     def absorb(self, others: Sequence[Tally]) -> None:
-        """Add tallies of the same kind, in their order, as coming after all before."""
+        """Add tallies of the same kind, in order, after all earlier ones."""
 
     def closed(self) -> Tally:
-        """All absorbed, as one tally; the running total must not be used any more."""
+        """Return the total as one tally. The running total must not be used afterwards."""
 
 
 @dataclass(slots=True)
@@ -68,15 +68,15 @@ class Tally(ABC):
     @classmethod
     @abstractmethod
     def of(cls, page: Page, weight: int) -> Self:
-        """The tally of one task, sharing the arrays of ``page``."""
+        """Return the tally of one task, sharing the arrays of ``page``."""
 
     @abstractmethod
     def opened(self) -> Running:
-        """A running total that begins with this tally; copies what it will change."""
+        """Return a running total that begins with this tally; copies whatever it will change."""
 
     @abstractmethod
     def numbers(self) -> Numbers:
-        """The merged numbers; may share arrays with this tally."""
+        """Return the merged numbers; they may share arrays with this tally."""
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ class Sums(SelfRunning):
 
 
 class Scored(Sums):
-    """Sums and squares over primaries: exact, with a standard error from one task on."""
+    """Sums and squares over primaries: exact, with a standard error even for one task."""
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
@@ -161,7 +161,7 @@ class Scored(Sums):
 
 
 class Ratio(Sums):
-    """Averages over particles as sums over primaries: exact, bins without particles weigh nothing.
+    """Averages over particles as sums over primaries: exact; bins without particles weigh nothing.
 
     Arrays: numerator, its square, weight, its square, product of both.
     """
@@ -205,7 +205,7 @@ class Mean(Tally):
 
 
 class MeanWithError(Mean):
-    """One task's mean that knows its error. Arrays: mean, standard error."""
+    """One task's mean with a known error. Arrays: mean, standard error."""
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
@@ -225,7 +225,7 @@ class MeanWithError(Mean):
 class RunningMean:
     """Sums of deviations from the first tally's mean, and of their squares.
 
-    They are kept in units of the first weight: most tasks have the same, and need no product.
+    They are in units of the first weight: most tasks have the same, and need no product.
     """
 
     def __init__(self, first: Mean) -> None:
@@ -237,20 +237,20 @@ class RunningMean:
         if first.arrays[1].size:
             each_block(self.shift.size, partial(self._add_squares, first))
         odd = ~np.isfinite(self.shift)
-        if odd.any():  # infinity stays infinity in a sum, but not in differences
+        if odd.any():  # infinity stays infinity in a sum, but not in a difference
             self.sums[odd] = self.shift[odd]
             self.shift = np.where(odd, 0.0, self.shift)
             self.squares[odd] = np.nan
 
     def absorb(self, others: Sequence[Tally]) -> None:
-        """Add means; together they cost less, as the sums are walked through once."""
+        """Add means; several at once cost less, as the sums are traversed once."""
         means = [other for other in others if isinstance(other, Mean)]
         each_block(self.shift.size, partial(self._add_block, means))
         self.weight += sum(mean.weight for mean in means)
         self.freedom += sum(mean.freedom + 1 for mean in means)
 
     def closed(self) -> Mean:
-        """Mean and squares about it, in arrays of this."""
+        """Return the mean and the squares about it, in this object's arrays."""
         total = self.weight / self.unit
 
         def close(part: slice, correction: FloatArray, _: FloatArray) -> None:
@@ -259,7 +259,7 @@ class RunningMean:
             sums *= correction
             squares -= sums
             squares *= self.unit
-            np.maximum(squares, 0.0, out=squares)  # rounding can leave less than nothing
+            np.maximum(squares, 0.0, out=squares)  # rounding can leave a small negative value
             np.add(self.shift[part], correction, out=sums)
 
         each_block(self.shift.size, close)
@@ -287,7 +287,7 @@ class RunningMean:
 
 
 class Total(SelfRunning):
-    """Sum; its error from the spread of the rate per primary. Arrays: sum, squares of rates."""
+    """A sum; its error from the spread of the rate per primary. Arrays: sum, squares of rates."""
 
     @classmethod
     def of(cls, page: Page, weight: int) -> Self:
@@ -333,7 +333,7 @@ KINDS: dict[str, type[Tally]] = {
     kind.__name__: kind
     for kind in (First, Concatenation, Scored, Ratio, Mean, MeanWithError, Total)
 }
-"""Names of the kinds, as written into stored states."""
+"""Names of the kinds in stored states."""
 
 _MEANS = {MergeClass.MEAN, MergeClass.PER_PRIMARY}
 _BY_CLASS: dict[MergeClass, type[Tally]] = {
@@ -346,7 +346,7 @@ _BY_CLASS: dict[MergeClass, type[Tally]] = {
 
 
 def tally_of(page: Page, weight: int) -> Tally:
-    """The tally that merges ``page`` by its class; sums over primaries are used where known."""
+    """Return the tally that merges ``page`` by its class, with sums over primaries where known."""
     scored = page.sums is not None and page.squares is not None
     if scored and page.weights is not None:
         return Ratio.of(page, weight)
@@ -360,13 +360,13 @@ def tally_of(page: Page, weight: int) -> Tally:
 def averages(
     x: FloatArray, xx: FloatArray, y: FloatArray, yy: FloatArray, xy: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Averages sum(x) / sum(y) over primaries, and their standard errors, from sums.
+    """Return averages sum(x) / sum(y) over primaries, and their standard errors, from sums.
 
-    The error is that of linear propagation (delta method): with r the average, the root of
-    sum((x - r y)^2) over sum(y). Deviations from an average of m values are too small by
-    1 - 1/m; m is the effective number of primaries behind a bin, sum(y)^2 / sum(y^2) (Kish 1965,
-    "Survey Sampling"). An average that nothing went into is 0, as in SHIELD-HIT12A's results;
-    its error, and that of one primary's particles, is not known: NaN.
+    The error is that of linear propagation (delta method): with r the average, the root of sum((x -
+    r y)^2) over sum(y). Deviations from an average of m values are too small by 1 - 1/m; m is the
+    effective number of primaries behind a bin, sum(y)^2 / sum(y^2) (Kish 1965, "Survey Sampling").
+    An average without contributions is 0, as in SHIELD-HIT12A's results. Its error is unknown
+    (NaN), as is that of one primary's particles.
     """
     with np.errstate(all="ignore"):
         values = np.where(y > 0, x / y, 0.0)
@@ -378,7 +378,7 @@ def averages(
 
 
 def _root(squares: FloatArray, divisor: float, size: int) -> FloatArray:
-    """sqrt(squares / divisor), a new array of ``size`` elements."""
+    """Return sqrt(squares / divisor), a new array of ``size`` elements."""
     if not squares.size:
         return np.zeros(size)
     errors = squares / divisor
