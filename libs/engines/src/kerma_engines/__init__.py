@@ -1,4 +1,4 @@
-"""Monte-Carlo engines as a library, independent of any service: convert, run, monitor, read, merge.
+"""Monte-Carlo engines as a library, without services: convert, run, monitor, read, merge.
 
 Layers, each of which imports only those below it:
 

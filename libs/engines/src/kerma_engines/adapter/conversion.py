@@ -74,9 +74,7 @@ def one_line(text: str, longest: int) -> str:
 
 
 def fixed(value: float, width: int) -> str:
-    """Return the closest decimal number in at most ``width`` columns, with a point if there is
-    room.
-    """
+    """Return the closest decimal in at most ``width`` columns, with a point if there is room."""
     value = value + 0.0  # no negative zero
     for digits in range(width, 0, -1):
         text = f"{value:.{digits}g}"
@@ -183,9 +181,7 @@ def _check_spectrum(beam: Beam, verdict: Verdict, engine: str, *, cuts: bool) ->
 
 
 def check_transport(project: Project, verdict: Verdict, engine: str) -> None:
-    """Refuse transport settings that an engine with its own models lacks, and note those it
-    replaces.
-    """
+    """Refuse settings that an engine with its own models lacks; note those that it replaces."""
     beam, physics = project.beam, project.physics
     if beam.divergence.distance_to_focal:
         verdict.refuse("beam.divergence.distanceToFocal", f"{engine}'s beam has no focus")

@@ -67,9 +67,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """An engine that is not available, and why. ``broken`` is set when it was meant to be
-    available.
-    """
+    """An engine that is not available, and why. ``broken`` is set when it was meant to be."""
 
     name: str
     why: str
@@ -88,9 +86,7 @@ class Catalogue:
         return self.entries.get(name, Entry())
 
     def installed(self, name: str) -> bool:
-        """Return whether the engine itself is meant to run here: it has a path, or a program on
-        PATH.
-        """
+        """Return whether the engine itself should run here: it has a path or is on PATH."""
         return name == BUILT_IN or self._place(name) is not None
 
     def runs(self, name: str, *, editor: bool) -> str | None:
@@ -117,9 +113,7 @@ class Catalogue:
         return path
 
     def engines(self) -> dict[str, Engine]:
-        """Return the engines that are installed here, with commands that start the installed
-        programs.
-        """
+        """Return the engines installed here; their commands start the installed programs."""
         return {
             name: InstalledEngine(engine(name, self.environment(name)), self)
             for name in ENGINE_NAMES

@@ -1,1 +1,1 @@
-"""Figures, convex bodies and the constructive geometry that is built of them."""
+"""Figures, convex bodies, and constructive solid geometry built from them."""

@@ -1,7 +1,7 @@
-"""Convex bodies that regions are built of, and what can be proven about pairs of them.
+"""Convex bodies that regions are built from, and what can be proven about pairs of them.
 
-All tests are sound, not complete: "disjoint" and "inside" are only said when certain, touching
-counts as disjoint and flush as inside, within ``TOLERANCE``.
+All tests are sound but not complete: "disjoint" and "inside" are only returned when certain.
+Touching counts as disjoint and flush as inside, within ``TOLERANCE``.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-TOLERANCE = 1e-9  # cm; far below what ten columns of a card can hold
+TOLERANCE = 1e-9  # cm; far smaller than ten columns of a card can express
 
 _RIM = 64
-_RIM_STRETCH = 1.0 / math.cos(math.pi / _RIM)  # of a polygon around a circle
+_RIM_STRETCH = 1.0 / math.cos(math.pi / _RIM)  # corners of a polygon around a circle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """A convex solid. ``axes`` are its own axes as columns, ``half`` half lengths along them.
+    """A convex solid. ``axes`` are its own axes as columns, ``half`` its half lengths along them.
 
     For a cylinder ``half`` is (radius, radius, half length), for a sphere three times its radius.
-    ``low`` and ``high`` are corners of the enclosing box along the world's axes.
+    ``low`` and ``high`` are the corners of the enclosing box along the world's axes.
     """
 
     solid: Solid
@@ -44,7 +44,7 @@ class Body:
 
 
 def bodies_of(solid: Solid) -> list[Body]:
-    """The convex bodies of a solid: itself, or for a tube the full cylinder and its hole."""
+    """Return the convex bodies of a solid: itself, or for a tube the full cylinder and its hole."""
     if not isinstance(solid, Cylinder):
         return [_body(solid)]
     shape = solid.parameters
@@ -70,7 +70,7 @@ def _body(solid: Solid) -> Body:
 
 
 def combinatorial(body: Body) -> tuple[str, list[float]]:
-    """The body's card of combinatorial geometry: its kind and numbers.
+    """Return the body's card of combinatorial geometry: its type and numbers.
 
     BOX: a corner and three edges; RCC: centre of the base, axis, radius; SPH: centre, radius.
     """
@@ -87,10 +87,10 @@ def combinatorial(body: Body) -> tuple[str, list[float]]:
 
 
 def signed_distance(body: Body, points: Array) -> Array:
-    """Distance to the surface, negative inside, shape (n,) for points of shape (n, 3).
+    """Return the distance to the surface, negative inside, shape (n,) for points of shape (n, 3).
 
-    Exact up to the sign convention for boxes, cylinders and spheres; changes by no more than the
-    distance between two points.
+    Exact up to the sign convention for boxes, cylinders and spheres. Between two points it changes
+    by at most their distance.
     """
     local = (points - body.centre) @ body.axes
     if isinstance(body.solid, Sphere):
@@ -107,7 +107,7 @@ def signed_distance(body: Body, points: Array) -> Array:
 
 
 def _reach(body: Body, units: Array) -> Array:
-    """Half width of the body along each of the unit vectors, shape (n,) for (n, 3)."""
+    """Return the half width of the body along each unit vector, shape (n,) for (n, 3)."""
     if isinstance(body.solid, Sphere):
         return np.full(len(units), body.half[0])
     along = np.abs(units @ body.axes)
@@ -126,7 +126,9 @@ def _boxes_apart(a: Body, b: Body) -> bool:
 
 
 def is_disjoint(a: Body, b: Body) -> bool:
-    """Whether a plane separates the two bodies. Tries those that can touch them flush."""
+    """Return whether a plane separates the two bodies, tried along normals
+    where they may be flush.
+    """
     if _boxes_apart(a, b):
         return True
     between = b.centre - a.centre
@@ -139,7 +141,7 @@ def is_disjoint(a: Body, b: Body) -> bool:
 
 
 def _directions(a: Body, b: Body, between: Array) -> Array:
-    """Normals of planes that may separate the two, not of unit length, shape (n, 3)."""
+    """Return normals of planes that may separate the two, not of unit length, shape (n, 3)."""
     found = [between[None, :]]
     for body, other in ((a, b), (b, a)):
         if isinstance(body.solid, Sphere):
@@ -155,7 +157,7 @@ def _directions(a: Body, b: Body, between: Array) -> Array:
 
 
 def _nearest(body: Body, point: Array) -> Array:
-    """From the body's point nearest to ``point`` to its centre, shape (3,)."""
+    """Return the vector from the body's point nearest to ``point`` to its centre, shape (3,)."""
     local = (point - body.centre) @ body.axes
     if isinstance(body.solid, Sphere):
         return np.zeros(3)
@@ -171,7 +173,7 @@ def _nearest(body: Body, point: Array) -> Array:
 
 
 def is_inside(inner: Body, outer: Body) -> bool:
-    """Whether ``inner`` lies within ``outer``."""
+    """Return whether ``inner`` lies within ``outer``."""
     for k in range(3):
         if inner.low[k] < outer.low[k] - TOLERANCE or inner.high[k] > outer.high[k] + TOLERANCE:
             return False
@@ -188,7 +190,9 @@ def is_inside(inner: Body, outer: Body) -> bool:
 
 
 def _corners(body: Body) -> Array:
-    """Points whose hull holds the body: corners of a box, polygons around a cylinder's rims."""
+    """Return points whose hull contains the body: a box's corners, polygons around a cylinder's
+    rims.
+    """
     if isinstance(body.solid, Box):
         signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
         corners: Array = body.centre + (signs * body.half) @ body.axes.T

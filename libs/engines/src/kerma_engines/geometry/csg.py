@@ -1,12 +1,13 @@
-"""Constructive geometry of a project as bodies and unions of intersections.
+"""Constructive solid geometry of a project as bodies and unions of intersections.
 
-SHIELD-HIT12A and FLUKA describe a region by alternatives, each an intersection of bodies taken
-from inside (+) or outside (-). A zone of a project becomes such a list term by term; the world
-is what no zone covers, the intersection of the complements of all terms. Multiplying that out
-doubles with every zone. Here it is split instead into alternatives that exclude each other, and
-alternatives that no point can meet are dropped as they appear, first by what pairs of bodies tell
-(disjoint, one inside the other), then by subdividing space. As many alternatives remain as there
-are cells of space between the zones, which grows with a power of the number of bodies.
+SHIELD-HIT12A and FLUKA describe a region as a union of terms, each an intersection of bodies taken
+from inside (+) or outside (-). A zone of a project becomes such a list of alternatives term by
+term. The world is what no zone covers: the intersection of the complements of all terms.
+Multiplying that out doubles the number of alternatives with every zone. Here it is split instead
+into alternatives that exclude each other, and empty alternatives are dropped as they appear, first
+by relations between pairs of bodies (disjoint, one inside the other), then by subdividing space. As
+many alternatives remain as there are cells of space between the zones, which grows with a power of
+the number of bodies.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ Term = frozenset[int]  # body numbers from 1: positive inside, negative outside
 
 MAX_BODIES = 1000
 MAX_TERMS = 2000
-_FEW_TERMS = 32  # up to here pairs of bodies are enough; beyond, space is subdivided
+_FEW_TERMS = 32  # up to here relations between pairs are enough; beyond, space is subdivided
 _LEVELS = 7
 _MAX_CELLS = 20_000
-_WORK = 3_000_000  # distances to bodies; about a second
+_WORK = 3_000_000  # distances to bodies; takes about a second
 
 
 class TooEntangledError(Exception):
-    """The zones have too many alternatives, or too many that can't be told apart quickly."""
+    """The zones have too many alternatives, or too many that can't be distinguished quickly."""
 
 
 class _Pair(Enum):
-    """What is proven about two bodies."""
+    """The proven relations between two bodies."""
 
     APART = auto()
     INSIDE = auto()
@@ -74,7 +75,7 @@ def _inside_first(literal: int) -> tuple[bool, int]:
 
 
 class Space:
-    """The bodies of a project and what is known about pairs of them."""
+    """The bodies of a project and the known relations between pairs of them."""
 
     def __init__(self, solids: Iterable[tuple[str, Solid]]) -> None:
         """``solids`` are figure ids with their shapes, in project order."""
@@ -87,11 +88,11 @@ class Space:
 
     @classmethod
     def of(cls, figures: Iterable[Figure]) -> Space:
-        """The bodies of figures, in their order."""
+        """Return the bodies of figures, in their order."""
         return cls((figure.uuid, figure.solid) for figure in figures)
 
     def add(self, solid: Solid) -> Term:
-        """Adds a solid; the term that is its inside (a tube is one body less another)."""
+        """Add a solid and return the term that is its inside (a tube is one body minus another)."""
         outer, *holes = bodies_of(solid)
         self.bodies.append(outer)
         literals = [len(self.bodies)]
@@ -101,15 +102,15 @@ class Space:
         return frozenset(literals)
 
     def inside(self, uuid: str) -> Term:
-        """The term that is a figure's inside."""
+        """Return the term that is a figure's inside."""
         return self._inside[uuid]
 
     def disjoint(self, a: int, b: int) -> bool:
-        """Whether two bodies certainly share no volume."""
+        """Return whether two bodies certainly share no volume."""
         return self._pair(a, b) is _Pair.APART
 
     def contains(self, outer: int, inner: int) -> bool:
-        """Whether ``inner`` certainly lies within ``outer``."""
+        """Return whether ``inner`` certainly lies within ``outer``."""
         return outer == inner or self._pair(inner, outer) in (_Pair.INSIDE, _Pair.EQUAL)
 
     def _pair(self, a: int, b: int) -> _Pair:
@@ -121,7 +122,7 @@ class Space:
         return known
 
     def simplify(self, term: Iterable[int]) -> Term | None:
-        """The term without what follows from the rest, or None if no point can meet it."""
+        """Return the term without redundant bodies, or None if it is empty."""
         simple: Term | None = frozenset()
         for literal in sorted(term, key=_inside_first):
             if simple is None:
@@ -130,7 +131,7 @@ class Space:
         return simple
 
     def extend(self, term: Term, literal: int) -> Term | None:
-        """A simple term with one more body, simple again; None if no point can meet it."""
+        """Return a simple term intersected with one more body, simplified; None if it is empty."""
         if literal in term:
             return term
         return self._enter(term, literal) if literal > 0 else self._leave(term, -literal)
@@ -166,7 +167,7 @@ class Space:
         return term if redundant else term - gone | {-body}
 
     def join(self, term: Term, others: Term) -> Term | None:
-        """A simple term met with another one."""
+        """Return the intersection of a simple term with another one."""
         joined: Term | None = term
         for literal in sorted(others, key=_inside_first):
             if joined is None:
@@ -175,10 +176,10 @@ class Space:
         return joined
 
     def zone(self, operations: tuple[tuple[Operand, ...], ...]) -> tuple[Term, ...]:
-        """The alternatives of a zone that may have points. Raises TooEntangledError."""
+        """Return the alternatives of a zone that may contain points. Raises TooEntangledError."""
         terms: list[Term] = []
         for chain in operations:
-            # a chain that begins with a subtraction takes from everything there is
+            # A chain that begins with a subtraction subtracts from all of space.
             chained = [frozenset[int]()] if chain[0].mode != "union" else []
             for operand in chain:
                 chained = self._apply(chained, operand)
@@ -201,14 +202,15 @@ class Space:
         return possible
 
     def complement(self, start: Term, zones: Iterable[Term]) -> tuple[Term, ...]:
-        """What of ``start`` none of the zones' alternatives covers, as exclusive alternatives.
+        """Return the part of ``start`` that no alternative of the zones covers, as exclusive
+        alternatives.
 
-        Raises TooEntangledError when there are more than ``MAX_TERMS``, or too many for the
-        work there is to tell which of them have points.
+        Raises TooEntangledError for more than ``MAX_TERMS``, or when testing them for points
+        exceeds the limit on work.
         """
         simple = self.simplify(start)
         remaining, solid = [] if simple is None else [simple], set[Term]()
-        # short ones first: they rule out most of what longer ones would split
+        # Short ones first: they exclude most of what longer ones would split.
         for zone in sorted(zones, key=lambda term: (len(term), sorted(term))):
             remaining = [part for term in remaining for part in self._without(term, zone)]
             if len(remaining) > _FEW_TERMS:
@@ -219,9 +221,9 @@ class Space:
         return tuple(remaining)
 
     def without(self, terms: Iterable[Term], taken: list[Term]) -> tuple[list[Term], bool]:
-        """The terms less what others have taken, and whether they lost a point by that.
+        """Return the terms minus what others have taken, and whether they lost a point by that.
 
-        Terms stay as they are where they certainly share nothing.
+        Terms stay unchanged where they certainly share nothing.
         """
         kept: list[Term] = []
         lost = False
@@ -237,7 +239,9 @@ class Space:
         return kept, lost
 
     def _without(self, term: Term, zone: Term) -> list[Term]:
-        """``term`` less ``zone``, split where it leaves the bodies of ``zone`` one by one."""
+        """Return ``term`` minus ``zone``, split where it leaves the bodies of
+        ``zone`` one by one.
+        """
         if self.join(term, zone) is None:
             return [term]
         parts: list[Term] = []
@@ -252,9 +256,9 @@ class Space:
         return parts
 
     def probe(self, term: Term) -> bool | None:
-        """Whether any point meets the term: found by subdividing space, or proven that none does.
+        """Return whether the term contains a point: found, or disproven, by subdividing space.
 
-        None when neither comes out, or when there is no work left for such questions.
+        None when neither is certain, or when the limit on work is reached.
         """
         low, high = self._box(term)
         if np.any(low >= high):
@@ -295,10 +299,10 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A project's space cut into zones: those of the project, then the world.
+    """A project's space divided into zones: those of the project, then the world.
 
-    ``zones`` has one entry per project zone, in order; ``world`` is what they leave of the
-    world's body, whose number is ``boundary``. ``overlapping`` are the zones that lost points.
+    ``zones`` has one entry per project zone, in order. ``world`` is the rest of the world's body,
+    whose number is ``boundary``. ``overlapping`` are the zones that lost points.
     """
 
     space: Space
@@ -309,10 +313,11 @@ class Layout:
 
 
 def lay_out(space: Space, zones: Iterable[tuple[Term, ...]], world: Solid) -> Layout:
-    """Cuts space into zones that neither overlap nor reach out of the world.
+    """Divide space into zones that neither overlap nor extend beyond the world.
 
-    ``zones`` are the alternatives of the project's zones, ``world`` is the body around them. Where two overlap, the first keeps the
-    points; one that has no points left has no alternatives. Raises TooEntangledError.
+    ``zones`` are the alternatives of the project's zones, ``world`` is the body around them. Where
+    two overlap, the first keeps the points; a zone that has no points left has no alternatives.
+    Raises TooEntangledError.
     """
     boundary = space.add(enlarged(world, 0.0))
     taken: list[Term] = []

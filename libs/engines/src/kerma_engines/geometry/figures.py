@@ -1,7 +1,7 @@
-"""Figures of a project: boxes, cylinders and spheres, placed and turned.
+"""Figures of a project: boxes, cylinders and spheres, placed and rotated.
 
-Lengths are cm. ``rotation`` holds degrees about x, then y, then z (axes fixed), as the editor
-turns its figures. A figure is described by its centre; cylinders lie along their own z axis.
+Lengths are cm. ``rotation`` holds degrees about x, then y, then z (fixed axes), as the editor
+rotates its figures. Figures are given by their centre; cylinders lie along their own z axis.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _SNAP = 1e-12
 
 
 def rotation_matrix(rotation: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Matrix, shape (3, 3), of turns by degrees about the fixed x, then y, then z axis.
+    """Return the matrix, shape (3, 3), that rotates by degrees about fixed x, then y, then z.
 
-    Right angles give exact zeros and ones, so that a turned figure stays aligned.
+    Right angles give exact zeros and ones, so that a rotated figure stays aligned.
     """
     if not any(rotation):
         return np.eye(3)
@@ -50,7 +50,7 @@ def rotation_matrix(rotation: tuple[float, float, float]) -> NDArray[np.float64]
 
 
 def rotation_angles(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Degrees about the fixed x, then y, then z axis that turn as ``matrix``, shape (3, 3)."""
+    """Return the degrees about fixed x, then y, then z that rotate as ``matrix``, shape (3, 3)."""
     y = np.arcsin(np.clip(-matrix[2, 0], -1.0, 1.0))
     if abs(matrix[2, 0]) > 1.0 - 1e-12:
         x, z = np.arctan2(-matrix[1, 2], matrix[1, 1]), 0.0
@@ -62,7 +62,7 @@ def rotation_angles(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 class Placed(Model):
-    """Where a figure is and how it is turned."""
+    """The position and rotation of a figure."""
 
     position: Vector = (0.0, 0.0, 0.0)
     rotation: Angles = (0.0, 0.0, 0.0)
@@ -74,17 +74,17 @@ class Placed(Model):
 
     @property
     def aligned(self) -> bool:
-        """Whether the figure's axes lie along the world's (in any order or sense)."""
+        """Whether the figure's axes lie along the world's (in any order or direction)."""
         return bool(np.all(np.isin(self.matrix, (-1.0, 0.0, 1.0))))
 
     def local(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points, shape (n, 3), in the figure's own axes about its centre."""
+        """Return points, shape (n, 3), in the figure's own axes about its centre."""
         moved: NDArray[np.float64] = (points - np.asarray(self.position)) @ self.matrix
         return moved
 
 
 class BoxParameters(Model):
-    """Full side lengths along x, y and z."""
+    """The full side lengths along x, y and z."""
 
     width: Length
     height: Length
@@ -92,7 +92,7 @@ class BoxParameters(Model):
 
 
 class CylinderParameters(Model):
-    """Radii and full length; ``inner_radius`` > 0 makes a tube."""
+    """The radii and full length; ``inner_radius`` > 0 makes a tube."""
 
     radius: Length
     inner_radius: Annotated[Coordinate, Field(ge=0)] = 0.0
@@ -100,7 +100,7 @@ class CylinderParameters(Model):
 
 
 class SphereParameters(Model):
-    """Radius of a full sphere."""
+    """The radius of a full sphere."""
 
     radius: Length
 
@@ -113,17 +113,17 @@ class Box(Placed):
 
     @property
     def sides(self) -> tuple[float, float, float]:
-        """Full side lengths along the box's own axes."""
+        """The full side lengths along the box's own axes."""
         return (self.parameters.width, self.parameters.height, self.parameters.depth)
 
     @property
     def half_extent(self) -> NDArray[np.float64]:
-        """Half lengths of the enclosing box along the world's axes, shape (3,)."""
+        """The half lengths of the enclosing box along the world's axes, shape (3,)."""
         extent: NDArray[np.float64] = np.abs(self.matrix) @ (0.5 * np.asarray(self.sides))
         return extent
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of the points, shape (n, 3), lie inside; shape (n,)."""
+        """Return which of the points, shape (n, 3), lie inside; shape (n,)."""
         inside: NDArray[np.bool_] = np.all(
             np.abs(self.local(points)) <= 0.5 * np.asarray(self.sides), axis=1
         )
@@ -138,13 +138,13 @@ class Cylinder(Placed):
 
     @property
     def axis(self) -> NDArray[np.float64]:
-        """Unit vector along the cylinder in the world, shape (3,)."""
+        """The unit vector along the cylinder in the world, shape (3,)."""
         column: NDArray[np.float64] = self.matrix[:, 2]
         return column
 
     @property
     def half_extent(self) -> NDArray[np.float64]:
-        """Half lengths of the enclosing box along the world's axes, shape (3,)."""
+        """The half lengths of the enclosing box along the world's axes, shape (3,)."""
         axis = self.axis
         across = np.sqrt(np.clip(1.0 - axis * axis, 0.0, 1.0))
         extent: NDArray[np.float64] = (
@@ -153,7 +153,7 @@ class Cylinder(Placed):
         return extent
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of the points, shape (n, 3), lie inside; shape (n,)."""
+        """Return which of the points, shape (n, 3), lie inside; shape (n,)."""
         local = self.local(points)
         square = local[:, 0] ** 2 + local[:, 1] ** 2
         shape = self.parameters
@@ -173,11 +173,11 @@ class Sphere(Placed):
 
     @property
     def half_extent(self) -> NDArray[np.float64]:
-        """Half lengths of the enclosing box along the world's axes, shape (3,)."""
+        """The half lengths of the enclosing box along the world's axes, shape (3,)."""
         return np.full(3, self.parameters.radius)
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of the points, shape (n, 3), lie inside; shape (n,)."""
+        """Return which of the points, shape (n, 3), lie inside; shape (n,)."""
         square = np.sum((points - np.asarray(self.position)) ** 2, axis=1)
         inside: NDArray[np.bool_] = square <= self.parameters.radius**2
         return inside
@@ -188,7 +188,7 @@ Geometry = Annotated[Solid, Field(discriminator="geometry_type")]
 
 
 def enlarged(solid: Solid, margin: float) -> Solid:
-    """A full solid ``margin`` cm larger on every side."""
+    """Return a full solid that is ``margin`` cm larger on every side."""
     sizes = solid.parameters.model_dump(exclude={"inner_radius"})
     grown = {
         name: size + (margin if name == "radius" else 2.0 * margin) for name, size in sizes.items()
@@ -199,7 +199,7 @@ def enlarged(solid: Solid, margin: float) -> Solid:
 
 
 class Figure(Model):
-    """A named solid of a project; ``children`` only in projects drawn for Geant4."""
+    """A named solid of a project; ``children`` only in projects drawn in Geant4 mode."""
 
     uuid: str
     name: str = ""

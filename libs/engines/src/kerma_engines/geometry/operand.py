@@ -1,4 +1,4 @@
-"""Steps of constructive geometry: how a figure joins what came before it."""
+"""Steps of constructive solid geometry: how a figure combines with those before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kerma_engines.fields import Model
 
 
 class Operand(Model):
-    """One step of a zone's term: a figure is joined, taken away or intersected."""
+    """One step of a zone's term: a figure is united, subtracted or intersected."""
 
     mode: Literal["union", "subtraction", "intersection"]
     object_uuid: str

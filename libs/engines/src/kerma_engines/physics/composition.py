@@ -1,7 +1,7 @@
 """Composition of ICRU materials: density, mean excitation energy and mass fractions.
 
-Values are NIST's (ESTAR and PSTAR, after ICRU Reports 37 and 49), as in Geant4's material
-database. Numbers: 1 to 98 elements, 99 to 278 compounds, 906 graphite; there is no 172 (glucose).
+Values are NIST's (ESTAR and PSTAR, after ICRU Reports 37 and 49), as in Geant4's material database.
+Numbers: 1 to 98 are elements, 99 to 278 compounds, 906 is graphite; 172 (glucose) is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Composition:
 
 @cache
 def composition(icru: int) -> Composition | None:
-    """What an ICRU material is made of, or None for one not in the table."""
+    """Return the composition of an ICRU material, None for one that is not in the table."""
     for line in _TABLE.splitlines():
         number, _, rest = line.partition(" ")
         if number == str(icru):

@@ -1,9 +1,9 @@
-"""Materials by ICRU number, as Geant4's NIST database names them.
+"""The names of Geant4's NIST database for materials by ICRU number.
 
 The numbers are those of ICRU Reports 37 and 49 and of NIST's ESTAR and PSTAR tables: 1 to 98 are
-the elements, 99 to 278 compounds in alphabetical order, 906 is graphite. Editor projects add 0
-for a black hole and 1000 for vacuum. Geant4 has no material of number 172 (glucose). Densities
-(g/cm3, after the colon) are those of the database, gases at 20 degrees Celsius and 1 atm.
+the elements, 99 to 278 compounds in alphabetical order, 906 is graphite. Editor projects add 0 for
+a black hole and 1000 for vacuum. Geant4 has no material for number 172 (glucose). Densities (g/cm3,
+after the colon) are those of the database, gases at 20 degrees Celsius and 1 atm.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def _entry(icru: int) -> str:
 
 
 def material_name(icru: int) -> str | None:
-    """Geant4's name for a material, or None where it has none.
+    """Return Geant4's name of a material, None where it has none.
 
-    ``BLACK_HOLE`` is no NIST material: geometry that uses it defines it.
+    ``BLACK_HOLE`` is not a NIST material: geometry that uses it defines it.
     """
     if icru == 0:
         return BLACK_HOLE
@@ -98,5 +98,5 @@ def material_name(icru: int) -> str | None:
 
 
 def material_density(icru: int) -> float:
-    """Density in g/cm3 of a material that ``material_name`` knows, black hole and vacuum apart."""
+    """Return the density in g/cm3 of a material that has a name, except black hole and vacuum."""
     return float(_entry(icru).partition(":")[2])

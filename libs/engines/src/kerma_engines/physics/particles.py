@@ -1,8 +1,8 @@
-"""Particles that projects name, and what each engine calls them.
+"""Particles that projects refer to, and their names in each engine.
 
-Projects number particles in two ways: those of SHIELD-HIT12A (JPART, with 26 added for
-electrons), and an own short list in projects drawn for Geant4. Names and numbers come from the
-manuals of SHIELD-HIT12A, FLUKA and TOPAS (Geant4); ``pdg`` is the Particle Data Group's number.
+Projects number particles in two ways: as SHIELD-HIT12A does (JPART, with 26 added for electrons),
+and with a short list in projects drawn in Geant4 mode. Names and numbers come from the manuals of
+SHIELD-HIT12A, FLUKA and TOPAS (Geant4); ``pdg`` is the Particle Data Group's number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kerma_engines.fields import Model, Name, Whole
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One species; ``a`` and ``z`` are nucleon and charge numbers, 0 when not a nucleus."""
+    """One species; ``a`` and ``z`` are nucleon and charge numbers, 0 if it is not a nucleus."""
 
     label: str
     pdg: int
@@ -30,7 +30,7 @@ class Kind:
 
 
 class Species(Enum):
-    """Every particle a project can name, except ions given by A and Z."""
+    """All particles that a project can name, except ions given by A and Z."""
 
     NEUTRON = Kind("neutron", 2112, 1, "NEUTRON", "neutron", 1, 0)
     PROTON = Kind("proton", 2212, 2, "PROTON", "proton", 1, 1)
@@ -75,7 +75,7 @@ GEANT4_IDS = {
 
 
 class ParticleRef(Model):
-    """A particle as the project names it; ``a`` and ``z`` matter for ions only."""
+    """A particle as the project names it; ``a`` and ``z`` are used for ions only."""
 
     id: Annotated[int, Whole]
     name: Name = ""
@@ -93,7 +93,7 @@ class Particle:
 
     @property
     def kind(self) -> Kind:
-        """Names and numbers of the species."""
+        """The names and numbers of the species."""
         return self.species.value
 
     @property
@@ -103,7 +103,7 @@ class Particle:
 
 
 def resolve_particle(ref: ParticleRef, *, geant4: bool) -> Particle:
-    """The particle meant by an editor id. Raises KeyError for an unknown id."""
+    """Return the particle for an editor id. Raises KeyError for an unknown id."""
     species = (GEANT4_IDS if geant4 else EDITOR_IDS)[ref.id]
     if species is not Species.ION:
         return Particle(species, species.value.a, species.value.z)

@@ -1,1 +1,1 @@
-"""The editor's project: its model, its checks and the older forms it comes in."""
+"""The editor's project: its model, its checks and its older formats."""

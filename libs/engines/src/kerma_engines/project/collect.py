@@ -1,4 +1,4 @@
-"""Reading parts of a JSON document and keeping every problem with its JSON path."""
+"""Read parts of a JSON document and collect every problem with its JSON path."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from kerma_engines.errors import Problem
 from kerma_engines.fields import Model
 
-_MAX_ITEMS = 5000  # of one list; far beyond what the editor can draw
-_MAX_DEPTH = 64  # of nested figures
+_MAX_ITEMS = 5000  # items of one list; far beyond what the editor can draw
+_MAX_DEPTH = 64  # levels of nested figures
 
 M = TypeVar("M", bound=Model)
 
 
 class Collector:
-    """Reads parts of a project and keeps the problems instead of stopping at the first."""
+    """Reads parts of a project and collects problems instead of stopping at the first."""
 
     def __init__(self, project: Mapping[str, Any]) -> None:
         self._project = project
@@ -26,14 +26,14 @@ class Collector:
         self.remarks: list[str] = []
 
     def add(self, path: str, reason: str) -> None:
-        """Note a problem, once."""
+        """Record a problem once."""
         problem = Problem(path, reason)
         if problem not in self._noted:
             self._noted.add(problem)
             self.problems.append(problem)
 
     def forgive(self, path: str) -> None:
-        """Drop the problems of the unused item at ``path``, with a remark if there are any."""
+        """Drop the problems of the unused item at ``path``, and add a remark if there were any."""
         mine = [
             problem
             for problem in self.problems
@@ -44,11 +44,11 @@ class Collector:
             self.remark(path, f"is not used and is left out ({mine[0]})")
 
     def remark(self, path: str, text: str) -> None:
-        """What is at ``path`` is read in a way that users should know of."""
+        """Add a remark for the user on how the value at ``path`` is interpreted."""
         self.remarks.append(f"{path}: {text}")
 
     def block(self, name: str, *, required: bool = True) -> Mapping[str, Any]:
-        """An object of the top level, or an empty one with a problem noted."""
+        """Return a top-level object, or an empty one with a problem recorded."""
         found = self._project.get(name)
         if isinstance(found, Mapping):
             return found
@@ -59,7 +59,7 @@ class Collector:
         return {}
 
     def one(self, kind: type[M], path: str, value: object) -> M | None:
-        """``value`` as a model, or None with its problems noted."""
+        """Return ``value`` as a model, or None with its problems recorded."""
         try:
             return kind.model_validate(value)
         except ValidationError as error:
@@ -69,7 +69,7 @@ class Collector:
         return None
 
     def _shallow(self, path: str, value: object) -> bool:
-        """Whether nested ``children`` stay within bounds; the models recurse into them."""
+        """Return whether nested ``children`` stay within bounds; the models recurse into them."""
         level = [value]
         for _ in range(_MAX_DEPTH):
             level = [
@@ -86,7 +86,7 @@ class Collector:
         return False
 
     def many(self, kind: type[M], manager: str, name: str) -> list[tuple[str, M]]:
-        """The items of a manager's list that could be read, with their paths."""
+        """Return the valid items of a manager's list, with their paths."""
         block = self.block(manager)
         items = block.get(name, [])
         path = f"{manager}.{name}"
@@ -101,7 +101,7 @@ class Collector:
         return [(place, item) for place, item in read if item is not None]
 
     def ids(self, manager: str, name: str) -> set[str]:
-        """Ids of all items of a list, even of those that could not be read."""
+        """Return the ids of all items of a list, including invalid ones."""
         items = (
             block.get(name) if isinstance(block := self._project.get(manager), Mapping) else None
         )
@@ -112,7 +112,7 @@ class Collector:
 
 
 def _json_path(path: str, loc: tuple[int | str, ...], value: object) -> str:
-    # pydantic puts the tag of a union ("BoxGeometry") among the keys; the JSON has no such level
+    # pydantic adds the tag of a union ("BoxGeometry") to the path; the JSON has no such level.
     current: object = value
     for step in loc:
         if isinstance(step, int):

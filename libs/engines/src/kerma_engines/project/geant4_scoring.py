@@ -1,8 +1,8 @@
-"""What the editor's Geant4 mode writes of filters and spectra, as filters and quantities.
+"""Convert filters and spectra of the editor's Geant4 mode to filters and quantities.
 
-Filters have a ``filterType``, that of Geant4's scoring filter, and its arguments in ``data``.
-Kinetic energy spectra are fluence over the energy that a particle has; number, limits, unit and
-spacing of their bins are those of Geant4's ``/analysis/h1/create``, which the editor fills.
+Filters have a ``filterType``, the name of Geant4's scoring filter, and its arguments in ``data``.
+Kinetic energy spectra are fluence over the energy of the particle. The number, limits, unit and
+spacing of their bins are arguments of Geant4's ``/analysis/h1/create``, which the editor fills in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LOGARITHMIC = {"log", "log10"}
 
 
 def spectrum_axis(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The differential axis of a kinetic energy spectrum. Raises ValueError naming the key."""
+    """Return the axis of a kinetic energy spectrum. Raises ValueError naming the key."""
     if value.get("modifiers"):
         raise ValueError("a KineticEnergySpectrum has its own axis, and takes no modifiers")
     unit = _unit(value, "histogramUnit")
@@ -42,7 +42,7 @@ def spectrum_axis(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def filter_parts(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Rules and particles of a Geant4 filter. Raises ValueError naming the key."""
+    """Return the rules and particles of a Geant4 filter. Raises ValueError naming the key."""
     kind, data = value.get("filterType"), value.get("data")
     if not isinstance(data, Mapping):
         raise ValueError("data is missing")
@@ -65,7 +65,7 @@ def filter_parts(value: Mapping[str, Any]) -> dict[str, Any]:
 def _particles(listed: object) -> dict[str, Any]:
     if not isinstance(listed, list | tuple) or not listed:
         raise ValueError("data.particleTypes names no particle")
-    # the editor has written both whole particles and their bare numbers
+    # The editor has written both whole particles and bare numbers.
     chosen = [item if isinstance(item, Mapping) else {"id": item} for item in listed]
     return {"particle": chosen[0]} if len(chosen) == 1 else {"particles": chosen}
 

@@ -1,9 +1,9 @@
-"""Projects drawn in the editor's Geant4 mode: figures within figures, each of one material.
+"""Projects drawn in the editor's Geant4 mode: nested figures of one material each.
 
 The first figure is the world. A figure's position and rotation are relative to the figure around
-it, as the editor draws them; what its children take, it does not fill. Read into the figures,
-zones and world that all engines know: one zone per figure, of that figure's id, children before
-the figure they lie in.
+it, as the editor draws them, and its children are cut out of it. The tree becomes the figures,
+zones and world that all engines know: one zone per figure, with that figure's id, children before
+the figure around them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BY_GEANT4_NAME = {
 
 
 class SimulationMaterial(Model):
-    """What a figure is made of: an ICRU number, Geant4's name for it, or both."""
+    """The material of a figure: an ICRU number, Geant4's name for it, or both."""
 
     icru: Annotated[int, Whole, Field(ge=0, le=9999)] | None = None
     name: Name = ""
@@ -49,11 +49,11 @@ class DrawnFigure(Figure):
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The parts of a project that a tree of figures stands for.
+    """The parts of a project that a tree of figures describes.
 
-    ``paths`` are the JSON paths of the zones' figures. ``mothers`` holds for each zone the index
-    of the one around it (None for the world) when all figures certainly lie within the figure
-    around them and apart from their siblings; it is empty otherwise.
+    ``paths`` are the JSON paths of the zones' figures. ``mothers`` holds for each zone the index of
+    the zone around it (None for the world) if all figures certainly lie within the figure around
+    them and are disjoint from their siblings; otherwise it is empty.
     """
 
     figures: tuple[tuple[str, Figure], ...]
@@ -76,13 +76,13 @@ class _Node:
 
 
 def is_tree(figures: list[tuple[str, DrawnFigure]], *, geant4: bool) -> bool:
-    """Whether a project without zones is drawn as a tree of figures."""
+    """Return whether a project without zones is drawn as a tree of figures."""
     nests = any(figure.children or figure.simulation_material for _, figure in figures)
     return bool(figures) and (geant4 or nests)
 
 
 def read_tree(read: Collector, figures: list[tuple[str, DrawnFigure]]) -> Tree:
-    """Figures, zones and world of a tree; problems are noted in ``read``."""
+    """Return figures, zones and world of a tree; problems are recorded in ``read``."""
     path, root = figures[0]
     for place, _ in figures[1:]:
         read.add(place, "lies outside of the world, which is the first figure")
@@ -91,7 +91,7 @@ def read_tree(read: Collector, figures: list[tuple[str, DrawnFigure]]) -> Tree:
     world = _Node(path, root, root, bodies_of(root.solid), None)
     nodes = [node for node in _placed(world) if node is not world]
     notes: list[str] = []
-    # every figure is looked at, not only the first that does not fit
+    # check every figure, not only up to the first that does not fit
     within = [_check_place(read, node, notes) for node in nodes]
     apart = [_check_siblings(node, notes) for node in (*nodes, world)]
     clean = all(within) and all(apart)
@@ -124,7 +124,7 @@ def _world(root: DrawnFigure, material: Material | None) -> World | None:
 
 
 def _placed(node: _Node) -> Iterator[_Node]:
-    """The figures of a tree, deepest first, where the figures around them put them."""
+    """Return a tree's figures, deepest first, positioned by the figures around them."""
     around = node.figure.solid
     for k, child in enumerate(node.drawn.children):
         solid = child.solid
@@ -159,7 +159,7 @@ def _apart(a: _Node, b: _Node) -> bool:
 
 
 def _check_place(read: Collector, node: _Node, notes: list[str]) -> bool:
-    """Whether a figure lies within the one around it."""
+    """Check that a figure lies within the one around it."""
     assert node.mother is not None
     if _apart(node.mother, node):
         read.add(node.path, "lies outside of the figure it is nested in")
@@ -171,7 +171,7 @@ def _check_place(read: Collector, node: _Node, notes: list[str]) -> bool:
 
 
 def _check_siblings(mother: _Node, notes: list[str]) -> bool:
-    """Whether the figures within one are apart."""
+    """Check that the figures within one are disjoint."""
     children = mother.children
     corners = np.array([(node.bodies[0].low, node.bodies[0].high) for node in children])
     apart = True

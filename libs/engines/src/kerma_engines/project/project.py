@@ -1,8 +1,8 @@
 """The editor's project as data: beam, figures, zones, materials, detectors, filters, outputs.
 
-Reads every version of the editor's JSON known so far: a missing ``energyUnit`` means MeV, filters
-hold either rules or a particle, materials may lack ``sanitizedName``, and unknown keys are
-ignored. Lengths are cm, angles degrees, energies as the beam's unit says, densities g/cm3.
+All versions of the editor's JSON known so far are accepted: a missing ``energyUnit`` means MeV,
+filters hold either rules or a particle, materials may lack ``sanitizedName``, and unknown keys are
+ignored. Lengths are cm, angles degrees, energies in the beam's unit, densities g/cm3.
 ``parse_project`` reports all problems at once.
 """
 
@@ -44,7 +44,7 @@ class _Header(Model):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A checked project: every reference in it leads somewhere."""
+    """A checked project in which every reference resolves."""
 
     title: str
     description: str
@@ -67,31 +67,31 @@ class Project:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was read in its own way, whatever the engine."""
+        """How ambiguous or unused parts were interpreted, independent of the engine."""
         return (*self.remarks, *(self.tree.notes if self.tree else ()))
 
     @property
     def zone_paths(self) -> tuple[str, ...]:
-        """JSON paths of the zones, or of the figures that they stand for."""
+        """JSON paths of the zones, or of the figures that define them."""
         if self.tree:
             return tuple(path for path, _ in self.tree.zones)
         return tuple(f"zoneManager.zones[{k}]" for k in range(len(self.zones)))
 
     @property
     def world_path(self) -> str:
-        """JSON path of the world, or of the figure that it is."""
+        """JSON path of the world, or of the figure that defines it."""
         return self.tree.figures[0][0] if self.tree else "zoneManager.worldZone"
 
     def detector(self, uuid: str) -> Detector:
-        """The detector of that id."""
+        """Return the detector with that id."""
         return next(detector for detector in self.detectors if detector.uuid == uuid)
 
     def filter(self, uuid: str) -> Filter:
-        """The filter of that id."""
+        """Return the filter with that id."""
         return next(known for known in self.filters if known.uuid == uuid)
 
     def zone_material(self, zone: Zone | World) -> ZoneMaterial:
-        """What a zone is made of."""
+        """Return the material of a zone."""
         material = zone.custom_material
         if material is None or material.uuid != zone.material_uuid:
             material = next(
@@ -101,12 +101,12 @@ class Project:
         return ZoneMaterial(material, zone.material_properties_overrides)
 
     def particle(self, ref: ParticleRef) -> Particle:
-        """The particle that a beam or filter of this project names."""
+        """Return the particle that a beam or filter of this project refers to."""
         return resolve_particle(ref, geant4=self.simulator == "geant4")
 
 
 def parse_project(mapping: Mapping[str, Any]) -> Project:
-    """A project from the editor's JSON, or from a result file downloaded from the editor.
+    """Parse a project from the editor's JSON, or from a result file downloaded from the editor.
 
     Raises InvalidInput with every problem and its JSON path.
     """
@@ -177,14 +177,14 @@ def _items(read: list[tuple[str, M]]) -> tuple[M, ...]:
 
 
 def _by_id(detectors: list[tuple[str, Detector]]) -> dict[str, Detector]:
-    """Detectors by id."""
+    """Return detectors by id."""
     return {detector.uuid: detector for _, detector in detectors}
 
 
 def _geometry(
     read: Collector, *, geant4: bool
 ) -> tuple[Tree | None, list[tuple[str, Figure]], list[tuple[str, Zone]], World | None]:
-    """Figures, zones and world, as drawn or as a tree of figures means them."""
+    """Return figures, zones and world, as drawn or as derived from a tree of figures."""
     drawn = read.many(DrawnFigure, "figureManager", "figures")
     zones = read.many(Zone, "zoneManager", "zones")
     figures: list[tuple[str, Figure]] = [*drawn]
@@ -214,7 +214,7 @@ def _world(read: Collector, figures: tuple[Figure, ...]) -> World | None:
 
 
 def _special(read: Collector) -> tuple[tuple[str, ...], Modulator | None]:
-    """Names of special components present, and the modulator if there is one."""
+    """Return the names of special components present, and the modulator if there is one."""
     block = read.block("specialComponentsManager", required=False)
     present = tuple(
         sorted(
@@ -242,7 +242,7 @@ def _check_references(
     if world is not None:
         zone_ids = zone_ids | {world.uuid}
     if tree is not None:
-        # a figure of unknown material is no zone, yet it is there
+        # A figure of unknown material is not a zone, but it exists.
         zone_ids = zone_ids | {figure.uuid for _, figure in tree.figures}
     known = {
         "figure": {figure.uuid for _, figure in tree.figures}
@@ -334,7 +334,7 @@ def _check_outputs(
 ) -> None:
     names = Counter(output.name.casefold() for _, output in outputs)
     for path, output in outputs:
-        # file systems that ignore case would let one result overwrite the other
+        # File systems that ignore case would let one result overwrite the other.
         if names[output.name.casefold()] > 1:
             read.add(f"{path}.name", f"is used by more than one output: {output.name!r}")
         detector = detectors.get(output.detector_uuid)

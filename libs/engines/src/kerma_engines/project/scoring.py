@@ -1,4 +1,4 @@
-"""What is scored, where and for which particles: detectors, filters and outputs of a project."""
+"""Detectors, filters and outputs of a project: what is scored, where and for which particles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BoxMesh(Model):
 
 
 class ZoneRef(Model):
-    """The zone that a detector scores in."""
+    """The zone in which a detector scores."""
 
     zone_uuid: str
 
@@ -58,7 +58,7 @@ class CylinderDetector(Placed):
 
     @property
     def bins(self) -> int:
-        """Number of bins."""
+        """The number of bins."""
         return self.parameters.radial_segments * self.parameters.z_segments
 
 
@@ -70,7 +70,7 @@ class BoxDetector(Placed):
 
     @property
     def bins(self) -> int:
-        """Number of bins."""
+        """The number of bins."""
         mesh = self.parameters
         return mesh.x_segments * mesh.y_segments * mesh.z_segments
 
@@ -91,7 +91,7 @@ class AllDetector(Placed):
 
 
 class Detector(Model):
-    """Where to score."""
+    """A place to score in."""
 
     uuid: str
     name: Name = ""
@@ -102,7 +102,7 @@ class Detector(Model):
 
 
 class RuleKeyword(StrEnum):
-    """What a filter looks at."""
+    """The property that a filter tests."""
 
     A = "A"
     AMASS = "AMASS"
@@ -117,18 +117,18 @@ class RuleKeyword(StrEnum):
 
 
 class Rule(Model):
-    """One condition; a particle passes a filter when it meets all."""
+    """One condition; a particle passes a filter when it meets all of them."""
 
     keyword: RuleKeyword
     operator: Literal["==", "!=", "<", "<=", ">", ">="]
     value: Number
 
 
-_NOT_WRITTEN = {"particleKey", "particle_key"}  # where the particle stood in the JSON
+_NOT_WRITTEN = {"particleKey", "particle_key"}  # position in the JSON list
 
 
 class Filter(Model):
-    """Which particles to score: by rules, one kind of particle, or any of several."""
+    """The particles to score: selected by rules, one species, or any of several."""
 
     uuid: str
     name: Name
@@ -155,7 +155,7 @@ class Filter(Model):
 
 
 class DiffType(StrEnum):
-    """What a differential axis counts in."""
+    """The quantity of a differential axis."""
 
     ANGLE = "ANGLE"
     DEDX = "DEDX"
@@ -189,7 +189,7 @@ class Modifier(Model):
 
 
 class Keyword(StrEnum):
-    """What is scored, as the editor spells it."""
+    """The scored quantity, as the editor spells it."""
 
     NEUTRON_EQUIVALENT = "1MeVNEq"
     ALANINE = "Alanine"
@@ -221,7 +221,7 @@ class Keyword(StrEnum):
 
 
 def _given(value: object) -> object:
-    # the editor writes empty text for nothing chosen
+    # The editor writes an empty text for no choice.
     return None if value == "" else value
 
 
@@ -251,12 +251,12 @@ class Quantity(Model):
 
     @property
     def scored(self) -> Keyword:
-        """The keyword; a spectrum of kinetic energy is fluence with its axis as a modifier."""
+        """The keyword; a kinetic energy spectrum is fluence with its axis as a modifier."""
         return Keyword.FLUENCE if self.keyword is Keyword.SPECTRUM else self.keyword
 
 
 class Output(Model):
-    """A scoring output: quantities on one detector, one result file."""
+    """A scoring output: quantities on one detector, in one result file."""
 
     uuid: str
     name: FileName

@@ -1,4 +1,4 @@
-"""What is transported, through what: the beam, physics, materials and zones of a project."""
+"""The beam, physics, materials and zones of a project."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Attachment(Model):
-    """A file carried inside the project."""
+    """A file embedded in the project."""
 
     name: Name = ""
     value: Text = ""
@@ -58,11 +58,11 @@ class Divergence(Model):
 
 
 TAILS = 5.0
-"""Standard deviations that the spectrum of a beam reaches from its energy."""
+"""How many standard deviations a beam's spectrum extends from its energy."""
 
 
 class Cut(Enum):
-    """How much of a beam's spectrum its cut-offs take away."""
+    """How much of a beam's spectrum its cut-offs remove."""
 
     NOTHING = auto()
     PART = auto()
@@ -95,19 +95,19 @@ class Beam(Model):
 
     @property
     def cosines(self) -> tuple[float, float, float]:
-        """Unit vector along the beam."""
+        """The unit vector along the beam."""
         norm = math.hypot(*self.direction)
         x, y, z = (component / norm for component in self.direction)
         return (x, y, z)
 
     @property
     def cutoffs(self) -> tuple[float, float]:
-        """Lowest and highest energy, in the beam's unit; infinity where there is no highest."""
+        """The lowest and highest energy, in the beam's unit; infinity without an upper limit."""
         return self.energy_low_cutoff or 0.0, self.energy_high_cutoff or math.inf
 
     @property
     def cut(self) -> Cut:
-        """What the cut-offs take away from the beam."""
+        """How much of the spectrum the cut-offs remove."""
         low, high = self.cutoffs
         tail = TAILS * self.energy_spread
         lowest, highest = self.energy - tail, self.energy + tail
@@ -117,7 +117,7 @@ class Beam(Model):
 
 
 class StoppingPowerFile(Model):
-    """A stopping power table that the project carries."""
+    """A stopping power table embedded in the project."""
 
     name: Name
     content: Text
@@ -135,7 +135,9 @@ class Physics(Model):
 
 
 class Material(Model):
-    """A material of the ICRU list. ``density`` is what the editor shows, not an override."""
+    """A material of the ICRU list. ``density`` is the value that the editor
+    shows, not an override.
+    """
 
     uuid: str
     name: Name = ""
@@ -144,17 +146,17 @@ class Material(Model):
 
     @property
     def is_black_hole(self) -> bool:
-        """Ends every particle."""
+        """Whether it stops every particle."""
         return self.icru == 0
 
     @property
     def is_vacuum(self) -> bool:
-        """No interactions."""
+        """Whether nothing interacts in it."""
         return self.icru == 1000
 
 
 class Overrides(Model):
-    """What a zone changes in its material: g/cm3, eV, own stopping power table."""
+    """What a zone overrides in its material: g/cm3, eV, stopping power table."""
 
     density: Positive | None = None
     average_ionisation_potential: Positive | None = None
@@ -186,13 +188,13 @@ class World(Model):
 
 
 class ModulatorPlace(Model):
-    """The zone that holds the modulator."""
+    """The zone that contains the modulator."""
 
     zone_uuid: str
 
 
 class ModulatorGeometry(Model):
-    """Where the modulator is."""
+    """The place of the modulator."""
 
     parameters: ModulatorPlace
 
@@ -207,13 +209,13 @@ class Modulator(Model):
 
 
 def material_path(path: str) -> str:
-    """JSON path of what names the material of the zone, world or nested figure at ``path``."""
+    """Return the JSON path of the material of the zone, world or nested figure at ``path``."""
     return f"{path}.{'simulationMaterial' if path.startswith('figure') else 'materialUuid'}"
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneMaterial:
-    """A material as one zone uses it: with what the zone overrides."""
+    """A material as one zone uses it, with the zone's overrides."""
 
     material: Material
     overrides: Overrides

@@ -1,28 +1,28 @@
-"""Lists of spots: beams that are delivered as many pencil beams, one line each.
+"""Lists of spots: beams delivered as many pencil beams, one per line.
 
-The format is that of SHIELD-HIT12A's ``USECBEAM`` file, commonly ``sobp.dat``. Its columns are
-those that pymchelper's and dicomexport's ``sobp.dat`` writers name in their header lines:
+The format is that of SHIELD-HIT12A's ``USECBEAM`` file, commonly ``sobp.dat``. The columns are
+named in the header lines that pymchelper's and dicomexport's writers of ``sobp.dat`` print:
 
-====== ==================================================
-5      energy, x, y, FWHM, weight
-6      energy, x, y, FWHM in x, FWHM in y, weight
-7      energy, its sigma, x, y, FWHM in x, FWHM in y, weight
-====== ==================================================
+  ====== ==================================================
+  5      energy, x, y, FWHM, weight
+  6      energy, x, y, FWHM in x, FWHM in y, weight
+  7      energy, its sigma, x, y, FWHM in x, FWHM in y, weight
+  ====== ==================================================
 
 Energies and their standard deviations are GeV, per nucleon for nuclei; positions and widths cm;
-weights any unit. What begins with ``*`` or ``#`` is a comment. Lists with more columns, for
+weights in any unit. Lines that begin with ``*`` or ``#`` are comments. Lists with more columns, for
 angles, are refused: OpenShieldHIT (``docs``, ``beam.dat`` reference) puts the weight last there,
-the writers mean to put it seventh.
+while the writers intend it to be seventh.
 
-Positions are those in the isocentre plane, at the distance of the origin, and BEAMPOS tells only
-where on the axis primaries start (OpenShieldHIT, same reference, for SHIELD-HIT12A's convention).
-With source-to-axis distances a spot flies along the ray from the two focal lines through its
-position, and starts where that ray meets the starting plane. SHIELD-HIT12A's own result of the
-editor's example of 6069 spots (start 50 cm upstream, distances 200 and 256 cm) bears this out: the
-field at the isocentre is as wide as the list says, and widens with depth by 1/200 per cm.
+Positions refer to the isocentre plane, at the distance of the origin; BEAMPOS only sets where on
+the axis primaries start (OpenShieldHIT, same reference, for SHIELD-HIT12A's convention). With
+source-to-axis distances a spot follows the ray from the two focal lines through its position, and
+starts where that ray meets the starting plane. SHIELD-HIT12A's own result of the editor's example
+of 6069 spots (start 50 cm upstream, distances 200 and 256 cm) confirms this: the field at the
+isocentre is as wide as in the list, and widens with depth by 1/200 per cm.
 
-Assumed: the width of a spot is the same wherever it starts, and its primaries fly parallel. In
-that result spots are 1.05 +- 0.01 times as wide at the isocentre as listed; parallel ones of Geant4
+Assumed: the width of a spot does not depend on where it starts, and its primaries are parallel. In
+that result spots are 1.05 +- 0.01 times as wide at the isocentre as listed; parallel ones in Geant4
 are 1.03 +- 0.015, which is scattering. A fan from the start would make them 1.33 and 1.24.
 """
 
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE = "sobp.dat"
-"""What a list of a project is called among input files."""
+"""The name of a project's list among the input files."""
 
 MOST_SPOTS = 200_000
 MOST_FAULTS = 20
-"""Lines whose fault is told one by one."""
+"""The number of faulty lines that are reported one by one."""
 
 _SIGMA_PER_FWHM = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 _NUMBERS = re.compile(r"[-+0-9.eE\s]+")
@@ -56,8 +56,8 @@ _LONGEST = 1000  # characters of a line
 class Spot:
     """One pencil beam at the isocentre.
 
-    ``energy`` and ``energy_sigma`` in MeV, per nucleon for nuclei; ``energy_sigma`` is None where
-    the list has no such column. Position ``x``, ``y`` and Gaussian widths in cm.
+    ``energy`` and ``energy_sigma`` are in MeV, per nucleon for nuclei; ``energy_sigma`` is None
+    where the list has no such column. Position ``x``, ``y`` and Gaussian widths are in cm.
     """
 
     energy: float
@@ -71,7 +71,7 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong; ``line`` counts from 1 and is 0 where the list as a whole is meant."""
+    """A fault of a list; ``line`` counts from 1 and is 0 for a fault of the whole list."""
 
     line: int
     reason: str
@@ -82,20 +82,20 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class SpotList:
-    """What a list says: its spots, or why it says nothing."""
+    """The spots of a list, or why it is refused."""
 
     spots: tuple[Spot, ...]
     faults: tuple[Fault, ...]
 
     @property
     def tells_energy_sigma(self) -> bool:
-        """Whether the list has a column for the spread of energies."""
+        """Whether the list has a column for the energy spread."""
         return bool(self.spots) and self.spots[0].energy_sigma is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Highest energy and spread without a column, MeV; sigmas above zero energy."""
+    """Highest energy and default spread, MeV; number of sigmas that must stay above zero energy."""
 
     energy: float
     sigma: float
@@ -109,11 +109,11 @@ class _BadLineError(ValueError):
 def parse(
     text: str, *, most_energy: float, energy_sigma: float = 0.0, tails: float = 0.0
 ) -> SpotList:
-    """Spots of a list, none of them unless all are good.
+    """Return the spots of a list, or none of them unless all are valid.
 
-    ``most_energy`` is what the engine transports and ``energy_sigma`` the spread of lists without
-    such a column, both in MeV, per nucleon for nuclei; ``tails`` are the standard deviations that
-    must stay above zero energy.
+    ``most_energy`` is the highest energy that the engine transports and ``energy_sigma`` the spread
+    for lists without such a column, both in MeV, per nucleon for nuclei. ``tails`` is the number of
+    standard deviations that must stay above zero energy.
     """
     limits = _Limits(most_energy, energy_sigma, tails)
     spots: list[Spot] = []
@@ -144,7 +144,7 @@ def parse(
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that say something, without comments, numbered from 1."""
+    """Yield the lines with content, without comments, numbered from 1."""
     for number, line in enumerate(text.split("\n"), start=1):
         for mark in _COMMENTS:
             if mark in line:

@@ -1,4 +1,4 @@
-"""Which parts of a project are used: a fault in a part that nothing refers to does not matter."""
+"""Find the parts of a project that are used: faults in unreferenced parts are not fatal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTS = (
     ("figureManager", "figures", ("zoneManager",)),
     ("materialManager", "materials", ("zoneManager", "figureManager", "scoringManager.outputs")),
 )
-"""Lists of a project, and where their items are referred to."""
+"""The lists of a project, and where their items are referenced."""
 
 
 def drop_unused(read: Collector, project: Mapping[str, Any], *, nested: bool) -> None:
@@ -42,7 +42,7 @@ def _at(project: Mapping[str, Any], path: str) -> object:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All texts in a JSON value, however deep."""
+    """Yield all texts in a JSON value at any depth."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -1,7 +1,7 @@
-"""The world of projects that never gave it a size.
+"""The world of projects without a world size.
 
-The editor works the world out from the figures only when it is asked to (``autoCalculate``: the
-enclosing box, ``marginMultiplier`` times as large), and saves a world of size 0 until then.
+The editor computes the world from the figures only on request (``autoCalculate``: the enclosing
+box, enlarged by ``marginMultiplier``), and saves a world of size 0 until then.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from kerma_engines.geometry.figures import Figure
 
 MARGIN = 1.1
-"""Sizes of the world over those of the figures together, where the project has no factor."""
+"""Size of the world relative to the enclosing box, for projects without a factor."""
 
 _SIZES = ("width", "height", "depth", "radius")
 
 
 def is_unsized(world: Mapping[str, Any]) -> bool:
-    """Whether all sizes of the world's solid are 0."""
+    """Return whether all sizes of the world's solid are 0."""
     geometry = world.get("geometryData")
     parameters = geometry.get("parameters") if isinstance(geometry, Mapping) else None
     if not isinstance(parameters, Mapping):
@@ -33,7 +33,7 @@ def is_unsized(world: Mapping[str, Any]) -> bool:
 
 
 def margin_of(world: Mapping[str, Any]) -> float:
-    """The world's ``marginMultiplier`` if it is one, else ``MARGIN``."""
+    """Return the world's ``marginMultiplier`` if it is valid, else ``MARGIN``."""
     factor = world.get("marginMultiplier")
     if not isinstance(factor, int | float) or isinstance(factor, bool):
         return MARGIN
@@ -41,7 +41,7 @@ def margin_of(world: Mapping[str, Any]) -> float:
 
 
 def around(figures: Sequence[Figure], margin: float) -> dict[str, Any]:
-    """Geometry data of a box, ``margin`` times the one that encloses ``figures``."""
+    """Return the geometry of a box ``margin`` times the one that encloses ``figures``."""
     solids = [figure.geometry_data for figure in figures]
     low = np.min([np.asarray(s.position) - s.half_extent for s in solids], axis=0)
     high = np.max([np.asarray(s.position) + s.half_extent for s in solids], axis=0)

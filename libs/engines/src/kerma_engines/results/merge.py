@@ -137,9 +137,7 @@ class MergeState:
         return cls(states)
 
     def combine(self, other: MergeState) -> MergeState:
-        """Return both states combined, ``other`` after this one; neither changes. Raises
-        MergeError.
-        """
+        """Return both states combined, ``other`` last; neither changes. Raises MergeError."""
         return MergeState.fold((self, other))
 
     @classmethod

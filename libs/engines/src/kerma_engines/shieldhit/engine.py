@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import InputSet
 
 _OFFSETS = 9999
-"""Files are named by an offset of four digits; what a seed has beyond shifts RNDSEED instead."""
+"""Files are named by an offset of four digits; the rest of a seed shifts RNDSEED instead."""
 
 
 def _write_task(inputs: InputSet, directory: Path, primaries: int, seed: int) -> Command:
@@ -37,7 +37,7 @@ SHIELDHIT = ProgramEngine(
     "shieldhit",
     "SHIELD-HIT12A",
     most_primaries=2**31 - 1,
-    seeds=780_000_000,  # so many runs differ in their random numbers, whatever RNDSEED is
+    seeds=780_000_000,  # this many runs differ in their random numbers, whatever RNDSEED is
     converted=convert,
     accepted=accept,
     written=_write_task,

@@ -1,4 +1,4 @@
-"""User-supplied input sets: primaries in ``beam.dat``, outputs declared in ``detect.dat``."""
+"""User-supplied input sets: primaries in ``beam.dat``, outputs in ``detect.dat``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CARDS = {
     name: re.compile(rf"\s*{name}\s+(?P<number>[^\s!]+)", re.IGNORECASE)
     for name in ("NSTAT", "RNDSEED")
 }
-_SEEDS = 880_000_000  # the generator takes up to 9e8, offsets of tasks included
+_SEEDS = 880_000_000  # the generator takes up to 9e8, including the offsets of tasks
 _COMMENT = re.compile(r"\s*[*#!]")
 
 
 def accept(files: Mapping[str, str]) -> InputSet:
-    """Checks the files and finds primaries and outputs. Raises InvalidInput."""
+    """Check the files and find primaries and outputs. Raises InvalidInput."""
     files = checked_files(files)
     problems = [Problem(name, "is missing") for name in REQUIRED if name not in files]
     primaries = 0
@@ -44,7 +44,7 @@ def accept(files: Mapping[str, str]) -> InputSet:
 
 
 def with_task(beam: str, primaries: int, shift: int) -> str:
-    """``beam.dat`` with another number of primaries and a base of random numbers ``shift`` on."""
+    """Return ``beam.dat`` with another number of primaries and RNDSEED increased by ``shift``."""
     lines = lines_of(beam)
     for index, match in _cards(beam, "NSTAT"):
         lines[index] = put(lines[index], *match.span("number"), str(primaries))
@@ -99,7 +99,9 @@ class _Block:
 
 
 def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
-    """What the Output blocks declare. Detectors of the old form are read without a map."""
+    """Return the outputs that Output blocks declare. Old-format detectors are
+    read without a map.
+    """
     seen: set[str] = set()
     for block in _blocks(detect):
         name = block.file

@@ -1,4 +1,4 @@
-"""Progress of SHIELD-HIT12A from its log or standard output."""
+"""Read SHIELD-HIT12A's progress from its log or standard output."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FINISHED = re.compile(r"\s*Run time:\s*\d{1,9}\s+hour")
 
 @dataclass(slots=True)
 class ShieldHitMonitor:
-    """Reads numbers of primaries, and the engine's own estimate of the time remaining."""
+    """Reads numbers of primaries, and the engine's own estimate of the remaining time."""
 
     primaries: int
     _done: int = field(default=0, init=False)
 
     def feed(self, line: str) -> Progress | None:
-        """Progress if this line told any."""
+        """Return the progress that this line reports, None if it reports none."""
         if len(line) > LONGEST_LINE:
             return None
         if match := _PRIMARY.match(line):
-            # the line is printed when a primary starts, and the last one is the one requested
+            # The line is printed when a primary starts, and the last one is the number requested.
             self._done = max(self._done, min(int(match[1]), self.primaries))
             hours, minutes, seconds = (int(match[k]) for k in (2, 3, 4))
             return Progress(self._done, 3600.0 * hours + 60.0 * minutes + seconds)

@@ -1,7 +1,7 @@
-"""Files that SHIELD-HIT12A's inputs name: which may be read, and what old detectors write.
+"""Files named in SHIELD-HIT12A's inputs: which may be read, and what old-format detectors write.
 
-USECBEAM and USEBMOD in ``beam.dat`` and LOADDEDX in ``mat.dat`` name files. Detectors of the old
-form take two lines in columns of ten; the last column of the second names the result file.
+USECBEAM and USEBMOD in ``beam.dat`` and LOADDEDX in ``mat.dat`` name files. Old-format detectors
+take two lines in columns of ten; the last column of the second names the result file.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _READ = {"beam.dat": {"USECBEAM": 1, "USEBMOD": 2}, "mat.dat": {"LOADDEDX": 1}}
-"""Which word of a card names a file, counted behind the card's name."""
+"""The position of the word that names a file, counted after the card's name."""
 
 _OLD_DETECTORS = re.compile(r"[A-Z-]*(MSH|CYL|ZONE|PLANE|GEOMAP|RZ|MESH)[A-Z-]*")
 _NAMED_AT = 60
-"""Column at which the name of an old detector's file begins."""
+"""The column at which the file name of an old-format detector begins."""
 
 
 def path_problems(files: Mapping[str, str]) -> Iterator[Problem]:
-    """What an input names that SHIELD-HIT12A may not open."""
+    """Return the names in an input that SHIELD-HIT12A may not open."""
     for name in ("beam.dat", "mat.dat"):
         for number, words in _cards(files.get(name, "")):
             place = f"{name}:{number}"
@@ -41,7 +41,7 @@ def path_problems(files: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _strange_paths(place: str, words: list[str]) -> Iterator[Problem]:
-    """Words of any other card that lead out of the work folder."""
+    """Yield words of any other card that lead out of the work directory."""
     for word in words[1:]:
         reason = why_not_beside(word)
         if reason and reason != "is no plain file name":
@@ -49,7 +49,7 @@ def _strange_paths(place: str, words: list[str]) -> Iterator[Problem]:
 
 
 def _cards(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines without comments, as words, with their numbers."""
+    """Yield lines without comments, split into words, with their numbers."""
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split("!")[0].split("#")[0].split()
         if words and not words[0].startswith("*"):
@@ -57,7 +57,7 @@ def _cards(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def old_detectors(detect: str) -> Iterator[tuple[int, str]]:
-    """Line and name of the result file of every detector of the old form."""
+    """Yield the line and result file name of every old-format detector."""
     lines = [
         (number, line)
         for number, line in enumerate(detect.splitlines(), start=1)

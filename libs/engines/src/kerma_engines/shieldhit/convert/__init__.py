@@ -1,1 +1,1 @@
-"""From a project to SHIELD-HIT12A's input files."""
+"""Convert a project to SHIELD-HIT12A's input files."""

@@ -1,4 +1,4 @@
-"""The beam and transport settings as ``beam.dat``."""
+"""Write beam and transport settings as ``beam.dat``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kerma_engines.project.source import Beam, Physics
 
 RNDSEED = 89736501
-"""Base of the random numbers; tasks add their own offset on the command line."""
+"""The base seed; tasks add their offset on the command line."""
 
 _STRAGGLING = {"no straggling": 0, "Gaussian": 1, "Vavilov": 2}
 _SCATTERING = {"no scattering": 0, "Gaussian": 1, "Moliere": 2}
@@ -27,7 +27,7 @@ _THIN = 1e-6  # cm; a flat square with a side of 0 would be read as a circle
 
 
 def check_beam(project: Project, verdict: Verdict) -> None:
-    """Refuses beams that SHIELD-HIT12A does not transport."""
+    """Refuse beams that SHIELD-HIT12A can't transport."""
     beam, particle = project.beam, project.particle(project.beam.particle)
     if particle.kind.jpart is None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
@@ -42,7 +42,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
 
 
 def _check_spots(project: Project, verdict: Verdict) -> None:
-    """The list is written as it is; what it can't mean is refused."""
+    """Refuse a list of spots that can't be interpreted; the list itself is written unchanged."""
     found = parse(project.beam.source_file.value, most_energy=_MOST_ENERGY)
     for fault in found.faults:
         verdict.refuse("beam.sourceFile.value", str(fault))
@@ -52,7 +52,7 @@ def _check_spots(project: Project, verdict: Verdict) -> None:
 
 
 def beam_dat(project: Project, modulator: tuple[int, str] | None) -> str:
-    """Text of ``beam.dat``; ``modulator`` is its zone's number and its file's name."""
+    """Return the text of ``beam.dat``; ``modulator`` is its zone's number and its file's name."""
     return "\n".join(_lines(project, modulator)) + "\n"
 
 
@@ -120,7 +120,9 @@ def _extent(beam: Beam) -> str:
 
 
 def angles(cosines: tuple[float, float, float]) -> tuple[float, float]:
-    """Polar angle from z (0 to 180) and azimuth from x (0 to 360) of a unit vector; degrees."""
+    """Return a unit vector's polar angle from z (0 to 180) and azimuth from x
+    (0 to 360); degrees.
+    """
     x, y, z = cosines
     polar = math.degrees(math.atan2(math.hypot(x, y), z))
     azimuth = math.degrees(math.atan2(y, x)) % 360.0 if math.hypot(x, y) > 0 else 0.0

@@ -1,4 +1,4 @@
-"""An editor project as an input set of SHIELD-HIT12A."""
+"""Convert an editor project to an input set of SHIELD-HIT12A."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWN_FILES = ("info.json", "beam.dat", "geo.dat", "mat.dat", "detect.dat", FILE)
 
 
 def convert(project: Project) -> InputSet:
-    """Input files and output map. Raises InvalidInput with every problem found."""
+    """Return the input files and output map. Raises InvalidInput with every problem found."""
     verdict = Verdict()
     check_common(project, verdict, "SHIELD-HIT12A")
     check_beam(project, verdict)
@@ -64,7 +64,7 @@ def _note_units(project: Project, verdict: Verdict) -> None:
 def _attachments(
     project: Project, verdict: Verdict
 ) -> tuple[dict[str, str], tuple[int, str] | None]:
-    """Files carried by the project, and the zone and file of the modulator."""
+    """Return the files embedded in the project, and the zone and file of the modulator."""
     names = Names(reserved=_OWN_FILES)
     files: dict[str, str] = {}
     if project.beam.source_type == "file":

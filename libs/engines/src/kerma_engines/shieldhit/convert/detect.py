@@ -1,4 +1,4 @@
-"""Detectors, filters and outputs as ``detect.dat``, and the output map."""
+"""Write detectors, filters and outputs as ``detect.dat``, and build the output map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Scoring:
-    """Writes ``detect.dat`` and knows which file belongs to which output."""
+    """Writes ``detect.dat`` and maps outputs to result files."""
 
     def __init__(self, project: Project, geometry: Geometry, verdict: Verdict) -> None:
         self._project = project
@@ -34,13 +34,13 @@ class Scoring:
         self._detectors = {d.uuid: names.give(d.name, "detector") for d in project.detectors}
         names = Names()
         self._filters = {f.uuid: names.give(f.name, "filter") for f in project.filters}
-        self._settings = names  # filters and settings are looked up by the same word
+        self._settings = names  # filters and settings are looked up by the same name
         names = Names()
         self._files = {o.uuid: names.give(o.name, "output") + ".bdo" for o in project.outputs}
         self._settings_lines: list[str] = []
 
     def outputs(self) -> tuple[MappedOutput, ...]:
-        """The output map; the engine adds the task's number to the stem of each file."""
+        """Return the output map; the engine adds the task's number to the stem of each file."""
         labels = {known.uuid: known.name for known in self._project.filters}
         return tuple(
             map_output(o.uuid, o.name, self._files[o.uuid], o.quantities, labels)
@@ -48,7 +48,7 @@ class Scoring:
         )
 
     def text(self) -> str:
-        """Text of ``detect.dat``; notes problems."""
+        """Return the text of ``detect.dat``; problems are recorded."""
         used = {output.detector_uuid for output in self._project.outputs}
         lines: list[str] = []
         for detector in self._project.detectors:
@@ -166,7 +166,7 @@ def _axis(label: str, centre: float, length: float, bins: int) -> str:
 
 
 def _tidy(value: float) -> str:
-    # 15.35 - 0.05 is 15.299999999999999 to a computer
+    # 15.35 - 0.05 is 15.299999999999999 in floating point.
     return f"{round(value, 9) + 0.0:.12g}"
 
 

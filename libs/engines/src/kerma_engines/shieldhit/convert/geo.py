@@ -1,7 +1,7 @@
-"""Figures, zones and materials as ``geo.dat`` and ``mat.dat``.
+"""Write figures, zones and materials as ``geo.dat`` and ``mat.dat``.
 
-Bodies are written in columns of ten, zones as ``(2X,A3,5X,9(A2,I5))``: alternatives of one zone
-are joined by OR. What the zones leave of the world is one zone per alternative.
+Bodies are written in columns of ten, zones as ``(2X,A3,5X,9(A2,I5))``, with the alternatives of a
+zone joined by OR. The rest of the world is written as one zone per alternative.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kerma_engines.geometry.csg import Layout, Term
     from kerma_engines.project.project import Project
 
-MARGIN = 1.0  # cm, of the black hole around a world that is none itself
+MARGIN = 1.0  # cm, of the black hole around a world that is not black hole itself
 
 _FIELDS = 9  # bodies per line of a zone
 _PER_ROW = 14  # zones per row of the table of media
@@ -31,7 +31,7 @@ _MAX_ZONES = 999
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Zones by number from 1: alternatives and medium. World zones follow the project's."""
+    """Zones numbered from 1: alternatives and medium. World zones follow the project's."""
 
     layout: Layout
     zones: tuple[tuple[tuple[Term, ...], int], ...]
@@ -39,7 +39,7 @@ class Geometry:
     world: range
 
     def medium(self, icru: int) -> int | None:
-        """Number of the medium of an ICRU material without overrides."""
+        """Return the medium number of an ICRU material without overrides."""
         if icru in (0, 1000):
             return icru
         for number, medium in enumerate(self.media, start=1):
@@ -49,7 +49,7 @@ class Geometry:
 
 
 def plan(project: Project, layout: Layout, verdict: Verdict) -> Geometry:
-    """Numbers zones and media; notes problems with materials."""
+    """Number zones and media; problems with materials are recorded."""
     media: dict[tuple[int, Overrides], ZoneMaterial] = {}
     owners = [*(project.zone_material(zone) for zone in project.zones)]
     paths = [*project.zone_paths]
@@ -111,7 +111,7 @@ def _check_material(project: Project, path: str, owner: ZoneMaterial, verdict: V
 
 
 def mat_dat(geometry: Geometry) -> str:
-    """Text of ``mat.dat``."""
+    """Return the text of ``mat.dat``."""
     lines: list[str] = []
     for number, medium in enumerate(geometry.media, start=1):
         lines += [f"MEDIUM {number}", f"ICRU {medium.material.icru}"]
@@ -124,7 +124,7 @@ def mat_dat(geometry: Geometry) -> str:
 
 
 def geo_dat(project: Project, geometry: Geometry) -> str:
-    """Text of ``geo.dat``."""
+    """Return the text of ``geo.dat``."""
     lines = [f"{0:5d}{0:5d}          {one_line(project.title, 50)}".rstrip()]
     for number, body in enumerate(geometry.layout.space.bodies, start=1):
         lines += _body(number, body)
@@ -146,7 +146,7 @@ def _rows(numbers: list[int]) -> list[str]:
 
 def _body(number: int, body: Body) -> list[str]:
     kind, values = combinatorial(body)
-    # nine characters keep a blank between columns, for readers that split at blanks
+    # Nine characters keep a blank between columns, for readers that split at blanks.
     columns = [f"{fixed(round(value, 9), 9):>10}" for value in values]
     lines = [f"  {kind}{number:5d}{''.join(columns[:6])}"]
     if columns[6:]:
@@ -155,7 +155,7 @@ def _body(number: int, body: Body) -> list[str]:
 
 
 def _zone(number: int, terms: tuple[Term, ...]) -> list[str]:
-    """Lines of a zone. A line never begins with OR, which not every reader takes there."""
+    """Return the lines of a zone. No line begins with OR, which not every reader accepts there."""
     lines: list[str] = []
     line = f"  {number:03d}     "
     fields = 0
@@ -164,7 +164,7 @@ def _zone(number: int, terms: tuple[Term, ...]) -> list[str]:
             joins = k > 0 and j == 0
             if fields == _FIELDS:
                 lines.append(line)
-                # the last body once more changes nothing, and takes the place before OR
+                # Repeating the last body changes nothing, and fills the place before OR.
                 line, fields = (f"{'':12}{line[-5:]}", 1) if joins else (f"{'':10}", 0)
             line += f"{'OR' if joins else '  '}{f'{literal:+d}':>5}"
             fields += 1

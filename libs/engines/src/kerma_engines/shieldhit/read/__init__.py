@@ -1,1 +1,1 @@
-"""From SHIELD-HIT12A's result files to estimators."""
+"""Read SHIELD-HIT12A's result files into estimators."""

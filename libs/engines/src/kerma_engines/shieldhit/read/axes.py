@@ -1,4 +1,4 @@
-"""Axes of SHIELD-HIT12A detectors, common to its three binary formats."""
+"""Axes of SHIELD-HIT12A detectors, shared by its three binary formats."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _ZONES = ("Zone number", "", "")
 
 
 def is_zone(geometry: str) -> bool:
-    """Whether detectors of this geometry type score per zone."""
+    """Return whether detectors of this geometry type score per zone."""
     return geometry in ("ZONE", "DZONE")
 
 
 def axis_names(geometry: str) -> tuple[str, str, str]:
-    """Names of the three axes of a geometry type such as MSH, CYL or ZONE."""
+    """Return the names of the three axes of a geometry type such as MSH, CYL or ZONE."""
     if geometry in ("CYL", "DCYL"):
         return _CYLINDRICAL
     return _ZONES if is_zone(geometry) else _CARTESIAN
 
 
 def axis_units(geometry: str) -> tuple[str, str, str]:
-    """Units of the three axes, for formats that don't store them."""
+    """Return the units of the three axes, for formats that don't store them."""
     if geometry in ("CYL", "DCYL"):
         return ("cm", "rad", "cm")
     return ("", "", "") if is_zone(geometry) else ("cm", "cm", "cm")
@@ -39,7 +39,7 @@ def axis_units(geometry: str) -> tuple[str, str, str]:
 def make_axis(
     file: BinaryFile, name: str, unit: str, start: float, stop: float, n: int, *, log: bool
 ) -> Axis:
-    """An axis of ``n`` >= 2 bins. Raises ReadError when its limits can't be."""
+    """Return an axis of ``n`` >= 2 bins. Raises ReadError for impossible limits."""
     if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
         raise file.error(f"axis {name!r} runs from {start} to {stop}")
     if not log:
@@ -57,7 +57,7 @@ def mesh_axes(
     stop: Sequence[float],
     bins: Sequence[int],
 ) -> list[Axis]:
-    """Geometric axes with more than one bin; a negative number of bins means logarithmic."""
+    """Return geometric axes with more than one bin; a negative number of bins means logarithmic."""
     axes = []
     for index, name in enumerate(axis_names(geometry)):
         n, low, high = abs(bins[index]), start[index], stop[index]

@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A's BDO files since 2019: one detector geometry, several pages."""
+"""Read SHIELD-HIT12A's BDO files since 2019: one detector geometry, several pages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CLASSES = {
 
 
 def read_bdo2019(file: BinaryFile, name: str) -> Estimator:
-    """The estimator in ``file``, whose header has been read. Raises ReadError."""
+    """Return the estimator in ``file``, whose header has been read. Raises ReadError."""
     tags, page_tags = Tags(file, _FILE_TAGS), Tags(file, _PAGE_TAGS)
     pages: list[Page] = []
     for token in read_tokens(file):
@@ -117,7 +117,9 @@ def _page_metadata(page: Tags, detector: int, normalisation: int) -> dict[str, s
 def _per_primary(
     file: BinaryFile, tags: Tags, data: DataBlock, unit: str
 ) -> tuple[FloatArray, str]:
-    """Sums over primaries to what users see: per primary, or for the primaries they asked for."""
+    """Normalise sums over primaries per primary, or to the number of primaries
+    the user asked for.
+    """
     primaries = tags.integer(PRIMARIES, "number of primaries")
     if primaries < 1:
         raise file.error(f"{primaries} primaries")
@@ -159,7 +161,7 @@ def _axes(file: BinaryFile, tags: Tags, page: Tags, size: int) -> list[Axis]:
 
 
 def _differential_bins(page: Tags) -> tuple[list[int], list[int]]:
-    """Numbers of bins and flags (negative: logarithmic) of up to two differential axes."""
+    """Return numbers of bins and flags (negative: logarithmic) of up to two differential axes."""
     stored = page.values.get(DIFF_BINS)
     if stored is None or isinstance(stored, str):
         return [], []
@@ -175,7 +177,7 @@ def _optional(page: Tags, tag: int, index: int, default: int = -1) -> int:
 
 
 def _mesh_units(tags: Tags, geometry: str) -> list[str]:
-    """Units of the three axes; the angle of cylinders is stored in radians but labelled cm."""
+    """Return the units of the three axes; cylinder angles are stored in radians but labelled cm."""
     texts = tags.text(AXIS_UNITS).split(";")
     if len(texts) != 3:
         stored = tags.values.get(AXIS_UNIT_IDS)

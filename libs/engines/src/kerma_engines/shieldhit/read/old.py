@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A's formats of one page per file: bin2010 (Fortran records) and BDO of 2016.
+"""Read SHIELD-HIT12A's formats of one page per file: bin2010 (Fortran records) and BDO of 2016.
 
 Both hold the arrays of the same Fortran scorer: sums over primaries, first axis fastest.
 """
@@ -38,7 +38,7 @@ _DIFFERENTIAL = {
 
 @dataclass(frozen=True, slots=True)
 class _Detector:
-    """What the scorer's DET and IDET arrays say, as far as reading needs it."""
+    """The contents of the scorer's DET and IDET arrays that reading needs."""
 
     geometry: str
     type: int
@@ -52,7 +52,7 @@ class _Detector:
 
 
 def read_bdo2016(file: BinaryFile, name: str) -> Estimator:
-    """The estimator in ``file``, whose header has been read. Raises ReadError."""
+    """Return the estimator in ``file``, whose header has been read. Raises ReadError."""
     tags = Tags(file, _TAGS)
     values: FloatArray | None = None
     for token in read_tokens(file):
@@ -81,7 +81,9 @@ def read_bdo2016(file: BinaryFile, name: str) -> Estimator:
 
 
 def read_bin2010(file: BinaryFile, name: str) -> Estimator:
-    """The estimator in a Fortran file: geometry, primaries, DET, IDET, bins. Raises ReadError."""
+    """Read the estimator in a Fortran file: geometry, primaries, DET, IDET,
+    bins. Raises ReadError.
+    """
     geometry = record(file, "geometry type").decode("ascii", "replace").strip().upper()
     primaries = number_record(file, "<i4", 1, "number of primaries")
     if geometry == "VOXSCORE":
@@ -137,7 +139,9 @@ def _estimator(
 def _axes(
     file: BinaryFile, detector: _Detector, values: FloatArray
 ) -> tuple[list[Axis], FloatArray]:
-    """Axes, and values with a differential axis moved last: it is stored in place of a single bin."""
+    """Return axes and values. A differential axis, stored in place of a single
+    bin, is moved last.
+    """
     bins, start, stop = detector.bins, detector.start, detector.stop
     n, kind, low, high = detector.differential
     counts = [abs(count) for count in (*bins, n)]

@@ -1,4 +1,4 @@
-"""What SHIELD-HIT12A scores: detector and unit numbers, after its sh_scoredef.h and sh_units.h."""
+"""Quantities of SHIELD-HIT12A by detector and unit number, after sh_scoredef.h and sh_units.h."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = {
 }  # fmt: skip
 
 PHASE_SPACE = 63
-"""Detector whose data are records of eight numbers, not bins."""
+"""The detector whose data are records of eight numbers, not bins."""
 
 PHASE_SPACE_COLUMNS = "pdg;x;y;z;ux;uy;uz;E"
 
@@ -47,7 +47,9 @@ _ANGULAR_UNITS = {"deg", "rad", "sr"}
 
 
 class OldQuantity(NamedTuple):
-    """What formats before 2019 leave to the reader; values of ``per_primary`` ones are sums."""
+    """Facts that formats before 2019 do not store; values of ``per_primary``
+    quantities are sums.
+    """
 
     unit: str
     merge: MergeClass
@@ -81,19 +83,19 @@ _OLD = {
 
 
 def detector_name(number: int) -> str:
-    """Name of a detector type, as in detect.dat and result pages."""
+    """Return the name of a detector type, as in detect.dat and result pages."""
     return _NAMES.get(number, f"DETECTOR-{number}")
 
 
 def unit_name(number: int) -> str:
-    """Text of a unit number; empty for those without unit and for unknown ones."""
+    """Return the text of a unit number; empty for those without unit and for unknown ones."""
     return _UNITS.get(number, "")
 
 
 def differential_name(number: int, unit: str) -> str:
-    """Name of a differential axis.
+    """Return the name of a differential axis.
 
-    Some versions write the first axis' type for both axes; a unit of angle then tells.
+    Some versions write the first axis' type for both axes; a unit of angle reveals the second.
     """
     if unit in _ANGULAR_UNITS:
         return "Angle"
@@ -101,9 +103,9 @@ def differential_name(number: int, unit: str) -> str:
 
 
 def old_quantity(number: int, *, per_zone: bool) -> OldQuantity:
-    """Unit and merge class of a detector in a file older than 2019.
+    """Return the unit and merge class of a detector in a file older than 2019.
 
-    Zones have no volume there, so that doses come as energies.
+    Zones have no volume there, so doses are energies.
     """
     found = _OLD.get(number, OldQuantity("/prim", _PER_PRIMARY))
     if per_zone and found.unit == "MeV/g/prim":

@@ -1,4 +1,4 @@
-"""Reading SHIELD-HIT12A results: which of its formats a file is, and all files of a task."""
+"""Read SHIELD-HIT12A results: recognise the format, and read all files of a task."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _BDO2016, _BDO2019 = 1, 2
 
 
 def is_bdo(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a BDO file."""
+    """Return whether a file that begins with ``head`` is a BDO file."""
     return head.startswith(MAGIC)
 
 
 def is_bin2010(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is of the format of 2010."""
+    """Return whether a file that begins with ``head`` has the format of 2010."""
     return len(head) >= 18 and head[:4] == head[14:18] == b"\x0a\0\0\0"
 
 
 def core_name(stem: str) -> str:
-    """Name of an output: the file's stem without the task's ``_0001``."""
+    """Return the name of an output: the file's stem without the task's ``_0001``."""
     return _TASK_SUFFIX.sub("", stem)
 
 
 def read_bdo_file(path: Path) -> Estimator:
-    """The estimator in a BDO file of either format. Raises ReadError."""
+    """Read the estimator in a BDO file of either format. Raises ReadError."""
     with BinaryFile(path) as file:
         read_header(file)
         version = _format(file)
@@ -52,24 +52,24 @@ def read_bdo_file(path: Path) -> Estimator:
 
 
 def read_bin2010_file(path: Path) -> Estimator:
-    """The estimator in a file of 2010. Raises ReadError."""
+    """Read the estimator in a file of 2010. Raises ReadError."""
     with BinaryFile(path) as file:
         return read_bin2010(file, core_name(path.stem))
 
 
 def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-    """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+    """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
     files = {core_name(path.stem): path for path in sorted(directory.glob("*.bdo"))}
 
     def find(file: str) -> Path | None:
-        # a name may itself end like the number of a task, so nothing is cut off here
+        # A name may itself end like the number of a task, so cut nothing off here.
         return files.get(file.removesuffix(".bdo"))
 
     return read_outputs(inputs, find, files.values(), read_bdo_file)
 
 
 def _format(file: BinaryFile) -> int:
-    """The format number, which stands before the data; files of 2016 have none."""
+    """Return the format number, which stands before the data; files of 2016 have none."""
     for token in read_tokens(file):
         if token.tag == FORMAT and isinstance(token.value, np.ndarray) and token.value.size:
             return int(token.value[0])

@@ -24,24 +24,26 @@ DATA = 0xDDBB
 
 _TYPE = re.compile(r"<?[if][48]|<?u8|[|]?S(?:[1-9][0-9]{0,4})")
 _SMALL = 64
-"""No token but data and text has more numbers than this."""
+"""The most numbers in a token, except data and text."""
 
 
 class DataBlock:
-    """The numbers of a data token, not read yet; can be read until the next token is asked for."""
+    """The numbers of a data token, read on demand, and only until the next token is requested."""
 
     def __init__(self, file: BinaryFile, kind: str, size: int) -> None:
         self.file, self.kind, self.size = file, kind, size
         self.bytes = size * np.dtype(kind).itemsize
 
     def read(self, divisor: float = 1.0) -> FloatArray:
-        """The numbers over ``divisor``, as float64."""
-        with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+        """Read the numbers over ``divisor``, as float64."""
+        with np.errstate(invalid="ignore"):  # a signalling NaN is read like any other
             return self.file.quotients(self.kind, self.size, divisor, "data")
 
 
 class Token(NamedTuple):
-    """One token; ``value`` is text, a one-dimensional array, or data. ``offset`` is its place."""
+    """One token; ``value`` is text, a one-dimensional array, or data.
+    ``offset`` is its position.
+    """
 
     tag: int
     value: str | NDArray[Any] | DataBlock
@@ -49,7 +51,7 @@ class Token(NamedTuple):
 
 
 def read_header(file: BinaryFile) -> None:
-    """Pass the file's header. Raises ReadError unless it is a little-endian BDO file."""
+    """Read the file's header. Raises ReadError unless it is a little-endian BDO file."""
     head = file.take(24, "header")
     if head[:6] != MAGIC:
         raise file.error("not a BDO file", 0)
@@ -58,7 +60,7 @@ def read_header(file: BinaryFile) -> None:
 
 
 def read_tokens(file: BinaryFile) -> Iterator[Token]:
-    """All tokens, in order. Raises ReadError at the first broken one."""
+    """Yield all tokens, in order. Raises ReadError at the first broken one."""
     while file.remaining:
         start = file.offset
         tag, kind, count = file.unpack("<Q8sQ", "token")
@@ -92,33 +94,35 @@ class Tags:
             self.values[token.tag] = token.value
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all tags."""
         self.values.clear()
 
     def text(self, tag: int) -> str:
-        """A text, empty when absent."""
+        """Return a text, empty when absent."""
         value = self.values.get(tag, "")
         return value if isinstance(value, str) else ""
 
     def floats(self, tag: int, count: int, what: str) -> list[float]:
-        """Exactly ``count`` numbers. Raises ReadError when there are fewer."""
+        """Return exactly ``count`` numbers. Raises ReadError when there are fewer."""
         return [float(value) for value in self._array(tag, count, what)]
 
     def integers(self, tag: int, count: int, what: str) -> list[int]:
-        """Exactly ``count`` integers. Raises ReadError when there are fewer, or not integers."""
+        """Return exactly ``count`` integers. Raises ReadError when there are fewer, or not
+        integers.
+        """
         array = self._array(tag, count, what)
         if not np.all(np.isfinite(array)):
             raise self.file.error(f"{what} (tag {tag:#06x}) is not a number")
         return [int(value) for value in array]
 
     def integer(self, tag: int, what: str, default: int | None = None) -> int:
-        """One integer, or ``default``. Raises ReadError when absent without default."""
+        """Return one integer, or ``default``. Raises ReadError when absent without default."""
         if tag not in self.values and default is not None:
             return default
         return self.integers(tag, 1, what)[0]
 
     def number(self, tag: int, default: float) -> float:
-        """One number, or ``default``."""
+        """Return one number, or ``default``."""
         return self.floats(tag, 1, "number")[0] if tag in self.values else default
 
     def _array(self, tag: int, count: int, what: str) -> NDArray[Any]:
