@@ -39,6 +39,7 @@ CONFINED = "/gps/pos/type Volume\n/gps/pos/shape Para\n/gps/pos/halfx 1 cm\n/gps
         ("/gps/energy", "/gps/ene/applyEneWeight true\n/gps/energy", "only for Linear"),
         ("/gps/energy", "/process/msc/RangeFactor 7\n/gps/energy", "out of range"),
         ("/gps/energy", "/run/setCutForRegion nosuch 1 mm\n/gps/energy", "nosuch"),
+        ("/gps/energy", "/process/eLoss/UseICRU90 true\n/gps/energy", "before /run/initialize"),
         ("/gps/energy", "/process/msc/Skin -1\n/gps/energy", "Skin -1"),
         ("onlyProtons proton", "f nosuch", "nosuch"),
     ],

@@ -48,6 +48,16 @@ _UI_POINTER = "_ZN11G4UImanager12GetUIpointerEv"
 _APPLY_COMMAND = "_ZN11G4UImanager12ApplyCommandEPKc"
 
 
+#: What Geant4's hundreds of return codes mean (``G4UIcommandStatus.hh``).
+_CODES = {
+    1: "there is no such command",
+    2: "not at this place: some commands must come before /run/initialize, others behind it",
+    3: "an argument is out of range",
+    4: "an argument can't be read",
+    5: "an argument is none of those that Geant4 knows",
+}
+
+
 class Failure(Exception):  # noqa: N818 - ends the process with its sentence
     """Why the run can't go on."""
 
@@ -73,7 +83,7 @@ class Interpreter:
     def apply(self, command: str) -> None:
         """One macro command. Raises Failure when Geant4 does not take it."""
         if code := self._apply(self._manager, command.encode()):
-            said = self._watch.fault(Stage.COMMAND) or f"code {code}"
+            said = self._watch.fault(Stage.COMMAND) or _CODES.get(code // 100, f"code {code}")
             raise Failure(f"Geant4 refused the command {command!r}: {said}")
         stage = Stage.PHYSICS if command == _INITIALIZE else Stage.COMMAND
         if said := self._watch.fault(stage):
