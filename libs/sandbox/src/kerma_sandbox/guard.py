@@ -17,15 +17,17 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kerma_sandbox import tree
-from kerma_sandbox.keeper import adopt_orphans, keep
+from kerma_sandbox.keeper import KILL_SECONDS, adopt_orphans, keep
 
 MAX_MESSAGE = 1 << 17
 _STREAMS = 3
+_SWEEP_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -126,12 +128,23 @@ class Guard:
         kept.control.close()
         del self._kept[kept.id]
         if not kept.gone:
-            # the keeper was killed: what it kept is the guard's now
-            strays = set(tree.children(os.getpid())) - self._keepers
+            self._end_strays(kept.pid)
+            self._tell({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
+
+    def _end_strays(self, keeper: int) -> None:
+        """Kill what a killed keeper has left; it is the guard's now."""
+        # its socket closes before its children get another parent: wait until it is gone itself
+        with suppress(ChildProcessError):
+            os.waitpid(keeper, 0)
+        until = time.monotonic() + KILL_SECONDS
+        while time.monotonic() < until:
+            strays = [pid for pid in tree.children(os.getpid()) if pid not in self._keepers]
+            if not strays:
+                return
             for stray in strays:
                 tree.kill_below(stray)
-            tree.signal_all(list(strays), signal.SIGKILL)
-            self._tell({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
+            tree.signal_all(strays, signal.SIGKILL)
+            time.sleep(_SWEEP_SECONDS)
 
     def _tell(self, message: dict[str, Any]) -> None:
         with suppress(OSError):
