@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.infrastructure import open_infra
 from kerma_common.blobs.store import BlobStore
+from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.contracts import jobs
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import SEED_RULE, commit_id, job_id
@@ -98,6 +99,11 @@ class Running:
     @property
     def db(self) -> AsyncEngine:
         return self.infra.db
+
+    @property
+    def broker(self) -> EdgeBroker:
+        """Requests as a worker makes them."""
+        return EdgeBroker(self.infra.nats)
 
     @property
     def log(self) -> EventLog:

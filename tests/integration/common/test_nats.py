@@ -49,7 +49,7 @@ async def answers(client: Client) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                reply = await bus.request(client, "ask", b"again", timeout=1.0)
+                reply = await client.request("ask", b"again", timeout=1.0)
             except nats.errors.Error:
                 continue
             assert reply.data == b"again"

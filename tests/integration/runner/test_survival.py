@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from kerma_allinone.children import NatsChild
+from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
@@ -118,20 +119,20 @@ async def test_a_living_worker_keeps_its_tasks_when_another_joins_it(runner: Run
 async def test_a_dead_workers_reports_are_refused_if_it_lives_after_all(runner: Running) -> None:
     """Whoever is called dead by mistake loses an attempt, never a task twice."""
     offer = rpc.Registration("w", "pool", 1, {"script": "1"})
-    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    await call(runner.broker, rpc.REGISTER, offer, rpc.Registered)
     job = await runner.submit(script_input("ok"))
     await runner.until(job, "QUEUED")
     claim = rpc.ClaimRequest("w", job, 0, 1)
-    granted = (await call(runner.infra.nats, rpc.CLAIM, claim, rpc.ClaimReply)).granted
+    granted = (await call(runner.broker, rpc.CLAIM, claim, rpc.ClaimReply)).granted
     assert granted is not None
-    await call(runner.infra.nats, rpc.RETIRE, rpc.Retirement("w", rpc.DIED), rpc.Verdict)
+    await call(runner.broker, rpc.RETIRE, rpc.Retirement("w", rpc.DIED), rpc.Verdict)
 
     async def requeued() -> bool:
         return (await runner.task(job)).attempt == 2
 
     await eventually(requeued)
     released = rpc.Report("w", granted.held, released=True)
-    verdict = await call(runner.infra.nats, rpc.REPORT, released, rpc.Verdict)
+    verdict = await call(runner.broker, rpc.REPORT, released, rpc.Verdict)
     assert verdict.code == "STALE_LEASE"
     runner.start_worker(slots=1)
     await runner.until(job, "SUCCEEDED")
@@ -144,7 +145,7 @@ async def test_two_workers_racing_for_a_ticket_get_one_lease(runner: Running) ->
 
     async def claim(worker: str) -> rpc.ClaimReply:
         request = rpc.ClaimRequest(worker, job, 0, 1)
-        return await call(runner.infra.nats, rpc.CLAIM, request, rpc.ClaimReply)
+        return await call(runner.broker, rpc.CLAIM, request, rpc.ClaimReply)
 
     replies = await asyncio.gather(*(claim(f"w{n}") for n in range(20)))
     assert sorted(r.verdict for r in replies) == ["BUSY"] * 19 + ["LEASED"]
@@ -266,7 +267,7 @@ async def test_lost_tickets_are_issued_again(
     job = await runner.submit(script_input("ok"))
     await runner.until(job, "QUEUED")
     offer = rpc.Registration("ghost", "pool", 1, {"script": "1"})
-    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    await call(runner.broker, rpc.REGISTER, offer, rpc.Registered)
     stream = runner.infra.nats.jetstream()
 
     async def issued() -> bool:
@@ -276,7 +277,7 @@ async def test_lost_tickets_are_issued_again(
     await eventually(issued)
     monkeypatch.setattr("kerma_runner.app.dispatcher.REISSUE", timedelta(seconds=0.1))
     await stream.purge_stream("WORK")
-    await call(runner.infra.nats, rpc.RETIRE, rpc.Retirement("ghost", "over"), rpc.Verdict)
+    await call(runner.broker, rpc.RETIRE, rpc.Retirement("ghost", "over"), rpc.Verdict)
     runner.start_worker(slots=1)
     await runner.until(job, "SUCCEEDED")
 
@@ -320,7 +321,7 @@ async def test_a_request_that_is_none_is_answered_with_a_fault(runner: Running) 
 
 async def test_a_claim_of_an_unknown_task_is_refused(runner: Running) -> None:
     request = rpc.ClaimRequest("w", "20260101-000000-none", 0, 1)
-    reply = await call(runner.infra.nats, rpc.CLAIM, request, rpc.ClaimReply)
+    reply = await call(runner.broker, rpc.CLAIM, request, rpc.ClaimReply)
     assert reply == rpc.ClaimReply(None, "NO_SUCH_TASK")
 
 
@@ -331,9 +332,9 @@ async def test_a_worker_takes_tickets_after_the_bus_stood_still(
     monkeypatch.setattr(runner_client, "PULL_SECONDS", 0.3)
     monkeypatch.setattr(runner_client, "_MARGIN_SECONDS", 0.1)
     offer = rpc.Registration("w", "pool", 1, {"script": "1"})
-    await call(runner.infra.nats, rpc.REGISTER, offer, rpc.Registered)
+    await call(runner.broker, rpc.REGISTER, offer, rpc.Registered)
     async with connection(runner.nats_url, name="w") as client:
-        worker = runner_client.RunnerClient(client)
+        worker = runner_client.RunnerClient(EdgeBroker(client))
         with monkeypatch.context() as impatient, standing_still(nats_child):
             impatient.setattr(client, "flush", partial(client.flush, timeout=1))
             assert await worker.next_ticket(offer.lanes) is None

@@ -55,7 +55,7 @@ class Unsteady:
     async def clear(self, _lane: Lane) -> None:
         self._do("clear")
 
-    async def issue(self, _lane: Lane, _ticket: Ticket) -> None:
+    async def issue(self, _lane: Lane, _ticket: Ticket, _trace: str | None) -> None:
         self._do("issue")
 
     async def pending(self, _lane: Lane) -> int:

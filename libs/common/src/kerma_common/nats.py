@@ -54,6 +54,27 @@ class _Client(Client):
         except (IndexError, ValueError):  # header lines of others, which may be anything
             return None
 
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """The reply to a request.
+
+        On Python 3.11 ``asyncio.wait_for``, which nats-py uses, loses a cancellation that meets the
+        reply; the task would then run on for ever.
+        """
+        task = asyncio.current_task()
+        # not 0 for ever after a task group of Python 3.11 that failed while it was left
+        cancelled = task.cancelling() if task is not None else 0
+        reply: Msg = await super().request(subject, payload, timeout, old_style, headers)
+        if task is not None and task.cancelling() > cancelled:
+            raise asyncio.CancelledError
+        return reply
+
     async def _process_pong(self) -> None:
         # a flush that was given up leaves a cancelled future in the queue of those that await a
         # pong; nats-py would set it all the same, and that error would end the reading
@@ -126,28 +147,6 @@ async def connection(
         # there may be nobody left to say goodbye to
         with suppress(nats.errors.Error, OSError):
             await client.close()
-
-
-async def request(
-    client: Client,
-    subject: str,
-    body: bytes,
-    *,
-    timeout: float,
-    headers: dict[str, str] | None = None,
-) -> Msg:
-    """The reply to a request; raises what the client raises.
-
-    On Python 3.11 ``asyncio.wait_for``, which the client uses, loses a cancellation that meets the
-    reply; the task would then run on for ever.
-    """
-    task = asyncio.current_task()
-    # not 0 for ever after a task group of Python 3.11 that failed while it was left
-    cancelled = task.cancelling() if task is not None else 0
-    reply = await client.request(subject, body, timeout=timeout, headers=headers)
-    if task is not None and task.cancelling() > cancelled:
-        raise asyncio.CancelledError
-    return reply
 
 
 def _login(url: str) -> tuple[list[str], dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.engine import reading
@@ -82,7 +83,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background += [
-            ("live-progress", lambda: live.follow(infra.nats)),
+            ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),
             ("converter", converter.run),
         ]
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -66,8 +65,8 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     """
     rules = rules or load(RunnerSettings)
     rows, terms, heard = QueueRows(infra.db), rules.terms, HeartbeatRows(infra.db)
-    tickets, signals = StreamTickets(infra.nats, infra.refusals), CoreSignals(infra.nats)
     broker = EdgeBroker(infra.nats)
+    tickets, signals = StreamTickets(broker, infra.refusals), CoreSignals(broker)
     retries: list[Persistence] = []
     health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
@@ -89,7 +88,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     retries += (loop.retries for loop in loops)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
-    background.append(("edge", lambda: _serve_edge(broker)))
+    background.append(("edge", broker.serve))
     background += health.background
     told = (infra.clock, terms.lease)
     routers = (
@@ -124,11 +123,3 @@ def _rounds(
     )
     expiry = Expiry(HeartbeatRows(infra.db), rows, infra.bus, infra.clock, terms, outages, fenced)
     return (dispatcher.round, expiry.round)
-
-
-async def _serve_edge(broker: EdgeBroker) -> None:
-    await broker.start()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await broker.stop()

@@ -12,11 +12,10 @@ import orjson
 from kerma_common import errors
 from kerma_common.bus.decoding import decode
 from kerma_common.contracts.registry import adapter
-from kerma_common.nats import request
 from kerma_common.poison import Malformed, Source, put_aside
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from kerma_common.bus.faststream import EdgeBroker
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -30,6 +29,8 @@ def failure_of(error: Exception) -> bytes:
             kind, code, message = "rejected", error.code, error.message
         case errors.Unavailable() | errors.OutcomeUnknown() | errors.ConcurrencyConflict():
             kind, code, message = "unavailable", type(error).__name__, error.message
+        case Malformed():
+            kind, code, message = "fault", "Malformed", str(error)
         case _:
             _log.error("request failed", exc_info=error)
             kind, code, message = "fault", type(error).__name__, "the request failed"
@@ -37,7 +38,7 @@ def failure_of(error: Exception) -> bytes:
 
 
 async def call(
-    client: Client, subject: str, asked: object, reply: type[T], timeout: float = 5.0
+    broker: EdgeBroker, subject: str, asked: object, reply: type[T], timeout: float = 5.0
 ) -> T:
     """The answer to ``asked``.
 
@@ -47,15 +48,15 @@ async def call(
     """
     body = adapter(type(asked)).dump_json(asked)
     try:
-        message = await request(client, subject, body, timeout=timeout)
+        answer = (await broker.request(body, subject, timeout=timeout)).body
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise errors.Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
     try:
-        if message.data.startswith(_FAULT):
-            raise _error(subject, decode(_Failed, message.data).error)
-        return decode(reply, message.data)
+        if answer.startswith(_FAULT):
+            raise _error(subject, decode(_Failed, answer).error)
+        return decode(reply, answer)
     except Malformed as error:
-        await put_aside(client, Source.REPLY, subject, message.data, str(error))
+        await put_aside(broker.client, Source.REPLY, subject, answer, str(error))
         raise errors.ContractViolation(f"{subject}: the answer is malformed: {error}") from error
 
 

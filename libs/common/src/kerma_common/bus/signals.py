@@ -10,15 +10,15 @@ import nats.errors
 from kerma_common.contracts.registry import adapter
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from kerma_common.bus.faststream import EdgeBroker
 
 _log = logging.getLogger(__name__)
 
 
-async def send(client: Client, subject: str, hint: object | None = None) -> None:
-    """Send a hint; what it hints at is found later without it."""
+async def send(broker: EdgeBroker, subject: str, hint: object | None = None) -> None:
+    """Send a hint; without it the receiver finds out later."""
     body = b"" if hint is None else adapter(type(hint)).dump_json(hint)
     try:
-        await client.publish(subject, body)
+        await broker.publish(body, subject)
     except (nats.errors.Error, OSError) as error:
         _log.info("signal lost", extra={"subject": subject, "reason": repr(error)})

@@ -8,9 +8,9 @@ from kerma_common.bus import signals
 from kerma_common.contracts.progress import TaskProgress, progress_subject
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from kerma_common.bus.faststream import EdgeBroker
 
 
-async def tell_progress(client: Client, progress: TaskProgress) -> None:
+async def tell_progress(broker: EdgeBroker, progress: TaskProgress) -> None:
     """Tell how far a task is; the stream keeps the last word on each task."""
-    await signals.send(client, progress_subject(progress.job_id, progress.index), progress)
+    await signals.send(broker, progress_subject(progress.job_id, progress.index), progress)

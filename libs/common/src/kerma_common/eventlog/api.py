@@ -8,7 +8,6 @@ import nats.errors
 import orjson
 
 from kerma_common.errors import Unavailable
-from kerma_common.nats import request as nats_request
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -38,7 +37,7 @@ async def call(
         raise Unavailable("not connected to the event log")
     body = b"" if request is None else orjson.dumps(request)
     try:
-        message = await nats_request(nc, f"$JS.API.{subject}", body, timeout=timeout)
+        message = await nc.request(f"$JS.API.{subject}", body, timeout=timeout)
     except nats.errors.Error as error:
         raise Unavailable("the event log does not answer") from error
     answer: dict[str, Any] = orjson.loads(message.data)

@@ -35,7 +35,6 @@ from kerma_common.eventlog.messages import TYPES, note_foreign, recorded
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.eventlog.streams import EPOCH
-from kerma_common.nats import request
 from kerma_common.telemetry.traces import traceparent as current_trace
 
 if TYPE_CHECKING:
@@ -188,8 +187,8 @@ class JetStreamLog:
                 return None
             raise Unavailable("not connected to the event log")
         try:
-            reply = await request(
-                self._nc, str(subject), body, timeout=self._ack_timeout, headers=headers
+            reply = await self._nc.request(
+                str(subject), body, timeout=self._ack_timeout, headers=headers
             )
         except nats.errors.NoRespondersError as error:
             if maybe_stored:

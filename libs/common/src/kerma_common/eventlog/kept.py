@@ -1,29 +1,35 @@
-"""Reading a small stream from its first message to its last."""
+"""Reading a stream from its first message to its last, once."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from nats.js.api import AckPolicy, ConsumerConfig
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 _BATCH = 100
 
 
-async def read_all(client: Client, stream: str) -> list[bytes]:
-    """The bodies of what the stream holds now."""
+async def stored(client: Client, stream: str) -> AsyncIterator[Msg]:
+    """What the stream holds now."""
     pull = await client.jetstream().pull_subscribe(
         "", stream=stream, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
     )
     try:
         left = (await pull.consumer_info()).num_pending or 0
-        found: list[bytes] = []
         while left > 0:
             messages = await pull.fetch(min(left, _BATCH))
             left -= len(messages)
-            found += [message.data for message in messages]
-        return found
+            for message in messages:
+                yield message
     finally:
         await pull.unsubscribe()
+
+
+async def read_all(client: Client, stream: str) -> list[bytes]:
+    """The bodies of what a small stream holds now."""
+    return [message.data async for message in stored(client, stream)]

@@ -38,6 +38,7 @@ def typed_events(
                     stored.time,
                     commit.aggregate_id,
                     commit.meta.actor,
+                    record.traceparent,
                 )
                 found.append((stored.decode(), at))
     return found

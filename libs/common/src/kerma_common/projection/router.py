@@ -22,7 +22,10 @@ Prepare = Callable[[Sequence[object], "Transaction"], Awaitable[Sequence[object]
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where an event stands: what a projection may use beside the event itself."""
+    """Where an event stands: what a projection may use beside the event itself.
+
+    ``trace`` is the trace context of the commit, a ``traceparent``.
+    """
 
     stream: str
     seq: int
@@ -30,6 +33,7 @@ class At:
     time: datetime
     aggregate_id: str
     actor: str
+    trace: str | None = None
 
 
 @dataclass(slots=True)

@@ -1,22 +1,33 @@
 """Progress of running tasks, told by workers and kept in memory.
 
-In: TaskProgress on the telemetry stream. Nothing here is recorded: every replica starts from the
-stream's last value per task and follows it, so a status answer costs no write anywhere.
+In: TaskProgress. Nothing here is recorded: every replica starts from the stream's last value per
+task and then hears what workers tell, so a status answer costs no write anywhere. It hears them
+over core NATS: that goes on by itself after an outage, which a consumer of the stream does not.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+import nats.errors
 
 from kerma_common.bus.decoding import decode
+from kerma_common.bus.faststream import with_subject
 from kerma_common.contracts.progress import ALL_PROGRESS, TaskProgress, progress_subject
+from kerma_common.eventlog.kept import stored
 from kerma_common.poison import Malformed, Source, put_aside, sequence_of
 
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from kerma_common.bus.faststream import EdgeBroker
+
+STREAM = "TELEMETRY"
 TASKS_KEPT = 100_000
+_log = logging.getLogger(__name__)
 
 
 class TelemetryProgress:
@@ -43,26 +54,32 @@ class TelemetryProgress:
         if len(self._last) > TASKS_KEPT:
             self._last.popitem(last=False)
 
-    async def follow(self, nats: Client) -> None:
+    async def run(self, broker: EdgeBroker) -> None:
         """Take in what is known and what comes, for ever."""
-        subscription = await nats.jetstream().subscribe(
-            ALL_PROGRESS,
-            stream="TELEMETRY",
-            ordered_consumer=True,
-            config=ConsumerConfig(
-                deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, ack_policy=AckPolicy.NONE
-            ),
-        )
-        async for message in subscription.messages:
+
+        @broker.subscriber(ALL_PROGRESS, decoder=with_subject, no_reply=True)
+        async def hear(body: bytes, subject: str) -> None:
+            self._hear(subject, body)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(broker.serve())
             try:
-                self.tell(_decoded(message))
+                await self._remember(broker.client)
+            except (nats.errors.Error, OSError) as error:
+                # workers tell it again within a second
+                _log.info("no progress is remembered", extra={"reason": repr(error)})
+
+    async def _remember(self, client: Client) -> None:
+        """Take in the last word on each task that the stream still holds."""
+        async for message in stored(client, STREAM):
+            try:
+                self._hear(message.subject, message.data)
             except Malformed as error:
                 what = (Source.TELEMETRY, message.subject, message.data, str(error))
-                await put_aside(nats, *what, seq=sequence_of(message))
+                await put_aside(client, *what, seq=sequence_of(message))
 
-
-def _decoded(message: Msg) -> TaskProgress:
-    told = decode(TaskProgress, message.data)
-    if message.subject != progress_subject(told.job_id, told.index):
-        raise Malformed("progress of another task than the subject's")
-    return told
+    def _hear(self, subject: str, body: bytes) -> None:
+        told = decode(TaskProgress, body)
+        if subject != progress_subject(told.job_id, told.index):
+            raise Malformed("progress of another task than the subject's")
+        self.tell(told)

@@ -19,6 +19,7 @@ from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
 from kerma_common.projection.failures import delays, is_passing, pause
 from kerma_common.projection.persistence import Persistence
+from kerma_common.telemetry.traces import span
 from kerma_results.app.ports import Unmergeable
 from kerma_results.domain.result_set import (
     RESULT_SET,
@@ -122,6 +123,10 @@ class MergeWorker:
     async def _finish(self, work: Unfinished, attempt: int) -> None:
         """One try. What is overtaken ends here: if anything is left, the next look finds it."""
         story = await self._story(work.job_id)
+        with span("merge", story.trace):
+            await self._finish_story(work, attempt, story)
+
+    async def _finish_story(self, work: Unfinished, attempt: int, story: _Story) -> None:
         try:
             if not work.complete:
                 async with self._slots:
@@ -172,8 +177,9 @@ class MergeWorker:
 
     async def _story(self, job_id: str) -> _Story:
         history = await self.log.load(result_set_subject(job_id))
-        opened = next(record.commit for record in history if record.foreign is None)
-        return _Story(self.bus, self.clock, job_id, opened.meta.correlation, opened.events[0].id)
+        opened = next(record for record in history if record.foreign is None)
+        correlation, cause = opened.commit.meta.correlation, opened.commit.events[0].id
+        return _Story(self.bus, self.clock, job_id, correlation, cause, opened.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,7 @@ class _Story:
     job_id: str
     correlation: str
     causation: str
+    trace: str | None
 
     async def execute(self, command: object, *step: str) -> Executed[ResultSet]:
         """Execute ``command`` once for its name and ``step``."""

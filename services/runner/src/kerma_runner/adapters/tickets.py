@@ -23,9 +23,10 @@ from kerma_common.contracts.rpc_runner import (
 )
 from kerma_common.errors import Unavailable
 from kerma_common.eventlog.refusals import Refusals
+from kerma_common.telemetry.traces import HEADER
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
+    from kerma_common.bus.faststream import EdgeBroker
 
 ACK_WAIT = 30.0
 PROBE_SUBJECT, PROBE_BYTES = "work.probe", 1024
@@ -36,8 +37,9 @@ MAX_TAKEN = 10_000
 class StreamTickets:
     """One durable pull consumer per lane, shared by its workers."""
 
-    def __init__(self, client: Client, refusals: Refusals | None = None) -> None:
-        self._js = client.jetstream()
+    def __init__(self, broker: EdgeBroker, refusals: Refusals | None = None) -> None:
+        self._broker = broker
+        self._js = broker.client.jetstream()
         self._refusals = refusals or Refusals()
 
     async def open(self, lane: Lane) -> None:
@@ -58,12 +60,13 @@ class StreamTickets:
         async with _reachable():
             await self._js.purge_stream(WORK_STREAM, subject=lane.subject)
 
-    async def issue(self, lane: Lane, ticket: Ticket) -> None:
+    async def issue(self, lane: Lane, ticket: Ticket, trace: str | None) -> None:
         """See ``Tickets``."""
         body = adapter(Ticket).dump_json(ticket)
+        headers = {} if trace is None else {HEADER: trace}
         try:
             async with _reachable():
-                await self._js.publish(lane.subject, body, stream=WORK_STREAM)
+                await self._broker.publish(body, lane.subject, stream=WORK_STREAM, headers=headers)
         except Unavailable as error:
             self._refusals.refused(WORK_STREAM, error)
             raise
@@ -85,16 +88,16 @@ class StreamTickets:
 class CoreSignals:
     """Signals over core NATS."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, broker: EdgeBroker) -> None:
+        self._broker = broker
 
     async def stop(self, worker: str, leases: Sequence[HeldLease]) -> None:
         """See ``Signals``."""
-        await signals.send(self._client, worker_signal(worker), StopSignal(tuple(leases)))
+        await signals.send(self._broker, worker_signal(worker), StopSignal(tuple(leases)))
 
     async def dispatch(self) -> None:
         """See ``Signals``."""
-        await signals.send(self._client, DISPATCH_SIGNAL)
+        await signals.send(self._broker, DISPATCH_SIGNAL)
 
 
 @asynccontextmanager

@@ -6,16 +6,20 @@ Replicas share the requests through one queue group.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from faststream.nats import NatsBroker
-
+from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import KermaError, Unavailable
 from kerma_common.projection.failures import is_passing
-from kerma_runner.app.claims import Claims
-from kerma_runner.app.heartbeats import Heartbeats
 
+if TYPE_CHECKING:
+    from kerma_common.bus.faststream import EdgeBroker
+    from kerma_runner.app.claims import Claims
+    from kerma_runner.app.heartbeats import Heartbeats
+
+T = TypeVar("T")
 QUEUE = "runner"
 AT_ONCE = 32
 """Requests that one replica works on at a time."""
@@ -32,37 +36,27 @@ async def _answer(work: Awaitable[object]) -> bytes:
     return adapter(type(answer)).dump_json(answer)
 
 
-def serve_workers(broker: NatsBroker, claims: Claims, heartbeats: Heartbeats) -> None:
+def serve_workers(broker: EdgeBroker, claims: Claims, heartbeats: Heartbeats) -> None:
     """Answer workers' requests on ``broker``, from its start to its stop."""
-
-    @broker.subscriber(rpc.REGISTER, queue=QUEUE, max_workers=AT_ONCE)
-    async def register(offer: rpc.Registration) -> bytes:
-        return await _answer(claims.register(offer))
-
-    @broker.subscriber(rpc.RETIRE, queue=QUEUE, max_workers=AT_ONCE)
-    async def retire(leaving: rpc.Retirement) -> bytes:
-        return await _answer(claims.retire(leaving))
-
-    @broker.subscriber(rpc.CLAIM, queue=QUEUE, max_workers=AT_ONCE)
-    async def claim(request: rpc.ClaimRequest) -> bytes:
-        return await _answer(claims.claim(request))
-
-    @broker.subscriber(rpc.START, queue=QUEUE, max_workers=AT_ONCE)
-    async def start(request: rpc.StartRequest) -> bytes:
-        return await _answer(claims.start(request))
-
-    @broker.subscriber(rpc.HEARTBEAT, queue=QUEUE, max_workers=AT_ONCE)
-    async def heartbeat(beat: rpc.Heartbeat) -> bytes:
-        return await _answer(heartbeats.hear(beat))
-
-    @broker.subscriber(rpc.REPORT, queue=QUEUE, max_workers=AT_ONCE)
-    async def report(ended: rpc.Report) -> bytes:
-        return await _answer(claims.report(ended))
+    _serve(broker, rpc.REGISTER, rpc.Registration, claims.register)
+    _serve(broker, rpc.RETIRE, rpc.Retirement, claims.retire)
+    _serve(broker, rpc.CLAIM, rpc.ClaimRequest, claims.claim)
+    _serve(broker, rpc.START, rpc.StartRequest, claims.start)
+    _serve(broker, rpc.HEARTBEAT, rpc.Heartbeat, heartbeats.hear)
+    _serve(broker, rpc.REPORT, rpc.Report, claims.report)
 
 
-def serve_dispatch_signal(broker: NatsBroker, ring: Callable[[], None]) -> None:
+def _serve(
+    broker: EdgeBroker, subject: str, kind: type[T], answer: Callable[[T], Awaitable[object]]
+) -> None:
+    @broker.subscriber(subject, queue=QUEUE, max_workers=AT_ONCE)
+    async def serve(body: bytes) -> bytes:
+        return await _answer(answer(decode(kind, body)))
+
+
+def serve_dispatch_signal(broker: EdgeBroker, ring: Callable[[], None]) -> None:
     """Pass hints on to the dispatcher of this process, if it leads."""
 
-    @broker.subscriber(rpc.DISPATCH_SIGNAL)
+    @broker.subscriber(rpc.DISPATCH_SIGNAL, no_reply=True)
     async def look(_: bytes) -> None:
         ring()

@@ -110,6 +110,6 @@ class Dispatcher:
     async def _issue(self, lane: Lane, known: _Tickets, task: Waiting, now: datetime) -> None:
         issue = int(now.timestamp() * 1000)
         ticket = Ticket(task.job_id, task.index, task.attempt, issue)
-        await self.tickets.issue(lane, ticket)
+        await self.tickets.issue(lane, ticket, task.trace)
         known.out[task.job_id, task.index] = _Out(task, now)
         ISSUED.labels(lane.resource_class, lane.engine).inc()

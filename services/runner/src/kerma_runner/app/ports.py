@@ -21,8 +21,8 @@ class Tickets(Protocol):
     async def clear(self, lane: Lane) -> None:
         """Drop every ticket that no worker has taken."""
 
-    async def issue(self, lane: Lane, ticket: Ticket) -> None:
-        """Offer a task."""
+    async def issue(self, lane: Lane, ticket: Ticket, trace: str | None) -> None:
+        """Offer a task; ``trace`` is the trace context that its worker goes on with."""
 
     async def pending(self, lane: Lane) -> int:
         """Tickets that no worker has taken, or has taken without a word."""

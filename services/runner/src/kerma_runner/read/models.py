@@ -45,6 +45,8 @@ TASK = Table(
     Column("not_before", _TIME),
     Column("canceling", Boolean, nullable=False, server_default=text("false")),
     Column("queued_seq", BigInteger, nullable=False),
+    # of the request that the task follows from; tickets carry it on
+    Column("trace", Text),
     # every read of the dispatcher is a walk along this index, whatever the statistics say
     Index(
         "task_open",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -49,12 +49,13 @@ part."""
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that may be handed out now, and how many leases it has had."""
+    """A task that may be handed out now, how many leases it has had, and its trace context."""
 
     job_id: str
     index: int
     attempt: int
     leases: int
+    trace: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class OpenTasks:
             for row in tasks:
                 if (row.job_id, row.n) not in out:
                     of_job = queues.setdefault(row.owner, {}).setdefault(row.job_id, [])
-                    of_job.append(Waiting(row.job_id, row.n, row.attempt, row.lease))
+                    of_job.append(Waiting(row.job_id, row.n, row.attempt, row.lease, row.trace))
         return queues
 
     async def still(self, tasks: Collection[Waiting]) -> set[Waiting]:
@@ -251,7 +252,7 @@ def _jobs() -> Select[Any]:
 def _first() -> Select[Any]:
     """The first tasks of each of ``job_ids``, as many as ``limits`` says; in that order."""
     asked = _listed(("owners", Text), ("job_ids", Text), ("limits", Integer))
-    columns = (TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease)
+    columns = (TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease, TASK.c.trace)
     same = (TASK.c.owner == asked.c.owners, TASK.c.job_id == asked.c.job_ids)
     tasks = (
         select(*columns)

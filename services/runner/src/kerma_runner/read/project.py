@@ -44,6 +44,7 @@ def queued(event: ev.TaskQueued, at: At) -> Iterator[Op]:
             "state": "QUEUED",
             "attempt": event.attempt,
             "queued_seq": at.seq,
+            "trace": at.trace,
         },
     )
 

@@ -7,6 +7,7 @@ import sys
 
 from kerma_common.settings import BlobSettings, NatsSettings, TelemetrySettings, load
 from kerma_common.telemetry.logs import configure_logs
+from kerma_common.telemetry.traces import configure_traces
 from kerma_runner.worker.offers import EnginesSettings, find_offers
 from kerma_runner.worker.serve import find_sandbox, serve_worker
 from kerma_runner.worker.settings import WorkerSettings
@@ -17,11 +18,16 @@ def main() -> None:
 
     Raises CatalogueError, SandboxUnavailable or SettingsError, whose texts are for people.
     """
-    configure_logs("worker", load(TelemetrySettings).log_level, sys.stderr)
+    telemetry = load(TelemetrySettings)
+    configure_logs("worker", telemetry.log_level, sys.stderr)
     settings = (load(WorkerSettings), load(NatsSettings), load(BlobSettings))
     sandbox = find_sandbox(settings[0])
     offers = find_offers(load(EnginesSettings), sandbox)
-    asyncio.run(serve_worker(*settings, offers, sandbox))
+    shutdown_traces = configure_traces("worker", telemetry.otlp_endpoint)
+    try:
+        asyncio.run(serve_worker(*settings, offers, sandbox))
+    finally:
+        shutdown_traces()
 
 
 if __name__ == "__main__":

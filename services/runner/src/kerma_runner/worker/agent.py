@@ -15,17 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kerma_common.bus.decoding import decode
+from opentelemetry.trace import SpanKind
+
 from kerma_common.contracts import rpc_runner as rpc
-from kerma_common.poison import Malformed, Source, put_aside
+from kerma_common.telemetry.traces import HEADER, span
 from kerma_runner.worker.attempt import Attempt, Bench
 from kerma_runner.worker.outcomes import Stop
 from kerma_runner.worker.runner_client import RETRYABLE
 from kerma_sandbox.launcher import is_guard_lost
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
+    from kerma_common.bus.faststream import EdgeBroker
     from kerma_engines.adapter.port import Progress
     from kerma_runner.worker.runner_client import RunnerClient
 
@@ -70,7 +70,7 @@ class Agent:
     """One worker process."""
 
     worker: str
-    client: Client
+    broker: EdgeBroker
     runner: RunnerClient
     bench: Bench
     registration: rpc.Registration
@@ -153,13 +153,14 @@ class Agent:
                 await _unless(stop, asyncio.sleep(UNFIT_SECONDS))
                 continue
             try:
-                granted = await self._next(stop)
+                taken = await self._next(stop)
             except RETRYABLE as error:
                 _log.info("no work", extra={"reason": error.message})
                 await _unless(stop, asyncio.sleep(RETRY_SECONDS))
                 continue
-            if granted is not None:
-                earlier, latest = latest, self._begin(granted, group)
+            if taken is not None:
+                granted, trace = taken
+                earlier, latest = latest, self._begin(granted, trace, group)
                 attempt = self._active[granted.held]
                 if stop.is_set():
                     attempt.stop(Stop.RELEASE)
@@ -177,7 +178,8 @@ class Agent:
             await _unless(stop, self._register())
         return lacking is None
 
-    async def _next(self, stop: asyncio.Event) -> rpc.Granted | None:
+    async def _next(self, stop: asyncio.Event) -> tuple[rpc.Granted, str | None] | None:
+        """A task that was granted, and the trace context of its ticket."""
         pulled = self.runner.next_ticket(self.registration.lanes)
         taken = await _unless(stop, pulled)
         if taken is None:
@@ -186,14 +188,18 @@ class Agent:
         if not await self._fit(stop):
             await self.runner.give_back(message)
             return None
+        trace = (message.headers or {}).get(HEADER)
         request = rpc.ClaimRequest(self.worker, ticket.job_id, ticket.index, ticket.attempt)
-        reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
+        with span("ticket", trace, kind=SpanKind.CONSUMER):
+            reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
         await self.runner.settle(message)
         if reply.granted is None or reply.granted.held in self._active:
             return None
-        return reply.granted
+        return reply.granted, trace
 
-    def _begin(self, granted: rpc.Granted, group: asyncio.TaskGroup) -> asyncio.Task[None]:
+    def _begin(
+        self, granted: rpc.Granted, trace: str | None, group: asyncio.TaskGroup
+    ) -> asyncio.Task[None]:
         held, teller = granted.held, Teller()
 
         async def started() -> None:
@@ -204,20 +210,21 @@ class Agent:
 
         attempt = Attempt(granted, self.worker, self.bench, started, teller.told)
         self._active[held] = attempt
-        work = group.create_task(self._work(attempt, teller))
+        work = group.create_task(self._work(attempt, teller, trace))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         return work
 
-    async def _work(self, attempt: Attempt, teller: Teller) -> None:
+    async def _work(self, attempt: Attempt, teller: Teller, trace: str | None) -> None:
         held = attempt.granted.held
         try:
-            async with asyncio.TaskGroup() as group:
-                telling = group.create_task(teller.run(self.runner, held))
-                report = await attempt.run()
-                telling.cancel()
-            if report is not None:
-                await self._report(report)
+            with span("task", trace):
+                async with asyncio.TaskGroup() as group:
+                    telling = group.create_task(teller.run(self.runner, held))
+                    report = await attempt.run()
+                    telling.cancel()
+                if report is not None:
+                    await self._report(report)
         except Exception as error:
             if is_guard_lost(error):
                 raise
@@ -250,15 +257,11 @@ class Agent:
             await asyncio.sleep(interval)
 
     async def _listen(self) -> None:
-        subscription = await self.client.subscribe(rpc.worker_signal(self.worker))
-        async for message in subscription.messages:
-            try:
-                signal = decode(rpc.StopSignal, message.data)
-            except Malformed as error:
-                what = (Source.SIGNAL, message.subject, message.data, str(error))
-                await put_aside(self.client, *what)
-                continue
+        def stop(signal: rpc.StopSignal) -> None:
             self._stop(signal.leases, Stop.CANCEL)
+
+        self.broker.on_hint(rpc.worker_signal(self.worker), rpc.StopSignal, stop)
+        await self.broker.serve()
 
     def _stop(self, leases: Iterable[rpc.HeldLease], reason: Stop) -> None:
         for held in leases:

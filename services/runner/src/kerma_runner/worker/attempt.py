@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kerma_common.contracts.rpc_runner import Failure, Granted, Report, Success
 from kerma_common.errors import KermaError, Unavailable
+from kerma_common.telemetry.traces import span
 from kerma_engines.adapter.environment import engine_environment
 from kerma_engines.adapter.packing import (
     OUTPUT_MEDIA,
@@ -191,7 +192,8 @@ class Attempt:
         command = await self._prepare(engine, inputs, directory)
         process = await self._spawn(command, directory)
         try:
-            ended = await self._follow(process, engine, command, directory)
+            with span(f"engine {self.granted.engine}"):
+                ended = await self._follow(process, engine, command, directory)
         finally:
             self.engine_gone.set()
             self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
+    from kerma_common.bus.faststream import EdgeBroker
     from kerma_engines.adapter.port import Progress
 
 T = TypeVar("T")
@@ -42,12 +43,13 @@ one, and the engines go on meanwhile."""
 class RunnerClient:
     """Requests to the runner; each is safe to repeat."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, broker: EdgeBroker) -> None:
+        self._broker = broker
+        self._client = broker.client
 
     async def ask(self, subject: str, request: object, reply: type[T]) -> T:
         """One try. Raises Unavailable, DomainRejected or ContractViolation."""
-        return await call(self._client, subject, request, reply)
+        return await call(self._broker, subject, request, reply)
 
     async def insist(self, subject: str, request: object, reply: type[T]) -> T:
         """Until it is answered, for ever: the result of hours of work waits here."""
@@ -118,7 +120,7 @@ class RunnerClient:
             progress.eta_seconds,
             datetime.now(UTC),
         )
-        await telemetry.tell_progress(self._client, told)
+        await telemetry.tell_progress(self._broker, told)
 
 
 class _Pull:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kerma_common import nats
@@ -58,6 +59,11 @@ async def serve_worker(
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         found = stack.enter_context(worker_scratch(settings.scratch, name))
+        # FastStream takes a third of a second to import: meanwhile the launcher starts and the
+        # bus answers
+        loading = asyncio.create_task(
+            asyncio.to_thread(import_module, "kerma_common.bus.faststream")
+        )
         started = await stack.enter_async_context(launcher(sandbox))
         await asyncio.to_thread(start_server)
         client = await stack.enter_async_context(
@@ -74,4 +80,5 @@ async def serve_worker(
             dict(offers.substitutes),
             sandbox.level,
         )
-        await Agent(name, client, RunnerClient(client), bench, offer).run(stop)
+        broker = (await loading).EdgeBroker(client)
+        await Agent(name, broker, RunnerClient(broker), bench, offer).run(stop)

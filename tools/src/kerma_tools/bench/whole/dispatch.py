@@ -53,7 +53,7 @@ class _Counted:
     async def clear(self, lane: Lane) -> None:
         """Nothing to drop."""
 
-    async def issue(self, lane: Lane, ticket: Ticket) -> None:  # noqa: ARG002
+    async def issue(self, lane: Lane, ticket: Ticket, trace: str | None) -> None:  # noqa: ARG002
         """Count it."""
         self.issued += 1
 
