@@ -35,6 +35,16 @@ async def nc(single: NatsChild) -> AsyncIterator[Client]:
         yield client
 
 
+async def store(nc: Client, subject: str | bytes, body: bytes, headers: bytes = b"") -> None:
+    """Send a message and wait until the stream holds it: nothing acknowledges it."""
+    log = JetStreamLog(nc)
+    before = (await log.state("RUNNER")).last
+    await send(nc, subject.encode() if isinstance(subject, str) else subject, body, headers)
+    async with asyncio.timeout(60):
+        while (await log.state("RUNNER")).last == before:
+            await asyncio.sleep(0.005)
+
+
 async def read_to_end(nc: Client, after: int) -> list[Recorded]:
     log = JetStreamLog(nc)
     last = (await log.state("RUNNER")).last
@@ -50,11 +60,11 @@ async def test_followers_pass_what_is_no_commit(nc: Client) -> None:
     after = (await log.state("RUNNER")).last
     subject = fresh_subject()
     for headers in HEADERS:
-        await send(nc, str(subject).encode(), b"{}", headers)
+        await store(nc, str(subject), b"{}", headers)
     for body in BODIES:
-        await send(nc, str(subject).encode(), body)
+        await store(nc, str(subject), body)
     for name in FORGED:
-        await send(nc, name, encode(commit(subject)))
+        await store(nc, name, encode(commit(subject)))
     [(made, stored)] = await write(log, fresh_subject(), 1)
     found = await read_to_end(nc, after)
     assert [r.seq for r in found] == list(range(after + 1, stored.seq + 1))
@@ -74,13 +84,13 @@ async def test_an_aggregate_goes_on_over_what_is_no_commit(nc: Client) -> None:
     subject = fresh_subject()
     [(first, _)] = await write(log, subject, 1)
     for body in (b"{}", b"\xff"):
-        await send(nc, str(subject).encode(), body, HEADERS[3])
+        await store(nc, str(subject), body, HEADERS[3])
     history = await log.load(subject)
     assert [r.foreign is None for r in history] == [True, False, False]
     assert history[-1].seq == await log.last_seq(subject)
     second = commit(subject, 2)
     stored = await log.append(subject, history[-1].seq, second)
-    await send(nc, str(subject).encode(), b"[]")
+    await store(nc, str(subject), b"[]")
     found = await log.load(subject)
     assert [r.commit for r in found if r.foreign is None] == [first, second]
     assert stored.seq == found[-2].seq
@@ -94,18 +104,26 @@ async def test_an_aggregate_whose_versions_have_a_hole_is_unreadable(nc: Client)
     log = JetStreamLog(nc)
     subject = fresh_subject()
     await write(log, subject, 1)
-    await send(nc, str(subject).encode(), encode(commit(subject, 7)))
+    await store(nc, str(subject), encode(commit(subject, 7)))
     with pytest.raises(UnreadableHistory, match="holes"):
         await log.load(subject)
 
 
 async def test_a_commit_of_a_newer_release_is_not_passed() -> None:
     subject = fresh_subject()
-    raw = orjson.loads(encode(commit(subject)))
-    newer, place = orjson.dumps({**raw, "v": 2}), ("RUNNER", 1, str(subject))
+    made = commit(subject)
+    newer = orjson.dumps({**orjson.loads(encode(made)), "v": 2})
+    ours = {"Kerma-Types": "WorkerRetired.1", "Nats-Msg-Id": made.id}
     with pytest.raises(ContractViolation, match="newer"):
-        recorded(*place, newer, {"Kerma-Types": "WorkerRetired.1"})
-    assert recorded(*place, newer, None).foreign is not None
+        recorded("RUNNER", 1, str(subject), newer, ours)
+    # a stranger's message that says the same halts nobody
+    for place, headers in (
+        (str(subject), {}),
+        (str(subject), {**ours, "Nats-Msg-Id": "another"}),
+        (str(fresh_subject()), ours),
+        ("ev.runner.x", ours),
+    ):
+        assert recorded("RUNNER", 1, place, newer, headers).foreign is not None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +145,7 @@ async def test_nothing_is_written_that_readers_would_pass(nc: Client) -> None:
 async def test_a_checkpoint_at_what_is_no_commit_is_recognised(nc: Client) -> None:
     log = JetStreamLog(nc)
     epoch = (await log.state("RUNNER")).epoch
-    await send(nc, str(fresh_subject()).encode(), b"{}")
+    await store(nc, str(fresh_subject()), b"{}")
     seq = (await log.state("RUNNER")).last
     [record] = await read_to_end(nc, seq - 1)
     await guard.check(log, "RUNNER", Checkpoint(epoch, seq, record.commit.id))
@@ -137,7 +155,7 @@ async def test_a_checkpoint_at_what_is_no_commit_is_recognised(nc: Client) -> No
 
 async def test_it_is_kept_once_with_its_place(nc: Client) -> None:
     subject = fresh_subject()
-    await send(nc, str(subject).encode(), b'{"job_id": 5}')
+    await store(nc, str(subject), b'{"job_id": 5}')
     seq = (await JetStreamLog(nc).state("RUNNER")).last
     for _ in range(2):
         await read_to_end(nc, seq - 1)

@@ -44,7 +44,7 @@ class Bus:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poison, "_noted", poison._Noted({}))
+    monkeypatch.setattr(poison, "_noted", poison._Noted())
 
 
 @given(messages())

@@ -52,12 +52,14 @@ from kerma_common.settings import (
     load,
 )
 from kerma_common.telemetry.logs import configure_logs
+from kerma_common.telemetry.traces import configure_traces
 from kerma_engines.adapter.environment import passed_on
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_runner.worker.offers import EnginesSettings
 from kerma_runner.worker.settings import WorkerSettings
 from kerma_sandbox.measure import Mode, measure
 
+OTLP = "KERMA_TELEMETRY_OTLP_ENDPOINT"
 READY_CHECK_SECONDS = 0.05
 WORKER_SETTINGS = "KERMA_WORKER_"
 WORKER_STOP_SECONDS = 4.0
@@ -100,6 +102,7 @@ async def run(
     make_directory(data / "logs")
     _log_to(data / "logs" / "kerma.log")
     async with AsyncExitStack() as stack:
+        stack.callback(configure_traces("kerma", load(TelemetrySettings).otlp_endpoint))
         backing = await _open_backing(data, servers)
         await _prepare_log(backing.nats)
         worker = None
@@ -263,13 +266,15 @@ class WorkerChild:
     ) -> None:
         self._data = data
         self._has_room = backing.has_room
+        telemetry = load(TelemetrySettings)
         self._environment = {
             **passed_on(os.environ),
             **{name: os.environ[name] for name in os.environ if name.startswith(WORKER_SETTINGS)},
             "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
             "KERMA_ENGINES_FILE": str(engines.file),
-            "KERMA_TELEMETRY_LOG_LEVEL": load(TelemetrySettings).log_level,
+            "KERMA_TELEMETRY_LOG_LEVEL": telemetry.log_level,
+            **({OTLP: telemetry.otlp_endpoint} if telemetry.otlp_endpoint else {}),
             **({"KERMA_ENGINES_SUBSTITUTE": engines.substitute} if engines.substitute else {}),
             **_blob_environment(backing.blobs),
             **({"KERMA_WORKER_SLOTS": str(slots)} if slots else {}),

@@ -11,14 +11,15 @@ import base64
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import orjson
-from prometheus_client import Counter
+import prometheus_client
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -30,9 +31,11 @@ KEPT_BYTES = 4096
 KEPT_TEXT = 500
 NOTED_SOURCES = 1024
 PER_MINUTE = 60
-"""Copies and log lines of one process: a flood is counted, but neither copied nor logged."""
+"""Copies and log lines of one process and source; a flood is only counted."""
 
-POISON = Counter("kerma_poison_total", "Messages that could not be decoded", ["source"])
+POISON = prometheus_client.Counter(
+    "kerma_poison_total", "Messages that could not be decoded", ["source"]
+)
 _log = logging.getLogger(__name__)
 
 
@@ -54,18 +57,19 @@ class Source(StrEnum):
 
 @dataclass(slots=True)
 class _Noted:
-    """What this process has logged, and how many copies it made in the current minute."""
+    """What this process has logged, and how many copies of each kind in the current minute."""
 
-    sources: dict[tuple[Source, str], None]
+    sources: dict[tuple[Source, str], None] = field(default_factory=dict)
+    copies: Counter[Source] = field(default_factory=Counter)
     minute: int = 0
-    copies: int = 0
 
-    def allows(self) -> bool:
+    def allows(self, source: Source) -> bool:
         minute = int(time.monotonic() // 60)
         if minute != self.minute:
-            self.minute, self.copies = minute, 0
-        self.copies += 1
-        return self.copies <= PER_MINUTE
+            self.minute = minute
+            self.copies.clear()
+        self.copies[source] += 1
+        return self.copies[source] <= PER_MINUTE
 
     def is_new(self, source: Source, subject: str) -> bool:
         key = (source, subject)
@@ -77,7 +81,7 @@ class _Noted:
         return True
 
 
-_noted = _Noted({})
+_noted = _Noted()
 
 
 async def put_aside(
@@ -95,7 +99,7 @@ async def put_aside(
     or by another follower, replaces its copy.
     """
     POISON.labels(source).inc()
-    if not _noted.allows():
+    if not _noted.allows(source):
         return
     reason = _plain(reason)
     if _noted.is_new(source, subject):

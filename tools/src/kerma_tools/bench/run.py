@@ -17,6 +17,7 @@ BENCHES = {
     "append": "eventlog.append:append_throughput",
     "projection": "eventlog.projection:projection_throughput",
     "rebuild": "eventlog.projection:rebuild_throughput",
+    "edge": "eventlog.edge:edge_cost",
     "requests": "whole.requests:request_latencies",
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",

@@ -1,7 +1,7 @@
 """FastStream at the edge: requests of workers, signals, telemetry and the issue of tickets.
 
 It works on the connection that the process has already. The log is never consumed through it, and
-tickets are not pulled through it (ADR 0003, ADR 0021). Handlers get bytes and decode them with
+tickets are not pulled through it (ADR 0003, ADR 0026). Handlers get bytes and decode them with
 ``bus.decoding``: FastStream's own decoding depends on headers that a stranger may set.
 """
 

@@ -32,6 +32,10 @@ class NotACommit(ValueError):  # noqa: N818 - names say what is the case
 class NewerCommit(ValueError):  # noqa: N818
     """A newer release wrote the commit; passing it would lose events."""
 
+    def __init__(self, version: int, commit: str, aggregate: str, aggregate_id: str) -> None:
+        self.commit, self.aggregate, self.aggregate_id = commit, aggregate, aggregate_id
+        super().__init__(f"envelope version {version} is newer than this release")
+
 
 def decode(body: bytes) -> Commit:
     """A commit from its bytes. Raises NotACommit, or NewerCommit for a later envelope version."""
@@ -44,7 +48,7 @@ def decode(body: bytes) -> Commit:
     agg, meta, events = _object(raw, "agg"), _object(raw, "meta"), raw.get("events")
     commit_id, version = _match(raw, "commit", _ID), _int(raw, "v", 1)
     if version > ENVELOPE_VERSION:
-        raise NewerCommit(f"envelope version {version} is newer than this release")
+        raise NewerCommit(version, commit_id, _match(agg, "type", _NAME), _match(agg, "id", _ID))
     if type(events) is not list or not events:
         raise NotACommit("events is not a list with an event")
     # only what has many brackets can be deep: ordinary commits are not walked

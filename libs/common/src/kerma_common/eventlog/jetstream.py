@@ -31,7 +31,7 @@ from kerma_common.errors import (
     UnreadableHistory,
 )
 from kerma_common.eventlog import api, pull
-from kerma_common.eventlog.messages import TYPES, note_foreign, recorded
+from kerma_common.eventlog.messages import MESSAGE_ID, TYPES, note_foreign, recorded
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.eventlog.streams import EPOCH
@@ -144,7 +144,7 @@ class JetStreamLog:
 
     def _headers(self, expected: int, commit: Commit) -> dict[str, str]:
         headers = {
-            "Nats-Msg-Id": commit.id,
+            MESSAGE_ID: commit.id,
             "Nats-Expected-Last-Subject-Sequence": str(expected),
             TYPES: commit.types,
         }

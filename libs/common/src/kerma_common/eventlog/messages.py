@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kerma_common.contracts.decoding import NewerCommit, NotACommit, decode
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 TYPES = "Kerma-Types"
+MESSAGE_ID = "Nats-Msg-Id"
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SHARD = re.compile(r"[0-3][0-9a-f]")
 _NOBODY = Meta(actor="", command="", correlation="", service="")
@@ -33,9 +34,9 @@ def recorded(
     headers = headers or {}
     try:
         commit = decode(body)
-        _require_place(stream, subject, commit)
+        _require_place(stream, subject, commit.aggregate, commit.aggregate_id)
     except NewerCommit as error:
-        if TYPES in headers:
+        if _is_ours(stream, subject, headers, error):
             raise ContractViolation(f"{stream}:{seq} on {subject}: {error}") from error
         return _foreign(stream, seq, subject, body, str(error))
     except NotACommit as error:
@@ -60,12 +61,21 @@ def _foreign(stream: str, seq: int, subject: str, body: bytes, reason: str) -> R
     return Recorded(stream, seq, subject, Commit(name, "", "", 0, _NOBODY, ()), None, reason)
 
 
-def _require_place(stream: str, subject: str, commit: Commit) -> None:
+def _is_ours(stream: str, subject: str, headers: Mapping[str, str], newer: NewerCommit) -> bool:
+    """Whether a release of this system wrote the commit: its place and headers fit."""
+    try:
+        _require_place(stream, subject, newer.aggregate, newer.aggregate_id)
+    except NotACommit:
+        return False
+    return headers.get(MESSAGE_ID) == newer.commit and TYPES in headers
+
+
+def _require_place(stream: str, subject: str, aggregate: str, aggregate_id: str) -> None:
     """Raises NotACommit when the subject is not the address of the commit's aggregate."""
     tokens = subject.split(".", 4)
     if len(tokens) != 5 or tokens[0] != "ev" or STREAMS.get(tokens[1]) != stream:
         raise NotACommit("the subject names no aggregate of this stream")
-    if tokens[2] != commit.aggregate or tokens[4] != commit.aggregate_id:
+    if tokens[2] != aggregate or tokens[4] != aggregate_id:
         raise NotACommit("the commit is of another aggregate than its subject")
     if _SHARD.fullmatch(tokens[3]) is None:
         raise NotACommit("the subject has no shard")

@@ -13,7 +13,7 @@ from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_runner.read.models import METADATA, TASK, WORKER
 
-QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=4)
+QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=5)
 
 _NOT_HELD = {"worker": None, "until": None}
 
