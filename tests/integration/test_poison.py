@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kerma_common.contracts.telemetry import TaskProgress, progress_subject
 
 from kerma_common.contracts.jobs import JobCanceled
+from kerma_common.contracts.progress import TaskProgress, progress_subject
 from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.runner import TaskStarted
 from kerma_common.contracts.subjects import STREAMS, job_subject, task_subject
