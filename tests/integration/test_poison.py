@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from kerma_common.contracts.telemetry import TaskProgress, progress_subject
 
 from kerma_common.contracts.jobs import JobCanceled
 from kerma_common.contracts.progress import TaskProgress, progress_subject
