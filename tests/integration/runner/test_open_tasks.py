@@ -138,7 +138,7 @@ async def test_demand_by_lane(db: AsyncEngine) -> None:
         ):
             await conn.execute(
                 sa.insert(WORKER).values(
-                    worker=worker, slots=slots, digests={}, substitutes={}, **offer
+                    worker=worker, slots=slots, digests={}, substitutes={}, sandbox="off", **offer
                 )
             )
             await conn.execute(

@@ -105,7 +105,9 @@ async def _fill(db: AsyncEngine) -> None:
             await conn.execute(sa.insert(TASK).from_select([*columns, "queued_seq"], query))
         offer = {"resource_class": "pool", "engines": {"geant4": "1"}, "digests": {}}
         await conn.execute(
-            sa.insert(WORKER).values(worker="w", slots=SLOTS, substitutes={}, **offer)
+            sa.insert(WORKER).values(
+                worker="w", slots=SLOTS, substitutes={}, sandbox="off", **offer
+            )
         )
         far = datetime(2100, 1, 1, tzinfo=UTC)
         await conn.execute(sa.insert(WORKER_HEARTBEAT).values(worker="w", seen=far, leases=[]))
