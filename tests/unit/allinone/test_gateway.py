@@ -37,15 +37,19 @@ LEADS_TO_INTERNAL = [
 ]
 
 
+Header = tuple[bytes, bytes]
+
+
 class Upstream:
     """A service that writes down the first line of each request."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
+        self.heads: list[bytes] = []
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.lines.append(await reader.readline())
-        await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
         await writer.drain()
         writer.close()
@@ -61,14 +65,14 @@ async def gateway() -> AsyncIterator[tuple[Gateway, Upstream]]:
         yield made, upstream
 
 
-async def _status(app: Gateway | LocalGateway | Guarded, raw: bytes, query: bytes = b"") -> int:
+async def _status(app: Gateway, raw: bytes, query: bytes = b"", *headers: Header) -> int:
     scope: Scope = {
         "type": "http",
         "method": "GET",
         "path": unquote(raw.decode("latin-1")),
         "raw_path": raw,
         "query_string": query,
-        "headers": [(b"host", b"kerma")],
+        "headers": [(b"host", b"kerma"), *headers],
         "client": ("127.0.0.1", 1),
     }
     sent: list[Message] = []
@@ -97,6 +101,20 @@ async def test_paths_and_queries_are_passed_on_as_they_are(
 ) -> None:
     assert await _status(gateway[0], b"/v1/jobs/a%20b:c%25", b"q=%2F&x=%C3%A9") == 200
     assert gateway[1].lines == [b"GET /v1/jobs/a%20b:c%25?q=%2F&x=%C3%A9 HTTP/1.1\r\n"]
+
+
+@pytest.mark.parametrize("value", [b"Bearer ", b"Bearer \xff x\t", b"caf\xc3\xa9", b"", b"a\tb"])
+async def test_any_value_of_a_header_is_passed_on(
+    gateway: tuple[Gateway, Upstream], value: bytes
+) -> None:
+    assert await _status(gateway[0], b"/jobs", b"", (b"authorization", value)) == 200
+    assert b"authorization: " + value.strip() + b"\r\n" in gateway[1].heads[0]
+
+
+async def test_a_header_that_cannot_be_passed_on_is_no_fault_of_the_service(
+    gateway: tuple[Gateway, Upstream],
+) -> None:
+    assert await _status(gateway[0], b"/jobs", b"", (b"x y", b"1")) == 400
 
 
 TOKEN = "t" * 40

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from kerma_allinone.edge.openapi import OPENAPI, openapi_document
+from kerma_allinone.assembly import SERVICES
+from kerma_allinone.edge.openapi import OPENAPI, openapi_document, routes_of
 from kerma_common.contracts.document import documents, write_documents
 from kerma_tools.golden import write_missing, write_read_models
 from kerma_tools.paths import ROOT
+
+_ROW = re.compile(r"^\| Routes \|.*$", re.MULTILINE)
 
 
 def generate_all() -> list[Path]:
@@ -17,4 +21,16 @@ def generate_all() -> list[Path]:
     """
     made = {**documents(), OPENAPI: openapi_document()}
     changed = [*write_documents(ROOT / "docs", made), *write_missing(), *write_read_models()]
+    changed += write_documents(ROOT, route_tables())
     return [path.relative_to(ROOT) for path in changed]
+
+
+def route_tables() -> dict[str, bytes]:
+    """The README of each service with its routes as they are, by path below the clone."""
+    made = {}
+    for name, part in SERVICES.items():
+        path = f"services/{part.package.removeprefix('kerma_').replace('_', '-')}/README.md"
+        routes = ", ".join(f"`{route}`" for route in routes_of(name))
+        row = f"| Routes | {routes} |"
+        made[path] = _ROW.sub(row, (ROOT / path).read_text()).encode()
+    return made

@@ -98,11 +98,13 @@ class Gateway:
         passed = self._http.build_request(
             request.method,
             target,
-            headers=_end_to_end(request.headers.items()),
+            headers=_end_to_end(request.scope["headers"]),
             content=_body(request) if FRAMING & set(request.headers) else None,
         )
         try:
             upstream = await self._http.send(passed, stream=True)
+        except httpx.LocalProtocolError:
+            return problem(InvalidRequest("The request cannot be passed on as it is written"))
         except httpx.TransportError:
             text = "The service does not answer; please try again"
             return answer(text, 503, headers={"Retry-After": "1"})
@@ -123,8 +125,13 @@ def _target(base: str, scope: Scope) -> httpx.URL:
     return url.copy_with(raw_path=url.raw_path.rstrip(b"/") + written)
 
 
-def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers to pass on, as bytes: a value need not be ASCII, and space around it is none."""
+    return [
+        (name, value.strip(b" \t"))
+        for name, value in headers
+        if name.decode("latin-1").lower() not in HOP_BY_HOP
+    ]
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -29,6 +29,7 @@ from kerma_common.db.engine import create_engine
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.http.policy import Access, declared
+from kerma_common.http.statuses import MEANINGS, statuses_of
 from kerma_common.infra import Infra
 from kerma_common.security.identity import TokenVerifier
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
@@ -39,11 +40,6 @@ OPENAPI = "openapi/kerma.json"
 _NOBODY = PgSettings.model_construct(url=SecretStr("postgresql://nobody@localhost/none"))
 _UNUSED_KEY = SecretStr("A" * 43 + "=")
 _BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope"}}}
-_DONE = {"description": "Done, or accepted.", "content": _BODY}
-_REFUSED = {
-    "description": "Refused or failed; beside `message`, the offending fields with their reasons.",
-    "content": _BODY,
-}
 _COMPONENTS = {
     "schemas": {
         "Envelope": {
@@ -99,8 +95,24 @@ def _paths(name: str) -> dict[str, dict[str, Any]]:
             policy = declared(route.endpoint)
             operation["tags"] = [name]
             operation["security"] = _SECURITY[policy.access] if policy else []
-            operation["responses"] = {"2XX": _DONE, "default": _REFUSED}
+            operation["responses"] = {str(code): _response(code) for code in statuses_of(route)}
     return dict(made)
+
+
+def _response(status: int) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": MEANINGS[status]}
+    return described if status == 304 else {**described, "content": _BODY}
+
+
+def routes_of(name: str) -> list[str]:
+    """The routes of a service as `METHOD /path`, by path, without those for operators."""
+    found = [
+        (route.path, method)
+        for route in _app(name).routes
+        if isinstance(route, APIRoute) and not route.path.startswith(INTERNAL)
+        for method in route.methods or ()
+    ]
+    return [f"{method} {path}" for path, method in sorted(found)]
 
 
 def _app(name: str) -> FastAPI:

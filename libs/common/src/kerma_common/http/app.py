@@ -50,7 +50,9 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_middleware(PlainText)
     app.add_middleware(RequestScope, service=name)
-    app.add_middleware(Cors, origins=settings.origins)  # outermost: errors of ours need it too
+    methods = {m for route in app.router.routes for m in getattr(route, "methods", None) or ()}
+    # outermost: errors of ours need it too
+    app.add_middleware(Cors, origins=settings.origins, methods=methods)
     assert_policies(app)
     return app
 

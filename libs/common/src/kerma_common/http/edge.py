@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterable
 
 from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 SERVER = SpanKind.SERVER
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-CORS_METHODS = "GET, POST, PUT, OPTIONS, DELETE"
 CORS_HEADERS = (
     "Accept, Authorization, Cache-Control, Content-Type, DNT, Idempotency-Key, If-Modified-Since,"
     " If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
@@ -100,9 +100,10 @@ class _Sender:
 class Cors:
     """Reflects allowed origins with credentials, on errors too; answers preflights."""
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...], methods: Iterable[str]) -> None:
         self._app = app
         self._origins = frozenset(origins)
+        self._methods = ", ".join(sorted({*methods, "HEAD", "OPTIONS"}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -122,7 +123,7 @@ class Cors:
 
         if scope["method"] == "OPTIONS":
             allowed = {
-                "Access-Control-Allow-Methods": CORS_METHODS,
+                "Access-Control-Allow-Methods": self._methods,
                 "Access-Control-Allow-Headers": CORS_HEADERS,
                 "Access-Control-Max-Age": "600",
             }

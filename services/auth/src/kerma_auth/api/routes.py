@@ -25,6 +25,7 @@ from kerma_common.http.policy import (
     public,
 )
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 
 REFRESH_COOKIE = "refresh_token"
 LOGIN_AGAIN = "Please log in again: "
@@ -92,11 +93,13 @@ def router(routes: AuthRoutes) -> APIRouter:
 def _add_hello(api: APIRouter) -> None:
     @api.get("/")
     @public()
+    @answers(200)
     async def hello() -> Response:
         return answer("Hello World!")
 
     @api.post("/user/update")
     @authenticated()
+    @answers(202)
     async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001
         if not body:
             raise InvalidRequest("Wrong data provided")
@@ -106,6 +109,7 @@ def _add_hello(api: APIRouter) -> None:
 def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @api.put("/auth/register")
     @public()
+    @answers(201, 403, 409)
     async def register(body: JsonBody) -> Response:
         username, password = _credentials(body, strict=True)
         seq = await routes.accounts.register(username, password)
@@ -114,6 +118,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.post("/auth/login")
     @public()
+    @answers(202, 401)
     async def login(body: JsonBody) -> Response:
         username, password = _credentials(body, strict=False)
         session = await routes.accounts.login(username, password)
@@ -131,6 +136,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
 def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     @api.get("/auth/refresh")
     @public()
+    @answers(200, 401, 403)
     async def refresh(request: Request) -> Response:
         token = request.cookies.get(REFRESH_COOKIE)
         if not token:
@@ -145,6 +151,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.get("/auth/status")
     @authenticated()
+    @answers(200, 404)
     async def status(principal: CurrentPrincipal) -> Response:
         username = await routes.accounts.username(principal.session_id)
         if username is None:
@@ -153,6 +160,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.delete("/auth/logout")
     @public()
+    @answers(200, 409)
     async def logout(request: Request) -> Response:
         await routes.logged_out(request)
         response = answer("User logged out")

@@ -9,6 +9,7 @@ from kerma_batch_gateway.read.clusters import ClusterQueries
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 
 
 def router(queries: ClusterQueries) -> APIRouter:
@@ -17,6 +18,7 @@ def router(queries: ClusterQueries) -> APIRouter:
 
     @api.get("/clusters")
     @authenticated()
+    @answers(200)
     async def clusters() -> Response:
         names = [{"cluster_name": cluster.name} for cluster in await queries.all()]
         return answer("Available clusters", clusters=names)

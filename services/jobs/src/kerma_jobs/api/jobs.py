@@ -16,6 +16,7 @@ from kerma_common.http.answers import answer, http_date
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 from kerma_common.room import Room
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_jobs.api.status import describe, render_tasks
@@ -90,6 +91,7 @@ def router(routes: JobRoutes) -> APIRouter:
 def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     @api.post("/jobs/direct")
     @authenticated()
+    @answers(202, 403, 409, 429)
     async def submit(
         body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
     ) -> Response:
@@ -110,6 +112,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
     @api.get("/jobs")
     @api.get("/jobs/direct")
     @authenticated()
+    @answers(200, 404)
     async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         found = await routes.queries.status(job_id)
         job = _owned(found[0] if found else None, principal)
@@ -124,6 +127,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
 def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
     @api.delete("/jobs/direct")
     @authenticated()
+    @answers(200, 404, 409)
     async def cancel(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.state in TERMINAL:
@@ -133,6 +137,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
 
     @api.delete("/user/simulations")
     @authenticated()
+    @answers(200, 404, 409)
     async def delete(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.state not in TERMINAL:
@@ -148,6 +153,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
 def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
     @api.get("/inputs")
     @authenticated()
+    @answers(200, 404)
     async def inputs(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         stored = decode_inputs(await routes.blobs.get(job.input_ref))
@@ -164,6 +170,7 @@ def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
 def _add_list(api: APIRouter, routes: JobRoutes) -> None:
     @api.get("/user/simulations")
     @authenticated()
+    @answers(200)
     async def simulations(
         principal: CurrentPrincipal,
         page_size: int = PAGE_SIZE,

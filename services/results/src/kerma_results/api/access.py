@@ -20,7 +20,7 @@ JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]
 
 async def require_owner(queries: ResultQueries, job_id: str, principal: Principal) -> None:
     """Raises NotFound for a job that is unknown or deleted, Forbidden for one of another user."""
-    source = None if "\0" in job_id else await queries.source(job_id)
+    source = await queries.source(job_id)
     if source is None:
         raise NotFound(UNKNOWN_JOB)
     if source.owner != principal.user_id:

@@ -17,6 +17,7 @@ from kerma_common.errors import NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 from kerma_results.api.access import require_owner
 from kerma_results.api.results import Asked
 from kerma_results.app.logs import Logs
@@ -35,6 +36,7 @@ def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
 
     @router.get("/logfiles")
     @authenticated()
+    @answers(200, 404)
     async def logfiles(
         asked: Annotated[AskedLogs, Query()], principal: CurrentPrincipal
     ) -> Response:

@@ -15,6 +15,7 @@ from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.problem import WRONG_PARAMETERS
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 from kerma_results.api import layout
 from kerma_results.api.access import JobIdParameter, require_owner
 from kerma_results.api.layout import Piece
@@ -38,6 +39,7 @@ def routes(queries: ResultQueries) -> APIRouter:
 
     @router.get("/results")
     @authenticated()
+    @answers(200, 304, 404)
     async def results(
         request: Request, asked: Annotated[Asked, Query()], principal: CurrentPrincipal
     ) -> Response:
@@ -47,6 +49,7 @@ def routes(queries: ResultQueries) -> APIRouter:
 
     @router.get("/estimators")
     @authenticated()
+    @answers(200, 404)
     async def estimators(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         await require_owner(queries, job_id, principal)
         found = await queries.estimators(job_id)
@@ -79,7 +82,7 @@ async def _pieces(queries: ResultQueries, asked: Asked) -> Sequence[Piece]:
             raise NotFound("The job has no results")
         return layout.whole(found, "Results of the job")
     ranges = _ranges(asked)
-    found = [] if "\0" in name else await queries.estimators(asked.job_id, name, ranges)
+    found = await queries.estimators(asked.job_id, name, ranges)
     if asked.page_number is None and ranges is not None:
         return layout.some_pages(found, "Pages of the estimator")
     if not found:

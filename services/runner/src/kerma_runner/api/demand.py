@@ -12,6 +12,7 @@ from starlette.responses import Response
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
@@ -27,6 +28,7 @@ def demand_routes(rows: OpenTasks, clock: Clock, alive: timedelta) -> APIRouter:
 
     @router.get("/demand")
     @authenticated()
+    @answers(200)
     async def demand() -> Response:
         found = await rows.demand(clock(), alive)
         lanes = [

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
 from kerma_engines.catalogue.registry import ENGINE_NAMES
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
 
     @router.get("/v1/engines")
     @authenticated()
+    @answers(200)
     async def engines() -> Response:
         workers = await rows.workers(clock(), alive)
         return answer("Engines", engines=[describe(name, workers) for name in ENGINE_NAMES])

@@ -1,0 +1,63 @@
+"""Which status codes a route answers with, declared beside it for the OpenAPI document.
+
+    @router.get("/jobs")
+    @authenticated()
+    @answers(200, 403, 404)
+    async def status(...) -> Response: ...
+
+What every route, or every route of a policy, may answer is added by `statuses_of`. A fuzzer
+compares the document with what the services really answer
+(`tests/e2e/test_fuzzed_interface.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from fastapi.routing import APIRoute
+
+from kerma_common.errors import ContractViolation
+from kerma_common.http.policy import Access, declared
+
+MEANINGS: Mapping[int, str] = {
+    200: "Done.",
+    201: "Made.",
+    202: "Accepted.",
+    304: "The client has it already.",
+    400: "Malformed; the offending fields are beside `message`, with their reasons.",
+    401: "No token, or no session.",
+    403: "Not allowed, or the token is void.",
+    404: "There is no such thing.",
+    408: "The request took too long to arrive.",
+    409: "Against the rules, or overtaken by another request.",
+    413: "The body is too large.",
+    429: "Too many for now; `Retry-After` tells when to come again.",
+    431: "The head of the request is too large.",
+    503: "Try again; `Retry-After` tells when.",
+}
+ALWAYS = frozenset({400, 408, 431, 503})
+_ATTRIBUTE = "__kerma_statuses__"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def answers(done: int, *others: int) -> Callable[[Endpoint], Endpoint]:
+    """Declare the status of success and those that the handler itself refuses with."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _ATTRIBUTE, frozenset({done, *others}))
+        return endpoint
+
+    return mark
+
+
+def statuses_of(route: APIRoute) -> tuple[int, ...]:
+    """Every status of a route, sorted. Raises `ContractViolation` for one that declares none."""
+    own = getattr(route.endpoint, _ATTRIBUTE, None)
+    if own is None:
+        raise ContractViolation(f"{route.path} does not declare what it answers")
+    policy = declared(route.endpoint)
+    guarded = policy is not None and policy.access is not Access.PUBLIC
+    token = {401, 403} if guarded else set()
+    body = {413} if route.body_field is not None else set()
+    return tuple(sorted(own | ALWAYS | token | body))
