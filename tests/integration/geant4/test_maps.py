@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert import macro
+from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.read.alone import read_result_file
 from kerma_engines.geometry.figures import rotation_matrix
 from kerma_engines.project.project import parse_project

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert import macro
 from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.scorers.quantities import AMU, AXES, Passage
 from kerma_engines.geant4.transport import result_file
 from kerma_engines.results.estimators import MergeClass

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert.canonical import check_arguments
 from kerma_engines.geant4.engine import Geant4
+from kerma_engines.geant4.macro.canonical import check_arguments
 from kerma_engines.geant4.scorers.native import QUANTITIES
 from kit.geant4 import run_files
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_engines.geant4.convert import macro
-from kerma_engines.geant4.convert.apart import keep_apart
+from kerma_engines.geant4.macro import macro
+from kerma_engines.geant4.macro.apart import keep_apart
 
 HEAD = """/gps/particle proton
 /gps/energy 70 MeV

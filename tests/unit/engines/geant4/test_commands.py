@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert import macro
-from kerma_engines.geant4.convert.canonical import check_arguments, command_of
-from kerma_engines.geant4.convert.commands import DROPPED, PASSED, REFUSED
+from kerma_engines.geant4.macro import macro
+from kerma_engines.geant4.macro.canonical import check_arguments, command_of
+from kerma_engines.geant4.macro.commands import DROPPED, PASSED, REFUSED
 from kerma_engines.geant4.scorers.grammar import Refused
 from kerma_engines.geant4.scorers.native import QUANTITIES
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.convert import gdml_size, gdml_tree
-from kerma_engines.geant4.convert.gdml_tree import Element, read
-from kerma_engines.geant4.convert.gdml_values import Unknown, Values
 from kerma_engines.geant4.engine import Geant4
+from kerma_engines.geant4.gdml import size as gdml_size
+from kerma_engines.geant4.gdml import tree as gdml_tree
+from kerma_engines.geant4.gdml.tree import Element, read
+from kerma_engines.geant4.gdml.values import Unknown, Values
 
 MACRO = (Path(__file__).parent / "inputs" / "depth.mac").read_text()
 HEAD = '<gdml><define>{define}</define>\n<solids>\n<box name="b" x="9" y="9" z="9" lunit="cm"/>\n'

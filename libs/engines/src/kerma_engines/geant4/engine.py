@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.adapter.files import checked_files
 from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
 from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
-from kerma_engines.geant4.convert import beam, gdml_check, macro, score_write, spot_beam
-from kerma_engines.geant4.convert.apart import keep_apart
+from kerma_engines.geant4.convert import beam, score_write, spot_beam
 from kerma_engines.geant4.convert.gdml_write import GeometryWriter
 from kerma_engines.geant4.convert.mesh_write import detector_boxes
 from kerma_engines.geant4.data import DATA_SETS, installed
+from kerma_engines.geant4.gdml import check as gdml_check
+from kerma_engines.geant4.macro import macro
+from kerma_engines.geant4.macro.apart import keep_apart
 from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.scorers.quantities import MAPS
 from kerma_engines.geant4.transport import spot_list

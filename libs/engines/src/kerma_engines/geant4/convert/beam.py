@@ -11,7 +11,7 @@ from kerma_engines.adapter.conversion import Verdict, check_energy
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert import spot_beam
 from kerma_engines.geant4.convert.gdml_write import number
-from kerma_engines.geant4.convert.macro import DIVERGENCE, NUCLEAR_OFF
+from kerma_engines.geant4.macro.macro import DIVERGENCE, NUCLEAR_OFF
 from kerma_engines.physics.particles import Species
 from kerma_engines.project.source import Shape
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.adapter.port import Output, OutputQuantity
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert.gdml_write import clean, number, zone_volume
-from kerma_engines.geant4.convert.macro_scoring import MAX_BINS, MAX_OWN_BINS
 from kerma_engines.geant4.convert.mesh_write import (
     MAX_RINGS,
     mesh_commands,
@@ -22,6 +21,7 @@ from kerma_engines.geant4.convert.score_filter import (
     filter_commands,
     lets_neutrals_through,
 )
+from kerma_engines.geant4.macro.scoring import MAX_BINS, MAX_OWN_BINS
 from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import FILTER, QUANTITY
 from kerma_engines.geant4.scorers.quantities import AXES, MAPS, TOTALS

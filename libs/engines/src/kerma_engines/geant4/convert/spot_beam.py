@@ -14,7 +14,7 @@ import numpy as np
 
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert.gdml_write import number
-from kerma_engines.geant4.convert.spot_macro import SPOTS
+from kerma_engines.geant4.macro.spots import SPOTS
 from kerma_engines.geant4.transport.spot_list import TAILS, read
 from kerma_engines.project.spots import FILE
 

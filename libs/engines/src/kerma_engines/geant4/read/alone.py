@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from kerma_engines.errors import InvalidInput, ReadError
-from kerma_engines.geant4.convert import macro
+from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.read.scored import Scored, read_scored
 from kerma_engines.geant4.transport.result_file import MAGIC, NO_UNIT

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
-from kerma_engines.geant4.convert.canonical import check_arguments, command_of
-from kerma_engines.geant4.convert.commands import DROPPED, PASSED, PASSED_WITH_SPOTS, REFUSED
-from kerma_engines.geant4.convert.macro_numbers import NAME, floats
-from kerma_engines.geant4.convert.macro_scoring import ScoringReader
-from kerma_engines.geant4.convert.spot_macro import SPOTS, SpotCommands
+from kerma_engines.geant4.macro.canonical import check_arguments, command_of
+from kerma_engines.geant4.macro.commands import DROPPED, PASSED, PASSED_WITH_SPOTS, REFUSED
+from kerma_engines.geant4.macro.numbers import NAME, floats
+from kerma_engines.geant4.macro.scoring import ScoringReader
+from kerma_engines.geant4.macro.spots import SPOTS, SpotCommands
 from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import Refused
 from kerma_engines.geant4.scorers.native import QUANTITIES
@@ -23,7 +23,7 @@ from kerma_engines.geant4.scorers.native import QUANTITIES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerma_engines.geant4.convert.spot_macro import SpotBeam
+    from kerma_engines.geant4.macro.spots import SpotBeam
     from kerma_engines.geant4.scorers.meshes import Mesh
 
 #: Beam spread from a point, which Geant4's source can't do; carried out by our runner.

@@ -10,12 +10,12 @@ import math
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import Problem
-from kerma_engines.geant4.convert.gdml_values import UNITS, Unknown, Values
+from kerma_engines.geant4.gdml.values import UNITS, Unknown, Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kerma_engines.geant4.convert.gdml_tree import Element
+    from kerma_engines.geant4.gdml.tree import Element
 
 MAX_COPIES = 100_000
 """Of one replica, division or parameterised volume."""

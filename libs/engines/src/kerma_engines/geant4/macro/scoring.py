@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kerma_engines.geant4.convert.macro_numbers import ANGLES_DEG, NAME, floats, positive
+from kerma_engines.geant4.macro.numbers import ANGLES_DEG, NAME, floats, positive
 from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import (
     FILTER,

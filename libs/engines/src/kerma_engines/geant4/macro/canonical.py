@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from kerma_engines.geant4.convert.commands import PASSED
+from kerma_engines.geant4.macro.commands import PASSED
 from kerma_engines.geant4.scorers.grammar import Refused
 from kerma_engines.geant4.scorers.native import QUANTITIES
 

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import Problem
-from kerma_engines.geant4.convert import gdml_size
-from kerma_engines.geant4.convert.gdml_tree import Malformed, read
+from kerma_engines.geant4.gdml import size as gdml_size
+from kerma_engines.geant4.gdml.tree import Malformed, read
 from kerma_engines.physics.material_names import BLACK_HOLE, VACUUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kerma_engines.geant4.convert.gdml_tree import Element
+    from kerma_engines.geant4.gdml.tree import Element
 
 #: Elements that read other files or repeat themselves without bound.
 _REFUSED = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerma_engines.geant4.convert.gdml_tree import Element
+    from kerma_engines.geant4.gdml.tree import Element
 
 _LONGEST = 2000
 _DEEPEST = 50
