@@ -23,6 +23,7 @@ from kerma_common.contracts.envelope import Recorded
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.eventlog import api
 from kerma_common.eventlog.messages import note_foreign, recorded
+from kerma_common.precedence import STEP, give_way
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -147,6 +148,8 @@ class _Consumer:
                 message = self._waiting.popleft()
                 if message.reply:
                     found.append(self._accept(message))
+                    if len(found) % STEP == 0:
+                        await give_way()
                 else:
                     self._heed(message)
             if self._credit == 0:

@@ -15,6 +15,7 @@ from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
 from kerma_common.http.problem import internal_error, problem
 from kerma_common.http.uploads import SMALL, UPLOADS, Uploads
+from kerma_common.precedence import precedence
 from kerma_common.telemetry import metrics, traces
 from kerma_common.telemetry.logs import bound, bound_fields
 
@@ -53,6 +54,7 @@ class RequestScope:
         inner = {**scope, "method": "GET"} if sender.bodiless else dict(scope)
         began = time.perf_counter()
         with (
+            precedence().request(),
             bound(request=identifier),
             traces.span(scope["method"], headers.get("traceparent"), kind=SERVER) as span,
         ):

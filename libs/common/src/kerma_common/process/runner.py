@@ -16,7 +16,7 @@ from kerma_common.process.outbox import Dispatch, Relay
 from kerma_common.process.reactions import Cause, Reactions
 from kerma_common.process.tables import TIMER, process_schema
 from kerma_common.process.timers import Timers
-from kerma_common.projection.decoding import typed_events
+from kerma_common.projection.decoding import decoded, typed_events
 from kerma_common.projection.failures import is_passing
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Update
@@ -110,7 +110,7 @@ class ProcessSink:
         places = {(r.stream, r.seq): r for r in records}
         events = [
             (key, event, at)
-            for event, at in typed_events(records, self.service, self.name)
+            for event, at in await decoded(records, self.service, self.name)
             if (key := self.manager.key(event)) is not None
         ]
         if not events:

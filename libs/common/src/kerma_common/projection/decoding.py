@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerma_common.contracts import registry
+from kerma_common.precedence import STEP, give_way
 from kerma_common.projection import metrics
 from kerma_common.projection.failures import LoopHalted
 from kerma_common.projection.router import At
@@ -41,6 +42,17 @@ def typed_events(
                     record.traceparent,
                 )
                 found.append((stored.decode(), at))
+    return found
+
+
+async def decoded(
+    records: Sequence[Recorded], service: str, name: str, wanted: Container[str] | None = None
+) -> list[tuple[Any, At]]:
+    """``typed_events`` of a long batch, which gives way to requests."""
+    found: list[tuple[Any, At]] = []
+    for start in range(0, len(records), STEP):
+        found += typed_events(records[start : start + STEP], service, name, wanted)
+        await give_way()
     return found
 
 

@@ -45,27 +45,38 @@ class Phase:
 
 def fold(operations: Iterable[Op]) -> list[Phase]:
     """Phases to be applied in order; phases of different tables may be applied in any order."""
-    phases: list[Phase] = []
-    last: dict[Table, Phase] = {}
+    folded = Folded()
     for op in operations:
+        folded.add(op)
+    return folded.phases
+
+
+@dataclass(slots=True)
+class Folded:
+    """The phases of what was added so far."""
+
+    phases: list[Phase] = field(default_factory=list)
+    _last: dict[Table, Phase] = field(default_factory=dict)
+
+    def add(self, op: Op) -> None:
+        """Add what is to be done after all else."""
         table = op.table
         naming = op.key if isinstance(op, Upsert) else op.where
         primary = _primary_key(table)
         columns = primary if naming.keys() == set(primary) else tuple(sorted(naming))
         if isinstance(op, Upsert) and columns is not primary:
             raise ContractViolation(f"{table.name}: an upsert names its row by the primary key")
-        phase = last.get(table)
+        phase = self._last.get(table)
         # an update of the naming columns changes which rows later operations name
         moves = isinstance(op, Update) and not op.values.keys().isdisjoint(columns)
         if phase is None or phase.columns != columns or phase.moves or moves:
-            phase = last[table] = Phase(table, columns, moves=moves)
-            phases.append(phase)
+            phase = self._last[table] = Phase(table, columns, moves=moves)
+            self.phases.append(phase)
         name = tuple(naming[column] for column in columns)
         pending = phase.rows.get(name)
         if pending is None:
             pending = phase.rows[name] = Pending()
         _merge(pending, op)
-    return phases
 
 
 def _merge(pending: Pending, op: Op) -> None:

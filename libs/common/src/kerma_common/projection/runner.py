@@ -6,7 +6,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.projection.decoding import typed_events
+from kerma_common.precedence import STEP, give_way
+from kerma_common.projection.decoding import decoded
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.schema import recognise
 from kerma_common.projection.write import write
@@ -77,11 +78,13 @@ async def project(
     projection: Projection, records: Sequence[Recorded], fenced: Transaction
 ) -> list[Op]:
     """Row operations of commits, in order; runs ``prepare`` for their events."""
-    events = typed_events(records, projection.service, projection.name, projection.wanted)
+    events = await decoded(records, projection.service, projection.name, projection.wanted)
     ready: Sequence[object] = [event for event, _ in events]
     if projection.prepare is not None and events:
         ready = await projection.prepare(ready, fenced)
-    places = (at for _, at in events)
-    return [
-        op for event, at in zip(ready, places, strict=True) for op in projection.project(event, at)
-    ]
+    operations: list[Op] = []
+    for number, (event, (_, at)) in enumerate(zip(ready, events, strict=True), start=1):
+        operations += projection.project(event, at)
+        if number % STEP == 0:
+            await give_way()
+    return operations

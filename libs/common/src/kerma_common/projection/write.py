@@ -17,13 +17,16 @@ import orjson
 from psycopg import AsyncConnection, sql
 
 from kerma_common.errors import ContractViolation
-from kerma_common.projection.fold import Columns, Phase, fold
+from kerma_common.precedence import give_way
+from kerma_common.projection.fold import Columns, Folded, Phase
 
 if TYPE_CHECKING:
     import sqlalchemy.ext.asyncio as sa
 
     from kerma_common.projection.ops import Op
 
+OPERATIONS = 200
+"""Operations that are folded between two looks at what else there is to do."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 Batch = tuple[sql.Composed, list[dict[str, Any]]]
 
@@ -43,13 +46,17 @@ def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
 
 async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
     """Apply operations inside the open transaction of ``conn``, as if one by one."""
-    phases = fold(operations)
-    if not phases:
+    folded = Folded()
+    for number, op in enumerate(operations, start=1):
+        folded.add(op)
+        if number % OPERATIONS == 0:
+            await give_way()
+    if not folded.phases:
         return
     schema = schema_of(conn)
     driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
     async with driver.pipeline():  # one round trip for all statements
-        for phase in phases:
+        for phase in folded.phases:
             for statement, rows in _statements(schema, phase):
                 payload = orjson.dumps(rows, default=_plain, option=_OPTIONS).decode()
                 await driver.execute(statement, (payload,))

@@ -140,12 +140,12 @@ _PAGES = (
     .join(JOB, JOB.c.job_id == ESTIMATOR.c.job_id)
     .where(_of_owner)
 )
-# counted only where the number of all tasks of active jobs is not small enough already
-_WAITING = (
+# looked for only where the number of all tasks of active jobs is not small enough already
+_STARTED = (
     select(func.count())
     .select_from(TASK)
     .join(JOB, JOB.c.job_id == TASK.c.job_id)
-    .where(_of_owner, _active, TASK.c.state == "PENDING")
+    .where(_of_owner, _active, TASK.c.state != "PENDING")
 )
 _shown = exists().where(JOB.c.job_id == RESERVATION.c.job_id, JOB.c.state.is_not(None))
 _held = and_(RESERVATION.c.open, RESERVATION.c.at > _NOW - _HOLD, ~_shown)
@@ -177,7 +177,7 @@ async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked:
     pages = (await connection.execute(_PAGES, known)).scalar_one()
     held = (await connection.execute(_RESERVED, known)).one()
     if tasks + held[1] + asked > quotas.waiting_tasks:
-        tasks = (await connection.execute(_WAITING, known)).scalar_one()
+        tasks -= (await connection.execute(_STARTED, known)).scalar_one()
     following = 0.0
     if held[3] >= quotas.submissions_per_minute > 0:
         allowed = {**known, "allowed": quotas.submissions_per_minute}

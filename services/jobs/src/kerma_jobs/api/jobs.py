@@ -120,7 +120,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
         return answer(
             describe(job),
             job_state=job.state,
-            job_tasks_status=render_tasks(job, tasks, routes.live),
+            job_tasks_status=await render_tasks(job, tasks, routes.live),
         )
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from kerma_common.http.answers import http_date
 from kerma_jobs.app.ports import LiveProgress
-from kerma_jobs.read.queries import JobHead, TaskRow
+from kerma_jobs.read.queries import AT_A_TIME, JobHead, TaskRow
 
 _UNSETTLED = frozenset({"PENDING", "RUNNING"})
 
 
-def render_tasks(
+async def render_tasks(
     job: JobHead, tasks: Sequence[TaskRow], live: LiveProgress
 ) -> list[dict[str, Any]]:
     """The task list of a status answer, in order of the task's number."""
-    return [_task(job, task, live) for task in tasks]
+    shown = []
+    for task in tasks:
+        if task.index % AT_A_TIME == AT_A_TIME - 1:
+            await asyncio.sleep(0)
+        shown.append(_task(job, task, live))
+    return shown
 
 
 def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:

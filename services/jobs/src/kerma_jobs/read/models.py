@@ -86,7 +86,6 @@ TASK = Table(
     METADATA,
     Column("job_id", Text, primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column("requested", BigInteger, nullable=False, server_default="0"),
     Column("state", Text, nullable=False, server_default="PENDING"),
     Column("lease", Integer, nullable=False, server_default="0"),
     Column("simulated", BigInteger, nullable=False, server_default="0"),
@@ -95,3 +94,4 @@ TASK = Table(
     Column("updated_at", _TIME),
     Column("failure", Text),
 )
+"""Tasks of which something was heard: a job of thousands that wait costs one row."""

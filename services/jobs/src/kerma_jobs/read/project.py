@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kerma_common.contracts import jobs, results, runner
-from kerma_common.contracts.ids import split_primaries
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import ESTIMATOR, JOB, METADATA, OFFER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=2)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=3)
 
 
 def _set_job(job_id: str, **values: object) -> Op:
@@ -37,7 +36,7 @@ def _set_task(
 
 @JOBS.on(jobs.JobSubmitted)
 def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
-    """The job and its tasks exist from the first moment, with the primaries they will run."""
+    """The job is there, and with it its tasks: those without a row have not been started."""
     yield Upsert(
         JOB,
         {"job_id": event.job_id},
@@ -58,8 +57,6 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
             "submitted_at": at.time,
         },
     )
-    for index, requested in enumerate(split_primaries(event.primaries, event.n_tasks)):
-        yield Upsert(TASK, {"job_id": event.job_id, "index": index}, {"requested": requested})
 
 
 @JOBS.on(jobs.JobAllTasksSettled)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, func, select
+import orjson
+from sqlalchemy import Select, Text, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kerma_common.contracts.ids import split_primaries
 from kerma_common.contracts.refs import Ref
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.read.models import JOB, OFFER, TASK
+
+AT_A_TIME = 500
+"""Tasks that are handled between looks at what else is to be done."""
 
 ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
 
@@ -34,6 +40,7 @@ class JobHead:
     offered: bool
     input_kind: str
     primaries: int
+    n_tasks: int
     input_ref: Ref
     project_ref: Ref | None
     tasks_merged: int | None
@@ -44,17 +51,16 @@ class JobHead:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One task as projected."""
+    """One task as projected. ``requested`` and ``simulated`` primaries."""
 
     index: int
     requested: int
-    state: str
-    lease: int
-    simulated: int
-    started_at: datetime | None
-    ended_at: datetime | None
-    updated_at: datetime | None
-    failure: str | None
+    state: str = "PENDING"
+    lease: int = 0
+    simulated: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ _HEAD = (
     _OFFERED,
     JOB.c.input_kind,
     JOB.c.primaries,
+    JOB.c.n_tasks,
     JOB.c.input_sha256,
     JOB.c.input_size,
     JOB.c.project_sha256,
@@ -94,28 +101,31 @@ _HEAD = (
     JOB.c.partial,
     JOB.c.failure,
 )
-_REFS = 9  # columns before those of the blobs
-_TASK = (
-    TASK.c.index,
-    TASK.c.requested,
-    TASK.c.state,
-    TASK.c.lease,
-    TASK.c.simulated,
-    TASK.c.started_at,
-    TASK.c.ended_at,
-    TASK.c.updated_at,
-    TASK.c.failure,
+_REFS = 10  # columns before those of the blobs
+# one value for all tasks: of ten thousand rows most time goes into taking them apart
+_TASKS = (
+    select(
+        func.json_agg(
+            func.json_build_array(
+                TASK.c.index,
+                TASK.c.state,
+                TASK.c.lease,
+                TASK.c.simulated,
+                func.extract("epoch", TASK.c.started_at),
+                func.extract("epoch", TASK.c.ended_at),
+                func.extract("epoch", TASK.c.updated_at),
+            )
+        ).cast(Text)
+    )
+    .where(TASK.c.job_id == JOB.c.job_id)
+    .correlate(JOB)
+    .scalar_subquery()
 )
 
 
 # built once: for statements this small, building takes as long as asking
 _FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
-_STATUS = (
-    select(*_HEAD, *_TASK)
-    .join(TASK, TASK.c.job_id == JOB.c.job_id)
-    .where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
-    .order_by(TASK.c.index)
-)
+_STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 
 
 def _head(row: Sequence[Any]) -> JobHead:
@@ -124,6 +134,25 @@ def _head(row: Sequence[Any]) -> JobHead:
     project = Ref(project_sha, project_size) if project_sha is not None else None
     fields: list[Any] = [*before, Ref(sha, size), project, *after]
     return JobHead(*fields)
+
+
+async def _tasks(job: JobHead, told: Sequence[Sequence[Any]]) -> list[TaskRow]:
+    """All tasks in order of their index; those that nothing was told of wait."""
+    heard = {task[0]: task for task in told}
+    tasks = []
+    for index, requested in enumerate(split_primaries(job.primaries, job.n_tasks)):
+        if index % AT_A_TIME == AT_A_TIME - 1:
+            await asyncio.sleep(0)  # other requests are not to wait for the whole of it
+        if (task := heard.get(index)) is None:
+            tasks.append(TaskRow(index, requested))
+            continue
+        _, state, lease, simulated, *times = task
+        tasks.append(TaskRow(index, requested, state, lease, simulated, *map(_time, times)))
+    return tasks
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +170,12 @@ class JobQueries:
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
         """The job and its tasks in order of their index."""
         async with self.db.connect() as connection:
-            rows = (await connection.execute(_STATUS, {"job": job_id})).all()
-        if not rows:
+            row = (await connection.execute(_STATUS, {"job": job_id})).first()
+        if row is None:
             return None
-        return _head(tuple(rows[0])), [TaskRow(*row[len(_HEAD) :]) for row in rows]
+        *columns, told = row
+        head = _head(columns)
+        return head, await _tasks(head, orjson.loads(told) if told is not None else [])
 
     async def offers(self) -> Sequence[Offer]:
         """See ``Offers``."""

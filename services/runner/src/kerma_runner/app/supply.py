@@ -7,15 +7,16 @@ Out: QueueTasks, CancelTasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kerma_common.contracts import ids, jobs
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_subject
+from kerma_common.precedence import give_way
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
 from kerma_runner.domain.commands import Cancel, Queue, Spec
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from kerma_runner.app.ports import Signals
     from kerma_runner.domain.task import Task
 
-IN_FLIGHT = 64
-"""Commands of one job that are under way at a time."""
+T = TypeVar("T")
+
+IN_FLIGHT = 16
+"""Commands that are under way at a time; more make requests in this process wait."""
+OF_ONE_JOB = 8
+"""Commands of one job among them: the job of another user need not wait for its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +126,10 @@ def _queue(event: jobs.JobStarted) -> QueueTasks:
     )
 
 
-def specs(command: QueueTasks) -> list[Spec]:
+def specs(command: QueueTasks) -> Iterator[Spec]:
     """The tasks of a job: all primaries are shared out, every seed is fixed for ever."""
-    shares = ids.split_primaries(command.primaries, command.n_tasks)
-    return [
-        Spec(
+    for index, primaries in enumerate(ids.split_primaries(command.primaries, command.n_tasks)):
+        yield Spec(
             job_id=command.job_id,
             index=index,
             owner=command.owner,
@@ -136,8 +140,6 @@ def specs(command: QueueTasks) -> list[Spec]:
             seed=ids.task_seed(command.job_id, index, command.seed_rule),
             max_attempts=command.max_attempts,
         )
-        for index, primaries in enumerate(shares)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class SupplyHandlers:
 
     bus: CommandBus
     signals: Signals
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
 
     async def dispatch(self, command: object, ctx: CommandContext) -> None:
         """Execute a command of the process."""
@@ -162,7 +165,7 @@ class SupplyHandlers:
             subject = task_subject(spec.job_id, spec.index)
             await self.bus.execute(TASK, subject, Queue(spec), ctx)
 
-        await _pipelined([_bound(queue, spec) for spec in specs(command)])
+        await self._pipelined(queue, specs(command))
 
     async def _cancel(self, command: CancelTasks, ctx: CommandContext) -> None:
         stopped: dict[str, list[HeldLease]] = {}
@@ -175,29 +178,28 @@ class SupplyHandlers:
                 held = HeldLease(command.job_id, index, task.lease)
                 stopped.setdefault(task.worker, []).append(held)
 
-        await _pipelined([_bound(cancel, index) for index in range(command.n_tasks)])
+        await self._pipelined(cancel, range(command.n_tasks))
         for worker, leases in stopped.items():
             await self.signals.stop(worker, leases)
 
+    async def _pipelined(
+        self, step: Callable[[T], Coroutine[Any, Any, None]], arguments: Iterable[T]
+    ) -> None:
+        """Take a step for each argument, several at a time. Raises the first failure.
 
-def _bound(action: Callable[[Any], Coroutine[Any, Any, None]], argument: object) -> _Step:
-    return lambda: action(argument)
+        Arguments are made when they are needed: ten thousand at once would hold up all else.
+        """
+        remaining = iter(arguments)
 
+        async def lane() -> None:
+            for argument in remaining:
+                await give_way()
+                async with self._slots:
+                    await step(argument)
 
-_Step = Callable[[], Coroutine[Any, Any, None]]
-
-
-async def _pipelined(steps: list[_Step]) -> None:
-    """Run all, ``IN_FLIGHT`` at a time. Raises the first failure."""
-    remaining = iter(steps)
-
-    async def lane() -> None:
-        for step in remaining:
-            await step()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(IN_FLIGHT, len(steps))):
-                group.create_task(lane())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(OF_ONE_JOB):
+                    group.create_task(lane())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
