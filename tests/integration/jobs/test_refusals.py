@@ -7,9 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from kerma_common.contracts.ids import UNKNOWN_JOB
+from kerma_common.errors import NotFound
+from kerma_common.http.problem import problem
 from kerma_common.infra import Infra
 from kerma_common.room import DiskRoom
 from kerma_common.settings import HttpSettings
+from kerma_jobs.app.control import JobControl
 from kerma_jobs.main import build
 from kit.jobs_world import as_user
 from kit.projecting import running
@@ -102,3 +106,16 @@ async def test_without_room_nothing_new_is_taken_in(
             assert "almost full" in refused.json()["message"]
             assert refused.headers["Retry-After"]
             assert (await send("GET", "/user/simulations")).status_code == 200
+
+
+async def test_a_job_that_was_just_deleted_is_unknown_to_every_route(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    """The rows may still show it: then the rules of the job say so, by the same answer."""
+    _, infra = jobs
+    control = JobControl(infra.bus, infra.clock)
+    for action in (control.cancel, control.delete):
+        with pytest.raises(NotFound) as unknown:
+            await action("gone", "u", "request")
+        assert unknown.value.message == UNKNOWN_JOB
+        assert problem(unknown.value).status_code == 404

@@ -104,5 +104,5 @@ def test_a_fourth_attempt_is_the_end() -> None:
 
 
 def test_what_is_no_command_is_a_fault() -> None:
-    with pytest.raises(TypeError):
-        rs.decide(rs.ResultSet(), "merge")
+    with pytest.raises(AssertionError):
+        rs.RESULT_SET.decide(rs.ResultSet(), "merge")

@@ -41,6 +41,10 @@ class DomainRejected(KermaError):  # noqa: N818
         super().__init__(message)
 
 
+class UnknownAggregate(NotFound, DomainRejected):
+    """A command is about something that does not exist."""
+
+
 class ConcurrencyConflict(KermaError):  # noqa: N818
     """Another commit came first: load again and decide again."""
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from prometheus_client import Counter
 
 from kerma_common.contracts.envelope import Meta, make_commit
-from kerma_common.domain import Aggregate, Rejected
+from kerma_common.domain import Aggregate, Missing, Rejected
 from kerma_common.errors import (
     ConcurrencyConflict,
     ContractViolation,
     DomainRejected,
+    UnknownAggregate,
     UnreadableHistory,
 )
 from kerma_common.faults import FaultPoint, reached
@@ -126,7 +127,8 @@ class CommandBus:
             events = aggregate.decide(held.state, command)
         except Rejected as verdict:
             if await self._is_current(subject, held):
-                raise DomainRejected(verdict.code, verdict.message) from None
+                kind = UnknownAggregate if isinstance(verdict, Missing) else DomainRejected
+                raise kind(verdict.code, verdict.message) from None
             return None
         return events if events or await self._is_current(subject, held) else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 S = TypeVar("S")
 
@@ -15,14 +15,15 @@ class Aggregate(Generic[S]):
     """How one kind of aggregate decides and remembers.
 
     ``decide(state, command)`` gives the events that become true, () when the command changes
-    nothing, or raises Rejected; ``evolve(state, event)`` is total over stored events.
+    nothing, or raises Rejected; ``evolve(state, event)`` is total over stored events. Both name
+    the union of what they take and end with ``assert_never``, so that mypy finds what they forget.
     """
 
     context: str
     name: str
     initial: S
-    decide: Callable[[S, object], tuple[object, ...]]
-    evolve: Callable[[S, object], S]
+    decide: Callable[[S, Any], tuple[object, ...]]
+    evolve: Callable[[S, Any], S]
 
     def fold(self, state: S, events: Iterable[object]) -> S:
         """State after ``events``."""
@@ -36,3 +37,7 @@ class Rejected(Exception):  # noqa: N818 - a verdict, not a fault
         self.code = code
         self.message = message
         super().__init__(f"{code}: {message}")
+
+
+class Missing(Rejected):
+    """The command is about something that does not exist."""

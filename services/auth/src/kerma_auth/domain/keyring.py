@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from kerma_common.contracts import auth as events
 from kerma_common.domain import Aggregate
@@ -27,10 +28,11 @@ class Keyring:
     active: tuple[str, ...] = ()
 
 
-def decide(keyring: Keyring, command: object) -> tuple[object, ...]:
+KeyringEvent = events.SigningKeyIntroduced | events.SigningKeyRetired
+
+
+def decide(keyring: Keyring, command: EnsureKey) -> tuple[object, ...]:
     """Events that a command makes true."""
-    if not isinstance(command, EnsureKey):
-        raise TypeError(f"{type(command).__name__} is not a command of the keyring")
     if keyring.active:
         return ()
     introduced = events.SigningKeyIntroduced(
@@ -42,7 +44,7 @@ def decide(keyring: Keyring, command: object) -> tuple[object, ...]:
     return (introduced,)
 
 
-def evolve(keyring: Keyring, event: object) -> Keyring:
+def evolve(keyring: Keyring, event: KeyringEvent) -> Keyring:
     """State after an event."""
     match event:
         case events.SigningKeyIntroduced():
@@ -50,7 +52,7 @@ def evolve(keyring: Keyring, event: object) -> Keyring:
         case events.SigningKeyRetired():
             return replace(keyring, active=tuple(k for k in keyring.active if k != event.kid))
         case _:
-            return keyring
+            assert_never(event)
 
 
 KEYRING: Aggregate[Keyring] = Aggregate("auth", "keyring", Keyring(), decide, evolve)

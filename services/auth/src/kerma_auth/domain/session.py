@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from kerma_common.contracts import auth as events
 from kerma_common.domain import Aggregate
@@ -25,10 +26,8 @@ class Session:
     ended: bool = False
 
 
-def decide(session: Session, command: object) -> tuple[object, ...]:
+def decide(session: Session, command: EndSession) -> tuple[object, ...]:
     """Events that a command makes true."""
-    if not isinstance(command, EndSession):
-        raise TypeError(f"{type(command).__name__} is not a command of a session")
     if session.ended:
         return ()
     return (
@@ -38,9 +37,13 @@ def decide(session: Session, command: object) -> tuple[object, ...]:
     )
 
 
-def evolve(session: Session, event: object) -> Session:
+def evolve(_session: Session, event: events.SessionEnded) -> Session:
     """State after an event."""
-    return Session(ended=True) if isinstance(event, events.SessionEnded) else session
+    match event:
+        case events.SessionEnded():
+            return Session(ended=True)
+        case _:
+            assert_never(event)
 
 
 SESSION: Aggregate[Session] = Aggregate("auth", "session", Session(), decide, evolve)

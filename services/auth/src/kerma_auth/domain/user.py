@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from kerma_common.contracts import auth as events
-from kerma_common.domain import Aggregate, Rejected
+from kerma_common.domain import Aggregate, Missing, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,13 @@ class User:
     revoked_at: datetime | None = None
 
 
-def decide(user: User, command: object) -> tuple[object, ...]:
+UserCommand = RegisterUser | RevokeSessions
+UserEvent = (
+    events.UserRegistered | events.CredentialSet | events.RoleGranted | events.SessionsRevoked
+)
+
+
+def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Events that a command makes true; raises Rejected."""
     match command:
         case RegisterUser():
@@ -51,23 +58,25 @@ def decide(user: User, command: object) -> tuple[object, ...]:
             )
         case RevokeSessions():
             if not user.registered:
-                raise Rejected("UNKNOWN_USER", "User does not exist")
+                raise Missing("UNKNOWN_USER", "User does not exist")
             if user.revoked_at is not None and user.revoked_at >= command.now:
                 return ()
             return (events.SessionsRevoked(user_id=command.user_id, not_before=command.now),)
         case _:
-            raise TypeError(f"{type(command).__name__} is not a command of a user")
+            assert_never(command)
 
 
-def evolve(user: User, event: object) -> User:
+def evolve(user: User, event: UserEvent) -> User:
     """State after an event."""
     match event:
         case events.UserRegistered():
             return replace(user, registered=True)
         case events.SessionsRevoked():
             return replace(user, revoked_at=event.not_before)
-        case _:
+        case events.CredentialSet() | events.RoleGranted():
             return user
+        case _:
+            assert_never(event)
 
 
 USER: Aggregate[User] = Aggregate("auth", "user", User(), decide, evolve)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import assert_never
 
 from kerma_common.contracts import batch as events
-from kerma_common.domain import Aggregate, Rejected
+from kerma_common.domain import Aggregate, Missing, Rejected
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 MAX_NAME = 128
@@ -38,17 +39,21 @@ class Cluster:
     registered: bool = False
 
 
-def decide(cluster: Cluster, command: object) -> tuple[object, ...]:
+ClusterCommand = AddCluster | RemoveCluster
+ClusterEvent = events.ClusterRegistered | events.ClusterRemoved
+
+
+def decide(cluster: Cluster, command: ClusterCommand) -> tuple[object, ...]:
     """Events that a command makes true; raises Rejected."""
     match command:
         case AddCluster():
             return _add(cluster, command)
         case RemoveCluster():
             if not cluster.registered:
-                raise Rejected("UNKNOWN_CLUSTER", "No such cluster is registered")
+                raise Missing("UNKNOWN_CLUSTER", "No such cluster is registered")
             return (events.ClusterRemoved(cluster=command.cluster),)
         case _:
-            raise TypeError(f"{type(command).__name__} is not a command of a cluster")
+            assert_never(command)
 
 
 def _add(cluster: Cluster, command: AddCluster) -> tuple[object, ...]:
@@ -70,7 +75,7 @@ def _add(cluster: Cluster, command: AddCluster) -> tuple[object, ...]:
     return (registered,)
 
 
-def evolve(cluster: Cluster, event: object) -> Cluster:
+def evolve(_cluster: Cluster, event: ClusterEvent) -> Cluster:
     """State after an event."""
     match event:
         case events.ClusterRegistered():
@@ -78,7 +83,7 @@ def evolve(cluster: Cluster, event: object) -> Cluster:
         case events.ClusterRemoved():
             return Cluster(registered=False)
         case _:
-            return cluster
+            assert_never(event)
 
 
 CLUSTER: Aggregate[Cluster] = Aggregate("batch", "cluster", Cluster(), decide, evolve)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.consistency import Positions
+from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, NotFound
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.edge import request_id
@@ -23,9 +24,9 @@ from kerma_jobs.api.status import describe, render_tasks
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.ports import LiveProgress
 from kerma_jobs.app.submission import Submitter, parse_submission
+from kerma_jobs.domain.job import TERMINAL
 from kerma_jobs.read.queries import ORDERS, JobHead, JobQueries, ListedJob
 
-UNKNOWN_JOB = "Job with provided ID does not exist"  # clients compare with this text
 STATES = frozenset(
     [
         "PENDING",
@@ -38,7 +39,6 @@ STATES = frozenset(
         "UNKNOWN",
     ]
 )
-TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 PAGE_SIZE = 6
 PAGE_SIZE_INSTEAD_OF_LESS = 20
 MAX_PAGE_SIZE = 1000
@@ -144,6 +144,8 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
             raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")
         try:
             seq = await routes.control.delete(job_id, principal.user_id, request_id())
+        except NotFound:
+            raise
         except DomainRejected as rejected:
             # shown as canceled while the last tasks are still being stopped
             raise Forbidden(rejected.message) from rejected

@@ -10,32 +10,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import assert_never
 
 from kerma_common.contracts import jobs as events
-from kerma_common.contracts.ids import SEED_RULE
-from kerma_common.domain import Aggregate, Rejected
+from kerma_common.contracts.ids import SEED_RULE, UNKNOWN_JOB
+from kerma_common.domain import Aggregate, Missing, Rejected
 from kerma_jobs.domain import commands
 from kerma_jobs.domain.offers import POOL
 
 
 class Phase(StrEnum):
-    """Where a job stands for its own rules; what users see is the read model's business."""
+    """Where a job stands for its own rules. Users see the same ends, and more states before."""
 
-    NEW = "new"
-    RUNNING = "running"
-    MERGING = "merging"
-    CANCELING = "canceling"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    DELETED = "deleted"
+    NEW = "NEW"
+    RUNNING = "RUNNING"
+    MERGING = "MERGING"
+    CANCELING = "CANCELING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    DELETED = "DELETED"
 
 
 TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
+"""Phases that stay, and the states that users see of them."""
+
+JobEvent = (
+    events.JobSubmitted
+    | events.JobStarted
+    | events.JobAllTasksSettled
+    | events.JobMergeRequested
+    | events.JobCompleted
+    | events.JobFailed
+    | events.JobCancellationRequested
+    | events.JobCanceled
+    | events.JobDeleted
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +71,23 @@ class Job:
     settled: Settled | None = None
 
 
-def decide(job: Job, command: object) -> tuple[object, ...]:
+def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
     """Events that a command makes true; raises Rejected."""
-    return _DECIDERS[type(command)](job, command)
+    match command:
+        case commands.SubmitJob():
+            return _submit(job, command)
+        case commands.SettleTasks():
+            return _settle(job, command)
+        case commands.CompleteJob():
+            return _complete(job, command)
+        case commands.FailMerge():
+            return _fail_merge(job, command)
+        case commands.CancelJob():
+            return _cancel(job, command)
+        case commands.DeleteJob():
+            return _delete(job, command)
+        case _:
+            assert_never(command)
 
 
 def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
@@ -188,38 +214,40 @@ def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
 
 def _must_exist(job: Job) -> None:
     if job.phase in (Phase.NEW, Phase.DELETED):
-        raise Rejected("UNKNOWN_JOB", "Job with provided ID does not exist")
+        raise Missing("UNKNOWN_JOB", UNKNOWN_JOB)
 
 
-_DECIDERS: dict[type, Callable[[Job, Any], tuple[object, ...]]] = {
-    commands.SubmitJob: _submit,
-    commands.SettleTasks: _settle,
-    commands.CompleteJob: _complete,
-    commands.FailMerge: _fail_merge,
-    commands.CancelJob: _cancel,
-    commands.DeleteJob: _delete,
-}
-
-_PHASE_AFTER: dict[type, Phase] = {
-    events.JobMergeRequested: Phase.MERGING,
-    events.JobCompleted: Phase.COMPLETED,
-    events.JobFailed: Phase.FAILED,
-    events.JobCanceled: Phase.CANCELED,
-    events.JobDeleted: Phase.DELETED,
-}
-
-
-def evolve(job: Job, event: object) -> Job:
-    """State after an event; total over the events of a job."""
+def evolve(job: Job, event: JobEvent) -> Job:
+    """State after an event."""
     match event:
         case events.JobSubmitted():
             return Job(Phase.RUNNING, event.owner, event.n_tasks, event.allow_partial)
+        case events.JobStarted():
+            return job
         case events.JobAllTasksSettled():
             return replace(job, settled=Settled(event.succeeded, event.failed, event.canceled))
         case events.JobCancellationRequested():
             return replace(job, phase=Phase.CANCELING, collect=event.collect)
+        case events.JobMergeRequested():
+            return replace(job, phase=Phase.MERGING)
+        case events.JobCompleted() | events.JobFailed() | events.JobCanceled():
+            return replace(job, phase=_ended(event))
+        case events.JobDeleted():
+            return replace(job, phase=Phase.DELETED)
         case _:
-            return replace(job, phase=_PHASE_AFTER.get(type(event), job.phase))
+            assert_never(event)
+
+
+def _ended(event: events.JobCompleted | events.JobFailed | events.JobCanceled) -> Phase:
+    match event:
+        case events.JobCompleted():
+            return Phase.COMPLETED
+        case events.JobFailed():
+            return Phase.FAILED
+        case events.JobCanceled():
+            return Phase.CANCELED
+        case _:
+            assert_never(event)
 
 
 JOB = Aggregate[Job]("jobs", "job", Job(), decide, evolve)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query
 
+from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from kerma_common.http.policy import Principal
     from kerma_results.read.queries import ResultQueries
 
-UNKNOWN_JOB = "Job with provided ID does not exist"
 """Clients compare with this text."""
 
 JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]

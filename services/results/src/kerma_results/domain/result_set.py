@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import singledispatch
+from typing import assert_never
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
@@ -111,18 +111,48 @@ class DeleteResultSet:
 Events = tuple[object, ...]
 
 
-def decide(state: ResultSet, command: object) -> Events:
+ResultSetCommand = (
+    OpenResultSet
+    | StartMerge
+    | MaterialiseEstimator
+    | CompleteMerge
+    | FailMerge
+    | PublishResultSet
+    | DeleteResultSet
+)
+ResultSetEvent = (
+    ResultSetOpened
+    | MergeStarted
+    | EstimatorMaterialised
+    | ResultSetCompleted
+    | ResultSetFailed
+    | ResultSetPublished
+    | ResultSetDeleted
+)
+
+
+def decide(state: ResultSet, command: ResultSetCommand) -> Events:
     """Events of a command. Raises Rejected for what the phase forbids."""
-    return _decide(command, state)
+    match command:
+        case OpenResultSet():
+            return _open(command, state)
+        case StartMerge():
+            return _start(command, state)
+        case MaterialiseEstimator():
+            return _materialise(command, state)
+        case CompleteMerge():
+            return _complete(command, state)
+        case FailMerge():
+            return _fail(command, state)
+        case PublishResultSet():
+            return _publish(state)
+        case DeleteResultSet():
+            return _delete(state)
+        case _:
+            assert_never(command)
 
 
-@singledispatch
-def _decide(command: object, _state: ResultSet) -> Events:
-    raise TypeError(f"{type(command).__name__} is no command of a result set")
-
-
-@_decide.register
-def _(command: OpenResultSet, state: ResultSet) -> Events:
+def _open(command: OpenResultSet, state: ResultSet) -> Events:
     if state.phase is not Phase.NONE:
         return ()
     if command.tasks < 1:
@@ -138,8 +168,7 @@ def _(command: OpenResultSet, state: ResultSet) -> Events:
     )
 
 
-@_decide.register
-def _(command: StartMerge, state: ResultSet) -> Events:
+def _start(command: StartMerge, state: ResultSet) -> Events:
     if state.phase not in (Phase.OPEN, Phase.MERGING):
         raise _wrong_phase(state, "a merge cannot start")
     if command.attempt <= state.attempt:
@@ -150,8 +179,7 @@ def _(command: StartMerge, state: ResultSet) -> Events:
     return (MergeStarted(job_id=state.job_id, attempt=command.attempt),)
 
 
-@_decide.register
-def _(command: MaterialiseEstimator, state: ResultSet) -> Events:
+def _materialise(command: MaterialiseEstimator, state: ResultSet) -> Events:
     if state.phase is Phase.COMPLETE:
         return ()
     if state.phase is not Phase.MERGING:
@@ -168,8 +196,7 @@ def _(command: MaterialiseEstimator, state: ResultSet) -> Events:
     return () if state.estimators.get(command.index) == event else (event,)
 
 
-@_decide.register
-def _(command: CompleteMerge, state: ResultSet) -> Events:
+def _complete(command: CompleteMerge, state: ResultSet) -> Events:
     if state.phase is Phase.COMPLETE:
         return ()
     if state.phase is not Phase.MERGING:
@@ -185,15 +212,13 @@ def _(command: CompleteMerge, state: ResultSet) -> Events:
     )
 
 
-@_decide.register
-def _(command: FailMerge, state: ResultSet) -> Events:
+def _fail(command: FailMerge, state: ResultSet) -> Events:
     if state.phase not in (Phase.OPEN, Phase.MERGING):
         return ()
     return (ResultSetFailed(job_id=state.job_id, code=command.code, message=command.message),)
 
 
-@_decide.register
-def _(_command: PublishResultSet, state: ResultSet) -> Events:
+def _publish(state: ResultSet) -> Events:
     done = state.completed
     if done is None or state.phase is not Phase.COMPLETE:
         raise _wrong_phase(state, "it cannot be published")
@@ -209,8 +234,7 @@ def _(_command: PublishResultSet, state: ResultSet) -> Events:
     )
 
 
-@_decide.register
-def _(_command: DeleteResultSet, state: ResultSet) -> Events:
+def _delete(state: ResultSet) -> Events:
     if state.phase in (Phase.NONE, Phase.DELETED):
         return ()
     return (ResultSetDeleted(job_id=state.job_id),)
@@ -220,7 +244,7 @@ def _wrong_phase(state: ResultSet, what: str) -> Rejected:
     return Rejected(state.phase.value, f"the result set is {state.phase.value}: {what}")
 
 
-def evolve(state: ResultSet, event: object) -> ResultSet:
+def evolve(state: ResultSet, event: ResultSetEvent) -> ResultSet:
     """State after an event."""
     match event:
         case ResultSetOpened():
@@ -238,7 +262,7 @@ def evolve(state: ResultSet, event: object) -> ResultSet:
         case ResultSetDeleted():
             return replace(state, phase=Phase.DELETED, estimators={}, completed=None)
         case _:
-            return state
+            assert_never(event)
 
 
 RESULT_SET = Aggregate("results", "result_set", ResultSet(), decide, evolve)
