@@ -55,13 +55,6 @@ class Admission(Protocol):
         """
 
 
-class StorageRoom(Protocol):
-    """Whether there is room on disk for more jobs."""
-
-    def shortage(self) -> str | None:
-        """Why nothing more can be stored, for users; None while there is room."""
-
-
 class Offers(Protocol):
     """What workers offer now, as far as is known."""
 

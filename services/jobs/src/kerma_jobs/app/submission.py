@@ -19,9 +19,9 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.errors import InvalidRequest, Unavailable
+from kerma_common.errors import InvalidRequest
 from kerma_engines.adapter.packing import INPUT_MEDIA
-from kerma_jobs.app.ports import Admission, Converted, Converter, Offers, StorageRoom
+from kerma_jobs.app.ports import Admission, Converted, Converter, Offers
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.offers import Choice, choose
@@ -103,14 +103,6 @@ def _check_input(
             return None, None
 
 
-class EverRoom:
-    """Of disks that nobody watches."""
-
-    def shortage(self) -> str | None:
-        """See ``StorageRoom``."""
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Submitter:
     """``known`` are the engines that this release can convert for, whether offered or not."""
@@ -125,7 +117,6 @@ class Submitter:
     admission: Admission
     quotas: Mapping[str, Quotas] = field(default_factory=dict)
     job_bins: int = JOB_BINS
-    room: StorageRoom = field(default_factory=EverRoom)
 
     async def submit(
         self,
@@ -137,10 +128,8 @@ class Submitter:
     ) -> tuple[str, int]:
         """The new job's id and the sequence of its first commit.
 
-        Raises QuotaExceeded, InvalidRequest, and Unavailable when there is no room on disk.
+        Raises QuotaExceeded and InvalidRequest.
         """
-        if shortage := self.room.shortage():
-            raise Unavailable(shortage)
         choice = await self._choose(submission)
         body = _stored_project(submission)
         job = job_id(self.clock(), self.new_id(), "DIRECT")
