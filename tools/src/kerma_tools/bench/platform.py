@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,13 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def platform(slots: int = 2, data: Path | None = None) -> Iterator[Platform]:
-    """Run Kerma with this many slots (0: no worker) for the length of the block."""
+def platform(
+    slots: int = 2, data: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
+    """Run Kerma with this many slots (0: no worker) for the length of the block.
+
+    Settings are the defaults but for ``settings``, variables by name.
+    """
     with tempfile.TemporaryDirectory(prefix="kerma-bench-") as temporary:
         directory = data or Path(temporary)
         command = [sys.executable, "-m", "kerma_client.cli", "up", "--port", "0"]
@@ -66,7 +71,7 @@ def platform(slots: int = 2, data: Path | None = None) -> Iterator[Platform]:
         child = subprocess.Popen(
             [*command, "--data", str(directory), "--slots", str(slots)],
             stdout=subprocess.DEVNULL,
-            env=environment(),
+            env={**environment(), **(settings or {})},
         )
         try:
             running = _ready(child, directory)

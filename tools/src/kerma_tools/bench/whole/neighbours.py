@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
 
+from kerma_client.demo import PROJECT
+from kerma_client.submission import submit_body
 from kerma_client.terminal import say
+from kerma_engines.catalogue.registry import engine
 
 HALF = b"GET /jobs HTTP/1.1\r\nHost: kerma\r\nX-"
 PER_ADDRESS = 1000
 AGAIN_SECONDS = 5.0
+SCORERS = 55_000
 ACCOUNT = {"username": "neighbour", "password": "long enough for a bench"}
 
 
@@ -50,6 +56,53 @@ def half_open(url: str, count: int) -> None:
     threading.Thread(target=open_again, daemon=True).start()
 
 
+def conversions(url: str, count: int) -> None:
+    """So many users, each with a macro of 2 MB that takes seconds to refuse, again and again."""
+    files = dict(engine("geant4", {}).convert(json.loads(PROJECT.read_bytes())).files)
+    scorers = "".join(f"/score/quantity/doseDeposit d{number}\n" for number in range(SCORERS))
+    mesh = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n{scorers}"
+    files["run.mac"] = mesh + files["run.mac"]
+    body = {"sim_type": "geant4", "ntasks": 1, "input_type": "files", "input_files": files}
+
+    ready = threading.Barrier(count + 1)
+
+    def submit_again(number: int) -> None:
+        with _user(url, f"converter-{number}") as client:
+            ready.wait()
+            while True:
+                client.post("/jobs/direct", json={**body, "wait_for_engine": True})
+
+    for number in range(count):
+        threading.Thread(target=submit_again, args=(number,), daemon=True).start()
+    ready.wait()
+
+
+def tasks(url: str, count: int) -> None:
+    """One user's jobs of ten thousand tasks, so many one after the other."""
+    body = submit_body(PROJECT, tasks=10_000, primaries=100_000, engine="geant4")
+
+    first = threading.Event()
+
+    def submit() -> None:
+        with _user(url, "wide") as client:
+            for _ in range(count):
+                client.post("/jobs/direct", json={**body, "wait_for_engine": True})
+                first.set()
+
+    threading.Thread(target=submit, daemon=True).start()
+    first.wait()
+
+
+@contextmanager
+def _user(url: str, name: str) -> Iterator[httpx.Client]:
+    """A client that is logged in."""
+    account = {**ACCOUNT, "username": name}
+    with httpx.Client(base_url=url, timeout=120) as client:
+        client.put("/auth/register", json=account)
+        client.post("/auth/login", json=account)
+        yield client
+
+
 def _half_open(url: str, number: int) -> socket.socket | None:
     source = f"127.0.0.{2 + number // PER_ADDRESS}"
     address = urlsplit(url)
@@ -73,6 +126,8 @@ def _is_closed(one: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
-    {"logins": logins, "half-open": half_open}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"logins": logins, "half-open": half_open, "conversions": conversions, "tasks": tasks}[
+        sys.argv[1]
+    ](sys.argv[2], int(sys.argv[3]))
     say("begun")
     threading.Event().wait()

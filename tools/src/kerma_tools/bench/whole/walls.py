@@ -26,17 +26,21 @@ ASKED, WARM = 600, 100
 PAUSE_SECONDS = 0.003
 SAMPLE_SECONDS = 0.05
 MOST_SLOWER, MOST_MEMORY = 2.0, 150.0  # times, MB
-HALF_OPEN, LOGINS = 6000, 32
+HALF_OPEN, LOGINS, CONVERSIONS, JOBS = 6000, 32, 3, 10
 
 
 def walls() -> Iterable[Figure]:
-    """Logins and half-open connections of others."""
+    """Logins, half-open connections, slow conversions and wide jobs of others."""
     with platform(slots=0) as found:
         body = submit_body(PROJECT, tasks=8, primaries=1000, engine="geant4")
         job = found.client.submit({**body, "wait_for_engine": True})
         _latencies(found, job, WARM)
         yield from _beside(found, job, f"{LOGINS} logins at once", "logins", LOGINS)
         yield from _beside(found, job, f"{HALF_OPEN} half-open connections", "half-open", HALF_OPEN)
+        name = f"{CONVERSIONS} hostile conversions"
+        yield from _beside(found, job, name, "conversions", CONVERSIONS)
+        # last, for its tasks are queued long after the clients are gone
+        yield from _beside(found, job, f"{JOBS} jobs of 10 000 tasks", "tasks", JOBS)
 
 
 def _beside(found: Platform, job: str, name: str, attack: str, count: int) -> Iterable[Figure]:
