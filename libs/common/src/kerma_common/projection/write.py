@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = 200
 """Operations that are folded between two looks at what else there is to do."""
+ROWS = 250
+"""Rows of one statement; packing more takes longer than a request should wait."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 Batch = tuple[sql.Composed, list[dict[str, Any]]]
 
@@ -58,8 +60,11 @@ async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
     async with driver.pipeline():  # one round trip for all statements
         for phase in folded.phases:
             for statement, rows in _statements(schema, phase):
-                payload = orjson.dumps(rows, default=_plain, option=_OPTIONS).decode()
-                await driver.execute(statement, (payload,))
+                for start in range(0, len(rows), ROWS):
+                    some = rows[start : start + ROWS]
+                    payload = orjson.dumps(some, default=_plain, option=_OPTIONS).decode()
+                    await driver.execute(statement, (payload,))
+                    await give_way()
 
 
 def _statements(schema: str, phase: Phase) -> Iterable[Batch]:
