@@ -88,7 +88,7 @@ def look(request, available):
     if "secret" not in told:  # a rehearsal
         return answer(request, available)
     found = {name: attempt(action, told) for name, action in ATTEMPTS.items()}
-    return orjson.dumps({"engine": "probe", "primaries": 1}) + b"\\n" + orjson.dumps(found)
+    return orjson.dumps({"engine": "probe", "primaries": 1, "bins": 0}) + b"\\n" + orjson.dumps(found)
 
 def attempt(action, told):
     try:
