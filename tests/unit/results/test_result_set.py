@@ -74,8 +74,8 @@ DONE = (*MERGING, STORED, COMPLETED)
 )
 def test_decisions(given: tuple[object, ...], when: object, then: tuple[object, ...]) -> None:
     state = rs.RESULT_SET.fold(rs.RESULT_SET.initial, given)
-    assert rs.decide(state, when) == then
-    assert rs.decide(rs.RESULT_SET.fold(state, then), when) == ()
+    assert rs.RESULT_SET.decide(state, when) == then
+    assert rs.RESULT_SET.decide(rs.RESULT_SET.fold(state, then), when) == ()
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,15 @@ def test_decisions(given: tuple[object, ...], when: object, then: tuple[object, 
 )
 def test_refusals(given: tuple[object, ...], when: object, code: str) -> None:
     with pytest.raises(Rejected) as refused:
-        rs.decide(rs.RESULT_SET.fold(rs.RESULT_SET.initial, given), when)
+        rs.RESULT_SET.decide(rs.RESULT_SET.fold(rs.RESULT_SET.initial, given), when)
     assert refused.value.code == code
 
 
 def test_a_fourth_attempt_is_the_end() -> None:
     third = (*MERGING, MergeStarted(job_id=JOB, attempt=3))
-    (event,) = rs.decide(rs.RESULT_SET.fold(rs.RESULT_SET.initial, third), rs.StartMerge(4))
+    (event,) = rs.RESULT_SET.decide(
+        rs.RESULT_SET.fold(rs.RESULT_SET.initial, third), rs.StartMerge(4)
+    )
     assert isinstance(event, ResultSetFailed)
     assert event.code == "MERGE_ABANDONED"
 
