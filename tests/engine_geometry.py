@@ -1,7 +1,7 @@
-"""Readers of engines' geometry, written apart from the converters.
+"""Readers of engines' geometry, written independently of the converters.
 
-A geometry read back answers one question: what is a point made of? Points are an array of shape
-(n, 3), answers an array of shape (n,) of material labels, ``""`` where no zone is.
+A geometry that is read back answers one question: which material is at a point? Points are an array
+of shape (n, 3), answers an array of shape (n,) of material labels, ``""`` outside all zones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine_inputs import Answer, Inside, Points, near, turn, within
 
 
 def body(kind: str, numbers: list[float]) -> Inside:
-    """A body of combinatorial geometry from its card."""
+    """Return a body of combinatorial geometry from its card."""
     v = np.array(numbers)
     if kind == "RPP":
         return lambda p: within(p - 0.5 * (v[0::2] + v[1::2]), 0.5 * (v[1::2] - v[0::2]))
@@ -41,7 +41,7 @@ def body(kind: str, numbers: list[float]) -> Inside:
 
 
 class Regions:
-    """Regions of signed bodies: alternatives of intersections."""
+    """Regions as alternatives, each an intersection of signed bodies."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, Inside] = {}
@@ -49,14 +49,14 @@ class Regions:
         self.labels: dict[str, str] = {}
 
     def count(self, points: Points) -> NDArray[np.int_]:
-        """In how many zones each point is."""
+        """Return the number of zones that contain each point."""
         held = np.zeros(len(points), dtype=int)
         for _, alternatives in self.zones:
             held += self._zone(alternatives, points)
         return held
 
     def label(self, points: Points) -> Answer:
-        """Label of the first zone that holds each point."""
+        """Return the label of the first zone that contains each point."""
         answer: Answer = np.full(len(points), "", dtype="<U32")
         for name, alternatives in reversed(self.zones):
             answer[self._zone(alternatives, points)] = self.labels[name]
@@ -75,7 +75,7 @@ class Regions:
 
 
 def read_geo_dat(geo: str, mat: str) -> Regions:
-    """``geo.dat`` in its fixed columns, with materials as ``icru276`` or ``icru276@1.032``."""
+    """Read ``geo.dat`` in its fixed columns, with materials as ``icru276`` or ``icru276@1.032``."""
     regions = Regions()
     bodies, zones, table = re.split(r"^\s*END\s*$", geo, flags=re.MULTILINE)
     _title, *lines = [line for line in bodies.splitlines() if line.strip() and line[0] != "*"]
@@ -119,7 +119,7 @@ def _media(mat: str) -> dict[int, str]:
 
 
 def read_fluka(text: str, names: dict[str, str]) -> Regions:
-    """Geometry and ASSIGNMA cards of FLUKA; ``names`` are labels of its materials."""
+    """Read geometry and ASSIGNMA cards of FLUKA; ``names`` are labels of its materials."""
     regions = Regions()
     geometry = text.split("GEOBEGIN", 1)[1].split("GEOEND", 1)[0]
     bodies, zones, _ = re.split(r"^END$", geometry, flags=re.MULTILINE)
@@ -149,13 +149,13 @@ def read_fluka(text: str, names: dict[str, str]) -> Regions:
 
 
 def read_parameters(text: str) -> dict[str, str]:
-    """Parameters of a TOPAS file by name, values without quotes."""
+    """Return parameters of a TOPAS file by name, values without quotes."""
     found = re.findall(r"^\w+:(\S+) = (.*)$", text, flags=re.MULTILINE)
     return {name: value.replace('"', "") for name, value in found}
 
 
 def topas_labels(text: str, points: Points) -> Answer:
-    """Materials of points: of the component deepest in the tree, or of the last layer."""
+    """Return materials of points: of the component deepest in the tree, or of the last layer."""
     parameters = read_parameters(text)
     parts: dict[str, dict[str, str]] = {}
     for name, value in parameters.items():
@@ -182,7 +182,7 @@ def _frame(parts: dict[str, dict[str, str]], name: str) -> tuple[Points, Points,
     centre, axes, generation = _frame(parts, part["Parent"])
     offset = np.array([float(part[f"Trans{k}"].split()[0]) for k in "XYZ"])
     angles = [float(part[f"Rot{k}"].split()[0]) for k in "XYZ"]
-    # Geant4 turns the parent's frame by these angles, so the component by their inverse
+    # Geant4 rotates the parent's frame by these angles, so the component by their inverse
     return centre + axes @ offset, axes @ turn(*angles).T, generation + 1
 
 

@@ -1,4 +1,6 @@
-"""Projects to convert, and what their zones are made of, worked out apart from the converters."""
+"""Projects to convert, and the materials of their zones, computed independently
+of the converters.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ REAL = Path(__file__).parents[1] / "../shared/realdata"
 
 
 def real_project(name: str) -> dict[str, Any]:
-    """A genuine project, or a skipped test where the real data is not."""
+    """Return a genuine project; skip the test if the real data is missing."""
     path = REAL / "projects" / f"{name}.json"
     if not path.exists():
         pytest.skip("the real data is not here")
@@ -30,7 +32,7 @@ def real_project(name: str) -> dict[str, Any]:
 
 
 def editor_project(name: str) -> dict[str, Any]:
-    """The same without what surrounds it in downloads of the editor."""
+    """Return the same without the wrapper of the editor's downloads."""
     loaded = real_project(name)
     inside: dict[str, Any] = loaded.get("input", {}).get("inputJson", loaded)
     return inside
@@ -61,7 +63,9 @@ def figure(
 
 
 def zone(uuid: str, icru: int, *terms: str, **overrides: Any) -> dict[str, Any]:
-    """A zone; a term is figures joined by ``+`` (take or join), ``-`` and ``*``: ``a-b*c``."""
+    """Return a zone; a term is figures with ``+`` (unite or intersect), ``-``
+    and ``*``: ``a-b*c``.
+    """
     modes = {"+": "union", "-": "subtraction", "*": "intersection"}
     operations = [
         [
@@ -86,7 +90,7 @@ def project(
     world_icru: int = 1000,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A project of those zones that scores dose in a small mesh."""
+    """Return a project of those zones that scores dose in a small mesh."""
     base: dict[str, Any] = {
         "project": {"title": "A test", "simulator": "common"},
         "beam": {
@@ -119,19 +123,19 @@ def project(
 
 
 def phantom(**changes: Any) -> dict[str, Any]:
-    """A project of a cube of water in vacuum."""
+    """Return a project of a cube of water in vacuum."""
     figures = [figure("f", "box", width=4, height=4, depth=4)]
     world = figure("w", "box", width=10, height=10, depth=10)
     return project(figures, [zone("z", 276, "f")], world, **changes)
 
 
 def with_beam(**changes: Any) -> dict[str, Any]:
-    """The same with another beam."""
+    """Return the same project with another beam."""
     return phantom(beam=phantom()["beam"] | changes)
 
 
 def detector(**changes: Any) -> dict[str, Any]:
-    """A mesh of 2 x 3 x 4 bins of 1 cm."""
+    """Return a mesh of 2 x 3 x 4 bins of 1 cm."""
     data = {
         "geometryType": "Mesh",
         "position": [0, 0, 0],
@@ -149,7 +153,7 @@ def detector(**changes: Any) -> dict[str, Any]:
 
 
 def output(name: str, *keywords: str, **changes: Any) -> dict[str, Any]:
-    """An output on the mesh; ``changes`` go to all its quantities."""
+    """Return an output on the mesh; ``changes`` apply to all its quantities."""
     return {
         "uuid": name,
         "name": name,
@@ -159,7 +163,9 @@ def output(name: str, *keywords: str, **changes: Any) -> dict[str, Any]:
 
 
 def truth(mapping: dict[str, Any], points: Points) -> Answer:
-    """What the project says of points: the first zone that holds them, or the world's."""
+    """Return the project's material at points: that of the first zone around
+    them, or the world's.
+    """
     data = mapping["zoneManager"]
     figures = {f["uuid"]: f["geometryData"] for f in mapping["figureManager"]["figures"]}
     inside = {uuid: _solid(data, points) for uuid, data in figures.items()}
@@ -190,7 +196,7 @@ def _evaluate(
 
 
 def turn(x: float, y: float, z: float) -> Points:
-    """Rotation matrix: about the fixed x, then y, then z axis; degrees."""
+    """Return the rotation matrix about the fixed x, then y, then z axis; degrees."""
     (a, b, c), matrix = map(math.radians, (x, y, z)), np.eye(3)
     for angle, (i, j) in ((a, (1, 2)), (b, (2, 0)), (c, (0, 1))):
         step = np.eye(3)

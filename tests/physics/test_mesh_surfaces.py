@@ -1,4 +1,4 @@
-"""Meshes whose surfaces coincide count what steps deposit, to the last step."""
+"""Meshes with coincident surfaces count the deposit of every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRIMARIES = 1500
 TOLERANCE = 5e-4
 
-#: A phantom of water from z = 0 to 20 cm; with a rod of PMMA of 0.5 cm about the axis, or without.
+#: A phantom of water from z = 0 to 20 cm; with or without a PMMA rod of 0.5 cm about the axis.
 GEOMETRY = """<gdml>
   <solids>
     <box name="b" x="40" y="40" z="60" lunit="cm"/>

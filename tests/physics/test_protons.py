@@ -21,7 +21,7 @@ pytestmark = pytest.mark.physics
 def depth_project(
     energy: float, depth: float, bins: int, potential: float | None
 ) -> dict[str, Any]:
-    """A pencil beam on the face of a wide water cylinder, energy scored in slices."""
+    """A pencil beam on the face of a wide water cylinder, with energy scored in slices."""
     overrides = {"averageIonisationPotential": potential} if potential else {}
     water = make.cylinder(20, depth, position=[0, 0, depth / 2])
     detector = {
@@ -40,7 +40,9 @@ def depth_project(
 
 @dataclass(frozen=True)
 class Beam:
-    """What 20 001 protons of the same physics gave in slices of 1 mm, G4_WATER with I = 78 eV."""
+    """The result of 20 001 protons with the same physics in slices of 1 mm, G4_WATER with I = 78
+    eV.
+    """
 
     energy: float
     depth: float
@@ -80,7 +82,7 @@ def test_energy_is_conserved_without_nuclear_reactions(tmp_path: Path) -> None:
 
 
 def test_errors_are_those_that_other_seeds_show(tmp_path: Path) -> None:
-    """A wide beam fills 64 columns whose protons have nothing to do with each other."""
+    """A wide beam fills 64 columns whose protons are independent of each other."""
     depth, runs = 4.2, 14
     detector = make.mesh((8, 8, depth), (8, 8, 4)) | {"position": [0, 0, depth / 2]}
     definition = make.project(
@@ -100,9 +102,9 @@ def test_errors_are_those_that_other_seeds_show(tmp_path: Path) -> None:
     seen = values.var(axis=0, ddof=1).mean(axis=1)
     told = (errors**2).mean(axis=(0, 2))
     assert seen / told == pytest.approx(1.0, abs=0.15)
-    # mean LET is left out: rare slow nuclei make it anything but normal in a bin of 47 protons
+    # without mean LET: rare slow nuclei make it far from normal in a bin of 47 protons
     sums, sums_errors = values[:, :2], errors[:, :2]
     others = (sums.sum(axis=0) - sums) / (runs - 1)
-    # the mean of the others has an error of its own, small beside that of one run
+    # the mean of the others has an error too, small beside that of one run
     covered = np.abs(sums - others) < sums_errors * np.sqrt(1 + 1 / (runs - 1))
     assert covered.mean(axis=(0, 2)) == pytest.approx(0.68, abs=0.05)

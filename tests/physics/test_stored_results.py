@@ -1,8 +1,8 @@
 """A project with stored results of SHIELD-HIT12A: 150 MeV protons in water, 21 quantities.
 
-Geant4's water is given the mean excitation energy that SHIELD-HIT12A's has, 75 eV instead of 78.
-Both codes have statistics: Kerma's run tells its own, and the stored one of 9990 primaries is
-taken to have those of a run of ours as long. Differences beyond that are listed, with causes, in
+Geant4's water is given SHIELD-HIT12A's mean excitation energy, 75 eV instead of 78. Both codes have
+statistical errors: Kerma's run computes its own, and the stored run of 9990 primaries is assumed to
+have those of a Kerma run of the same size. Differences beyond that are listed, with causes, in
 docs/compatibility.md.
 """
 
@@ -44,7 +44,7 @@ def example() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stored(example: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Pages by output, in the order of its quantities."""
+    """Return pages by output, in the order of its quantities."""
     return {
         estimator["metadata"]["fileCorename"].rstrip("_"): sorted(
             estimator["pages"], key=lambda page: int(page["metadata"]["pageNumber"])
@@ -55,7 +55,7 @@ def stored(example: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def scored(example: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Our run of the project, and once more the slab at the peak, where ours is."""
+    """Return our run of the project, with a second slab at the position of our peak."""
     project = copy.deepcopy(example["input"]["inputJson"])
     water = next(z for z in project["zoneManager"]["zones"] if z["name"].startswith("Water"))
     water["materialPropertiesOverrides"] = {"averageIonisationPotential": 75}
@@ -75,9 +75,9 @@ def values_of(page: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def compare(ours: Page, theirs: dict[str, Any], end: float | None) -> tuple[float, float]:
-    """Ratio of the sums over bins, and its statistical error.
+    """Return the ratio of the sums over bins, and its statistical error.
 
-    ``end``: of the last axis, along which neighbours see the same protons and errors add up.
+    ``end``: of the last axis, along which neighbouring bins see the same protons and errors add up.
     """
     axes = ours.axes
     width = np.diff(axes[0].edges)[0] if axes and axes[0].unit == "MeV" else 1.0
@@ -103,7 +103,7 @@ def test_names_and_units_are_those_of_the_stored_pages(
     compared = 0
     for output, pages in stored.items():
         for mine, page in zip(scored[output], pages, strict=True):
-            # the stored unit of spectra is a list; the page's own text of it is not
+            # the stored unit of spectra is a list; the page's own unit text is not
             unit = page["metadata"]["pageDiffUnits"]
             per_primary = page["metadata"]["pageNormalized"] == "2"
             assert (mine.name, mine.unit) == (

@@ -1,6 +1,7 @@
-"""How a stand-in behaves: as told by the environment, or by whoever installed it.
+"""The behaviour of a stand-in, set by the environment or at installation.
 
-``KERMA_STANDIN_MODE`` is one of the modes below; ``KERMA_STANDIN_SECONDS`` how long a run takes.
+``KERMA_STANDIN_MODE`` is one of the modes below; ``KERMA_STANDIN_SECONDS`` is the duration of a
+run.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Mode(StrEnum):
     """What goes wrong, if anything."""
 
     OK = "ok"
-    SLOW = "slow"  # a minute unless told otherwise
+    SLOW = "slow"  # a minute unless set otherwise
     CRASH = "crash"  # a segmentation fault half way
     GARBAGE = "garbage"  # log lines and results are random bytes
-    NO_MARKER = "no-marker"  # never says that it has finished
-    PARTIAL = "partial"  # the first result is cut, the others are missing
+    NO_MARKER = "no-marker"  # never reports that it has finished
+    PARTIAL = "partial"  # the first result is truncated, the others are missing
     IGNORES_SIGTERM = "ignores-sigterm"
 
 
@@ -46,18 +47,18 @@ class Behaviour:
 
     @classmethod
     def of(cls, seed: int) -> Behaviour:
-        """From the environment."""
+        """Read the behaviour from the environment."""
         mode = Mode(os.environ.get(MODE, "ok"))
         long = mode in (Mode.SLOW, Mode.IGNORES_SIGTERM)
         seconds = float(os.environ.get(SECONDS, "60" if long else "0.2"))
         return cls(mode, seconds, seed)
 
     def random(self) -> np.random.Generator:
-        """The generator of this run."""
+        """The random generator of this run."""
         return np.random.default_rng(self.seed)
 
     def progress(self, primaries: int) -> Iterator[tuple[int, float]]:
-        """Primaries done and seconds left, at the pace told; crashes when that is the mode."""
+        """Yield primaries done and seconds left, at the set pace; crash in that mode."""
         if self.mode is Mode.IGNORES_SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         began = time.monotonic()
@@ -69,7 +70,7 @@ class Behaviour:
             yield primaries * step // STEPS, self.seconds * (1 - step / STEPS)
 
     def say(self, lines: list[str], *targets: TextIO, end: bool = False) -> None:
-        """Write lines; noise in their place when garbage is wanted. ``end`` marks success."""
+        """Write lines; noise in their place in garbage mode. ``end`` marks success."""
         if end and self.mode is Mode.NO_MARKER:
             return
         for target in targets:
@@ -84,7 +85,7 @@ class Behaviour:
             target.flush()
 
     def write(self, files: list[tuple[Path, bytes]]) -> list[Path]:
-        """Write result files as the mode wants; those written."""
+        """Write result files as the mode requires; return those written."""
         if self.mode is Mode.PARTIAL:
             files = [(path, data[: len(data) // 2]) for path, data in files[:1]]
         elif self.mode is Mode.GARBAGE:
@@ -96,10 +97,10 @@ class Behaviour:
 
 
 def install(folder: Path, mode: Mode = Mode.OK, seconds: float | None = None) -> Path:
-    """Put programs named shieldhit, rfluka and topas into ``folder``, which tests put on PATH.
+    """Install programs named shieldhit, rfluka and topas in ``folder``, which tests put on PATH.
 
-    They behave by ``mode`` and ``seconds`` unless their environment tells otherwise. What they
-    import stands beside them, as an engine reads its own folder only.
+    They behave by ``mode`` and ``seconds`` unless their environment overrides it. Their imports are
+    copied beside them, as an engine reads only its own directory.
     """
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / "lib"
@@ -126,6 +127,6 @@ def install(folder: Path, mode: Mode = Mode.OK, seconds: float | None = None) ->
 
 
 def clock(seconds: float) -> tuple[int, int, int]:
-    """Hours, minutes and seconds."""
+    """Format a time as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return (*divmod(minutes, 60), rest)

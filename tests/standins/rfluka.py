@@ -32,11 +32,11 @@ _CODES = {
 _NEUTRONS = {8, 201, 203}
 _GROUPS = (0.02, 0.001, 1e-6, 1e-14)  # GeV
 _PRIMARIES_SHARE = 0.25
-"""Of every score: what particles of the beam do of what all do."""
+"""The share of primaries in every score."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run; the exit status."""
+    """Run and return the exit status."""
     parser = argparse.ArgumentParser("rfluka")
     parser.add_argument("-N", type=int, default=0)
     parser.add_argument("-M", type=int, default=5)
@@ -96,7 +96,7 @@ def _engine(
 def _results(
     cards: list[list[str]], primaries: int, random: np.random.Generator
 ) -> Iterator[tuple[int, bytes]]:
-    """Files by unit."""
+    """Return the files by unit."""
     regions = _regions(cards)
     binnings: dict[int, list[Binning]] = {}
     for first, second in _pairs(cards, "USRBIN"):
@@ -132,21 +132,23 @@ def _mesh(first: list[str], second: list[str]) -> list[tuple[float, float, int]]
 
 
 def _sets(regions: list[str], last: str, first: str) -> list[tuple[float, float, int]]:
-    """One set of regions, by their numbers from 1."""
+    """Return one set of regions, by their numbers from 1."""
     low, high = regions.index(first) + 1, regions.index(last) + 1
     bins = high - low + 1
-    # the writer of files divides the difference by the bins; the step is one region
+    # the file writer divides the difference by the bins; the step is one region
     return [(float(low), float(low + bins), bins), (0.0, 1.0, 1), (0.0, 1.0, 1)]
 
 
 def _share(cards: list[list[str]], first: list[str]) -> float:
-    """What of the score the beam's particles make up, where a detector counts those only."""
+    """Return the share of the score that primaries contribute, for detectors
+    that count only those.
+    """
     filters = [card[2] for card in cards if card[0] == "AUXSCORE" and card[4] == first[6]]
     return _PRIMARIES_SHARE if "BEAMPART" in (*filters, first[1]) else 1.0
 
 
 def _regions(cards: list[list[str]]) -> list[str]:
-    """Names of regions in their order: between the two END of the geometry."""
+    """Return the names of regions in order: between the two END of the geometry."""
     names = [card[0] for card in cards]
     if "GEOBEGIN" not in names:
         return []
@@ -160,7 +162,7 @@ def _unit(first: list[str]) -> int:
 
 
 def _cards(text: str) -> list[list[str]]:
-    """Keyword, six WHATs and SDUM of each card in fixed format."""
+    """Yield keyword, six WHATs and SDUM of each card in fixed format."""
     return [
         [
             line[:8].strip(),
@@ -184,7 +186,7 @@ def _seed(cards: list[list[str]]) -> int:
 
 
 def _pairs(cards: list[list[str]], kind: str) -> list[tuple[list[str], list[str]]]:
-    """WHATs and SDUM of both cards of each detector."""
+    """Yield WHATs and SDUM of both cards of each detector."""
     found = [card[1:] for card in cards if card[0] == kind]
     return list(zip(found[0::2], found[1::2], strict=True))
 

@@ -33,7 +33,7 @@ class Output:
 
 
 def main(arguments: list[str]) -> int:
-    """Run; the exit status."""
+    """Run and return the exit status."""
     parser = argparse.ArgumentParser("shieldhit")
     parser.add_argument("-N", "--seedoffset", type=int, default=-1)
     parser.add_argument("-n", "--nstat", type=int)
@@ -129,7 +129,7 @@ def _primaries(beam: str) -> int:
 
 
 def _parse(detect: str) -> tuple[dict[str, Mesh], list[Output]]:
-    """Geometries by name, and outputs."""
+    """Return geometries by name, and outputs."""
     meshes: dict[str, Mesh] = {}
     outputs: list[Output] = []
     mesh, block = Mesh(), ""

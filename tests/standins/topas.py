@@ -26,13 +26,13 @@ _QUANTITIES = {
     "EnergyFluence": ("MeV/mm2", 0.1),
     "ProtonLET": ("MeV/mm/(g/cm3)", 5.0),
 }
-"""Units, and how much a history gives on average."""
+"""Units, and the mean score per history."""
 
 _QUOTIENTS = {"ProtonLET"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run; the exit status."""
+    """Run and return the exit status."""
     if len(arguments) != 1:
         sys.stderr.write("Usage: topas <parameter file>\n")
         return 1
@@ -79,7 +79,7 @@ def _history(number: int, threads: int) -> str:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    """Values by path, quotes and trailing units kept."""
+    """Return values by path, with quotes and trailing units."""
     return {
         found[1]: found[2].strip('"') for line in text.splitlines() if (found := _LINE.match(line))
     }
@@ -101,7 +101,7 @@ def _scorers(
         )
         shape = tuple(_bins(parameters, name, component, axis) for axis, _ in _AXES[kind])
         if math.prod(shape) == 1:
-            widths, shape = (), ()  # TOPAS numbers no single bin
+            widths, shape = (), ()  # TOPAS does not number a single bin
         binned = _energies(parameters, name)
         if binned is not None:
             shape += (int(parameters[f"Sc/{name}/EBins"]),)
@@ -120,7 +120,7 @@ def _scorers(
 
 
 def _energies(parameters: dict[str, str], scorer: str) -> tuple[str, str, float, float, int] | None:
-    """The axis of kinetic energies at the beginning of steps, if the scorer has one."""
+    """Return the axis of kinetic energies at the beginning of steps, if the scorer has one."""
     if f"Sc/{scorer}/EBins" not in parameters:
         return None
     low, high = (float(parameters[f"Sc/{scorer}/EBin{end}"].split()[0]) for end in ("Min", "Max"))
@@ -133,7 +133,7 @@ def _bins(parameters: dict[str, str], scorer: str, component: str, axis: str) ->
 
 
 def _width(parameters: dict[str, str], scorer: str, component: str, axis: str) -> float:
-    """Of one bin, cm or degrees; of components without sizes 0.5."""
+    """Return the width of a bin, cm or degrees; 0.5 for components without sizes."""
 
     def size(name: str) -> float:
         return float(parameters.get(f"Ge/{component}/{name}", "0").split()[0])

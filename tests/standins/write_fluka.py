@@ -1,4 +1,4 @@
-"""FLUKA's detector files, written for tests."""
+"""Write FLUKA's detector files for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def header(primaries: int, size: int = 128, title: str = "stand-in, not an engine") -> bytes:
-    """The first record of every file, in one of its four sizes."""
+    """Return the first record of every file, in one of its four sizes."""
     data = struct.pack("<80s32sf", title.encode().ljust(80), b"DATE: none".ljust(32), primaries)
     milliards, rest = divmod(abs(primaries), 10**9)
     signed = -rest if primaries < 0 else rest
@@ -45,7 +45,7 @@ class Binning:
 
 
 def usrbin(detectors: Sequence[Binning], primaries: int) -> bytes:
-    """A USRBIN file; with statistics when detectors have relative errors."""
+    """Return a USRBIN file; with statistics when detectors have relative errors."""
     parts = [header(primaries)]
     for number, detector in enumerate(detectors, 1):
         data = struct.pack(
@@ -61,17 +61,17 @@ def usrbin(detectors: Sequence[Binning], primaries: int) -> bytes:
 
 
 def floats(values: Floats) -> bytes:
-    """A record of float32."""
+    """Return a record of float32."""
     return record(np.asarray(values).astype("<f4").tobytes())
 
 
 def statistics(primaries: int) -> bytes:
-    """The record behind which errors follow."""
+    """Return the record before the errors."""
     return record(struct.pack("<10si", b"STATISTICS", primaries))
 
 
 def groups(edges: Sequence[float]) -> bytes:
-    """The record of neutron group edges, GeV, descending."""
+    """Return the record of neutron group edges, GeV, descending."""
     return record(struct.pack("<i", len(edges) - 1) + np.array(edges, "<f4").tobytes())
 
 
@@ -89,7 +89,9 @@ class Track:
 
 
 def usrtracks(detectors: Sequence[Track], primaries: int) -> bytes:
-    """A USRTRACK file; groups of low-energy neutrons follow the energy bins in ``values``."""
+    """Return a USRTRACK file; groups of low-energy neutrons follow the energy
+    bins in ``values``.
+    """
     parts = [header(primaries)]
     for number, one in enumerate(detectors, 1):
         low, high, n = one.energy
@@ -114,7 +116,7 @@ def usrtrack(
     code: int = 8,
     group_edges: Sequence[float] = (),
 ) -> bytes:
-    """A USRTRACK file of one detector."""
+    """Return a USRTRACK file of one detector."""
     return usrtracks([Track(values, energy, kind, code, group_edges)], primaries)
 
 
@@ -129,7 +131,7 @@ def usrbdx(
     group_edges: Sequence[float] = (),
     relative: Floats | None = None,
 ) -> bytes:
-    """A USRBDX file of one detector; kinds -1, 1, -2, 2 as WHAT(1) of its card."""
+    """Return a USRBDX file of one detector; kinds -1, 1, -2, 2 as WHAT(1) of its card."""
     data = struct.pack(
         "<i10siiiifiiiffifffif",
         *(1, b"cross".ljust(10), kind, code, 2, 3, 1.0, 1, 1, bool(group_edges)),
@@ -157,7 +159,7 @@ def resnuclei(
     evolution: bool = False,
     isomers: bool = False,
 ) -> bytes:
-    """A RESNUCLEI file of one detector, values by charge (fastest) and neutron excess."""
+    """Return a RESNUCLEI file of one detector, values by charge (fastest) and neutron excess."""
     parts = [header(-primaries if evolution else primaries)]
     if evolution:
         parts.append(record(struct.pack("<iff", 1, 3600.0, 1e9)))

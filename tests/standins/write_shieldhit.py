@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A's result formats, written for tests."""
+"""Write SHIELD-HIT12A's result formats for tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Scored:
 def token(
     tag: int, value: str | float | Sequence[float] | Sequence[int] | NDArray[np.float64]
 ) -> bytes:
-    """A BDO token: text padded to eights, integers as <i8, other numbers as <f8."""
+    """Return a BDO token: text padded to eights, integers as <i8, other numbers as <f8."""
     if isinstance(value, str):
         text = value.encode()
         width = max(8, -(-len(text) // 8) * 8)
@@ -60,7 +60,7 @@ def _header(version: str) -> bytes:
 
 
 def bdo2019(mesh: Mesh, pages: Sequence[Scored], primaries: int, rescale: float = 1.0) -> bytes:
-    """A file in the format of 2019."""
+    """Return a file in the format of 2019."""
     parts = [
         _header("1.1"),
         token(0x00, "stand-in, not an engine"),
@@ -98,7 +98,7 @@ def _page(number: int, page: Scored) -> list[bytes]:
 
 
 def bdo2016(mesh: Mesh, page: Scored, primaries: int, first_zone: int = 1) -> bytes:
-    """A file in the format of 2016, which has one page."""
+    """Return a file in the format of 2016, which has one page."""
     parts = [
         _header("0.6"),
         token(0x00, "stand-in, not an engine"),
@@ -121,12 +121,12 @@ def bdo2016(mesh: Mesh, page: Scored, primaries: int, first_zone: int = 1) -> by
 
 
 def record(data: bytes) -> bytes:
-    """A Fortran record."""
+    """Return a Fortran record."""
     return struct.pack("<i", len(data)) + data + struct.pack("<i", len(data))
 
 
 def bin2010(mesh: Mesh, page: Scored, primaries: int, first_zone: int = 1) -> bytes:
-    """A file in the format of 2010: Fortran records."""
+    """Return a file in the format of 2010: Fortran records."""
     diff = page.diff[0] if page.diff else (0.0, 0.0, -1, False)
     bins = -diff[2] if diff[3] else diff[2]
     kind = page.diff_types[0] if page.diff else -1

@@ -1,4 +1,4 @@
-"""TOPAS' CSV files, written for tests."""
+"""Write TOPAS' CSV files for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Scorer:
     """A scorer: statistics by name, each of shape (x, y, z) or (x, y, z, bins).
 
-    With ``binned`` (name, unit, start, stop, bins behind the last) there is a further axis.
+    ``binned`` (name, unit, start, stop, bins after the last) adds an axis.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Scorer:
 
 
 def csv(scorer: Scorer, parameters: str) -> str:
-    """The text of a result file which names the parameter file ``parameters``."""
+    """Return the text of a result file which names the parameter file ``parameters``."""
     arrays = list(scorer.statistics.values())
     shape = arrays[0].shape[:3] if scorer.axes else ()
     lines = [

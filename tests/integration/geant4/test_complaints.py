@@ -1,4 +1,4 @@
-"""Geant4 gets a macro as it would read it, and what it puts aside fails the task: real runs."""
+"""Geant4 reads macros as Kerma does, and commands that it rejects fail the task: real runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_geant4_puts_aside_fails_the_task(
 
 
 def test_a_source_that_geant4_gives_up_on_ends_the_run_early(tmp_path: Path) -> None:
-    # the confining volume is there, but no point of the source lies in it
+    # the confining volume exists, but contains no point of the source
     geometry = GEOMETRY.replace(
         "</solids>", '<box name="s" x="1" y="1" z="1" lunit="cm"/></solids>'
     ).replace(

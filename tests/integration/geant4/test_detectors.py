@@ -1,4 +1,4 @@
-"""Turned detectors, and cylinders whose bins do not begin on the axis: short real runs."""
+"""Rotated detectors, and cylinders whose bins do not begin on the axis: short real runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENERGIES = {"diffType": "E", "lowerLimit": 0, "upperLimit": 200, "binsNumber": 5
 
 
 def turned(matrix: NDArray[np.float64], data: dict[str, Any]) -> dict[str, Any]:
-    """A figure or detector turned with all the world about its origin."""
+    """Return a figure or detector rotated with the whole world about its origin."""
     own = rotation_matrix(tuple(data.get("rotation", (0, 0, 0))))
     position = matrix @ np.asarray(data.get("position", (0, 0, 0)), dtype=float)
     return data | {
@@ -40,7 +40,7 @@ def turned(matrix: NDArray[np.float64], data: dict[str, Any]) -> dict[str, Any]:
 def arrangement(
     matrix: NDArray[np.float64], detectors: list[dict[str, Any]], **more: Any
 ) -> dict[str, Any]:
-    """A block of water before a beam off its axis, all turned together."""
+    """A block of water in an off-axis beam, all rotated together."""
     block = make.box((8, 8, 12), position=[0, 0, 4])
     return make.project(
         {"a": turned(matrix, block)},
@@ -85,7 +85,7 @@ def pages(definition: dict[str, Any], directory: Path, primaries: int) -> list[P
 def test_a_turned_detector_counts_what_it_counts_unturned(
     detector: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A whole arrangement is turned: what is scored stays the same within its errors."""
+    """Rotating a whole arrangement changes no score beyond its errors."""
     beam = {"sigma": {"type": "Gaussian", "x": 1.2, "y": 1.2}}
     straight, aslant = (
         pages(arrangement(m, [detector], quantities=QUANTITIES, **beam), tmp_path / name, 800)
@@ -101,12 +101,12 @@ def test_a_turned_detector_counts_what_it_counts_unturned(
         known &= errors < 0.2 * np.abs(one.values)
         pulls = (one.values - other.values)[known] / errors[known]
         assert known.sum() > 5
-        # bins along one proton are correlated: a fifth more than 1 is no rarity
+        # bins along one proton are correlated: a fifth above 1 is not rare
         assert np.sqrt(np.mean(pulls**2)) < 1.6
     for dose, fluence, spectrum, _ in (straight, aslant):
         table = spectrum.values.reshape(*fluence.shape, 5, order="F")
         summed = table.sum(axis=-1).flatten(order="F") * 40
-        # the spectrum ends at 200 MeV and counts what Geant4's own scorer does
+        # the spectrum ends at 200 MeV and agrees with Geant4's own scorer
         np.testing.assert_allclose(summed, fluence.values, rtol=1e-9, atol=1e-15)
         assert dose.values.max() > 0
 
@@ -123,7 +123,7 @@ def test_axes_of_a_turned_detector_are_its_own(tmp_path: Path) -> None:
 
 
 def test_a_detector_across_the_beam_sees_it_where_it_goes(tmp_path: Path) -> None:
-    """In vacuum, along x: the bins that protons cross follow from where they start."""
+    """In vacuum, along x, the start of the protons determines the bins that they cross."""
     mesh = make.mesh((6, 6, 8), (6, 6, 8)) | {"position": list(CENTRE), "rotation": list(TURN)}
     start = np.array([-9.0, 0.4, 0.3])
     definition = make.project(
@@ -150,7 +150,9 @@ def test_a_detector_across_the_beam_sees_it_where_it_goes(tmp_path: Path) -> Non
 
 
 def test_rings_begin_where_the_detector_does(tmp_path: Path) -> None:
-    """Rings about a hole that no whole number of them fills, against a mesh of the parts."""
+    """Rings around a hole whose radius is not a multiple of their width, against a mesh of the
+    parts.
+    """
     fine = cylinder(0, 3, 12, 300, 4)
     quantities = [{"keyword": k} for k in ("Energy", "Fluence", "DoseGy", "Dose")]
     beam = {"sigma": {"type": "Flat circular", "x": 2, "y": 2}}
@@ -161,9 +163,9 @@ def test_rings_begin_where_the_detector_does(tmp_path: Path) -> None:
     parts, tracks, *_ = found[4:]
     radius = energy.axes[0]
     np.testing.assert_allclose(radius.edges, np.linspace(0.7, 3, 6))
-    # 300 rings of 0.1 mm: the first 70 are the hole, then 46 to a bin
+    # 300 rings of 0.1 mm: the first 70 are the hole, then 46 per bin
     cut = parts.values.reshape(300, 4, order="F")[70:].reshape(5, 46, 4).sum(axis=1)
-    # the second mesh is kept apart from the first, by 1e-7 of its radius
+    # the second mesh is separated from the first by 1e-7 of its radius
     np.testing.assert_allclose(energy.values.reshape(5, 4, order="F"), cut, rtol=1e-5)
     fine_areas = np.pi * np.diff(np.linspace(0, 3, 301) ** 2)
     lengths = tracks.values.reshape(300, 4, order="F") * fine_areas[:, None] * 3

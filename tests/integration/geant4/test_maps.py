@@ -1,4 +1,4 @@
-"""Maps of zones, materials and densities, against what the figures say of each bin's middle."""
+"""Maps of zones, materials and densities, against the figures at the centre of each bin."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MATERIALS = [1, 2, 1000, 3, 1000]
 
 
 def zone_at(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the zone at points, then of the world, then of what is around it."""
+    """Return the index of the zone at points, then of the world, then of its surroundings."""
     project = parse_project(arrangement([]))
     found = np.where(project.world.geometry_data.contains(points), 3, 4)
     for k, name in ((2, "c"), (1, "a"), (0, "b")):
@@ -62,7 +62,7 @@ def arrangement(detectors: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def check(pages: list[Page], points: NDArray[np.float64]) -> None:
-    """``points`` in the order of the pages' bins, first axis fastest."""
+    """Check a page; ``points`` are in the order of its bins, first axis fastest."""
     where = zone_at(points)
     zones, materials, densities, energy = pages
     assert [page.name for page in pages[:3]] == ["ZONE", "MATERIAL", "RHO"]

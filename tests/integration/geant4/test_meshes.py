@@ -1,4 +1,4 @@
-"""Scoring meshes count as if they were alone: real runs."""
+"""Scoring meshes count as if each were the only one: real runs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ RODS = """/score/create/cylinderMesh rod
 
 
 def test_meshes_that_share_a_surface_lose_nothing(tmp_path: Path) -> None:
-    # not kept apart, the rod would lose 1.7e-3
+    # without the gap, the rod would lose 1.7e-3
     rod, rings = run_files({"g.gdml": GEOMETRY, "run.mac": HEAD + RODS}, tmp_path, 600)
     assert rod.pages[0].values[0] > 25
     assert rings.pages[0].values[0] == pytest.approx(rod.pages[0].values[0], rel=1e-5)
-    # pages keep the edges that the macro gives
+    # pages keep the edges of the macro
     np.testing.assert_array_equal(rings.pages[0].axes[0].edges, np.linspace(0, 4, 9))

@@ -1,4 +1,4 @@
-"""Names of volumes are those that Geant4 users know: without the pointers that writers append."""
+"""Volumes have the names that Geant4 users know, without the pointers that writers append."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def geometry(pointer: str = "", name: str = "", material: str = "G4_WATER") -> s
         (geometry(name="WaterPV"), "WaterPV"),
         (geometry(pointer=POINTER, name=f"WaterPV{POINTER}"), "WaterPV"),
         (geometry(), "Water_vol_PV"),
-        # Geant4 makes up Water_vol0x..._PV and drops all from 0x on
+        # Geant4 generates Water_vol0x..._PV and drops everything from 0x on
         (geometry(pointer=POINTER), "Water_vol"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_source_is_confined_to_the_volume_of_that_name(
 ) -> None:
     macro = SOURCE.format(volume=volume) + MESH + "/run/beamOn 100\n"
     (estimator,) = run_files({"g.gdml": text, "run.mac": macro}, tmp_path, 100)
-    # all but what starts within a few micrometres of the surface
+    # everything but what starts within a few micrometres of the surface
     assert estimator.pages[0].values[0] == pytest.approx(5.0, rel=1e-3)
 
 
@@ -101,7 +101,7 @@ def test_black_holes_are_known_without_their_pointers(tmp_path: Path) -> None:
         files = {"g.gdml": content, "run.mac": f"{macro}/run/beamOn 5\n"}
         (estimator,) = run_files(files, tmp_path / name, 5)
         found.append(estimator.pages[0].values[0])
-    # nothing comes out behind the hole
+    # nothing leaves behind the hole
     assert found[0] == 0 < found[1]
 
 

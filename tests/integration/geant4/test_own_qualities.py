@@ -53,7 +53,7 @@ def test_dose_equivalent_of_fast_protons_is_their_dose(tmp_path: Path) -> None:
 
 
 def test_dose_equivalent_follows_let(tmp_path: Path) -> None:
-    """The dose by LET, each part times its quality factor, makes the dose equivalent."""
+    """Dose by LET, weighted with the quality factor, adds up to the dose equivalent."""
     carbon: dict[str, Any] = {
         "particle": {"id": 25, "a": 12, "z": 6},
         "energy": 60,
@@ -79,7 +79,7 @@ def test_dose_equivalent_follows_let(tmp_path: Path) -> None:
 
 
 def thin_slab(material: str, directory: Path) -> list[float]:
-    """Dose, dose equivalent, LET and energy of carbon of 70 MeV per nucleon in 0.1 mm."""
+    """Return dose, dose equivalent, LET and energy of carbon of 70 MeV per nucleon in 0.1 mm."""
     definition = make.project(
         {"a": make.box((2, 2, 0.01))},
         [make.zone(material, "a")],
@@ -104,11 +104,11 @@ def thin_slab(material: str, directory: Path) -> list[float]:
 
 
 def test_quality_goes_by_let_in_water_wherever_the_dose_is(tmp_path: Path) -> None:
-    """In lead, where nothing is made of water, LET is several times that in water."""
+    """In lead, which contains no water, LET is several times that in water."""
     gray, sievert, let, energy = thin_slab("water", tmp_path / "water")
     assert sievert / gray == pytest.approx(quality_factor(let), rel=1e-3)
     in_lead = thin_slab("lead", tmp_path / "lead")
     assert in_lead[2] > 4 * let
-    # a little slower there; stopping powers go as E^-0.77
+    # slightly slower there; stopping powers vary as E^-0.77
     in_water = let * (energy / in_lead[3]) ** 0.77
     assert in_lead[1] / in_lead[0] == pytest.approx(quality_factor(in_water), rel=5e-3)

@@ -1,4 +1,4 @@
-"""Quantities that Geant4 has no scorer for: averages, spectra, generations."""
+"""Quantities without a scorer in Geant4: averages, spectra, generations."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_spectra_of_dose_and_energy_hold_all_of_it(tmp_path: Path) -> None:
 
 
 def test_velocities_and_charges(tmp_path: Path) -> None:
-    """Helium of known energy: velocity and charge are those of special relativity."""
+    """Helium of known energy: velocity and charge follow special relativity."""
     keywords = ("AvgBeta", "tZ2Beta2", "dZ2Beta2", "tZeff2Beta2", "dZeff2Beta2", "AvgEnergy")
     wanted: list[dict[str, Any]] = [{"keyword": k, "filter": "helium"} for k in keywords]
     ion: dict[str, Any] = {"particle": {"id": 24}, "energy": 100, "energyUnit": "MeV/nucl"}
@@ -132,7 +132,7 @@ def test_velocities_and_charges(tmp_path: Path) -> None:
         ("ENUC", 100.0),
         ("EAMU", 400.0 * AMU / 3727.379),
         ("Z", 2.0),
-        ("Zeff", 2.0),  # bare at this speed
+        ("Zeff", 2.0),  # fully stripped at this speed
         ("DEDX", 29.2),
         ("MDEDX", 14.6),
         ("ANGLE", 60.0),
@@ -171,7 +171,7 @@ def test_generations_and_energies_add_up(tmp_path: Path) -> None:
 
 
 def test_every_particle_has_a_generation(tmp_path: Path) -> None:
-    """Nuclei set photons free, and those electrons: the second generation after the beam."""
+    """Nuclei emit photons, which set electrons free: the second generation after the primaries."""
     block = make.mesh((10, 10, 16), (1, 1, 1)) | {"position": [0, 0, 8]}
     names = ("beam", "first", "later")
     quantities: list[dict[str, Any]] = [{"keyword": "Fluence", "filter": name} for name in names]
@@ -184,7 +184,7 @@ def test_every_particle_has_a_generation(tmp_path: Path) -> None:
 
 
 def test_let_of_stopping_protons_does_not_depend_on_steps(tmp_path: Path) -> None:
-    """Thin slices cut the last 0.1 mm into many steps; undivided, Geant4 takes it in one."""
+    """Thin slices cut the last 0.1 mm into many steps; without them Geant4 takes a single one."""
     keywords = ("Fluence", "tLET", "dLET", "AvgEnergy")
     wanted: list[dict[str, Any]] = [{"keyword": k, "filter": "primary"} for k in keywords]
     depth = 0.02
@@ -207,7 +207,7 @@ def test_let_of_stopping_protons_does_not_depend_on_steps(tmp_path: Path) -> Non
 
 
 def test_protons_that_hit_hydrogen_are_no_primaries(tmp_path: Path) -> None:
-    """As in SHIELD-HIT12A: of the two protons after a collision none is of generation 0.
+    """As in SHIELD-HIT12A, neither of the two protons after a collision is of generation 0.
 
     Behind 2 cm of dense hydrogen a proton of 150 MeV has 123 MeV left. Half of those that collided
     on the way have less than half, and all of them must be missing among the primaries, though no
@@ -242,7 +242,7 @@ def test_protons_that_hit_hydrogen_are_no_primaries(tmp_path: Path) -> None:
     assert first[8:].sum() > 0
     # cross sections of 23 to 29 mb from 150 to 120 MeV: 3 % of the protons have collided
     assert primary.sum() == pytest.approx(np.exp(-2.0 * 0.0155), abs=0.015)
-    # both protons of a collision are counted where both get here, but the slow and oblique ones
+    # both protons of a collision are counted if both get here, except slow and oblique ones
     assert first.sum() > 1 - primary.sum()
 
 

@@ -28,7 +28,7 @@ WORLD = """<gdml>
   <setup name="Default" version="1.0"><world ref="World"/></setup>
 </gdml>"""
 
-#: Protons that cross a box of 10 x 10 x 1 cm at 60 degrees to z: 2 cm of way, cosine 1/2.
+#: Protons that cross a box of 10 x 10 x 1 cm at 60 degrees to z: path of 2 cm, cosine 1/2.
 CROSSING = f"""/gps/particle proton
 /gps/energy 150 MeV
 /gps/position {-5 * math.tan(math.pi / 3):.12g} 0 -5 cm
@@ -52,7 +52,7 @@ SECONDS = 2 / (_C * math.sqrt(1 - (_MASS / (_MASS + 150)) ** 2))
 
 
 def scored(macro: str, lines: Mapping[str, str], material: str, directory: Path) -> dict[str, Page]:
-    """Pages by the name of their scorer; ``lines`` gives the quantity and its arguments."""
+    """Return pages by the name of their scorer; ``lines`` give the quantity and its arguments."""
     quantities = "".join(
         f"/score/quantity/{line.split()[0]} {' '.join([name, *line.split()[1:]])}\n"
         for name, line in lines.items()
@@ -124,7 +124,7 @@ def test_protons_that_cross_vacuum_are_counted_as_documented(
     name, unit, value = CROSSED[line]
     page = crossed[line]
     assert (page.name, page.unit) == (name, unit)
-    # next to no energy over next to no mass is any dose; protons that stop tell
+    # almost no energy over almost no mass is an arbitrary dose; use protons that stop
     if value is not None:
         assert page.values[0] == pytest.approx(value, rel=1e-6, abs=1e-12)
 
@@ -140,7 +140,7 @@ def test_protons_that_stop_leave_energy_charge_and_ends(tmp_path: Path) -> None:
     assert value["doseDeposit"] == pytest.approx(gray, rel=1e-6)
     assert value["cellCharge"] == pytest.approx(1.0, abs=0.01)
     assert value["nOfTerminatedTrack"] == value["population"] >= 1
-    # none comes in or passes through, and no step ends at a boundary
+    # none enters or passes through, and no step ends at a boundary
     assert value["volumeFlux"] == value["passageTrackLength"] == value["nOfTrack"] == 0
     assert value["nOfCollision"] == value["nOfStep"] > 1
 
@@ -151,9 +151,9 @@ def test_secondaries_are_counted_where_they_start(tmp_path: Path) -> None:
     pages = scored(STOPPING.format(energy=100), lines, "G4_WATER", tmp_path)
     value = {kind: page.values[0] for kind, page in pages.items()}
     assert value["nOfSecondary"] > 10
-    # the primary and all that it sets free
+    # the primary and all its secondaries
     assert value["population"] == pytest.approx(value["nOfSecondary"] + 1)
-    # the slowest of many electrons has hardly more than the energy of the cut in range
+    # the slowest of many electrons has hardly more energy than the range cut
     assert 0 < value["minKinEAtGeneration"] < 0.02
 
 

@@ -1,4 +1,4 @@
-"""Beams of spots in Geant4: real runs in vacuum and water, macros, and files that users bring."""
+"""Beams of spots in Geant4: real runs in vacuum and water, macros, and users' files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plane(z: float) -> dict[str, Any]:
 
 
 def moments(page: Page) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the fluence along both axes."""
+    """Return the mean and standard deviation of the fluence along both axes."""
     image = page.values.reshape(page.shape, order="F")
     found = []
     for across, axis in zip((1, 0), page.axes, strict=True):
@@ -171,7 +171,7 @@ def test_doses_are_as_the_weights(tmp_path: Path) -> None:
     )
     n = 1000
     dose, fluence = transport(definition, tmp_path, n, seed=7)
-    # a share of 1/4 of n primaries, each of much the same dose
+    # a share of 1/4 of n primaries, each of about the same dose
     error = (0.25 * 0.75 / n) ** 0.5
     assert dose.values[1] / (dose.values[1] + dose.values[2]) == pytest.approx(0.25, abs=4 * error)
     assert dose.values[[0, 3]].sum() < 0.01 * dose.values.sum()

@@ -1,4 +1,4 @@
-"""Beams start where and as they should, detectors count what they should: short real runs."""
+"""The start of beams and the counts of detectors: short real runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def plane(z: float, width: float = 20, n: int = 100) -> dict[str, Any]:
 
 
 def spread(page: Page) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Mean and standard deviation of the fluence along both axes, and which bins have any."""
+    """Return mean and standard deviation of the fluence along both axes, and
+    which bins have any.
+    """
     image = page.values.reshape(page.shape, order="F")
     x, y = (axis.centres for axis in page.axes)
     weight = image / image.sum()
@@ -117,7 +119,7 @@ def test_every_proton_crosses_every_ring_once_at_most(tmp_path: Path) -> None:
     rings = page.values.reshape(page.shape, order="F")
     areas = np.pi * np.diff(page.axes[0].edges ** 2)
     crossing = rings * areas[:, None]
-    # uniform over the disc of 3 cm: (4-1)/9, (9-4)/9, and nobody beyond
+    # uniform over the disc of 3 cm: (4-1)/9, (9-4)/9, and nothing beyond
     np.testing.assert_allclose(crossing[0], 3 / 9, atol=0.1)
     np.testing.assert_allclose(crossing[1], 5 / 9, atol=0.1)
     np.testing.assert_array_equal(crossing[2], 0)

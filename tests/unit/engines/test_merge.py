@@ -1,4 +1,4 @@
-"""Merging: classes, weights, errors, order, and that any split of the work gives the same."""
+"""Merging: classes, weights, errors, order, and equal results for any split of the work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def task(primaries: int, *pages: Page, name: str = "out") -> MergeState:
 
 
 def scored(samples: np.ndarray) -> Page:
-    """The page of a run whose primaries contributed ``samples``, shape (primaries, bins)."""
+    """Return the page of a run whose primaries contributed ``samples``, shape (primaries, bins)."""
     sums, squares = samples.sum(axis=0), (samples**2).sum(axis=0)
     axes = (Axis.linear("z", "cm", 0.0, 1.0, samples.shape[1]),)
     return Page(
@@ -51,7 +51,7 @@ def scored(samples: np.ndarray) -> Page:
 
 
 def averaged(values: np.ndarray, weights: np.ndarray) -> Page:
-    """The page of averages over particles; both arrays have shape (primaries, bins)."""
+    """Return the page of averages over particles; both arrays have shape (primaries, bins)."""
     x, y = values * weights, weights
     below = Weights(y.sum(axis=0), (y**2).sum(axis=0), (x * y).sum(axis=0))
     axes = (Axis.linear("z", "cm", 0.0, 1.0, values.shape[1]),)
@@ -175,7 +175,7 @@ def test_tasks_without_particles_in_a_bin_do_not_bias_its_average() -> None:
 
 
 def test_averages_without_weights_say_what_empty_bins_do() -> None:
-    """Their numbers are those of pymchelper: a bin of 0 has full weight."""
+    """The numbers are those of pymchelper: a bin of 0 has full weight."""
     tasks = [
         task(10, page([30.0, 0.0], MergeClass.MEAN)),
         task(10, page([30.0, 8.0], MergeClass.MEAN)),

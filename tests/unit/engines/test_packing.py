@@ -1,4 +1,4 @@
-"""Task outputs as archives: the same bytes for the same files, nothing outside the folder."""
+"""Task outputs as archives: the same bytes for the same files, nothing outside the directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def archive(work: Path, limit: int = LIMIT) -> Path:
-    """The outputs in ``work`` as a tar."""
+    """Return the outputs in ``work`` as a tar."""
     kept, target = work.with_name("kept"), work.with_name("packed.tar")
     taken = take_outputs(work, GLOBS, kept, limit)
     target.write_bytes(b"".join(pack_outputs(kept, taken)))
@@ -60,7 +60,7 @@ def test_files_come_back_and_bytes_do_not_depend_on_times(work: Path, tmp_path: 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 9 * 1024])
 def test_the_bytes_are_those_of_a_plain_tar(work: Path, tmp_path: Path, size: int) -> None:
-    """So that outputs which earlier releases packed have the same bytes."""
+    """Outputs packed by earlier releases must keep the same bytes."""
     (work / "a.kg4").write_bytes(b"x" * size)
     expected = io.BytesIO()
     with tarfile.open(fileobj=expected, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -152,7 +152,7 @@ def test_the_limit_is_for_all_results_together(work: Path) -> None:
 def test_a_result_that_changes_while_it_is_packed_is_refused(
     work: Path, tmp_path: Path, change: bytes
 ) -> None:
-    """A process that got away still writes to it; the archive would not be what was checked."""
+    """An escaped process still writes to it; the archive would differ from what was checked."""
     (work / "a.kg4").write_bytes(b"dose")
     with (work / "a.kg4").open("ab") as file:
         taken = take_outputs(work, GLOBS, tmp_path / "kept", LIMIT)

@@ -1,4 +1,4 @@
-"""Blocks and threads: every bin once, the same numbers however many there are."""
+"""Blocks and threads: every bin once, and the same numbers for any number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLUKA's detector files, written by our own writers: kinds that genuine files at hand lack."""
+"""FLUKA's detector files from our own writers: types for which no genuine files are at hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOX = ((-1.0, 1.0, 2), (-0.1, 0.1, 3), (0.0, 20.0, 4))
 
 
 def numbers(*shape: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Random numbers that float32 holds exactly."""
+    """Return random numbers that float32 holds exactly."""
     return RNG.random(shape).astype("f4").astype(float)
 
 

@@ -1,4 +1,4 @@
-"""Mutated genuine files: read or refused, never a crash, a hang, or memory out of proportion."""
+"""Mutated genuine files: read or refused, never a crash, a hang, or disproportionate memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 REALDATA = Path(__file__).parents[4] / "shared" / "realdata"
 LARGEST = 8_000
-"""Larger files are mutated no differently, only slower."""
+"""Larger files would be mutated in the same way, only slower."""
 
 BASE = 200_000
-"""Bytes that reading takes whatever the file: buffers, an exception, the interpreter's own."""
+"""Bytes that reading takes for any file: buffers, an exception, the interpreter's own."""
 
 
 def seeds() -> list[tuple[str, bytes]]:
-    """Genuine files and own ones of the kinds that lack."""
+    """Return genuine files, and written ones of the types that are missing."""
     ones = np.ones(24)
     box = ((-1.0, 1.0, 2), (-0.1, 0.1, 3), (0.0, 20.0, 4))
     scorer = Scorer("A", {"Sum": ones.reshape(2, 3, 4)}, unit="")
@@ -56,7 +56,7 @@ def seeds() -> list[tuple[str, bytes]]:
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """One to four changes: bits, bytes, telling numbers, cuts, repeats, swaps."""
+    """Apply one to four changes: bits, bytes, special numbers, cuts, repeats, swaps."""
     mutated = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(mutated)) if mutated else 0
@@ -89,7 +89,9 @@ def mutations(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def try_read(path: Path) -> bool:
-    """Whether the file could be read; refusals must say where. Other exceptions pass through."""
+    """Return whether the file could be read; a refusal must say where. Other
+    exceptions propagate.
+    """
     refused: ReadError | None = None
     try:
         estimator = read_file(path)
@@ -107,7 +109,7 @@ def try_read(path: Path) -> bool:
 
 
 def read_bounded(path: Path, data: bytes) -> bool:
-    """``try_read`` within ten times the file's size; hangs end in pytest's timeout."""
+    """Run ``try_read`` within ten times the file's size in memory; pytest's timeout ends hangs."""
     path.write_bytes(data)
     tracemalloc.start()
     done = try_read(path)
@@ -135,13 +137,13 @@ def test_many_mutated_files(tmp_path: Path) -> None:
 
 
 LARGE = 400_000
-"""Bytes of inflated files: enough that what grows with announced numbers shows beside BASE."""
+"""Size of inflated files: large enough that memory by announced numbers exceeds BASE."""
 
 
 def inflate(data: bytes, rng: random.Random) -> bytes:
-    """A piece of a file many times over, its numbers as large as the file, then filled up.
+    """Repeat a piece of a file many times, with numbers as large as the file, then pad it.
 
-    Finds what takes memory for each announcement instead of for what is there.
+    Finds readers that allocate memory by what is announced instead of what is there.
     """
     number = rng.choice((LARGE // 8, LARGE // 3, LARGE, 50))
     lines = data.split(b"\n") if data.startswith(b"#") else []
@@ -167,7 +169,7 @@ def check_inflated(count: int, seed: int, folder: Path) -> None:
     originals = seeds()
     for name, data in originals:
         (folder / name).write_bytes(data)
-        try_read(folder / name)  # what Python loads and compiles once is not the file's doing
+        try_read(folder / name)  # what Python loads and compiles once does not count
     kinds = [[s for s in originals if s[1].startswith(b"#") is text] for text in (True, False)]
     for case in range(count):
         name, data = rng.choice(kinds[case % 2] or originals)
@@ -222,12 +224,12 @@ def test_many_inflated_files(tmp_path: Path) -> None:
 def test_files_made_to_waste(tmp_path: Path, name: str, data: bytes | None) -> None:
     path = tmp_path / name
     path.write_bytes(b"# TOPAS\n# A : Mean\n1\n")
-    try_read(path)  # what Python loads and compiles once is not the file's doing
+    try_read(path)  # what Python loads and compiles once does not count
     read_bounded(path, many_pages() if data is None else data)
 
 
 def many_pages() -> bytes:
-    """As many pages as bytes allow: three tokens of one number each."""
+    """Return as many pages as the bytes allow: three tokens of one number each."""
     from standins.write_shieldhit import bdo2019, token
 
     one = bdo2019(Mesh(bins=(1, 1, 1)), [Scored(5, 1, "", np.ones(1))], 1)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not FILES, reason="no genuine files here")
 
 
 def oracle(path: Path) -> Any:
-    """What pymchelper makes of the file."""
+    """Return what pymchelper reads from the file."""
     from pymchelper.estimator import Estimator as Peer
     from pymchelper.input_output import fromfile
     from pymchelper.readers.topas import TopasReader
@@ -36,12 +36,12 @@ def oracle(path: Path) -> Any:
     if path.suffix != ".csv":
         return fromfile(str(path))
     peer = Peer()
-    TopasReader(path).read_data(peer)  # read() would wipe the standard deviation
+    TopasReader(path).read_data(peer)  # read() would erase the standard deviation
     return peer
 
 
 def peer_values(path: Path, peer: Any, page: Any) -> np.ndarray[Any, Any]:
-    """Its numbers, first axis fastest; its order of bin2010 is wrong and left out here."""
+    """Return its numbers, first axis fastest; without bin2010, whose order it gets wrong."""
     raw = np.atleast_1d(page.data_raw)
     if path.suffix != ".csv":
         return raw
@@ -85,7 +85,7 @@ def test_differential_axes_have_names_and_their_own_units() -> None:
 
 
 def test_oldest_format_is_in_fortran_order() -> None:
-    """The beam runs along z in the middle of y: only in that order the profile is symmetric."""
+    """The beam runs along z in the middle of y: only in that order is the profile symmetric."""
     (page,) = read_file(REALDATA / "shieldhit" / "bin2010" / "ex_yzmsh.bdo").pages
     across = page.values.reshape(page.shape, order="F").sum(axis=1)
     assert_allclose(across, across[::-1], rtol=0.4)
@@ -102,7 +102,7 @@ def test_phase_space_equals_its_printed_values(number: int) -> None:
 
 
 def subsets(name: str) -> list[tuple[Path, ...]]:
-    """Every subset of two and more of the five files, each in an order of its own."""
+    """Yield every subset of two or more of the five files, each in a different order."""
     files = sorted(AVERAGING.glob(f"{name}_*.bdo"))
     shuffle = random.Random(name).sample
     return [
@@ -136,7 +136,7 @@ def test_any_subset_in_any_order_merges_as_in_pymchelper(name: str) -> None:
 def independent_error(
     page: Page, values: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]
 ) -> Any:
-    """Weighted squares between tasks over degrees of freedom and primaries, in plain numpy."""
+    """Return the error by weighted squares between tasks, in plain numpy."""
     rates = values / weights[:, None] if page.merge is MergeClass.SUM else values
     mean = np.average(rates, axis=0, weights=weights)
     squares = (weights[:, None] * (rates - mean) ** 2).sum(axis=0)

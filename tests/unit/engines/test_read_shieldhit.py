@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A's formats, written by our own writers: what genuine files at hand don't show."""
+"""SHIELD-HIT12A's formats from our own writers: cases without genuine files at hand."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_zones_of_old_formats_are_numbers_not_lengths(tmp_path: Path, make: Any)
 def test_differential_axis_of_old_formats_comes_last(
     tmp_path: Path, make: Any, bins: tuple[int, int, int]
 ) -> None:
-    """It is stored in place of the single bin, so that it may stand between the others."""
+    """It is stored in place of the single bin, so it may be between the others."""
     cube = RNG.random((2, 3, 4))  # x or z, then the differential axis
     stored = cube if bins[2] == 1 else np.moveaxis(cube, -1, 1)
     page = Scored(

@@ -1,4 +1,4 @@
-"""The stand-ins of licensed engines: they must behave as tests of everything else rely on."""
+"""The stand-ins of licensed engines behave as all other tests assume."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def programs(tmp_path: Path) -> Path:
 
 
 def prepare(engine: str, folder: Path, seed: int, primaries: int = 50) -> list[str]:
-    """Input files in ``folder`` and the command line, as users of the real engines have them."""
+    """Write input files to ``folder`` and return the command line that users of the engine run."""
     folder.mkdir()
     if engine == "shieldhit":
         (folder / "beam.dat").write_text(f"NSTAT {primaries} -1 ! number\n")

@@ -1,4 +1,4 @@
-"""TOPAS' CSV files, written by our own writer."""
+"""TOPAS' CSV files from our own writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers open regular files only, whoever names them, and wait for none."""
+"""Readers open regular files only, and never block on others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds of engines that take fewer than there are: never shared in a job, by chance between jobs."""
+"""Seeds of engines with a small range: never shared within a job, only by chance between jobs."""
 
 from __future__ import annotations
 

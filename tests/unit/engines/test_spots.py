@@ -1,4 +1,4 @@
-"""Lists of spots: their columns, and what of them is refused with its line."""
+"""Lists of spots: their columns, and faults refused with their line."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_malformed_lines_are_told_with_their_number(line: str, reason: str) -> N
     if len(line.split()) == 5 or "columns" in reason:
         assert reason in fault
     else:
-        # other columns than the line before; alone, the value itself is at fault
+        # a different number of columns than the line before; alone, the value itself is at fault
         assert reason in faults(line)[0]
 
 

@@ -1,4 +1,4 @@
-"""Confidence intervals of means that few tasks tell."""
+"""Confidence intervals of means over few tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of tasks: merged in one order whatever was given, none twice, named so that they are found."""
+"""Files of tasks: merged in one order for any input order, none twice, and named in errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASSES = {
     3: MergeClass.MEAN,
     4: MergeClass.CONCAT,
 }
-"""By the normalisation that BDO files tell."""
+"""Merged by the normalisation stored in BDO files."""
 
 
 def task(folder: Path, number: int, normalisation: int = 2, bins: int = 40) -> Path:

@@ -68,7 +68,7 @@ def write(folder: Path, file: str, scorer: Scorer, histories: int) -> None:
 
 
 def asked(keyword: str) -> InputSet:
-    """An output with one quantity, on the small mesh that ``tasks`` fill."""
+    """Return an output with one quantity, on the small mesh that ``tasks`` fill."""
     filters = [{"uuid": "p", "name": "p", "particle": {"id": 2}}]
     base = output("o", keyword, filter="p")
     return TOPAS.convert(phantom(scoringManager={"filters": filters, "outputs": [base]}))
@@ -77,7 +77,7 @@ def asked(keyword: str) -> InputSet:
 def tasks(
     sizes: list[int], bins: int = 50
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[np.ndarray[Any, Any]]]:
-    """Sums X, Y per task, shape (tasks, bins), and the histories' own, shape (2, n, bins)."""
+    """Return sums X, Y per task, shape (tasks, bins), and per history, shape (2, n, bins)."""
     histories = []
     for size in sizes:
         y = RNG.gamma(0.5, 2.0, (size, bins))
@@ -87,7 +87,7 @@ def tasks(
 
 
 def merged(folder: Path, inputs: InputSet, files: tuple[str, str], parts: Any) -> Estimator:
-    """Tasks of (histories, values of the first file, values of the second)."""
+    """Merge tasks of (histories, values of the first file, values of the second)."""
     states = []
     for k, (count, first, second) in enumerate(parts):
         for file, values in zip(files, (first, second), strict=True):
@@ -112,7 +112,7 @@ def test_merged_ratio_is_that_of_all_histories(tmp_path: Path) -> None:
 
 
 def test_standard_error_is_that_of_batch_means(tmp_path: Path) -> None:
-    """For equal tasks: the deviation of residuals X - r Y over tasks, as numpy has it."""
+    """For equal tasks: the deviation of residuals X - r Y over tasks, as computed by numpy."""
     sizes = [100] * 8
     x, y, _ = tasks(sizes)
     (page,) = merged(tmp_path, asked("AvgEnergy"), FILES, zip(sizes, x, y, strict=True)).pages

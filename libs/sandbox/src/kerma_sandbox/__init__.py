@@ -1,4 +1,4 @@
-"""Confines processes that run other people's programs or input: docs/sandbox.md.
+"""Confines processes that run third-party programs or users' input: docs/sandbox.md.
 
-The package imports nothing by itself, because the guard starts with it in milliseconds.
+The package itself imports nothing, so that the guard starts in milliseconds.
 """

@@ -1,7 +1,7 @@
-"""Run inside a sandbox: tries what it must prevent and prints, by wall, what got through.
+"""Run inside a sandbox: try everything it must prevent and print, by wall, what succeeded.
 
-Arguments: folder with canary files, TCP port, abstract socket, process id, token. One argument
-more than a token is an error, so that the trial can't pass by accident.
+Arguments: directory with canary files, TCP port, abstract socket, process id, token. An argument
+after the token is an error, so that the trial can't pass by accident.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ def _connects(family: int, address: str | tuple[str, int]) -> bool:
 
 
 def _signals(pid: int) -> bool:
-    # the other side looks whether it arrived: the number may be another process's here
+    # The other side checks that it arrived: here the number may be another process's.
     os.kill(pid, signal.SIGTERM)
     return False
 
 
 def main(arguments: list[str]) -> None:
-    """Print one JSON object of booleans by wall; first show that the work folder can be used."""
+    """Print one JSON object of booleans by wall, after proving that the work
+    directory can be used.
+    """
     folder, port, abstract, pid, token = arguments
     Path("trial").write_text(token)
     Path("trial").unlink()

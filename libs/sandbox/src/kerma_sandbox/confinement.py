@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Limit(StrEnum):
-    """Limits by the names of the fields of ``Limits``."""
+    """The limits, named as the fields of ``Limits``."""
 
     MEMORY = "memory"
     CPU_SECONDS = "cpu_seconds"
@@ -22,7 +22,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one confined process and all it starts; None for no limit. Sizes in bytes."""
+    """Limits of a confined process and all it starts; None for no limit. Sizes in bytes."""
 
     memory: int | None = 4 << 30
     """Resident memory of all processes together."""
@@ -39,9 +39,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """A process works in ``work`` (absolute, read and write) and reads ``readable``.
+    """A process that may read and write ``work`` (an absolute path) and read ``readable``.
 
-    The system's libraries, the interpreter that runs Kerma and its packages are readable as well.
+    The system's libraries, Kerma's Python interpreter and its packages are readable as well.
     """
 
     work: Path
@@ -56,8 +56,8 @@ class Exit:
     """How a process ended.
 
     ``code`` is its exit code, or minus the signal that ended it. ``exceeded`` is the limit that
-    ended it. ``left`` counts processes that could not be killed in time, 0 but for a fault of the
-    machine. ``overhead_seconds`` is processor time of the keeper.
+    ended it. ``left`` counts processes that could not be killed in time, 0 unless the machine is
+    faulty. ``overhead_seconds`` is the keeper's processor time.
     """
 
     code: int
@@ -68,7 +68,7 @@ class Exit:
 
     @classmethod
     def told(cls, message: Mapping[str, Any]) -> Exit:
-        """From what the guard says of a process that is gone."""
+        """Return the exit in the guard's message about a process that is gone."""
         exceeded = message.get("exceeded")
         return cls(
             message["code"],

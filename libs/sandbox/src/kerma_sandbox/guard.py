@@ -1,11 +1,11 @@
 """The guard: a small single-threaded process that starts confined processes and outlives its user.
 
-It forks a keeper for each process, since a fork costs a millisecond where a start of Python costs
-twenty. When its user dies, in whatever way, the socket to it closes and everything is killed.
+It forks a keeper for each process, since a fork takes a millisecond and a start of Python twenty.
+When its user dies for any reason, the socket between them closes and everything is killed.
 
-Messages on the socket (SOCK_SEQPACKET) are JSON objects: ``spawn`` (with three descriptors for
-the standard streams) and ``signal`` come in; ``started``, ``usage``, ``gone`` and ``refused`` go
-out. Only the standard library, so that it starts fast and holds no threads at a fork.
+Messages on the socket (SOCK_SEQPACKET) are JSON objects: ``spawn`` (with three descriptors for the
+standard streams) and ``signal`` come in; ``started``, ``usage``, ``gone`` and ``refused`` go out.
+It uses only the standard library, so that it starts fast and has no threads when it forks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Kept:
 
 
 class Guard:
-    """The keepers of one user. ``sock`` leads to it."""
+    """The keepers of one user. ``sock`` leads to the user."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -49,7 +49,7 @@ class Guard:
         self._keepers: set[int] = set()
 
     def run(self) -> None:
-        """Serve until the user is gone and every process with it."""
+        """Serve until the user and all its processes are gone."""
         self._selector.register(self._sock, selectors.EVENT_READ)
         alive = True
         while alive or self._kept:
@@ -98,7 +98,7 @@ class Guard:
                 os.close(fd)
 
     def _close_all(self, ours: socket.socket) -> None:
-        """A keeper must not hold the sockets of others: it would hide that the guard died."""
+        """Close the sockets of other keepers: holding them would hide that the guard died."""
         ours.close()
         self._sock.close()
         self._selector.close()
@@ -132,8 +132,8 @@ class Guard:
             self._tell({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
 
     def _end_strays(self, keeper: int) -> None:
-        """Kill what a killed keeper has left; it is the guard's now."""
-        # its socket closes before its children get another parent: wait until it is gone itself
+        """Kill the processes that a killed keeper left to the guard."""
+        # The socket closes before the children get another parent: wait for the keeper to end.
         with suppress(ChildProcessError):
             os.waitpid(keeper, 0)
         until = time.monotonic() + KILL_SECONDS
@@ -157,12 +157,12 @@ def _signal(kept: _Kept, signum: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``arguments``: the descriptor of the socket."""
+    """Run a guard. ``arguments``: the descriptor of the socket."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     # the kernel reaps keepers that end; a keeper waits for its own children
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    # pages that no collection touches stay shared with the keepers
+    # Pages that garbage collection does not touch stay shared with the keepers.
     gc.freeze()
     adopt_orphans()
     sock = socket.socket(fileno=int(arguments[0]))

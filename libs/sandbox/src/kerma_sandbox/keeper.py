@@ -1,9 +1,9 @@
 """The keeper: the parent of one confined process, forked by the guard.
 
-It adopts whatever the process leaves behind, however it hides, watches the limits that the kernel
-does not, and tells the guard that the process is gone only when nothing below the keeper is left.
-When the guard dies, the keeper kills everything below it. When the keeper itself is killed, the
-kernel kills the process (PR_SET_PDEATHSIG) and the guard adopts the rest.
+It adopts every process left behind, however it hides, enforces the limits that the kernel does not,
+and reports the process as gone only when nothing is left below the keeper. When the guard dies, the
+keeper kills everything below it. When the keeper itself is killed, the kernel kills the process
+(PR_SET_PDEATHSIG) and the guard adopts the rest.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kerma_sandbox import landlock, seccomp, tree
 
 SAMPLE_SECONDS = 0.1
 KILL_SECONDS = 10.0
-"""After this long what cannot be killed is reported instead of awaited."""
+"""After this time, processes that can't be killed are reported rather than awaited."""
 FILTER_DESCRIPTOR = 3
-"""Where bubblewrap finds the system call filter."""
+"""The descriptor on which bubblewrap finds the system call filter."""
 
 _FAULT_DESCRIPTOR = 4
 _USAGE_SECONDS = 0.2
@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def adopt_orphans() -> None:
-    """Processes below this one whose parents end become its children."""
+    """Make orphans below this process its children."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -66,7 +66,7 @@ class Keeper:
         signal.set_wakeup_fd(wake_write)
 
     def run(self, fds: list[int]) -> None:
-        """Start the process on ``fds`` as its standard streams and keep it to the end."""
+        """Start the process with ``fds`` as its standard streams and keep it until it ends."""
         parent = os.getpid()
         fault, fault_write = os.pipe2(os.O_CLOEXEC)
         self._main = os.fork()
@@ -74,7 +74,7 @@ class Keeper:
             _become(self._order, fds, fault_write, parent)
         for fd in (*fds, fault_write):
             os.close(fd)
-        # the end of the pipe closes when the program is executed
+        # this end of the pipe closes when the program is executed
         if reason := os.read(fault, 4096):
             self._tell({"op": "refused", "reason": reason.decode(errors="replace")})
             return
@@ -137,7 +137,7 @@ class Keeper:
     def _exit_code(self, status: int) -> int:
         code = os.waitstatus_to_exitcode(status)
         signum = code - _SHELL_SIGNAL
-        # bubblewrap tells a signal as shells do
+        # bubblewrap reports a signal as shells do
         if self._contained and 0 < signum < signal.NSIG:
             code = -signum
         if code < 0 and self._exceeded is None:
@@ -173,7 +173,7 @@ class Keeper:
     def _cpu(self, used: tree.Usage) -> float:
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = used.cpu_seconds + waited.ru_utime + waited.ru_stime
-        # the time of processes that die with their namespace is nobody's any more
+        # The time of processes that die with their namespace is no longer counted anywhere.
         self._cpu_seconds = max(self._cpu_seconds, seconds)
         return self._cpu_seconds
 
@@ -200,7 +200,9 @@ class Keeper:
 
 
 def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> None:
-    """In the child: never returns. What keeps it from the program is written to ``fault``."""
+    """Turn the child into the program; never returns. A failure to do so is
+    written to ``fault``.
+    """
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -219,7 +221,7 @@ def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> N
         _filter(order)
         os.execvpe(argv[0], argv, order["env"])  # noqa: S606 - a list, no shell
     except BaseException as error:
-        # before the streams are in place the end of the pipe is still where it was
+        # until the streams are in place, the pipe has its first descriptor
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         for descriptor in (_FAULT_DESCRIPTOR, fault):
             with suppress(OSError):
@@ -283,7 +285,7 @@ def _change_user(uid: int, work: str) -> None:
 
 
 def keep(order: dict[str, Any], fds: list[int], control: socket.socket) -> None:
-    """The life of a keeper, in a fresh fork of the guard; never returns."""
+    """Run a keeper in a fresh fork of the guard; never returns."""
     code = 1
     try:
         adopt_orphans()
@@ -292,7 +294,7 @@ def keep(order: dict[str, Any], fds: list[int], control: socket.socket) -> None:
     except BaseException as error:
         sys.stderr.write(f"keeper: {type(error).__name__}: {error}\n")
     finally:
-        # the guard's code must never go on in this fork
+        # the guard's code must never continue in this fork
         try:
             tree.kill_below(os.getpid())
         finally:

@@ -1,7 +1,7 @@
-"""Landlock (Linux 5.13 and later): a process gives up access that no rule allows, for good.
+"""Landlock (Linux 5.13 and later): a process permanently gives up access that no rule allows.
 
-Numbers are those of ``linux/landlock.h`` and the kernel's ``userspace-api/landlock.rst``. Only the
-standard library, because the guard applies it between fork and exec.
+Numbers are those of ``linux/landlock.h`` and the kernel's ``userspace-api/landlock.rst``. Uses only
+the standard library, because the guard applies it between fork and exec.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def abi() -> int:
-    """Version of the kernel's Landlock; 0 without it."""
+    """Return the version of the kernel's Landlock ABI; 0 without it."""
     version: int = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
     return max(version, 0)
 
 
 def forbid_new_privileges() -> None:
-    """No program that the process executes gains privileges. Raises OSError."""
+    """Prevent programs that the process executes from gaining privileges. Raises OSError."""
     if _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise _last_error("no_new_privs")
 
@@ -50,10 +50,10 @@ def restrict(
     devices: Sequence[str],
     network: bool,
 ) -> None:
-    """Leave this process and its children the rights below ``read`` and ``write`` alone.
+    """Restrict this process and its children to the rights below ``read`` and ``write``.
 
-    Paths that are not there are passed over. Without ``network`` TCP is forbidden from ABI 4 on;
-    abstract sockets and signals to others are from ABI 6 on. Raises OSError.
+    Missing paths are skipped. Without ``network``, TCP is forbidden from ABI 4 on, and abstract
+    sockets and signals to others from ABI 6 on. Raises OSError.
     """
     handled = _handled(version)
     tcp = _BIND_AND_CONNECT_TCP if version >= _TCP_ABI and not network else 0

@@ -24,11 +24,11 @@ _STREAM_LIMIT = 1 << 16
 
 
 class GuardLost(Exception):  # noqa: N818 - a fact
-    """The guard died: all confined processes are dead with it, and nothing can be started."""
+    """The guard died: all confined processes died with it, and nothing can be started."""
 
 
 def is_guard_lost(error: Exception) -> bool:
-    """Whether it is GuardLost, or a group of exceptions with one in it."""
+    """Return whether it is GuardLost, or an exception group that contains one."""
     group = error if isinstance(error, ExceptionGroup) else ExceptionGroup("", [error])
     return group.subgroup(GuardLost) is not None
 
@@ -37,7 +37,7 @@ def is_guard_lost(error: Exception) -> bool:
 class Confined:
     """A running process. ``pid`` is also the id of its session.
 
-    ``cpu_seconds`` and ``memory`` (bytes) are of all its processes, told about every second.
+    ``cpu_seconds`` and ``memory`` (bytes) cover all its processes, updated about every second.
     """
 
     id: int
@@ -51,15 +51,15 @@ class Confined:
     memory: int = 0
 
     async def wait(self) -> Exit:
-        """The end of the process; by then nothing of it is left. Raises GuardLost."""
+        """Wait until the process has ended and nothing of it is left. Raises GuardLost."""
         return await asyncio.shield(self._gone)
 
     def signal(self, signum: int) -> None:
-        """Signal all processes that it has started, and itself."""
+        """Signal the process and everything it has started."""
         self._guard.signal(self.id, signum)
 
     async def stop(self, grace_seconds: float) -> Exit:
-        """SIGTERM, after the grace period SIGKILL, until nothing is left."""
+        """Send SIGTERM, after the grace period SIGKILL, and wait until nothing is left."""
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_seconds):
@@ -92,12 +92,12 @@ class Launcher:
         stdin_from: int | None = None,
         stream_limit: int = _STREAM_LIMIT,
     ) -> Confined:
-        """Start a process with ``env`` alone.
+        """Start a process with exactly ``env`` as its environment.
 
-        Its input is empty unless ``stdin`` asks for a pipe or ``stdin_from`` is a descriptor, which
+        Its input is empty unless ``stdin`` requests a pipe or ``stdin_from`` is a descriptor, which
         may be a socket; the caller closes its own.
 
-        Raises OSError when it cannot be started, GuardLost when the guard is dead.
+        Raises OSError when it can't be started, GuardLost when the guard is dead.
         """
         if self._lost.is_set():
             raise GuardLost
@@ -133,17 +133,17 @@ class Launcher:
         return process
 
     def signal(self, number: int, signum: int) -> None:
-        """Signal a process and all below it; nothing when it is gone."""
+        """Signal a process and everything below it; do nothing when it is gone."""
         with suppress(OSError):
             self._sock.send(json.dumps({"op": "signal", "id": number, "signal": signum}).encode())
 
     async def fail_when_lost(self) -> None:
-        """Raises GuardLost when the guard is dead."""
+        """Raise GuardLost when the guard is dead."""
         await self._lost.wait()
         raise GuardLost
 
     def on_readable(self) -> None:
-        """Take in what the guard says."""
+        """Process the guard's messages."""
         while True:
             try:
                 body = self._sock.recv(guard.MAX_MESSAGE)
@@ -176,7 +176,7 @@ class Launcher:
             _refuse(started, OSError("its keeper was killed"))
         self._running.pop(number, None)
         _resolve(self._gone.pop(number), Exit.told(message))
-        # what could not be killed may hold the other end for ever
+        # a process that could not be killed may hold the other end forever
         asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self._close_pipes, number)
 
     def _close_pipes(self, number: int) -> None:
@@ -192,7 +192,7 @@ class Launcher:
 
 
 def _input(given: int | None, *, pipe: bool) -> tuple[int, int | None]:
-    """The descriptor of a process's input, and the end of the pipe to it."""
+    """Return the descriptor of a process's input, and the end of the pipe to it."""
     if given is not None:
         return os.dup(given), None
     return os.pipe() if pipe else (os.open(os.devnull, os.O_RDONLY), None)
@@ -206,7 +206,7 @@ def _resolve(future: asyncio.Future[Any], result: object) -> None:
 def _refuse(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        # whoever waits gets it; one that nobody waits for is no fault of its own
+        # retrieve the exception, so that asyncio does not warn when nobody waits
         future.exception()
 
 
@@ -228,7 +228,7 @@ async def _writer(fd: int) -> asyncio.StreamWriter:
 
 @asynccontextmanager
 async def launcher(sandbox: Sandbox) -> AsyncIterator[Launcher]:
-    """A guard for as long as the context lasts; at its end every process is killed."""
+    """Run a guard while the context lasts; every process is killed at its end."""
     ours, process = start_guard()
     with ours:
         ours.setblocking(False)

@@ -21,7 +21,7 @@ from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
 from kerma_sandbox.start import run
 
 FIRST_USER = 64_200
-"""User ids from here on are taken when nothing but another user confines; nobody else has them."""
+"""User ids from here on are used when only a change of user confines; no account has them."""
 
 _SECONDS = 20.0
 _MOST_OUTPUT = 1 << 16
@@ -36,7 +36,7 @@ _ADVICE = (
 
 
 class Mode(StrEnum):
-    """Whether processes have to be confined."""
+    """Whether processes must be confined."""
 
     REQUIRE = "require"
     PREFER = "prefer"
@@ -44,7 +44,7 @@ class Mode(StrEnum):
 
 
 class SandboxUnavailable(Exception):  # noqa: N818 - a fact
-    """Nothing confines processes here; the text tells why and what to do."""
+    """Nothing confines processes here; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,17 @@ class _Surroundings:
     token: str
 
     def arguments(self) -> list[str]:
-        """For the attempts."""
+        """Return the arguments of the attempts."""
         return [str(self.folder), str(self.port), self.abstract, str(self.stranger.pid), self.token]
 
 
 def measure(
     scratch: Path, *, mode: Mode = Mode.PREFER, levels: Sequence[Level] = tuple(Level)
 ) -> Sandbox:
-    """The strongest of ``levels`` that keeps what it promises, for work folders in ``scratch``.
+    """Return the strongest of ``levels`` that works for work directories in ``scratch``.
 
-    Each is tried by a process that reads files, connects and signals. Raises SandboxUnavailable
-    when one is required and none is found.
+    Each is tried with a process that reads files, connects and signals. Raises SandboxUnavailable
+    when a sandbox is required and none works.
     """
     if mode is Mode.OFF:
         return Sandbox(reasons=dict.fromkeys((Level.NAMESPACES, Level.LANDLOCK, Level.USER), _OFF))
@@ -110,7 +110,7 @@ def _candidates(levels: Sequence[Level], reasons: dict[Level, str]) -> Iterator[
 def _try(
     candidate: Sandbox, surroundings: _Surroundings, scratch: Path
 ) -> tuple[frozenset[Wall], str]:
-    """The walls that hold, and why they are not enough; empty if they are."""
+    """Return the walls that hold, and why they are not enough, or "" if they are."""
     with tempfile.TemporaryDirectory(prefix="sandbox-", dir=scratch) as work:
         argv = [sys.executable, "-I", "-S", str(_ATTEMPTS), *surroundings.arguments()]
         confinement = Confinement(Path(work).resolve(), limits=Limits(memory=1 << 30))
@@ -145,7 +145,7 @@ def _surroundings() -> Iterator[_Surroundings]:
     with ExitStack() as stack:
         made = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerma-canary-"))
         folder = Path(made)
-        # whoever may enter the folder can read what all may read, and not what the owner alone may
+        # anyone who may enter the directory can read public files, but not private ones
         folder.chmod(0o755)
         (folder / "file").write_text(token)
         (folder / "secret").write_text(token)

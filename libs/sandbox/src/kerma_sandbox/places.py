@@ -28,10 +28,10 @@ PROCESS_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm")
 
 @cache
 def interpreter() -> tuple[Path, ...]:
-    """Folders of the interpreter that runs Kerma, of its packages and of Kerma's sources.
+    """Return the directories of Kerma's interpreter, its packages and Kerma's sources.
 
-    Sources may stand beside the environment. The rest of ``sys.path`` is left out, as it may hold
-    the folder that Kerma was started in.
+    Sources may be outside the environment. The rest of ``sys.path`` is left out, as it may include
+    the directory where Kerma was started.
     """
     found = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent]
     found += [Path(entry) for entry in sys.path if any(Path(entry).glob("kerma_*/__init__.py"))]
@@ -40,17 +40,17 @@ def interpreter() -> tuple[Path, ...]:
 
 
 def installation(program: Path, *, kept_from: Path) -> tuple[Path, ...]:
-    """What a program needs of its own: its folder, or the folder above if that is ``bin``.
+    """Return a program's installation: its directory, or the one above if that is ``bin``.
 
-    The program alone where its folder is of no installation: a home, a temporary folder or one
-    with ``kept_from`` in it. Links are followed: where they lead is readable as well.
+    Only the program itself if its directory is not an installation: a home, a temporary directory
+    or one that contains ``kept_from``. Links are followed: their targets are readable as well.
     """
     places = dict.fromkeys((program, program.resolve()))
     return tuple(dict.fromkeys(_folder(place, kept_from) for place in places))
 
 
 def holds(folder: Path, place: Path) -> bool:
-    """Whether ``place`` is ``folder`` or below it, links followed."""
+    """Return whether ``place`` is ``folder`` or below it, links followed."""
     return place.resolve().is_relative_to(folder.resolve())
 
 

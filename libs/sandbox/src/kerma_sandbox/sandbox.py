@@ -32,7 +32,7 @@ class Wall(StrEnum):
     """What a process may be kept from; each is tried when the sandbox is measured."""
 
     FILES = "files"
-    """Every file that it has no need of."""
+    """Every file that it does not need."""
     SECRETS = "secrets"
     """Files that only Kerma's user may read."""
     NETWORK = "network"
@@ -51,15 +51,15 @@ PROMISED: Mapping[Level, frozenset[Wall]] = {
     Level.USER: frozenset({Wall.SECRETS, Wall.PROCESSES, Wall.SIGNALS}),
     Level.NONE: frozenset(),
 }
-"""Walls without which a level does not count."""
+"""Walls that a level must have to be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """How to confine. ``standing`` are the walls that held when they were tried.
 
-    ``reasons`` tell why stronger levels are not in force. ``uid`` is the first of a range of user
-    ids, one for each process that runs.
+    ``reasons`` say why stronger levels are not in force. ``uid`` is the first of a range of user
+    ids, one per running process.
     """
 
     level: Level = Level.NONE
@@ -72,15 +72,15 @@ class Sandbox:
 
     @property
     def open(self) -> tuple[Wall, ...]:
-        """Walls that do not stand, for the operator to know."""
+        """Walls that do not hold, for the operator to know."""
         return tuple(wall for wall in Wall if wall not in self.standing)
 
     def order(
         self, argv: Sequence[str], env: Mapping[str, str], confinement: Confinement
     ) -> dict[str, Any]:
-        """What the guard is told to start ``argv`` with ``env`` alone.
+        """Return the order for the guard to start ``argv`` with exactly ``env``.
 
-        Raises OSError for a program that is not there or not one of this machine.
+        Raises OSError for a program that is missing or not for this machine.
         """
         filter_code = (
             b"" if self.level is Level.NONE else seccomp.program(network=confinement.network)
@@ -120,9 +120,9 @@ class Sandbox:
 
 
 def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
-    """Soft and hard limits by the names of the ``resource`` module, without their prefix.
+    """Return soft and hard limits by the names of the ``resource`` module, without their prefix.
 
-    The kernel counts processes by user, so that limit holds only for a user of one process.
+    The kernel counts processes by user, so that limit is set only for a user with a single process.
     """
     same = {
         "AS": limits.address_space,

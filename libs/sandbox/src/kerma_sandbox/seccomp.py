@@ -1,14 +1,14 @@
 """A system call filter: no sockets, no namespaces, no memory that no limit counts.
 
-A classic BPF program as ``linux/seccomp.h`` and ``linux/filter.h`` describe it, with the numbers
-of ``asm/unistd_64.h``. Other architectures get no filter. The denied calls are those of
-Docker's default profile without its privileged ones, and these:
+A classic BPF program as ``linux/seccomp.h`` and ``linux/filter.h`` describe it, with the numbers of
+``asm/unistd_64.h``. Other architectures get no filter. The denied calls are those of Docker's
+default profile without its privileged ones, and these:
 
 - ``socket``: without it a process reaches no network, no bus and no other process's socket;
   ``socketpair`` stays;
 - ``memfd_create``, ``shmget``: memory that belongs to no process and escapes the memory limit.
 
-A process that is to stay alone starts neither processes nor programs and signals nobody.
+With ``alone``, a process starts neither processes nor programs and signals nobody.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def program(*, network: bool = False, alone: bool = False) -> bytes:
-    """The filter as ``struct sock_filter[]``; empty on other machines than x86-64 Linux.
+    """Return the filter as ``struct sock_filter[]``; empty except on x86-64 Linux.
 
     ``alone`` is for a process that starts no other and has no threads.
     """
@@ -67,7 +67,7 @@ def program(*, network: bool = False, alone: bool = False) -> bytes:
         _step(_LOAD, _NUMBER),
         _step(_JUMP_AT_LEAST, _X32, 0, 1),
         _step(_RETURN, _KILL),
-        # the C library takes clone instead, whose flags a filter can see
+        # the C library falls back to clone, whose flags a filter can see
         _step(_JUMP_EQUAL, _CLONE3, 0, 1),
         _step(_RETURN, _ERRNO | errno.ENOSYS),
     ]
@@ -84,7 +84,7 @@ def program(*, network: bool = False, alone: bool = False) -> bytes:
 
 
 def apply(code: bytes) -> None:
-    """Filter this process and its children from now on; privileges must be forbidden before.
+    """Filter this process and its children from now on; forbid new privileges first.
 
     Raises OSError.
     """

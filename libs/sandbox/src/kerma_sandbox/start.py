@@ -1,4 +1,4 @@
-"""Starts a guard; and one confined process from code that is not asynchronous."""
+"""Starts a guard; and one confined process from synchronous code."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _MAX_MESSAGE = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a process printed, as far as it was kept, and how it ended.
+    """The kept output of a process, and how it ended.
 
-    ``late`` and ``verbose`` tell that it was killed for its time or its output.
+    ``late`` and ``verbose`` say that it was killed for its time or its output.
     """
 
     output: bytes
@@ -46,7 +46,9 @@ class Finished:
 
 
 def start_guard() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """A guard and the socket to it; closing the socket ends it. It gets an empty environment."""
+    """Start a guard and return it with its socket; closing that ends it. Its
+    environment is empty.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with theirs:
@@ -74,10 +76,10 @@ def run(
     seconds: float,
     most_output: int,
 ) -> Finished:
-    """Run a process to its end, its output and errors together; nothing of it is left.
+    """Run a process until it ends and nothing of it is left, stdout and stderr together.
 
-    It is killed after ``seconds`` or when it prints more than ``most_output`` bytes.
-    Raises OSError when it cannot be started.
+    It is killed after ``seconds`` or when it prints more than ``most_output`` bytes. Raises OSError
+    when it can't be started.
     """
     order = sandbox.order(argv, env, confinement)
     message = json.dumps({"op": "spawn", "id": 0, **order}).encode()

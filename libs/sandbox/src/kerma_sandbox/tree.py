@@ -1,4 +1,4 @@
-"""Processes below another one, as ``/proc`` tells them (proc(5))."""
+"""Processes below another one, from ``/proc`` (proc(5))."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STOP_ROUNDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What processes use together: bytes of memory that is theirs alone, seconds of processor."""
+    """The usage of processes together: bytes of private memory, seconds of processor time."""
 
     memory: int
     cpu_seconds: float
@@ -21,7 +21,7 @@ class Usage:
 
 
 def descendants(root: int) -> list[int]:
-    """All processes below ``root``, parents before their children."""
+    """Return all processes below ``root``, parents before their children."""
     found: list[int] = []
     pending = [root]
     while pending:
@@ -31,7 +31,7 @@ def descendants(root: int) -> list[int]:
 
 
 def usage(pids: list[int]) -> Usage:
-    """Of living processes, with the processor time of children that they have waited for."""
+    """Return the usage of living processes, with the processor time of children they waited for."""
     memory, ticks, living = 0, 0, 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
@@ -42,7 +42,7 @@ def usage(pids: list[int]) -> Usage:
 
 
 def kill_below(root: int) -> None:
-    """Kill all processes below ``root``. They are stopped first, so that none forks on."""
+    """Kill all processes below ``root``. They are stopped first, so that none forks meanwhile."""
     stopped: dict[int, None] = {}
     for _ in range(_STOP_ROUNDS):
         fresh = [pid for pid in descendants(root) if pid not in stopped]
@@ -56,7 +56,7 @@ def kill_below(root: int) -> None:
 
 
 def signal_all(pids: list[int], signum: int) -> None:
-    """Those that have ended meanwhile are passed over."""
+    """Signal processes; those that have ended meanwhile are skipped."""
     for pid in pids:
         _send(pid, signum)
 
@@ -67,7 +67,7 @@ def _send(pid: int, signum: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Of all its threads; none for a process that has ended."""
+    """Return the children of all its threads; none for a process that has ended."""
     found: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - many times a second
@@ -77,13 +77,13 @@ def children(pid: int) -> list[int]:
 
 
 def _ticks(pid: int) -> int:
-    # the program's name, in parentheses, may hold spaces and parentheses
+    # the program's name, in parentheses, may contain spaces and parentheses
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return sum(map(int, fields[11:15]))
 
 
 def _memory(pid: int) -> int:
-    """Anonymous and shared memory in bytes; pages of files are not the process's own."""
+    """Return anonymous and shared memory in bytes; pages of files are not the process's own."""
     kibibytes = 0
     for line in _read(f"/proc/{pid}/status").splitlines():
         if line.startswith((b"RssAnon:", b"RssShmem:")):

@@ -1,4 +1,4 @@
-"""What every engine refuses, notes or forgives in the same way."""
+"""Projects that all engines refuse, annotate or accept in the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: what a machine offers, in which version, and what stands in for what."""
+"""The catalogue: a machine's engines, their versions and their substitutes."""
 
 from __future__ import annotations
 

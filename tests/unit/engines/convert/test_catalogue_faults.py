@@ -1,4 +1,4 @@
-"""What in a catalogue can't be used is said with its cause, and nothing stands in for it."""
+"""Faults in a catalogue are reported with their cause, and nothing substitutes for the engine."""
 
 from __future__ import annotations
 

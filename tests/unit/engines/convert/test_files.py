@@ -1,4 +1,4 @@
-"""User-supplied input files: what is taken, what is refused, and edits that touch one number."""
+"""User-supplied input files: what is accepted, what is refused, and edits of a single number."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def changed_lines(before: str, after: str) -> list[tuple[str, str]]:
 
 
 def seeds_of(files: dict[str, str], tmp_path: Path, seed: int) -> tuple[int, int]:
-    """Offset on the command line, and the base in beam.dat."""
+    """Return the offset on the command line, and the base in beam.dat."""
     inputs = engine("shieldhit").accept_files(files)
     command = engine("shieldhit").prepare(inputs, tmp_path, primaries=5, seed=seed)
     cards = [line.split() for line in (tmp_path / "beam.dat").read_text().splitlines()]

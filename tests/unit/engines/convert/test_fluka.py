@@ -1,4 +1,4 @@
-"""FLUKA: cards of converted projects, and what its input can't say."""
+"""FLUKA: cards of converted projects, and what its input can't express."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text(mapping: dict[str, Any]) -> str:
 
 
 def cards(written: str, name: str) -> list[list[str]]:
-    """Fields of the cards of a name: six, then the text."""
+    """Return the fields of the cards of a name: six, then the text."""
     found = [line.ljust(80) for line in written.splitlines() if line[:10].strip() == name]
     return [
         [*(line[k : k + 10].strip() for k in range(10, 70, 10)), line[70:].strip()]
@@ -41,7 +41,7 @@ def refused(mapping: dict[str, Any]) -> set[str]:
 
 
 class TestEx6:
-    """The stored files were made with a world of no size; everything else must be the same."""
+    """The stored files were made with a world of size 0; everything else must be the same."""
 
     def both(self) -> tuple[str, str]:
         mapping = real_project("ex6")

@@ -1,4 +1,4 @@
-"""FLUKA inputs that users bring: both formats, the preprocessor, seeds, results that get lost."""
+"""Users' FLUKA inputs: both formats, the preprocessor, seeds, results that would be lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ END = "START 1000.\nSTOP\n"
 
 
 def scoring(text: str) -> str:
-    """``text`` with a detector before STOP, in columns that free format reads as well."""
+    """Insert a detector before STOP, in columns that are valid in free format as well."""
     if re.search("USR[BTC]|RESNUC|EVENT|DETECT|^USRYIELD", text):
         return text
     head, stop, tail = text.rpartition("STOP\n")
@@ -45,7 +45,9 @@ def prepared(text: str, folder: Path, primaries: int = 77, seed: int = 5) -> str
 
 
 def free_whats(line: str) -> list[float]:
-    """WHATs as the manual's page on FREE has it, apart from the reader under test."""
+    """Parse WHATs as the manual's page on FREE describes, independently of the
+    reader under test.
+    """
     text = re.sub(r"\s*([,;:/\\])\s*", r"\1", line.split("!")[0].strip())
     text = re.sub(r"[,;:/\\]|\s+", ",", text)
     return [float(word or 0.0) for word in text.split(",")[1:]]

@@ -222,7 +222,7 @@ class TestDetectors:
         assert [fields[2] for fields in tied] == [first.text for first, _ in deck.pairs("USRBIN")]
         whole = deck.transformation(tied[0][0])
         points = np.random.default_rng(1).uniform(-5, 5, (100, 3))
-        # in the mesh's own axes about its centre, where the mesh stands unturned
+        # in the mesh's own axes about its centre, where the unrotated mesh is
         expected = (points - position) @ turn(*angles) + position
         np.testing.assert_allclose(points @ whole[:3, :3].T + whole[:3, 3], expected, atol=1e-5)
 

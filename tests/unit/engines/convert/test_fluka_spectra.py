@@ -1,4 +1,4 @@
-"""FLUKA: spectra, how results are read, and whole projects."""
+"""FLUKA: spectra, reading of results, and whole projects."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class TestReading:
 
 
 def everything() -> dict[str, Any]:
-    """A project with each thing that is new to the cards."""
+    """A project with everything that the cards newly express."""
     known = [rules(("GEN", ">=", 1)), rules(("Z", "==", 6)) | {"uuid": "c"}]
     zones = [{"keyword": "DoseGy"}, {"keyword": "Energy"}, {"keyword": "1MeVNEq"}]
     zones += [{"keyword": "Fluence", **spectrum(1, 150, 5, log=True)}]
@@ -186,7 +186,7 @@ def test_converted_run_and_read(tmp_path: Path) -> None:
     assert [page.number for page in in_one.pages] == list(range(7))
     assert [page.shape for page in in_one.pages[3:]] == [(5,), (3,), (3,), (3,)]
     assert [page.shape for page in on_mesh.pages] == [(2, 3, 4)] * 2
-    # the stand-in's scores are about one, a quarter of it from particles of the beam
+    # the stand-in's scores are about one, a quarter of it from primaries
     np.testing.assert_allclose(on_mesh.pages[0].values, 0.75, atol=0.3)
     np.testing.assert_allclose(of_all.pages[0].values, [2000.0], rtol=0.3)
     assert {estimator.primaries for estimator in (in_one, on_mesh, of_all)} == {1000}

@@ -1,4 +1,4 @@
-"""Converted geometry of random projects says of every point what the project says of it."""
+"""Converted geometry of random projects gives every point the material of the project."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 
 def expressible(name: str, mapping: dict[str, Any]) -> dict[str, str]:
-    """Files of a project that the engine can express; others are not of interest here."""
+    """Return the files of a project that the engine can express; others are skipped here."""
     try:
         return dict(engine(name).convert(mapping).files)
     except InvalidInput:
@@ -96,7 +96,7 @@ def test_shieldhit_zones_agree_with_the_project(mapping: dict[str, Any], seed: i
     points = sample(seed)
     wanted = truth(mapping, points)
     in_world = wanted != ""
-    # ten columns round turned bodies, so points within 1e-6 cm of a surface may change sides
+    # ten columns round rotated bodies, so points within 1e-6 cm of a surface may change sides
     np.testing.assert_array_equal(regions.label(points)[in_world], wanted[in_world])
     assert np.all(regions.count(points)[in_world] == 1)
     assert set(regions.label(points)[~in_world]) <= {"", "icru0"}
@@ -121,7 +121,7 @@ def test_topas_components_agree_with_the_project(mapping: dict[str, Any], seed: 
     files = expressible("topas", mapping)
     points = sample(seed)
     wanted = truth(mapping, points)
-    # vacuum outside of a convex body ends particles as a black hole does
+    # vacuum outside a convex body ends particles as a black hole does
     wanted[(wanted == "") | (wanted == "icru0")] = "icru1000"
     labels = np.array([TOPAS_NAMES[label] for label in wanted])
     np.testing.assert_array_equal(topas_labels(files["topas.txt"], points), labels)
@@ -180,7 +180,7 @@ def test_zones_that_only_touch_do_not_overlap() -> None:
         figure("b", "box", (2, 0, 0), width=4, height=4, depth=4),
         figure("c", "box", (1, 0, 0), width=2, height=4, depth=4),
     ]
-    # what a and b share is c, flush on all sides
+    # the intersection of a and b is c, flush on all sides
     zones = [zone("left", 276, "a-c"), zone("right", 82, "b-c")]
     mapping = project(figures, zones, figure("w", "box", width=20, height=9, depth=9))
     inputs = engine("shieldhit").convert(mapping)

@@ -1,4 +1,4 @@
-"""Whatever a project or a file says, conversion gives files or reasons, never another error."""
+"""Conversion of any project or file gives files or reasons, never another error."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def spoilt(mapping: dict[str, Any], changes: list[tuple[Any, Any]]) -> dict[str,
                 target = target[step]
             target[path[-1]] = copy.deepcopy(value)
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier change took this place away
+            continue  # an earlier change removed this place
     return mapping
 
 
@@ -129,7 +129,7 @@ def changed(mapping: dict[str, Any]) -> st.SearchStrategy[list[tuple[Any, Any]]]
 
 
 def convert(name: str, mapping: dict[str, Any]) -> bool:
-    """Whether the engine takes the project; anything but a reason if not is a failure."""
+    """Return whether the engine accepts the project; any error without a reason is a failure."""
     try:
         files = engine(name).convert(mapping).files
     except InvalidInput as refused:

@@ -1,4 +1,4 @@
-"""Monitors: genuine lines tell progress, and no line makes one fail."""
+"""Monitors: genuine lines give progress, and no line makes a monitor fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs asked for their version: bounded, in the environment of tasks, and gone afterwards."""
+"""Version probes: bounded, in the environment of tasks, and gone afterwards."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def program(folder: Path, text: str) -> str:
 
 
 def family(marker: str) -> list[int]:
-    """Living processes with this variable."""
+    """Return living processes with this variable."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""The project model: real examples are read, and every problem is named with its place."""
+"""The project model: real examples are read, and every problem is reported with its JSON path."""
 
 from __future__ import annotations
 

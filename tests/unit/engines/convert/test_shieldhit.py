@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A: cards of converted projects, and settings that must not get lost."""
+"""SHIELD-HIT12A: cards of converted projects, and settings that must not be lost."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kerma_engines.shieldhit.engine import SHIELDHIT
 
 
 def cards(text: str) -> dict[str, list[str]]:
-    """Keywords and values of beam.dat, without comments."""
+    """Return keywords and values of beam.dat, without comments."""
     lines = (line.split("!")[0].split() for line in text.splitlines())
     return {words[0]: words[1:] for words in lines if words}
 
 
 def blocks(text: str) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Sections of detect.dat, their lines as words."""
+    """Return sections of detect.dat, their lines split into words."""
     found: list[tuple[str, list[tuple[str, ...]]]] = []
     for line in text.splitlines():
         words = tuple(line.split())

@@ -1,4 +1,4 @@
-"""SHIELD-HIT12A files that users bring: what they may read and write, and that they score."""
+"""Users' SHIELD-HIT12A files: what they may read and write, and that they score."""
 
 from __future__ import annotations
 

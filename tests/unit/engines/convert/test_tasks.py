@@ -1,4 +1,4 @@
-"""A task from project to estimators, with programs that stand in for the engines."""
+"""A task from project to estimators, with stand-ins for the engines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def scored(**changes: Any) -> dict[str, Any]:
 
 
 def run(name: str, mapping: dict[str, Any], folder: Path) -> tuple[list[Progress], Any]:
-    """Progress told, and estimators read, of a task of 500 primaries."""
+    """Return the reported progress and the estimators of a task of 500 primaries."""
     programs = install(folder / "bin", seconds=0.0)
     (folder / "engines.toml").write_text(f'[{name}]\npath = "{programs / PROGRAMS[name]}"\n')
     code = engine(name)

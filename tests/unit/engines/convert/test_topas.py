@@ -1,4 +1,4 @@
-"""TOPAS: parameters of converted projects, and what its parameters can't say."""
+"""TOPAS: parameters of converted projects, and what its parameters can't express."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_the_world_holds_beam_and_detectors() -> None:
 
 
 def compare(mapping: dict[str, Any], count: int = 40_000) -> None:
-    """Materials at random points of the world, but for those next to surfaces, are the same."""
+    """Check that materials at random points of the world agree, except close to surfaces."""
     names = {82: "G4_Pb", 276: "G4_WATER", 104: "G4_AIR", 1000: "Vacuum", 13: "G4_Al"}
     materials = mapping["materialManager"]["materials"]
-    icru = {known["uuid"][:32]: known["icru"] for known in materials}  # as answers are cut
+    icru = {known["uuid"][:32]: known["icru"] for known in materials}  # as answers are truncated
     world = mapping["zoneManager"]["worldZone"]["geometryData"]
     sides = np.array([world["parameters"][side] for side in ("width", "height", "depth")])
     points = (np.random.default_rng(3).random((count, 3)) - 0.5) * sides + world["position"]
@@ -90,7 +90,7 @@ def test_ex2_is_layered_with_what_a_figure_shares_with_another() -> None:
     assert found[f"Ge/{caps[0]}/Material"] == "G4_WATER"
     assert caps[0] in found["Ph/Default/LayeredMassGeometryWorlds"].split()
     ends = [float(found[f"Ge/{caps[0]}/{end}"].split()[0]) for end in ("ZBottom", "ZTop")]
-    # of a sphere of 6 cm, from where it is as narrow as the cylinder of 3 cm on
+    # of a sphere of 6 cm, from where it is as narrow as the cylinder of 3 cm
     np.testing.assert_allclose(sorted(map(abs, ends)), [27**0.5, 6.0])
 
 
@@ -121,7 +121,8 @@ SHARED = {
 @pytest.mark.parametrize("kind", SHARED)
 def test_what_figures_share_may_have_a_material_of_its_own(kind: str) -> None:
     zones = [zone("both", 82, "a*b"), zone("one", 276, "a"), zone("other", 13, "b")]
-    # the rest of the first is of another material than that of both, so nothing else can be on top
+    # the rest of the first has another material than the intersection, so nothing else can be on
+    # top
     world = figure("w", "box", width=12, height=9, depth=9)
     compare(project(list(SHARED[kind]), zones, world))
 
@@ -174,7 +175,7 @@ def test_a_black_hole_around_separate_figures_is_refused() -> None:
 def test_the_beam_goes_where_the_project_says(direction: list[float]) -> None:
     found = parameters(with_beam(direction=direction, position=[1, 2, 3]))
     angles = [float(found[f"Ge/BeamPosition/Rot{axis}"].split()[0]) for axis in "XYZ"]
-    axes = turn(*angles).T  # Geant4 turns the parent's frame
+    axes = turn(*angles).T  # Geant4 rotates the parent's frame
     wanted = np.array(direction) / np.linalg.norm(direction)
     np.testing.assert_allclose(axes[:, 2], wanted, atol=1e-9)
     assert found["Ge/BeamPosition/TransY"] == "2 cm"

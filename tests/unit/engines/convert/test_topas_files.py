@@ -1,4 +1,4 @@
-"""TOPAS parameters that users bring: names, chains of files, times, results that get lost."""
+"""Users' TOPAS parameters: names, include chains, times, results that would be lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def prepared(inputs: InputSet, folder: Path, primaries: int = 77) -> str:
 
 
 def told(text: str) -> int:
-    """Histories by the rules of the user guide, apart from the reader under test."""
+    """Return histories by the rules of the user guide, independently of the reader under test."""
     values = {}
     for line in text.splitlines():
         found = re.match(r'\s*(?:\w+:)?([^=\s]+)\s*=\s*"?([^"#\s]*)', line.split("#")[0])
@@ -147,7 +147,7 @@ def test_a_number_that_can_not_be_replaced_is_refused() -> None:
 
 
 def test_carriage_returns_end_lines_and_comments() -> None:
-    """As they do for TOPAS: a parameter behind one is no comment."""
+    """As in TOPAS: a parameter after one is not part of the comment."""
     assert "one source" in refused(f"# x\ri:So/Other/NumberOfHistoriesInRun = 5\r{SOURCE}{SCORER}")
 
 

@@ -49,7 +49,7 @@ def scored(
 
 
 def filtered(rules: Rules) -> dict[str, str]:
-    """Filters and energy bins of a fluence with those rules."""
+    """Return filters and energy bins of a fluence with those rules."""
     found = parameters(scored({"keyword": "Fluence", "filter": "f"}, rules=rules))
     kept = {name.removeprefix("Sc/o_0/"): value for name, value in found.items()}
     return {

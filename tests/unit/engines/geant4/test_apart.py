@@ -1,4 +1,4 @@
-"""Scoring meshes are kept apart, and count as if they were alone."""
+"""Scoring meshes are separated by small gaps, and count as if each were the only one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_no_two_meshes_move_together() -> None:
         "/score/mesh/translate/xyz 1.00000001 2.000000013 3.000000017 cm",
         "/score/mesh/translate/xyz 2e-08 2.6e-08 3.4e-08 cm",
     ]
-    # the last word before a mesh is closed, behind its turns
+    # the last command before a mesh is closed, after its rotations
     assert lines[lines.index(moves[2]) + 1] == "/score/close"
 
 

@@ -1,4 +1,4 @@
-"""Macros reach Geant4 in one form: no other spelling of a refused command gets through."""
+"""Macros reach Geant4 in canonical form: no spelling of a refused command gets through."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ FORBIDDEN = (
 
 
 def checked(line: str) -> tuple[str, ...]:
-    """What Geant4 is told of a macro with one more line in its mesh."""
+    """Return the commands that Geant4 gets from a macro with one more line in its mesh."""
     text = MACRO.replace("/score/close", f"{line}\n/score/close")
     return macro.parse(text, file="run.mac").commands
 
 
 def told(line: str) -> tuple[str, ...]:
-    """The same; nothing when the macro is refused, which must be for a line of it."""
+    """Return the same, or nothing when the macro is refused, which must be for a line of it."""
     try:
         return checked(line)
     except InvalidInput as invalid:
@@ -56,7 +56,7 @@ def told(line: str) -> tuple[str, ...]:
 
 
 def mutations(command: str, rng: random.Random) -> Iterator[str]:
-    """Spellings that Geant4, or a person, may take for the same command."""
+    """Yield spellings that Geant4, or a person, may take for the same command."""
     yield from (command.replace("/", "//"), command.replace("/", "///", 1), f"  \t{command}  ")
     yield from (command.replace(" ", "\t"), command.replace(" ", "   "), f"{command} # comment")
     yield from (f"{command}#", f"{command} !", command.upper(), command.title(), command[1:])

@@ -1,4 +1,4 @@
-"""Editor projects become Geant4 input, or are refused with the place and the reason."""
+"""Editor projects become Geant4 input, or are refused with the JSON path and the reason."""
 
 from __future__ import annotations
 

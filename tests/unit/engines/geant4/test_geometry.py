@@ -1,4 +1,4 @@
-"""Zones become volumes: at sampled points Geant4 finds the zone that the expressions say."""
+"""Zones become volumes: at sampled points Geant4 finds the zone of the expressions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def members(
 
 
 def expected(definition: dict[str, Any], points: NDArray[np.float64]) -> list[str]:
-    """Zone at each point by the expressions alone; the first of several zones wins."""
+    """Return the zone at each point by the expressions alone; the first of several zones wins."""
     parsed = parse_project(definition)
     inside = {figure.uuid: figure.solid.contains(points) for figure in parsed.figures}
     world = parsed.world.geometry_data.contains(points)
@@ -97,7 +97,7 @@ def test_zones_end_at_the_world(world: dict[str, Any], tmp_path: Path) -> None:
     zones = [make.zone("water", "a-b", "c"), make.zone("lead", "d"), make.zone("pmma", "f")]
     definition = make.project(FIGURES, zones, world=world)
     if world["parameters"].get("innerRadius"):
-        # the editor leaves an inner radius in its world; it means nothing
+        # the editor leaves a meaningless inner radius in its world
         plain = make.cylinder(9, 16)
         check_same = make.project(FIGURES, zones, world=plain)
         converted = Geant4().convert(definition).files[GEOMETRY]

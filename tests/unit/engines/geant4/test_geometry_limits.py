@@ -1,4 +1,4 @@
-"""Geometry that asks for more than Geant4 should be given is refused with its line."""
+"""Geometry that exceeds the limits for Geant4 is refused with its line."""
 
 from __future__ import annotations
 

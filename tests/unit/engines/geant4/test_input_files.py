@@ -1,4 +1,4 @@
-"""User-supplied GDML and macros: what passes, and what is refused before Geant4 sees it."""
+"""User-supplied GDML and macros: what is accepted, and what is refused before Geant4 sees it."""
 
 from __future__ import annotations
 

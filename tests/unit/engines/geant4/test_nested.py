@@ -1,4 +1,4 @@
-"""Projects of the editor's Geant4 mode: figures within figures, its filters and its spectra."""
+"""Projects of the editor's Geant4 mode: nested figures, filters and spectra."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SPECTRUM = {
 
 
 def phantom(**more: Any) -> dict[str, Any]:
-    """Water in vacuum in a black hole, as deep as the range of 150 MeV protons and more."""
+    """Water in vacuum in a black hole, deeper than the range of 150 MeV protons."""
     water = make.drawn("water", "water", make.cylinder(5, 20, position=[0, 0, -0.5]))
     vacuum = make.drawn("vacuum", "vacuum", make.cylinder(5.5, 22), water)
     world = make.drawn("world", "black_hole", make.cylinder(6, 24), vacuum)
@@ -55,7 +55,9 @@ def phantom(**more: Any) -> dict[str, Any]:
 
 
 def members(drawn: dict[str, Any], points: NDArray[np.float64]) -> NDArray[np.str_]:
-    """Material at points, shape (n, 3) in the frame of the figure around: deepest figure wins."""
+    """Return materials at points, shape (n, 3) in the frame of the mother: the
+    deepest figure wins.
+    """
     project = parse_project(make.project({"a": drawn["geometryData"]}, [make.zone("water", "a")]))
     solid: Solid = project.figures[0].solid
     inside = solid.contains(points)
@@ -70,7 +72,7 @@ def members(drawn: dict[str, Any], points: NDArray[np.float64]) -> NDArray[np.st
 
 
 def check(world: dict[str, Any], directory: Path) -> str:
-    """Compares the materials that Geant4 finds with what the tree says; returns the geometry."""
+    """Compare the materials that Geant4 finds with those of the tree; return the geometry."""
     points = np.random.default_rng(5).uniform(-12, 12, (4000, 3))
     text = Geant4().convert(make.tree_project(world)).files[GEOMETRY]
     wanted = members(world, points)
@@ -229,9 +231,9 @@ def test_spectra_are_fluence_for_other_engines() -> None:
 
 
 def test_depth_dose_equals_the_recorded_run_with_full_data(tmp_path: Path) -> None:
-    """Energy that protons leave in bands of 2 cm of water, MeV per primary.
+    """Energy that protons deposit in slabs of 2 cm of water, MeV per primary.
 
-    The numbers are those that Geant4 with all data sets gave for such a project in the editor.
+    The numbers are those of Geant4 with all data sets for such a project in the editor.
     """
     recorded = [11.73, 12.53, 13.36, 14.26, 15.52, 17.34, 20.96, 34.39]
     slices = {

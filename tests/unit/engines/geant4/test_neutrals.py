@@ -1,4 +1,4 @@
-"""Neutrons and photons without data sets: refused when asked for, noted when they slip in."""
+"""Neutrons and photons without data sets: refused when requested, noted when they appear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps in pieces: what is scored along one long step is what short ones would give."""
+"""Subdivided steps: scores along one long step are those of short ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kerma_engines.geant4.scorers.steps import energy_at_end, is_short, pieces
 
 
 def stopping_power(energy: float) -> float:
-    """Like that of protons in water, MeV/cm."""
+    """Return a stopping power like that of protons in water, MeV/cm."""
     return 260.0 * math.pow(max(energy, 0.05), -0.77)
 
 
@@ -27,7 +27,7 @@ def test_a_proton_that_stops_in_one_step() -> None:
     assert by_length * track == pytest.approx(start, rel=0.003)
     by_dose = sum(part.length * stopping_power(part.energy) ** 2 for part in parts)
     assert by_dose * track == pytest.approx(squares, rel=0.01)
-    # what the mean energy would say
+    # what the mean energy alone would give
     assert stopping_power(start / 2) ** 2 * track < 0.8 * squares
 
 

@@ -1,4 +1,4 @@
-"""Geant4 results read by themselves: Kerma's files and Geant4's dumps, with and without macro."""
+"""Standalone Geant4 results: Kerma's files and Geant4's dumps, with and without macro."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BINS = 50
 
 
 def histories(primaries: int, seed: int = 1) -> np.ndarray:
-    """Doses of single primaries, shape (primaries, bins)."""
+    """Return doses of single primaries, shape (primaries, bins)."""
     return np.random.default_rng(seed).gamma(0.5, size=(primaries, BINS))
 
 
@@ -41,7 +41,7 @@ def kg4(path: Path, samples: np.ndarray, names: tuple[str, ...] = ("dose",)) -> 
 
 
 def dump(path: Path, samples: np.ndarray, *names: str) -> Path:
-    """As Geant4 11.4 writes it."""
+    """Return a dump as Geant4 11.4 writes it."""
     sums, squares = samples.sum(axis=0), (samples**2).sum(axis=0)
     lines = ["# mesh name: m"]
     for name in names:

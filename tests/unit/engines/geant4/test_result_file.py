@@ -1,4 +1,4 @@
-"""The result file of a task: written, read back, and never believed when damaged."""
+"""The result file of a task: written, read back, and refused when damaged."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_the_demo_runs_from_project_to_estimators(tmp_path: Path) -> None:
     assert (fluence.name, fluence.unit) == ("FLUENCE", "/cm^2/prim")
     assert [axis.name for axis in plane.axes] == ["Position (Y)", "Position (Z)"]
     np.testing.assert_allclose(depth.axes[0].edges[[0, -1]], [0.0, 20.0])
-    # dose x area x density x bin length = energy; 150 MeV less what neutral particles carry off
+    # dose x area x density x bin length = energy; 150 MeV minus the loss to neutral particles
     energy = depth.values.sum() * np.pi * 10.0**2 * 0.05
     assert 130.0 < energy < 150.0
     # one proton per primary crosses the entrance

@@ -1,4 +1,4 @@
-"""Which of Geant4's words mean that a task went wrong."""
+"""Which messages of Geant4 mean that a task went wrong."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """User-supplied FLUKA input: primaries in START, seed in RANDOMIZ, units that are written.
 
-Which cards write where is said in the FLUKA manual: detectors (USRBIN, USRTRACK, USRCOLL, USRBDX,
-RESNUCLEi) on a unit of choice, without format when its number is negative, as text or into the log
-otherwise; USRCOLL in the format of USRTRACK. Only files without format are read back, so whatever
-goes elsewhere is refused.
+The FLUKA manual says which cards write where: detectors (USRBIN, USRTRACK, USRCOLL, USRBDX,
+RESNUCLEi) on a chosen unit, unformatted when its number is negative, otherwise as text or into the
+log; USRCOLL in the format of USRTRACK. Only unformatted files are read back, so output that goes
+elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kerma_engines.fluka.input import Card
 
 _UNIT_WHAT = {"USRBIN": 3, "USRTRACK": 3, "USRCOLL": 3, "USRBDX": 3, "RESNUCLE": 2}
-"""Which WHAT of a detector names its unit."""
+"""The WHAT of a detector that names its unit."""
 
 _FORMATS = {"USRCOLL": "USRTRACK"}
 _UNREAD = {
@@ -35,7 +35,7 @@ _UNREAD = {
     "DETECT": "use USRBIN by region instead",
     "USERDUMP": "use USRBDX or USRTRACK instead",
 }
-"""Cards that write results which can't be read back, and what to do."""
+"""Cards that write results which can't be read back, and what to use instead."""
 
 _LOWEST, _HIGHEST = 21, 99
 """Units that FLUKA itself does not use."""
@@ -44,7 +44,7 @@ _INPUT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,60}\.inp")
 
 
 def accept(files: Mapping[str, str]) -> InputSet:
-    """Checks the files and finds primaries and outputs. Raises InvalidInput."""
+    """Check the files and find primaries and outputs. Raises InvalidInput."""
     files = checked_files(files)
     problems: list[Problem] = []
     inputs = [name for name in files if name.lower().endswith(".inp")]
@@ -69,14 +69,14 @@ def accept(files: Mapping[str, str]) -> InputSet:
 
 
 def input_name(files: Mapping[str, str]) -> str:
-    """The one input file of an accepted or converted set."""
+    """Return the name of the one input file of an accepted or converted set."""
     return next(name for name in files if name.lower().endswith(".inp"))
 
 
 def with_task(files: Mapping[str, str], primaries: int, seed: int) -> str:
-    """The input with other primaries and seed; all other fields and lines stay as they are.
+    """Return the input with other primaries and seed; all other fields and lines are unchanged.
 
-    What was written is read again: tasks with the same random numbers would be worse than none.
+    The result is parsed again: tasks with the same random numbers would be worse than none.
     """
     name = input_name(files)
     lines = lines_of(files[name])
@@ -113,7 +113,7 @@ def _primaries(name: str, found: Iterable[Card], problems: list[Problem]) -> int
 
 
 def _check_seed(name: str, found: Iterable[Card], problems: list[Problem]) -> None:
-    """RANDOMIZ must be one card of numbers, in the input itself, before START."""
+    """Check that RANDOMIZ is one card of numbers, in the input itself, before START."""
     started = False
     seeds = 0
     for known in found:
@@ -133,7 +133,7 @@ def _check_seed(name: str, found: Iterable[Card], problems: list[Problem]) -> No
 
 
 def _outputs(found: Iterable[Card], problems: list[Problem]) -> tuple[Output, ...]:
-    """Units written without format, in the order of the cards, with the detectors on them."""
+    """Return units written unformatted, in the order of the cards, with their detectors."""
     units: dict[int, list[OutputQuantity]] = {}
     kinds: dict[int, str] = {}
     opened: list[Card] = []
@@ -161,7 +161,7 @@ def _outputs(found: Iterable[Card], problems: list[Problem]) -> tuple[Output, ..
 
 
 def _why_unread(known: Card) -> str:
-    """Why a card asks for results that would be lost; empty when it does not."""
+    """Return why the results that a card asks for would be lost, or ""."""
     if known.name == "#include":
         return f"includes {known.sdum[:64]!r}, which is not here or was included before"
     if known.name in _UNREAD and not known.continues:
@@ -170,7 +170,7 @@ def _why_unread(known: Card) -> str:
 
 
 def _unit(known: Card, problems: list[Problem]) -> int | None:
-    """The unit of a detector when it is read back."""
+    """Return the unit of a detector if it is read back."""
     what = _UNIT_WHAT[known.name]
     value, text = known.number(what), known.whats[what - 1]
     where = f"WHAT({what}) of {known.name}"
@@ -190,7 +190,7 @@ def _unit(known: Card, problems: list[Problem]) -> int | None:
 
 
 def _scored(known: Card) -> str:
-    """What a detector scores: a name of FLUKA's, or the kind of detector."""
+    """Return what a detector scores: a name of FLUKA's, or the detector's type."""
     what = known.whats[1]
     value = number(what) if what and known.name != "RESNUCLE" else 0.0
     if value is None:

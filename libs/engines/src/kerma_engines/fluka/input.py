@@ -1,9 +1,9 @@
-"""Cards of FLUKA inputs that users bring, in fixed columns and free format.
+"""Parse cards of users' FLUKA inputs, in fixed columns and free format.
 
 After the FLUKA manual: chapter 6 (columns: A8, 2X, 6E10.0, A8; comments), 6.1 (preprocessor), and
-the cards FREE, FIXED, GLOBAL, TITLE, OPEN, GEOBEGIN. In free format fields are set apart by blanks,
-or by one of ``, ; : / \\`` with blanks around it or without; nothing between two of the latter is
-the value 0.0.
+the cards FREE, FIXED, GLOBAL, TITLE, OPEN, GEOBEGIN. In free format, fields are separated by
+blanks, or by one of ``, ; : / \\`` with or without blanks around it; two of the latter with nothing
+between them enclose the value 0.0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SEPARATOR = re.compile(r"\s*[,;:/\\]\s*|\s+")
 FILE_NAME = "#file"
-"""Stands as the name of a line that names a file."""
+"""The pseudo keyword of a line that names a file."""
 
 _FREE_INPUT = (2.0, 3.0)
 """WHAT(4) of GLOBAL: free format, free format with names."""
@@ -28,9 +28,9 @@ _FREE_INPUT = (2.0, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card that takes effect: keyword (8 letters), six WHATs, SDUM; ``line`` counts from 0.
+    """A card in effect: keyword (8 letters), six WHATs, SDUM; ``line`` counts from 0.
 
-    Empty fields are "". ``included`` says that another file than the input holds it.
+    Empty fields are "". ``included`` says that a file other than the input contains it.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Card:
     free: bool
     included: bool = False
     opener: Card | None = None
-    """Of a line with the name of a file: the card that asks for it."""
+    """For a line with the name of a file: the card that needs it."""
 
     @property
     def place(self) -> str:
-        """``<file>:<line>``, the line as editors count."""
+        """``<file>:<line>``, with lines counted as editors do."""
         return f"{self.file}:{self.line + 1}"
 
     @property
@@ -55,11 +55,11 @@ class Card:
         return "&" in self.sdum or (self.free and any("&" in what for what in self.whats))
 
     def number(self, what: int) -> float | None:
-        """WHAT(``what``), 0 where it is empty; None when it is a name or no number."""
+        """Return WHAT(``what``), 0 where it is empty; None when it is a name or not a number."""
         return number(self.whats[what - 1])
 
     def with_what(self, what: int, value: int) -> str:
-        """The line with a whole number in WHAT(``what``); all else stays as it is."""
+        """Return the line with a whole number in WHAT(``what``) and everything else unchanged."""
         body, comment = _split(self.text)
         if not self.free:
             start = 10 * what
@@ -70,13 +70,13 @@ class Card:
             first, last = places[what]
             return f"{body[:first]}{value}.{body[last:]}{comment}"
         end = len(body.rstrip())
-        # with commas: a blank behind a separator at the end of the card would not count
+        # with commas: a blank after a separator at the end of the card would not count
         missing = "".join([", 0.0"] * (what - len(places)) + [f", {value}."])
         return f"{body[:end]}{missing}{body[end:]}{comment}"
 
 
 def number(text: str) -> float | None:
-    """A number as FORTRAN reads it; an empty field is 0."""
+    """Parse a number as FORTRAN does; an empty field is 0."""
     try:
         return float(text.upper().replace("D", "E") or 0.0)
     except ValueError:
@@ -84,30 +84,30 @@ def number(text: str) -> float | None:
 
 
 def cards(files: Mapping[str, str], name: str) -> Iterator[Card]:
-    """The cards of the input ``name`` that take effect, in their order.
+    """Return the cards of the input ``name`` that take effect, in order.
 
-    Cards behind STOP, in the geometry, in comments, or in conditions that don't hold do not take
-    effect. A file that is included, but not among ``files`` or not for the first time, is a card
-    ``#include``. The line behind OPEN or GEOBEGIN that names a file is a card ``FILE_NAME``.
+    Cards after STOP, in the geometry, in comments, or in conditions that don't hold have no effect.
+    An included file that is missing from ``files`` or already included is a card ``#include``. The
+    line after OPEN or GEOBEGIN that names a file is a card ``FILE_NAME``.
     """
     yield from _Reader(files).read(name)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """What is in force while lines are read."""
+    """The state in force while lines are read."""
 
     files: Mapping[str, str]
     defined: set[str] = field(default_factory=set)
     conditions: list[tuple[bool, bool]] = field(default_factory=list)
-    """Of every open #if: whether its lines count now, and whether any of its branches has."""
+    """For each open #if: whether its lines count now, and whether any of its branches has."""
     seen: set[str] = field(default_factory=set)
-    """Files begun: each is read once, or reading might not end."""
+    """Files already begun: each is read once, or reading might not end."""
     free: bool = False
     geometry: bool = False
     title: bool = False
     openers: list[Card] = field(default_factory=list)
-    """Cards whose next lines name files, one entry for each line to come."""
+    """Cards whose next lines name files, one entry for each such line."""
     stopped: bool = False
 
     def read(self, name: str) -> Iterator[Card]:
@@ -129,7 +129,7 @@ class _Reader:
                 return
 
     def _directive(self, line: str) -> str:
-        """Obey a line of the preprocessor; the name of a file to include, or ""."""
+        """Execute a preprocessor line; return the name of a file to include, or ""."""
         words = line[1:].split()
         word, name = (*words, "", "")[:2]
         word = word.lower()
@@ -156,7 +156,7 @@ class _Reader:
 
     def _card(self, line: str, name: str, index: int, *, included: bool) -> Card | None:
         if self.title:
-            self.title = False  # the line behind TITLE, whatever it looks like
+            self.title = False  # the line after TITLE, whatever it looks like
             return None
         if self.openers:
             opener = self.openers.pop(0)
@@ -189,7 +189,7 @@ class _Reader:
 
 
 def _files_behind(card: Card) -> int:
-    """How many lines with names of files follow a card."""
+    """Return how many lines with names of files follow a card."""
     if card.name == "OPEN":
         return int("SCRATCH" not in card.sdum)
     if card.name == "GEOBEGIN":
@@ -199,18 +199,18 @@ def _files_behind(card: Card) -> int:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """The line, and what follows it: a comment behind ``!``, the end of the line."""
+    """Return the line and the rest: a comment after ``!``, the end of the line."""
     body = line.split("!", 1)[0].rstrip("\r\n")
     return body, line[len(body) :]
 
 
 def _in_columns(body: str) -> bool:
-    """Whether a card stands in fixed columns: its name alone in the first ten, no separators."""
+    """Return whether a card is in fixed columns: only its name in the first ten, no separators."""
     return len(body[:10].split()) == 1 and not re.search(r"[,;:/\\]", body[:70])
 
 
 def _places(body: str) -> list[tuple[int, int]]:
-    """Where the fields of a card in free format begin and end, the keyword first."""
+    """Return where the fields of a card in free format begin and end, the keyword first."""
     start, end = len(body) - len(body.lstrip()), len(body.rstrip())
     places = []
     for found in _SEPARATOR.finditer(body, start, end):
@@ -220,7 +220,7 @@ def _places(body: str) -> list[tuple[int, int]]:
 
 
 def _fields(body: str, *, free: bool) -> tuple[tuple[str, ...], str]:
-    """Six WHATs and SDUM."""
+    """Return six WHATs and SDUM."""
     if not free:
         whats = tuple(body[start : start + 10].strip() for start in range(10, 70, 10))
         return whats, body[70:80].strip()

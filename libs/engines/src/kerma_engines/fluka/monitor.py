@@ -1,4 +1,4 @@
-"""Progress of FLUKA from its output file."""
+"""Read FLUKA's progress from its output file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SIX = re.compile(
 
 @dataclass(slots=True)
 class FlukaMonitor:
-    """Reads the table of primaries handled and left, with the mean time of one primary.
+    """Reads the table of primaries handled and left, with the mean time per primary.
 
-    A line of six numbers is one of the table only between the first seeds and the end.
+    A line of six numbers belongs to the table only between the first seeds and the end.
     """
 
     primaries: int
@@ -29,7 +29,7 @@ class FlukaMonitor:
     _done: int = field(default=0, init=False)
 
     def feed(self, line: str) -> Progress | None:
-        """Progress if this line told any."""
+        """Return the progress that this line reports, None if it reports none."""
         if len(line) > LONGEST_LINE:
             return None
         if _SEEDS.match(line):

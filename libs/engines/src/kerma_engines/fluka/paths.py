@@ -1,8 +1,8 @@
 """Files that FLUKA inputs name: which may be read and written.
 
-Lines behind OPEN and GEOBEGIN name files (FLUKA manual, cards OPEN and GEOBEGIN). FLUKA runs in a
-folder below the one that holds the input, so what came with the input is ``../NAME`` to it, or
-``NAME`` where rfluka links it.
+The lines after OPEN and GEOBEGIN name files (FLUKA manual, cards OPEN and GEOBEGIN). FLUKA runs in
+a directory below the one with the input, so it sees an input file as ``../NAME``, or as ``NAME``
+where rfluka links it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _READ_ONLY = ("OLD", "READONLY")
 
 
 def path_problems(found: Iterable[Card], files: Mapping[str, str]) -> Iterator[Problem]:
-    """Names of files that FLUKA may not open."""
+    """Return the names of files that FLUKA may not open."""
     for card in found:
         if card.name == FILE_NAME and card.opener is not None:
             if reason := _why_not(card.sdum, card.opener, files):
@@ -35,7 +35,7 @@ def path_problems(found: Iterable[Card], files: Mapping[str, str]) -> Iterator[P
 
 
 def _why_not(name: str, opener: Card, files: Mapping[str, str]) -> str:
-    """Why a file is not opened; empty when it is."""
+    """Return why a file is not opened, or ""."""
     reads = opener.name == "GEOBEGIN" or opener.sdum.upper() in _READ_ONLY
     beside = name.removeprefix("../")
     if reads and beside in files:

@@ -35,9 +35,9 @@ def _write_task(inputs: InputSet, directory: Path, primaries: int, seed: int) ->
 
 
 def _read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-    """Estimators of a finished task, ordered by the output map. Raises ReadError.
+    """Read the estimators of a finished task, in the order of the output map. Raises ReadError.
 
-    TOPAS writes one file per scorer; those of one output become pages of one estimator, and
+    TOPAS writes one file per scorer. The files of one output become pages of one estimator, and
     those of two scorers one page where the quantity is their quotient.
     """
     files: dict[str, list[Entry]] | None = inputs.options.get("files")

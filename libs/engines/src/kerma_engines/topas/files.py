@@ -1,7 +1,7 @@
 """User-supplied TOPAS parameters: primaries of the source, seed, threads, result files.
 
-What results look like is in the TOPAS user guide, "Output Specification", "Volume Scorers" and
-"Time mode". Read back are CSV files with one value per bin, one file per scorer.
+Results are described in the TOPAS user guide, "Output Specification", "Volume Scorers" and "Time
+mode". Only CSV files with one value per bin and one file per scorer are read back.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _UNREAD_FORMS = {
 
 
 def accept(files: Mapping[str, str]) -> InputSet:
-    """Checks the files, finds the main one, primaries and outputs. Raises InvalidInput."""
+    """Check the files and find the main one, primaries and outputs. Raises InvalidInput."""
     files = checked_files(files)
     problems: list[Problem] = []
     main = _main(files, problems)
@@ -70,10 +70,10 @@ def accept(files: Mapping[str, str]) -> InputSet:
 def with_task(
     text: str, source: str, primaries: int, seed: int, threads: int, *, random: bool = False
 ) -> str:
-    """The main file with primaries, seed and threads set; everything else stays as it is.
+    """Return the main file with primaries, seed and threads set and everything else unchanged.
 
-    What the main file says goes before what files say that it includes, so only it is changed.
-    ``random``: histories have random times, and a number of them for all of these.
+    Values in the main file override those of included files, so only it is changed. ``random``:
+    histories have random times, and one number of histories covers all of them.
     """
     wanted = {
         f"So/{source}/{IN_RANDOM_JOB if random else IN_RUN}": primaries,
@@ -96,7 +96,7 @@ def _is_parameters(name: str) -> bool:
 
 
 def _main(files: Mapping[str, str], problems: list[Problem]) -> str:
-    """The parameter file that no other includes or reads."""
+    """Return the parameter file that no other one includes or reads."""
     candidates = [name for name in files if _is_parameters(name)]
     inner: set[str] = set()
     for name in candidates:
@@ -120,7 +120,7 @@ def _main(files: Mapping[str, str], problems: list[Problem]) -> str:
 
 
 def _random_times(found: Parameters, problems: list[Problem]) -> bool:
-    """Whether times are random; notes what makes several runs of one."""
+    """Return whether times are random; note when several runs become one."""
     random = truth(found, found.get(RANDOM_TIMES))
     if random is None:
         reason = "says in a computed way whether times are random; write it out"
@@ -143,7 +143,7 @@ def _random_times(found: Parameters, problems: list[Problem]) -> bool:
 
 
 def _primaries(found: Parameters, random: bool, problems: list[Problem]) -> tuple[str, int]:
-    """The one source that emits primaries, and how many."""
+    """Return the one source that emits primaries, and their number."""
     setting = IN_RANDOM_JOB if random else IN_RUN
     counts: dict[str, int] = {}
     for source, parameter in sources(found, setting).items():
@@ -161,7 +161,7 @@ def _primaries(found: Parameters, random: bool, problems: list[Problem]) -> tupl
 
 
 def _check_edits(text: str, main: str, problems: list[Problem]) -> None:
-    """Whether the numbers of a task can be put into the main file."""
+    """Check that the numbers of a task can be set in the main file."""
     settings = (IN_RUN.lower(), IN_RANDOM_JOB.lower(), "ts/seed", "ts/numberofthreads")
     seen: set[str] = set()
     for parameter in parse(main, text):
@@ -181,7 +181,7 @@ def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
         parts = parameter.name.split("/")
         if len(parts) == 3 and parts[0].lower() == "sc":
             scorers.setdefault(parts[1].lower(), {})[parts[2].lower()] = parameter
-            # scorers that are switched off write too
+            # Inactive scorers write files too.
             if parts[2].lower() == "outputfile" and not _plain_file(found, parameter):
                 reason = f"writes to what is no plain file name: {parameter.value[:64]!r}"
                 problems.append(Problem(parameter.place, reason))
@@ -201,7 +201,7 @@ def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
 def _output(
     found: Parameters, settings: Mapping[str, Parameter], problems: list[Problem]
 ) -> Output | None:
-    """Where a scorer writes; None for one that is switched off, or with a problem noted."""
+    """Return a scorer's output, None if it is switched off or has a problem, which is recorded."""
     quantity = settings["quantity"]
     scorer = quantity.name.split("/")[1]
     active = truth(found, settings["active"]) if "active" in settings else True
@@ -223,13 +223,13 @@ def _output(
 
 
 def _plain_file(found: Parameters, parameter: Parameter) -> str:
-    """Name of a file in the work directory; empty when it is none."""
+    """Return the name of a file in the work directory, or "" if it is elsewhere."""
     file = text_of(found, parameter) or ""
     return file if plain_output(file) else ""
 
 
 def _unread(found: Parameters, settings: Mapping[str, Parameter]) -> Iterator[Problem]:
-    """What a scorer writes in a form that is not read back."""
+    """Return which of a scorer's output forms is not read back."""
     quantity = settings["quantity"]
     if (text_of(found, quantity) or "").lower() == "phasespace":
         yield Problem(quantity.place, "phase space can't be read back; score another quantity")

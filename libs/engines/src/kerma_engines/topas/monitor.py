@@ -1,4 +1,4 @@
-"""Progress of TOPAS from its standard output."""
+"""Read TOPAS's progress from its standard output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOTAL = re.compile(r"Particle source .*: Total number of histories: (\d{1,18})\
 
 @dataclass(slots=True)
 class TopasMonitor:
-    """Reads numbers of histories, which threads tell out of order: the largest one counts."""
+    """Reads numbers of histories. Threads report out of order, so the largest counts."""
 
     primaries: int
     clock: Callable[[], float] = time.monotonic
@@ -29,11 +29,11 @@ class TopasMonitor:
     _done: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Starts the estimate of the time left."""
+        """Start the estimate of the remaining time."""
         self._pace = Pace(self.primaries, self.clock)
 
     def feed(self, line: str) -> Progress | None:
-        """Progress if this line told any."""
+        """Return the progress that this line reports, None if it reports none."""
         if len(line) > LONGEST_LINE:
             return None
         if match := _HISTORY.match(line):

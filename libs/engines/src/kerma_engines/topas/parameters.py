@@ -1,11 +1,11 @@
-"""TOPAS parameter files: what they say, chains of them, and how many histories that makes.
+"""TOPAS parameter files: syntax, include chains, and the number of histories that results.
 
-After the TOPAS user guide, "Syntax", "Hierarchical Control" and "Time mode": names and types mean
-the same in any case, file names don't; a comment goes from ``#`` to the end of the line; a value
-goes on until an empty line or one with ``=``; what a file says goes before what it includes.
+After the TOPAS user guide, "Syntax", "Hierarchical Control" and "Time mode": names and types are
+case-insensitive, file names are not. A comment extends from ``#`` to the end of the line. A value
+ends at an empty line or one with ``=``. A file's values override those of the files it includes.
 
-Histories: NumberOfHistoriesInRun for each of NumberOfSequentialTimes runs, or, where time is
-random, NumberOfHistoriesInRandomJob altogether, one per run.
+Histories: NumberOfHistoriesInRun for each of NumberOfSequentialTimes runs or, with random times,
+NumberOfHistoriesInRandomJob in total, one per run.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DEFAULT_RANDOM_JOB = 100
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter: its value in one line, without comments, with quotes.
+    """A parameter: its value on one line, without comments, with quotes.
 
-    ``start`` and ``end`` are where the value stands in the text of the file, if in one line.
+    ``start`` and ``end`` delimit the value in the text of the file, if it is on one line.
     """
 
     name: str
@@ -60,7 +60,7 @@ Parameters = dict[str, Parameter]
 
 
 def parse(file: str, text: str) -> Iterator[Parameter]:
-    """The parameters of one file, ``includeFile`` among them, in their order."""
+    """Return the parameters of one file, including ``includeFile``, in order."""
     current: list[str] = []
     place = (0, 0, 0)
     name, offset = "", 0
@@ -88,14 +88,14 @@ def _parameter(name: str, parts: list[str], file: str, place: tuple[int, int, in
 
 
 def included(parameter: Parameter) -> list[str]:
-    """Names of the files of an ``includeFile``."""
+    """Return the file names in an ``includeFile``."""
     return parameter.value.replace('"', " ").split()
 
 
 def gathered(main: str, read: Callable[[str], str | None]) -> Parameters:
-    """What a file and all that it includes say together.
+    """Return the parameters of a file and all that it includes.
 
-    ``read`` gives the text of a file, or None. Every file is read once.
+    ``read`` returns the text of a file, or None. Every file is read once.
     """
     found: Parameters = {}
     waiting, seen = [main], {main}
@@ -118,7 +118,7 @@ def gathered(main: str, read: Callable[[str], str | None]) -> Parameters:
 
 
 def resolved(found: Mapping[str, Parameter], parameter: Parameter) -> str:
-    """The value, or that of the parameter whose bare name it is."""
+    """Return the value, or that of the parameter whose bare name it is."""
     for _ in range(_REFERENCES):
         other = found.get(parameter.value.lower())
         if other is None:
@@ -128,14 +128,14 @@ def resolved(found: Mapping[str, Parameter], parameter: Parameter) -> str:
 
 
 def text_of(found: Mapping[str, Parameter], parameter: Parameter) -> str | None:
-    """A text without its quotes, or None when it is computed."""
+    """Return a text without its quotes, or None when it is computed."""
     value = resolved(found, parameter)
     match = re.fullmatch(r'"([^"]*)"', value)
     return match[1].strip() if match else None
 
 
 def truth(found: Mapping[str, Parameter], parameter: Parameter | None) -> bool | None:
-    """What a boolean is; False without one, None when it is computed."""
+    """Return a boolean; False when absent, None when it is computed."""
     if parameter is None:
         return False
     value = (text_of(found, parameter) or resolved(found, parameter)).lower()
@@ -143,12 +143,12 @@ def truth(found: Mapping[str, Parameter], parameter: Parameter | None) -> bool |
 
 
 def integer(found: Mapping[str, Parameter], parameter: Parameter) -> int | None:
-    """A whole number of at least 1, or None when it is computed or none."""
+    """Return a whole number of at least 1, or None when it is computed or invalid."""
     return whole(resolved(found, parameter))
 
 
 def sources(found: Mapping[str, Parameter], setting: str) -> dict[str, Parameter]:
-    """A setting of every source that has it, by name."""
+    """Return a setting of every source that has it, by source name."""
     pattern = re.compile(rf"so/(.+)/{setting.lower()}")
     return {
         parameter.name.split("/", 1)[1].rsplit("/", 1)[0]: parameter
@@ -158,7 +158,7 @@ def sources(found: Mapping[str, Parameter], setting: str) -> dict[str, Parameter
 
 
 def histories(found: Mapping[str, Parameter]) -> int:
-    """Histories of all sources over all times; 0 when that is computed or unknown."""
+    """Return the histories of all sources over all times; 0 when computed or unknown."""
     random = truth(found, found.get(RANDOM_TIMES))
     if random is None:
         return 0
@@ -171,5 +171,5 @@ def histories(found: Mapping[str, Parameter]) -> int:
 
 
 def _emitting(found: Mapping[str, Parameter], setting: str) -> list[Parameter]:
-    """Numbers of histories but those of sources that are switched off."""
+    """Return numbers of histories without those of inactive sources."""
     return [known for known in sources(found, setting).values() if resolved(found, known) != "0"]

@@ -1,9 +1,9 @@
 """Files that TOPAS parameters name: which may be read and written, and where.
 
 After the TOPAS user guide: "Phase Space Sources", "Dividing Components", "Patient in DICOM Format",
-"Generic CAD", "Graphics" and "Output Specification". A parameter that takes a file is an exception:
-it names one that came with the input, or is refused. Whatever else holds a path that leads out of
-the work folder is refused too, as users can give TOPAS extensions with parameters of their own.
+"Generic CAD", "Graphics" and "Output Specification". A parameter that takes a file must name one
+that came with the input. Any other value with a path that leads out of the work directory is
+refused too, since users can give TOPAS extensions with their own parameters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HERE = {"", ".", "./"}
 
 
 def path_problems(found: Parameters, files: Mapping[str, str]) -> Iterator[Problem]:
-    """Parameters that name files which TOPAS may not open."""
+    """Return the parameters that name files which TOPAS may not open."""
     for parameter in found.values():
         if parameter.key in _KNOWN_WORDS:
             continue
@@ -48,7 +48,7 @@ def path_problems(found: Parameters, files: Mapping[str, str]) -> Iterator[Probl
 
 
 def _file_reason(found: Parameters, parameter: Parameter, files: Mapping[str, str]) -> str:
-    """Why a parameter that takes a file is refused; empty when it takes none."""
+    """Return why a parameter that takes a file is refused, or ""."""
     key = parameter.key
     if not _FILES.fullmatch(key) or not _is_text(found, parameter):
         return ""
@@ -68,7 +68,7 @@ def _file_reason(found: Parameters, parameter: Parameter, files: Mapping[str, st
 
 
 def _is_text(found: Parameters, parameter: Parameter) -> bool:
-    """Whether a value is text: a number or a truth value names no file."""
+    """Return whether a value is text; a number or boolean names no file."""
     value = text_of(found, parameter)
     bare = parameter.value if value is None else value
     return not re.fullmatch(r"[-+.\deE]+( \w+)?|true|false|t|f", bare.lower())
@@ -83,12 +83,14 @@ def _why_unread(key: str, value: str, files: Mapping[str, str]) -> str:
 
 
 def quoted(parameter: Parameter) -> list[str]:
-    """The texts in quotes of a value."""
+    """Return the quoted texts of a value."""
     return _QUOTED.findall(parameter.value)
 
 
 def _path_reason(parameter: Parameter) -> str:
-    """Why the quoted texts of any parameter are refused: one is a path out of the work folder."""
+    """Return why a parameter is refused whose quoted texts hold a path out of
+    the work directory.
+    """
     for text in quoted(parameter):
         for word in text.split():
             reason = why_not_beside(word)

@@ -1,1 +1,1 @@
-"""From a project to FLUKA's input file."""
+"""Convert a project to FLUKA's input file."""

@@ -1,4 +1,4 @@
-"""The beam as BEAM, HI-PROPE, BEAMPOS and BEAMAXES cards."""
+"""Write the beam as BEAM, HI-PROPE, BEAMPOS and BEAMAXES cards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kerma_engines.project.source import Beam
 
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
-"""Full width at half maximum of a Gaussian of unit standard deviation."""
+"""The full width at half maximum of a Gaussian of unit standard deviation."""
 
 _HIGHEST = 2e7  # MeV per nucleon: 20 TeV, above which FLUKA needs DPMJET (manual, chapter 1)
 _LINE = 1e-6  # cm
@@ -48,7 +48,7 @@ _MASSES = {  # MeV, Particle Data Group
 
 
 def check_beam(project: Project, verdict: Verdict) -> None:
-    """Refuses what FLUKA's BEAM card can't say."""
+    """Refuse beams that FLUKA's BEAM card can't express."""
     check_energy(project, verdict, "FLUKA", highest=_HIGHEST)
     check_transport(project, verdict, "FLUKA")
     beam = project.beam
@@ -64,7 +64,9 @@ def check_beam(project: Project, verdict: Verdict) -> None:
 
 
 def beam_cards(project: Project) -> Iterator[str]:
-    """Cards of the source. Energies in GeV; ions other than d, t and He per nuclear mass unit."""
+    """Return the source's cards. Energies in GeV; ions other than d, t and He per nuclear mass
+    unit.
+    """
     beam, particle = project.beam, project.particle(project.beam.particle)
     ion = particle.species is Species.ION
     total = beam.energy * (particle.a if beam.energy_unit == "MeV/nucl" else 1)
@@ -80,7 +82,7 @@ def beam_cards(project: Project) -> Iterator[str]:
 
 
 def _momentum_spread(energy: float, spread: float, mass: float) -> float:
-    """Minus the full width at half maximum of the momentum, MeV/c: dp = dE (E + m) / p."""
+    """Return minus the momentum's full width at half maximum, MeV/c: dp = dE (E + m) / p."""
     momentum = math.sqrt(energy * (energy + 2.0 * mass))
     return -FWHM * spread * (energy + mass) / momentum + 0.0
 
@@ -90,7 +92,7 @@ def _extent(beam: Beam) -> tuple[float, float, float]:
     if beam.sigma.type is Shape.CIRCULAR:
         return (y, 0.0, -1.0) if y > 0 else (0.0, 0.0, 1.0)
     if x > 0.0 and y == 0.0:
-        y = _LINE  # no width in y is as wide as in x to FLUKA (manual, BEAM, default of WHAT(5))
+        y = _LINE  # to FLUKA no width in y means the width in x (manual, BEAM, default of WHAT(5))
     if beam.sigma.type is Shape.SQUARE:
         return (2.0 * x, 2.0 * y, 1.0)
     return (-FWHM * x + 0.0, -FWHM * y + 0.0, 1.0)
@@ -104,7 +106,8 @@ def _place(beam: Beam) -> Iterator[str]:
         text = "NEGATIVE" if z < 0 else ""
         yield card("BEAMPOS", [*beam.position, x, y], text)
         return
-    # shape and divergence are those of a beam along z: turn its axes by polar angle, then azimuth
+    # Shape and divergence are those of a beam along z: rotate its axes by polar angle, then
+    # azimuth.
     across = math.hypot(x, y)
     yield card("BEAMAXES", [z * x / across, z * y / across, -across, x, y, z])
     yield card("BEAMPOS", [*beam.position, 0.0, 0.0])

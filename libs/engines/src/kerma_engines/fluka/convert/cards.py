@@ -1,4 +1,4 @@
-"""Cards of a FLUKA input file."""
+"""Format cards of a FLUKA input file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ What = float | int | str | None
 
 
 def card(name: str, whats: Sequence[What] = (), text: str = "") -> str:
-    """A card in fixed columns: up to six numbers or names, then text."""
+    """Return a card in fixed columns: up to six numbers or names, then text."""
     fields = "".join(f"{_what(what):>10}" for what in whats)
     return f"{name:<10}{fields:<60}{text}".rstrip()
 
@@ -25,7 +25,7 @@ def _what(what: What) -> str:
 
 
 def free(words: Sequence[str], width: int = 100) -> list[str]:
-    """Words of free-format geometry, wrapped; continued lines begin with blanks."""
+    """Return words of free-format geometry, wrapped; continuation lines begin with blanks."""
     lines: list[str] = []
     line = ""
     for word in words:

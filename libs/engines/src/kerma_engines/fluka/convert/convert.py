@@ -1,4 +1,4 @@
-"""An editor project as an input file of FLUKA."""
+"""Convert an editor project to an input file of FLUKA."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from kerma_engines.project.project import Project
 
 INPUT_FILE = "fl_sim.inp"
-_SEED = 137  # what a user sees; every task gets its own
+_SEED = 137  # the seed that a user sees; every task gets its own
 
 
 def convert(project: Project) -> InputSet:
-    """Input files and output map. Raises InvalidInput with every problem found."""
+    """Return the input files and output map. Raises InvalidInput with every problem found."""
     verdict = Verdict()
     check_common(project, verdict, "FLUKA", families=True)
     check_beam(project, verdict)

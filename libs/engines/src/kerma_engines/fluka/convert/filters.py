@@ -1,12 +1,12 @@
-"""Filters as FLUKA's particles: one kind, a generalised particle, an isotope, beam particles.
+"""Express filters as FLUKA's particles: one species, a generalised particle, an isotope, primaries.
 
-Names and meanings of generalised particles are those of the manual, chapter 5, isotopes those of
-its AUXSCORE card: WHAT(2) = -(Z*100 + A*100000 + M*100000000), where Z, A or M of zero stand for
-all. Hydrogen and helium have names of their own; what an isotope means for them is not said, so
-isotopes are used from lithium on, and mass numbers from 5 on.
+Generalised particles are those of the manual, chapter 5, isotopes those of its AUXSCORE card:
+WHAT(2) = -(Z*100 + A*100000 + M*100000000), where a zero Z, A or M stands for all. Hydrogen and
+helium have their own names, and the manual does not say what an isotope means for them, so isotopes
+are used from lithium on, and mass numbers from 5 on.
 
-There is no generalised particle of what the beam produces. What is scored is linear, so the score
-of secondaries is the score of all less that of BEAMPART, in the same run.
+There is no generalised particle for secondaries. Scores are linear, so the score of secondaries is
+the score of all minus that of BEAMPART, in the same run.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _ENERGIES = (RuleKeyword.E, RuleKeyword.ENUC, RuleKeyword.EAMU)
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """What is scored: a particle by FLUKA's name or an isotope by its code, None for all.
+    """The particles to score: FLUKA's name or an isotope's code, None for all.
 
-    ``secondaries``: less what particles of the beam score.
+    ``secondaries``: minus the score of primaries.
     """
 
     particle: str | int | None = None
@@ -62,19 +62,19 @@ class Passing:
 
 
 class _InexpressibleError(Exception):
-    """FLUKA's cards can't say it; the text says why."""
+    """FLUKA's cards can't express it; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Particles of one name or code, and whether a particle is one of them."""
+    """Particles of one name or code, and a test whether a particle belongs to them."""
 
     passing: Passing
     holds: Callable[[Particle], bool]
 
 
 def passing(project: Project, known: Filter, path: str, verdict: Verdict) -> Passing | None:
-    """The meaning of a filter; None when ``path`` was refused."""
+    """Return the particles that pass a filter; None when ``path`` was refused."""
     chosen = select(project, known)
     try:
         rules = [known.rules[index] for index in chosen.others]
@@ -101,7 +101,7 @@ def _of_generation(family: _Family, generation: Generation, beam: Particle) -> P
         if not family.holds(beam):
             raise _InexpressibleError(f"no particle passes: the beam is of {beam.kind.label}s")
         return Passing(PRIMARIES)
-    # where no beam particle is of the family, all are secondaries
+    # where no primary belongs to the family, all are secondaries
     return replace(family.passing, secondaries=family.holds(beam))
 
 

@@ -1,4 +1,4 @@
-"""Figures and zones as named bodies and regions (COMBNAME)."""
+"""Write figures and zones as named bodies and regions (COMBNAME)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from kerma_engines.project.project import Project
 
 WORLD = "world"
-"""The region of what the zones leave."""
+"""The region outside all zones."""
 
 MARGIN = 10.0  # cm, of the black hole around the world
 
 
 def region_name(zone: int) -> str:
-    """The region of a project's zone, by its index: names have at most eight characters."""
+    """Return the region of a project's zone, by its index: names have at most eight characters."""
     return f"region{zone}" if zone < 100 else f"reg{zone}"
 
 
 def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
-    """From GEOBEGIN to GEOEND."""
+    """Return the cards from GEOBEGIN to GEOEND."""
     space = layout.space
     world = next(iter(layout.boundary))
     bound = next(iter(space.add(enlarged(project.world.geometry_data, MARGIN))))
@@ -50,7 +50,7 @@ def geometry_cards(project: Project, layout: Layout) -> Iterator[str]:
 
 
 def assignments(project: Project, layout: Layout, materials: Materials) -> list[str]:
-    """ASSIGNMA cards; the materials they name are defined on the way."""
+    """Return ASSIGNMA cards and define the materials that they name."""
     owners = [
         (project.zone_paths[k], region_name(k), project.zone_material(zone))
         for k, zone in enumerate(project.zones)

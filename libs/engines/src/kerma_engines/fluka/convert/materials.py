@@ -1,7 +1,7 @@
-"""Materials of a project as MATERIAL, COMPOUND, MAT-PROP and ASSIGNMA cards.
+"""Write materials of a project as MATERIAL, COMPOUND, MAT-PROP and ASSIGNMA cards.
 
-FLUKA's own materials are used where a zone changes nothing; anything else is put together from
-elements whose names FLUKA's library of low-energy neutron data knows.
+FLUKA's own materials are used where a zone overrides nothing. Others are composed of elements whose
+names FLUKA's library of low-energy neutron data knows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OTHER_ELEMENTS = (
 
 @dataclass(slots=True)
 class Materials:
-    """Names materials as they are asked for, and collects the cards that define them."""
+    """Names materials on request, and collects the cards that define them."""
 
     verdict: Verdict
     cards: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Materials:
     _elements: set[int] = field(default_factory=set)
 
     def name(self, path: str, used: ZoneMaterial) -> str:
-        """FLUKA's name of a zone's material; notes problems at ``path``."""
+        """Return FLUKA's name of a zone's material; problems are recorded at ``path``."""
         key = (used.material.icru, used.overrides)
         if key not in self._names:
             self._names[key] = self._define(path, used)

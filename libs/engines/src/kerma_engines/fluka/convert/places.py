@@ -1,11 +1,11 @@
-"""Where detectors score: meshes, turned ones too, regions, and everything.
+"""The places where detectors score: meshes, also rotated ones, regions, and everything.
 
-USRBIN scores in meshes (types 10 and 11) and by region (type 12): there one bin is one region, from
-the one in the lower card's first field to the one in the upper card's fourth. Meshes lie along the
-axes; ROTPRBIN ties one to a transformation of ROT-DEFIni, which takes points of the world to those
-of the mesh. Cards of ROT-DEFIni with one name act one after the other, each moving first: field 1
-is 100, 200 or 300 for a turn about x, y or z by minus the azimuth in field 3 (manual, ROT-DEFIni
-and 8.4.3).
+USRBIN scores in meshes (types 10 and 11) and by region (type 12), where each bin is one region,
+from the one in the lower card's first field to the one in the upper card's fourth. Meshes lie along
+the axes; ROTPRBIN ties one to a transformation of ROT-DEFIni, which maps points of the world to
+those of the mesh. ROT-DEFIni cards with one name act one after the other, each translating first:
+field 1 is 100, 200 or 300 for a rotation about x, y or z by minus the azimuth in field 3 (manual,
+ROT-DEFIni and 8.4.3).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kerma_engines.project.scoring import BoxMesh, CylinderMesh, ZoneDetector
 
 _CARTESIAN, _CYLINDRICAL, _BY_REGION = 10.0, 11.0, 12.0
-_WORST = 0.01  # relative error of an estimated volume that is taken
+_WORST = 0.01  # largest accepted relative error of an estimated volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ Place = Mesh | Region | Everywhere
 
 
 def binning(place: Place) -> tuple[float, tuple[What, ...], tuple[What, ...]]:
-    """Type, last three fields of the first card, and fields of the second."""
+    """Return the type, the last three fields of the first card, and the fields of the second."""
     if isinstance(place, Mesh):
         return place.kind, place.upper, place.lower
     first, last = (
@@ -90,7 +90,7 @@ class Places:
         self._known: dict[str, Place | None] = {}
 
     def of(self, uuid: str, path: str) -> Place | None:
-        """The place of a detector; None when ``path``, which refers to it, was refused."""
+        """Return the place of a detector; None when ``path``, which refers to it, was refused."""
         if uuid not in self._known:
             self._known[uuid] = self._find(uuid, path)
         return self._known[uuid]
@@ -111,7 +111,9 @@ class Places:
         return self._region(data, self._layout, path)
 
     def _turned(self, data: BoxDetector | CylinderDetector) -> str:
-        """The name of what takes the world to a mesh turned about its centre."""
+        """Return the name of the transformation from the world to a mesh
+        rotated about its centre.
+        """
         name = f"turn{len({line[70:] for line in self.cards}) + 1}"
         x, y, z = data.position
         moved = any(data.position)
@@ -151,7 +153,7 @@ class Places:
 
 
 def turned_cards(place: Place, name: str) -> Iterator[str]:
-    """What ties the binning of that name to the place's transformation."""
+    """Return the card that ties the binning of that name to the place's transformation."""
     if isinstance(place, Mesh) and place.turned:
         yield card("ROTPRBIN", [0.0, place.turned, None, name, name])
 

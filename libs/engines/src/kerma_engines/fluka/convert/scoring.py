@@ -1,9 +1,9 @@
-"""Outputs as USRBIN, USRTRACK and AUXSCORE cards, and how their detectors become pages.
+"""Write outputs as USRBIN, USRTRACK and AUXSCORE cards, and map their detectors to pages.
 
-Detectors of one unit must be of one estimator, so an output has a unit, and a second one for
-spectra where it has both. USRBIN scores deposited energy, dose and fluence, USRTRACK fluence over
-kinetic energy in a region (manual, chapter 7). Fluence names the particles that it counts itself;
-AUXSCORE restricts a score to particles, once.
+Detectors of one unit must be of one estimator, so an output has one unit, and a second one for
+spectra if it has both. USRBIN scores deposited energy, dose and fluence, USRTRACK fluence over
+kinetic energy in a region (manual, chapter 7). Fluence detectors name the particles that they
+count; AUXSCORE restricts a score to particles, once.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _GEV = 1e-3  # per MeV
 
 @dataclass(frozen=True, slots=True)
 class _Score:
-    """What USRBIN scores, and the page as other engines have it.
+    """The USRBIN score of a quantity, and its page in the form of other engines.
 
-    ``density``: divided by the volume of a bin; others are totals of a bin.
+    ``density``: divided by the volume of a bin; others are totals per bin.
     """
 
     scored: str
@@ -78,7 +78,7 @@ _REASONS = (
     | {Keyword.NKERMA: "FLUKA has no {}: neutrons above 20 MeV deposit through what they produce"}
 )
 _WORDS = ("ENERGY", "EN-NUCL")
-"""In place of a name they change what all USRTRACK count energies by (manual, USRTRACK)."""
+"""In place of a name these change the energies that all USRTRACK count by (manual, USRTRACK)."""
 
 _COUNT_NEUTRONS = (None, "NEUTRON", "ALL-NEUT")
 _SETTINGS = ("rescale", "offset", "primaries", "material_uuid", "medium")
@@ -86,7 +86,7 @@ _SETTINGS = ("rescale", "offset", "primaries", "material_uuid", "medium")
 
 @dataclass(slots=True)
 class Scoring:
-    """Cards, the output map, and the pages of every output by its unit."""
+    """The cards, the output map, and the pages of every output by its unit."""
 
     cards: list[str] = field(default_factory=list)
     outputs: list[MappedOutput] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Scoring:
 
 
 def scoring_cards(project: Project, layout: Layout | None, verdict: Verdict) -> Scoring:
-    """Scoring of all outputs; the file of an output is the number of its unit."""
+    """Return the scoring of all outputs; the file of an output is the number of its unit."""
     scoring = Scoring()
     labels = {known.uuid: known.name for known in project.filters}
     writer = _Writer(project, Places(project, layout, verdict), verdict)
@@ -113,7 +113,7 @@ def scoring_cards(project: Project, layout: Layout | None, verdict: Verdict) -> 
 
 
 class _Writer:
-    """Cards of quantities; names of detectors are FLUKA's limit of eight characters long."""
+    """Writes cards of quantities; names of detectors have FLUKA's limit of eight characters."""
 
     def __init__(self, project: Project, places: Places, verdict: Verdict) -> None:
         self.cards: list[str] = []
@@ -124,7 +124,7 @@ class _Writer:
         self._names = Names(longest=8)
 
     def output(self, output: Output, unit: int, path: str) -> list[dict[str, Any]]:
-        """The pages of an output in the order of its quantities."""
+        """Return the pages of an output in the order of its quantities."""
         if output.trace:
             self._verdict.refuse(f"{path}.trace", "FLUKA does not trace particles into results")
         place = self.places.of(output.detector_uuid, f"{path}.detectorUuid")
@@ -152,7 +152,9 @@ class _Writer:
         return pages
 
     def _name(self, quantity: Quantity) -> str:
-        """A detector's name: no number, which cards take for an index, and no word of a card."""
+        """Return a detector's name: neither a number, which cards take for an index, nor a card's
+        keyword.
+        """
         wanted = quantity.name or str(quantity.keyword)
         if quantity.modifiers and wanted.upper()[:8] in _WORDS:
             wanted = "spectrum"
@@ -183,7 +185,7 @@ class _Writer:
 
 
 class _Quantity:
-    """One quantity: what is scored, of which particles, and what of it can't be said."""
+    """One quantity: the score, its particles, and what can't be expressed."""
 
     def __init__(self, project: Project, quantity: Quantity, path: str, verdict: Verdict) -> None:
         self.known = _SCORES.get(quantity.scored)
@@ -194,14 +196,14 @@ class _Quantity:
         self._verdict = verdict
 
     def passing(self) -> Passing | None:
-        """Particles that the filter lets pass; None when it was refused."""
+        """Return the particles that pass the filter; None when it was refused."""
         if not self._quantity.filter:
             return Passing()
         known = self._project.filter(self._quantity.filter)
         return passing(self._project, known, f"{self._path}.filter", self._verdict)
 
     def check(self, place: Place | None) -> None:
-        """Refuses what has no card; the place is None where it was refused."""
+        """Refuse quantities without a card; the place is None where it was refused."""
         keyword = self._quantity.keyword
         if self.known is None:
             reason = _REASONS.get(keyword, _ROUTINE).format(keyword)
@@ -228,7 +230,7 @@ class _Quantity:
             self._verdict.refuse(path, "kinetic energies are not negative")
 
     def check_neutrons(self, chosen: Passing) -> None:
-        """Refuses spectra of secondaries where it is not known which neutrons are taken off."""
+        """Refuse spectra of secondaries if it is unknown which neutrons must be subtracted."""
         beam = self._project.particle(self._project.beam.particle)
         neutrons = beam.species is Species.NEUTRON
         if chosen.secondaries and neutrons:
@@ -239,7 +241,7 @@ class _Quantity:
             self._verdict.note(f"{self._path}.modifiers", text)
 
     def scored(self, chosen: Passing) -> tuple[str, str | int | None]:
-        """What the detector scores, and what AUXSCORE restricts it to."""
+        """Return what the detector scores, and the particles to which AUXSCORE restricts it."""
         assert self.known is not None
         fluence = self._quantity.scored is Keyword.FLUENCE
         if fluence and isinstance(chosen.particle, str):
@@ -247,14 +249,14 @@ class _Quantity:
         return self.known.scored, chosen.particle
 
     def page(self, place: Place) -> PageOf:
-        """The page of the quantity, without its detectors."""
+        """Return the page of the quantity, without its detectors."""
         assert self.known is not None
         known = self.known
         page = PageOf(known.page, known.unit, factor=known.factor)
         if self.modifiers:
             axis = self.modifiers[0]
             limits = (axis.lower_limit, axis.upper_limit)
-            # USRTRACK divides by the volume on its card, and counts per GeV
+            # USRTRACK divides by the volume on its card, and counts per GeV.
             unit = known.unit.replace("/prim", "/MeV/prim")
             return replace(page, page_unit=unit, factor=_GEV, energy=limits)
         if isinstance(place, Everywhere):

@@ -1,4 +1,4 @@
-"""Volumes of regions, which FLUKA does not calculate and region binnings are not divided by."""
+"""Volumes of regions: FLUKA does not calculate them, nor divide region binnings by them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from kerma_engines.geometry.bodies import Body
     from kerma_engines.geometry.csg import Space, Term
 
-_CELLS, _POINTS = 64, 4  # cells along each axis at most, points in each cell
+_CELLS, _POINTS = 64, 4  # most cells along each axis, points in each cell
 _WORK = 2e7  # distances to bodies; some seconds at worst
-_MOST_PAIRS = 100  # alternatives or holes of which every pair is looked at
+_MOST_PAIRS = 100  # most alternatives or holes of which every pair is tested
 _SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """cm3, with a standard error of zero where it is exact."""
+    """A volume in cm3, with a standard error of zero where it is exact."""
 
     value: float
     error: float = 0.0
 
 
 def volume(space: Space, terms: Iterable[Term]) -> Volume:
-    """Volume of a region given by alternatives.
+    """Return the volume of a region given by alternatives.
 
-    Exact where they exclude each other and each is one body less others that lie apart within it;
-    otherwise an estimate by stratified sampling of the enclosing box, always with the same random
-    numbers: four points in each of 64^3 cells, fewer cells where there are many bodies.
+    Exact where they exclude each other and each is one body minus others that are disjoint within
+    it. Otherwise an estimate by stratified sampling of the enclosing box, always with the same
+    random numbers: four points in each of 64^3 cells, fewer cells where there are many bodies.
     """
     simple = [found for found in map(space.simplify, terms) if found is not None]
     if not simple:

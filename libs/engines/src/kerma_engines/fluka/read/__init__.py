@@ -1,1 +1,1 @@
-"""From FLUKA's result files to estimators."""
+"""Read FLUKA's result files into estimators."""

@@ -1,8 +1,8 @@
-"""FLUKA's USRBIN files: one or more meshes, in summed files with relative errors.
+"""Read FLUKA's USRBIN files: one or more meshes, in summed files with relative errors.
 
 Per detector a record of 86 bytes (index, name, mesh type, score, three times low, high, bins and
-step, four more) and a record of float32 values, first axis fastest. Summed files go on with a
-record STATISTICS and one record of relative errors per detector.
+step, four more) and a record of float32 values, first axis fastest. In summed files a record
+STATISTICS and one record of relative errors per detector follow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _SPECIAL = {8, 18}
 
 
 def read_binned(file: BinaryFile, first: bytes) -> list[Page]:
-    """The pages of a USRBIN file whose first detector record is ``first``. Raises ReadError."""
+    """Read the pages of a USRBIN file whose first detector record is ``first``.
+    Raises ReadError.
+    """
     pages: list[Page] = []
     header: bytes | None = first
     while header is not None:
@@ -85,7 +87,7 @@ def _axes(
 
 
 def shortest(value: float) -> float:
-    """The number that was meant: the shortest decimal whose float32 is ``value``."""
+    """Return the intended number: the shortest decimal whose float32 is ``value``."""
     return value if value in (math.pi, -math.pi) else float(str(np.float32(value)))
 
 
@@ -95,7 +97,9 @@ def _with_errors(file: BinaryFile, page: Page) -> Page:
 
 
 def with_relative_errors(page: Page, relative: FloatArray) -> Page:
-    """``page`` with standard errors; ``relative`` is a fraction of the values, used up."""
-    with np.errstate(invalid="ignore"):  # a damaged file may say 0 % of infinity: not a number
+    """Add standard errors to ``page``; ``relative`` is a fraction of the
+    values, and overwritten.
+    """
+    with np.errstate(invalid="ignore"):  # a damaged file may contain 0 % of infinity, which is NaN
         relative *= np.abs(page.values)
     return replace(page, errors=relative)

@@ -1,8 +1,8 @@
-"""From FLUKA's detectors to the pages of a project's quantities.
+"""Convert FLUKA's detectors to the pages of a project's quantities.
 
-Every quantity has one detector or two, the second one's values taken off the first one's, found by
-name in the file of a unit. Values become those of the page with a factor, which may grow along the
-first axis (volumes of rings), or are summed over regions.
+Every quantity has one detector or two, found by name in the file of a unit; the second one's values
+are subtracted from the first one's. Values are converted to those of the page by a factor, which
+may grow along the first axis (volumes of rings), or are summed over regions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.results.estimators import Estimator, FloatArray, Page
 
-_ROUNDING = 1e-6  # of float32 values that are taken off each other
+_ROUNDING = 1e-6  # of float32 values that are subtracted from each other
 _NEUTRONS = "-NEUTRON-GROUPS"
 
 
@@ -29,7 +29,7 @@ _NEUTRONS = "-NEUTRON-GROUPS"
 class PageOf:
     """How a page is made; JSON values only.
 
-    ``energy`` are the limits of a spectrum's axis, MeV, as asked for.
+    ``energy`` holds the requested limits of a spectrum's axis, MeV.
     """
 
     page: str
@@ -43,21 +43,21 @@ class PageOf:
     energy: Sequence[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Without what is left at its default."""
+        """Return its JSON form, without defaults."""
         blank = PageOf("", "")
         told = {key: value for key, value in asdict(self).items() if value != getattr(blank, key)}
         return told | ({"energy": list(self.energy)} if self.energy else {})
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> PageOf:
-        """The same from JSON."""
+        """Return the object of a JSON form."""
         return cls(**told)
 
 
 def made(known: Sequence[Mapping[str, Any]], read_unit: Callable[[int], Estimator]) -> Estimator:
-    """The estimator of an output: a page for each quantity, then groups of low-energy neutrons.
+    """Return the estimator of an output: a page per quantity, then groups of low-energy neutrons.
 
-    Raises ReadError when a detector is missing or has other bins than the one it is taken off.
+    Raises ReadError when a detector is missing or has other bins than the one to subtract from.
     """
     wanted = [PageOf.of(told) for told in known]
     units = {page.unit: read_unit(page.unit) for page in wanted}
@@ -73,13 +73,13 @@ def made(known: Sequence[Mapping[str, Any]], read_unit: Callable[[int], Estimato
 
 
 def _of_detector(estimator: Estimator, page: PageOf) -> Iterator[Page]:
-    """Pages of a detector, less those of the second one."""
+    """Return the pages of a detector, minus those of the second one."""
     found = _named(estimator, page.name)
     if not page.less:
         yield from found
         return
     others = _named(estimator, page.less)
-    # a detector that counts no neutrons has no groups of them to take off
+    # a detector that counts no neutrons has no neutron groups to subtract
     for one, other in itertools.zip_longest(found, others[: len(found)]):
         if other is None:
             yield one
@@ -97,7 +97,7 @@ def _named(estimator: Estimator, name: str) -> list[Page]:
 
 
 def _difference(values: FloatArray, less: FloatArray) -> FloatArray:
-    """What is left, zero where it is no more than the rounding of the file's numbers."""
+    """Return the difference, zero where it is no more than rounding of the file's numbers."""
     with np.errstate(invalid="ignore"):  # damaged files may hold infinities
         left = values - less
         return np.where(np.abs(left) <= _ROUNDING * np.abs(values), 0.0, left)
@@ -127,7 +127,7 @@ def _energy_axis(axis: Axis, limits: Sequence[float]) -> Axis:
 
 
 def _of_groups(found: Page, page: PageOf) -> Page:
-    """Neutron groups, integrated over the group: fluence per group, edges in MeV."""
+    """Return neutron groups, integrated over the group: fluence per group, edges in MeV."""
     axes = tuple(replace(axis, unit="MeV", edges=axis.edges * 1000.0) for axis in found.axes)
     unit = page.page_unit.replace("/MeV", "")
     return replace(found, name=page.page + _NEUTRONS, unit=unit, axes=axes)

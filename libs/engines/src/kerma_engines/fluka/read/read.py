@@ -1,8 +1,8 @@
-"""Reading FLUKA results: the header all detector files share, and all files of a task.
+"""Read FLUKA results: the header that all detector files share, and all files of a task.
 
-Files are Fortran records, little endian. The first has 80 characters of title, 32 of date and
-time, float32 total weight, and in newer versions int32 primaries and int32 batches, in between
-int32 thousands of millions of primaries.
+Files are Fortran records, little endian. The first has 80 characters of title, 32 of date and time,
+float32 total weight, and in newer versions int32 primaries and int32 batches, in between int32
+thousands of millions of primaries.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _UNIT = re.compile(r"_fort\.(?P<unit>[0-9]+)$")
 
 
 def is_fluka(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is of FLUKA's detectors."""
+    """Return whether a file that begins with ``head`` is from FLUKA's detectors."""
     return len(head) >= 4 and struct.unpack_from("<i", head)[0] in _HEADER_SIZES
 
 
 def core_name(name: str) -> str:
-    """Name of an output: its unit number, or the file name when that has none."""
+    """Return the name of an output: its unit number, or the file name when it has none."""
     found = _UNIT.search(name)
     return found["unit"] if found else name
 
 
 def read_fluka_file(path: Path) -> Estimator:
-    """The estimator in a detector file of any kind. Raises ReadError."""
+    """Read the estimator in a detector file of any kind. Raises ReadError."""
     with BinaryFile(path) as file:
         head = record(file, "header")
         if len(head) not in _HEADER_SIZES:
@@ -65,7 +65,7 @@ def read_fluka_file(path: Path) -> Estimator:
 
 
 def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-    """Estimators of a finished task, ordered by the output map. Raises ReadError.
+    """Read the estimators of a finished task, in the order of the output map. Raises ReadError.
 
     An output's file is named by its unit: ``21``, or ``fl_sim001_fort.21``.
     """

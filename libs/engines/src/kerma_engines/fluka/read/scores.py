@@ -1,4 +1,4 @@
-"""What FLUKA detectors score: particle and generalised-particle codes of its manual, chapter 5."""
+"""Scores of FLUKA detectors: particle and generalised-particle codes of its manual, chapter 5."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _NAMES = {
 }  # fmt: skip
 
 _MEV = 1000.0
-"""FLUKA counts in GeV, everybody downstream in MeV."""
+"""FLUKA counts in GeV, pages use MeV."""
 
 
 class Score(NamedTuple):
-    """Name and unit of a scored quantity, and what stored numbers are multiplied by."""
+    """The name and unit of a scored quantity, and the factor for stored numbers."""
 
     name: str
     unit: str
@@ -48,14 +48,14 @@ _OTHERS = {
 
 
 def particle_name(code: int) -> str:
-    """FLUKA's name of a particle or generalised particle."""
+    """Return FLUKA's name of a particle or generalised particle."""
     return _NAMES.get(code, f"PARTICLE {code}")
 
 
 def binned_score(code: int, *, per_region: bool) -> Score:
-    """Name, unit and factor of a USRBIN score.
+    """Return the name, unit and factor of a USRBIN score.
 
-    Binnings by region are not divided by volumes, doses neither (manual, USRBIN, note 13).
+    Binnings by region are not divided by volumes, not even doses (manual, USRBIN, note 13).
     """
     name = particle_name(code)
     if code in _ENERGIES:

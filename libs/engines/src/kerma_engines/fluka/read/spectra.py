@@ -1,10 +1,10 @@
-"""FLUKA's USRTRACK, USRBDX and RESNUCLEI files.
+"""Read FLUKA's USRTRACK, USRBDX and RESNUCLEI files.
 
 Per detector a header record (50, 78 or 38 bytes), with low-energy neutrons a record of their group
-edges, then float32 values: first the energy (and angle) bins, then the neutron groups, which
-become a page of their own as they need not fit the energy bins. Summed files carry relative errors
-behind a record STATISTICS: in USRBDX the last of seven records per detector, in RESNUCLEI the sixth
-of six or seven. Those of USRTRACK are in another order and are not used.
+edges, then float32 values: first the energy (and angle) bins, then the neutron groups, which become
+a separate page since they need not fit the energy bins. Summed files have relative errors after a
+record STATISTICS: in USRBDX the last of seven records per detector, in RESNUCLEI the sixth of six
+or seven. Those of USRTRACK are in another order and are not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kerma_engines.results.estimators import FloatArray
 
 TRACK, BOUNDARY, NUCLEI = 50, 78, 38
-"""Sizes of the detector records, which tell the files apart."""
+"""Sizes of the detector records, by which the files are told apart."""
 
 _TRACK = struct.Struct("<i10siiififfif")
 _BOUNDARY = struct.Struct("<i10siiiifiiiffifffif")
@@ -37,7 +37,7 @@ _NEUTRON_GROUPS = " low-energy neutron groups"
 
 @dataclass(slots=True)
 class _File:
-    """A file being read and what its detectors share."""
+    """The file being read and what its detectors share."""
 
     file: BinaryFile
     evolution: bool
@@ -49,10 +49,10 @@ class _File:
 
 
 def read_spectra(file: BinaryFile, first: bytes, *, evolution: bool) -> list[Page]:
-    """The pages of a file whose first detector record is ``first``.
+    """Read the pages of a file whose first detector record is ``first``.
 
-    ``evolution``: residual nuclei at a decay time, which precedes every detector's data.
-    Raises ReadError.
+    ``evolution``: residual nuclei at a decay time, which precedes every detector's data. Raises
+    ReadError.
     """
     state = _File(file, evolution)
     header: bytes | None = first
@@ -91,7 +91,7 @@ def _boundary(state: _File, header: bytes) -> tuple[Page, ...]:
 
 
 def _nuclei(state: _File, header: bytes) -> tuple[Page, ...]:
-    """Numbers of nuclei by charge Z (first axis) and neutron excess N - Z."""
+    """Return numbers of nuclei by charge Z (first axis) and neutron excess N - Z."""
     _, title, _, region, _, excesses, charges, lowest = _NUCLEI.unpack(header)
     if state.evolution:
         _skip_records(state.file, 1)
@@ -157,12 +157,12 @@ def _unit(code: int, unit: str) -> str:
 
 
 def _groups(file: BinaryFile) -> FloatArray:
-    """Edges of the neutron groups in GeV, descending: int32 number, then one edge more."""
+    """Return the neutron group edges in GeV, descending: int32 number, then one edge more."""
     data = record(file, "neutron groups")
     if len(data) < 12 or len(data) % 4:
         raise file.error(f"neutron groups in {len(data)} bytes")
     (count,) = struct.unpack_from("<i", data)
-    with np.errstate(invalid="ignore"):  # numbers that are none do not descend
+    with np.errstate(invalid="ignore"):  # NaNs do not descend
         edges = np.frombuffer(data, "<f4", offset=4).astype(np.float64)
         descending = bool(np.all(np.diff(edges) < 0))
     if count != edges.size - 1 or not descending:
@@ -178,7 +178,9 @@ def _energy_axis(file: BinaryFile, low: float, high: float, bins: int, *, log: b
 
 
 def _angle_axis(file: BinaryFile, low: float, high: float, bins: int, *, log: bool) -> Axis:
-    """Solid angle; the first of logarithmic bins begins at zero and ends at the lower limit."""
+    """Return the solid angle; the first logarithmic bin begins at zero and ends
+    at the lower limit.
+    """
     start, stop = shortest(low), shortest(high)
     _check_axis(file, "angle", bins, start, stop, positive=log)
     if not log:

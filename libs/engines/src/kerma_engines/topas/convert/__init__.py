@@ -1,1 +1,1 @@
-"""From a project to TOPAS's parameter files."""
+"""Convert a project to TOPAS's parameter files."""

@@ -1,9 +1,9 @@
-"""The source and physics as parameters.
+"""Write the source and physics as parameters.
 
-After the TOPAS user guide ("Beam Sources", "Emittance Sources"). Gaussian beams that diverge are
-emittance sources, whose angles are Gaussian as they stand. Beam sources turn spreads of angles
-into coordinates of Marsaglia's in single precision, which is good from some mrad on; only they
-have flat shapes.
+After the TOPAS user guide ("Beam Sources", "Emittance Sources"). Divergent Gaussian beams are
+emittance sources, whose angles are Gaussian without conversion. Beam sources convert angular
+spreads to Marsaglia coordinates in single precision, which is accurate only from a few mrad
+upwards; only beam sources have flat shapes.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from kerma_engines.project.source import Beam
 
 SOURCE = "Beam"
-"""Name of the source of converted projects."""
+"""The name of the source in converted projects."""
 
 _THIN = 1e-9  # cm or rad
-_FAR = 10.0  # standard deviations at which Gaussians are cut off
-_POINTS = 201  # of a spectrum that is cut off
-_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's models of hadrons end
+_FAR = 10.0  # standard deviations at which Gaussians are truncated
+_POINTS = 201  # points of a truncated spectrum
+_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's hadronic models end
 _SINGLE_PRECISION = 2.0  # mrad below which flat beams are off by more than a percent
 
-# user guide, "Time Features" and "Time mode": a Step function may change a source and its number
-# of histories between runs, or, with one run for every history, at random
+# User guide, "Time Features" and "Time mode": a Step function may change a source and its number of
+# histories between runs, or, with one run per history, at random.
 _NO_SPOTS = (
     "TOPAS delivers spots one after the other, each a run with a number of histories of its own; "
     "such runs can't be split into tasks yet"
@@ -55,7 +55,7 @@ _WITHOUT_NUCLEI = ("g4em-standard_opt4", "g4decay")
 
 
 def check_beam(project: Project, verdict: Verdict) -> None:
-    """Refuses what TOPAS's beam can't say."""
+    """Refuse beams that TOPAS's sources can't express."""
     check_energy(project, verdict, "TOPAS", highest=_HIGHEST, cuts=True)
     check_transport(project, verdict, "TOPAS")
     beam = project.beam
@@ -68,7 +68,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
 
 
 def beam_lines(project: Project) -> Iterator[str]:
-    """Parameters of the source, all of whose numbers are those of the whole job."""
+    """Return the source's parameters; its numbers are those of the whole job."""
     beam, particle = project.beam, project.particle(project.beam.particle)
     nucleons = particle.a if beam.energy_unit == "MeV/nucl" else 1
     yield 's:Ge/BeamPosition/Parent = "World"'
@@ -87,9 +87,9 @@ def beam_lines(project: Project) -> Iterator[str]:
 
 
 def _name(particle: Particle) -> str:
-    """TOPAS's name of a particle of the beam, bare when it is an ion.
+    """Return TOPAS's name of a beam particle; ions are fully stripped.
 
-    The user guide says that an ion's charge may be left out, but TOPAS takes none for a charge of 0.
+    The user guide says that an ion's charge may be left out, but TOPAS then takes it as 0.
     """
     if particle.species is Species.ION:
         return f"GenericIon({particle.z},{particle.a},{particle.z})"
@@ -97,7 +97,9 @@ def _name(particle: Particle) -> str:
 
 
 def beam_axes(cosines: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Axes of the beam as columns, shape (3, 3): z along it, turned by polar angle and azimuth."""
+    """Return the beam's axes as columns, shape (3, 3): z along it, rotated by polar angle and
+    azimuth.
+    """
     x, y, z = cosines
     across = math.hypot(x, y)
     cos, sin = (x / across, y / across) if across > 0 else (1.0, 0.0)
@@ -111,7 +113,7 @@ def _is_emittance(beam: Beam) -> bool:
 
 
 def _emittance(beam: Beam) -> Iterator[str]:
-    """Positions and angles, both Gaussian and without correlation."""
+    """Return parameters of Gaussian positions and angles without correlation."""
     yield f's:So/{SOURCE}/Distribution = "BiGaussian"'
     for axis, size, spread in (
         ("X", beam.sigma.x, beam.divergence.x),
@@ -123,9 +125,9 @@ def _emittance(beam: Beam) -> Iterator[str]:
 
 
 def _energy(beam: Beam, nucleons: int) -> Iterator[str]:
-    """A Gaussian, or one without what is cut off, as straight lines between points.
+    """Return parameters of a Gaussian, or of a truncated one as straight lines between points.
 
-    Spectra of TOPAS rise from nothing at 0; a point without weight makes them begin at the cut.
+    Spectra of TOPAS rise from zero at 0; a point without weight makes them begin at the cut.
     """
     low, high = beam.cutoffs
     tail = TAILS * beam.energy_spread
@@ -155,7 +157,7 @@ def _extent(beam: Beam) -> Iterator[str]:
     gauss = beam.sigma.type is Shape.GAUSSIAN
     yield f's:So/{SOURCE}/BeamPositionDistribution = "{"Gaussian" if gauss else "Flat"}"'
     yield f's:So/{SOURCE}/BeamPositionCutoffShape = "{shape}"'
-    # a beam of no width in one direction; zero would be divided by
+    # A beam without width in one direction would make TOPAS divide by zero.
     for axis, size in (("X", max(x, _THIN)), ("Y", max(y, _THIN))):
         yield f"d:So/{SOURCE}/BeamPositionCutoff{axis} = {number(_FAR * size if gauss else size)} cm"
         if gauss:
@@ -169,12 +171,12 @@ def _divergence(beam: Beam) -> Iterator[str]:
     yield f's:So/{SOURCE}/BeamAngularDistribution = "Gaussian"'
     for axis, spread in (("X", beam.divergence.x), ("Y", beam.divergence.y)):
         yield f"d:So/{SOURCE}/BeamAngularCutoff{axis} = 90 deg"
-        # zero is refused by TOPAS
+        # TOPAS refuses zero.
         yield f"d:So/{SOURCE}/BeamAngularSpread{axis} = {number(max(abs(spread) * 1e-3, _THIN))} rad"
 
 
 def physics_lines(project: Project) -> Iterator[str]:
-    """The physics list: with nuclear reactions or without."""
+    """Return parameters of the physics list: with nuclear reactions or without."""
     modules = _WITH_NUCLEI if project.physics.enable_nuclear_reactions else _WITHOUT_NUCLEI
     listed = " ".join(f'"{module}"' for module in modules)
     yield 's:Ph/ListName = "Default"'

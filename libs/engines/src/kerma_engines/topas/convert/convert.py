@@ -1,4 +1,4 @@
-"""An editor project as a parameter file of TOPAS."""
+"""Convert an editor project to a parameter file of TOPAS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPORTS = 100  # lines of progress in a run
 
 
 def convert(project: Project) -> InputSet:
-    """Input files and output map. Raises InvalidInput with every problem found."""
+    """Return the input files and output map. Raises InvalidInput with every problem found."""
     verdict = Verdict()
     check_common(project, verdict, "TOPAS")
     check_beam(project, verdict)

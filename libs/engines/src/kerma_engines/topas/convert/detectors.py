@@ -1,4 +1,4 @@
-"""Detectors as components: meshes in parallel worlds, zones where they are one component."""
+"""Write detectors as components: meshes in parallel worlds, zones as their one component."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from kerma_engines.topas.convert.geometry import Components
 
 WITHOUT_VOLUME = (Keyword.ENERGY, Keyword.AVG_ENERGY, Keyword.DLET, Keyword.TLET)
-"""What can be scored everywhere: it is not divided by a volume or mass."""
+"""Quantities that can be scored everywhere: they are not divided by volume or mass."""
 
 
 class Scoreboards:
-    """The component that each detector in use scores on, and parameters of those made for it."""
+    """The component that each used detector scores on, and the parameters of those added for it."""
 
     def __init__(self, project: Project, components: Components | None, verdict: Verdict) -> None:
         self.names: dict[str, str] = {}
@@ -70,7 +70,7 @@ def _zone(components: Components, uuid: str, path: str, verdict: Verdict) -> str
 
 
 def _whole(name: str, world: Body) -> Iterator[str]:
-    """A parallel component of the world's shape."""
+    """Return a parallel component of the world's shape."""
     yield from place(name, "World", None, world)
     yield f'b:Ge/{name}/IsParallel = "True"'
 

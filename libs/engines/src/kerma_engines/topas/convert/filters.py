@@ -1,14 +1,14 @@
-"""Filters of scorers: rules of the editor in terms of what TOPAS can test.
+"""Write filters of scorers: the editor's rules in terms that TOPAS can test.
 
-All filters of a scorer must let a particle pass. Their names and values, particle names with
-wildcards among them, are those of the TOPAS user guide ("Filtering Scorers", "Particle Names").
-What they look at is Geant4's: atomic number and mass are those of nuclei, both 0 for neutrons and
-everything else; antinuclei have those of their nuclei. The editor's Z is a charge and its A counts
-nucleons, so pions and neutrons are named beside the nuclei.
+A particle must pass all filters of a scorer. Their names and values, including particle names with
+wildcards, are those of the TOPAS user guide ("Filtering Scorers", "Particle Names"). They test
+Geant4's properties: atomic number and mass are those of nuclei, both 0 for neutrons and everything
+else; antinuclei have those of their nuclei. The editor's Z is a charge and its A counts nucleons,
+so pions and neutrons are named in addition to the nuclei.
 
-The user guide knows kinetic energies of a track's start and at a component's surface, neither of
-which is that of the editor. The energy at the beginning of a step can be binned by: a range of
-energy becomes the only bin (user guide, "Binning by Energy").
+The user guide has filters for the kinetic energy at a track's start and at a component's surface,
+neither of which is the editor's energy. The energy at the beginning of a step can be binned: a
+range of energy becomes the only bin (user guide, "Binning by Energy").
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _TESTS: dict[str, Callable[[float, float], bool]] = {
 }
 _NUMBERS = (RuleKeyword.Z, RuleKeyword.A)
 _ENERGIES = (RuleKeyword.E, RuleKeyword.ENUC)
-_BEYOND = 1.0 + 1e-9  # what makes a bin's edge lie behind an energy
+_BEYOND = 1.0 + 1e-9  # relative shift that puts a bin's edge just above an energy
 
 
 class _InexpressibleError(Exception):
-    """TOPAS can't test it; the text says why."""
+    """TOPAS can't test it; the message says why."""
 
 
 @dataclass(slots=True)
 class Filtered:
-    """What a filter lets pass.
+    """The particles that pass a filter.
 
-    ``named`` must match when there are any, ``barred`` must not; ``charges`` are signs that pass.
+    ``named`` must match if there are any, ``barred`` must not; ``charges`` are signs that pass.
     ``low`` and ``high`` limit the kinetic energy, MeV: from ``low`` on, below ``high``.
     """
 
@@ -74,11 +74,11 @@ class Filtered:
 
     @property
     def is_protons(self) -> bool:
-        """Whether protons, and no others, pass."""
+        """Whether exactly protons pass."""
         return self.particle is not None and self.particle.species is Species.PROTON
 
     def lines(self, scorer: str) -> Iterator[str]:
-        """Parameters of ``scorer``."""
+        """Return the filter parameters of ``scorer``."""
         if self.generation is not Generation.ANY:
             generation = _GENERATIONS[self.generation]
             yield f's:{scorer}/OnlyIncludeParticlesOfGeneration = "{generation}"'
@@ -93,7 +93,7 @@ class Filtered:
 
 
 def filtered(project: Project, known: Filter, path: str, verdict: Verdict) -> Filtered:
-    """The meaning of a filter; refuses rules that TOPAS can't test."""
+    """Return the particles that pass a filter; refuse rules that TOPAS can't test."""
     selection = select(project, known)
     found = Filtered(selection.particle, selection.generation)
     if found.particle is not None:
@@ -132,7 +132,7 @@ def _by_rule(found: Filtered, rule: Rule) -> None:
 
 
 def _by_energy(found: Filtered, rule: Rule) -> None:
-    """Narrows the range of energy; those per nucleon need to know of how many."""
+    """Narrow the energy range; for an energy per nucleon the number of nucleons must be known."""
     energy = rule.value
     if rule.keyword is RuleKeyword.ENUC:
         if found.particle is None or found.particle.a < 1:
@@ -172,20 +172,20 @@ def _passes(rules: list[Rule], value: int) -> bool:
 
 
 def _require(found: Filtered, names: list[str]) -> None:
-    """Lets only ``names`` pass: TOPAS has one such list."""
+    """Let only ``names`` pass: TOPAS has one such list."""
     if found.named:
         raise _InexpressibleError("TOPAS has one list of particles to score; these rules need two")
     found.named = names
 
 
 def _of_charge(z: int) -> list[str]:
-    """Everything of charge ``z`` > 0."""
+    """Return the names of everything with charge ``z`` > 0."""
     others = [s.value.geant4 for s in Species if s.value.z == z and s.value.a == 0]
     return [f"GenericIon({z},*,*)", *others]
 
 
 def _by_charge(found: Filtered, passing: set[int]) -> None:
-    """By Z, which for other particles than nuclei is the charge, -1 to 1."""
+    """Select by Z, which is the charge, -1 to 1, for particles that are not nuclei."""
     positive = set(range(1, _MOST_Z + 1))
     signs = {
         "Negative": -1 in passing,
@@ -197,7 +197,7 @@ def _by_charge(found: Filtered, passing: set[int]) -> None:
         raise _InexpressibleError("no particle has such a Z")
     if _MOST_Z in missing and positive & passing:
         if signs["Negative"] and signs["Neutral"] and 1 in passing:
-            # whatever is no nucleus has an atomic number of 0
+            # Everything that is not a nucleus has atomic number 0.
             _require(found, [f"GenericIon({z},*,*)" for z in sorted(passing) if z >= 0])
             return
         if signs["Negative"] or signs["Neutral"]:
@@ -215,7 +215,7 @@ def _by_charge(found: Filtered, passing: set[int]) -> None:
 
 
 def _by_nucleons(found: Filtered, passing: set[int]) -> None:
-    """By A, which for other particles than nuclei and neutrons is 0."""
+    """Select by A, which is 0 for particles other than nuclei and neutrons."""
     neutron = Species.NEUTRON.value.geant4
     if not passing:
         raise _InexpressibleError("no particle has such an A")
@@ -234,7 +234,7 @@ def _by_nucleons(found: Filtered, passing: set[int]) -> None:
 
 
 def scored_name(particle: Particle) -> str:
-    """TOPAS's name of a particle whatever its charge, as far as it is an ion."""
+    """Return TOPAS's name of a particle, for an ion whatever its charge."""
     if particle.species is Species.ION:
         return f"GenericIon({particle.z},{particle.a},*)"
     return particle.kind.geant4

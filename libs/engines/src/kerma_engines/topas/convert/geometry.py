@@ -1,4 +1,4 @@
-"""Figures and zones as components and materials."""
+"""Write figures and zones as components and materials."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from kerma_engines.topas.convert.intersections import Piece
     from kerma_engines.topas.convert.layers import Layer, Painting
 
-_ROOM = 10.0  # cm of vacuum around all that has a place
+_ROOM = 10.0  # cm of vacuum around everything that is placed
 _TAILS = 10.0  # standard deviations of the beam that start within the world
 
 
 class Components:
-    """Places the bodies of a project, and defines the materials they take."""
+    """Places the bodies of a project, and defines their materials."""
 
     def __init__(self, project: Project, layout: Layout, verdict: Verdict) -> None:
         self._project = project
@@ -47,10 +47,10 @@ class Components:
         self._definitions: list[str] = []
         self.world = layout.space.bodies[next(iter(layout.boundary)) - 1]
         self.zones: dict[str, str] = {}
-        """Components by the id of the zone that they are, where that is one component."""
+        """Components by the id of their zone, for zones that are a single component."""
 
     def lines(self) -> list[str]:
-        """Parameters of materials, world and components; notes problems."""
+        """Return parameters of materials, world and components; problems are recorded."""
         keys = [(used.material.icru, used.overrides) for used in self._owners]
         colours = [keys.index(key) for key in keys]
         try:
@@ -79,7 +79,7 @@ class Components:
 
     def _components(self, painting: Painting) -> Iterator[str]:
         surroundings = self._owners[-1]
-        # outside of a convex body nothing comes back, so vacuum there is as good as a black hole
+        # Nothing returns from outside a convex body, so vacuum there acts as a black hole.
         name = "World"
         if surroundings.material.is_black_hole:
             self._check_black_hole(painting)
@@ -120,10 +120,10 @@ class Components:
             yield f"sv:Ph/Default/LayeredMassGeometryWorlds = {len(names)} {listed}"
 
     def _is_zone(self, painting: Painting, k: int) -> bool:
-        """Whether what is to be seen of the ``k``-th body, and nothing else, is one zone.
+        """Return whether the visible part of the ``k``-th body, and nothing else, is one zone.
 
-        A component scores where no component within it is, but all over one that another parallel
-        world covers.
+        A component scores outside the components within it, but also where another parallel world
+        overlaps.
         """
         layer = painting.layers[k]
         if layer.zones != {layer.zone} or layer.zone < 0 or layer.zone in painting.rest:
@@ -141,7 +141,7 @@ class Components:
         return shared(first, second) or []
 
     def _around(self, painting: Painting, k: int) -> int | None:
-        """The body painted last below the ``k``-th that holds it."""
+        """Return the topmost body below the ``k``-th that contains it."""
         inner = painting.layers[k].body
         for layer in reversed(painting.layers[:k]):
             if self._layout.space.contains(layer.body, inner):
@@ -149,7 +149,9 @@ class Components:
         return None
 
     def _check_black_hole(self, painting: Painting) -> None:
-        """Vacuum may stand for a black hole only around one body that holds all others."""
+        """Check a black hole: vacuum may replace it only around one body that
+        contains all others.
+        """
         space = self._layout.space
         hull = painting.layers[0].body if painting.layers else None
         if hull is None or not all(space.contains(hull, layer.body) for layer in painting.layers):
@@ -205,7 +207,7 @@ class Components:
 
 
 def _reach(detector: Detector) -> NDArray[np.float64]:
-    """Farthest a detector may be from the origin along any axis, shape (3,)."""
+    """Return the farthest a detector may be from the origin along any axis, shape (3,)."""
     data = detector.geometry_data
     half = 0.0
     if isinstance(data, BoxDetector):
@@ -219,12 +221,12 @@ def _reach(detector: Detector) -> NDArray[np.float64]:
 
 
 def number(value: float) -> str:
-    """A number as TOPAS reads it."""
+    """Format a number for TOPAS."""
     return f"{value + 0.0:.12g}"
 
 
 def place(name: str, parent: str, holder: Body | None, body: Body) -> Iterator[str]:
-    """Parameters of one component: type, size, place and turn within its parent.
+    """Return parameters of one component: type, size, position and rotation within its parent.
 
     ``holder`` is the parent's body, None for the world, whose axes are those of the project.
     """
@@ -249,7 +251,7 @@ def place(name: str, parent: str, holder: Body | None, body: Body) -> Iterator[s
 
 
 def _piece(name: str, piece: Piece) -> Iterator[str]:
-    """Parameters of a component in a world of its own."""
+    """Return parameters of a component in a parallel world of its own."""
     yield f's:Ge/{name}/Type = "{piece.type}"'
     for size, value in piece.sizes.items():
         yield f"d:Ge/{name}/{size} = {number(value)} cm"
@@ -259,7 +261,7 @@ def _piece(name: str, piece: Piece) -> Iterator[str]:
 
 
 def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) -> Iterator[str]:
-    """Place and turn of a component whose own axes are the columns of ``axes``."""
+    """Return position and rotation of a component whose own axes are the columns of ``axes``."""
     for axis, value in zip("XYZ", centre, strict=True):
         yield f"d:Ge/{name}/Trans{axis} = {number(value)} cm"
     for axis, angle in zip("XYZ", turns(axes), strict=True):
@@ -267,10 +269,11 @@ def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) 
 
 
 def turns(axes: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Angles about x, y and z, degrees, that turn a component so that its axes are ``axes``.
+    """Return angles about x, y and z, degrees, that rotate a component so that its axes are
+    ``axes``.
 
-    Geant4 turns the parent's frame instead of the component: the matrix built from the angles,
-    first about x, then y, then z, is the inverse of the component's rotation.
+    Geant4 rotates the parent's frame instead of the component: the matrix from the angles, first
+    about x, then y, then z, is the inverse of the component's rotation.
     """
     matrix = axes.T
     sine = -float(matrix[2, 0])

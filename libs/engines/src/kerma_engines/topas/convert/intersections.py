@@ -1,8 +1,8 @@
-"""What two bodies share, where TOPAS has shapes for it.
+"""Intersections of two bodies for which TOPAS has shapes.
 
-Boxes along the same axes share a box, cylinders about one axis a cylinder. A cylinder and a sphere
-about a point of its axis share a part of the cylinder and caps of the sphere: ``G4Ellipsoid`` cut
-by planes (TOPAS user guide, "Generic Components").
+Boxes along the same axes intersect in a box, coaxial cylinders in a cylinder. A cylinder and a
+sphere centred on its axis intersect in a part of the cylinder and caps of the sphere:
+``G4Ellipsoid`` cut by planes (TOPAS user guide, "Generic Components").
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Piece:
 
 
 def shared(a: Body, b: Body) -> list[Piece] | None:
-    """Components that together fill what both bodies hold; None where none are known to."""
+    """Return components that fill the intersection of both bodies, None where none are known."""
     if isinstance(a.solid, Box) and isinstance(b.solid, Box):
         return _boxes(a, b)
     if isinstance(a.solid, Cylinder) and isinstance(b.solid, Cylinder):
@@ -61,7 +61,7 @@ def _boxes(a: Body, b: Body) -> list[Piece] | None:
 
 
 def _on_axis(cylinder: Body, point: Array) -> float | None:
-    """Where along the axis a point of it is; None elsewhere."""
+    """Return the position along the axis of a point on it, None for other points."""
     local = (point - cylinder.centre) @ cylinder.axes
     return float(local[2]) if math.hypot(local[0], local[1]) <= TOLERANCE else None
 

@@ -1,10 +1,10 @@
-"""Zones as bodies painted over each other, each in one material.
+"""Write zones as bodies painted over each other, each of one material.
 
 TOPAS has no boolean shapes, only single solids (user guide, "Generic Components"): a point belongs
-to the body placed last. Space is cut into cells by the bodies; a body can be painted on top when
-all cells within it, that no body above it covers, are of one material. Taking bodies off like that
-finds an order whenever there is one. Where no body can be taken off, what two of them share may be,
-if that has a shape of its own.
+to the body placed last. The bodies cut space into cells. A body can be painted on top when all its
+cells that no body above it covers are of one material. Removing bodies from the top in this way
+finds an order whenever there is one. Where no body can be removed, the intersection of two of them
+may be, if it has a shape of its own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MAX_CELLS = 2000
 
 
 class NotLayeredError(Exception):
-    """No order of painting gives the zones; the text says why.
+    """No order of painting produces the zones; the message says why.
 
-    ``zones`` are indices of those without an order, where that is known; -1 for the world's.
+    ``zones`` are indices of those without an order, where known; -1 is the world.
     """
 
     def __init__(self, reason: str, zones: frozenset[int] = frozenset()) -> None:
@@ -44,10 +44,10 @@ _REACHES_OUT = "TOPAS can't cut figures where they reach out of the world"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A body and the index of the zone whose material it takes; -1 for the world's.
+    """A body and the index of the zone whose material it takes; -1 is the world.
 
-    ``zones`` are all those that have a part of what is to be seen of the body. With ``within`` the
-    layer is only what the body shares with that one.
+    ``zones`` are all zones that contain a visible part of the body. With ``within`` the layer is
+    only the body's intersection with that one.
     """
 
     body: int
@@ -57,13 +57,13 @@ class Layer:
 
     @property
     def bodies(self) -> tuple[int, ...]:
-        """All bodies that hold the layer."""
+        """All bodies that contain the layer."""
         return (self.body,) if self.within is None else (self.body, self.within)
 
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """Layers from the bottom up, whether they nest without crossing, and what is left of zones."""
+    """Layers from the bottom up, whether they nest without crossing, and the rest of the zones."""
 
     layers: tuple[Layer, ...]
     nested: bool
@@ -71,7 +71,7 @@ class Painting:
 
 
 def paint(layout: Layout, colours: Sequence[int]) -> Painting:
-    """An order of painting; ``colours`` tells zones of equal material, the world's last.
+    """Return an order of painting. Zones of equal material share a colour; the world's is last.
 
     Raises NotLayeredError.
     """
@@ -110,16 +110,16 @@ def _paint(layout: Layout, colours: Sequence[int]) -> Painting:
 
 
 def _colours(bodies: tuple[int, ...], owners: dict[Term, int], colours: Sequence[int]) -> set[int]:
-    """Of what all of ``bodies`` hold."""
+    """Return the colours of the cells that lie in all ``bodies``."""
     return {colours[owner] for cell, owner in owners.items() if cell.issuperset(bodies)}
 
 
 def _pair(
     space: Space, bodies: list[int], owners: dict[Term, int], colours: Sequence[int]
 ) -> tuple[int, int] | None:
-    """Two bodies that share something of one material for which there are shapes.
+    """Return two bodies whose intersection is of one material and has shapes.
 
-    Those without which a body can be taken off come first: they need the fewest layers.
+    Pairs whose removal frees a body come first: they need the fewest layers.
     """
     possible: list[tuple[int, int]] = []
     for pair in combinations(bodies, 2):
@@ -136,7 +136,7 @@ def _pair(
 
 
 def _cells(layout: Layout, bodies: list[int]) -> list[Term]:
-    """Every way of being inside or outside of the bodies that some point may have."""
+    """Return each combination of inside and outside of the bodies that some point may have."""
     space = layout.space
     cells = [layout.boundary]
     for body in bodies:

@@ -1,16 +1,17 @@
-"""Outputs as scorers, one CSV file each; averages take two.
+"""Write outputs as scorers, one CSV file each; averages take two.
 
-Scorers and what they score after the TOPAS user guide ("Volume Scorers", "Binning by Energy",
-"Statistical Information"). An average is the quotient of two sums over primaries:
+Scorers and their quantities are those of the TOPAS user guide ("Volume Scorers", "Binning by
+Energy", "Statistical Information"). An average is the quotient of two sums over primaries:
 
 * The mean energy is EnergyFluence over Fluence, both sums of step lengths.
-* ProtonLET is a quotient itself, of which a task's file tells the result only. To put tasks
-  together it is weighted by what the quotient was taken over: track length (Fluence) for the
-  track-averaged LET, which is exact; for the dose-averaged LET the energy deposited by protons,
-  which lacks that of their electrons, a nearly constant part.
 
-TOPAS divides the first moment of ProtonLET, not the second: a standard deviation would be that of
-the numerator. Divided bin by bin are spatial bins only, so that no energy goes with it.
+* ProtonLET is itself a quotient, of which a task's file contains only the result. To merge tasks it
+is weighted by its denominator: track length (Fluence) for the track-averaged LET, which is exact;
+for the dose-averaged LET the energy deposited by protons, which lacks that of their electrons, a
+nearly constant part.
+
+TOPAS divides the first moment of ProtonLET but not the second: a standard deviation would be that
+of the numerator. Only spatial bins are divided, so ProtonLET can't be binned in energy.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """A scorer; the scorer whose sum divides its own, or that weighs it when tasks are merged."""
+    """A scorer, and the scorer whose sum is its denominator or its weight when tasks are merged."""
 
     scorer: str
     over: str = ""
@@ -47,7 +48,7 @@ class _Recipe:
 
     @property
     def report(self) -> str:
-        """What the files tell of every bin."""
+        """The statistics reported in every bin."""
         return '1 "Sum"' if self.partner else '2 "Mean" "Standard_Deviation"'
 
     @property
@@ -83,7 +84,7 @@ class Scored:
 
 
 def scorers(project: Project, components: Components | None, verdict: Verdict) -> Scored:
-    """Scorers of all outputs; notes problems."""
+    """Return the scorers of all outputs; problems are recorded."""
     names = Names()
     boards = Scoreboards(project, components, verdict)
     labels = {known.uuid: known.name for known in project.filters}
@@ -95,7 +96,7 @@ def scorers(project: Project, components: Components | None, verdict: Verdict) -
         if output.trace:
             verdict.refuse(f"{path}.trace", "traces of particles can't be read back")
         files[output.uuid] = []
-        stem = output.name.replace(".", "_")  # parameters' names, which files share, have none
+        stem = output.name.replace(".", "_")  # parameters, named like files, have no dots
         for j, quantity in enumerate(output.quantities):
             scorer = _Scorer(
                 project, quantity, names.give(f"{stem}_{j}", "score"), f"{path}.quantities[{j}]"
@@ -116,7 +117,7 @@ def scorers(project: Project, components: Components | None, verdict: Verdict) -
 
 @dataclass(slots=True)
 class _Scorer:
-    """One quantity."""
+    """The scorers of one quantity."""
 
     project: Project
     quantity: Quantity
@@ -130,12 +131,12 @@ class _Scorer:
         return recipe is not None and bool(recipe.partner)
 
     def entry(self) -> Entry:
-        """Where its page is."""
+        """Return the files of its page."""
         recipe = _RECIPES.get(self.quantity.scored, _Recipe(""))
         return entry(self.name, self.partner, divided=bool(recipe.over))
 
     def lines(self, component: str, verdict: Verdict, *, everywhere: bool) -> Iterator[str]:
-        """Parameters; notes problems."""
+        """Return the parameters; problems are recorded."""
         quantity, path = self.quantity, self.path
         recipe = _RECIPES.get(quantity.scored)
         if recipe is None:
@@ -191,7 +192,9 @@ def _output(name: str, scorer: str, component: str, report: str) -> Iterator[str
 
 
 def _energies(quantity: Quantity, chosen: Filtered, path: str, verdict: Verdict) -> Iterator[str]:
-    """Bins of energy: a differential axis, or the one bin of a filter; ``{scorer}`` to be named."""
+    """Return energy bins: a differential axis, or a filter's single bin; ``{scorer}`` is a
+    placeholder.
+    """
     low, high, count = chosen.low, chosen.high, 1
     if quantity.modifiers:
         reason = _why_no_bins(quantity.modifiers, chosen)
@@ -213,7 +216,7 @@ def _energies(quantity: Quantity, chosen: Filtered, path: str, verdict: Verdict)
 
 
 def _why_no_bins(modifiers: tuple[Modifier, ...], chosen: Filtered) -> str:
-    """What TOPAS lacks for these differential axes; empty when nothing."""
+    """Return what TOPAS lacks for these differential axes, or ""."""
     axis = modifiers[0]
     if len(modifiers) > 1:
         return "TOPAS bins by one quantity beside space"

@@ -1,1 +1,1 @@
-"""From TOPAS's result files to estimators."""
+"""Read TOPAS's result files into estimators."""

@@ -1,11 +1,11 @@
-"""Pages of results: of one file, or of two whose quotient is the quantity.
+"""Make pages from one result file, or from two whose quotient is the quantity.
 
-TOPAS tells nothing of how two scorers vary together. A task is therefore one sample: with its sums
-X and Y the page holds X, X*X and (Y, Y*Y, X*Y), from which merging gets sum(X) / sum(Y), exact for
-any split of primaries, and a standard error from how tasks scatter about it. That is the delta
-method over batches (see ``kerma_engines.results.tallies.averages``); it rests on Y being in proportion to
-the primaries of a task, so tasks of unequal sizes need no weights of their own. One task alone has
-no error: NaN.
+TOPAS does not report how two scorers covary. A task is therefore one sample: with its sums X and Y
+the page holds X, X*X and (Y, Y*Y, X*Y), from which merging computes sum(X) / sum(Y), exact for any
+split of primaries, and a standard error from the scatter of tasks about it. That is the delta
+method over batches (see ``kerma_engines.results.tallies.averages``). It assumes that Y is
+proportional to the primaries of a task, so tasks of unequal sizes need no weights. A single task
+has no error: NaN.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ if TYPE_CHECKING:
     from kerma_engines.results.estimators import Estimator, Page
 
     Entry = Mapping[str, str]
-    """Names of the files of one quantity: ``file``, and ``over`` (which divides it) or
-    ``weighted_by``."""
+    """File names of one quantity: ``file``, and ``over`` (its denominator) or ``weighted_by``."""
 
 
 def entry(stem: str, partner: str, *, divided: bool) -> dict[str, str]:
-    """The files of a scorer and of the second one, if any."""
+    """Return the files of a scorer and of the second one, if any."""
     second = {"over" if divided else "weighted_by": f"{partner}.csv"} if partner else {}
     return {"file": f"{stem}.csv", **second}
 
 
 def files_of(entries: Iterable[Entry]) -> list[str]:
-    """All files of some quantities."""
+    """Return all files of some quantities."""
     return [file for known in entries for file in known.values()]
 
 
 def joined(
     directory: Path, entries: Iterable[Entry], read_file: Callable[[Path], Estimator]
 ) -> Estimator:
-    """One estimator with the page of every quantity. Raises ReadError."""
+    """Return one estimator with the page of every quantity. Raises ReadError."""
     parts = [_part(directory, known, read_file) for known in entries]
     return replace(parts[0], pages=tuple(page for part in parts for page in part.pages))
 
@@ -60,13 +59,13 @@ def _part(directory: Path, known: Entry, read_file: Callable[[Path], Estimator])
 
 
 def _quotient(file: str, page: Page, below: Page) -> Page:
-    """The page divided by another, bin by bin."""
+    """Return the page divided by another, bin by bin."""
     unit = page.unit.removesuffix(below.unit) if below.unit else page.unit
     return _average(file, replace(page, unit=unit.strip()), page, below)
 
 
 def _weighted(file: str, page: Page, weight: Page) -> Page:
-    """The page, to be merged by the weights of its bins."""
+    """Return the page, to be merged by the weights of its bins."""
     total = replace(page, values=page.values * weight.values)
     return _average(file, page, total, weight)
 

@@ -1,11 +1,11 @@
-"""Reading TOPAS results: CSV files with a header of ``#`` lines.
+"""Read TOPAS results: CSV files with a header of ``#`` lines.
 
-A row has the bin's three numbers and the reported statistics; without mesh just the statistics.
-Binned by energy or time it has the statistics bin after bin and no bin numbers, with an underflow
-in front, and an overflow and (for energy) a bin of particles without incident track behind. Rows
-run with the last axis fastest, from OpenTOPAS 4.2 on with the first: bin numbers tell, or else the
-version. Pages run with the first axis fastest. The file does not tell the number of histories:
-the parameter file beside it, named in the header, does.
+A row has the three indices of a bin and the reported statistics; without a mesh only the
+statistics. Binned by energy or time, it has the statistics bin after bin and no indices, with an
+underflow bin first, and at the end an overflow bin and (for energy) a bin of particles without
+incident track. The last axis runs fastest over rows, from OpenTOPAS 4.2 on the first; the indices
+show which, or else the version. In pages the first axis runs fastest. The file does not contain the
+number of histories; the parameter file beside it, named in the header, does.
 """
 
 from __future__ import annotations
@@ -46,29 +46,30 @@ _BINNED = re.compile(
 _COLUMNS = re.compile(r"# (\w+) (?:\( (.*) \) )?: +(\S.*)")
 _RELEASE = re.compile(r"\s*[vV]?(\d{1,4})\.(\d{1,4})")
 _FIRST_AXIS_FASTEST = (4, 2)
-"""Version of OpenTOPAS from which on rows run with the first axis fastest."""
+"""The version of OpenTOPAS from which on the first axis runs fastest over rows."""
 
 _CELL = re.compile(r"[^,\n]+")
 _STATISTICS = {"Mean": MergeClass.PER_PRIMARY, "Sum": MergeClass.SUM}
 _DEVIATION = "Standard_Deviation"
 _AVERAGES = {"ProtonLET"}
-"""Quotients of two sums: they are no means over histories, and TOPAS leaves the deviation of the
-numerator as it is."""
+"""Quotients of two sums: not means over histories. TOPAS reports the deviation of the numerator."""
 
 _MESH_AXES = 3
 _SMALLEST_ROW, _SMALLEST_CELL = len("0,0,0,0\n"), len("0, ")
-"""Bytes of a file that a row of a mesh and a bin of a spectrum take at least."""
+"""The fewest bytes of a file that a row of a mesh and a bin of a spectrum take."""
 
 _WIDE = 10_000
-"""Columns from which on rows are read one number at a time: else it takes memory per column."""
+"""From this many columns on, rows are read one number at a time: otherwise each column takes
+memory.
+"""
 
 _LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
-"""Characters, lines and bytes beyond which it is no header or parameter file."""
+"""Limits of a header or parameter file in characters, lines and bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bins:
-    """An axis as announced: its edges are not made before the file has shown that it is so long."""
+    """An announced axis. Its edges are only made once the file has proven as long."""
 
     name: str
     unit: str
@@ -85,7 +86,7 @@ class _Bins:
 
     @property
     def _logarithmic(self) -> bool:
-        """Whether the bins' width is that of decimal logarithms (OpenTOPAS)."""
+        """Return whether the bins' width is one of decimal logarithms (OpenTOPAS)."""
         try:
             told = float(self.width) * self.n
         except ValueError:
@@ -97,7 +98,7 @@ class _Bins:
 
 @dataclass(slots=True)
 class _Header:
-    """What the lines beginning with ``#`` say; ``lines`` of them."""
+    """The contents of the lines beginning with ``#``; ``lines`` is their number."""
 
     lines: int = 0
     scorer: str = ""
@@ -112,15 +113,15 @@ class _Header:
 
 
 def is_topas(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is of TOPAS."""
+    """Return whether a file that begins with ``head`` is from TOPAS."""
     return head.startswith(b"# TOPAS")
 
 
 def read_topas_file(path: Path) -> Estimator:
-    """The estimator in a CSV file. Raises ReadError.
+    """Read the estimator in a CSV file. Raises ReadError.
 
-    Without the parameter file the number of primaries is 0, and there are no errors, as the
-    standard deviation of one history becomes that of the mean through it.
+    Without the parameter file the number of primaries is 0 and there are no errors, since it
+    converts the standard deviation of one history to that of the mean.
     """
     try:
         with TextIOWrapper(open_regular(path), encoding="ascii", errors="replace") as file:
@@ -135,7 +136,7 @@ def read_topas_file(path: Path) -> Estimator:
 
 
 def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-    """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+    """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
     files = {path.stem: path for path in sorted(directory.glob("*.csv"))}
     return read_outputs(
         inputs, lambda file: files.get(file.removesuffix(".csv")), files.values(), read_topas_file
@@ -143,7 +144,7 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
 
 
 def _header(path: Path, file: TextIO) -> tuple[_Header, str]:
-    """The header, and the first line behind it."""
+    """Return the header, and the first line after it."""
     header = _Header()
     while (line := file.readline()).startswith("#"):
         header.lines += 1
@@ -183,7 +184,7 @@ def _header_line(path: Path, header: _Header, line: str) -> None:
 
 
 def _mesh_bins(path: Path, header: _Header, name: str, bins: str, width: str, unit: str) -> _Bins:
-    """Mesh axes begin at 0: the file tells widths only."""
+    """Return mesh axes, which begin at 0: the file contains only widths."""
     try:
         stop = repr(float(width) * int(bins))
     except ValueError:
@@ -213,7 +214,7 @@ def _bins(
 
 
 def _table(path: Path, header: _Header, lines: Iterable[str]) -> NDArray[np.float64]:
-    """All rows, shape (rows, columns)."""
+    """Return all rows, shape (rows, columns)."""
     rows = _rows(path, header, lines)
     if header.differential is not None and header.differential.n > _WIDE:
         return _wide_table(path, header, rows)
@@ -227,7 +228,7 @@ def _table(path: Path, header: _Header, lines: Iterable[str]) -> NDArray[np.floa
 
 
 def _wide_table(path: Path, header: _Header, rows: Iterable[str]) -> NDArray[np.float64]:
-    """All rows, shape (rows, columns)."""
+    """Return all rows, shape (rows, columns)."""
     table = []
     for line, row in enumerate(rows, header.lines + 1):
         count = row.count(",") + 1
@@ -240,11 +241,11 @@ def _wide_table(path: Path, header: _Header, rows: Iterable[str]) -> NDArray[np.
 
 
 def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
-    """The rows, each with as many numbers as the header makes expect. Raises ReadError."""
+    """Yield the rows, each with as many numbers as the header announces. Raises ReadError."""
     reported = len(header.columns)
     allowed = {reported + len(header.mesh)}
     if header.differential is not None:
-        # one underflow in front, one or two special bins behind
+        # one underflow bin first, one or two special bins last
         allowed = {reported * (header.differential.n + outside) for outside in (2, 3)}
     line = header.lines
     for line, row in enumerate(lines, header.lines + 1):
@@ -259,7 +260,7 @@ def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, FloatArray]:
-    """Each reported statistic, flat, first axis fastest."""
+    """Return each reported statistic, flat, first axis fastest."""
     table = _table(path, header, lines)
     shape = tuple(bins.n for bins in header.mesh)
     rows = len(table)
@@ -284,7 +285,7 @@ def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, 
 def _order_of_indices(
     path: Path, header: _Header, found: NDArray[np.float64], shape: tuple[int, ...]
 ) -> NDArray[np.intp]:
-    """Row of each bin, first axis fastest, by the bin numbers that rows begin with.
+    """Return the row of each bin, first axis fastest, by the indices that rows begin with.
 
     Raises ReadError unless every bin has one row.
     """
@@ -308,10 +309,10 @@ def _order_of_indices(
 
 
 def _order_of_version(path: Path, header: _Header, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Row of each bin, first axis fastest, where rows have no bin numbers.
+    """Return the row of each bin, first axis fastest, where rows have no indices.
 
-    Rows run with the first axis fastest from OpenTOPAS 4.2 on, with the last one before. Raises
-    ReadError where the order matters and the version is not told.
+    The first axis runs fastest over rows from OpenTOPAS 4.2 on, the last one before. Raises
+    ReadError where the order matters and the version is unknown.
     """
     rows = np.arange(math.prod(shape))
     if sum(n > 1 for n in shape) < 2:
@@ -348,8 +349,8 @@ def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histor
 
 
 def _histories(path: Path, parameters: str) -> int:
-    """Histories told by the parameter file beside the results and by files there that it
-    includes; 0 when unknown.
+    """Return the histories by the parameter file beside the results and its
+    includes; 0 if unknown.
     """
     folder = path.parent.resolve()
 
