@@ -1,1 +1,1 @@
-"""Geant4 through the bindings of the ``geant4-pybind`` wheel, run in a process of its own."""
+"""Geant4 through the bindings of the ``geant4-pybind`` wheel, run in a separate process."""

@@ -1,8 +1,8 @@
-"""Geant4's data sets: found when an operator installed them, stood in for when not.
+"""Geant4's data sets: those that an operator installed, or placeholders.
 
-The wheel brings no data. Geant4 reads a few files in constructors of processes which this engine
+The wheel contains no data. Geant4 reads a few files in constructors of processes which this engine
 removes again before the first primary (see ``physics_list``); those files only have to exist and
-parse. Their numbers are never used: a run does not change by a byte when they change.
+parse. Their numbers are never used: when they change, not a byte of a run's result does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Environment variable of each data set and how its folder begins below ``GEANT4_DATA_DIR``.
+#: Environment variable of each data set, and the prefix of its directory in ``GEANT4_DATA_DIR``.
 DATA_SETS = {
     "G4ENSDFSTATEDATA": "G4ENSDFSTATE",
     "G4LEDATA": "G4EMLOW",
@@ -30,11 +30,11 @@ DATA_SETS = {
     "G4CHANNELINGDATA": "G4CHANNELING",
 }
 
-#: Without one of these no stock physics list starts.
+#: Variables that every stock physics list needs.
 REQUIRED = ("G4ENSDFSTATEDATA", "G4LEDATA", "G4LEVELGAMMADATA", "G4PARTICLEXSDATA", "G4SAIDXSDATA")
 
 ROOT = "GEANT4_DATA_DIR"
-"""Where the folders of data sets are that have no variable of their own."""
+"""The parent directory of data sets that have no variable set."""
 
 _HEAVIEST_Z = 92
 
@@ -43,10 +43,10 @@ _EMPTY_CROSS_SECTION = "1e-5 20 3\n3\n1e-5 0\n1.4142e-2 0\n20 0\n"
 
 
 def installed(env: Mapping[str, str]) -> dict[str, str]:
-    """Variables of the operator's data sets; empty unless all that a full run needs are there.
+    """Return variables of the operator's data sets; empty unless a full run has all it needs.
 
-    A data set counts when its variable, or a folder of its name below ``GEANT4_DATA_DIR``, is a
-    folder with something in it.
+    A data set exists when its variable, or a directory of its name below ``GEANT4_DATA_DIR``, is a
+    non-empty directory.
     """
     found = _found(env)
     if any(variable not in found for variable in REQUIRED):
@@ -56,7 +56,7 @@ def installed(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def missing(env: Mapping[str, str]) -> str:
-    """Variables of data sets that a full run needs and that are not there; empty for none."""
+    """Return variables of missing data sets that a full run needs; empty if there are none."""
     found = _found(env)
     return ", ".join(variable for variable in REQUIRED if variable not in found)
 
@@ -86,7 +86,7 @@ def _has_content(folder: str) -> bool:
 
 
 def write_placeholders(folder: Path) -> dict[str, str]:
-    """Create the files that let the pruned physics list start; returns the variables to set."""
+    """Create the files that let the pruned physics list start; return the variables to set."""
     neutron = folder / "neutron"
     neutron.mkdir(parents=True, exist_ok=True)
     (folder / "ENSDFSTATE.dat").touch()

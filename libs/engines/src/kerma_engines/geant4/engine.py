@@ -1,4 +1,4 @@
-"""Geant4 as an engine: convert, prepare, watch, read."""
+"""Geant4 as an engine: convert, prepare, monitor, read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ProgressMonitor:
     primaries: int
 
     def feed(self, line: str) -> Progress | None:
-        """Progress if this line told any."""
+        """Return the progress that this line reports, None if it reports none."""
         match = _PROGRESS.fullmatch(line)
         if match is None:
             return None
@@ -69,7 +69,7 @@ class Geant4:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Geant4:
-        """With the data sets that the environment names, if they are there."""
+        """Return the engine with the data sets that the environment names, if they exist."""
         return cls(installed(env))
 
     @property
@@ -78,7 +78,9 @@ class Geant4:
         return bool(self.data)
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Input files of an editor project. Raises InvalidInput with every problem found."""
+        """Convert an editor project to input files. Raises InvalidInput with
+        every problem found.
+        """
         parsed = parse_project(project)
         writer = GeometryWriter(parsed)
         scoring = score_write.scoring(parsed, full=self.full)
@@ -136,7 +138,7 @@ class Geant4:
         )
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
-        """Write the files of one task (>= 1 primaries, seed >= 1) and say how to start it."""
+        """Write the files of one task (>= 1 primaries, seed >= 1) and return how to start it."""
         for name, text in inputs.files.items():
             (directory / name).write_text(text)
         geometry, _ = _pick(inputs.files)
@@ -164,11 +166,13 @@ class Geant4:
         )
 
     def monitor(self, primaries: int) -> ProgressMonitor:
-        """A monitor for one run of ``primaries``."""
+        """Return a monitor for one run of ``primaries``."""
         return ProgressMonitor(primaries)
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """Estimators of a finished task, ordered by the output map. Raises ReadError."""
+        """Read the estimators of a finished task, in the order of the output
+        map. Raises ReadError.
+        """
         parsed = self._macro(inputs)
         meshes = {mesh.name: mesh for mesh in parsed.meshes}
         geometry, _ = _pick(inputs.files)
@@ -184,7 +188,7 @@ class Geant4:
 
 
 def _pick(files: Mapping[str, str]) -> tuple[str, str]:
-    """Names of the geometry and the macro. Raises InvalidInput."""
+    """Return the names of the geometry and the macro. Raises InvalidInput."""
     problems = [
         Problem(name[:64] or "files", reason) for name in files if (reason := _bad_name(name))
     ]
@@ -203,7 +207,7 @@ def _pick(files: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: str) -> list[Problem]:
-    """A list must be there if the macro names it, be named if it is there, and be good."""
+    """Check that a list is supplied if and only if the macro names it, and that it is valid."""
     named = parsed.spots.file if parsed.spots else ""
     others = [name for name in files if not name.endswith((".gdml", ".mac"))]
     found = [Problem(name, f"{macro_file} does not name it") for name in others if name != named]
@@ -217,14 +221,14 @@ def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: st
 
 
 def _numbering(parsed: macro.Macro, geometry: str) -> dict[str, dict[str, int]]:
-    """Numbers of volumes and materials, if a map shows them."""
+    """Return numbers of volumes and materials, if a map shows them."""
     scorers = (scorer for mesh in parsed.meshes for scorer in mesh.scorers)
     mapped = any(scorer.own and scorer.kind in MAPS for scorer in scorers)
     return gdml_check.numbering(geometry) if mapped else {}
 
 
 def _volume_problems(parsed: macro.Macro, geometry: str, macro_file: str) -> Iterator[Problem]:
-    """A volume that is scored must be there, once: Geant4 scores in the first of its name."""
+    """Check that a scored volume exists exactly once: Geant4 scores in the first of its name."""
     scored = [mesh for mesh in parsed.meshes if mesh.shape == "volume"]
     names = gdml_check.volume_names(geometry) if scored else Counter[str]()
     for mesh in scored:
@@ -270,9 +274,9 @@ def _mesh_task(mesh: Mesh) -> dict[str, Any]:
 
 
 def _place(mesh: Mesh) -> dict[str, Any]:
-    """Where the middles of the bins are, for maps; mm."""
+    """Return the centres of the bins, for maps; mm."""
     axes = pages.mesh_axes(mesh)
-    # positions of axes are those in the world unless the mesh is turned
+    # positions on axes are those in the world unless the mesh is rotated
     start = (0.0, 0.0, 0.0) if mesh.turns else mesh.centre
     if mesh.shape == "cylinder":
         radius, _, height = axes

@@ -1,4 +1,4 @@
-"""Progress of a transport process, and the count of primaries that scorers weigh by."""
+"""Progress of a transport process, and the number of primaries for scorers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REPORT_SECONDS = 0.1
 
 
 class Reporter:
-    """Progress lines ``primaries <done> <seconds left>``, at most ten a second.
+    """Writes progress lines ``primaries <done> <seconds left>``, at most ten a second.
 
     ``look`` is called as often.
     """
@@ -27,7 +27,7 @@ class Reporter:
         self.due = self.start
 
     def next_primary(self) -> None:
-        """Called before each primary."""
+        """Count a primary; called before each one."""
         self.done += 1
         now = monotonic()
         if now >= self.due:
@@ -37,7 +37,7 @@ class Reporter:
                 self.look()
 
     def report(self, now: float) -> None:
-        """Write one line; the time left is extrapolated from the primaries done."""
+        """Write one line; the remaining time is extrapolated from the primaries done."""
         line = f"primaries {self.done}"
         if self.done > 0:
             left = (now - self.start) * (self.primaries - self.done) / self.done

@@ -1,4 +1,4 @@
-"""What Geant4 calls its version, and what the package is called that brings it."""
+"""Geant4's version, and the name and version of the package that contains it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ BINDING = "geant4-pybind"
 
 
 def binding() -> str:
-    """Name and version of the installed package."""
-    # slow to load, and the transport process needs the other function alone
+    """Return the name and version of the installed package."""
+    # slow to load, and the transport process needs only the other function
     from importlib.metadata import version
 
     return f"{BINDING} {version(BINDING)}"
 
 
 def release(number: int) -> str:
-    """``G4VERSION_NUMBER`` as people write it: 1141 is 11.4.1 (``G4Version.hh``)."""
+    """Return ``G4VERSION_NUMBER`` in readable form: 1141 is 11.4.1 (``G4Version.hh``)."""
     return f"{number // 100}.{number // 10 % 10}.{number % 10}"

@@ -1,1 +1,1 @@
-"""From a project, or a user's files, to Geant4's geometry and macro."""
+"""Convert a project, or check a user's files, for Geant4: geometry and macro."""

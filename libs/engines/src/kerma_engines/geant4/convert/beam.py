@@ -1,4 +1,4 @@
-"""The beam of a project as commands of Geant4's general particle source."""
+"""Write the beam of a project as commands of Geant4's general particle source."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _FULL_BEAMS = {
     Species.PION_MINUS,
     Species.PION_PLUS,
 }
-_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's models of hadrons end
+_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's hadronic models end
 
 
 def problems(project: Project, *, full: bool) -> Iterator[Problem]:
-    """What of the beam and the physics settings Geant4 can't be told."""
+    """Return the beam and physics settings that Geant4 can't express."""
     beam = project.beam
     yield from _particle_problems(project.particle(beam.particle), full=full)
     energy = Verdict()
@@ -85,7 +85,7 @@ def _particle_problems(particle: Particle, *, full: bool) -> Iterator[Problem]:
 
 
 def commands(project: Project) -> list[str]:
-    """Source commands, in an order that Geant4 accepts."""
+    """Return source commands, in an order that Geant4 accepts."""
     beam = project.beam
     particle = project.particle(beam.particle)
     lines = []
@@ -124,9 +124,9 @@ def _energy(energy: float, spread: float) -> list[str]:
 
 
 def axes_across(direction: tuple[float, float, float]) -> tuple[tuple[float, ...], ...]:
-    """Two unit vectors across a beam: x and y turned as z is turned into the beam.
+    """Return two unit vectors across a beam: x and y rotated as z is rotated into the beam.
 
-    The turn is by the polar angle about y, then by the azimuth about z.
+    The rotation is by the polar angle about y, then by the azimuth about z.
     """
     x, y, z = direction
     polar, azimuth = math.acos(max(-1.0, min(1.0, z))), math.atan2(y, x)
@@ -137,7 +137,7 @@ def axes_across(direction: tuple[float, float, float]) -> tuple[tuple[float, ...
 
 
 def start_box(project: Project) -> NDArray[np.float64]:
-    """Where primaries start, shape (2, 3): lowest and highest corner in cm."""
+    """Return where primaries start, shape (2, 3): lowest and highest corner in cm."""
     beam = project.beam
     if beam.source_type == "file":
         box = spot_beam.start_box(project, axes_across(beam.cosines))

@@ -1,7 +1,7 @@
-"""Geometry of a project as GDML: the world, zones as boolean solids, materials.
+"""Write the geometry of a project as GDML: the world, zones as boolean solids, materials.
 
-Lengths are cm, angles degrees. Volume names are ``World`` (a vacuum around everything, as large
-as beam and detectors need), ``world_zone`` and one ``zone_<n>_<name>`` per zone in project order.
+Lengths are cm, angles degrees. Volume names are ``World`` (a vacuum around everything, as large as
+beam and detectors need), ``world_zone`` and one ``zone_<n>_<name>`` per zone in project order.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ZERO = (0.0, 0.0, 0.0)
 
 
 def zone_volume(project: Project, uuid: str) -> str:
-    """Name of the volume of a zone."""
+    """Return the name of the volume of a zone."""
     for number, zone in enumerate(project.zones, start=1):
         if zone.uuid == uuid:
             return f"zone_{number}_{clean(zone.name)}".rstrip("_")
@@ -52,29 +52,29 @@ def zone_volume(project: Project, uuid: str) -> str:
 
 
 def clean(name: str) -> str:
-    """A name with nothing in it that XML or a macro could misread.
+    """Return a name without anything that XML or a macro could misread.
 
-    Geant4 drops what follows ``0x`` in names.
+    Geant4 drops everything from ``0x`` on in names.
     """
     return re.sub(r"[^A-Za-z0-9]+", "_", name).replace("0x", "0_x").strip("_")[:40]
 
 
 def number(value: float) -> str:
-    """A number that reads back the same to 15 digits."""
+    """Format a number so that it reads back the same to 15 digits."""
     return f"{value:.15g}"
 
 
 def unrotation(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Degrees about fixed x, then y, then z that undo a turn by ``matrix``, shape (3, 3).
+    """Return degrees about fixed x, then y, then z that undo the rotation ``matrix``, shape (3, 3).
 
-    GDML places a volume by the turn of its mother's axes into its own, the inverse of how the
-    figure is turned.
+    GDML places a volume by the rotation of its mother's axes into its own, the inverse of the
+    figure's rotation.
     """
     return rotation_angles(matrix.T)
 
 
 class _Placed:
-    """A solid in the file, and where it is in the frame of the world zone."""
+    """A solid in the file, and its position in the frame of the world zone."""
 
     def __init__(
         self, ref: str, position: tuple[float, ...] = _ZERO, rotation: tuple[float, ...] = _ZERO
@@ -104,7 +104,9 @@ class GeometryWriter:
         self._names = 0
 
     def write(self, needed: Iterable[NDArray[np.float64]]) -> str:
-        """The document; ``needed`` are boxes (shape (2, 3)) that must lie in the outer vacuum."""
+        """Return the document; ``needed`` are boxes (shape (2, 3)) that the outer vacuum must
+        contain.
+        """
         tree = self.project.tree
         mothers = tree.mothers if tree else ()
         placed = self._nested(mothers) if mothers else self._combined_zones()
@@ -129,7 +131,7 @@ class GeometryWriter:
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(self.root, "unicode") + "\n"
 
     def _combined_zones(self) -> list[_Placed]:
-        """Zones as boolean solids that do not overlap, all placed in the world zone."""
+        """Write zones as disjoint boolean solids, all placed in the world zone."""
         figures = {figure.uuid: figure for figure in self.project.figures}
         regions = [zones.region(zone, figures) for zone in self.project.zones]
         return [
@@ -138,7 +140,7 @@ class GeometryWriter:
         ]
 
     def _nested(self, mothers: tuple[int | None, ...]) -> list[_Placed]:
-        """Figures that lie within each other, each placed in the one around it."""
+        """Write nested figures, each placed in the one around it."""
         figures = {figure.uuid: figure.solid for figure in self.project.figures}
         solids = [figures[zone.uuid] for zone in self.project.zones]
         placed: list[_Placed] = []
@@ -181,7 +183,7 @@ class GeometryWriter:
         return placed if fits else self._combine("intersection", placed, self._world_placed())
 
     def _plain_world(self) -> Solid:
-        """The world without an inner radius: the editor leaves one there without meaning."""
+        """Return the world without the meaningless inner radius that the editor leaves there."""
         world = self.world
         if isinstance(world, Cylinder) and world.parameters.inner_radius:
             solid = CylinderParameters(radius=world.parameters.radius, depth=world.parameters.depth)
@@ -194,7 +196,7 @@ class GeometryWriter:
         return _Placed(ref, _ZERO, self.world.rotation)
 
     def _world_solid(self) -> str:
-        """Solid of the world zone about its position, not turned."""
+        """Write the solid of the world zone about its position, without rotation."""
         world = self._world_placed()
         if world.rotation == _ZERO:
             return world.ref

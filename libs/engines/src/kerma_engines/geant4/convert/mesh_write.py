@@ -1,4 +1,4 @@
-"""Detectors of a project as scoring meshes: where they are, how they are turned and divided."""
+"""Write detectors of a project as scoring meshes: position, rotation and bins."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from kerma_engines.project.project import Project
     from kerma_engines.project.scoring import Detector
 
-#: Rings of one width that Geant4 may be asked for to get at a detector's own.
+#: The most rings of equal width that Geant4 is asked for to match a detector's own.
 MAX_RINGS = 2000
 _EXACT = 1e-9  # of the radius
 
 
 def rings(mesh: CylinderMesh) -> tuple[int, int, int] | None:
-    """Rings of one width about the axis: how many, how many left out, how many to a bin.
+    """Return rings of equal width about the axis: how many, how many left out, how many per bin.
 
-    Geant4 always counts rings from the axis. A detector with an inner radius is cut into rings
+    Geant4 always counts rings from the axis. A detector with an inner radius is divided into rings
     that fill both that radius and its bins. None if there is no such width.
     """
     width = (mesh.radius - mesh.inner_radius) / mesh.radial_segments
@@ -40,16 +40,16 @@ def rings(mesh: CylinderMesh) -> tuple[int, int, int] | None:
 
 
 def regrouped(detector: Detector) -> bool:
-    """Whether a detector's bins are several of Geant4's rings, which we must put together."""
+    """Return whether a detector's bins combine several of Geant4's rings, which we must add up."""
     data = detector.geometry_data
     found = rings(data.parameters) if isinstance(data, CylinderDetector) else None
     return found is not None and found[2] > 1
 
 
 def rings_within(detector: Detector) -> int:
-    """Rings of a detector's own width that are scored though they lie within its inner radius.
+    """Return how many rings of a detector's own width are scored within its inner radius.
 
-    They are left out when the results are read.
+    They are dropped when the results are read.
     """
     data = detector.geometry_data
     found = rings(data.parameters) if isinstance(data, CylinderDetector) else None
@@ -57,7 +57,7 @@ def rings_within(detector: Detector) -> int:
 
 
 def mesh_commands(project: Project, detector: Detector, name: str) -> list[str]:
-    """Commands that declare the mesh of a detector."""
+    """Return the commands that declare the mesh of a detector."""
     data = detector.geometry_data
     place = "/score/mesh/translate/xyz " + " ".join(number(x) for x in data.position) + " cm"
     if isinstance(data, CylinderDetector):
@@ -94,9 +94,9 @@ def _box(name: str, half: tuple[float, ...], bins: tuple[int, int, int], place: 
 
 
 def _turns(data: CylinderDetector | BoxDetector) -> Iterator[str]:
-    """Turns of the mesh, about x, then y, then z.
+    """Return the rotations of the mesh, about x, then y, then z.
 
-    Like GDML, Geant4's meshes take the turn of the world's axes into their own.
+    As in GDML, they rotate the world's axes into the mesh's own.
     """
     for axis, angle in zip("XYZ", unrotation(data.matrix), strict=True):
         if angle:
@@ -104,7 +104,7 @@ def _turns(data: CylinderDetector | BoxDetector) -> Iterator[str]:
 
 
 def detector_boxes(project: Project) -> list[NDArray[np.float64]]:
-    """Enclosing boxes, shape (2, 3), of the detectors that outputs use."""
+    """Return enclosing boxes, shape (2, 3), of the detectors that outputs use."""
     boxes = []
     used = {output.detector_uuid for output in project.outputs}
     for detector in project.detectors:

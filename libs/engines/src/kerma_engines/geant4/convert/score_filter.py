@@ -1,4 +1,4 @@
-"""Particle and energy filters of a project as filters of Geant4's scorers."""
+"""Write particle and energy filters of a project as filters of Geant4's scorers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from kerma_engines.project.project import Project
     from kerma_engines.project.scoring import Rule
 
-#: Upper end of an energy filter without one; MeV, above every beam.
+#: The upper limit of an energy filter that has none; MeV, above every beam.
 _NO_LIMIT = 1e9
 
-#: Never exactly equal to anything.
+#: Quantities that are never exactly equal to anything.
 _CONTINUOUS = {"E", "ENUC", "EAMU", "AMASS", "AMU"}
 
 #: Geant4's names by charge and mass number, or by the Particle Data Group's number.
@@ -39,13 +39,13 @@ _CHARGES: tuple[list[Condition], ...] = ([("Z", "!=", 0.0)], [("Z", "==", 0.0)])
 
 
 class Unsupported(Exception):  # noqa: N818 - becomes a Problem
-    """A filter that can't be expressed; the text says why."""
+    """The filter can't be expressed; the message says why."""
 
 
 def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tuple[str, ...]:
-    """Commands that follow the quantity they filter: Geant4's own, or ours where it has none.
+    """Return the commands after the filtered quantity: Geant4's, or ours where it has none.
 
-    ``own``: the quantity is scored by us, and so is its filter. Raises Unsupported.
+    ``own``: the quantity has one of our scorers, and so its filter is ours. Raises Unsupported.
     """
     several = [project.particle(known) for known in project.filter(uuid).particles]
     rules = _rules(project, uuid)
@@ -65,7 +65,9 @@ def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tu
 
 
 def lets_neutrals_through(project: Project, uuid: str) -> bool:
-    """Whether a filter of the project lets neutrons or photons through; empty: there is none."""
+    """Return whether a filter lets neutrons or photons through; an empty one
+    stands for no filter.
+    """
     if not uuid:
         return True
     kinds = {project.particle(known).kind.geant4 for known in project.filter(uuid).particles}
@@ -75,14 +77,14 @@ def lets_neutrals_through(project: Project, uuid: str) -> bool:
 
 
 def _pdg(particle: Particle) -> int:
-    """Number of the Particle Data Group; of an ion in its ground state."""
+    """Return the Particle Data Group's number; for ions, of the ground state."""
     if particle.species is Species.ION:
         return 10**9 + particle.z * 10**4 + particle.a * 10
     return particle.kind.pdg
 
 
 def _rules(project: Project, uuid: str) -> list[Condition]:
-    """The filter as conditions on charge, mass, species (PDG), energy and generation."""
+    """Return the filter as conditions on charge, mass, species (PDG), energy and generation."""
     chosen = project.filter(uuid)
     conditions: list[Condition] = []
     if chosen.particle is not None:
@@ -125,7 +127,7 @@ def _check_energies(conditions: Iterable[Condition]) -> None:
 
 
 def _native(rules: list[Condition], names: list[str]) -> str | None:
-    """Geant4's filter of species, or of energies, or both, or of charge; None when it has none.
+    """Return Geant4's filter of species, energies, both, or charge; None when it has none.
 
     ``names`` are Geant4's of several species; a single one is in the rules.
     """

@@ -1,4 +1,4 @@
-"""Scoring outputs of a project as scoring meshes, and the map from pages to scorers."""
+"""Write scoring outputs of a project as scoring meshes, and map pages to scorers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kerma_engines.project.scoring import Detector, Quantity
     from kerma_engines.project.scoring import Output as ProjectOutput
 
-#: Scorer command of each quantity that has one.
+#: The scorer command of each quantity that has one.
 SCORERS = {
     Keyword.DOSE: "doseDeposit {name} Gy",
     Keyword.DOSE_GY: "doseDeposit {name} Gy",
@@ -43,7 +43,7 @@ SCORERS = {
 }
 
 
-#: Own scorers of what Geant4 has none for.
+#: Our scorers for quantities that Geant4 lacks.
 OWN = {
     Keyword.AVG_ENERGY: "avgEnergy",
     Keyword.AVG_BETA: "avgBeta",
@@ -63,7 +63,7 @@ OWN = {
     Keyword.RHO: "density",
 }
 
-#: Own scorers of what Geant4 can score, but not over differential axes.
+#: Our scorers for quantities that Geant4 can score, but not over differential axes.
 DIFFERENTIAL = {
     Keyword.FLUENCE: "fluence",
     Keyword.ENERGY: "energy",
@@ -75,7 +75,7 @@ DIFFERENTIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """Macro lines, output map, and per output and quantity the scorer that holds its numbers."""
+    """Macro lines, output map, and the scorer of each quantity by output."""
 
     commands: tuple[str, ...]
     outputs: tuple[Output, ...]
@@ -84,7 +84,7 @@ class Scoring:
     notes: tuple[str, ...] = ()
 
 
-#: Places that a note names.
+#: JSON paths named in a note.
 _NAMED = 5
 _DOSES = {Keyword.DOSE, Keyword.DOSE_GY, Keyword.DDD, Keyword.DOSE_EQUIVALENT}
 _NEUTRONS = "it needs tables of neutron kerma or damage, which Geant4 lacks"
@@ -98,7 +98,7 @@ _NOT_SCORED = {
 
 
 class _Meshes:
-    """One mesh per detector in use, shared by its outputs; one scorer per distinct quantity."""
+    """One mesh per used detector, shared by its outputs; one scorer per distinct quantity."""
 
     def __init__(self, project: Project, *, full: bool) -> None:
         self.project = project
@@ -107,14 +107,14 @@ class _Meshes:
         self.names: dict[str, str] = {}
         self.lines: dict[str, list[str]] = {}
         self.scorers: dict[tuple[str, ...], str] = {}
-        self.neutral: list[str] = []  # places of quantities that count neutrons and photons
+        self.neutral: list[str] = []  # JSON paths of quantities that count neutrons and photons
 
     def mesh(self, uuid: str) -> str:
         if uuid not in self.names:
             detector = self.project.detector(uuid)
             data = detector.geometry_data
             if isinstance(data, ZoneDetector):
-                # Geant4 calls such a mesh as the volume it scores in
+                # Geant4 names such a mesh after the volume in which it scores
                 name = zone_volume(self.project, data.parameters.zone_uuid)
             else:
                 name = f"mesh_{len(self.names) + 1}_{clean(detector.name)}".rstrip("_")
@@ -136,7 +136,7 @@ class _Meshes:
             self.problems.append(Problem(f"{place}.parameters.innerRadius", reason))
 
     def scorer(self, mesh: str, quantity: Quantity, path: str, detector: Detector) -> str:
-        """Name of the scorer of a quantity on a detector; problems are noted."""
+        """Return the scorer name of a quantity on a detector; problems are recorded."""
         kind, bins = detector.geometry_data.geometry_type, detector.geometry_data.bins
         self._refuse(quantity, path, everywhere=kind == "All")
         command = self._command(quantity, path, detector)
@@ -165,13 +165,13 @@ class _Meshes:
         return self.scorers[key]
 
     def counts_neutrals(self, quantity: Quantity) -> bool:
-        """Whether it counts neutrons or photons, which are too few without data sets."""
+        """Return whether it counts neutrons or photons, which are too few without data sets."""
         if self.full or quantity.scored is not Keyword.FLUENCE:
             return False
         return lets_neutrals_through(self.project, quantity.filter or "")
 
     def notes(self) -> tuple[str, ...]:
-        """What users should know before they wait for the run."""
+        """Return notes for users to read before they wait for the run."""
         return (*self._neutral_notes(), *self._slow_notes())
 
     def _neutral_notes(self) -> tuple[str, ...]:
@@ -196,7 +196,9 @@ class _Meshes:
         )
 
     def _command(self, quantity: Quantity, path: str, detector: Detector) -> str:
-        """Command of the scorer with a place for its name; empty with a problem noted."""
+        """Return the scorer's command with a placeholder for its name; "" with
+        a problem recorded.
+        """
         kind = detector.geometry_data.geometry_type
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
         differs = axes or regrouped(detector)
@@ -254,7 +256,7 @@ def _is_map(key: tuple[str, ...]) -> bool:
 
 
 def scoring(project: Project, *, full: bool) -> Scoring:
-    """Meshes, scorers and output map of a project."""
+    """Return meshes, scorers and output map of a project."""
     meshes = _Meshes(project, full=full)
     outputs, pages = [], []
     for index, output in enumerate(project.outputs):

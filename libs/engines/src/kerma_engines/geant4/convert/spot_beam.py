@@ -1,8 +1,8 @@
-"""A project's list of spots as Geant4's beam: what is refused, told, written and where it starts.
+"""A project's list of spots as Geant4's beam: problems, notes, commands and starting points.
 
-The isocentre is the origin of the project: SHIELD-HIT12A's lists are of the plane z = 0 (see
-``kerma_engines.project.spots``). A beam that is turned keeps its own x and y, as other beams here do; its
-position must lie on the line through the origin, since the list tells what is off that line.
+The isocentre is the origin of the project: SHIELD-HIT12A's lists refer to the plane z = 0 (see
+``kerma_engines.project.spots``). A rotated beam keeps its own x and y, like other beams here; its
+position must be on the line through the origin, since the list determines what is off that line.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _REACH = 6.0  # standard deviations
 
 
 def spot_list(project: Project) -> SpotList:
-    """What the list of a project says."""
+    """Return the spots of a project's list."""
     return read(project.beam.source_file.value, energy_sigma(project))
 
 
 def energy_sigma(project: Project) -> float:
-    """Sigma for lists without that column, MeV per nucleon: that of the beam."""
+    """Return the sigma for lists without that column, MeV per nucleon: that of the beam."""
     beam, particle = project.beam, project.particle(project.beam.particle)
     nucleons = particle.a if particle.is_nucleus and beam.energy_unit == "MeV" else 1
     return beam.energy_spread / nucleons
 
 
 def isocentre(beam: Beam) -> float:
-    """From the position of the beam downstream to the isocentre, cm."""
+    """Return the distance from the beam's position downstream to the isocentre, cm."""
     return -math.fsum(p * d for p, d in zip(beam.position, beam.cosines, strict=True))
 
 
 def problems(project: Project) -> Iterator[Problem]:
-    """What Geant4 can't do of a beam of spots."""
+    """Return the properties of a beam of spots that Geant4 can't express."""
     beam = project.beam
     found = spot_list(project)
     yield from (Problem(_PATH, str(fault)) for fault in found.faults)
@@ -85,14 +85,14 @@ def _cut_offs(project: Project, spots: tuple[Spot, ...]) -> Iterator[Problem]:
 
 
 def notes(project: Project) -> Iterator[str]:
-    """What the list tells instead of the project."""
+    """Return notes on settings that the list overrides."""
     yield "beam: energies, positions and widths are those of the list of spots"
     if project.beam.sad.type == "none":
         yield "beam.sad: there is none, so all spots fly in parallel"
 
 
 def commands(project: Project) -> list[str]:
-    """Commands beside those of the particle and of centre and axes."""
+    """Return the commands in addition to those of particle, centre and axes."""
     beam = project.beam
     lines = [f"{SPOTS}file {FILE}", f"{SPOTS}isocentre {number(isocentre(beam))} cm"]
     distances = _sad(beam)
@@ -107,7 +107,7 @@ def commands(project: Project) -> list[str]:
 def start_box(
     project: Project, across: tuple[tuple[float, ...], ...]
 ) -> NDArray[np.float64] | None:
-    """Where primaries start, shape (2, 3): lowest and highest corner in cm; None without spots.
+    """Return where primaries start, shape (2, 3): low and high corner in cm; None without spots.
 
     ``across`` are the two unit vectors across the beam.
     """

@@ -1,9 +1,9 @@
 """Zones of a project as boolean expressions over figures, made disjoint.
 
-Zones are sets of points; where two overlap, the one that comes first keeps the points. Geant4
-needs volumes that do not overlap, so a later zone loses what an earlier one may share with it.
-Most zones are apart by construction (one subtracts a figure the other is made of, or their
-enclosing boxes do not meet), and then nothing is added.
+Zones are sets of points; where two overlap, the first one keeps the points. Geant4 needs volumes
+that do not overlap, so a later zone loses the points that an earlier one may share. Most zones are
+disjoint by construction (one subtracts a figure the other is made of, or their enclosing boxes do
+not meet), and then nothing is added.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kerma_engines.geometry.operand import Operand
     from kerma_engines.project.source import Zone
 
-_TOLERANCE = 1e-9  # cm; solids that only touch are apart
+_TOLERANCE = 1e-9  # cm; solids that only touch are disjoint
 
 
 MAX_OPERATIONS = 200
@@ -32,7 +32,9 @@ MAX_ALL_OPERATIONS = 5000
 
 
 class TooManyOperations(Exception):  # noqa: N818 - becomes a Problem
-    """Zone number ``index`` goes beyond what one zone, or all together, may ask for."""
+    """Zone number ``index`` exceeds the limit of operations for one zone, or
+    all zones together do.
+    """
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -51,7 +53,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """All of the world: what a term that begins with a subtraction takes from."""
+    """The whole world: the minuend of a term that begins with a subtraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ Expression = Leaf | Everything | Combination
 
 @dataclass(frozen=True, slots=True)
 class Literals:
-    """What is known of a term: figures it lies inside of, figures it lies outside of."""
+    """What is known of a term: figures that contain it, and figures that it is outside of."""
 
     inside: frozenset[str]
     outside: frozenset[str]
@@ -84,19 +86,19 @@ class Region:
 
     @property
     def box(self) -> NDArray[np.float64]:
-        """Enclosing box, shape (2, 3): low and high corner; infinite where unbounded."""
+        """The enclosing box, shape (2, 3): low and high corner; infinite where unbounded."""
         boxes = np.stack([box for _, box in self.terms])
         return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
 
 def bounds(solid: Solid) -> NDArray[np.float64]:
-    """Enclosing box of a figure, shape (2, 3): low and high corner."""
+    """Return the enclosing box of a figure, shape (2, 3): low and high corner."""
     centre = np.asarray(solid.position)
     return np.stack([centre - solid.half_extent, centre + solid.half_extent])
 
 
 def region(zone: Zone, figures: Mapping[str, Figure]) -> Region:
-    """The points of a zone alone, without regard to other zones."""
+    """Return the points of a zone alone, without regard to other zones."""
     terms = [_term(operands, figures) for operands in zone.union_operations]
     expression = terms[0][0]
     for other, _, _ in terms[1:]:
@@ -126,7 +128,7 @@ def _term(
             inside |= this
             box = _meet(box, bounds(figure.solid))
         else:
-            # joined by a figure, the set is inside of nothing in particular any more
+            # after a union with a figure, the set need not be inside any figure
             inside, outside = frozenset(), frozenset()
             box = _span(box, bounds(figure.solid))
     return expression, Literals(inside, outside), box
@@ -141,7 +143,7 @@ def _span(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def apart(one: Region, other: Region) -> bool:
-    """Whether two regions certainly share no volume."""
+    """Return whether two regions certainly share no volume."""
     a, b = (np.stack([box for _, box in this.terms]) for this in (one, other))
     shared = np.minimum(a[:, None, 1], b[None, :, 1]) - np.maximum(a[:, None, 0], b[None, :, 0])
     for i, j in np.argwhere(np.all(shared > _TOLERANCE, axis=2)).tolist():
@@ -152,7 +154,7 @@ def apart(one: Region, other: Region) -> bool:
 
 
 def disjoint(regions: Sequence[Region]) -> list[Expression]:
-    """Expressions in the same order, each without the points of those before it.
+    """Return expressions in the same order, each without the points of those before it.
 
     Raises TooManyOperations when Geant4 could not navigate in the result.
     """
@@ -177,7 +179,7 @@ def disjoint(regions: Sequence[Region]) -> list[Expression]:
 
 
 def within(box: NDArray[np.float64], world: Solid) -> bool:
-    """Whether a box certainly lies inside the (convex) world."""
+    """Return whether a box certainly lies inside the (convex) world."""
     if not np.all(np.isfinite(box)):
         return False
     corners = np.array([[x, y, z] for x in box[:, 0] for y in box[:, 1] for z in box[:, 2]])
@@ -185,7 +187,7 @@ def within(box: NDArray[np.float64], world: Solid) -> bool:
 
 
 def figure_within(solid: Solid, world: Solid) -> bool:
-    """Whether a figure certainly lies inside the (convex) world."""
+    """Return whether a figure certainly lies inside the (convex) world."""
     if within(bounds(solid), world):
         return True
     offset = np.asarray(solid.position) - np.asarray(world.position)

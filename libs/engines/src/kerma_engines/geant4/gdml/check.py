@@ -1,4 +1,4 @@
-"""Geometry that users supply: what is refused, and the names that Geant4 gives its parts."""
+"""User-supplied geometry: what is refused, and the names that Geant4 gives its parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.geant4.gdml.tree import Element
 
-#: Elements that read other files or repeat themselves without bound.
+#: Elements that read other files, or repeat without bound.
 _REFUSED = {
     "file": "geometry in further files is not allowed",
     "loop": "loops are not allowed",
@@ -24,7 +24,7 @@ _PARTS = ("solids", "structure", "setup")
 
 
 def problems(text: str, *, file: str) -> Iterator[Problem]:
-    """What is wrong with a GDML document, before Geant4 sees it."""
+    """Return what is wrong with a GDML document, before Geant4 sees it."""
     try:
         root = read(text)
     except Malformed as fault:
@@ -46,10 +46,10 @@ def problems(text: str, *, file: str) -> Iterator[Problem]:
 
 
 def _twice(root: Element, file: str) -> Iterator[Problem]:
-    """Names that Geant4 would look up and find something else under.
+    """Return names under which Geant4 would find something else.
 
-    It looks solids and volumes up by their whole names, but materials and elements without
-    what follows ``0x``.
+    It looks up solids and volumes by full names, but materials and elements without ``0x`` and what
+    follows.
     """
     for part in root.children:
         if part.name == "materials":
@@ -81,7 +81,7 @@ def _repeated(
 
 
 def strip(name: str) -> str:
-    """A name as Geant4 has it after reading: without the pointer that writers append.
+    """Return a name as Geant4 stores it: without the pointer that writers append.
 
     ``G4GDMLRead::StripName`` drops everything from the first ``0x``.
     """
@@ -89,17 +89,17 @@ def strip(name: str) -> str:
 
 
 def volume_names(text: str) -> Counter[str]:
-    """Names of the logical volumes as Geant4 has them, and how many have each."""
+    """Return the names of logical volumes as Geant4 stores them, and how many share each."""
     return Counter(strip(volume.get("name")) for volume in _volumes(read(text)))
 
 
 def numbering(text: str) -> dict[str, dict[str, int]]:
-    """Numbers that maps show: ``zone`` of volumes, ``material`` of what they are made of, by name.
+    """Return the numbers that maps show, by name: ``zone`` of volumes, ``material`` of materials.
 
-    Volumes count from 1 in the order of the document, so that the zones of a project come first,
-    then its world; volumes that Geant4 calls the same have the number of the first. Materials
-    count from 1 in the order in which volumes name them, but as in SHIELD-HIT12A a black hole is 0
-    and vacuum 1000.
+    Volumes are numbered from 1 in the order of the document, so that the zones of a project come
+    first, then its world; volumes with the same name in Geant4 have the number of the first.
+    Materials are numbered from 1 in the order in which volumes refer to them, but as in
+    SHIELD-HIT12A a black hole is 0 and vacuum 1000.
     """
     zones: dict[str, int] = {}
     materials = {BLACK_HOLE: 0, VACUUM: 1000}
@@ -110,8 +110,8 @@ def numbering(text: str) -> dict[str, dict[str, int]]:
 
 
 def has_black_hole(text: str) -> bool:
-    """Whether a volume is made of the material that ends every track."""
-    # large geometry takes seconds to read, and hardly any has one
+    """Return whether a volume is made of the material that ends every track."""
+    # Large geometry takes seconds to parse, and hardly any has one.
     return BLACK_HOLE in text and any(
         _material(volume) == BLACK_HOLE for volume in _volumes(read(text))
     )

@@ -1,7 +1,7 @@
-"""How much geometry a GDML document asks for, counted before Geant4 builds it.
+"""The amount of geometry in a GDML document, counted before Geant4 builds it.
 
-A few bytes can ask for a thousand million copies: by replicas, divisions, assemblies within
-assemblies, or solids combined from one another. Geant4 then fills the memory of the machine.
+A few bytes can request a thousand million copies: by replicas, divisions, assemblies within
+assemblies, or solids composed of one another. Geant4 would exhaust the machine's memory.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from kerma_engines.geant4.gdml.tree import Element
 
 MAX_COPIES = 100_000
-"""Of one replica, division or parameterised volume."""
+"""Copies of one replica, division or parameterised volume."""
 MAX_VOLUMES = 200_000
-"""Placed volumes in all, copies included."""
+"""Placed volumes in total, including copies."""
 MAX_VOLUME_DEPTH = 100
 MAX_OPERANDS = 10_000
-"""Solids that a solid is combined from, each as often as it comes up."""
+"""Solids that a solid is composed of, each counted as often as it occurs."""
 MAX_SOLID_DEPTH = 1000
 MAX_SIDES = 10_000
 MAX_POINTS = 10_000
 """Planes, points or sections of a solid, or nodes of a multi-union."""
 MAX_FACETS = 200_000
-"""Of all tessellated solids."""
+"""Facets of all tessellated solids together."""
 
 _COMBINED = {"union", "subtraction", "intersection"}
 _BASED = {"reflectedSolid", "scaledSolid", "scaled_solid", "displaced_solid"}
 _FACETS = {"triangular", "quadrangular"}
 _COPIES = {"replicavol", "divisionvol", "paramvol"}
 _CAP = 10**15
-#: Elements that the extents of solids may take in all.
+#: Elements that may be visited in total for the extents of solids.
 _MOST_LOOKED_AT = 100_000
 
 
 def problems(root: Element, file: str) -> Iterator[Problem]:
-    """Where a document asks for more than Geant4 should be given."""
+    """Return where a document exceeds the limits for Geant4."""
     counter = _Counter(file)
     for part in root.children:
         for element in part.children:
@@ -54,7 +54,7 @@ def problems(root: Element, file: str) -> Iterator[Problem]:
 
 
 class _Counter:
-    """Goes through a document as Geant4 does: what is referred to comes before."""
+    """Traverses a document as Geant4 does: definitions precede references."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -62,7 +62,7 @@ class _Counter:
         self.operands: dict[str, int] = {}
         self.solid_depth: dict[str, int] = {}
         self.solids: dict[str, Element] = {}
-        self.extents: dict[str, float] = {}  # of solids that divisions by width asked for
+        self.extents: dict[str, float] = {}  # of solids that are divided by width
         self.looked_at = 0
         self.assemblies: dict[str, int] = {}
         self.volume_depth: dict[str, int] = {}
@@ -107,7 +107,7 @@ class _Counter:
             yield self._problem(element, f"has more than {MAX_POINTS} points, planes or nodes")
 
     def _extent(self, solid: str) -> float:
-        """No extent of a solid is longer than this, in mm: all its numbers added up."""
+        """Return an upper bound of a solid's extents, in mm: all its numbers added up."""
         if solid in self.extents:
             return self.extents[solid]
         total, seen, waiting = 0.0, set(), [solid]
@@ -166,7 +166,7 @@ class _Counter:
             yield self._problem(element, f"lies more than {MAX_VOLUME_DEPTH} volumes deep")
 
     def _copies(self, element: Element, solid: str) -> int | None:
-        """Copies that a volume is placed in; None for too many or an unknown number."""
+        """Return the copies in which a volume is placed; None for too many or an unknown number."""
         if element.name == "paramvol":
             blocks = sum(part.name == "parameters" for part in element.walk())
             asked = self._count(element, "ncopies") if element.get("ncopies") else blocks
@@ -179,7 +179,7 @@ class _Counter:
         return 1 if count is None and element.name == "replicavol" else count
 
     def _divisions(self, element: Element, solid: str) -> int | None:
-        """Most parts of one width that a solid can be divided into; None for too many."""
+        """Return the most parts of one width that a solid divides into; None for too many."""
         try:
             width = abs(self.values.of(element.get("width")))
         except Unknown:
@@ -190,7 +190,7 @@ class _Counter:
         return math.ceil(parts) if parts <= MAX_COPIES else None
 
     def _count(self, element: Element, attribute: str) -> int | None:
-        """A whole number that Geant4 will read; None if it is none or can't be told."""
+        """Return a whole number that Geant4 will read; None if it is invalid or unknown."""
         try:
             value = self.values.of(element.get(attribute))
         except Unknown:
@@ -212,7 +212,7 @@ class _Counter:
 
 
 def _references(element: Element) -> list[str]:
-    """Solids that a solid is made of."""
+    """Return the solids that a solid is composed of."""
     if element.name in _COMBINED or element.name in _BASED:
         return [child.get("ref") for child in element.children if child.get("ref")]
     if element.name == "multiUnion":

@@ -1,10 +1,10 @@
-"""GDML as a tree of elements that know their lines, read without entities and within bounds."""
+"""GDML as a tree of elements with line numbers, parsed without entities and within bounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from xml.parsers import expat  # entities need a DOCTYPE, which ends the reading here
+from xml.parsers import expat  # entities need a DOCTYPE, which ends the parsing here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LONGEST_TEXT = 10_000
 class Element:
     """One element: ``name`` without its namespace prefix, and the line where it begins.
 
-    ``text`` is kept for ``<expression>`` only, whose value it is.
+    ``text`` is kept only for ``<expression>``, where it is the value.
     """
 
     name: str
@@ -29,11 +29,11 @@ class Element:
     text: str = ""
 
     def get(self, attribute: str) -> str:
-        """An attribute, empty without it."""
+        """Return an attribute, "" without it."""
         return self.attributes.get(attribute, "")
 
     def walk(self) -> Iterator[Element]:
-        """The element and all below it, in the order of the document."""
+        """Yield the element and all below it, in document order."""
         waiting = [self]
         while waiting:
             element = waiting.pop()
@@ -42,7 +42,7 @@ class Element:
 
 
 class Malformed(Exception):  # noqa: N818 - becomes a Problem
-    """Why a document is not read; ``line`` is 0 where no line is to blame."""
+    """Why a document can't be parsed; ``line`` is 0 if no line is at fault."""
 
     def __init__(self, line: int, reason: str) -> None:
         self.line = line
@@ -51,7 +51,7 @@ class Malformed(Exception):  # noqa: N818 - becomes a Problem
 
 
 def read(text: str) -> Element:
-    """The outermost element. Raises Malformed."""
+    """Return the root element. Raises Malformed."""
     reader = _Reader()
     try:
         reader.parser.Parse(text.encode(), True)

@@ -1,8 +1,8 @@
-"""Values of expressions in GDML, within bounds.
+"""Evaluate expressions in GDML, within bounds.
 
 Geant4 evaluates them with CLHEP's evaluator: numbers, names, ``+ - * /``, ``^`` or ``**``,
-comparisons, functions, and elements of matrices such as ``m[2,1]``, which are constants of their
-own (``G4GDMLEvaluator``). Only what counts of copies depend on is evaluated here.
+comparisons, functions, and elements of matrices such as ``m[2,1]``, which are separate constants
+(``G4GDMLEvaluator``). Only what counts of copies depend on is evaluated here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([A-Za-z_]\w*)"
     r"|(\*\*|==|!=|<=|>=|&&|\|\||[-+*/^()<>,\[\]]))"
 )
-#: How strongly operators bind.
+#: The precedence of operators.
 _BINDS = {"||": 1, "&&": 2}
 _BINDS |= dict.fromkeys(("==", "!="), 3)
 _BINDS |= dict.fromkeys(("<", ">", "<=", ">="), 4)
@@ -56,13 +56,13 @@ class Unknown(Exception):  # noqa: N818 - the caller decides whether it matters
 
 
 class Values:
-    """What a document defines, element by element."""
+    """The definitions of a document, read element by element."""
 
     def __init__(self) -> None:
         self._known: dict[str, float] = dict(_CONSTANTS)
 
     def define(self, element: Element) -> None:
-        """A child of ``<define>``; what can't be evaluated stays undefined."""
+        """Add a child of ``<define>``; whatever can't be evaluated stays undefined."""
         try:
             if element.name in {"constant", "variable"}:
                 self._known[element.get("name")] = self.of(element.get("value"))
@@ -90,11 +90,11 @@ class Values:
             self._known[element.get("name") + index] = self.of(word)
 
     def of(self, expression: str) -> float:
-        """The value; infinite or not a number where it overflows. Raises Unknown."""
+        """Return the value; infinite or NaN where it overflows. Raises Unknown."""
         if len(expression) > _LONGEST:
             raise Unknown
         if not expression.strip():
-            return 0.0  # as Geant4 has it
+            return 0.0  # as in Geant4
         try:
             return _Expression(expression, self._known).value()
         except OverflowError:
@@ -104,7 +104,7 @@ class Values:
 
 
 class _Expression:
-    """One expression, read from left to right by the strength of operators."""
+    """One expression, parsed from left to right by operator precedence."""
 
     def __init__(self, text: str, known: dict[str, float]) -> None:
         self._known = known

@@ -1,17 +1,17 @@
-"""Keeps the surfaces of scoring meshes apart.
+"""Separate the surfaces of scoring meshes.
 
-Each mesh is a parallel world of its own. Where a surface of one lies exactly on a surface of
-another, Geant4 sometimes misses that a track enters: a cylinder of 0.5 cm beside a mesh with a
-ring edge there loses 0.14 % of its energy in a 150 MeV proton beam, a box of 1 cm in a mesh of 1
-cm bins 0.15 %. Surfaces 5e-10 cm apart lose nothing, and neither do those that meet the real
-geometry. So every mesh but the first is moved, by distances that no bin notices:
+Each mesh is in its own parallel world. Where surfaces of two meshes coincide, Geant4 sometimes
+misses that a track enters: a cylinder of 0.5 cm beside a mesh with a ring edge there loses 0.14 %
+of its energy in a 150 MeV proton beam, a box of 1 cm in a mesh of 1 cm bins 0.15 %. Surfaces 5e-10
+cm apart lose nothing, and neither do those that coincide with the real geometry. So every mesh
+except the first is shifted, by distances negligible for any bin:
 
-- boxes by ``STEP`` times a vector that is along no axis,
-- cylinders by ``STEP`` along their axis, their radii by the share ``STRETCH``, and about the axis
-  by ``TURN`` degrees if they are divided in angle,
+- boxes by ``STEP`` times a vector that is not along any axis,
+- cylinders by ``STEP`` along their axis, their radii by the fraction ``STRETCH``, and about the
+  axis by ``TURN`` degrees if they are divided in angle,
 
-each times the number of the mesh, so that no two meshes move together. Pages keep the positions
-that the macro gives.
+each times the number of the mesh, so that no two meshes shift together. Pages keep the positions of
+the macro.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kerma_engines.geant4.scorers.meshes import Mesh
 
 STEP = 1e-8
-"""cm, 100 times the distance below which Geant4 takes surfaces for one."""
+"""cm, 100 times the distance below which Geant4 treats surfaces as one."""
 STRETCH = 1e-7
 TURN = 1e-5
 _VECTOR = (1.0, 1.3, 1.7)
@@ -33,7 +33,7 @@ _MOVE = "/score/mesh/translate/"
 
 
 def keep_apart(commands: Iterable[str], meshes: Iterable[Mesh]) -> list[str]:
-    """The commands with every mesh but the first moved a little."""
+    """Return the commands with every mesh except the first shifted slightly."""
     known = {mesh.name: mesh for mesh in meshes}
     result: list[str] = []
     mesh, count = None, -1
@@ -62,7 +62,7 @@ def _shaped(command: str, mesh: Mesh | None, count: int) -> Iterator[str]:
 
 
 def _moved(mesh: Mesh, count: int) -> str:
-    # a cylinder stays on its axis: moved sideways, its surface would meet others along lines
+    # A cylinder stays on its axis: moved sideways, its surface would meet others along lines.
     vector = mesh.matrix[:, 2] if mesh.shape == "cylinder" else _VECTOR
     centre = (x + count * STEP * along for x, along in zip(mesh.centre, vector, strict=True))
     return "/score/mesh/translate/xyz " + " ".join(f"{x:.15g}" for x in centre) + " cm"

@@ -1,10 +1,10 @@
-"""Lines of a macro as Geant4 takes them: the one form of a command that is checked and applied.
+"""Canonical lines of a macro: the one form of a command that is checked and applied.
 
-Geant4 accepts several spellings of a command: slashes may be doubled, blanks and tabs may
-surround words, ``#`` begins a comment, ``{name}`` is replaced by an alias, ``"`` joins words, a
-lone ``!`` stands for a default, and a line may end in ``_`` or ``\\`` to go on
-(``G4UImanager::ApplyCommand``, ``G4UIcommand::DoIt``, ``G4UIbatch``). What would hide a word from
-the checks is refused, the rest is brought into one form. Only that form reaches Geant4, one
+Geant4 accepts several spellings of a command: slashes may be doubled, blanks and tabs may surround
+words, ``#`` begins a comment, ``{name}`` is replaced by an alias, ``"`` joins words, a lone ``!``
+stands for a default, and a line may end in ``_`` or ``\\`` to be continued
+(``G4UImanager::ApplyCommand``, ``G4UIcommand::DoIt``, ``G4UIbatch``). Whatever would hide a word
+from the checks is refused; the rest is converted to one form. Only that form reaches Geant4, one
 command at a time; the macro itself never does.
 """
 
@@ -29,7 +29,7 @@ _ENERGIES = (
 )
 _TIMES = "s|ms|us|ns|ps|min|h|d|y|second|millisecond|microsecond|nanosecond|picosecond"
 
-#: What each kind of argument looks like, and what to call it.
+#: The pattern of each kind of argument, and its name for users.
 _KINDS = {
     "d": (_NUMBER, "a number"),
     "i": (r"[+-]?\d{1,9}", "a whole number"),
@@ -52,7 +52,7 @@ _KINDS = {
 
 
 def command_of(line: str) -> tuple[str, list[str]] | None:
-    """Command and arguments of a line; None without any. Raises Refused."""
+    """Return command and arguments of a line; None for an empty line. Raises Refused."""
     text = line.split("#", 1)[0].replace("\t", " ")
     if not line.replace("\t", " ").isprintable():
         raise Refused("control characters are not allowed")
@@ -68,7 +68,7 @@ def command_of(line: str) -> tuple[str, list[str]] | None:
 
 
 def check_arguments(command: str, arguments: list[str]) -> None:
-    """Raise Refused unless Geant4 would read the arguments of a passed command as they stand."""
+    """Raise Refused unless Geant4 would read the arguments of an accepted command as written."""
     quantity = QUANTITIES.get(command.removeprefix("/score/quantity/"))
     usage = f"N {quantity.arguments}" if quantity else PASSED[command]
     kinds = usage.split()

@@ -1,21 +1,21 @@
-"""Which of Geant4's commands a macro may give, and with which arguments.
+"""The Geant4 commands that a macro may contain, and their arguments.
 
 The commands and their arguments are those that Geant4 11.4 lists (``/control/manual /``). Each
 argument is one of these, in Geant4's order:
 
-=========  ==================================================================
-``d``      a number
-``i``      a whole number
-``b``      true or false, as Geant4 writes them
-``L E A T`` a unit of length, energy, angle or time
-``N``      a plain name
-``V``      the name of a volume or region
-``P``      the name of a particle
-``a|b|c``  one of these words
-=========  ==================================================================
+  =========  ==================================================================
+  ``d``      a number
+  ``i``      a whole number
+  ``b``      true or false, as Geant4 writes them
+  ``L E A T`` a unit of length, energy, angle or time
+  ``N``      a plain name
+  ``V``      the name of a volume or region
+  ``P``      the name of a particle
+  ``a|b|c``  one of these words
+  =========  ==================================================================
 
-A ``?`` behind it means that it may be left out, a ``+`` that it may be given several times. No
-argument is the name of a file: commands that open files are not in the table.
+A ``?`` after it marks an optional argument, a ``+`` one that may be repeated. No argument is a file
+name: commands that open files are not in the table.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ PHYSICS = {
 
 PASSED = SOURCE | MESHES | PHYSICS
 
-#: Harmless commands that the runner does itself or that only make output: accepted, not passed.
+#: Harmless commands that the runner executes itself or that only print: accepted, not passed on.
 DROPPED = frozenset(
     {
         "/run/printProgress",
@@ -193,7 +193,7 @@ DROPPED = frozenset(
     }
 )
 
-#: Known to Geant4, yet not for users, and why.
+#: Commands that Geant4 knows but users may not give, and why.
 REFUSED = {
     "/gps/hist/file": "opens a file; give the points with /gps/hist/point",
     "/score/mesh/cylinderRMin": "has no effect: Geant4 bins as if it were not there",
@@ -205,7 +205,7 @@ REFUSED = {
     "/score/quantity/stepChecker": "prints every step and scores nothing",
 }
 
-#: What a beam of spots leaves to Geant4's source.
+#: Commands that a beam of spots leaves to Geant4's source.
 PASSED_WITH_SPOTS = {
     "/gps/particle",
     "/gps/ion",

@@ -1,8 +1,8 @@
-"""Geant4 macros: which commands a user may give, and what they declare.
+"""Geant4 macros: the commands that a user may give, and what they declare.
 
-A macro is data: it is read line by line, never executed as a file, and only commands of an
-allow-list pass, in one form (``convert.canonical``). Anything that reaches a shell, a file, a
-macro loop or a viewer is refused.
+A macro is data: it is parsed line by line, never executed as a file, and only commands of an
+allow-list are accepted, in canonical form (``convert.canonical``). Anything that reaches a shell, a
+file, a macro loop or a viewer is refused.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from kerma_engines.geant4.macro.spots import SpotBeam
     from kerma_engines.geant4.scorers.meshes import Mesh
 
-#: Beam spread from a point, which Geant4's source can't do; carried out by our runner.
+#: Beam spread from a point, which Geant4's source lacks; implemented by our runner.
 DIVERGENCE = "/kerma/divergence"
 
-#: Transport without nuclear reactions; carried out by our runner.
+#: Transport without nuclear reactions; implemented by our runner.
 NUCLEAR_OFF = "/kerma/nuclearReactions off"
 
 PARTICLES = ("proton", "deuteron", "triton", "He3", "alpha", "ion")
-#: Need data sets: cross sections of neutrons, photons and electrons.
+#: Particles that need data sets: cross sections of neutrons, photons and electrons.
 FULL_PARTICLES = (*PARTICLES, "neutron", "gamma", "e-", "e+", "mu-", "mu+", "pi-", "pi+")
 
 MAX_PRIMARIES = 10**12
@@ -42,9 +42,9 @@ _QUANTITY = "/score/quantity/"
 
 @dataclass(frozen=True, slots=True)
 class Macro:
-    """A checked macro: what to apply before the run, what it scores, how many primaries.
+    """A checked macro: commands to apply before the run, what it scores, number of primaries.
 
-    ``notes`` are what users should know.
+    ``notes`` are for users.
     """
 
     commands: tuple[str, ...]
@@ -107,7 +107,7 @@ class _Reader:
         self.frame: dict[str, tuple[float, float, float]] = {}
         self.spots = SpotCommands()
         self.scoring = ScoringReader(full="neutron" in particles)
-        self._source: list[str] = []  # what a list of spots would tell instead
+        self._source: list[str] = []  # replaced by a list of spots
         self._handlers: dict[str, Callable[[list[str]], None]] = {
             "/gps/particle": self._particle,
             "/gps/ion": self._ion,
@@ -139,7 +139,7 @@ class _Reader:
             self.commands.append(" ".join([command, *arguments]))
 
     def _own(self, command: str, arguments: list[str]) -> str:
-        """Read a command of ours; returns what Geant4 is told in its place, if anything."""
+        """Read one of Kerma's commands; return the command for Geant4 in its place, if any."""
         if [command, *arguments] == NUCLEAR_OFF.split():
             self.nuclear = False
         elif command == DIVERGENCE:
@@ -155,7 +155,7 @@ class _Reader:
         return ""
 
     def _dispatch(self, command: str, arguments: list[str]) -> bool:
-        """Read a command of Geant4's; returns whether Geant4 is told it too."""
+        """Read one of Geant4's commands; return whether it is passed on to Geant4."""
         if command == "/run/beamOn":
             self._beam_on(arguments)
             return False

@@ -1,4 +1,4 @@
-"""Names, numbers and units in macros."""
+"""Parse names, numbers and units in macros."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANGLES_DEG = {"deg": 1.0, "rad": 180.0 / math.pi}
 
 
 def floats(arguments: list[str], count: int, *, unit: bool) -> tuple[float, ...]:
-    """The first numbers; with ``unit`` lengths in cm, whose unit follows them. Raises Refused."""
+    """Return the first numbers; with ``unit``, lengths in cm whose unit follows. Raises Refused."""
     try:
         numbers = tuple(float(word) for word in arguments[:count])
     except ValueError:
@@ -22,7 +22,7 @@ def floats(arguments: list[str], count: int, *, unit: bool) -> tuple[float, ...]
         raise Refused(f"needs {count} numbers" + (" and a unit of length" if unit else ""))
     if not unit:
         return numbers
-    # without a unit some commands mean mm and others cm: better asked than guessed
+    # Without a unit some commands mean mm and others cm: better to ask than to guess.
     name = arguments[count] if len(arguments) > count else ""
     if name not in LENGTHS_CM:
         raise Refused(f"unknown unit of length {name!r}; known are {', '.join(LENGTHS_CM)}")
@@ -30,7 +30,7 @@ def floats(arguments: list[str], count: int, *, unit: bool) -> tuple[float, ...]
 
 
 def positive(numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """The same numbers. Raises Refused unless all are greater than zero."""
+    """Return the numbers. Raises Refused unless all are greater than zero."""
     if min(numbers) <= 0:
         raise Refused("sizes must be positive")
     return numbers

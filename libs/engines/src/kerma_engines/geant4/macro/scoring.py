@@ -21,25 +21,27 @@ from kerma_engines.geant4.scorers.quantities import MAPS, TOTALS, bins_of
 
 _SHAPES = {"boxMesh": "box", "cylinderMesh": "cylinder", "realWorldLogVol": "volume"}
 MAX_BINS = 20_000_000
-#: Of one scorer of ours, which keeps five numbers per bin in memory.
+#: Bins of one of our scorers, which keeps five numbers per bin in memory.
 MAX_OWN_BINS = 5_000_000
 
 
 class ScoringReader:
-    """Reads commands one by one; ``line`` is that of the command, ``full``: data sets are there."""
+    """Reads commands one by one; ``line`` is the current line, ``full`` says that there are data
+    sets.
+    """
 
     def __init__(self, *, full: bool) -> None:
         self.full = full
         self.line = 0
         self.meshes: list[Mesh] = []
         self._open = False
-        # names are looked up here: macros may declare thousands
+        # names are looked up here, since macros may declare thousands
         self._mesh_names: set[str] = set()
-        self._scorer_names: set[str] = set()  # of the mesh that is open
-        self._given: set[str] = set()  # of the mesh that is open: what may be given once only
+        self._scorer_names: set[str] = set()  # of the open mesh
+        self._given: set[str] = set()  # settings of the open mesh that may be given only once
 
     def command(self, command: str, arguments: list[str]) -> None:
-        """A command below ``/score/`` whose arguments Geant4 can read. Raises Refused."""
+        """Read a command below ``/score/`` with valid arguments. Raises Refused."""
         _, _, folder, *rest = command.split("/")
         if folder == "create":
             self._create(rest[0], arguments)
@@ -53,7 +55,7 @@ class ScoringReader:
             self._filter(rest[0], arguments)
 
     def own(self, command: str, arguments: list[str]) -> str:
-        """A command of ours; returns what Geant4 is told in its place. Raises Refused."""
+        """Read one of our commands; return the command for Geant4 in its place. Raises Refused."""
         if command == QUANTITY:
             return self._own_quantity(arguments)
         if command == FILTER:
@@ -176,7 +178,7 @@ class ScoringReader:
         scorer = self._add(name, kind)
         scorer.own, scorer.axes = True, axes
         scorer.neutral = not self.full and kind == "fluence"
-        # a scorer that Geant4 knows drives ours: it is asked at every step in the mesh
+        # A native scorer drives ours: its filter is called at every step in the mesh.
         return "" if kind in MAPS else f"/score/quantity/nOfStep {name}"
 
     def _own_filter(self, arguments: list[str]) -> None:
@@ -195,7 +197,7 @@ class ScoringReader:
         scorer.neutral = scorer.neutral and kind == "kineticEnergy"
 
     def _filtered(self) -> Scorer:
-        """The quantity that a filter belongs to."""
+        """Return the quantity that a filter belongs to."""
         if not self._mesh().scorers:
             raise Refused("a filter follows the quantity it filters")
         scorer = self._mesh().scorers[-1]

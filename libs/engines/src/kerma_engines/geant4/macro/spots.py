@@ -1,15 +1,15 @@
-"""Macro commands of our own for beams that are lists of spots.
+"""Kerma's macro commands for beams that are lists of spots.
 
-===================================== ==========================================================
-``/kerma/spots/file NAME``            the list, a file beside the macro (``kerma_engines.project.spots``)
-``/kerma/spots/isocentre L unit``     from the centre of the beam downstream to the isocentre
-``/kerma/spots/sad X Y unit``         from the focal lines to the isocentre; parallel without
-``/kerma/spots/energySpread S MeV``   sigma for lists without that column, per nucleon for nuclei
-===================================== ==========================================================
+  ===================================== ==========================================================
+  ``/kerma/spots/file NAME``            the list, a file beside the macro (``project.spots``)
+  ``/kerma/spots/isocentre L unit``     from the centre of the beam downstream to the isocentre
+  ``/kerma/spots/sad X Y unit``         from the focal lines to the isocentre; default: parallel
+  ``/kerma/spots/energySpread S MeV``   sigma for lists without that column, per nucleon for nuclei
+  ===================================== ==========================================================
 
-``/gps/particle``, ``/gps/ion``, ``/gps/pos/centre``, ``/gps/pos/rot1`` and ``/gps/pos/rot2`` say
-what the spots consist of and how they lie: x along rot1, y in the plane of rot1 and rot2, the
-flight along their cross product.
+``/gps/particle``, ``/gps/ion``, ``/gps/pos/centre``, ``/gps/pos/rot1`` and ``/gps/pos/rot2`` set
+the particle and orientation of the spots: x along rot1, y in the plane of rot1 and rot2, the
+direction of flight along their cross product.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Vector = tuple[float, float, float]
 
     class Floats(Protocol):
-        """Reads so many numbers, and a unit of length with them; in cm."""
+        """Reads a given count of numbers, with a unit of length; returns cm."""
 
         def __call__(
             self, arguments: list[str], count: int, *, unit: bool
@@ -44,8 +44,8 @@ _NUCLEONS = {"deuteron": 2, "triton": 3, "He3": 3, "alpha": 4}
 class SpotBeam:
     """How a list becomes primaries: lengths in cm, ``energy_sigma`` in MeV per nucleon.
 
-    ``axes`` are three orthonormal vectors, the last one along the beam; ``isocentre`` lies that
-    far behind ``centre``; ``sad`` is None for spots that fly in parallel.
+    ``axes`` are three orthonormal vectors, the last one along the beam; ``isocentre`` is the
+    distance downstream of ``centre``; ``sad`` is None for parallel spots.
     """
 
     file: str
@@ -59,7 +59,7 @@ class SpotBeam:
 
 @dataclass(slots=True)
 class SpotCommands:
-    """What the lines of a macro say about spots."""
+    """The commands about spots in a macro."""
 
     particle: str = ""
     ion_nucleons: int = 1
@@ -71,7 +71,7 @@ class SpotCommands:
     _beam: SpotBeam | None = None
 
     def command(self, name: str, arguments: list[str], floats: Floats) -> None:
-        """One of the commands. Raises Refused."""
+        """Read one of the commands. Raises Refused."""
         if name in self._given:
             raise Refused(f"{SPOTS}{name} may be given once only")
         self._given.add(name)
@@ -94,7 +94,9 @@ class SpotCommands:
             raise Refused(f"unknown command {SPOTS}{name}")
 
     def check(self, frame: Mapping[str, Vector]) -> bool:
-        """Whether the beam consists of spots. Raises Refused for commands that do not fit."""
+        """Return whether the beam consists of spots. Raises Refused for
+        commands that do not fit.
+        """
         if not self._given:
             return False
         if not self._file:
@@ -115,7 +117,7 @@ class SpotCommands:
         return True
 
     def beam(self) -> SpotBeam | None:
-        """The beam, if ``check`` found one."""
+        """Return the beam, if ``check`` found one."""
         return self._beam
 
 

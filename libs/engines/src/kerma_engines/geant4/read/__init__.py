@@ -1,1 +1,1 @@
-"""From Geant4's result files to estimators."""
+"""Read Geant4's result files into estimators."""

@@ -1,11 +1,11 @@
-"""Geant4 results without a job: Kerma's own result files, and dumps of Geant4's scoring meshes.
+"""Standalone Geant4 results: Kerma's result files, and dumps of Geant4's scoring meshes.
 
-Neither tells edges of bins; they are taken from a macro beside the file (``run.mac``, or the only
-``*.mac``), without which axes count bins. Kerma's files know their primaries. Dumps
-(``/score/dumpQuantityToFile``, ``/score/dumpAllQuantitiesToFile``) hold text: a line with the name
-of the mesh, then for each scorer its name, a heading with the names of the bins' numbers and the
-unit, and rows ``i,j,k,total,total of squares,entries``, the last number fastest; their primaries
-are those of the only ``/run/beamOn`` of the macro.
+Neither contains edges of bins. They come from a macro beside the file (``run.mac``, or the only
+``*.mac``); without one, axes count bins. Kerma's files contain their primaries. Dumps
+(``/score/dumpQuantityToFile``, ``/score/dumpAllQuantitiesToFile``) are text: a line with the name
+of the mesh, then for each scorer its name, a heading with the names of the bin indices and the
+unit, and rows ``i,j,k,total,total of squares,entries``, the last index fastest. Their primaries are
+those of the only ``/run/beamOn`` of the macro.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ _LONGEST_LINE = 4096
 _LARGEST_MACRO = 4 << 20
 _BEAM_ON = re.compile(r"^[ \t]*/run/beamOn[ \t]+(\d{1,18})", re.MULTILINE)
 _COMPANIONS = ("/weight", "/cross")
-"""What the names of sums end with that belong to an average."""
+"""Suffixes in the names of sums that belong to an average."""
 
 WITHOUT_MACRO = "axes count bins and units are open: the macro is not beside the file"
 
 
 def is_result(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a result of a Geant4 task."""
+    """Return whether a file that begins with ``head`` is a result of a Geant4 task."""
     return head.startswith(MAGIC)
 
 
 def is_dump(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a dump of a scoring mesh."""
+    """Return whether a file that begins with ``head`` is a dump of a scoring mesh."""
     return head.startswith(_MESH.encode())
 
 
 def read_result_file(path: Path) -> Estimator:
-    """The estimator in a result file of a Geant4 task. Raises ReadError."""
+    """Read the estimator in a result file of a Geant4 task. Raises ReadError."""
     scored = read_scored(path)
     mesh = _meshes(path).get(scored.mesh)
     if mesh is not None and _fits(mesh, scored):
@@ -70,9 +70,9 @@ def read_result_file(path: Path) -> Estimator:
 
 
 def read_dump_file(path: Path) -> Estimator:
-    """The estimator in a dump, named by its mesh, and by its scorer when it has one only.
+    """Read the estimator in a dump, named by its mesh, and by its scorer if there is only one.
 
-    Without a macro that tells the primaries, pages are sums over the run. Raises ReadError.
+    Without a macro that gives the primaries, pages are sums over the run. Raises ReadError.
     """
     try:
         with TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
@@ -154,7 +154,7 @@ def _numbered(path: Path, file: TextIO) -> Iterator[tuple[int, str]]:
 
 
 class _Rows:
-    """The rows of one scorer, and the line behind them."""
+    """The rows of one scorer, and the line after them."""
 
     def __init__(self, path: Path, lines: Iterator[tuple[int, str]], number: int) -> None:
         self.path = path
@@ -164,7 +164,7 @@ class _Rows:
         self.next_line = ""
 
     def table(self) -> NDArray[np.float64]:
-        """All rows, shape (rows, columns)."""
+        """Return all rows, shape (rows, columns)."""
         try:
             table = np.loadtxt(self._rows(), delimiter=",", comments=None, ndmin=2)
         except ValueError as error:
@@ -206,7 +206,7 @@ def _section(
 
 
 def _plain_pages(scored: Scored, unit: str = "") -> Iterator[Page]:
-    """A page for each scorer over numbers of bins, last axis of the file first."""
+    """Return a page per scorer over bin indices, last axis of the file first."""
     names = [name for name in scored.sums if not name.endswith(_COMPANIONS)]
     for number, name in enumerate(names):
         cells = scored.sums[name].size // math.prod(scored.shape)
@@ -230,7 +230,7 @@ def _fits(mesh: Mesh, scored: Scored) -> bool:
 
 
 def _meshes(path: Path) -> Mapping[str, Mesh]:
-    """Meshes of the macro beside a file; none without one that Kerma understands."""
+    """Return meshes of the macro beside a file; none without one that Kerma understands."""
     try:
         parsed = macro.parse(_macro(path), file="macro", particles=macro.FULL_PARTICLES)
     except InvalidInput:
@@ -239,13 +239,13 @@ def _meshes(path: Path) -> Mapping[str, Mesh]:
 
 
 def _primaries(path: Path) -> int:
-    """Those of the only run in the macro beside a file; 0 when unknown."""
+    """Return the primaries of the only run in the macro beside a file; 0 when unknown."""
     runs = _BEAM_ON.findall(_macro(path))
     return int(runs[0]) if len(runs) == 1 else 0
 
 
 def _macro(path: Path) -> str:
-    """Text of the macro beside a file; empty without."""
+    """Return the text of the macro beside a file; "" without one."""
     beside = path.parent / "run.mac"
     try:
         if not beside.is_file():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kerma_engines.results.estimators import FloatArray
 
 
-#: Numbers of what maps show, by kind of map and name.
+#: Numbers that maps show, by kind of map and name.
 Numbering = Mapping[str, Mapping[str, int]]
 
 
@@ -38,7 +38,7 @@ class _Quantity:
     factor: float = 1.0
 
 
-#: Pages by project keyword: name and unit as SHIELD-HIT12A's results have them.
+#: Pages by project keyword: name and unit as in SHIELD-HIT12A's results.
 _PAGES = {
     "Dose": _Quantity("DOSE", "MeV/g/prim", 1.0 / GY_PER_MEV_PER_G),
     "DoseGy": _Quantity("DOSE-GY", "Gy/prim"),
@@ -51,7 +51,7 @@ _UNITS = {"percm2": "/cm^2", "permm2": "/mm^2", "perm2": "/m^2"}
 
 
 def scorer_pages(mesh: Mesh) -> list[dict[str, Any]]:
-    """All pages of a mesh of a user-supplied macro: scorer, name, unit, perhaps a note."""
+    """Return all pages of a mesh of a user-supplied macro: scorer, name, unit, perhaps a note."""
     return [_scorer_page(scorer) for scorer in mesh.scorers]
 
 
@@ -63,7 +63,7 @@ def _scorer_page(scorer: Scorer) -> dict[str, Any]:
 
 
 def per_primary(unit: str) -> str:
-    """Geant4's name of a unit as pages have it."""
+    """Return Geant4's name of a unit in the form of pages."""
     return f"{_UNITS.get(unit, unit)}/prim" if unit else "1/prim"
 
 
@@ -73,7 +73,7 @@ def estimators(
     meshes: Mapping[str, Mesh],
     numbering: Numbering,
 ) -> tuple[Estimator, ...]:
-    """Estimators by the output map of the inputs."""
+    """Return estimators by the output map of the inputs."""
     pages: list[list[dict[str, Any]]] = inputs.options["pages"]
     files: dict[str, Scored] = {}
     result = []
@@ -89,7 +89,7 @@ def estimators(
 
 
 def estimator_of(scored: Scored, mesh: Mesh, file: str) -> Estimator:
-    """The estimator of a mesh, with a page for each of its scorers that was scored."""
+    """Return the estimator of a mesh, with a page for each of its scored quantities."""
     known = [option for option in scorer_pages(mesh) if option["scorer"] in scored.sums]
     return _estimator(Output(mesh.name, mesh.name, file), scored, mesh, known, {})
 
@@ -102,7 +102,7 @@ def plain_page(
     unit: str,
     number: int,
 ) -> Page:
-    """A page of a scorer of which nothing else is known; an average when it has weights."""
+    """Return a page of a scorer about which nothing else is known; an average if it has weights."""
 
     def part(columns: Mapping[str, FloatArray], column: str) -> FloatArray:
         return np.ascontiguousarray(columns[column].reshape(shape).flatten(order="F"))
@@ -147,7 +147,7 @@ def _estimator(
 
 @dataclass(frozen=True, slots=True)
 class _PageMaker:
-    """One scorer of one mesh on its way to a page."""
+    """Converts one scorer of one mesh to a page."""
 
     scored: Scored
     mesh: Mesh
@@ -184,7 +184,7 @@ class _PageMaker:
         )
 
     def _map(self, number: int, quantity: _Quantity, metadata: dict[str, str]) -> Page:
-        """The same in every task; numbers of zones or materials are told in the metadata."""
+        """Return a map, the same in every task; zone or material numbers are in the metadata."""
         if numbers := self.numbering.get(self.scorer.kind):
             metadata["numbers"] = " ".join(f"{n}={name}" for name, n in numbers.items())
         values = self._fortran(self.scored.sums, self.scorer.name) / self.scored.primaries
@@ -199,7 +199,7 @@ class _PageMaker:
         )
 
     def _average(self, number: int, quantity: _Quantity, metadata: dict[str, str]) -> Page:
-        """Numerator over denominator."""
+        """Return numerator over denominator."""
         name = self.scorer.name
         rescale = float(self.option.get("rescale", 1.0))
         x, xx = (self._fortran(part, name) for part in (self.scored.sums, self.scored.squares))
@@ -262,9 +262,9 @@ class _PageMaker:
         )
 
     def _fortran(self, columns: Mapping[str, FloatArray], name: str) -> FloatArray:
-        """From C order of a dump to first axis fastest: x, y, z or r, phi, z, then differential.
+        """Convert C order of a dump to first axis fastest: x, y, z or r, phi, z, then differential.
 
-        Rings about the axis that the detector leaves out are dropped.
+        Inner rings that the detector leaves out are dropped.
         """
         shape = (*self.scored.shape, *(axis.n for axis in self.scorer.axes))
         if name not in columns or columns[name].size != int(np.prod(shape)):
@@ -275,9 +275,9 @@ class _PageMaker:
         return np.ascontiguousarray(cube.flatten(order="F"))
 
     def _densities(self) -> FloatArray | float:
-        """What turns own totals into densities: one over volume and widths of each bin.
+        """Return factors from our totals to densities: one over volume and widths of each bin.
 
-        Native scorers have done so themselves.
+        Native scorers have divided already.
         """
         if not self.scorer.own:
             return 1.0
@@ -296,7 +296,7 @@ class _PageMaker:
 
 
 def standard_errors(sums: FloatArray, squares: FloatArray, primaries: int) -> FloatArray | None:
-    """Standard error of the mean per primary; None for a single primary."""
+    """Return the standard error of the mean per primary; None for a single primary."""
     if primaries < 2:
         return None
     mean = sums / primaries
@@ -306,9 +306,9 @@ def standard_errors(sums: FloatArray, squares: FloatArray, primaries: int) -> Fl
 
 
 def mesh_axes(mesh: Mesh, inner: int = 0) -> tuple[Axis, ...]:
-    """All axes of a mesh, first one fastest, less ``inner`` rings.
+    """Return all axes of a mesh, first one fastest, without ``inner`` rings.
 
-    Positions are those in the world, or along a turned mesh's own axes from its centre.
+    Positions are those in the world, or along a rotated mesh's own axes from its centre.
     """
     if mesh.shape == "volume":
         return ()

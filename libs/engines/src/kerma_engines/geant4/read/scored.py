@@ -1,4 +1,4 @@
-"""Result files of a finished task: read, and never believed when damaged."""
+"""Read the result files of a finished task; damaged ones are refused."""
 
 from __future__ import annotations
 

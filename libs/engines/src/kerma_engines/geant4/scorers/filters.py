@@ -1,13 +1,13 @@
-"""Which steps our own scorers and filters count: species, generation, energy.
+"""Select the steps that our scorers and filters count: species, generation, energy.
 
-Species stays the same along a track, so Geant4 tells it once per track (``Tracks``), and rules on
-it cost next to nothing at a step. So does generation, but for protons: one that hits hydrogen
-goes on as one of the next generation. The two protons after such a collision can't be told apart,
-and SHIELD-HIT12A, whose keyword ``GEN`` is, counts both as set free. That shows in its own
-results for protons in water without straggling: dose- and track-averaged LET of generation 0
-agree within 3e-6 in the first 5 cm, which they could not with slower protons among them
-(github.com/openshieldhit/openshieldhit, tests/reference/shieldhit/idd_water_200mev_nucre1).
-Elastic scattering off other nuclei leaves the generation as it is, there as here.
+Species is constant along a track, so Geant4 reports it once per track (``Tracks``), and rules on it
+cost almost nothing per step. So is generation, except for protons: one that hits hydrogen continues
+as one of the next generation. The two protons after such a collision are indistinguishable, and
+SHIELD-HIT12A, which defines the keyword ``GEN``, counts both as secondaries. Its own results show
+this for protons in water without straggling: dose- and track-averaged LET of generation 0 agree
+within 3e-6 in the first 5 cm, which they could not with slower protons among them
+(github.com/openshieldhit/openshieldhit, tests/reference/shieldhit/idd_water_200mev_nucre1). Elastic
+scattering off other nuclei does not change the generation, in SHIELD-HIT12A as here.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _ELASTIC = "hadElastic"
 
 
 def hydrogen_hits(secondaries: Sequence[Any]) -> list[float]:
-    """When a proton with these secondaries (in all of its track so far) hit hydrogen: times.
+    """Return the times at which a proton with these secondaries (of its track so far) hit hydrogen.
 
-    Of elastic scattering only that off hydrogen sets a proton free. Recoils of less than 0.1 MeV
-    Geant4 deposits at once; they count as no collision.
+    Only elastic scattering off hydrogen sets a proton free. Geant4 deposits recoils of less than
+    0.1 MeV locally; they count as no collision.
     """
     return [
         secondary.GetGlobalTime()
@@ -46,7 +46,7 @@ def hydrogen_hits(secondaries: Sequence[Any]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is the same for all particles of a species; ``mass`` in MeV."""
+    """Properties that all particles of a species share; ``mass`` in MeV."""
 
     definition: Any
     code: int
@@ -56,7 +56,7 @@ class Kind:
 
 
 class Selection:
-    """The rules of a filter; ``chosen`` and ``kind`` are those of the track under way."""
+    """The rules of a filter; ``chosen`` and ``kind`` are those of the current track."""
 
     def __init__(self, rules: list[list[Any]], *, nuclei_only: bool) -> None:
         compared = [(key, COMPARE[compare], value) for key, compare, value in rules]
@@ -67,13 +67,13 @@ class Selection:
         self.known: dict[tuple[int, int], bool] = {}
         self.chosen = False
         self.kind: Kind | None = None
-        self.generation = 0  # with which the track under way began
-        self.counts_for: list[Selection] = []  # who learns of hits from this one
+        self.generation = 0  # at the start of the current track
+        self.counts_for: list[Selection] = []  # selections that are notified of hits by this one
         self.may_hit = False
-        self.seen = 0  # secondaries of the track when hits were counted last
+        self.seen = 0  # secondaries of the track when hits were last counted
 
     def begin(self, kind: Kind, generation: int) -> None:
-        """A track begins, or goes on."""
+        """Begin a track, or continue it."""
         self.kind, self.generation = kind, generation
         self.may_hit, self.seen = bool(self.counts_for) and kind.code == _PROTON, 0
         self.chosen = self._chosen(kind, generation)
@@ -93,7 +93,7 @@ class Selection:
         return fits and (nucleus or not self.nuclei_only)
 
     def passes(self, step: Any) -> bool:
-        """Whether track and energy, at the start of the step, meet the rules."""
+        """Return whether track and energy, at the start of the step, meet the rules."""
         if self.may_hit:
             secondaries = step.GetSecondary()
             if len(secondaries) != self.seen:
@@ -110,7 +110,7 @@ class Selection:
         return all(compare(found[key], value) for key, compare, value in self.energies)
 
     def rise(self, hits: int) -> None:
-        """The proton under way has hit hydrogen so many times."""
+        """Raise the generation: the current proton has hit hydrogen this many times."""
         assert self.kind is not None
         self.chosen = self._chosen(self.kind, self.generation + hits)
 
@@ -120,14 +120,14 @@ class Selection:
         hits = sum(time <= start for time in times)
         for selection in self.counts_for:
             selection.rise(hits)
-        # a collision that ends this step is among them already, and counts from the next one on
+        # a collision that ends this step is already among them, and counts from the next step on
         self.seen = len(secondaries) if hits == len(times) else -1
 
 
 def share_hits(selections: Iterable[Selection]) -> None:
-    """Let the first of the selections of a mesh with a rule on generation count for the others.
+    """Let the first selection of a mesh with a rule on generation count hits for the others.
 
-    They come in the order in which Geant4 calls them, with every step in the mesh.
+    They are in the order in which Geant4 calls them, with every step in the mesh.
     """
     concerned = [selection for selection in selections if selection.by_generation]
     if concerned:
@@ -135,10 +135,10 @@ def share_hits(selections: Iterable[Selection]) -> None:
 
 
 class Tracks(g4.G4UserTrackingAction):  # type: ignore[misc]
-    """Tells all selections about each track.
+    """Notifies all selections of each track.
 
-    The beam is generation 0, what it sets free generation 1, and so on. A proton that hits hydrogen
-    rises by 1.
+    Primaries are generation 0, their secondaries generation 1, and so on. A proton that hits
+    hydrogen rises by 1.
     """
 
     def __init__(self, reporter: Reporter) -> None:

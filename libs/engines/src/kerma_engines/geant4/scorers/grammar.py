@@ -1,4 +1,4 @@
-"""Grammar of the macro commands that declare our own scorers and filters."""
+"""Grammar of the macro commands that declare our scorers and filters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _WORDS_PER_AXIS = 5
 
 
 class Refused(Exception):  # noqa: N818 - becomes a Problem
-    """A command that is not allowed or not understood; the text says why."""
+    """A command is forbidden or malformed; the message says why."""
 
 
 def parse_quantity(words: list[str]) -> tuple[str, str, tuple[DifferentialAxis, ...]]:
-    """Kind, name and differential axes of ``KIND NAME [AXIS LOW HIGH BINS lin|log]...``."""
+    """Parse kind, name and differential axes of ``KIND NAME [AXIS LOW HIGH BINS lin|log]...``."""
     per_axis = _WORDS_PER_AXIS
     if len(words) not in {2, 2 + per_axis, 2 + 2 * per_axis} or words[0] not in KINDS:
         kinds = ", ".join(KINDS)
@@ -37,7 +37,7 @@ def parse_quantity(words: list[str]) -> tuple[str, str, tuple[DifferentialAxis, 
 
 
 def parse_rings(words: list[str]) -> tuple[int, int]:
-    """How many rings about the axis are left out, and how many further ones make a bin."""
+    """Parse how many inner rings are left out, and how many of the others make a bin."""
     whole = [int(word[:9]) for word in words if word.isascii() and word.isdigit()]
     if len(words) != 2 or len(whole) != 2 or not whole[1]:
         raise Refused(f"{RINGS} needs two whole numbers, the second at least 1")
@@ -45,7 +45,7 @@ def parse_rings(words: list[str]) -> tuple[int, int]:
 
 
 def parse_rules(words: list[str]) -> tuple[Condition | Choice, ...]:
-    """Conditions such as ``Z==1`` or ``E>=10``."""
+    """Parse conditions such as ``Z==1`` or ``E>=10``."""
     if not words:
         raise Refused(f"{FILTER} needs rules such as Z==1 or E>=10, without blanks inside")
     return tuple(_rule(word) for word in words)

@@ -1,7 +1,7 @@
-"""Maps of the geometry on a scoring mesh: what is at the middle of each bin.
+"""Maps of the geometry on a scoring mesh: what is at the centre of each bin.
 
-Zones and materials are numbered by the task; rings of a cylinder are looked at along the mesh's
-own x axis. Nothing is simulated for them, and every task finds the same.
+The task numbers zones and materials. Rings of a cylinder are sampled along the mesh's own x axis.
+Nothing is simulated for maps, and every task finds the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Surveyor:
         self.numbering = numbering
 
     def survey(self, kind: str, place: dict[str, Any]) -> array[float]:
-        """Values in C order over the bins of a mesh.
+        """Return values in C order over the bins of a mesh.
 
-        ``place`` holds the mesh's ``centre`` (mm), its unit vectors as ``axes``, and for the
-        slowest index first the middles of its bins along them, in mm, as ``middles``.
+        ``place`` holds the mesh's ``centre`` (mm), its unit vectors as ``axes``, and, slowest index
+        first, the centres of its bins along them, in mm, as ``middles``.
         """
         values = array("d")
         origin = g4.G4ThreeVector(*place["centre"])

@@ -1,4 +1,4 @@
-"""Scoring meshes that a macro declares, and the scorers on them."""
+"""Scoring meshes that a macro declares, and their scorers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Scorer:
     """A primitive scorer: ``kind`` is the last word of its command, ``unit`` Geant4's name.
 
-    ``own`` scorers are ours: ``axes`` are what they are differential in. ``rules`` select steps.
-    ``neutral``: neutrons and photons count, though they are too few without data sets. ``line``
-    is that of the macro.
+    ``own`` scorers are Kerma's, with the differential axes ``axes``. ``rules`` select steps.
+    ``neutral``: neutrons and photons count, though they are too few without data sets. ``line`` is
+    that of the macro.
     """
 
     name: str
@@ -40,9 +40,9 @@ class Scorer:
 class Mesh:
     """A scoring mesh. Lengths in cm; ``size`` is half widths, or (radius, half length).
 
-    ``turns`` are those of its axes, as the macro gives them: axis and degrees, one after the
-    other. ``left_out`` of the innermost rings are not scored, ``grouped`` further ones make a bin;
-    Geant4 itself only knows rings of one width, counted from the axis.
+    ``turns`` are the rotations of its axes, as the macro gives them: axis and degrees, in sequence.
+    The ``left_out`` innermost rings are not scored, and ``grouped`` of the others make a bin;
+    Geant4 itself only has rings of equal width, counted from the axis.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Mesh:
 
     @property
     def regrouped(self) -> bool:
-        """Whether bins are other than Geant4's own."""
+        """Whether bins differ from Geant4's own."""
         return self.left_out > 0 or self.grouped > 1
 
     @property

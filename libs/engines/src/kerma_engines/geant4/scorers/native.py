@@ -17,10 +17,10 @@ _TRUE = {"y", "yes", "1", "t", "true"}
 class NativeQuantity:
     """A quantity: ``page`` names its pages, ``unit`` is Geant4's default, empty for a count.
 
-    ``arguments`` are those behind the scorer's name, as in ``convert.commands``; the unit is
+    ``arguments`` are those after the scorer's name, as in ``convert.commands``; the unit is
     argument ``unit_at`` (counted from 0). Argument ``by_area`` says whether to divide by the area.
-    ``charged_only``: neutral particles add nothing. ``needs_mesh``, ``needs_box``: Geant4 scores
-    it only on meshes, or on box meshes.
+    ``charged_only``: neutral particles contribute nothing. ``needs_mesh``, ``needs_box``: Geant4
+    scores it only on meshes, or on box meshes.
     """
 
     source: str
@@ -35,7 +35,7 @@ class NativeQuantity:
     needs_box: bool = False
 
     def unit_of(self, arguments: list[str]) -> str:
-        """Geant4's name of the unit that these arguments ask for; empty for a number."""
+        """Return Geant4's name of the unit that these arguments select; "" for a number."""
         if self.by_area is not None and _is_false(arguments, self.by_area):
             return ""
         if self.unit_at is not None and len(arguments) > self.unit_at:
@@ -43,7 +43,7 @@ class NativeQuantity:
         return self.unit
 
     def conflict(self, arguments: list[str]) -> str:
-        """Why Geant4 would not do what these arguments ask for; empty if it would."""
+        """Return why Geant4 would not do what these arguments say, or ""."""
         if self.source == "G4PSTrackLength":
             return _wrong_unit(self.unit_of(arguments), arguments)
         if self.by_area is not None and _is_false(arguments, self.by_area) and len(arguments) > 3:
@@ -54,7 +54,7 @@ class NativeQuantity:
 
 
 def _wrong_unit(unit: str, arguments: list[str]) -> str:
-    """A track length times energy, or over velocity, needs a unit of that, which is given."""
+    """Return why the unit does not fit a track length times energy, or over velocity."""
     energy, velocity = (_is_true(arguments, place) for place in (1, 2))
     what, _, per = unit.rpartition("_")
     if bool(what) == energy and (per in _TIMES) == velocity:
@@ -73,7 +73,7 @@ def _is_false(arguments: list[str], place: int) -> bool:
 
 _TIMES = {"s", "ms", "us", "ns", "ps", "min", "h", "d", "y"}
 
-#: Geant4 keeps symbols of units, whatever it is told.
+#: Geant4 names these units by symbol, even where a command gives the full name.
 _SHORT = {
     "gray": "Gy",
     "eplus": "e+",

@@ -1,7 +1,7 @@
-"""Which filters let neutrons and photons through.
+"""Find the filters that let neutrons and photons through.
 
-Without Geant4's data sets neutrons do not interact and photons hardly do, so what they carry
-(fluence, track lengths, counts of tracks) is too low by factors wherever they pass a filter,
+Without Geant4's data sets neutrons do not interact and photons hardly do, so their contributions
+(fluence, track lengths, counts of tracks) are too low by factors wherever they pass a filter,
 whether or not it names them.
 """
 
@@ -35,13 +35,13 @@ _SPECIES = {"Z", "A", "PDG"}
 
 
 def pass_through(rules: Iterable[Condition | Choice]) -> bool:
-    """Whether a neutron or a photon can meet all rules. Energies are taken as free."""
+    """Return whether a neutron or a photon can meet all rules, at any energy."""
     listed = list(rules)
     return any(_meets(kind, listed) for kind in (_NEUTRON, _PHOTON)) and _generation_fits(listed)
 
 
 def are_asked_for(rules: Iterable[Condition | Choice]) -> bool:
-    """Whether neutrons or photons are named, or nothing but them can meet all rules."""
+    """Return whether neutrons or photons are named, or only they can meet all rules."""
     listed = list(rules)
     named = {_NEUTRON["PDG"], _PHOTON["PDG"]}
     for key, compare, value in listed:
@@ -62,7 +62,7 @@ def _meets(kind: Mapping[str, float], rules: Iterable[Condition | Choice]) -> bo
 
 
 def _generation_fits(rules: Iterable[Condition | Choice]) -> bool:
-    """Whether particles that a beam of charged ones sets free have a generation that fits."""
+    """Return whether secondaries of a beam of charged particles have a generation that fits."""
     about = [rule for rule in rules if rule[0] == "GEN"]
     limits = {1}
     for _, _, value in about:

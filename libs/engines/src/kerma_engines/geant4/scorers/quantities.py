@@ -1,9 +1,9 @@
-"""Quantities and differential axes of our own scorers, as formulas on one step of a particle.
+"""Quantities and differential axes of our scorers, as formulas on one step of a particle.
 
-Names and units are those of SHIELD-HIT12A's results, and so are what its authors say of beam
-qualities (github.com/DataMedSci/pymchelper, issues 238 and 474): Q is z^2/E, E in MeV per amu, and
-Q_eff is another name of z_eff^2/beta^2. Effective charges follow Barkas (1963,
-"Nuclear Research Emulsions", vol. 1): z (1 - exp(-125 beta z^(-2/3))).
+Names and units are those of SHIELD-HIT12A's results. Beam qualities follow its authors
+(github.com/DataMedSci/pymchelper, issues 238 and 474): Q is z^2/E, E in MeV per amu, and Q_eff is
+another name of z_eff^2/beta^2. Effective charges follow Barkas (1963, "Nuclear Research Emulsions",
+vol. 1): z (1 - exp(-125 beta z^(-2/3))).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ GY_PER_MEV_PER_G = 1.602176634e-10
 class Passage:
     """A particle on its way through a bin.
 
-    ``mass`` and ``energy`` (kinetic, mean of the step) in MeV, ``let`` in MeV/cm, ``density`` in
-    g/cm3, ``cosine`` of the angle to the z axis; these three are filled in where needed.
+    ``mass`` and ``energy`` (kinetic, mean of the step) are in MeV, ``let`` in MeV/cm, ``density``
+    in g/cm3, and ``cosine`` is that of the angle to the z axis; the last three are set where
+    needed.
     """
 
     z: int
@@ -41,12 +42,12 @@ class Passage:
 
     @property
     def beta2(self) -> float:
-        """Square of the velocity in units of that of light."""
+        """The squared velocity in units of the speed of light."""
         return 1.0 - 1.0 / (1.0 + self.energy / self.mass) ** 2 if self.mass else 1.0
 
     @property
     def effective_charge(self) -> float:
-        """Charge less the electrons that a slow ion carries."""
+        """The charge minus the electrons that a slow ion carries."""
         if self.z < 1:
             return float(self.z)
         return self.z * -math.expm1(-125.0 * math.sqrt(self.beta2) * self.z ** (-2.0 / 3.0))
@@ -54,7 +55,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """Something that a passage has; ``name`` and ``unit`` are those of an axis."""
+    """A property of a passage; ``name`` and ``unit`` are those of an axis."""
 
     name: str
     unit: str
@@ -95,7 +96,7 @@ NEEDS_LET = {"DEDX", "MDEDX"}
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """Mean of a property over particles, weighted by track length or by dose.
+    """The mean of a property over particles, weighted by track length or by dose.
 
     The dose along a step is taken as its length times LET.
     """
@@ -123,7 +124,7 @@ AVERAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Something that adds up in a bin: page, unit, whether it is per volume, factor to the unit."""
+    """A sum over a bin: page, unit, whether it is per volume, factor to the unit."""
 
     page: str
     unit: str
@@ -141,7 +142,7 @@ TOTALS = {
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Something of the geometry, not of particles: page and unit."""
+    """A property of the geometry, not of particles: page and unit."""
 
     page: str
     unit: str
@@ -157,9 +158,9 @@ KINDS = (*TOTALS, *AVERAGES, *MAPS)
 
 
 def quality_factor(let: float) -> float:
-    """Q of ICRP Publications 60 and 103 for an unrestricted LET in water, in MeV/cm.
+    """Return Q of ICRP Publications 60 and 103 for an unrestricted LET in water, in MeV/cm.
 
-    1 below 10 keV/um, 0.32 L - 2.2 up to 100 keV/um, and 300 over the root of L above.
+    Q is 1 below 10 keV/um, 0.32 L - 2.2 up to 100 keV/um, and 300 over the root of L above.
     """
     kev_per_um = 0.1 * let
     if kev_per_um < 10.0:
@@ -168,7 +169,7 @@ def quality_factor(let: float) -> float:
 
 
 def bins_of(axes: tuple[DifferentialAxis, ...]) -> int:
-    """How many bins the axes have together."""
+    """Return the number of bins of the axes together."""
     return math.prod(axis.n for axis in axes)
 
 
@@ -183,7 +184,7 @@ class DifferentialAxis:
     log: bool
 
     def bin(self, value: float) -> int:
-        """Index of the bin, -1 outside."""
+        """Return the index of the bin, -1 outside."""
         if not self.low <= value < self.high:
             return -1
         if self.log:

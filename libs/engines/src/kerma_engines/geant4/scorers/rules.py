@@ -1,4 +1,4 @@
-"""Conditions that filters are made of."""
+"""The conditions of filters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What of a particle, comparison, value.
+#: Property of a particle, comparison, value.
 Condition = tuple[str, str, float]
 
-#: What of a particle, "in", the values of which it must have one.
+#: Property of a particle, "in", the allowed values.
 Choice = tuple[str, str, tuple[float, ...]]
 
 COMPARE: dict[str, Callable[[float, Any], bool]] = {
@@ -26,7 +26,7 @@ COMPARE: dict[str, Callable[[float, Any], bool]] = {
 
 
 def as_text(condition: Condition | Choice) -> str:
-    """As macros have it, such as ``Z==1`` or ``PDG==2212|11``."""
+    """Return the rule as macros have it, such as ``Z==1`` or ``PDG==2212|11``."""
     key, compare, value = condition
     if isinstance(value, tuple):
         return f"{key}==" + "|".join(f"{one:.15g}" for one in value)

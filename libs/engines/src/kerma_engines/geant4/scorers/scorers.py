@@ -1,13 +1,13 @@
 """Scorers that Geant4 lacks: mean energy, LET, spectra.
 
-Geant4 calls a filter for every step in a scoring mesh. A ``StepFilter`` answers whether its scorer
+Geant4 calls a filter for every step in a scoring mesh. A ``StepFilter`` decides whether its scorer
 counts the step. A ``Recorder`` is the filter of a scorer that never counts: it keeps its own sums.
-Both run in Python at some microseconds per step, so they are used only where nothing native does.
+Both run in Python at some microseconds per step, so they are used only where nothing native works.
 
-LET is the unrestricted electronic stopping power. A step counts with its mean energy, and one
-that costs much of the energy in pieces (``own_steps``): Geant4 takes the last 0.1 mm of a range in
-one step, from 2.4 MeV down for a proton. Averages over particles count nuclei only: the energy that electrons carry is part of the LET of who made them.
-Totals count every particle.
+LET is the unrestricted electronic stopping power. A step counts with its mean energy, and one that
+loses much of the energy is subdivided (``steps``): Geant4 takes the last 0.1 mm of a range in one
+step, from 2.4 MeV down for a proton. Averages over particles count nuclei only: the energy of
+electrons is part of the LET of the particle that set them free. Totals count every particle.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _GRID_POINTS = 7 * _GRID + 1
 
 
 class StoppingPowers:
-    """Unrestricted electronic stopping powers in MeV/cm, tabulated when first asked for."""
+    """Unrestricted electronic stopping powers in MeV/cm, tabulated on first use."""
 
     def __init__(self) -> None:
         self.calculator = g4.G4EmCalculator()
@@ -53,7 +53,7 @@ class StoppingPowers:
         self.tables: dict[tuple[int, int], list[float]] = {}
 
     def let(self, kind: Kind, material: Any, energy: float) -> float:
-        """At a kinetic energy in MeV, interpolated linearly over its logarithm."""
+        """Return the LET at a kinetic energy in MeV, interpolated linearly in its logarithm."""
         key = kind.code, material.GetIndex()
         table = self.tables.get(key)
         if table is None:
@@ -70,11 +70,12 @@ class StoppingPowers:
 
 
 class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
-    """Sums over primaries of a quantity per bin, its square, and for averages of its weight.
+    """Per bin, sums over primaries of a quantity and its square, and for averages of its weight.
 
     ``fluence`` sums track lengths (cm), ``energy`` energy deposited (MeV), ``dose`` energy
-    deposited over density (MeV cm3/g), ``doseEqv`` the same times the quality factor. Averages sum numerator and denominator: the weight is
-    length or, weighted by dose, length times LET; the numerator the weight times the property.
+    deposited over density (MeV cm3/g), ``doseEqv`` the same times the quality factor. Averages sum
+    numerator and denominator: the weight is length or, weighted by dose, length times LET; the
+    numerator the weight times the property.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         )
 
     def _place(self, passage: Passage) -> int:
-        """Bin along all axes together, -1 outside."""
+        """Return the bin along all axes together, -1 outside."""
         found = 0
         for axis, of in zip(self.axes, self.properties, strict=True):
             place = axis.bin(of(passage))
@@ -149,7 +150,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         return found
 
     def _index(self, step: Any) -> int:
-        """Bin of the mesh, -1 when its rings are left out."""
+        """Return the bin of the mesh, -1 when its rings are left out."""
         index: int = self.scorer.GetIndex(step)
         if self.rings is None:
             return index
@@ -170,7 +171,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         return passage
 
     def _contribution(self, passage: Passage, step: Any, piece: Piece) -> tuple[float, float]:
-        """Value and, for averages, weight."""
+        """Return the value and, for averages, the weight."""
         if self.quantity == "energy":
             return step.GetTotalEnergyDeposit() * piece.loss, 0.0
         if self.quantity == "dose":
@@ -185,7 +186,9 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         return weight * self.average.property.of(passage), weight
 
     def _quality(self, energy: float) -> float:
-        """Quality factor of the particle under way, by its LET in water; 1 unless it is heavy."""
+        """Return the current particle's quality factor, by its LET in water; 1
+        unless it is heavy.
+        """
         kind = self.selection.kind
         assert kind is not None
         if not kind.z or abs(kind.code) == _ELECTRON:
@@ -204,7 +207,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
             cell[1] += weight
 
     def flush(self) -> None:
-        """Fold the contributions of one primary into the sums."""
+        """Add the contributions of one primary to the sums."""
         x, xx, y, yy, xy = self.columns
         for index, (value, weight) in self.cells.items():
             x[index] += value
@@ -215,7 +218,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         self.cells.clear()
 
     def scored(self) -> Iterator[tuple[str, array[float], array[float]]]:
-        """What goes into the result file."""
+        """Return the arrays for the result file."""
         self.flush()
         x, xx, y, yy, xy = self.columns
         name = self.GetName()
@@ -226,7 +229,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
 
 
 class OwnScorers:
-    """All own scorers and filters of a task, attached to the native scorers that drive them."""
+    """All of our scorers and filters in a task, attached to the native scorers that drive them."""
 
     def __init__(self, meshes: list[dict[str, Any]], reporter: Reporter) -> None:
         self.tracks = Tracks(reporter)

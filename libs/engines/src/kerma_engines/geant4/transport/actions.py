@@ -1,4 +1,4 @@
-"""What Geant4 calls back: geometry, primaries, and volumes that end tracks."""
+"""Geant4's callbacks: geometry, primaries, and volumes that end tracks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Detector(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
-    """Hands over the world that was read from GDML."""
+    """Returns the world that was read from GDML."""
 
     def __init__(self, world: Any) -> None:
         super().__init__()
@@ -25,9 +25,9 @@ class Detector(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
 
 
 class _Source(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
-    """The general particle source, counted, and spread from a point when the beam diverges.
+    """The general particle source, which counts primaries and spreads divergent beams from a point.
 
-    A list of spots draws its primaries in its place.
+    With a list of spots, a ``SpotSource`` replaces it.
     """
 
     def __init__(self, reporter: Reporter, task: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class _Spread:
         self.tilt_u, self.tilt_v = tilt
 
     def direction(self, position: Any) -> Any:
-        """Unit vector of flight of a primary that starts at ``position``."""
+        """Return the unit vector of flight of a primary that starts at ``position``."""
         off = position - self.centre
         across_u = self.u * (off.dot(self.u) * self.tilt_u)
         across_v = self.v * (off.dot(self.v) * self.tilt_v)
@@ -84,7 +84,7 @@ class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
 
 
 def kill_tracks_in(material: str, world: Any) -> list[Any]:
-    """Limits that end every track on its first step inside volumes of a material."""
+    """Return limits that end every track on its first step inside volumes of a material."""
     unlimited = least_energy = sys.float_info.max
     limits = []
     for logical in _logical_volumes(world.GetLogicalVolume()) if material else ():
@@ -96,7 +96,7 @@ def kill_tracks_in(material: str, world: Any) -> list[Any]:
 
 
 def _logical_volumes(top: Any) -> Iterator[Any]:
-    """A logical volume and all below it, each once."""
+    """Yield a logical volume and all below it, each once."""
     seen, waiting = set(), [top]
     while waiting:
         logical = waiting.pop()

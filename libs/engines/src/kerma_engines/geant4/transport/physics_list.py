@@ -1,10 +1,10 @@
 """Physics lists: a stock one with data sets, a pruned one without.
 
-Without data sets Geant4 keeps its own ionisation, straggling, multiple scattering, delta
-electrons, elastic and Binary-cascade inelastic scattering of hadrons and ions. Processes that
-need tables are taken away: photo-electric effect, Rayleigh scattering, bremsstrahlung and all
-interactions of neutrons. Left in place they would run silently on cross sections of zero, hence
-``check_pruned``, which a run must pass before its first primary.
+Without data sets Geant4 keeps its own ionisation, straggling, multiple scattering, delta electrons,
+elastic and Binary-cascade inelastic scattering of hadrons and ions. Processes that need tables are
+removed: photo-electric effect, Rayleigh scattering, bremsstrahlung and all interactions of
+neutrons. Otherwise they would silently run with cross sections of zero, hence ``check_pruned``,
+which a run must pass before its first primary.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PRUNED = {
     ),
 }
 
-#: What a neutron may still do: move, decay, and meet a user limit or a scoring mesh.
+#: The processes that a neutron keeps: transport, decay, and user limits or scoring meshes.
 _NEUTRON_KEEPS = frozenset(
     {"Transportation", "CoupledTransportation", "Decay", "StepLimiter", "UserSpecialCut"}
 )
@@ -55,13 +55,13 @@ def _processes(particle: Any) -> list[Any]:
 
 
 class _Prune(g4.G4VPhysicsConstructor):  # type: ignore[misc]
-    """Registered last: removes what would need data."""
+    """Registered last: removes processes that would need data."""
 
     def __init__(self) -> None:
         super().__init__("prune")
 
     def ConstructParticle(self) -> None:  # noqa: N802 - Geant4's name
-        """Particles are those of the constructors before."""
+        """Construct nothing: particles are those of the constructors before."""
 
     def ConstructProcess(self) -> None:  # noqa: N802 - Geant4's name
         table = g4.G4ParticleTable.GetParticleTable()
@@ -93,7 +93,7 @@ class _Modular(g4.G4VModularPhysicsList):  # type: ignore[misc]
 
 
 def create(*, full: bool, nuclear: bool, kills: bool) -> Any:
-    """A physics list. ``full``: data sets are there; ``kills``: some volumes end tracks."""
+    """Return a physics list. ``full``: data sets exist; ``kills``: some volumes end tracks."""
     physics = g4.QGSP_BIC() if full and nuclear else _Modular(prune=not full, nuclear=nuclear)
     if kills:
         limits = g4.G4StepLimiterPhysics()

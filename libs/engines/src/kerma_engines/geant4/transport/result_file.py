@@ -1,12 +1,13 @@
 """The file of one scoring mesh: sums and sums of squares per bin, with a checksum.
 
 Layout, little-endian: magic ``KERMAG4\\n`` (8 bytes), header length (uint32), header (UTF-8 JSON:
-``mesh``, ``primaries``, ``code``: name and version of what ran, ``shape``, ``scorers``, and as ``fine`` for each scorer how many
-differential bins each bin of the mesh has), then for each scorer the sums and the squares
-(float64, C order over ``shape`` and the differential bins), then CRC-32 of all bytes before it
-(uint32). Nothing in it depends on time or place, so equal runs give equal files.
+``mesh``, ``primaries``, ``code``: name and version of what ran, ``shape``, ``scorers``, and as
+``fine`` for each scorer how many differential bins each bin of the mesh has), then for each scorer
+the sums and the squares (float64, C order over ``shape`` and the differential bins), then CRC-32 of
+all bytes before it (uint32). Nothing in it depends on time or location, so equal runs give equal
+files.
 
-The writer runs inside the transport process and therefore imports nothing that is slow to load.
+The writer runs inside the transport process and therefore imports nothing that loads slowly.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MAGIC = b"KERMAG4\n"
 SUFFIX = ".kg4"
 NO_UNIT = "NoUnit"
-"""What some of Geant4's scorers call the unit of a count, in dumps."""
+"""The name that some of Geant4's scorers use in dumps for the unit of a count."""
 
 
 def write(

@@ -1,12 +1,14 @@
-"""The transport process: ``python -m kerma_engines.geant4.transport.run TASK.json --primaries N --seed S``.
+"""The transport process of one task.
 
-Reads the task file that ``prepare`` wrote, runs it in the folder of that file, and leaves one
+Called as ``python -m kerma_engines.geant4.transport.run TASK.json --primaries N --seed S``.
+
+Reads the task file that ``prepare`` wrote, runs it in the directory of that file, and leaves one
 result file per scoring mesh there. Standard output carries progress lines and nothing else;
 Geant4's own output goes to ``geant4.log``, the reason of a failure to standard error. Any failure
-ends with a non-zero exit code or a signal, and so does what Geant4 says that it ignores
+ends with a non-zero exit code or a signal, and so does Geant4's report that it ignores something
 (``watch``). Equal arguments give equal bytes.
 
-Start-up counts for short tasks: nothing is imported that is slow to load.
+Start-up time counts for short tasks, so nothing is imported that loads slowly.
 """
 
 from __future__ import annotations
@@ -37,18 +39,18 @@ if TYPE_CHECKING:
 LOG = "geant4.log"
 _PLACEHOLDERS = "placeholder-data"
 _INITIALIZE = "/run/initialize"
-#: Share of primaries that Geant4 may give up, such as those that get stuck at a surface.
+#: The share of primaries that Geant4 may abandon, such as those stuck at a surface.
 _MAY_GIVE_UP = 1e-4
 _UNIT = re.compile(r"total\(value\) \[([^\]]+)\]")
 
-#: Not bound, yet exported by the wheel's library: creating it makes the /score commands known.
+#: Not bound, but exported by the wheel's library: creating it makes the /score commands known.
 _SCORING_MANAGER = "_ZN16G4ScoringManager17GetScoringManagerEv"
-#: Bound without their return values, which tell whether a command was known and accepted.
+#: Bound without their return values, which say whether a command was known and accepted.
 _UI_POINTER = "_ZN11G4UImanager12GetUIpointerEv"
 _APPLY_COMMAND = "_ZN11G4UImanager12ApplyCommandEPKc"
 
 
-#: What Geant4's hundreds of return codes mean (``G4UIcommandStatus.hh``).
+#: The meaning of Geant4's return codes by their hundreds (``G4UIcommandStatus.hh``).
 _CODES = {
     1: "there is no such command",
     2: "not at this place: some commands must come before /run/initialize, others behind it",
@@ -63,14 +65,16 @@ class Failure(Exception):  # noqa: N818 - ends the process with its sentence
 
 
 def environment(folder: Path) -> bool:
-    """Set Geant4's data variables, before it is imported. True if real data sets are in use."""
+    """Set Geant4's data variables before it is imported. Return True if real
+    data sets are in use.
+    """
     found = data.installed(os.environ)
     os.environ.update(found or data.write_placeholders(folder / _PLACEHOLDERS))
     return bool(found)
 
 
 class Interpreter:
-    """Geant4's command interpreter, with its verdicts."""
+    """Geant4's command interpreter, with its return codes."""
 
     def __init__(self, library: ctypes.CDLL, watch: Watch) -> None:
         self._watch = watch
@@ -81,7 +85,7 @@ class Interpreter:
         self._manager = pointer()
 
     def apply(self, command: str) -> None:
-        """One macro command. Raises Failure when Geant4 does not take it."""
+        """Apply one macro command. Raises Failure when Geant4 rejects it."""
         if code := self._apply(self._manager, command.encode()):
             said = self._watch.fault(Stage.COMMAND) or _CODES.get(code // 100, f"code {code}")
             raise Failure(f"Geant4 refused the command {command!r}: {said}")
@@ -131,7 +135,7 @@ class Transport:
         self.numbering = task.get("numbering", {})
 
     def run(self, commands: list[str], primaries: int, seed: int) -> None:
-        """Apply the commands, then transport."""
+        """Apply the commands, then transport the primaries."""
         for command in commands:
             self.interpreter.apply(command)
         if self.needs_own:
@@ -152,7 +156,7 @@ class Transport:
             raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")
 
     def _look(self) -> None:
-        """End the run early when Geant4 says that it puts something aside."""
+        """End the run early when Geant4 reports that it ignores something."""
         if self.said:
             return
         self.said = self.watch.fault(Stage.RUN)
@@ -164,7 +168,7 @@ class Transport:
 
     @cached_property
     def surveyor(self) -> Any:
-        """Looks up the geometry for maps."""
+        """Looks up the geometry for maps; created on first use."""
         from kerma_engines.geant4.scorers.maps import Surveyor
 
         return Surveyor(self.parser.GetWorldVolume(), self.numbering)
@@ -172,7 +176,7 @@ class Transport:
     def scored(
         self, mesh: dict[str, Any], folder: Path
     ) -> Iterator[tuple[str, array[float], array[float]]]:
-        """Sums and squares of each scorer of a mesh."""
+        """Return sums and squares of each scorer of a mesh."""
         dump = folder / f"{mesh['name']}.csv"
         for scorer in mesh["scorers"]:
             self.interpreter.apply(f"/score/dumpQuantityToFile {mesh['name']} {scorer} {dump.name}")
@@ -184,7 +188,7 @@ class Transport:
             dump.unlink()
             yield scorer, sums, squares
         for drawn in mesh.get("maps", []):
-            # as if every primary had scored it: who knows nothing of maps gets their values too
+            # as if every primary had scored it, so that readers without maps get its values too
             values = self.surveyor.survey(drawn["kind"], mesh["place"])
             sums = array("d", (self.reporter.primaries * value for value in values))
             squares = array("d", (self.reporter.primaries * value**2 for value in values))
@@ -194,7 +198,9 @@ class Transport:
 
 
 def read_dump(path: Path) -> tuple[array[float], array[float], str]:
-    """Columns ``total(value)`` and ``total(val^2)``, 16 significant digits each, and the unit."""
+    """Read columns ``total(value)`` and ``total(val^2)``, 16 significant digits
+    each, and the unit.
+    """
     sums, squares, unit = array("d"), array("d"), ""
     with path.open() as lines:
         for line in lines:
@@ -240,7 +246,7 @@ def _transport(
 
 
 def main(arguments: list[str]) -> int:
-    """Parse ``TASK.json --primaries N --seed S`` and run; returns the exit code."""
+    """Parse ``TASK.json --primaries N --seed S`` and run; return the exit code."""
     try:
         task, first, primaries, second, seed = arguments
         if (first, second) != ("--primaries", "--seed"):
@@ -263,5 +269,5 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Geant4 takes down its tables in an order of its own; the results are already written.
+    # Geant4's teardown order is not ours to control; the results are already written.
     os._exit(code)

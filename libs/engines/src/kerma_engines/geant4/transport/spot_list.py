@@ -1,4 +1,4 @@
-"""Lists of spots as Geant4 takes them; quick to import, for transport processes."""
+"""Lists of spots with Geant4's limits; quick to import, for transport processes."""
 
 from __future__ import annotations
 
@@ -16,5 +16,7 @@ TAILS = 5.0
 
 
 def read(text: str, energy_sigma: float) -> SpotList:
-    """Spots, or faults; ``energy_sigma`` (MeV per nucleon) is for lists without that column."""
+    """Return spots, or faults; ``energy_sigma`` (MeV per nucleon) is for lists
+    without that column.
+    """
     return parse(text, most_energy=MOST_ENERGY, energy_sigma=energy_sigma, tails=TAILS)

@@ -1,6 +1,6 @@
-"""Primaries of a list of spots, drawn by weight from Geant4's own random numbers.
+"""Primaries of a list of spots, drawn by weight with Geant4's own random numbers.
 
-Every task draws for itself, so any split of a job is a sample of the same beam.
+Every task draws independently, so any split of a job is a sample of the same beam.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class SpotSource:
-    """A source as ``G4GeneralParticleSource`` is, for a ``SpotBeam`` as a JSON object.
+    """A replacement for ``G4GeneralParticleSource`` with a ``SpotBeam`` as a JSON object.
 
-    Raises ValueError for a list that is no good.
+    Raises ValueError for an invalid list.
     """
 
     def __init__(self, beam: dict[str, Any], general: Any) -> None:
@@ -30,16 +30,16 @@ class SpotSource:
         if found.faults:
             raise ValueError(f"{beam['file']}: {found.faults[0]}")
         self._beam, self._spots = beam, found.spots
-        self._rays: dict[int, _Ray] = {}  # of spots that were drawn: short tasks draw few
+        self._rays: dict[int, _Ray] = {}  # of drawn spots only: short tasks draw few
         self._sums = list(accumulate(spot.weight for spot in found.spots))
-        # what rounding draws at the very end must not be a spot without weight
+        # rounding at the very end must not draw a spot without weight
         self._last = bisect_left(self._sums, self._sums[-1])
-        self._general = general  # knows what /gps/particle and /gps/ion said
+        self._general = general  # holds the settings of /gps/particle and /gps/ion
         self._gun = g4.G4ParticleGun(1)
         self._particle: Any = None
 
     def GeneratePrimaryVertex(self, event: Any) -> None:  # noqa: N802 - Geant4's name
-        """Adds one primary to the event."""
+        """Add one primary to the event."""
         if self._particle is None:
             self._particle = self._general.GetParticleDefinition()
             self._gun.SetParticleDefinition(self._particle)
@@ -77,12 +77,12 @@ class _Ray:
         self._energy_sigma = float(sigma * beam["nucleons"])
 
     def position(self) -> Any:
-        """Where the next primary starts."""
+        """Return where the next primary starts."""
         shoot = g4.G4RandGauss.shoot
         return self._start + self._x * shoot(0.0, 1.0) + self._y * shoot(0.0, 1.0)
 
     def energy(self) -> float:
-        """Kinetic energy of the next primary."""
+        """Return the kinetic energy of the next primary."""
         if not self._energy_sigma:
             return self._energy
         energy = -1.0

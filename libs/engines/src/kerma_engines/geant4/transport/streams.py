@@ -1,7 +1,7 @@
 """The standard streams of a transport process.
 
-Standard output carries progress lines and nothing else. All that Geant4 prints goes to its log.
-What ended the process goes to standard error, even if Geant4 aborts it in the middle.
+Standard output carries progress lines and nothing else. Everything that Geant4 prints goes to its
+log. The cause of a failure goes to standard error, even if Geant4 aborts the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 @contextmanager
 def redirected(log: Path) -> Iterator[int]:
-    """Send what the process prints to ``log``; yields a descriptor of the real output."""
+    """Send everything that the process prints to ``log``; yield a descriptor of the real output."""
     output, errors = os.dup(1), os.dup(2)
     descriptor = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
@@ -42,7 +42,7 @@ def redirected(log: Path) -> Iterator[int]:
 
 
 def _tell_before_abort(log: int, errors: int) -> Any:
-    """Have the last exception in the log written to ``errors`` when Geant4 aborts the process.
+    """Write the last exception in the log to ``errors`` when Geant4 aborts the process.
 
     Python's own signal handlers run between its instructions, hence never after ``abort()``.
     """

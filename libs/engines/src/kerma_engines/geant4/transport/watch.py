@@ -1,11 +1,11 @@
-"""What Geant4 says while it works, and which of it means that a task went wrong.
+"""Watch Geant4's output for messages which mean that a task went wrong.
 
-Geant4 returns success for much that it puts aside: a source confined to a volume that does not
-exist, a filter for a particle it does not know, a second size of a mesh. It only prints a line. A
-task whose results would mean something else than its input says fails with that line.
+Geant4 returns success in many cases where it ignores something: a source confined to a volume that
+does not exist, a filter for an unknown particle, a second size of a mesh. It only prints a line.
+When the results of a task would not mean what its input says, the task fails with that line.
 
-Geant4 prints to both standard streams; the run sends both into one log, which this module reads
-as it grows.
+Geant4 prints to both standard streams; the run sends both into one log, which this module reads as
+it grows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_READ = 1 << 20
 
 
 class Stage(Enum):
-    """What Geant4 does: words that are harmless in one stage are not in another."""
+    """A stage of Geant4's work; words that are harmless in one stage are not in another."""
 
     GEOMETRY = "reading the geometry"
     PHYSICS = "setting up physics"
@@ -38,14 +38,14 @@ _COMPLAINTS = re.compile(
     r"|unmatched|\bnot yet\b|\bwarning\b",
     re.IGNORECASE,
 )
-#: The same while the geometry is read, which Geant4 reports about.
+#: The same while the geometry is read, on which Geant4 reports.
 _GEOMETRY_COMPLAINTS = re.compile(
     r"G4GDML: (?:ERROR|FATAL|VALIDATION|WARNING)|Unsupported GDML tag|Treating unknown GDML tag"
     r"|does not exist|ERROR"
 )
-#: The same while processes are made, which print what they please.
+#: The same while processes are constructed, which print freely.
 _PHYSICS_COMPLAINTS = re.compile(r"COMMAND NOT FOUND|Batch is interrupted|Command ignored")
-#: The same while primaries are followed, where particles may get stuck without harm.
+#: The same while primaries are tracked, where particles may get stuck without harm.
 _RUN_COMPLAINTS = re.compile(
     r"Ignoring confine|set confine then this will be ignored|primary particle will be ignored"
     r"|has unusual value|not one of the plane types|Shape is not|outside of the world"
@@ -80,7 +80,7 @@ class Watch:
         self.why = ""
 
     def fault(self, stage: Stage) -> str:
-        """What Geant4 has said since the last call that means harm; empty for nothing."""
+        """Return what Geant4 has printed since the last call that means harm; "" for nothing."""
         with self._log.open("rb") as log:
             log.seek(self._read)
             new = log.read(_MOST_READ)
@@ -94,7 +94,7 @@ class Watch:
 
 
 def fault(text: str, stage: Stage) -> str:
-    """The first complaint in what Geant4 printed, in one line; empty without one."""
+    """Return the first complaint in Geant4's output, on one line; "" without one."""
     found = next(
         (_line(match) for match in _EXCEPTION.finditer(text) if _means_harm(match, stage)), ""
     )
@@ -104,14 +104,14 @@ def fault(text: str, stage: Stage) -> str:
         if found:
             break
         if _WORDS[stage].search(line):
-            # such messages often go over two lines, the first of which names what is meant
+            # such messages often span two lines, the first of which names the subject
             before = lines[number - 1] if number and stage is not Stage.GEOMETRY else ""
             found = f"{before} {line}"
     return " ".join(found.split())[:_LONGEST]
 
 
 def _means_harm(match: re.Match[str], stage: Stage) -> bool:
-    """Whether an exception does. A primary that Geant4 gives up is counted, not a fault."""
+    """Return whether an exception means harm. An abandoned primary is counted, not a fault."""
     severity = match["severity"].lower()
     if severity != _WARNING:
         return severity != _GIVEN_UP
@@ -126,6 +126,6 @@ def _line(match: re.Match[str]) -> str:
 
 
 def last_exception(text: str) -> str:
-    """The last exception in what Geant4 printed, as it stands; the last lines without one."""
+    """Return the last exception in Geant4's output verbatim; the last lines if there is none."""
     found = [match[0] for match in _EXCEPTION.finditer(text)]
     return f"{found[-1] if found else text[-_LONGEST:]}\n"
