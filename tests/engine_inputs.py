@@ -1,6 +1,4 @@
-"""Projects to convert, and the materials of their zones, computed independently
-of the converters.
-"""
+"""Projects to convert, and their zones' materials, computed independently of the converters."""
 
 from __future__ import annotations
 
@@ -63,9 +61,7 @@ def figure(
 
 
 def zone(uuid: str, icru: int, *terms: str, **overrides: Any) -> dict[str, Any]:
-    """Return a zone; a term is figures with ``+`` (unite or intersect), ``-``
-    and ``*``: ``a-b*c``.
-    """
+    """Return a zone; terms like ``a-b*c`` unite (+), subtract (-) and intersect (*) figures."""
     modes = {"+": "union", "-": "subtraction", "*": "intersection"}
     operations = [
         [
@@ -163,9 +159,7 @@ def output(name: str, *keywords: str, **changes: Any) -> dict[str, Any]:
 
 
 def truth(mapping: dict[str, Any], points: Points) -> Answer:
-    """Return the project's material at points: that of the first zone around
-    them, or the world's.
-    """
+    """Return the project's material at points: of the first zone that holds them, or the world."""
     data = mapping["zoneManager"]
     figures = {f["uuid"]: f["geometryData"] for f in mapping["figureManager"]["figures"]}
     inside = {uuid: _solid(data, points) for uuid, data in figures.items()}

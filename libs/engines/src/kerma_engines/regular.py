@@ -40,10 +40,10 @@ class NotRegularError(OSError):
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading. Links are followed, since users keep their data behind
-    links.
+    """Open a regular file for reading.
 
-    Raises OSError, and NotRegularError for anything but a regular file.
+    Links are followed, since users keep their data behind links. Raises OSError, and
+    NotRegularError for anything but a regular file.
     """
     return _opened(os.open(path, _READ), str(path))
 

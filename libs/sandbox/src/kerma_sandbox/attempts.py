@@ -40,9 +40,7 @@ def _signals(pid: int) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Print one JSON object of booleans by wall, after proving that the work
-    directory can be used.
-    """
+    """Print a JSON object of booleans by wall, after proving that the work directory works."""
     folder, port, abstract, pid, token = arguments
     Path("trial").write_text(token)
     Path("trial").unlink()

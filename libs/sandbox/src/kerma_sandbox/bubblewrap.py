@@ -104,8 +104,8 @@ def _system() -> Iterator[str]:
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[str]:
-    """Yield mounts, directories before their contents, or a later mount would
-    hide an earlier one.
+    """Yield mounts of directories before their contents, or later mounts would
+    hide earlier ones.
     """
     covered = [Path(path) for path in ("/usr", "/bin", "/lib", "/lib64") if Path(path).is_dir()]
     for path in sorted(dict.fromkeys(paths)):

@@ -200,9 +200,7 @@ class Keeper:
 
 
 def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> None:
-    """Turn the child into the program; never returns. A failure to do so is
-    written to ``fault``.
-    """
+    """Turn the child into the program; never returns. Failures are written to ``fault``."""
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)

@@ -46,9 +46,7 @@ class Finished:
 
 
 def start_guard() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a guard and return it with its socket; closing that ends it. Its
-    environment is empty.
-    """
+    """Start a guard with an empty environment; return it with its socket. Closing that ends it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with theirs:

@@ -78,9 +78,7 @@ class Geant4:
         return bool(self.data)
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Convert an editor project to input files. Raises InvalidInput with
-        every problem found.
-        """
+        """Convert an editor project to input files. Raises InvalidInput with all problems."""
         parsed = parse_project(project)
         writer = GeometryWriter(parsed)
         scoring = score_write.scoring(parsed, full=self.full)
@@ -170,9 +168,7 @@ class Geant4:
         return ProgressMonitor(primaries)
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """Read the estimators of a finished task, in the order of the output
-        map. Raises ReadError.
-        """
+        """Read the estimators of a finished task, ordered by the output map. Raises ReadError."""
         parsed = self._macro(inputs)
         meshes = {mesh.name: mesh for mesh in parsed.meshes}
         geometry, _ = _pick(inputs.files)

@@ -126,8 +126,9 @@ def _boxes_apart(a: Body, b: Body) -> bool:
 
 
 def is_disjoint(a: Body, b: Body) -> bool:
-    """Return whether a plane separates the two bodies, tried along normals
-    where they may be flush.
+    """Return whether a plane separates the two bodies.
+
+    Planes along which the bodies can be flush are tried.
     """
     if _boxes_apart(a, b):
         return True
@@ -190,9 +191,7 @@ def is_inside(inner: Body, outer: Body) -> bool:
 
 
 def _corners(body: Body) -> Array:
-    """Return points whose hull contains the body: a box's corners, polygons around a cylinder's
-    rims.
-    """
+    """Return points whose hull contains the body: corners, or polygons around a cylinder's rims."""
     if isinstance(body.solid, Box):
         signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
         corners: Array = body.centre + (signs * body.half) @ body.axes.T

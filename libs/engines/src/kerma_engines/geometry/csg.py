@@ -202,8 +202,7 @@ class Space:
         return possible
 
     def complement(self, start: Term, zones: Iterable[Term]) -> tuple[Term, ...]:
-        """Return the part of ``start`` that no alternative of the zones covers, as exclusive
-        alternatives.
+        """Return the part of ``start`` outside all zones, as exclusive alternatives.
 
         Raises TooEntangledError for more than ``MAX_TERMS``, or when testing them for points
         exceeds the limit on work.
@@ -239,9 +238,7 @@ class Space:
         return kept, lost
 
     def _without(self, term: Term, zone: Term) -> list[Term]:
-        """Return ``term`` minus ``zone``, split where it leaves the bodies of
-        ``zone`` one by one.
-        """
+        """Return ``term`` minus ``zone``, split at the bodies of ``zone`` one by one."""
         if self.join(term, zone) is None:
             return [term]
         parts: list[Term] = []

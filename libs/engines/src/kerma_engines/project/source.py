@@ -135,9 +135,7 @@ class Physics(Model):
 
 
 class Material(Model):
-    """A material of the ICRU list. ``density`` is the value that the editor
-    shows, not an override.
-    """
+    """A material of the ICRU list. ``density`` is shown by the editor, and not an override."""
 
     uuid: str
     name: Name = ""

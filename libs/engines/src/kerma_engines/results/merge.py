@@ -171,10 +171,10 @@ class Fold:
         self._running: dict[str, _Running] = {}
 
     def add(self, *states: MergeState) -> None:
-        """Add ``states`` after those before, without changing them. Raises MergeError if one won't
-        fit.
+        """Add ``states`` after those before. Raises MergeError if one won't fit.
 
-        Adding all at once is faster than one by one, and gives the same bits.
+        The states are not changed. Adding all at once is faster than one by one, and gives the same
+        bits.
         """
         arrived: dict[str, list[EstimatorState]] = {}
         for state in states:

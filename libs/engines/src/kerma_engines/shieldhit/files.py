@@ -99,8 +99,9 @@ class _Block:
 
 
 def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
-    """Return the outputs that Output blocks declare. Old-format detectors are
-    read without a map.
+    """Return the outputs that Output blocks declare.
+
+    Detectors of the old format are read without a map.
     """
     seen: set[str] = set()
     for block in _blocks(detect):

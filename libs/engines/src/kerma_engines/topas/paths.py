@@ -88,9 +88,7 @@ def quoted(parameter: Parameter) -> list[str]:
 
 
 def _path_reason(parameter: Parameter) -> str:
-    """Return why a parameter is refused whose quoted texts hold a path out of
-    the work directory.
-    """
+    """Return why a parameter is refused: a quoted text is a path out of the work directory."""
     for text in quoted(parameter):
         for word in text.split():
             reason = why_not_beside(word)

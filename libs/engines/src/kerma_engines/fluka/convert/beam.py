@@ -64,8 +64,9 @@ def check_beam(project: Project, verdict: Verdict) -> None:
 
 
 def beam_cards(project: Project) -> Iterator[str]:
-    """Return the source's cards. Energies in GeV; ions other than d, t and He per nuclear mass
-    unit.
+    """Return the source's cards.
+
+    Energies are in GeV, for ions other than d, t and He per nuclear mass unit.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
     ion = particle.species is Species.ION

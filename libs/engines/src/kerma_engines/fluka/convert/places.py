@@ -111,8 +111,9 @@ class Places:
         return self._region(data, self._layout, path)
 
     def _turned(self, data: BoxDetector | CylinderDetector) -> str:
-        """Return the name of the transformation from the world to a mesh
-        rotated about its centre.
+        """Return the name of the transformation from the world to a rotated mesh.
+
+        It rotates the mesh about its centre.
         """
         name = f"turn{len({line[70:] for line in self.cards}) + 1}"
         x, y, z = data.position

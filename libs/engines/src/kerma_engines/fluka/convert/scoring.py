@@ -152,8 +152,9 @@ class _Writer:
         return pages
 
     def _name(self, quantity: Quantity) -> str:
-        """Return a detector's name: neither a number, which cards take for an index, nor a card's
-        keyword.
+        """Return a detector's name.
+
+        It is neither a number, which cards take for an index, nor a card's keyword.
         """
         wanted = quantity.name or str(quantity.keyword)
         if quantity.modifiers and wanted.upper()[:8] in _WORDS:

@@ -31,9 +31,7 @@ _SPECIAL = {8, 18}
 
 
 def read_binned(file: BinaryFile, first: bytes) -> list[Page]:
-    """Read the pages of a USRBIN file whose first detector record is ``first``.
-    Raises ReadError.
-    """
+    """Read the pages of a USRBIN file after its first detector record. Raises ReadError."""
     pages: list[Page] = []
     header: bytes | None = first
     while header is not None:
@@ -97,9 +95,7 @@ def _with_errors(file: BinaryFile, page: Page) -> Page:
 
 
 def with_relative_errors(page: Page, relative: FloatArray) -> Page:
-    """Add standard errors to ``page``; ``relative`` is a fraction of the
-    values, and overwritten.
-    """
+    """Add standard errors to ``page``; ``relative`` holds fractions and is overwritten."""
     with np.errstate(invalid="ignore"):  # a damaged file may contain 0 % of infinity, which is NaN
         relative *= np.abs(page.values)
     return replace(page, errors=relative)

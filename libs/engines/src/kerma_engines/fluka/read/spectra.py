@@ -178,8 +178,9 @@ def _energy_axis(file: BinaryFile, low: float, high: float, bins: int, *, log: b
 
 
 def _angle_axis(file: BinaryFile, low: float, high: float, bins: int, *, log: bool) -> Axis:
-    """Return the solid angle; the first logarithmic bin begins at zero and ends
-    at the lower limit.
+    """Return the solid angle.
+
+    The first logarithmic bin begins at zero and ends at the lower limit.
     """
     start, stop = shortest(low), shortest(high)
     _check_axis(file, "angle", bins, start, stop, positive=log)

@@ -104,9 +104,7 @@ class GeometryWriter:
         self._names = 0
 
     def write(self, needed: Iterable[NDArray[np.float64]]) -> str:
-        """Return the document; ``needed`` are boxes (shape (2, 3)) that the outer vacuum must
-        contain.
-        """
+        """Return the document; the outer vacuum contains the boxes ``needed`` (shape (2, 3))."""
         tree = self.project.tree
         mothers = tree.mothers if tree else ()
         placed = self._nested(mothers) if mothers else self._combined_zones()

@@ -65,9 +65,7 @@ def filter_commands(project: Project, uuid: str, *, full: bool, own: bool) -> tu
 
 
 def lets_neutrals_through(project: Project, uuid: str) -> bool:
-    """Return whether a filter lets neutrons or photons through; an empty one
-    stands for no filter.
-    """
+    """Return whether a filter lets neutrons or photons through; "" stands for no filter."""
     if not uuid:
         return True
     kinds = {project.particle(known).kind.geant4 for known in project.filter(uuid).particles}

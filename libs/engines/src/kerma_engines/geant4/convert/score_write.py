@@ -196,9 +196,7 @@ class _Meshes:
         )
 
     def _command(self, quantity: Quantity, path: str, detector: Detector) -> str:
-        """Return the scorer's command with a placeholder for its name; "" with
-        a problem recorded.
-        """
+        """Return the scorer's command with a placeholder for its name, or "" and record why."""
         kind = detector.geometry_data.geometry_type
         axes = "".join(self._axis(quantity, path, k) for k in range(len(quantity.modifiers)))
         differs = axes or regrouped(detector)

@@ -32,9 +32,7 @@ MAX_ALL_OPERATIONS = 5000
 
 
 class TooManyOperations(Exception):  # noqa: N818 - becomes a Problem
-    """Zone number ``index`` exceeds the limit of operations for one zone, or
-    all zones together do.
-    """
+    """Zone number ``index``, or all zones together, exceed the limit of operations."""
 
     def __init__(self, index: int) -> None:
         self.index = index

@@ -26,8 +26,9 @@ MAX_OWN_BINS = 5_000_000
 
 
 class ScoringReader:
-    """Reads commands one by one; ``line`` is the current line, ``full`` says that there are data
-    sets.
+    """Reads commands one by one.
+
+    ``line`` is the number of the current line, ``full`` says that there are data sets.
     """
 
     def __init__(self, *, full: bool) -> None:

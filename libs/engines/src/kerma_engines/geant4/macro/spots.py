@@ -94,9 +94,7 @@ class SpotCommands:
             raise Refused(f"unknown command {SPOTS}{name}")
 
     def check(self, frame: Mapping[str, Vector]) -> bool:
-        """Return whether the beam consists of spots. Raises Refused for
-        commands that do not fit.
-        """
+        """Return whether the beam consists of spots. Raises Refused for commands that don't fit."""
         if not self._given:
             return False
         if not self._file:

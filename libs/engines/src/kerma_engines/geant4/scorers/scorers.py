@@ -186,9 +186,7 @@ class Recorder(g4.G4VSDFilter):  # type: ignore[misc]
         return weight * self.average.property.of(passage), weight
 
     def _quality(self, energy: float) -> float:
-        """Return the current particle's quality factor, by its LET in water; 1
-        unless it is heavy.
-        """
+        """Return Q of the current particle by its LET in water; 1 if neutral or an electron."""
         kind = self.selection.kind
         assert kind is not None
         if not kind.z or abs(kind.code) == _ELECTRON:

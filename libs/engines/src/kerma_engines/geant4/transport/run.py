@@ -65,9 +65,7 @@ class Failure(Exception):  # noqa: N818 - ends the process with its sentence
 
 
 def environment(folder: Path) -> bool:
-    """Set Geant4's data variables before it is imported. Return True if real
-    data sets are in use.
-    """
+    """Set Geant4's data variables before it is imported. Return True for real data sets."""
     found = data.installed(os.environ)
     os.environ.update(found or data.write_placeholders(folder / _PLACEHOLDERS))
     return bool(found)
@@ -198,9 +196,7 @@ class Transport:
 
 
 def read_dump(path: Path) -> tuple[array[float], array[float], str]:
-    """Read columns ``total(value)`` and ``total(val^2)``, 16 significant digits
-    each, and the unit.
-    """
+    """Read columns ``total(value)`` and ``total(val^2)``, with 16 digits each, and the unit."""
     sums, squares, unit = array("d"), array("d"), ""
     with path.open() as lines:
         for line in lines:

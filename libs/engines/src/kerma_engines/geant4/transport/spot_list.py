@@ -16,7 +16,5 @@ TAILS = 5.0
 
 
 def read(text: str, energy_sigma: float) -> SpotList:
-    """Return spots, or faults; ``energy_sigma`` (MeV per nucleon) is for lists
-    without that column.
-    """
+    """Return spots, or faults; ``energy_sigma`` (MeV per nucleon) is the default spread."""
     return parse(text, most_energy=MOST_ENERGY, energy_sigma=energy_sigma, tails=TAILS)

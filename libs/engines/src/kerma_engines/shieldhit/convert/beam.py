@@ -120,8 +120,8 @@ def _extent(beam: Beam) -> str:
 
 
 def angles(cosines: tuple[float, float, float]) -> tuple[float, float]:
-    """Return a unit vector's polar angle from z (0 to 180) and azimuth from x
-    (0 to 360); degrees.
+    """Return polar angle from z (0 to 180) and azimuth from x (0 to 360) of a
+    unit vector, degrees.
     """
     x, y, z = cosines
     polar = math.degrees(math.atan2(math.hypot(x, y), z))

@@ -117,9 +117,7 @@ def _page_metadata(page: Tags, detector: int, normalisation: int) -> dict[str, s
 def _per_primary(
     file: BinaryFile, tags: Tags, data: DataBlock, unit: str
 ) -> tuple[FloatArray, str]:
-    """Normalise sums over primaries per primary, or to the number of primaries
-    the user asked for.
-    """
+    """Normalise sums over primaries: per primary, or to the requested number of primaries."""
     primaries = tags.integer(PRIMARIES, "number of primaries")
     if primaries < 1:
         raise file.error(f"{primaries} primaries")

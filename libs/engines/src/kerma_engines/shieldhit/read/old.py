@@ -81,8 +81,9 @@ def read_bdo2016(file: BinaryFile, name: str) -> Estimator:
 
 
 def read_bin2010(file: BinaryFile, name: str) -> Estimator:
-    """Read the estimator in a Fortran file: geometry, primaries, DET, IDET,
-    bins. Raises ReadError.
+    """Read the estimator in a Fortran file. Raises ReadError.
+
+    The records are geometry, primaries, DET, IDET and bins.
     """
     geometry = record(file, "geometry type").decode("ascii", "replace").strip().upper()
     primaries = number_record(file, "<i4", 1, "number of primaries")
@@ -139,8 +140,9 @@ def _estimator(
 def _axes(
     file: BinaryFile, detector: _Detector, values: FloatArray
 ) -> tuple[list[Axis], FloatArray]:
-    """Return axes and values. A differential axis, stored in place of a single
-    bin, is moved last.
+    """Return axes and values.
+
+    A differential axis, stored in place of a single bin, is moved last.
     """
     bins, start, stop = detector.bins, detector.start, detector.stop
     n, kind, low, high = detector.differential

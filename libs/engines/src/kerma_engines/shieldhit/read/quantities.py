@@ -47,8 +47,9 @@ _ANGULAR_UNITS = {"deg", "rad", "sr"}
 
 
 class OldQuantity(NamedTuple):
-    """Facts that formats before 2019 do not store; values of ``per_primary``
-    quantities are sums.
+    """Facts that formats before 2019 do not store.
+
+    Stored values of ``per_primary`` quantities are sums.
     """
 
     unit: str

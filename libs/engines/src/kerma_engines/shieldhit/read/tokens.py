@@ -41,9 +41,7 @@ class DataBlock:
 
 
 class Token(NamedTuple):
-    """One token; ``value`` is text, a one-dimensional array, or data.
-    ``offset`` is its position.
-    """
+    """One token at ``offset``; ``value`` is text, a one-dimensional array, or data."""
 
     tag: int
     value: str | NDArray[Any] | DataBlock
@@ -107,9 +105,7 @@ class Tags:
         return [float(value) for value in self._array(tag, count, what)]
 
     def integers(self, tag: int, count: int, what: str) -> list[int]:
-        """Return exactly ``count`` integers. Raises ReadError when there are fewer, or not
-        integers.
-        """
+        """Return exactly ``count`` integers. Raises ReadError for fewer, or for other types."""
         array = self._array(tag, count, what)
         if not np.all(np.isfinite(array)):
             raise self.file.error(f"{what} (tag {tag:#06x}) is not a number")

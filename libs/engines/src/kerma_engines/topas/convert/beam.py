@@ -97,8 +97,9 @@ def _name(particle: Particle) -> str:
 
 
 def beam_axes(cosines: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return the beam's axes as columns, shape (3, 3): z along it, rotated by polar angle and
-    azimuth.
+    """Return the beam's axes as columns, shape (3, 3).
+
+    z is along the beam; the axes are rotated by polar angle and azimuth.
     """
     x, y, z = cosines
     across = math.hypot(x, y)

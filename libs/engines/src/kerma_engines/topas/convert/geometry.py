@@ -149,9 +149,7 @@ class Components:
         return None
 
     def _check_black_hole(self, painting: Painting) -> None:
-        """Check a black hole: vacuum may replace it only around one body that
-        contains all others.
-        """
+        """Check a black hole: vacuum may replace it only around one body containing all others."""
         space = self._layout.space
         hull = painting.layers[0].body if painting.layers else None
         if hull is None or not all(space.contains(hull, layer.body) for layer in painting.layers):
@@ -269,8 +267,7 @@ def position(name: str, centre: NDArray[np.float64], axes: NDArray[np.float64]) 
 
 
 def turns(axes: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return angles about x, y and z, degrees, that rotate a component so that its axes are
-    ``axes``.
+    """Return angles about x, y and z, degrees, that rotate a component to the given ``axes``.
 
     Geant4 rotates the parent's frame instead of the component: the matrix from the angles, first
     about x, then y, then z, is the inverse of the component's rotation.

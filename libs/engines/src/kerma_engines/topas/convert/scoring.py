@@ -192,8 +192,9 @@ def _output(name: str, scorer: str, component: str, report: str) -> Iterator[str
 
 
 def _energies(quantity: Quantity, chosen: Filtered, path: str, verdict: Verdict) -> Iterator[str]:
-    """Return energy bins: a differential axis, or a filter's single bin; ``{scorer}`` is a
-    placeholder.
+    """Return energy bins of a differential axis, or a filter's single bin.
+
+    ``{scorer}`` in them is a placeholder for the scorer's name.
     """
     low, high, count = chosen.low, chosen.high, 1
     if quantity.modifiers:

@@ -59,9 +59,7 @@ _SMALLEST_ROW, _SMALLEST_CELL = len("0,0,0,0\n"), len("0, ")
 """The fewest bytes of a file that a row of a mesh and a bin of a spectrum take."""
 
 _WIDE = 10_000
-"""From this many columns on, rows are read one number at a time: otherwise each column takes
-memory.
-"""
+"""With this many columns, rows are read number by number: otherwise each column takes memory."""
 
 _LONGEST_LINE, _LONGEST_HEADER, _LARGEST_PARAMETERS = 4096, 1000, 4 << 20
 """Limits of a header or parameter file in characters, lines and bytes."""
@@ -349,8 +347,9 @@ def _page(path: Path, header: _Header, statistics: dict[str, FloatArray], histor
 
 
 def _histories(path: Path, parameters: str) -> int:
-    """Return the histories by the parameter file beside the results and its
-    includes; 0 if unknown.
+    """Return the histories by the parameter file beside the results; 0 if unknown.
+
+    Files that it includes are read too.
     """
     folder = path.parent.resolve()
 
