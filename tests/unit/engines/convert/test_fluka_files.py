@@ -195,7 +195,7 @@ def test_geometry_comments_and_file_names_are_no_cards() -> None:
 @pytest.mark.parametrize(
     ("cards", "reason"),
     [
-        ("START 5.\nRANDOMIZ 1. 2.\nSTOP\n", "a.inp:2: RANDOMIZ has no effect behind START"),
+        ("START 5.\nRANDOMIZ 1. 2.\nSTOP\n", "a.inp:2: RANDOMIZ has no effect after START"),
         ("RANDOMIZ  1. 5.\nSTART 5.\nSTOP\n", "free format needs a card FREE"),
         ("FREE\nRANDOMIZ 1. seed\nSTART 5.\nSTOP\n", "a.inp:2: RANDOMIZ holds no numbers"),
     ],

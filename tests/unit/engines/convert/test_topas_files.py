@@ -110,7 +110,7 @@ def test_runs_that_can_not_be_split_are_refused(line: str, reason: str) -> None:
         ('s:Sc/B/Quantity = "Fluence"\ns:Sc/B/OutputFile = "Dose"\n', "as Dose does"),
         ("b:Sc/Dose/Active = Tf/On/Value\n", "no plain True or False"),
         ('b:Sc/Dose/Active = "f"\n', "no scorer that is active"),
-        ('s:Sc/Off/OutputFile = "../x"\n', "no plain file name"),
+        ('s:Sc/Off/OutputFile = "../x"\n', "something other than a plain file name"),
     ],
 )
 def test_results_that_would_be_lost_are_refused(line: str, reason: str) -> None:

@@ -142,7 +142,8 @@ class Catalogue:
             return own
         if self.installed(own.name):
             return replace(
-                own, why=f"{own.why}; {substitute} stands in only for what is not installed"
+                own,
+                why=f"{own.why}; {substitute} stands in only for engines that are not installed",
             )
         instead = found[substitute]
         if isinstance(instead, Offer):

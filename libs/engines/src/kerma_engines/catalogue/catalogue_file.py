@@ -31,7 +31,7 @@ _EXPECTED = {
 _TABLE = 'a table with lines below it, such as [shieldhit] and then path = "/opt/bin/shieldhit"'
 _NOT_BUILT_IN = {
     "path": "Geant4 comes with Kerma as the Python package geant4-pybind; remove the line",
-    "version": "Geant4 tells its version by itself; remove the line",
+    "version": "Geant4 reports its own version; remove the line",
     "substitute": "Geant4 comes with Kerma, nothing stands in for it; remove the line",
 }
 

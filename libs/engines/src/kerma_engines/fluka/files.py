@@ -124,7 +124,7 @@ def _check_seed(name: str, found: Iterable[Card], problems: list[Problem]) -> No
         if known.included:
             problems.append(Problem(known.place, f"RANDOMIZ must stand in {name} itself"))
         if started:
-            problems.append(Problem(known.place, "RANDOMIZ has no effect behind START"))
+            problems.append(Problem(known.place, "RANDOMIZ has no effect after START"))
         if None in (known.number(1), known.number(2)):
             columns = "" if known.free else " in columns 11 to 30; free format needs a card FREE"
             problems.append(Problem(known.place, f"RANDOMIZ holds no numbers{columns}"))

@@ -193,7 +193,7 @@ class Fold:
 
 def _state_of(estimator: Estimator, primaries: int) -> EstimatorState:
     if primaries < 1 and not all(page.merge in _UNWEIGHTED for page in estimator.pages):
-        reason = f"{estimator.file} does not tell its number of primaries"
+        reason = f"{estimator.file} does not contain its number of primaries"
         raise MergeError(
             estimator.name,
             None,

@@ -107,7 +107,7 @@ def _main(files: Mapping[str, str], problems: list[Problem]) -> str:
             for word in included(parameter):
                 inner.add(word)
                 if not plain_output(word):
-                    reason = f"includes what is no plain file: {word[:64]!r}"
+                    reason = f"includes something other than a plain file: {word[:64]!r}"
                     problems.append(Problem(parameter.place, reason))
                 elif word not in files:
                     reason = f"includes {word[:64]!r}, which is not here"
@@ -183,7 +183,9 @@ def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
             scorers.setdefault(parts[1].lower(), {})[parts[2].lower()] = parameter
             # Inactive scorers write files too.
             if parts[2].lower() == "outputfile" and not _plain_file(found, parameter):
-                reason = f"writes to what is no plain file name: {parameter.value[:64]!r}"
+                reason = (
+                    f"writes to something other than a plain file name: {parameter.value[:64]!r}"
+                )
                 problems.append(Problem(parameter.place, reason))
     files: dict[str, str] = {}
     for settings in scorers.values():
@@ -214,7 +216,7 @@ def _output(
     problems += _unread(found, settings)
     file = _plain_file(found, settings["outputfile"]) if "outputfile" in settings else scorer
     if "outputfile" not in settings and not plain_output(scorer):
-        reason = f"writes to what is no plain file name: {scorer[:64]!r}"
+        reason = f"writes to something other than a plain file name: {scorer[:64]!r}"
         problems.append(Problem(quantity.place, reason))
     if len(problems) > before or not file:
         return None

@@ -235,10 +235,10 @@ class _Quantity:
         beam = self._project.particle(self._project.beam.particle)
         neutrons = beam.species is Species.NEUTRON
         if chosen.secondaries and neutrons:
-            reason = "FLUKA's slow neutrons come in groups, not told apart from those of the beam"
+            reason = "FLUKA's slow neutrons come in groups, which don't separate those of the beam"
             self._verdict.refuse(f"{self._path}.filter", reason)
         elif chosen.particle in _COUNT_NEUTRONS or (chosen.particle == PRIMARIES and neutrons):
-            text = "neutrons that FLUKA transports in groups are in a page of their own"
+            text = "neutrons that FLUKA transports in groups are on a separate page"
             self._verdict.note(f"{self._path}.modifiers", text)
 
     def scored(self, chosen: Passing) -> tuple[str, str | int | None]:

@@ -204,7 +204,7 @@ class _Meshes:
         if own in MAPS:
             self._check_map(quantity, path, kind)
         if own and own in TOTALS and TOTALS[own].per_volume and kind == "Zone":
-            reason = "what is scored in Python and per volume needs a mesh with Geant4"
+            reason = "a quantity per volume that is scored in Python needs a mesh with Geant4"
             self.problems.append(Problem(f"{path}.{'modifiers' if axes else 'keyword'}", reason))
         if own:
             return f"{QUANTITY} {own} {{name}}{axes}"

@@ -88,7 +88,7 @@ def notes(project: Project) -> Iterator[str]:
     """Return notes on settings that the list overrides."""
     yield "beam: energies, positions and widths are those of the list of spots"
     if project.beam.sad.type == "none":
-        yield "beam.sad: there is none, so all spots fly in parallel"
+        yield "beam.sad: there is none, so all spots are parallel"
 
 
 def commands(project: Project) -> list[str]:

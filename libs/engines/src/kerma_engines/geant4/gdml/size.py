@@ -206,7 +206,7 @@ class _Counter:
         try:
             value = f"{self.values.of(element.get(attribute)):.9g}"
         except Unknown:
-            value = "not a number that can be told beforehand"
+            value = "not a number that is known in advance"
         said = f"{attribute}={element.get(attribute)[:64]!r}"
         return f"{said} is {value}; it must be a whole number up to {most}"
 

@@ -184,7 +184,7 @@ class _Rows:
             rows += 1
             yield line
         if not rows:
-            raise ReadError(self.path.name, f"line {self.number}", "no rows behind the heading")
+            raise ReadError(self.path.name, f"line {self.number}", "no rows after the heading")
 
 
 def _section(

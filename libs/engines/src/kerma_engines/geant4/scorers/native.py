@@ -47,7 +47,7 @@ class NativeQuantity:
         if self.source == "G4PSTrackLength":
             return _wrong_unit(self.unit_of(arguments), arguments)
         if self.by_area is not None and _is_false(arguments, self.by_area) and len(arguments) > 3:
-            return "what is not divided by the area has no unit"
+            return "a quantity that is not divided by the area has no unit"
         if self.by_area is not None and arguments and arguments[0] not in {"0", "1", "2"}:
             return "the direction is 0 (both), 1 (in) or 2 (out)"
         return ""
@@ -123,7 +123,7 @@ QUANTITIES = {
     "cellCharge": NativeQuantity(
         "G4PSCellCharge",
         "CHARGE",
-        "charge that comes in and starts, less charge that leaves",
+        "charge that enters and starts, minus charge that leaves",
         "Q?",
         "e+",
         0,
@@ -135,7 +135,7 @@ QUANTITIES = {
     "passageCellFlux": NativeQuantity(
         "G4PSPassageCellFlux",
         "PASSAGE-FLUENCE",
-        "track length per volume, of tracks that come in and leave",
+        "track length per volume, of tracks that enter and leave",
         "F?",
         "percm2",
         0,
@@ -147,7 +147,7 @@ QUANTITIES = {
     "passageTrackLength": NativeQuantity(
         "G4PSPassageTrackLength",
         "PASSAGE-TRACK-LENGTH",
-        "track length, of tracks that come in and leave",
+        "track length, of tracks that enter and leave",
         "b? L?",
         "mm",
         1,
@@ -155,7 +155,7 @@ QUANTITIES = {
     "flatSurfaceCurrent": NativeQuantity(
         "G4PSFlatSurfaceCurrent",
         "SURFACE-CURRENT",
-        "crossings of the face at -z, per area unless told otherwise",
+        "crossings of the face at -z, per area by default",
         "i? b? b? F?",
         "percm2",
         3,
@@ -165,7 +165,7 @@ QUANTITIES = {
     "flatSurfaceFlux": NativeQuantity(
         "G4PSFlatSurfaceFlux",
         "SURFACE-FLUENCE",
-        "crossings of the face at -z over the cosine, per area unless told otherwise",
+        "crossings of the face at -z over the cosine, per area by default",
         "i? b? b? F?",
         "percm2",
         3,
@@ -173,16 +173,16 @@ QUANTITIES = {
         needs_box=True,
     ),
     "passageCellCurrent": NativeQuantity(
-        "G4PSPassageCellCurrent", "PASSAGE-CURRENT", "tracks that come in and leave", "b?"
+        "G4PSPassageCellCurrent", "PASSAGE-CURRENT", "tracks that enter and leave", "b?"
     ),
     "volumeFlux": NativeQuantity(
         "G4PSVolumeFlux",
         "VOLUME-FLUX",
-        "tracks that come in (1) or leave (2), through all faces, over the cosine if told so",
+        "tracks that enter (1) or leave (2), through all faces, optionally over the cosine",
         "0|1? 1|2?",  # Geant4 reads words such as true as 0
     ),
     "nOfTrack": NativeQuantity(
-        "G4PSTrackCounter", "TRACKS", "tracks that come in (1), leave (2) or both (0)", "i? b?"
+        "G4PSTrackCounter", "TRACKS", "tracks that enter (1), leave (2) or both (0)", "i? b?"
     ),
     "population": NativeQuantity(
         "G4PSPopulation", "POPULATION", "tracks with a step in the bin, each once", "b?"
@@ -192,7 +192,7 @@ QUANTITIES = {
         "G4PSNofSecondary", "SECONDARIES", "secondary particles that start in the bin"
     ),
     "nOfCollision": NativeQuantity(
-        "G4PSNofCollision", "COLLISIONS", "steps that a boundary did not end", "b?"
+        "G4PSNofCollision", "COLLISIONS", "steps that do not end at a boundary", "b?"
     ),
     "nOfTerminatedTrack": NativeQuantity(
         "G4PSTermination", "TERMINATED-TRACKS", "tracks that end in the bin", "b?"

@@ -53,10 +53,10 @@ _APPLY_COMMAND = "_ZN11G4UImanager12ApplyCommandEPKc"
 #: The meaning of Geant4's return codes by their hundreds (``G4UIcommandStatus.hh``).
 _CODES = {
     1: "there is no such command",
-    2: "not at this place: some commands must come before /run/initialize, others behind it",
+    2: "not at this place: some commands must come before /run/initialize, others after it",
     3: "an argument is out of range",
     4: "an argument can't be read",
-    5: "an argument is none of those that Geant4 knows",
+    5: "an argument is not one of those that Geant4 knows",
 }
 
 

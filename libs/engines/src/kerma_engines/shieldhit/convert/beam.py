@@ -47,7 +47,7 @@ def _check_spots(project: Project, verdict: Verdict) -> None:
     for fault in found.faults:
         verdict.refuse("beam.sourceFile.value", str(fault))
     if project.beam.sad.type == "none":
-        verdict.note("beam.sad", "there is none, so all spots fly in parallel")
+        verdict.note("beam.sad", "there is none, so all spots are parallel")
     verdict.note("beam", "energies, positions and widths are those of the list of spots")
 
 

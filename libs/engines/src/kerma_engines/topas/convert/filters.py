@@ -122,7 +122,7 @@ def _by_rule(found: Filtered, rule: Rule) -> None:
     elif rule.keyword is RuleKeyword.ID:
         _by_species(found, rule)
     elif rule.keyword is RuleKeyword.GEN:
-        raise _InexpressibleError("TOPAS tells only primaries (0) from all others (>= 1)")
+        raise _InexpressibleError("TOPAS distinguishes only primaries (0) and all others (>= 1)")
     elif rule.keyword is RuleKeyword.NPRIM:
         raise _InexpressibleError("TOPAS does not test numbers of primaries")
     else:

@@ -254,7 +254,7 @@ def _rows(path: Path, header: _Header, lines: Iterable[str]) -> Iterator[str]:
         allowed = {columns}
         yield row
     if line == header.lines:
-        raise ReadError(path.name, f"line {line + 1}", "no rows behind the header")
+        raise ReadError(path.name, f"line {line + 1}", "no rows after the header")
 
 
 def _statistics(path: Path, header: _Header, lines: Iterable[str]) -> dict[str, FloatArray]:
