@@ -30,16 +30,16 @@ MASTER_KEY_BYTES = 32
 
 
 class AuthSettings(Settings):
-    """What only auth needs."""
+    """Settings that only auth needs."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_AUTH_")
 
     master_key: SecretStr
-    """32 bytes as base64; wraps private keys and makes user ids. Losing it loses both."""
+    """32 bytes as base64; wraps private keys and derives user ids. If it is lost, so are both."""
     secure_cookies: bool = False
-    """Send cookies over HTTPS alone; needs a page that is served over HTTPS too."""
+    """Send cookies over HTTPS only; the page must be served over HTTPS too."""
     logins_waiting: int = Field(default=64, ge=1)
-    """Logins and registrations that wait while one password is hashed; beyond them 503."""
+    """Logins and registrations that may wait while one password is hashed; more get a 503."""
 
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
@@ -49,12 +49,12 @@ PROCESSES = ()
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
-    """Every read model of the service."""
+    """Return every read model of the service."""
     return (USERS, identity_projection("auth"))
 
 
 def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None) -> Service:
-    """The service with the parts that this process runs; ``own`` from the environment.
+    """Build the parts of the service that this process runs; ``own`` comes from the environment.
 
     Raises SettingsError.
     """

@@ -21,12 +21,12 @@ PROCESSES = ()
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
-    """Every read model of the service."""
+    """Return every read model of the service."""
     return (CLUSTERS, identity_projection("batch"))
 
 
 def build(settings: HttpSettings, infra: Infra) -> Service:
-    """The service with the parts that this process runs."""
+    """Build the parts of the service that this process runs."""
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)
         for projection in projections(infra)

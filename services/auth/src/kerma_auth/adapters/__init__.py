@@ -1,1 +1,1 @@
-"""How the auth service keeps secrets."""
+"""Where the auth service keeps its secrets."""

@@ -1,8 +1,7 @@
-"""Password hashes: argon2id in one thread of the lowest priority, behind a bounded queue.
+"""Password hashes: argon2id in one low-priority thread, behind a bounded queue.
 
-A hash takes 64 MiB and about 0.1 s of processor time, by design. Many at once would take the
-processors from everybody else's requests, so one runs at a time and only where nothing else wants
-to run.
+A hash takes 64 MiB and about 0.1 s of processor time, by design. Many at once would starve all
+other requests, so only one runs at a time, at the lowest priority.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Result = TypeVar("Result")
 
 
 def _step_back() -> None:
-    if sys.platform == "linux":  # where niceness belongs to a thread, and to those that it starts
+    if sys.platform == "linux":  # niceness is per thread there
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
@@ -43,13 +42,13 @@ class Argon2Passwords:
     )
 
     async def hash(self, password: str) -> str:
-        """A new hash. Raises Unavailable when too many wait."""
+        """Return a new hash. Raises Unavailable when too many requests wait."""
         return await self._in_turn(lambda: self.hasher.hash(password))
 
     async def matches(self, secret_hash: str | None, password: str) -> bool:
-        """Whether the password belongs to the hash; takes as long where there is none.
+        """Return whether the password matches the hash; takes equally long when there is no hash.
 
-        Raises Unavailable when too many wait.
+        Raises Unavailable when too many requests wait.
         """
         return await self._in_turn(lambda: self._matches(secret_hash, password))
 
@@ -67,7 +66,7 @@ class Argon2Passwords:
             raise Unavailable("Too many people are logging in; please try again")
         self._waiting += 1
         try:
-            # the thread is given one piece at a time, so a stopping process waits for one alone
+            # submit one hash at a time, so that a stopping process waits for one at most
             async with self._turn:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:

@@ -65,7 +65,7 @@ PRIVATE_KEY = Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session that may still be refreshed."""
+    """A session that has not expired and can be refreshed."""
 
     session_id: str
     user_id: str
@@ -81,14 +81,14 @@ class Vault:
     master: bytes
 
     def user_id(self, source: str, username: str) -> str:
-        """The user id of a name: the same name gives the same id, the id tells no name."""
+        """Return the user id of a name: stable for a name, and does not reveal it."""
         digest = hmac.new(self.master, f"{source}\x1f{username}".encode(), hashlib.sha256)
         return digest.hexdigest()[:32]
 
     async def add_credential(
         self, credential_id: str, user_id: str, username: str, secret_hash: str
     ) -> None:
-        """Keep a credential; it counts once an event names it."""
+        """Store a credential; it takes effect once an event names it."""
         async with self.db.begin() as connection:
             await connection.execute(
                 insert(CREDENTIAL).values(
@@ -100,7 +100,7 @@ class Vault:
             )
 
     async def secret_hash(self, credential_id: str) -> str | None:
-        """Password hash of a credential."""
+        """Return the password hash of a credential."""
         found = select(CREDENTIAL.c.secret_hash).where(CREDENTIAL.c.credential_id == credential_id)
         async with self.db.connect() as connection:
             return (await connection.execute(found)).scalar_one_or_none()
@@ -114,7 +114,7 @@ class Vault:
         expires: datetime,
         now: datetime,
     ) -> None:
-        """Keep a session until it expires; forget those that have."""
+        """Store a session until it expires, and delete expired sessions."""
         async with self.db.begin() as connection:
             await connection.execute(delete(SESSION).where(SESSION.c.expires < now))
             await connection.execute(
@@ -128,20 +128,20 @@ class Vault:
             )
 
     async def session_of_refresh(self, refresh_token: str) -> StoredSession | None:
-        """The session that a refresh token belongs to."""
+        """Return the session that a refresh token belongs to."""
         return await self._session(SESSION.c.refresh_hash == _digest(refresh_token))
 
     async def session(self, session_id: str) -> StoredSession | None:
-        """A session by its id."""
+        """Return a session by its id."""
         return await self._session(SESSION.c.session_id == session_id)
 
     async def close_session(self, session_id: str) -> None:
-        """Forget a session; its refresh token is void."""
+        """Delete a session; its refresh token becomes invalid."""
         async with self.db.begin() as connection:
             await connection.execute(delete(SESSION).where(SESSION.c.session_id == session_id))
 
     async def add_key(self, key: SigningKey) -> None:
-        """Keep a private key, wrapped."""
+        """Store a private key, wrapped."""
         raw = key.private.private_bytes(
             serialization.Encoding.Raw,
             serialization.PrivateFormat.Raw,
@@ -153,7 +153,7 @@ class Vault:
             await connection.execute(insert(PRIVATE_KEY).values(kid=key.kid, wrapped=wrapped))
 
     async def key(self, kid: str) -> SigningKey | None:
-        """A private key by its id. Raises cryptography's InvalidTag under another master key."""
+        """Return a private key by its id. Raises InvalidTag if the master key has changed."""
         found = select(PRIVATE_KEY.c.wrapped).where(PRIVATE_KEY.c.kid == kid)
         async with self.db.connect() as connection:
             wrapped = (await connection.execute(found)).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Accounts and sessions, under the paths and cookies that clients know."""
+"""Routes for accounts and sessions, with the paths and cookies that clients expect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ JsonBody = Annotated[dict[str, Any], Body()]
 
 @dataclass(frozen=True, slots=True)
 class AuthRoutes:
-    """What the routes work with. ``secure``: cookies go over HTTPS alone."""
+    """Dependencies of the routes. ``secure``: send cookies over HTTPS only."""
 
     accounts: Accounts
     positions: Positions
@@ -54,7 +54,7 @@ class AuthRoutes:
             try:
                 principal: Principal = await self.verifier(token)
             except KermaError:
-                pass  # expired; the refresh token may still name the session
+                pass  # the access token has expired; the refresh token may still name the session
             else:
                 return principal.session_id, principal.user_id
         if token := request.cookies.get(REFRESH_COOKIE):
@@ -62,7 +62,7 @@ class AuthRoutes:
         return None
 
     def set_cookie(self, response: Response, name: str, value: str, expires: datetime) -> None:
-        """The cookie form that browsers keep across ports of one host."""
+        """Set a cookie that browsers keep across the ports of one host."""
         response.set_cookie(
             name,
             value,
@@ -74,7 +74,7 @@ class AuthRoutes:
         )
 
     def drop_cookies(self, response: Response) -> None:
-        """Make the browser forget both tokens."""
+        """Make the browser delete both tokens."""
         for name in (COOKIE, REFRESH_COOKIE):
             response.delete_cookie(
                 name, path="/", httponly=True, samesite="lax", secure=self.secure
@@ -82,7 +82,7 @@ class AuthRoutes:
 
 
 def router(routes: AuthRoutes) -> APIRouter:
-    """All routes of the service."""
+    """Return all routes of the service."""
     api = APIRouter(route_class=KermaRoute)
     _add_hello(api)
     _add_register_and_login(api, routes)
@@ -169,7 +169,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
 
 def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
-    """Name and password of a body, unchecked. Raises InvalidRequest naming missing keys."""
+    """Return the name and password in a body. Raises InvalidRequest naming missing keys."""
     if not body:
         raise InvalidRequest("No JSON in body")
     missing = {key for key in ("username", "password") if key not in body}

@@ -1,1 +1,1 @@
-"""What the auth service does when somebody asks."""
+"""Use cases of the auth service."""

@@ -27,7 +27,7 @@ MAX_PASSWORD = 1024
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """What a login hands out."""
+    """The tokens that a login returns."""
 
     access_token: str
     access_expires: datetime
@@ -37,7 +37,7 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Registers, logs in, refreshes and logs out."""
+    """Registers users, logs them in and out, and refreshes their tokens."""
 
     bus: CommandBus
     vault: AccountVault
@@ -47,11 +47,15 @@ class Accounts:
     passwords: Passwords
 
     async def register(self, username: str, password: str) -> int:
-        """Create a user; the sequence of its commit. Raises Forbidden when the name is taken."""
+        """Create a user and return the sequence of the commit.
+
+        Raises Forbidden when the name is taken.
+        """
         check_credentials(username, password)
         user_id = self.vault.user_id(SOURCE, username)
         credential_id = secrets.token_hex(16)
-        # several tries of one name may leave several credentials; the event says which one counts
+        # concurrent registrations of one name may store several credentials; the event names the
+        # one that counts
         secret_hash = await self.passwords.hash(password)
         await self.vault.add_credential(credential_id, user_id, username, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
@@ -63,7 +67,10 @@ class Accounts:
         return done.seq
 
     async def login(self, username: str, password: str) -> LoggedIn:
-        """Open a session. Raises Unauthenticated, the same for a wrong name and password."""
+        """Open a session.
+
+        Raises the same Unauthenticated for an unknown name and a wrong password.
+        """
         check_credentials(username, password)
         user_id = self.vault.user_id(SOURCE, username)
         credential_id = await self.users.credential_of(user_id)
@@ -79,7 +86,7 @@ class Accounts:
         return LoggedIn(access, access_expires, refresh_token, expires)
 
     async def refresh(self, refresh_token: str) -> tuple[str, datetime]:
-        """A new access token of a session. Raises Forbidden when it is over."""
+        """Return a new access token for a session. Raises Forbidden when the session has ended."""
         now = self.clock()
         session = await self.vault.session_of_refresh(refresh_token)
         if session is None or session.expires <= now:
@@ -88,12 +95,12 @@ class Accounts:
         return issue(await self.signing_key(), session.user_id, session.session_id, roles, now)
 
     async def username(self, session_id: str) -> str | None:
-        """Name of the user of a session; None when the session is over."""
+        """Return the user's name for a session, or None when the session has ended."""
         session = await self.vault.session(session_id)
         return session.username if session else None
 
     async def logout(self, session_id: str, user_id: str, request_id: str) -> int:
-        """End a session for every service; the sequence of its commit."""
+        """End a session in every service and return the sequence of the commit."""
         now = self.clock()
         await self.vault.close_session(session_id)
         command = EndSession(user_id, session_id, now + ACCESS_LIFE)
@@ -102,13 +109,13 @@ class Accounts:
         return (await self.bus.execute(SESSION, subject, command, context)).seq
 
     async def session_of_refresh(self, refresh_token: str) -> tuple[str, str] | None:
-        """Session and user that a refresh token belongs to."""
+        """Return the session and the user that a refresh token belongs to."""
         session = await self.vault.session_of_refresh(refresh_token)
         return (session.session_id, session.user_id) if session else None
 
 
 def check_credentials(username: object, password: object) -> None:
-    """Raises InvalidRequest naming what is not a usable name or password."""
+    """Raise InvalidRequest naming what is wrong with a name or a password."""
     faults: dict[str, list[str]] = {}
     if not isinstance(username, str) or not 0 < len(username) <= MAX_NAME:
         faults["username"] = [f"Must be a string of 1 to {MAX_NAME} characters."]

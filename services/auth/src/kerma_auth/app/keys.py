@@ -1,4 +1,4 @@
-"""The key that signs tokens: made once, kept in the vault, announced in the log.
+"""The key that signs tokens: created once, stored in the vault, published in the log.
 
 Out: SigningKeyIntroduced.
 """
@@ -23,18 +23,18 @@ from kerma_common.security.tokens import ALGORITHM, SigningKey
 
 
 class KeyVault(Protocol):
-    """Where private keys are kept."""
+    """The store of private keys."""
 
     async def add_key(self, key: SigningKey) -> None:
-        """Keep a private key."""
+        """Store a private key."""
 
     async def key(self, kid: str) -> SigningKey | None:
-        """A private key by its id."""
+        """Return a private key by its id."""
 
 
 @dataclass(slots=True)
 class Keys:
-    """Finds the signing key, or makes the first one."""
+    """Finds the signing key, or creates the first one."""
 
     bus: CommandBus
     vault: KeyVault
@@ -43,16 +43,16 @@ class Keys:
 
     @property
     def ready(self) -> bool:
-        """Whether tokens can be signed."""
+        """Return whether tokens can be signed."""
         return self._key is not None
 
     async def run(self) -> None:
-        """Have the key before the first login asks for it."""
+        """Load the key before the first login needs it."""
         await self.signing_key()
         await asyncio.get_running_loop().create_future()
 
     async def signing_key(self) -> SigningKey:
-        """The key that signs. Raises ContractViolation when the vault has lost it."""
+        """Return the signing key. Raises ContractViolation when the vault has lost it."""
         if self._key is None:
             keyring, _ = await self.bus.state(KEYRING, keyring_subject())
             kid = keyring.active[-1] if keyring.active else await self._introduce()
@@ -62,7 +62,7 @@ class Keys:
         return self._key
 
     async def _introduce(self) -> str:
-        """Of several replicas that start at once, one introduces its key and all use it."""
+        """Introduce a key. If several replicas start at once, one succeeds and all use its key."""
         candidate = SigningKey(secrets.token_hex(8), Ed25519PrivateKey.generate())
         await self.vault.add_key(candidate)
         now = self.clock()

@@ -1,4 +1,4 @@
-"""What the auth service needs from outside its rules."""
+"""Ports of the auth service."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from typing import Protocol
 
 
 class OpenSession(Protocol):
-    """A session that may still be refreshed."""
+    """A session that has not expired and can be refreshed."""
 
     @property
     def session_id(self) -> str:
-        """Id of the session."""
+        """Return the id of the session."""
 
     @property
     def user_id(self) -> str:
-        """Whose it is."""
+        """Return the id of its user."""
 
     @property
     def username(self) -> str:
-        """Their name."""
+        """Return the name of its user."""
 
     @property
     def expires(self) -> datetime:
-        """When it ends by itself."""
+        """Return when it expires."""
 
 
 class AccountVault(Protocol):
     """Secrets of accounts and sessions."""
 
     def user_id(self, source: str, username: str) -> str:
-        """The user id of a name."""
+        """Return the user id of a name."""
 
     async def add_credential(
         self, credential_id: str, user_id: str, username: str, secret_hash: str
     ) -> None:
-        """Keep a credential; it counts once an event names it."""
+        """Store a credential; it takes effect once an event names it."""
 
     async def secret_hash(self, credential_id: str) -> str | None:
-        """Password hash of a credential."""
+        """Return the password hash of a credential."""
 
     async def open_session(
         self,
@@ -49,36 +49,36 @@ class AccountVault(Protocol):
         expires: datetime,
         now: datetime,
     ) -> None:
-        """Keep a session until it expires."""
+        """Store a session until it expires."""
 
     async def session_of_refresh(self, refresh_token: str) -> OpenSession | None:
-        """The session that a refresh token belongs to."""
+        """Return the session that a refresh token belongs to."""
 
     async def session(self, session_id: str) -> OpenSession | None:
-        """A session by its id."""
+        """Return a session by its id."""
 
     async def close_session(self, session_id: str) -> None:
-        """Forget a session; its refresh token is void."""
+        """Delete a session; its refresh token becomes invalid."""
 
 
 class Passwords(Protocol):
-    """Makes and checks password hashes, however many people log in at once."""
+    """Makes and checks password hashes with bounded resources."""
 
     async def hash(self, password: str) -> str:
-        """A new hash. Raises Unavailable when too many wait."""
+        """Return a new hash. Raises Unavailable when too many requests wait."""
 
     async def matches(self, secret_hash: str | None, password: str) -> bool:
-        """Whether the password belongs to the hash; takes as long where there is none.
+        """Return whether the password matches the hash; takes equally long when there is no hash.
 
-        Raises Unavailable when too many wait.
+        Raises Unavailable when too many requests wait.
         """
 
 
 class Users(Protocol):
-    """What is projected of users."""
+    """Queries on projected users."""
 
     async def credential_of(self, user_id: str) -> str | None:
-        """Id of the credential that counts; None for an unknown user."""
+        """Return the id of the user's current credential, or None for an unknown user."""
 
     async def roles_of(self, user_id: str) -> tuple[str, ...]:
-        """Roles of a user, sorted."""
+        """Return the roles of a user, sorted."""

@@ -1,1 +1,1 @@
-"""What the auth service answers from."""
+"""The read model of the auth service."""

@@ -1,4 +1,4 @@
-"""Projection ``users``: which credential of a user counts, and the roles a user holds.
+"""Projection ``users``: the current credential and the roles of each user.
 
 In: UserRegistered, CredentialSet, RoleGranted.
 """
@@ -38,7 +38,7 @@ USERS = Projection("auth", "users", ("AUTH",), METADATA)
 
 @USERS.on(auth.UserRegistered)
 def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
-    """A user exists."""
+    """Add the user."""
     yield Upsert(
         USER, {"user_id": event.user_id}, {"source": event.source, "registered_at": at.time}
     )
@@ -46,30 +46,30 @@ def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
 
 @USERS.on(auth.CredentialSet)
 def credential_set(event: auth.CredentialSet, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """The last credential counts."""
+    """Replace the current credential."""
     yield Update(USER, {"user_id": event.user_id}, {"credential_id": event.credential_id})
 
 
 @USERS.on(auth.RoleGranted)
 def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """A user holds a role."""
+    """Add a role."""
     yield Upsert(ROLE, {"user_id": event.user_id, "role": event.role})
 
 
 @dataclass(frozen=True, slots=True)
 class UserQueries:
-    """Reads on the auth schema."""
+    """Queries on the auth schema."""
 
     db: AsyncEngine
 
     async def credential_of(self, user_id: str) -> str | None:
-        """Id of the credential that counts; None for an unknown user."""
+        """Return the id of the user's current credential, or None for an unknown user."""
         found = select(USER.c.credential_id).where(USER.c.user_id == user_id)
         async with self.db.connect() as connection:
             return (await connection.execute(found)).scalar_one_or_none()
 
     async def roles_of(self, user_id: str) -> tuple[str, ...]:
-        """Roles of a user, sorted."""
+        """Return the roles of a user, sorted."""
         found = select(ROLE.c.role).where(ROLE.c.user_id == user_id).order_by(ROLE.c.role)
         async with self.db.connect() as connection:
             return tuple((await connection.execute(found)).scalars())

@@ -1,4 +1,4 @@
-"""The clusters users may name."""
+"""Routes for the registered clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerma_common.http.statuses import answers
 
 
 def router(queries: ClusterQueries) -> APIRouter:
-    """All routes of the service."""
+    """Return all routes of the service."""
     api = APIRouter(route_class=KermaRoute)
 
     @api.get("/clusters")

@@ -1,1 +1,1 @@
-"""What operators do with clusters."""
+"""What operators can do with clusters."""

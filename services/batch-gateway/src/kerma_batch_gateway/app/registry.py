@@ -1,4 +1,4 @@
-"""The cluster registry, as operators use it.
+"""The cluster registry for operators.
 
 Out: ClusterRegistered, ClusterRemoved.
 """
@@ -17,7 +17,7 @@ from kerma_common.contracts.subjects import cluster_subject
 
 
 def cluster_id(name: str) -> str:
-    """Id of the cluster of a name: names may hold characters that subjects may not."""
+    """Return the id of a cluster by its name, which may hold characters that subjects may not."""
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
@@ -29,13 +29,13 @@ class ClusterRegistry:
     clock: Callable[[], datetime]
 
     async def add(self, name: str, host: str, port: int, *, actor: str, request_id: str) -> int:
-        """Register a cluster; sequence of the commit. Raises DomainRejected."""
+        """Register a cluster and return the sequence of the commit. Raises DomainRejected."""
         cluster = cluster_id(name)
         command = AddCluster(cluster, name, host, port, "slurm")
         return await self._execute(cluster, command, actor, request_id)
 
     async def remove(self, name: str, *, actor: str, request_id: str) -> int:
-        """Remove a cluster; sequence of the commit. Raises DomainRejected."""
+        """Remove a cluster and return the sequence of the commit. Raises DomainRejected."""
         cluster = cluster_id(name)
         return await self._execute(cluster, RemoveCluster(cluster), actor, request_id)
 

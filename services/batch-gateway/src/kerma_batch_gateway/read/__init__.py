@@ -1,1 +1,1 @@
-"""What the batch gateway answers from."""
+"""The read model of the batch gateway."""

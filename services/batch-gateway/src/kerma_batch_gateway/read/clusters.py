@@ -1,4 +1,4 @@
-"""Projection ``clusters``: the clusters that are registered, oldest first.
+"""Projection ``clusters``: the registered clusters, oldest first.
 
 In: ClusterRegistered, ClusterRemoved.
 """
@@ -33,7 +33,7 @@ CLUSTERS = Projection("batch", "clusters", ("BATCH",), METADATA)
 
 @CLUSTERS.on(batch.ClusterRegistered)
 def registered(event: batch.ClusterRegistered, at: At) -> Iterator[Op]:
-    """A cluster can be chosen."""
+    """Add the cluster."""
     yield Upsert(
         CLUSTER,
         {"cluster": event.cluster},
@@ -49,13 +49,13 @@ def registered(event: batch.ClusterRegistered, at: At) -> Iterator[Op]:
 
 @CLUSTERS.on(batch.ClusterRemoved)
 def removed(event: batch.ClusterRemoved, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """A cluster cannot be chosen any more."""
+    """Delete the cluster."""
     yield Delete(CLUSTER, {"cluster": event.cluster})
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredCluster:
-    """One cluster."""
+    """A registered cluster."""
 
     name: str
     host: str
@@ -65,12 +65,12 @@ class RegisteredCluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterQueries:
-    """Reads on the batch schema."""
+    """Queries on the batch schema."""
 
     db: AsyncEngine
 
     async def all(self) -> list[RegisteredCluster]:
-        """Every cluster, oldest first: the first one is the default."""
+        """Return every cluster, oldest first; the first one is the default."""
         found = select(
             CLUSTER.c.name, CLUSTER.c.host, CLUSTER.c.port, CLUSTER.c.scheduler
         ).order_by(CLUSTER.c.registered_seq)

@@ -1,1 +1,1 @@
-"""The runner's ports on NATS."""
+"""Adapters of the runner: tickets, signals and heartbeats."""

@@ -1,4 +1,4 @@
-"""Heartbeats in PostgreSQL: what workers said last, worth nothing after the length of a lease."""
+"""Heartbeats in PostgreSQL: the last one of each worker, worthless once its leases have run out."""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 ACK_WAIT = 30.0
 PROBE_SUBJECT, PROBE_BYTES = "work.probe", 1024
 MAX_TAKEN = 10_000
-"""Tickets that may be taken and not yet acknowledged; above the slots of any lane."""
+"""Tickets that may be delivered and not yet acknowledged; more than any lane has slots."""
 
 
 class StreamTickets:
-    """One durable pull consumer per lane, shared by its workers."""
+    """One durable pull consumer per lane, shared by the workers of the lane."""
 
     def __init__(self, broker: EdgeBroker, refusals: Refusals | None = None) -> None:
         self._broker = broker
@@ -73,7 +73,7 @@ class StreamTickets:
         self._refusals.stored(WORK_STREAM)
 
     async def probe(self) -> None:
-        """Issue a ticket that no lane takes, and drop it."""
+        """Issue a ticket that no lane takes, and delete it."""
         async with _reachable():
             await self._js.publish(PROBE_SUBJECT, os.urandom(PROBE_BYTES), stream=WORK_STREAM)
             await self._js.purge_stream(WORK_STREAM, subject=PROBE_SUBJECT)

@@ -1,1 +1,1 @@
-"""The runner's edges: requests of workers over NATS, the demand over HTTP."""
+"""The runner's interfaces: worker requests over NATS; engines and demand over HTTP."""

@@ -1,4 +1,4 @@
-"""How much work waits for how many slots, per resource class and engine: for autoscalers."""
+"""Waiting tasks and free slots per resource class and engine, for autoscalers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def demand_routes(rows: OpenTasks, clock: Clock, alive: timedelta) -> APIRouter:
-    """``GET /v1/runner/demand``; a worker's slots count while it was heard within ``alive``.
+    """Return ``GET /v1/runner/demand``, which counts the slots of workers heard within ``alive``.
 
     Tasks are counted up to ``COUNTED``.
     """

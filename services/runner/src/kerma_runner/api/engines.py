@@ -1,4 +1,4 @@
-"""Which engines workers offer now, and which are known but not offered."""
+"""The engines that workers offer now, and the known ones that no worker offers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
-    """``GET /v1/engines``; a worker counts while it was heard within ``alive``."""
+    """Return ``GET /v1/engines``, which counts workers heard within ``alive``."""
     router = APIRouter(route_class=KermaRoute)
 
     @router.get("/v1/engines")
@@ -36,7 +36,7 @@ def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
 
 
 def describe(name: str, workers: Sequence[LivingWorker]) -> dict[str, Any]:
-    """An engine by its installations; ``substitute`` runs its editor projects if there are none."""
+    """Describe an engine by its installations, or by the ``substitute`` that runs its projects."""
     having = [worker for worker in workers if name in worker.engines]
     same: defaultdict[tuple[str, str], list[LivingWorker]] = defaultdict(list)
     for worker in having:

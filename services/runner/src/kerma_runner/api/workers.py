@@ -1,6 +1,6 @@
-"""Requests of workers over NATS; the bus's permissions say who may send them.
+"""Requests of workers over NATS. The permissions of the bus say who may send them.
 
-Replicas share the requests through one queue group.
+The replicas share the requests in one queue group.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 QUEUE = "runner"
 AT_ONCE = 32
-"""Requests that one replica works on at a time."""
+"""Requests that one replica handles concurrently."""
 
 
 async def _answer(work: Awaitable[object]) -> bytes:
-    """The answer as JSON. Raises Unavailable when the database does not answer for now."""
+    """Return the answer as JSON. Raises Unavailable while the database does not answer."""
     try:
         answer = await work
     except Exception as error:
@@ -37,7 +37,7 @@ async def _answer(work: Awaitable[object]) -> bytes:
 
 
 def serve_workers(broker: EdgeBroker, claims: Claims, heartbeats: Heartbeats) -> None:
-    """Answer workers' requests on ``broker``, from its start to its stop."""
+    """Answer the requests of workers while ``broker`` runs."""
     _serve(broker, rpc.REGISTER, rpc.Registration, claims.register)
     _serve(broker, rpc.RETIRE, rpc.Retirement, claims.retire)
     _serve(broker, rpc.CLAIM, rpc.ClaimRequest, claims.claim)
@@ -55,7 +55,7 @@ def _serve(
 
 
 def serve_dispatch_signal(broker: EdgeBroker, ring: Callable[[], None]) -> None:
-    """Pass hints on to the dispatcher of this process, if it leads."""
+    """Pass dispatch signals to the dispatcher of this process, if it leads."""
 
     @broker.subscriber(rpc.DISPATCH_SIGNAL, no_reply=True)
     async def look(_: bytes) -> None:

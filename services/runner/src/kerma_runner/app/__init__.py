@@ -1,1 +1,1 @@
-"""What the runner does: queue, hand out, listen, expire."""
+"""Use cases of the runner: queue, dispatch, claim, expire."""

@@ -1,4 +1,4 @@
-"""A bell: wakes one waiting loop, and remembers a ring that nobody waited for."""
+"""A bell: wakes one waiting loop, and remembers a ring until the next wait."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 
 
 class Bell:
-    """Rings between two waits count as one."""
+    """Wakes one waiting loop. Several rings between two waits count as one."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Wake whoever waits, or whoever waits next."""
+        """Wake the waiting loop, or end its next wait at once."""
         self._rung.set()
 
     async def wait(self, seconds: float | None) -> None:
-        """Until the next ring, or at most this long."""
+        """Wait for the next ring, or at most this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()

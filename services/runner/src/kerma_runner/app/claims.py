@@ -1,4 +1,4 @@
-"""What workers ask for and report: registration, claims, starts, ends.
+"""Requests of workers: registration, claims, starts and reports.
 
 Out: WorkerRegistered, WorkerRetired, TaskLeased, TaskStarted, TaskSucceeded, TaskFailed,
 TaskRequeued, TaskCanceled.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long leases last and how often workers speak."""
+    """Length of leases and interval of heartbeats."""
 
     lease: timedelta
     heartbeat: timedelta
@@ -35,9 +35,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Decisions about tasks and workers on behalf of workers.
+    """Decides about tasks and workers when workers ask.
 
-    All requests are safe to repeat: the rules know a repetition by the state of the task.
+    All requests are safe to repeat: the state of the task shows that a request is a repetition.
     """
 
     bus: CommandBus
@@ -47,7 +47,7 @@ class Claims:
     terms: Terms
 
     async def register(self, offer: rpc.Registration) -> rpc.Registered:
-        """Take a worker in."""
+        """Register a worker."""
         for lane in offer.lanes:
             await self.tickets.open(lane)
         await self.heard.beat(offer.worker, (), self.clock())
@@ -67,7 +67,7 @@ class Claims:
         )
 
     async def retire(self, leaving: rpc.Retirement) -> rpc.Verdict:
-        """Count on a worker no more."""
+        """Retire a worker."""
         command = workers.Retire(leaving.worker, leaving.reason)
         subject = worker_subject(leaving.worker)
         await self.bus.execute(workers.WORKER, subject, command, self._ctx(leaving.worker))
@@ -75,7 +75,7 @@ class Claims:
         return rpc.Verdict()
 
     async def claim(self, request: rpc.ClaimRequest) -> rpc.ClaimReply:
-        """Give the task of a ticket to a worker, or say why the ticket is worthless."""
+        """Lease the task of a ticket to a worker, or say why the ticket is worthless."""
         now = self.clock()
         command = tasks.Claim(request.worker, request.attempt, now + self.terms.lease, now)
         subject = task_subject(request.job_id, request.index)

@@ -1,9 +1,9 @@
-"""The dispatcher: keeps a shallow buffer of tickets, chosen fairly, in front of the workers.
+"""The dispatcher: keeps a short queue of fairly chosen tickets in front of the workers.
 
-The stream of tickets is first in, first out and cannot be fair between users, so it never holds
-more than about two tickets per free slot and engine. Tickets are hints: the dispatcher remembers what it
-issued only while it leads, drops and issues anew when it takes over, and repeats a ticket that
-nobody used for a while.
+The stream of tickets is first in, first out, so it cannot be fair over users. It therefore never
+holds more than about two tickets per free slot and engine. Tickets are hints: the dispatcher
+remembers those it issued only while it leads, purges the stream when it takes over, and reissues a
+ticket that stays unused for a while.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Tickets:
 
 @dataclass(slots=True)
 class Dispatcher:
-    """``weights`` maps users to tasks per round, 1 when absent."""
+    """Issues tickets in rounds. ``weights`` maps users to tasks per round, 1 when absent."""
 
     rows: OpenTasks
     tickets: Tickets
@@ -60,7 +60,7 @@ class Dispatcher:
     _lanes: dict[Lane, _Tickets] = field(default_factory=dict)
 
     async def round(self) -> datetime | None:
-        """Hand out what can be handed out; when to look again if nothing happens before."""
+        """Issue the tickets there is room for; return when to run again if nothing changes."""
         now = self.clock()
         found = {d.lane: d for d in await self.rows.demand(now, self.terms.lease)}
         for lane in found.keys() | self._lanes.keys():
@@ -82,7 +82,7 @@ class Dispatcher:
         if known is None:
             await self.tickets.open(lane)
             await self.tickets.clear(lane)
-            # not before: a round that failed on the way is repeated from here
+            # only now: a round that fails above is repeated from here
             known = self._lanes[lane] = _Tickets()
         wanted = demand.slots + max(0, demand.slots - demand.held)
         still = await self.rows.still([ticket.task for ticket in known.out.values()])

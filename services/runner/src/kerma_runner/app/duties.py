@@ -1,7 +1,7 @@
-"""What the leader of the queue does beside projecting it: dispatch and expire.
+"""Work of the queue's leader beside projecting: dispatch and expiry.
 
-Whoever leads the projection of the queue is the dispatcher, under the same fenced lease, and is
-woken by what it projected itself.
+The process that leads the projection of the queue also dispatches and expires, under the same
+fenced lease. Its own projected changes wake it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Round = Callable[[], Awaitable[datetime | None]]
 
 @dataclass(slots=True)
 class QueueSink(ProjectionSink):
-    """The projection of the queue, and rounds of work that follow from its changes.
+    """Projects the queue, and runs rounds of work when it has changed.
 
-    ``rounds`` makes them anew for each leadership, so that nothing is remembered from an earlier
-    one, and gives them the fenced transaction in which they write. A round returns when it wants
-    to run again if nothing changes before. The first round waits for ``caught_up``: rows of the
-    past would make it offer tasks that have ended and retire workers that live.
+    ``rounds`` makes the rounds anew for each leadership, so that they remember nothing from an
+    earlier one, and passes them the fenced transaction in which they write. A round returns when it
+    wants to run again if nothing changes before. The first round waits for ``caught_up``: on old
+    rows it would offer tasks that have ended and retire workers that are alive.
     """
 
     rounds: Callable[[Transaction], Sequence[Round]]
@@ -42,20 +42,20 @@ class QueueSink(ProjectionSink):
     async def apply(
         self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
     ) -> None:
-        """Project a batch, then let the rounds look at it."""
-        # not super(): a slotted dataclass is another class than the one the cell refers to
+        """Project a batch, then wake the rounds."""
+        # not super(): a slotted dataclass is not the class that the closure's cell refers to
         await ProjectionSink.apply(self, records, transaction, fenced)
         self.ring()
 
     def ring(self) -> None:
-        """Let the rounds look."""
+        """Wake the rounds."""
         for bell in self._bells:
             bell.ring()
 
     def duties(
         self, transaction: Transaction, retries: Persistence
     ) -> Sequence[Coroutine[Any, Any, None]]:
-        """Every round, again and again."""
+        """Run every round, again and again."""
         rounds = self.rounds(transaction)
         self._bells = [Bell() for _ in rounds]
         pairs = zip(rounds, self._bells, strict=True)

@@ -1,9 +1,10 @@
-"""Expiry: takes tasks back from workers that were not heard of in time.
+"""Expiry: takes tasks back from workers that have fallen silent.
 
 Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled; WorkerRetired.
 
-While the runner itself was deaf (the bus or the database was away, the process stood still) no
-worker could be heard, so every lease lasts one full length from the moment it hears again.
+While the runner could not hear (the bus or the database was down, or the process was suspended) a
+silent worker proves nothing, so every lease lasts one full length from the moment the runner hears
+again.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent
 WORKERS = Gauge("runner_workers", "Workers that live, by what confines their engines", ["sandbox"])
 
 _STILL = timedelta(seconds=5)
-"""Waking this much later than asked for means that the process stood still."""
+"""Waking up this much too late means that the process was suspended."""
 
 
 @dataclass(slots=True)
 class Expiry:
-    """``outages`` counts interruptions of the bus; None while it is away.
+    """Ends leases and retires workers. ``outages`` counts interruptions of the bus, None during one.
 
     ``fenced`` opens transactions that commit only while this process leads the queue.
     """
@@ -58,7 +59,7 @@ class Expiry:
     _hearing: bool = field(default=False)
 
     async def round(self) -> datetime | None:
-        """End what is over; when the next lease or worker may, None while there is none."""
+        """End the leases that are over; return when the next one, or a worker, may be due."""
         now = self.clock()
         if self._was_deaf(now):
             self._floor = now + self.terms.lease
@@ -76,10 +77,10 @@ class Expiry:
         return self._asked
 
     async def _retire_silent(self, now: datetime) -> list[datetime]:
-        """Count no more on workers that fell silent; when others may.
+        """Retire workers that have fallen silent; return when the next one may be due.
 
-        Jobs go by the registrations. A worker that speaks again is told that it is unknown, and
-        registers anew.
+        Jobs are placed by registrations. A retired worker that speaks again learns that it is
+        unknown, and registers again.
         """
         floor = self._floor or now
         later = []

@@ -1,4 +1,4 @@
-"""Heartbeats: one per worker covers all its leases; the answer says which of them to stop."""
+"""Heartbeats: one per worker renews all its leases; the answer names those to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def judge(
     leases: Sequence[rpc.HeldLease], rows: Mapping[tuple[str, int], Known]
 ) -> tuple[tuple[rpc.HeldLease, ...], tuple[rpc.HeldLease, ...]]:
-    """Leases to cancel and stale ones. Rows may lag behind: what they do not know yet is fine."""
+    """Return the leases to cancel and the stale ones. Unknown tasks are neither: rows may lag."""
     cancel, stale = [], []
     for held in leases:
         row = rows.get((held.job_id, held.index))
@@ -34,7 +34,7 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class Heartbeats:
-    """Listens to workers."""
+    """Handles heartbeats."""
 
     heard: HeartbeatStore
     rows: QueueRows
@@ -43,7 +43,7 @@ class Heartbeats:
     terms: Terms
 
     async def hear(self, beat: rpc.Heartbeat) -> rpc.HeartbeatReply:
-        """Extend the leases a worker names, and tell it what to stop."""
+        """Renew the leases that a worker names, and tell it which to stop."""
         now = self.clock()
         before = await self.heard.beat(beat.worker, beat.leases, now)
         if before is None or now - before > self.terms.lease:

@@ -1,4 +1,4 @@
-"""What the runner needs from the bus."""
+"""Ports of the runner: tickets, signals, heartbeats."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ class Tickets(Protocol):
     """Work tickets of each lane: hints that may be lost, repeated or reordered."""
 
     async def open(self, lane: Lane) -> None:
-        """Let workers of this lane take tickets; idempotent."""
+        """Let the workers of a lane take its tickets; idempotent."""
 
     async def clear(self, lane: Lane) -> None:
-        """Drop every ticket that no worker has taken."""
+        """Delete every ticket that no worker has taken."""
 
     async def issue(self, lane: Lane, ticket: Ticket, trace: str | None) -> None:
-        """Offer a task; ``trace`` is the trace context that its worker goes on with."""
+        """Issue a ticket for a task; its worker continues the trace context ``trace``."""
 
     async def pending(self, lane: Lane) -> int:
-        """Tickets that no worker has taken, or has taken without a word."""
+        """Return the tickets that no worker has taken, or that were taken and not acknowledged."""
 
 
 class Signals(Protocol):
-    """Hints; what they hint at is found later without them."""
+    """Hints that save waiting: what they announce is found without them too, later."""
 
     async def stop(self, worker: str, leases: Sequence[HeldLease]) -> None:
         """Tell a worker to stop these leases now."""
 
     async def dispatch(self) -> None:
-        """Tell whoever dispatches that there may be something to hand out."""
+        """Tell the dispatcher that there may be tasks to dispatch."""
 
 
 class HeartbeatStore(Protocol):
-    """What workers said last."""
+    """The last heartbeat of each worker."""
 
     async def beat(
         self, worker: str, leases: Sequence[HeldLease], now: datetime
     ) -> datetime | None:
-        """Record that a worker was heard of, with its leases; when it was heard of before."""
+        """Record a heartbeat and its leases; return the time of the one before."""
 
     async def forget(self, worker: str) -> None:
-        """Drop what a worker said."""
+        """Delete what is known of a worker."""
 
     async def forget_silent(
         self, conn: AsyncConnection, worker: str, seen: datetime | None
     ) -> None:
-        """The same in a transaction, unless it has been heard of since ``seen``."""
+        """Do the same in a transaction, unless the worker was heard after ``seen``."""

@@ -1,4 +1,4 @@
-"""The vault. Never edited: a change is another revision."""
+"""The tables of the vault. Never edit this file: add a revision."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # tables that were there before migrations kept account of them are taken over
+    # adopt tables that were created before migrations were tracked
     op.create_table(
         "credential",
         sa.Column("credential_id", sa.Text, primary_key=True),
