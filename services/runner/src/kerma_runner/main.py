@@ -53,15 +53,15 @@ PROCESSES = (PROCESS,)
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
-    """Every read model of the service."""
+    """Return every read model of the service."""
     return (QUEUE, identity_projection(NAME))
 
 
 def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = None) -> Service:
-    """The service, with the parts that ``infra.roles`` names; ``rules`` from the environment.
+    """Build the parts of the service that ``infra.roles`` names.
 
-    ``api`` answers users and workers, ``project`` keeps the queue and, where it leads, dispatches
-    and expires, ``process`` turns jobs into tasks.
+    ``rules`` comes from the environment. ``api`` answers users and workers; ``project`` keeps the
+    queue and, while it leads, dispatches and expires; ``process`` turns jobs into tasks.
     """
     rules = rules or load(RunnerSettings)
     rows, terms, heard = QueueRows(infra.db), rules.terms, HeartbeatRows(infra.db)

@@ -12,19 +12,19 @@ from kerma_runner.app.claims import Terms
 
 
 class RunnerSettings(Settings):
-    """Leases and shares."""
+    """Lengths of leases and shares of users."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_RUNNER_")
 
     lease_seconds: float = Field(default=45.0, gt=0)
-    """A worker that is silent for this long has lost its tasks."""
+    """A worker that is silent for this long loses its tasks."""
     heartbeat_seconds: float = Field(default=10.0, gt=0)
     weights: dict[str, int] = Field(default_factory=dict)
-    """Tasks per round of a user id, as JSON; 1 for everyone else."""
+    """Tasks per round by user id, as JSON; 1 for everyone else."""
 
     @property
     def terms(self) -> Terms:
-        """As told to workers."""
+        """Return the terms that workers are told."""
         return Terms(
             timedelta(seconds=self.lease_seconds), timedelta(seconds=self.heartbeat_seconds)
         )

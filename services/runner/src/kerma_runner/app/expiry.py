@@ -41,9 +41,10 @@ _STILL = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class Expiry:
-    """Ends leases and retires workers. ``outages`` counts interruptions of the bus, None during one.
+    """Ends leases and retires workers.
 
-    ``fenced`` opens transactions that commit only while this process leads the queue.
+    ``outages`` counts interruptions of the bus; None during one. ``fenced`` opens transactions that
+    commit only while this process leads the queue.
     """
 
     heard: HeartbeatStore

@@ -1,1 +1,1 @@
-"""The rules of tasks, workers and the queue. Pure."""
+"""Rules of tasks, workers and the queue; pure."""

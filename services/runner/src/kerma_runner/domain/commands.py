@@ -1,4 +1,4 @@
-"""What can be asked of a task, and what a task is from the start."""
+"""Commands of the task aggregate, and the constant description of a task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kerma_common.contracts.refs import Ref
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a worker must know to run the task; never changes."""
+    """What a worker needs to run the task; constant."""
 
     job_id: str
     index: int
@@ -25,14 +25,14 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Let the task exist and wait."""
+    """Create the task and let it wait for a worker."""
 
     spec: Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Give the task, in this attempt, to a worker until a moment."""
+    """Lease the task to a worker, in this attempt, until a given time."""
 
     worker: str
     attempt: int
@@ -42,14 +42,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The engine was started."""
+    """Record that the engine has started."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """The outputs are stored and were readable."""
+    """Record that the outputs are stored and readable."""
 
     lease: int
     output_ref: Ref
@@ -60,7 +60,7 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The attempt failed; ``code`` decides whether another makes sense."""
+    """Record that the attempt failed; ``code`` decides whether it is retried."""
 
     lease: int
     code: str
@@ -71,7 +71,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The worker gives the task back untouched: it shuts down."""
+    """Give the task back because its worker shuts down; not a failure of the task."""
 
     lease: int
     now: datetime
@@ -79,7 +79,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """The worker was last known to hold the lease until ``until``."""
+    """End a lease whose worker was last known to hold it until ``until``."""
 
     lease: int
     until: datetime
@@ -88,18 +88,18 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody wants the task any more."""
+    """Cancel the task."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmCancel:
-    """No process of the task is left on the worker."""
+    """Confirm that no process of the task is left on the worker."""
 
     lease: int
 
 
 Report = Start | Succeed | Fail | Release | ConfirmCancel
-"""What a worker says of its lease."""
+"""Reports of a worker on its lease."""
 
 Command = Queue | Claim | Report | Expire | Cancel
-"""Everything that can be asked of a task."""
+"""Every command of a task."""

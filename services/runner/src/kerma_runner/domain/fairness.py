@@ -1,9 +1,9 @@
-"""Whose task is next: weighted deficit round-robin over users, then round-robin over their jobs.
+"""The fair queue: weighted deficit round-robin over users, then round-robin over their jobs.
 
-A user's quantum is its weight (an integer >= 1, tasks per round) and a task costs one. Everyone
-who waits is served within one round, which takes at most the sum of the quanta of those who wait,
-however long anyone's queue is. Source: M. Shreedhar and G. Varghese, "Efficient fair queuing using
-deficit round-robin", IEEE/ACM Trans. Networking 4 (1996) 375.
+A user's quantum is its weight (an integer >= 1, tasks per round) and a task costs one. Every user
+with waiting tasks is served within one round, which takes at most the sum of the quanta of the
+waiting users, however long any queue is. Source: M. Shreedhar and G. Varghese, "Efficient fair
+queuing using deficit round-robin", IEEE/ACM Trans. Networking 4 (1996) 375.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Deficits:
-    """Memory between two picks: users in the order of the round with what is left of their
-    quantum, and each user's jobs in the order of their round.
+    """State between two picks.
+
+    Users in the order of the round with their remaining quantum, and each user's jobs in the order
+    of their round.
     """
 
     users: tuple[tuple[str, int], ...] = ()
@@ -32,8 +34,10 @@ def pick(
     capacity: int,
     weights: Mapping[str, int],
 ) -> tuple[tuple[T, ...], Deficits]:
-    """Up to ``capacity`` tasks out of ``queues`` (user to job to tasks in order), and the memory
-    for the next pick. Users without a weight have 1; those without tasks lose their deficit.
+    """Pick up to ``capacity`` tasks from ``queues`` (user to job to tasks in order).
+
+    Also return the state for the next pick. Users without a weight have 1; users without waiting
+    tasks lose their deficit.
     """
     waiting = {u: _rotation(jobs, deficits.jobs.get(u, ())) for u, jobs in queues.items()}
     waiting = {user: jobs for user, jobs in waiting.items() if jobs}

@@ -1,8 +1,8 @@
-"""When a lease ends: by what was promised at the claim, or by the last heartbeat that named it.
+"""When a lease ends: as promised at the claim or by the last heartbeat that named it.
 
-Heartbeats are not events: they live in a table, and the later of the two moments counts. A runner
-that was away or deaf for a while cannot blame workers for it: nothing ends before ``floor``, except the
-leases of workers that are known to be gone.
+Heartbeats are not events: they live in a table, and the later of the two times counts. While the
+runner is down or cannot hear, silence proves nothing: no lease ends before ``floor``, except those
+of workers that are known to be dead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LeaseKey:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A lease and the moment at which it ends."""
+    """A lease and the time at which it ends."""
 
     key: LeaseKey
     until: datetime
@@ -34,8 +34,10 @@ class Due:
 def due(
     held: Mapping[LeaseKey, datetime | None], heard: Mapping[LeaseKey, datetime], floor: datetime
 ) -> tuple[Due, ...]:
-    """All leases by their end. ``held`` maps each to the end promised at its claim, None when its
-    worker is gone, ``heard`` to the end promised by the last heartbeat.
+    """Return all leases ordered by their end.
+
+    ``held`` maps each lease to the end promised at its claim, None when its worker is dead;
+    ``heard`` maps it to the end promised by the last heartbeat.
     """
     ends = (
         Due(key, _GONE if promised is None else max(promised, heard.get(key, promised), floor))
@@ -45,5 +47,5 @@ def due(
 
 
 def over(leases: Iterable[Due], now: datetime) -> tuple[Due, ...]:
-    """Those that have ended."""
+    """Return the leases that have ended."""
     return tuple(lease for lease in leases if lease.until <= now)

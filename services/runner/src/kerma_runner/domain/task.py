@@ -1,7 +1,7 @@
 """A task: one share of a job's primaries, run by at most one worker at a time.
 
-Every lease has a fencing number; what a worker reports under an older number is rejected, so a
-worker that was thought dead can not change the story any more.
+Every lease has a fencing number. A report with an older number is rejected, so a worker that was
+thought dead cannot change the task any more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from kerma_runner.domain.commands import (
 )
 
 FINAL_CODES = frozenset({"BAD_INPUT", "UNKNOWN_ENGINE"})
-"""Failures that every other attempt would repeat, beside limits: a seed gives the same again."""
+"""Codes of failures that are not retried; exceeded limits (``…_LIMIT``) are not either.
+
+Every attempt would fail the same way: the same seed gives the same run.
+"""
 
 _LIMIT = "_LIMIT"
 
@@ -41,7 +44,7 @@ _MESSAGE_BYTES = 1024
 
 
 class Phase(StrEnum):
-    """Where a task stands."""
+    """State of a task in its life cycle."""
 
     NEW = "NEW"
     QUEUED = "QUEUED"
@@ -58,14 +61,16 @@ class Phase(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing can happen to the task any more."""
+        """Whether the task has ended."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELED)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``lease`` is the last fencing number given, 0 before the first; ``ended_by`` names the
-    command that ended that lease, so that its repetition is told from a late report.
+    """State of one task.
+
+    ``lease`` is the last fencing number given, 0 before the first; ``ended_by`` names the command
+    that ended that lease, which tells a repeated report from a late one.
     """
 
     phase: Phase = Phase.NEW
@@ -80,19 +85,19 @@ class Task:
 
 
 def backoff(attempt: int) -> timedelta:
-    """Wait after failed attempt number ``attempt`` (from 1): 2 s, 6 s, 18 s … at most 5 min."""
+    """Return the wait after failed attempt ``attempt`` (from 1): 2 s, 6 s, 18 s … at most 5 min."""
     factor: int = 3 ** min(attempt - 1, 10)
     return min(_BACKOFF * factor, _LONGEST_BACKOFF)
 
 
 def shorten(message: str) -> str:
-    """The last KiB of a message: engines tell the cause at the end."""
+    """Return the last KiB of a message: engines write the cause at the end."""
     body = message.encode("utf-8", "replace")
     return body[-_MESSAGE_BYTES:].decode("utf-8", "ignore")
 
 
 def decide(task: Task, command: object) -> tuple[object, ...]:
-    """Events that follow from ``command``; see the commands for their meaning."""
+    """Return the events that follow from ``command``; see the commands for their meaning."""
     if not isinstance(command, Command):
         raise TypeError(f"a task knows no {type(command).__name__}")
     if isinstance(command, Queue):
@@ -113,7 +118,7 @@ def decide(task: Task, command: object) -> tuple[object, ...]:
 
 
 def may_retry(task: Task, spec: Spec, code: str) -> bool:
-    """Whether another attempt may follow the one that ended with ``code``."""
+    """Return whether an attempt that ended with ``code`` may be retried."""
     repeats = code in FINAL_CODES or code.endswith(_LIMIT)
     return task.attempt < spec.max_attempts and not repeats
 
@@ -135,7 +140,7 @@ def _queued(spec: Spec) -> ev.TaskQueued:
 
 def _claim(task: Task, spec: Spec, command: Claim) -> tuple[object, ...]:
     if task.phase is Phase.LEASED and task.worker == command.worker:
-        # the reply to its first claim was lost: it may have its lease again
+        # the reply to its first claim was lost: grant the same lease again
         return ()
     if task.phase.held:
         raise Rejected("BUSY", "another worker holds the task")
@@ -184,7 +189,7 @@ _REPEATS: dict[str, tuple[type, ...]] = {
     "Release": (Release,),
     "ConfirmCancel": (ConfirmCancel, Fail, Release),
 }
-"""Which reports may have ended a lease, by what is remembered of its end."""
+"""Commands that repeat the end of a lease, by the recorded ``ended_by``."""
 
 
 def _report(task: Task, spec: Spec, command: Report) -> tuple[object, ...]:
@@ -280,7 +285,7 @@ def _requeued(attempt: int, spec: Spec, reason: str, not_before: datetime) -> ev
 
 
 def evolve(task: Task, event: object) -> Task:
-    """State after an event; total over stored events."""
+    """Return the state after an event; defined for every stored event."""
     if isinstance(event, _Way):
         return _evolve_way(task, event)
     if isinstance(event, _End):

@@ -1,4 +1,4 @@
-"""A worker's registration: what it offers. Whether it lives is told by heartbeats, not here."""
+"""A worker's registration: what it offers. Heartbeats, not events, show whether it is alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kerma_common.domain import Aggregate
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """``slots`` is 0 for a worker that never came or has gone."""
+    """State of a worker; ``slots`` is 0 when it has never registered or has retired."""
 
     resource_class: str = ""
     slots: int = 0
@@ -24,7 +24,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Offer slots."""
+    """Register a worker with its slots."""
 
     worker: str
     resource_class: str
@@ -37,7 +37,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Take no more tasks."""
+    """Retire a worker."""
 
     worker: str
     reason: str
@@ -49,7 +49,7 @@ WorkerEvent = ev.WorkerRegistered | ev.WorkerRetired
 
 
 def decide(state: Worker, command: object) -> tuple[object, ...]:
-    """Events that follow from ``command``; repeating one changes nothing."""
+    """Return the events that follow from ``command``; repeating a command changes nothing."""
     if not isinstance(command, Command):
         raise TypeError(f"a worker knows no {type(command).__name__}")
     match command:
@@ -73,7 +73,7 @@ def decide(state: Worker, command: object) -> tuple[object, ...]:
 
 
 def evolve(state: Worker, event: object) -> Worker:
-    """State after an event; total over stored events."""
+    """Return the state after an event; defined for every stored event."""
     if not isinstance(event, WorkerEvent):
         return state
     match event:

@@ -1,1 +1,1 @@
-"""Revisions of the runner's schema."""
+"""Migrations of the runner's schema."""

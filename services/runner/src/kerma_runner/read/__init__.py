@@ -1,1 +1,1 @@
-"""The queue of truth: what waits, who holds what, who is there."""
+"""The queue as rows: waiting tasks, leases, workers."""

@@ -1,8 +1,9 @@
 """Tables of the runner.
 
-``task`` and ``worker`` are projected from the log. ``worker_heartbeat`` is not: it holds what
-workers said last and is worth nothing after its lease length. It lies in the schema of the
-processes, since a rebuild replaces that of the read models and would end running leases.
+``task`` and ``worker`` are projected from the log. ``worker_heartbeat`` is not: it holds the last
+heartbeat of each worker, worthless once a lease length has passed. It belongs to the schema of the
+process managers, because a rebuild replaces the schema of the read models and would end running
+leases.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ TASK = Table(
     Column("attempt", Integer, nullable=False),
     Column("lease", Integer, nullable=False, server_default="0"),
     Column("worker", Text),
-    # the end promised at the claim; none while a worker that died holds the task
+    # the end promised at the claim; null once the worker that holds the task has died
     Column("until", _TIME),
     Column("not_before", _TIME),
     Column("canceling", Boolean, nullable=False, server_default=text("false")),
     Column("queued_seq", BigInteger, nullable=False),
-    # of the request that the task follows from; tickets carry it on
+    # trace context of the request that created the task; tickets carry it on
     Column("trace", Text),
-    # every read of the dispatcher is a walk along this index, whatever the statistics say
+    # every read of the dispatcher walks this index, whatever the planner's statistics say
     Index(
         "task_open",
         "resource_class",
@@ -69,7 +70,7 @@ TASK = Table(
 
 QUEUED = literal_column("'QUEUED'", Text)
 OPEN = text("state IN ('QUEUED', 'LEASED', 'RUNNING')")
-"""Constants, not parameters: PostgreSQL takes a partial index for what it can prove."""
+"""Constants, not parameters: PostgreSQL uses a partial index only if it can prove its condition."""
 
 WORKER = Table(
     "worker",

@@ -1,8 +1,8 @@
-"""What the dispatcher asks: which tasks wait, and how many are held.
+"""Queries of the dispatcher: waiting tasks, and numbers of leased ones.
 
 Every statement here walks the index ``task_open`` from one lane, user or job to the next, so its
-cost follows from lanes, users and free slots, whatever waits and whatever has ended. PostgreSQL has
-no such walk of its own ("loose index scan"); the recursive form is the one of its wiki.
+cost depends on lanes, users and free slots, not on how many tasks wait or have ended. PostgreSQL
+has no built-in loose index scan; the recursive query is the one of its wiki.
 """
 
 from __future__ import annotations
@@ -41,15 +41,14 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 COUNTED = 5_000
-"""Tasks of a lane that are counted; more of them wait than any pool has slots for."""
+"""Tasks that are counted per lane; no pool has as many slots."""
 SPARE = 2
-"""Jobs of a user have different numbers of tasks left: each is asked for this much more than its
-part."""
+"""Factor by which each job is read beyond its share: jobs have unequal numbers of tasks left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that may be handed out now, how many leases it has had, and its trace context."""
+    """A task that may be dispatched now, its number of leases so far, and its trace context."""
 
     job_id: str
     index: int
@@ -60,7 +59,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class LaneDemand:
-    """Of one lane: tasks that wait, tasks that are held, slots of living workers.
+    """Waiting tasks, leased tasks and slots of living workers of one lane.
 
     Tasks are counted up to ``COUNTED``. The slots of a worker count in every lane of its engines.
     """
@@ -72,17 +71,17 @@ class LaneDemand:
 
 
 Queues = Mapping[str, Mapping[str, Sequence[Waiting]]]
-"""User to job to its tasks in order; jobs in order of arrival."""
+"""User to job to its tasks in order; jobs are ordered by arrival."""
 
 
 class OpenTasks:
-    """Reads of the dispatcher, bounded whatever the queue holds."""
+    """Queries of the dispatcher, with a cost that the length of the queue does not change."""
 
     def __init__(self, db: AsyncEngine) -> None:
         self._db = db
 
     async def demand(self, now: datetime, alive: timedelta) -> tuple[LaneDemand, ...]:
-        """Per lane; a worker counts when it was heard of within ``alive``."""
+        """Return the demand per lane; a worker counts when it was heard within ``alive``."""
         async with self._db.connect() as conn:
             counts = (await conn.execute(_counts())).all()
             offers = (await conn.execute(_offers(), {"since": now - alive})).all()
@@ -101,11 +100,11 @@ class OpenTasks:
     async def waiting(
         self, lane: Lane, now: datetime, room: int, out: Collection[tuple[str, int]]
     ) -> Queues:
-        """Tasks that may run and are not ``out``: enough of every user to fill ``room``.
+        """Return tasks that may run and are not ``out``: enough of every user to fill ``room``.
 
-        Of each user the oldest jobs come first, ``room`` of them. When a job has fewer tasks left
-        than its part of the room, less than the room may be found; never nothing where there is
-        something.
+        The oldest ``room`` jobs of each user are read. When a job has fewer tasks left than its
+        share, the answer may hold fewer than ``room`` tasks, but it is empty only when no task may
+        run.
         """
         aside = Counter(job_id for job_id, _ in out)
         async with self._db.connect() as conn:
@@ -128,7 +127,7 @@ class OpenTasks:
         return queues
 
     async def still(self, tasks: Collection[Waiting]) -> set[Waiting]:
-        """Those of ``tasks`` that have waited without a lease since."""
+        """Return those of ``tasks`` that still wait and have had no lease since."""
         if not tasks:
             return set()
         asked = {
@@ -140,7 +139,7 @@ class OpenTasks:
         return {Waiting(*row) for row in rows} & set(tasks)
 
     async def next_due(self, now: datetime) -> datetime | None:
-        """When the next task's back-off ends."""
+        """Return the time at which the next back-off ends."""
         async with self._db.connect() as conn:
             due: datetime | None = await conn.scalar(_next_due(), {"now": now})
         return due
@@ -151,7 +150,7 @@ class OpenTasks:
 
 @cache
 def _counts() -> Select[Any]:
-    """Tasks by lane and state."""
+    """Count tasks by lane and state."""
     place = (TASK.c.resource_class, TASK.c.engine, TASK.c.state)
     start = select(*place).where(OPEN).order_by(*place).limit(1).subquery("start")
     walk = select(start).cte("walk", recursive=True)
@@ -168,7 +167,7 @@ def _counts() -> Select[Any]:
 
 @cache
 def _offers() -> Select[Any]:
-    """Slots by lane of workers that were heard of since ``since``."""
+    """Count slots by lane, of workers heard since ``since``."""
     living = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
     offers = (
         select(
@@ -186,9 +185,9 @@ def _offers() -> Select[Any]:
 
 @cache
 def _still() -> Select[Any]:
-    """Which of ``job_ids`` and ``indexes`` wait, with attempt and lease."""
+    """Select those of ``job_ids`` and ``indexes`` that wait, with attempt and lease."""
     asked = _listed(("job_ids", Text), ("indexes", Integer))
-    # the limit keeps PostgreSQL from reading all tasks that wait and joining them
+    # the limit keeps PostgreSQL from reading and joining all waiting tasks
     found = (
         select(TASK.c.job_id, TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease)
         .where(TASK.c.job_id == asked.c.job_ids, TASK.c.index == asked.c.indexes)
@@ -207,7 +206,7 @@ def _next_due() -> Select[Any]:
 
 
 def _may_run() -> ColumnElement[bool]:
-    """Tasks of a lane, ``class`` and ``engine``, that do not back off ``now``."""
+    """Select tasks of a lane, ``class`` and ``engine``, that are not backing off at ``now``."""
     return and_(
         TASK.c.state == QUEUED,
         TASK.c.resource_class == bindparam("class"),
@@ -217,7 +216,7 @@ def _may_run() -> ColumnElement[bool]:
 
 
 def _listed(*columns: tuple[str, type[TypeEngine[Any]]]) -> TableValuedAlias:
-    """Rows made of array parameters, with their ``place``."""
+    """Return rows made of array parameters, with their ``place``."""
     arrays = (bindparam(name, type_=ARRAY(kind)) for name, kind in columns)
     names = (name for name, _ in columns)
     listed = func.unnest(*arrays).table_valued(*names, with_ordinality="place")
@@ -226,7 +225,7 @@ def _listed(*columns: tuple[str, type[TypeEngine[Any]]]) -> TableValuedAlias:
 
 @cache
 def _jobs() -> Select[Any]:
-    """Users with tasks that may run, and the first ``of_each`` jobs of each that have any."""
+    """Select users with tasks that may run, and up to ``of_each`` jobs of each."""
     may_run = _may_run()
 
     def least(column: ColumnElement[str], *beyond: ColumnElement[bool]) -> ColumnElement[str]:
@@ -250,7 +249,7 @@ def _jobs() -> Select[Any]:
 
 @cache
 def _first() -> Select[Any]:
-    """The first tasks of each of ``job_ids``, as many as ``limits`` says; in that order."""
+    """Select the first tasks of each of ``job_ids``, in that order, as many as ``limits`` says."""
     asked = _listed(("owners", Text), ("job_ids", Text), ("limits", Integer))
     columns = (TASK.c.index.label("n"), TASK.c.attempt, TASK.c.lease, TASK.c.trace)
     same = (TASK.c.owner == asked.c.owners, TASK.c.job_id == asked.c.job_ids)

@@ -1,4 +1,4 @@
-"""Projection ``queue``: the runner's own events become the queue of truth.
+"""Projection ``queue``: the runner's own events become the rows of the queue.
 
 In: every event of tasks and workers.
 """
@@ -51,19 +51,19 @@ def queued(event: ev.TaskQueued, at: At) -> Iterator[Op]:
 
 @QUEUE.on(ev.TaskLeased)
 def leased(event: ev.TaskLeased, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """A worker holds it."""
+    """A worker holds the task."""
     yield _set(event, state="LEASED", lease=event.lease, worker=event.worker, until=event.until)
 
 
 @QUEUE.on(ev.TaskStarted)
 def started(event: ev.TaskStarted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Its engine runs."""
+    """The engine runs."""
     yield _set(event, state="RUNNING")
 
 
 @QUEUE.on(ev.TaskRequeued)
 def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """It waits again."""
+    """The task waits again."""
     yield _set(
         event,
         state="QUEUED",
@@ -75,26 +75,29 @@ def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 @QUEUE.on(ev.TaskSucceeded)
 def succeeded(event: ev.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """An end."""
+    """The task has ended."""
     yield _set(event, state="SUCCEEDED", **_NOT_HELD)
 
 
 @QUEUE.on(ev.TaskFailed)
 def failed(event: ev.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """An end only when it is final; otherwise the requeue follows in the same commit."""
+    """The task has ended if the failure is final.
+
+    Otherwise a requeue follows in the same commit.
+    """
     if event.final:
         yield _set(event, state="FAILED", **_NOT_HELD)
 
 
 @QUEUE.on(ev.TaskCancellationRequested)
 def cancellation_requested(event: ev.TaskCancellationRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Its worker is to stop it."""
+    """The worker must stop the task."""
     yield _set(event, canceling=True)
 
 
 @QUEUE.on(ev.TaskCanceled)
 def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """An end."""
+    """The task has ended."""
     yield _set(event, state="CANCELED", **_NOT_HELD)
 
 
@@ -117,7 +120,7 @@ def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG
 
 @QUEUE.on(ev.WorkerRetired)
 def retired(event: ev.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """The worker is gone for good. Of one that died nothing is to be waited for."""
+    """The worker has left. If it died, its leases no longer wait for a promised end."""
     yield Delete(WORKER, {"worker": event.worker})
     if event.reason == DIED:
         yield Update(TASK, {"worker": event.worker}, {"until": None})

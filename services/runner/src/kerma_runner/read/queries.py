@@ -1,4 +1,4 @@
-"""Questions to the queue of truth."""
+"""Queries on workers and leases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HELD = ("LEASED", "RUNNING")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the rows say of a task that a worker names in a heartbeat."""
+    """The rows of a task that a worker names in a heartbeat."""
 
     state: str
     lease: int
@@ -30,7 +30,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class LivingWorker:
-    """What a worker offers; see the event ``WorkerRegistered``."""
+    """What a living worker offers; see the event ``WorkerRegistered``."""
 
     slots: int
     engines: Mapping[str, str]
@@ -41,7 +41,7 @@ class LivingWorker:
 
 @dataclass(frozen=True, slots=True)
 class LastHeard:
-    """A registered worker: when it was heard of last, if ever, and what confines its engines."""
+    """A registered worker, the time of its last heartbeat, and what confines its engines."""
 
     worker: str
     seen: datetime | None
@@ -52,13 +52,13 @@ _LIVING = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.wo
 
 
 class QueueRows:
-    """The runner's rows, with reads that take one statement each."""
+    """Queries on the runner's rows, each a single statement."""
 
     def __init__(self, db: AsyncEngine) -> None:
         self._db = db
 
     async def workers(self, now: datetime, alive: timedelta) -> tuple[LivingWorker, ...]:
-        """Workers that were heard of within ``alive``."""
+        """Return the workers heard within ``alive``."""
         query = (
             select(
                 WORKER.c.slots,
@@ -75,7 +75,7 @@ class QueueRows:
             return tuple(LivingWorker(*row) for row in await conn.execute(query))
 
     async def last_heard(self) -> tuple[LastHeard, ...]:
-        """Every registered worker."""
+        """Return every registered worker."""
         query = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen, WORKER.c.sandbox).select_from(
             WORKER.outerjoin(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
         )
@@ -83,7 +83,7 @@ class QueueRows:
             return tuple(LastHeard(*row) for row in await conn.execute(query))
 
     async def held(self) -> Mapping[LeaseKey, datetime | None]:
-        """Every lease with the end promised at its claim; None when its worker died."""
+        """Return every lease with the end promised at its claim, None when its worker died."""
         query = select(TASK.c.job_id, TASK.c.index.label("n"), TASK.c.lease, TASK.c.until).where(
             TASK.c.state.in_(HELD)
         )
@@ -92,13 +92,13 @@ class QueueRows:
             return {LeaseKey(r.job_id, r.n, r.lease): r.until for r in rows}
 
     async def heard(self, length: timedelta) -> Mapping[LeaseKey, datetime]:
-        """Every lease that a last heartbeat named, with the end that this promised."""
+        """Return every lease named by a last heartbeat, with the end that it promised."""
         async with self._db.connect() as conn:
             rows = await conn.execute(select(WORKER_HEARTBEAT.c.seen, WORKER_HEARTBEAT.c.leases))
             return {LeaseKey(*key): row.seen + length for row in rows for key in row.leases}
 
     async def known(self, leases: Sequence[HeldLease]) -> Mapping[tuple[str, int], Known]:
-        """What the rows say of these tasks; tasks that they do not know are left out."""
+        """Return the rows of these tasks; tasks without a row are left out."""
         if not leases:
             return {}
         named = or_(*(and_(TASK.c.job_id == h.job_id, TASK.c.index == h.index) for h in leases))
@@ -110,7 +110,7 @@ class QueueRows:
             return {(r.job_id, r.n): Known(r.state, r.lease, r.canceling) for r in rows}
 
     async def is_registered(self, worker: str) -> bool:
-        """Whether the rows know the worker."""
+        """Return whether the worker is registered."""
         async with self._db.connect() as conn:
             found = await conn.scalar(select(WORKER.c.slots).where(WORKER.c.worker == worker))
         return found is not None

@@ -1,1 +1,1 @@
-"""The worker agent: a process of its own that runs engines and knows no database."""
+"""The worker: a separate process that runs engines and has no database."""

@@ -14,9 +14,9 @@ from kerma_runner.worker.settings import WorkerSettings
 
 
 def main() -> None:
-    """Run until told to stop.
+    """Run until stopped.
 
-    Raises CatalogueError, SandboxUnavailable or SettingsError, whose texts are for people.
+    Raises CatalogueError, SandboxUnavailable or SettingsError with a message for the operator.
     """
     telemetry = load(TelemetrySettings)
     configure_logs("worker", telemetry.log_level, sys.stderr)

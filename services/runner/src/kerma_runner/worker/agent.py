@@ -1,9 +1,9 @@
-"""The agent: offers slots, takes tickets, runs engines, speaks every few seconds.
+"""The agent: offers slots, takes tickets, runs engines and sends heartbeats.
 
-Out (as requests to the runner): registration, retirement of itself and of dead workers of its
-machine, claims, starts, heartbeats, reports. In: tickets,
-answers to heartbeats, stop signals. The truth about a lease is the runner's: the agent holds a
-result until the runner has answered, and drops it when the lease is over.
+Out (requests to the runner): registration, retirement of itself and of dead workers of its machine,
+claims, starts, heartbeats, reports. In: tickets, answers to heartbeats, stop signals. The runner
+decides about leases: the agent keeps a result until the runner has answered, and drops it when the
+lease is over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.telemetry.traces import HEADER, span
-from kerma_runner.worker.attempt import Attempt, Bench
+from kerma_runner.worker.attempt import Attempt, AttemptContext
 from kerma_runner.worker.outcomes import Stop
 from kerma_runner.worker.runner_client import RETRYABLE
 from kerma_sandbox.launcher import is_guard_lost
@@ -30,33 +30,33 @@ if TYPE_CHECKING:
     from kerma_runner.worker.runner_client import RunnerClient
 
 TELL_SECONDS = 0.2
-"""Least time between two words on the progress of a task."""
+"""Shortest interval between two progress messages of a task."""
 
 LEAVE_SECONDS = 3.0
-"""How long a worker that stops tries to say so; afterwards its leases expire."""
+"""How long a stopping worker tries to tell the runner; after that its leases expire."""
 
 RETRY_SECONDS = 1.0
 UNFIT_SECONDS = 2.0
-"""How long a worker that lacks room waits before it looks again."""
+"""Interval at which a worker that lacks disk space looks again."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class Teller:
-    """Passes on the latest progress, not too often."""
+    """Publishes the latest progress of a task at a limited rate."""
 
     def __init__(self) -> None:
         self._latest: Progress | None = None
         self._news = asyncio.Event()
 
     def told(self, progress: Progress) -> None:
-        """Take in progress."""
+        """Store the latest progress."""
         self._latest = progress
         self._news.set()
 
     async def run(self, runner: RunnerClient, held: rpc.HeldLease) -> None:
-        """Publish news, for ever."""
+        """Publish new progress until cancelled."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -72,14 +72,14 @@ class Agent:
     worker: str
     broker: EdgeBroker
     runner: RunnerClient
-    bench: Bench
+    context: AttemptContext
     registration: rpc.Registration
     _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
     _works: set[asyncio.Task[None]] = field(default_factory=set)
     _lacking: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop``; then finish or give back what is held. Raises GuardLost."""
+        """Work until ``stop``, then finish or hand back what is running. Raises GuardLost."""
         terms = await _unless(stop, self._arrive())
         if terms is None:
             return
@@ -88,10 +88,10 @@ class Agent:
                 group.create_task(self._speak(terms.heartbeat_seconds)),
                 group.create_task(self._listen()),
                 group.create_task(self._watch_others(terms.heartbeat_seconds)),
-                group.create_task(self.bench.launcher.fail_when_lost()),
+                group.create_task(self.context.launcher.fail_when_lost()),
             ]
             slots = [
-                group.create_task(self._slot(stop, group)) for _ in range(self.bench.settings.slots)
+                group.create_task(self._slot(stop, group)) for _ in range(self.context.settings.slots)
             ]
             await stop.wait()
             await self._leave(slots)
@@ -99,11 +99,12 @@ class Agent:
                 task.cancel()
 
     async def _leave(self, slots: list[asyncio.Task[None]]) -> None:
-        """Hand back what is held and say goodbye.
+        """Hand back what is running and retire.
 
-        What could not be handed back ends at once by the reason ``DIED``: its engines are gone.
+        Leases that cannot be handed back end at once with the reason ``DIED``: their engines are
+        gone.
         """
-        await asyncio.wait(slots, timeout=self.bench.settings.finish_seconds)
+        await asyncio.wait(slots, timeout=self.context.settings.finish_seconds)
         for attempt in self._active.values():
             if not attempt.engine_gone.is_set():
                 attempt.stop(Stop.RELEASE)
@@ -114,7 +115,7 @@ class Agent:
             async with asyncio.timeout(LEAVE_SECONDS):
                 leaving = rpc.Retirement(self.worker, rpc.DIED if self._active else "shutdown")
                 await self.runner.ask(rpc.RETIRE, leaving, rpc.Verdict)
-                self.bench.scratch.retired = True
+                self.context.scratch.retired = True
 
     async def _arrive(self) -> rpc.Registered:
         terms = await self._register()
@@ -122,14 +123,14 @@ class Agent:
         return terms
 
     async def _hand_back_of_dead(self) -> None:
-        """Tell the runner of dead workers of this machine, so that no lease of theirs lasts on."""
-        scratch = self.bench.scratch
+        """Retire the dead workers of this machine, so that none of their leases outlives them."""
+        scratch = self.context.scratch
         for worker in await asyncio.to_thread(scratch.dead):
             await self.runner.insist(rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict)
             await asyncio.to_thread(scratch.forget, worker)
 
     async def _watch_others(self, interval: float) -> None:
-        """One that is about to end when this worker starts is found dead later."""
+        """Keep looking: a worker that is still alive when this one starts may die later."""
         while True:
             await asyncio.sleep(interval)
             await self._hand_back_of_dead()
@@ -141,12 +142,13 @@ class Agent:
         return await self.runner.insist(rpc.REGISTER, offer, rpc.Registered)
 
     async def _slot(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
-        """Run one engine at a time; storing and reporting goes on beside the next one."""
+        """Run one engine at a time; a result is stored and reported while the next engine runs."""
         earlier: asyncio.Task[None] | None = None
         latest: asyncio.Task[None] | None = None
         while not stop.is_set():
             if earlier is not None:
-                # one result at a time is stored beside the engine: a slow store may not pile up
+                # store at most one result beside the engine, so that a slow store cannot pile up
+                # results
                 await earlier
                 earlier = None
             if not await self._fit(stop):
@@ -167,8 +169,8 @@ class Agent:
                 await attempt.engine_gone.wait()
 
     async def _fit(self, stop: asyncio.Event) -> bool:
-        """Whether the scratch can be written. Without it the worker offers no engine."""
-        lacking = await asyncio.to_thread(self.bench.scratch.lacks, self.bench.settings.reserve)
+        """Return whether the scratch is writable. If not, the worker offers no engine."""
+        lacking = await asyncio.to_thread(self.context.scratch.lacks, self.context.settings.reserve)
         before, self._lacking = self._lacking, lacking
         if (lacking is None) != (before is None):
             if lacking is None:
@@ -179,7 +181,7 @@ class Agent:
         return lacking is None
 
     async def _next(self, stop: asyncio.Event) -> tuple[rpc.Granted, str | None] | None:
-        """A task that was granted, and the trace context of its ticket."""
+        """Return a granted task and the trace context of its ticket."""
         pulled = self.runner.next_ticket(self.registration.lanes)
         taken = await _unless(stop, pulled)
         if taken is None:
@@ -208,7 +210,7 @@ class Agent:
             if verdict.code == "STALE_LEASE":
                 attempt.stop(Stop.DROP)
 
-        attempt = Attempt(granted, self.worker, self.bench, started, teller.told)
+        attempt = Attempt(granted, self.worker, self.context, started, teller.told)
         self._active[held] = attempt
         work = group.create_task(self._work(attempt, teller, trace))
         self._works.add(work)
@@ -228,7 +230,7 @@ class Agent:
         except Exception as error:
             if is_guard_lost(error):
                 raise
-            # the other attempts go on; this lease is no longer named by heartbeats and expires
+            # the other attempts go on; heartbeats no longer name this lease, so it expires
             _log.exception("lease given up", extra={"job": held.job_id, "index": held.index})
         finally:
             del self._active[held]
@@ -271,7 +273,7 @@ class Agent:
 
 
 async def _unless(stop: asyncio.Event, action: Coroutine[Any, Any, T]) -> T | None:
-    """The result of ``action``; None when ``stop`` comes first."""
+    """Return the result of ``action``, or None when ``stop`` comes first."""
     doing, stopping = asyncio.ensure_future(action), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)

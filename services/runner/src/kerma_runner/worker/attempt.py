@@ -1,4 +1,4 @@
-"""One lease on a worker: from the input blob to the report of how it ended."""
+"""One attempt: from the input blob to the report of how the lease ended."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ T = TypeVar("T")
 MESSAGE_BYTES = 1024
 RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
-"""How long output is awaited that an engine wrote before its end."""
+"""How long to wait for output that an engine wrote before it ended."""
 
 _FOR_WANT_OF_ROOM = frozenset({"EXIT_CODE", "SIGNAL", "BAD_OUTPUT", "WORKER_FAULT"})
 """Failures that a full disk can cause."""
@@ -54,8 +54,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What every attempt of a worker works with."""
+class AttemptContext:
+    """What all attempts of a worker share."""
 
     settings: WorkerSettings
     blobs: BlobStore
@@ -67,13 +67,15 @@ class Bench:
 
 @dataclass(slots=True)
 class Attempt:
-    """``started`` is awaited once the engine runs, ``told`` called with every progress, and
-    ``engine_gone`` set when no engine of the attempt runs or will run.
+    """One run of a task under one lease.
+
+    ``started`` is awaited once the engine runs, ``told`` is called with every progress, and
+    ``engine_gone`` is set when no engine of the attempt runs or will run.
     """
 
     granted: Granted
     worker: str
-    bench: Bench
+    context: AttemptContext
     started: Callable[[], Coroutine[Any, Any, None]]
     told: Callable[[Progress], None]
     stop_reason: Stop | None = None
@@ -86,15 +88,17 @@ class Attempt:
     _about: str = ""
 
     def stop(self, reason: Stop) -> None:
-        """End the attempt; a first reason stands, except that dropping overrules all."""
+        """End the attempt. The first reason stands, except that DROP overrides every other."""
         if self.stop_reason is None or reason is Stop.DROP:
             self.stop_reason = reason
         self._stop.set()
 
     async def run(self) -> Report | None:
-        """How the lease ended; None when nobody wants to know. Nothing is left behind.
+        """Run the attempt and return its report, or None when the runner wants none.
 
-        Raises GuardLost. Whatever else goes wrong ends this attempt alone, as WORKER_FAULT.
+        Clean up always.
+
+        Raises GuardLost. Any other error ends only this attempt, with WORKER_FAULT.
         """
         try:
             return await self._run()
@@ -110,23 +114,23 @@ class Attempt:
 
     async def _run(self) -> Report | None:
         directory = await asyncio.to_thread(
-            self.bench.scratch.work_directory, self.granted.held.index
+            self.context.scratch.work_directory, self.granted.held.index
         )
         try:
             return await self._report(directory)
         finally:
             self.engine_gone.set()
-            await asyncio.to_thread(self.bench.scratch.remove, directory)
+            await asyncio.to_thread(self.context.scratch.remove, directory)
 
     async def _faulted(self, error: Exception) -> Report | None:
-        """What is reported of an attempt that ended as nobody foresaw."""
+        """Return the report of an attempt that ended with an unexpected error."""
         if self._stop.is_set():
             return self._stopped()
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
         message = self._explain(f"the worker failed: {type(error).__name__}: {error}")
         log = None
-        # the logs may be what it failed on; the report is worth more
+        # storing the logs may be what failed; the report matters more
         with suppress(Exception):
             log = await self._store_logs()
         failure = Failure("WORKER_FAULT", message, log)
@@ -152,8 +156,8 @@ class Attempt:
             return self._stopped()
 
     async def _lacks_room(self, directory: Path | None = None) -> bool:
-        """Whether the scratch has no room, which ``directory``, if removed, would not give back."""
-        scratch, settings = self.bench.scratch, self.bench.settings
+        """Return whether the scratch is out of space even when ``directory`` has been removed."""
+        scratch, settings = self.context.scratch, self.context.settings
         if await asyncio.to_thread(scratch.lacks, settings.reserve) is None:
             return False
         free = scratch.free()
@@ -163,7 +167,7 @@ class Attempt:
         return free + own.size < settings.reserve
 
     def _handed_back(self) -> Report | None:
-        """Another worker may have the task: that this one has no room is not its fault."""
+        """Return a report that hands the task back: lacking space here is not the task's fault."""
         _log.warning("handed back for want of room", extra={"job": self.granted.held.job_id})
         self.stop(Stop.RELEASE)
         return self._stopped()
@@ -184,7 +188,7 @@ class Attempt:
         return f"{head}\n{tail}" if tail else head
 
     async def _simulate(self, directory: Path) -> tuple[Ref, float]:
-        engine = self.bench.engines.get(self.granted.engine)
+        engine = self.context.engines.get(self.granted.engine)
         if engine is None:
             raise Failed("UNKNOWN_ENGINE", f"this worker has no engine {self.granted.engine!r}")
         inputs = await self._inputs()
@@ -202,7 +206,7 @@ class Attempt:
         return output, ended.cpu_seconds
 
     def _describe(self, inputs: InputSet) -> str:
-        granted, version = self.granted, self.bench.versions.get(self.granted.engine, "")
+        granted, version = self.granted, self.context.versions.get(self.granted.engine, "")
         instead = f" in place of {inputs.stands_in_for}" if inputs.stands_in_for else ""
         return (
             f"engine {granted.engine} {version}{instead} on worker {self.worker}: "
@@ -210,7 +214,7 @@ class Attempt:
         )
 
     async def _inputs(self) -> InputSet:
-        body = await self._insist(lambda: self.bench.blobs.get(self.granted.input_ref))
+        body = await self._insist(lambda: self.context.blobs.get(self.granted.input_ref))
         try:
             return decode_inputs(body)
         except (ValueError, KeyError, TypeError) as error:
@@ -234,10 +238,10 @@ class Attempt:
     async def _spawn(self, command: Command, directory: Path) -> Confined:
         if self._stop.is_set():
             raise Stopped
-        settings = self.bench.settings
+        settings = self.context.settings
         env = engine_environment(os.environ, directory, command.env)
         try:
-            return await self.bench.launcher.spawn(
+            return await self.context.launcher.spawn(
                 command.argv,
                 env=env,
                 confinement=confinement(command, env, directory, settings),
@@ -248,8 +252,8 @@ class Attempt:
     async def _follow(
         self, process: Confined, engine: Engine, command: Command, directory: Path
     ) -> Exit:
-        """Listen to the engine until nothing of it is left, whatever ends it."""
-        monitor, settings = engine.monitor(self.granted.primaries), self.bench.settings
+        """Read the engine's output until no process of it is left, whatever ends it."""
+        monitor, settings = engine.monitor(self.granted.primaries), self.context.settings
         on_stdout = monitor if command.watch is None else None
         async with asyncio.TaskGroup() as group:
             streams = (
@@ -273,7 +277,7 @@ class Attempt:
                 watchers.append(group.create_task(watch))
             try:
                 ended = await process.wait()
-                # a process that got away from the guard may hold the other ends for ever
+                # a process that escaped the guard may hold the pipes open for ever
                 await asyncio.wait(streams, timeout=DRAIN_SECONDS)
             finally:
                 process.signal(signal.SIGKILL)
@@ -287,9 +291,9 @@ class Attempt:
 
     async def _end_on_stop(self, process: Confined) -> None:
         await self._stop.wait()
-        # only a user who cancels may want what an engine writes at its end
+        # only after a cancellation may someone want what an engine writes at its end
         patient = self.stop_reason is Stop.CANCEL
-        await process.stop(self.bench.settings.grace_seconds if patient else 0.0)
+        await process.stop(self.context.settings.grace_seconds if patient else 0.0)
 
     async def _end_on(
         self, process: Confined, watch: Coroutine[Any, Any, Failed], grace_seconds: float
@@ -299,7 +303,7 @@ class Attempt:
 
     def _require_success(self, ended: Exit) -> None:
         if (
-            limit := exceeded(ended, self._err.end(MESSAGE_BYTES), self.bench.settings)
+            limit := exceeded(ended, self._err.end(MESSAGE_BYTES), self.context.settings)
         ) is not None:
             raise Failed(*limit)
         if ended.code < 0:
@@ -311,8 +315,8 @@ class Attempt:
     async def _collect(
         self, engine: Engine, inputs: InputSet, command: Command, directory: Path
     ) -> Ref:
-        """Check the results and store them, a piece at a time."""
-        settings = self.bench.settings
+        """Check the results and store them as a stream of pieces."""
+        settings = self.context.settings
         kept = directory.with_name(f"{directory.name}.kept")
         try:
             if (
@@ -324,18 +328,18 @@ class Attempt:
             )
             await self._check(engine, kept, inputs)
             pieces = partial(pack_outputs, kept, taken)
-            return await self._insist(lambda: self.bench.blobs.put(pieces, OUTPUT_MEDIA))
+            return await self._insist(lambda: self.context.blobs.put(pieces, OUTPUT_MEDIA))
         except OutputsTooLarge as error:
             reason = f"{error.reason}, the limit KERMA_WORKER_OUTPUT_BYTES"
             raise Failed("OUTPUT_LIMIT", reason) from None
         except (EngineError, Unreadable) as error:
             raise Failed("BAD_OUTPUT", f"the results cannot be read: {error}") from None
         finally:
-            await asyncio.to_thread(self.bench.scratch.remove, kept)
+            await asyncio.to_thread(self.context.scratch.remove, kept)
 
     async def _check(self, engine: Engine, kept: Path, inputs: InputSet) -> None:
-        """Raises Failed for results that are not whole, Stopped when nobody waits for them."""
-        settings = self.bench.settings
+        """Raise Failed for incomplete results, Stopped when the attempt is stopped meanwhile."""
+        settings = self.context.settings
         bounds = Bounds(settings.read_memory, settings.read_seconds)
         reading = asyncio.ensure_future(primaries_of(engine, kept, inputs, bounds))
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -361,10 +365,13 @@ class Attempt:
         body = logs.encode_logs({**texts, **self._engine_logs})
         if body == b"{}":
             return None
-        return await self._insist(lambda: self.bench.blobs.put(body, logs.LOG_MEDIA))
+        return await self._insist(lambda: self.context.blobs.put(body, logs.LOG_MEDIA))
 
     async def _insist(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Until the blob store answers: the lease is held meanwhile. Raises Stopped."""
+        """Retry until the blob store answers; heartbeats hold the lease meanwhile.
+
+        Raises Stopped.
+        """
         while not self._stop.is_set():
             try:
                 return await action()

@@ -1,4 +1,4 @@
-"""How a task's engine is confined, and what a worker says of limits that ended it."""
+"""How the engine of a task is confined, and which limit ended it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CODES = {
     Limit.FILE_SIZE: ("FILE_LIMIT", "{0} bytes in one file", "task_file_size"),
 }
 _REFUSED = (
-    # what C++, Python, the C library and Fortran's run-time say
+    # as reported by C++, Python, the C library and Fortran's run-time
     (
         re.compile(
             r"bad_alloc|MemoryError|[Cc]annot allocate|[Oo]ut of memory|[Aa]llocation would"
@@ -40,7 +40,10 @@ _REFUSED = (
 def confinement(
     command: Command, env: Mapping[str, str], directory: Path, settings: WorkerSettings
 ) -> Confinement:
-    """What the engine of a task may see and use. Raises ValueError naming a folder too wide."""
+    """Return what the engine may see and use.
+
+    Raises ValueError naming a folder that is too wide.
+    """
     for path in command.readable:
         if holds(path, directory):
             raise ValueError(
@@ -53,10 +56,12 @@ def confinement(
 
 
 def exceeded(ended: Exit, errors: str, settings: WorkerSettings) -> tuple[str, str] | None:
-    """Code and sentence for a limit that ended an engine, naming its setting; None for none.
+    """Return the code and message of the limit that ended an engine, or None.
 
-    The kernel enforces some limits by refusing what an engine asks for; these are known by what
-    the engine then says in its ``errors``.
+    The message names its setting.
+
+    The kernel enforces some limits by failing system calls; these are recognised by what the engine
+    then prints to ``errors``.
     """
     if ended.exceeded is not None:
         return _told("the engine used more than", _CODES[ended.exceeded], settings)

@@ -1,4 +1,4 @@
-"""What engines write: kept with its beginning and its end, within limits, and told as progress."""
+"""Output of engines: the beginning and the end are kept, and progress is read from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HeadAndTail:
     _total: int = 0
 
     def add(self, chunk: bytes) -> None:
-        """Take in what came next."""
+        """Add the next bytes."""
         self._total += len(chunk)
         room = _HALF - len(self._head)
         if room > 0:
@@ -51,18 +51,18 @@ class HeadAndTail:
                 self._tail_size -= len(self._tail.popleft())
 
     def skip(self, size: int) -> None:
-        """Note that ``size`` bytes come next that nobody will see."""
+        """Count ``size`` bytes as missing."""
         self._total += size
 
     def text(self) -> str:
-        """All of it, or beginning and end with a line between them that says what is missing."""
+        """Return everything, or beginning and end around a line that says how much is missing."""
         tail = b"".join(self._tail)[-_HALF:]
         missing = self._total - len(self._head) - len(tail)
         gap = f"\n[{missing} bytes left out]\n".encode() if missing else b""
         return (bytes(self._head) + gap + tail).decode("utf-8", "replace")
 
     def end(self, size: int) -> str:
-        """The last ``size`` bytes."""
+        """Return the last ``size`` bytes."""
         return self.text().encode()[-size:].decode("utf-8", "ignore")
 
 
@@ -73,7 +73,7 @@ class Lines:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Lines that are complete now, without their ends."""
+        """Return the lines that are complete now, without their ends."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         self._rest = self._rest[-_LONGEST_LINE:]
         return [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
@@ -85,7 +85,7 @@ Told = Callable[["Progress"], None]
 async def keep_stream(
     reader: asyncio.StreamReader, kept: HeadAndTail, monitor: Monitor | None, told: Told
 ) -> None:
-    """Keep what comes until the stream ends, and tell the progress in it."""
+    """Keep a stream until it ends, and report the progress found in it."""
     lines = Lines()
     while chunk := await reader.read(_CHUNK):
         kept.add(chunk)
@@ -94,17 +94,17 @@ async def keep_stream(
 
 
 def tell_lines(lines: list[str], monitor: Monitor, told: Told) -> None:
-    """Tell the last progress that these lines know of."""
+    """Report the last progress found in these lines."""
     known = [progress for line in lines if (progress := monitor.feed(line)) is not None]
     if known:
         told(known[-1])
 
 
 class GrowingFile:
-    """A log that an engine may still have to write, move, replace or empty while it is read.
+    """A log that the engine may still create, move, replace or truncate while it is read.
 
-    The first regular file below ``directory`` that matches ``pattern`` is read. One that took its
-    place or was emptied is read from its beginning.
+    The first regular file below ``directory`` that matches ``pattern`` is read. A file that
+    replaced it or was truncated is read from its beginning.
     """
 
     def __init__(self, directory: Path, pattern: str) -> None:
@@ -114,11 +114,11 @@ class GrowingFile:
         self._lines = Lines()
 
     def look(self) -> list[str]:
-        """Lines that were completed since the last look; none where nothing can be read now."""
+        """Return the lines completed since the last look; none while nothing can be read."""
         try:
             chunk = self._grown()
         except OSError:
-            # whatever an engine does to its log, how it fares is told by its end alone
+            # an engine may do anything to its log: that never decides how the attempt ends
             return []
         return self._lines.feed(chunk)
 
@@ -139,7 +139,10 @@ class GrowingFile:
 
 
 async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told) -> None:
-    """Tell the progress in a log file that grows, for ever; engines that tell it nowhere else."""
+    """Report progress from a growing log file until cancelled.
+
+    Some engines write it nowhere else.
+    """
     file = GrowingFile(directory, pattern)
     while True:
         tell_lines(await asyncio.to_thread(file.look), monitor, told)
@@ -147,7 +150,7 @@ async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told
 
 
 def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:
-    """Texts of an engine's own logs by name, each with its beginning and its end."""
+    """Return the engine's own logs by name, each with its beginning and its end."""
     folder = WorkFolder(directory)
     try:
         found = folder.matching(globs)
@@ -157,7 +160,7 @@ def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _name(name: str) -> str:
-    # engines may write names that are no text
+    # engines may write names that are not text
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -178,5 +181,5 @@ def _file_text(folder: WorkFolder, name: str) -> str:
 
 
 def encode_logs(texts: Mapping[str, str]) -> bytes:
-    """UTF-8 JSON object from log name to text; empty logs are left out."""
+    """Return a UTF-8 JSON object from log name to text, without empty logs."""
     return orjson.dumps({name: text for name, text in texts.items() if text})

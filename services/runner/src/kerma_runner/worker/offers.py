@@ -1,4 +1,4 @@
-"""What a worker offers: the engines of its machine's catalogue that answer."""
+"""What a worker offers: the engines in its machine's catalogue that answer a probe."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 class EnginesSettings(Settings):
-    """Where the catalogue of the machine's engines is."""
+    """Where the machine's engine catalogue is."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_ENGINES_")
 
     file: Path = Path("engines.toml")
     substitute: str | None = None
-    """An engine that runs editor projects for every engine that is not installed."""
+    """Engine that runs editor projects in place of every engine that is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """Engines by name with what is known of them; ``substitutes`` maps others to one of them."""
+    """Engines by name with what is known of them; ``substitutes`` maps other engines to them."""
 
     engines: Mapping[str, Engine]
     versions: Mapping[str, str]
@@ -41,7 +41,7 @@ class Offers:
 
 
 def find_offers(settings: EnginesSettings, sandbox: Sandbox | None = None) -> Offers:
-    """Ask the machine's engines. Raises CatalogueError when none of them answers."""
+    """Probe the machine's engines. Raises CatalogueError when none answers."""
     catalogue = load_catalogue(settings.file, sandbox)
     if settings.substitute is not None:
         catalogue = catalogue.substituting(settings.substitute)

@@ -1,4 +1,4 @@
-"""How an attempt can end before its results are stored."""
+"""The ways in which an attempt can end before its results are stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from enum import StrEnum
 
 
 class Stop(StrEnum):
-    """Why an attempt is ended from outside."""
+    """Why an attempt is stopped from outside."""
 
-    CANCEL = "CANCEL"  # the user's wish: to be confirmed
-    DROP = "DROP"  # the lease is over: no report is wanted
-    RELEASE = "RELEASE"  # the worker cannot go on: another may have the task
+    CANCEL = "CANCEL"  # the user cancelled: confirm it
+    DROP = "DROP"  # the lease is over: send no report
+    RELEASE = "RELEASE"  # the worker cannot go on: hand the task back
 
 
 class Failed(Exception):  # noqa: N818 - an outcome
-    """The attempt failed with a stable code and a sentence for the user."""
+    """The attempt failed, with a stable code and a message for the user."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -23,4 +23,4 @@ class Failed(Exception):  # noqa: N818 - an outcome
 
 
 class Stopped(Exception):  # noqa: N818 - an outcome
-    """The attempt was told to stop, and nothing of it is left."""
+    """The attempt was stopped, and no process of it is left."""

@@ -1,4 +1,4 @@
-"""The runner as a worker sees it: requests, tickets, and telling progress."""
+"""The worker's client of the runner: requests, tickets and progress."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ _FIRST_RETRY, _GROWTH, _LAST_RETRY = 0.1, 1.3, 5.0
 _log = logging.getLogger(__name__)
 
 RETRYABLE = (Unavailable, ContractViolation)
-"""Failures of requests that a worker sits out: a runner that faults may be replaced by a sound
-one, and the engines go on meanwhile."""
+"""Errors of requests that a worker retries.
+
+Another replica may replace a broken runner, and the engines go on meanwhile.
+"""
 
 
 class RunnerClient:
@@ -48,11 +50,11 @@ class RunnerClient:
         self._client = broker.client
 
     async def ask(self, subject: str, request: object, reply: type[T]) -> T:
-        """One try. Raises Unavailable, DomainRejected or ContractViolation."""
+        """Send a request once. Raises Unavailable, DomainRejected or ContractViolation."""
         return await call(self._broker, subject, request, reply)
 
     async def insist(self, subject: str, request: object, reply: type[T]) -> T:
-        """Until it is answered, for ever: the result of hours of work waits here."""
+        """Send a request until it is answered: a report may hold the result of hours of work."""
         delay = _FIRST_RETRY
         while True:
             try:
@@ -63,10 +65,10 @@ class RunnerClient:
                 delay = min(_GROWTH * delay, _LAST_RETRY)
 
     async def next_ticket(self, lanes: Sequence[rpc.Lane]) -> tuple[rpc.Ticket, Msg] | None:
-        """A ticket of any of the lanes, if one comes within some seconds.
+        """Return a ticket of any of the lanes, or None after some seconds without one.
 
-        The server ends every request by a message, so that no ticket is on its way to a reader
-        that has given up. Raises Unavailable without a consumer.
+        The server ends every request with a message, so no ticket can be on its way to a reader
+        that has given up. Raises Unavailable when a consumer is missing.
         """
         pull = _Pull(self._client, len(lanes))
         inbox = self._client.new_inbox()
@@ -97,21 +99,24 @@ class RunnerClient:
         return ticket, message
 
     async def settle(self, message: Msg) -> None:
-        """Acknowledge a ticket: what it hinted at is decided. A lost acknowledgement is harmless."""
+        """Acknowledge a ticket whose claim was decided. A lost acknowledgement does no harm."""
         try:
             await self._client.publish(message.reply, b"+ACK")
         except (nats.errors.Error, OSError):
             _log.info("acknowledgement lost")
 
     async def give_back(self, message: Msg) -> None:
-        """Leave a ticket to another worker. If that is lost, it comes back after some seconds."""
+        """Leave a ticket to another worker.
+
+        If this message is lost, it is redelivered after some seconds.
+        """
         try:
             await self._client.publish(message.reply, b"-NAK")
         except (nats.errors.Error, OSError):
             _log.info("ticket not given back")
 
     async def tell(self, held: rpc.HeldLease, progress: Progress) -> None:
-        """Publish how far a task is."""
+        """Publish the progress of a task."""
         told = TaskProgress(
             held.job_id,
             held.index,
@@ -124,7 +129,7 @@ class RunnerClient:
 
 
 class _Pull:
-    """Requests to several lanes at once: the first ticket counts, any other is given back."""
+    """Requests to several lanes at once: takes the first ticket and gives back any other."""
 
     def __init__(self, client: Client, requests: int) -> None:
         self._client = client
@@ -132,8 +137,9 @@ class _Pull:
         self.first: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
 
     async def hear(self, message: Msg) -> None:
-        """Take in a ticket, or how a request ended."""
-        # a stranger's ticket may have a status header, but what the server says has no reply
+        """Handle a ticket, or the end of a request."""
+        # a foreign ticket may have a status header, but messages of the server have no reply
+        # subject
         if message.reply and self.first.done():
             await self._client.publish(message.reply, b"-NAK")
         elif message.reply:
@@ -150,7 +156,7 @@ class _Pull:
 
 
 async def _end(subscription: Subscription) -> None:
-    """End it after whatever is on its way has been heard."""
+    """End the requests once everything on its way has arrived."""
     try:
         await subscription.drain()  # type: ignore[no-untyped-call]
     except (nats.errors.Error, OSError):

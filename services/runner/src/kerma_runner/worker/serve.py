@@ -1,4 +1,4 @@
-"""A worker process from its settings: connect, register, work, leave."""
+"""Runs a worker process: connect, register, work, leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerma_common import nats
 from kerma_common.blobs.store import open_blobs
 from kerma_common.contracts.rpc_runner import Registration
 from kerma_runner.worker.agent import Agent
-from kerma_runner.worker.attempt import Bench
+from kerma_runner.worker.attempt import AttemptContext
 from kerma_runner.worker.files.reading import start_server
 from kerma_runner.worker.files.scratch import worker_id, worker_scratch
 from kerma_runner.worker.runner_client import RunnerClient
@@ -31,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 def find_sandbox(settings: WorkerSettings) -> Sandbox:
-    """What confines engines here, tried and logged. Raises SandboxUnavailable if it has to be."""
+    """Find, test and log what confines engines here.
+
+    Raises SandboxUnavailable if required and absent.
+    """
     settings.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     sandbox = measure(settings.scratch, mode=settings.sandbox)
     told = {
@@ -59,8 +62,8 @@ async def serve_worker(
         loop.add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         found = stack.enter_context(worker_scratch(settings.scratch, name))
-        # FastStream takes a third of a second to import: meanwhile the launcher starts and the
-        # bus answers
+        # FastStream takes a third of a second to import: meanwhile the launcher starts and the bus
+        # answers
         loading = asyncio.create_task(
             asyncio.to_thread(import_module, "kerma_common.bus.faststream")
         )
@@ -70,7 +73,7 @@ async def serve_worker(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
         store = open_blobs(blobs)
-        bench = Bench(settings, store, offers.engines, offers.versions, started, found)
+        context = AttemptContext(settings, store, offers.engines, offers.versions, started, found)
         offer = Registration(
             name,
             settings.resource_class,
@@ -81,4 +84,4 @@ async def serve_worker(
             sandbox.level,
         )
         broker = (await loading).EdgeBroker(client)
-        await Agent(name, broker, RunnerClient(broker), bench, offer).run(stop)
+        await Agent(name, broker, RunnerClient(broker), context, offer).run(stop)

@@ -19,27 +19,27 @@ def _processors() -> int:
 
 
 class WorkerSettings(Settings):
-    """One worker process and the engines it runs."""
+    """Settings of one worker process and of the engines it runs."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_WORKER_")
 
     resource_class: str = Field(default="pool", pattern=r"^[A-Za-z0-9_-]{1,32}$")
     slots: int = Field(default_factory=_processors, ge=1, le=1024)
-    """Engines at a time; as many as the process may use processors."""
+    """Engines that run at a time; by default the number of processors the process may use."""
     scratch: Path = Path(tempfile.gettempdir()) / "kerma-scratch"
-    """Parent of the work directories; several workers may share it."""
+    """Parent of the work folders; several workers may share it."""
     task_bytes: int = Field(default=16 << 30, gt=0)
     """Bytes of disk that a task's work folder may take."""
     task_files: int = Field(default=10_000, gt=0, le=1_000_000)
     """Files and folders that a task's work folder may hold."""
     output_bytes: int = Field(default=2 << 30, gt=0)
-    """Bytes of all result files of a task together."""
+    """Total bytes of a task's result files."""
     read_memory: int = Field(default=8 << 30, ge=1 << 30)
-    """Address space of the process that checks the results of a task, in bytes."""
+    """Address space of the process that checks a task's results, in bytes."""
     read_seconds: float = Field(default=600.0, gt=0)
-    """Longest check of the results of a task."""
+    """Longest time that checking a task's results may take."""
     reserve: int = Field(default=256 << 20, ge=0)
-    """Bytes that the scratch's file system keeps free: below it, no tasks are taken."""
+    """Free bytes to keep on the scratch's file system: below it, the worker takes no tasks."""
     sandbox: Mode = Mode.PREFER
     """Whether a worker starts where nothing confines engines."""
     task_memory: int = Field(default=4 << 30, gt=0)
@@ -55,19 +55,19 @@ class WorkerSettings(Settings):
     task_file_size: int = Field(default=8 << 30, gt=0)
     """Largest file of a task, in bytes."""
     nice: int = Field(default=5, ge=0, le=19)
-    """How far engines step back behind the services of the same machine."""
+    """Niceness of engines, which gives way to the services of the same machine."""
     wall_seconds: float = Field(default=24 * 3600.0, gt=0)
     """Longest run of a task."""
     stall_seconds: float = Field(default=600.0, gt=0)
-    """An engine that used no processor for this long hangs."""
+    """An engine that uses no processor time for this long is taken as hung."""
     grace_seconds: float = Field(default=10.0, ge=0)
     """Between SIGTERM and SIGKILL of an engine."""
     finish_seconds: float = Field(default=0.0, ge=0)
-    """How long a worker that is told to stop lets its engines go on before it gives them back."""
+    """How long a stopping worker lets its engines run before it hands their tasks back."""
 
     @property
     def limits(self) -> Limits:
-        """Limits of every task."""
+        """Return the limits of every task."""
         return Limits(
             memory=self.task_memory,
             address_space=self.task_address_space,

@@ -1,4 +1,4 @@
-"""Watches over a running engine: each waits until a limit is exceeded and says which."""
+"""Watches on a running engine: each waits until a limit is exceeded and returns the failure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _STALL_CHECKS = 10
 _BUSY_SHARE = 0.001
 _LOOK_SECONDS = 1.0
 _REST = 20.0
-"""Times as long as a measurement of the work folder took, nothing is measured."""
+"""Pause between measurements, in multiples of how long the last one of the work folder took."""
 
 
 async def wall_time(limit: float) -> Failed:
-    """Wait until ``limit`` seconds are over."""
+    """Wait until ``limit`` seconds have passed."""
     await asyncio.sleep(limit)
     return Failed(
         "WALL_TIME", f"the engine ran longer than {limit:g} s (KERMA_WORKER_WALL_SECONDS)"
@@ -33,7 +33,7 @@ async def wall_time(limit: float) -> Failed:
 
 
 async def stall(cpu_seconds: Callable[[], float], limit: float) -> Failed:
-    """Wait until ``cpu_seconds`` has told the same for ``limit`` seconds."""
+    """Wait until ``cpu_seconds`` has not changed for ``limit`` seconds."""
     used, since = 0.0, time.monotonic()
     while time.monotonic() - since < limit:
         await asyncio.sleep(limit / _STALL_CHECKS)
@@ -55,7 +55,10 @@ async def room(pid: int, directory: Path, settings: WorkerSettings) -> Failed:
 
 
 def exceeded(directory: Path, settings: WorkerSettings, pid: int | None = None) -> Failed | None:
-    """What of a work folder exceeds its limit; with files that a process below ``pid`` keeps."""
+    """Return the limit that a work folder exceeds, or None.
+
+    Deleted files that ``pid`` or its descendants hold open count too.
+    """
     found = usage(directory, settings.task_files, () if pid is None else _family(pid))
     if found.size > settings.task_bytes:
         return _too_much(f"{settings.task_bytes} bytes", "TASK_BYTES")
@@ -72,7 +75,7 @@ def _too_much(amount: str, setting: str) -> Failed:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all below it, as far as they can be seen."""
+    """Return a process and its descendants, as far as they are visible."""
     with suppress(psutil.Error):
         below = psutil.Process(pid).children(recursive=True)
         return [pid, *(process.pid for process in below)]

@@ -1,4 +1,4 @@
-"""Tables of the process manager, and heartbeats. Never edited: a change is another revision."""
+"""Tables of the process manager, and heartbeats. Never edit this file: add a revision."""
 
 import sqlalchemy as sa
 from alembic import op

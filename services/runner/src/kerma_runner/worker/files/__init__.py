@@ -1,1 +1,1 @@
-"""Folders and files of engines: made, measured, read and removed with nothing believed."""
+"""Folders and files of engines, which are untrusted: created, measured, read and removed."""

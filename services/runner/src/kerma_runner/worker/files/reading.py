@@ -1,8 +1,8 @@
-"""Reads results in a process of its own, to see whether they are whole.
+"""Reads results in a child process to check that they are complete.
 
-Readers hold what they read in memory, and the files come from strangers. A child can be bounded in
-memory and time and killed; the worker learns no more than names and numbers of primaries. Children
-are forked from a server that has imported the readers, which takes milliseconds.
+Readers hold what they read in memory, and the files are untrusted. A child can be limited in memory
+and time and can be killed; the worker receives only names and numbers of primaries. Children are
+forked from a server that has imported the readers, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _context.set_forkserver_preload([__name__, "kerma_engines.catalogue.registry"])
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What reading may take: bytes of address space, seconds."""
+    """Limits of a child: bytes of address space, seconds."""
 
     memory: int
     seconds: float
 
 
 class Unreadable(Exception):  # noqa: N818 - a verdict on the results
-    """The results cannot be read; the text is for the user."""
+    """The results cannot be read; the message is for the user."""
 
 
 class ReaderFault(Exception):  # noqa: N818 - what nobody foresaw, in another process
-    """The reader failed in a way that is no verdict on the results."""
+    """The reader failed in a way that says nothing about the results."""
 
 
 def start_server() -> None:
-    """Start what children are forked from, so that the first one need not wait for it."""
+    """Start the fork server, so that the first child does not wait for it."""
     from multiprocessing import forkserver
 
     forkserver.ensure_running()
@@ -55,7 +55,10 @@ def start_server() -> None:
 async def primaries_of(
     engine: Engine, folder: Path, inputs: InputSet, bounds: Bounds
 ) -> list[tuple[str, int]]:
-    """Name and primaries of every estimator in ``folder``. Raises Unreadable, ReaderFault."""
+    """Return the name and primaries of every estimator in ``folder``.
+
+    Raises Unreadable, ReaderFault.
+    """
     process, results = await asyncio.to_thread(_start, engine, folder, inputs, bounds.memory)
     try:
         async with asyncio.timeout(bounds.seconds):
@@ -100,7 +103,7 @@ async def _readable(handle: int) -> None:
 
 
 def _read(there: Connection, engine: Engine, folder: Path, inputs: InputSet, memory: int) -> None:
-    """In the child."""
+    """Runs in the child."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

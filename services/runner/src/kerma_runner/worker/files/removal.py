@@ -1,10 +1,10 @@
-"""Removing folder trees that an engine made, whatever their shape.
+"""Removes folder trees that an engine made, whatever their shape.
 
-A tree may be deeper than any path can name, hold millions of entries, folders without permissions,
-names that are no text, mounts and immutable files. A folder is therefore moved aside first, which
-takes one step, and its contents are removed later by a thread of its own. Subfolders are moved next
-to the folder that holds them and emptied in turn, so that the walk needs neither recursion nor long
-paths, and three file descriptors at most. No link is followed.
+A tree may be deeper than any path can name and hold millions of entries, folders without
+permissions, names that are not text, mounts and immutable files. A folder is therefore moved aside
+first, in one step, and a thread removes its contents later. Subfolders are moved next to the folder
+that holds them and emptied in turn, so the walk needs neither recursion nor long paths, and at most
+three file descriptors. It follows no links.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Leftovers:
-    """What could not be removed: how many entries, and the first few with the reasons."""
+    """What could not be removed: the number of entries, and the first few with reasons."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -36,26 +36,26 @@ class Leftovers:
         """Count an entry that stays."""
         self.count += 1
         if len(self.first) < _NAMED:
-            # engines may write names that are no text, or ones that terminals obey
+            # engines may write names that are not text, or that hold terminal control sequences
             self.first.append(f"{name!a}: {error.strerror}")
 
 
 def move_aside(folder: Path, trash: Path) -> None:
-    """Move ``folder`` into ``trash``. Raises OSError when it has to stay, as a mount does."""
+    """Move ``folder`` into ``trash``. Raises OSError when it cannot be moved, such as a mount."""
     with suppress(OSError):
         _open_up(folder.name, folder.parent)
     try:
         trash.mkdir(mode=0o700, exist_ok=True)
         folder.rename(trash / uuid4().hex)
     except FileNotFoundError:
-        # another worker that shares the trash removed it in between, or the folder is gone
+        # another worker with the same trash removed it in between, or the folder is gone
         if os.path.lexists(folder):
             trash.mkdir(mode=0o700, exist_ok=True)
             folder.rename(trash / uuid4().hex)
 
 
 def empty(trash: Path) -> Leftovers:
-    """Remove everything in the folder ``trash``; what cannot be removed stays and is told."""
+    """Remove everything in the folder ``trash``; return what could not be removed."""
     left = Leftovers()
     try:
         top = os.open(trash, _FOLDER)
@@ -74,7 +74,7 @@ def empty(trash: Path) -> Leftovers:
 
 
 def _empty_folder(name: str, top: int, device: int, left: Leftovers) -> list[str]:
-    """Remove a folder of ``top``; names of its subfolders, which lie in ``top`` now."""
+    """Empty a folder of ``top``; return the names of its subfolders, which are now in ``top``."""
     moved: list[str] = []
     try:
         _open_up(name, top)
@@ -109,7 +109,7 @@ def _empty_folder(name: str, top: int, device: int, left: Leftovers) -> list[str
 
 
 def _unlink(name: str, folder: int, left: Leftovers) -> bool:
-    """Whether ``name`` needs nothing more: removed, gone or counted; False for a folder."""
+    """Return whether ``name`` is dealt with: removed, gone or counted; False for a folder."""
     try:
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             return False
@@ -133,22 +133,22 @@ def _move_up(name: str, folder: int, top: int, moved: list[str], left: Leftovers
 
 
 def _open_up(name: str, parent: int | Path) -> None:
-    """Give the owner all rights to a folder: moving and emptying it needs them."""
+    """Give the owner all rights to a folder, which moving and emptying it require."""
     within = None if isinstance(parent, Path) else parent
     path = parent / name if isinstance(parent, Path) else name
     handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
     try:
         if os.fstat(handle).st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            # the descriptor's own path: by its name, a link might have taken the folder's place
+            # through the descriptor: by name, a link might have replaced the folder
             Path(f"/proc/self/fd/{handle}").chmod(0o700)
     finally:
         os.close(handle)
 
 
 class Remover:
-    """Removes folders in a thread that nobody has to wait for.
+    """Removes folders in a thread, so that nothing waits for it.
 
-    ``trash`` lies on the file system of the folders. What a former process left in it is removed
+    ``trash`` must be on the file system of the folders. What a former process left in it is removed
     too.
     """
 
@@ -156,16 +156,16 @@ class Remover:
         self._trash = trash
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._told: set[str] = set()
-        # a daemon: the end of the process does not wait for a tree of millions of files
+        # a daemon thread, so that the process can exit in the middle of a tree of millions of files
         self._thread = threading.Thread(target=self._run, name="remover", daemon=True)
 
     def start(self) -> None:
-        """Begin with what lies in the trash already."""
+        """Start removing what is already in the trash."""
         self._thread.start()
         self._asked.put(True)
 
     def remove(self, folder: Path) -> bool:
-        """Move a folder aside and remove it later; False if it has to stay where it is."""
+        """Move a folder aside to be removed later; return False if it cannot be moved."""
         try:
             move_aside(folder, self._trash)
         except OSError as error:
@@ -175,7 +175,7 @@ class Remover:
         return True
 
     def stop(self, seconds: float) -> None:
-        """Finish within ``seconds``; the rest is left to the next process."""
+        """Stop within ``seconds``; the next process removes the rest."""
         self._asked.put(False)
         self._thread.join(seconds)
         with suppress(OSError):

@@ -1,8 +1,8 @@
-"""Work folders of engines: one per lease, in a folder per worker, which holds a lock on it.
+"""Work folders of engines: one per lease, inside a folder per worker that the worker locks.
 
-The folder of a worker is also the proof of its death: the kernel gives up the lock when the process
-ends, however it ends. The folder stays until the runner has heard that the worker is gone, so that
-whichever worker starts next can hand its leases back at once.
+The lock also shows that a worker has died: the kernel releases it when the process ends, however it
+ends. The folder stays until the runner knows that the worker is gone, so the next worker to start
+can hand its leases back at once.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _HOST = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]
 
 
 def worker_id() -> str:
-    """Name of this process: another process has another, so leases never pass on unnoticed."""
+    """Return a unique name for this process, so that no other process inherits its leases."""
     return f"{_HOST}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def of_this_host(worker: str) -> bool:
-    """Whether a worker ran here: a lock in a folder that machines share may tell nothing."""
+    """Return whether a worker ran on this host: other machines' locks prove nothing here."""
     return re.fullmatch(rf"{re.escape(_HOST)}-\d+-[0-9a-f]{{8}}", worker) is not None
 
 
 @dataclass(slots=True)
 class Scratch:
-    """``home`` is the folder of this worker.
+    """The scratch as one worker sees it; ``home`` is the worker's folder.
 
-    ``retired`` tells that the runner knows that this worker leaves and holds nothing any more.
+    ``retired`` means the runner knows that this worker leaves and holds no lease any more.
     """
 
     root: Path
@@ -57,10 +57,10 @@ class Scratch:
     retired: bool = False
 
     def dead(self) -> tuple[str, ...]:
-        """Workers of this machine whose processes are gone. What they left is moved aside.
+        """Return the workers of this machine whose processes are gone, and move their files aside.
 
-        They are named again until they are forgotten. What still works in the folder of a dead
-        worker is killed first.
+        They are returned every time until they are forgotten. Processes that still run in the
+        folder of a dead worker are killed first.
         """
         found = []
         for home in self.root.iterdir():
@@ -73,24 +73,27 @@ class Scratch:
         return tuple(found)
 
     def work_directory(self, index: int) -> Path:
-        """A fresh folder for one lease. Raises OSError."""
+        """Return a new folder for one lease. Raises OSError."""
         return Path(tempfile.mkdtemp(prefix=f"{index}-", dir=self.home))
 
     def remove(self, directory: Path) -> None:
-        """Take a folder out of the way now and remove it later."""
+        """Move a folder aside now; it is removed later."""
         self.remover.remove(directory)
 
     def forget(self, worker: str) -> None:
-        """Drop the proof of a worker's death: the runner has heard of it."""
+        """Remove the folder of a dead worker once the runner knows of the death."""
         self.remover.remove(self.root / worker)
 
     def free(self) -> int:
-        """Bytes that this process may still write. Raises OSError."""
+        """Return the bytes that this process may still write. Raises OSError."""
         system = os.statvfs(self.home)
         return system.f_bavail * system.f_frsize
 
     def lacks(self, reserve: int) -> str | None:
-        """Why no engine can work here: fewer than ``reserve`` bytes free, or no write; or None."""
+        """Return why no engine can work here, or None.
+
+        Reasons are fewer than ``reserve`` bytes free, or a scratch that cannot be written.
+        """
         try:
             if (free := self.free()) < reserve:
                 return f"{free} bytes are free, fewer than {reserve} (KERMA_WORKER_RESERVE)"
@@ -105,7 +108,7 @@ class Scratch:
 
 @contextmanager
 def worker_scratch(root: Path, worker: str) -> Iterator[Scratch]:
-    """A folder for this worker's life."""
+    """Provide a folder for the life of this worker."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     remover = Remover(root / _TRASH)
     home, lock = _home(root, worker)
@@ -123,7 +126,7 @@ def worker_scratch(root: Path, worker: str) -> Iterator[Scratch]:
 
 
 def _home(root: Path, worker: str) -> tuple[Path, IO[str]]:
-    """A new folder with a lock on it, which is not empty once it is held."""
+    """Return a new folder with a held lock; the lock file is not empty once it is held."""
     home = root / worker
     home.mkdir(mode=0o700)
     lock = (home / _LOCK).open("w")
@@ -134,11 +137,11 @@ def _home(root: Path, worker: str) -> tuple[Path, IO[str]]:
 
 
 def _is_dead(home: Path) -> bool:
-    """Whether it is a worker's folder whose lock nobody holds; kills what still works in it."""
+    """Return whether this is a worker's folder with a released lock; kill what still runs in it."""
     try:
         handle = os.open(home / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        # nothing of ours
+        # not a worker's folder
         return False
     with os.fdopen(handle) as lock:
         try:
@@ -154,7 +157,7 @@ def _is_dead(home: Path) -> bool:
 
 
 def _clear(home: Path, remover: Remover) -> None:
-    """Move what lies in a worker's folder aside; the lock stays."""
+    """Move the contents of a worker's folder aside, except the lock."""
     with suppress(OSError):
         for entry in home.iterdir():
             if entry.name != _LOCK:
@@ -162,7 +165,7 @@ def _clear(home: Path, remover: Remover) -> None:
 
 
 def _end_processes(home: Path) -> None:
-    """Kill what still works in a dead worker's folder: its engines, if the guard died too."""
+    """Kill what still runs in a dead worker's folder: engines survive if the guard died too."""
     inside = f"{home.resolve()}{os.sep}"
     for process in psutil.process_iter():
         with suppress(psutil.Error):

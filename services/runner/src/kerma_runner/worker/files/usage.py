@@ -1,8 +1,8 @@
-"""How much room an engine takes: what lies in its work folder, and what it deleted but holds open.
+"""Disk space that an engine takes: its work folder, and deleted files that it holds open.
 
-Measured by a walk that follows no link, leaves no file system and looks at a bounded number of
-entries, so that no tree can keep it busy. Blocks count, not lengths: a sparse file takes what it
-takes.
+Measured by a walk that follows no links, stays on one file system and visits a bounded number of
+entries, so no tree can keep it busy. It counts blocks, not lengths: a sparse file counts as what it
+occupies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_DEPTH = 32
-"""Folders within folders; one descriptor each is open during the walk."""
+"""Nesting of folders; the walk holds one descriptor open per level."""
 
 _BLOCK = 512
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +23,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Usage:
-    """``size`` in bytes of disk; ``deep`` tells of folders below ``MAX_DEPTH``, not looked into."""
+    """``size`` in bytes of disk; ``deep`` if folders below ``MAX_DEPTH`` were not visited."""
 
     size: int = 0
     entries: int = 0
@@ -31,9 +31,9 @@ class Usage:
 
 
 def usage(folder: Path, most_entries: int, processes: Iterable[int] = ()) -> Usage:
-    """Room taken by a work folder and by files that ``processes`` hold open though they are gone.
+    """Return the space taken by a work folder and by deleted files that ``processes`` hold open.
 
-    The walk ends early when there are more than ``most_entries``.
+    The walk stops early at ``most_entries``.
     """
     found = Usage()
     seen: set[tuple[int, int]] = set()
