@@ -26,7 +26,7 @@ from kerma_common.contracts.results import (
     ResultSetPublished,
 )
 from kerma_common.errors import Unavailable
-from kerma_results.app import merge_worker
+from kerma_results.app import merging
 from kerma_results.pages.arrays import open_page
 from kit.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
 
@@ -270,7 +270,7 @@ def _of(rows: dict[str, list[tuple[Any, ...]]], job: JobId) -> list[list[tuple[A
 async def test_three_broken_attempts_are_enough(
     world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merge_worker, "REST_SECONDS", 0.01)
+    monkeypatch.setattr(merging, "REST_SECONDS", 0.01)
 
     class Broken:
         def __getattr__(self, name: str) -> Any:
@@ -325,7 +325,7 @@ async def test_a_database_that_is_away_while_nothing_is_to_do_ends_nothing(
         asked += 1
         raise sqlalchemy.exc.OperationalError("select", {}, psycopg.errors.ConnectionTimeout())
 
-    monkeypatch.setattr(merge_worker, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(merging, "PATIENCE_SECONDS", 0.01)
     with monkeypatch.context() as broken:
         broken.setattr(Positions, "_stored", away)
         async with world.service():

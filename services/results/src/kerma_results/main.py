@@ -20,7 +20,7 @@ from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
 from kerma_results.api import logfiles, results
 from kerma_results.app.logs import Logs
-from kerma_results.app.merge_worker import MergeWorker
+from kerma_results.app.merging import Merging
 from kerma_results.app.supply import MergeSupply, dispatcher
 from kerma_results.read.project import RESULTS
 from kerma_results.read.queries import ResultQueries
@@ -63,7 +63,7 @@ def build(
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     background += health.background
     if "process" in infra.roles:
-        merges = MergeWorker(
+        merges = Merging(
             queries,
             BlobMerger(infra.blobs, engines),
             PageBlobs(infra.blobs),

@@ -3,7 +3,7 @@
 In: JobMergeRequested, JobCanceled, JobDeleted (jobs).
 Out: OpenResultSet, DeleteResultSet.
 
-The merge itself and its publication are work of ``merge_worker``, which finds open result sets in
+The merge itself and its publication are work of ``merging``, which finds open result sets in
 the read model.
 """
 

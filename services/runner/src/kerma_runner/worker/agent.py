@@ -91,7 +91,8 @@ class Agent:
                 group.create_task(self.context.launcher.fail_when_lost()),
             ]
             slots = [
-                group.create_task(self._slot(stop, group)) for _ in range(self.context.settings.slots)
+                group.create_task(self._slot(stop, group))
+                for _ in range(self.context.settings.slots)
             ]
             await stop.wait()
             await self._leave(slots)

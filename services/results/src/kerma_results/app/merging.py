@@ -1,8 +1,8 @@
-"""Carries every open result set to its end: merged and published, or failed.
+"""Merges open result sets: each ends published or failed.
 
-The work is found in the read model, so a restart at any point goes on where the log stands: what
-was done already is done again with the same bytes, and changes nothing. A result set is published
-when the read model has applied its completion: then every page can be read.
+The work is found in the read model, so after a restart it goes on from the state in the log:
+repeated steps give the same bytes and change nothing. A result set is published once the read model
+has applied its completion, so that every page can be read.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ if TYPE_CHECKING:
     from kerma_results.read.queries import ResultQueries, Unfinished
 
 AT_ONCE = 2
-"""Merges that run side by side; each holds the pages of about two tasks in memory."""
+"""Merges that run at a time; each holds the pages of about two tasks in memory."""
 REST_SECONDS = 5.0
-"""Longest rest after a fault: a full disk may have room again."""
+"""Longest wait after a fault: a full disk may have room again."""
 PATIENCE_SECONDS = 10.0
-"""Positions of other processes come as messages that may be lost; then this is what it costs."""
+"""Longest wait for a position of another process, whose message may be lost."""
 _log = logging.getLogger(__name__)
 
 
 class Superseded(Exception):  # noqa: N818
-    """Someone else brought the result set to an end meanwhile."""
+    """Another process finished the result set, or the job was deleted."""
 
 
 @dataclass(slots=True)
-class MergeWorker:
-    """Owns all merges of this process."""
+class Merging:
+    """Runs the merges of this process."""
 
     queries: ResultQueries
     merger: Merger
@@ -72,7 +72,7 @@ class MergeWorker:
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def run(self) -> None:
-        """Work for ever: look again whenever the read model has moved on."""
+        """Look for work whenever the read model has advanced, until cancelled."""
         waits = delays()
         async with asyncio.TaskGroup() as group:
             while True:
@@ -87,7 +87,7 @@ class MergeWorker:
                     waits = delays()
 
     async def _look(self, group: asyncio.TaskGroup) -> int:
-        """Take up what is unfinished; how far the read model stood."""
+        """Start merges of unfinished result sets; return the position of the read model."""
         seq, found = await self.queries.unfinished()
         for work in found:
             if work.job_id not in self._busy:
@@ -96,9 +96,9 @@ class MergeWorker:
         return seq
 
     async def _settle(self, work: Unfinished) -> None:
-        """Bring one result set to its end, through whatever passes by itself.
+        """Merge and publish one result set, with retries.
 
-        Outages don't count as attempts, faults do.
+        Faults count as attempts, outages do not.
         """
         attempt, waits = work.attempt + 1, delays()
         try:
@@ -121,7 +121,7 @@ class MergeWorker:
             self._busy.discard(work.job_id)
 
     async def _finish(self, work: Unfinished, attempt: int) -> None:
-        """One try. What is overtaken ends here: if anything is left, the next look finds it."""
+        """Try once. If another process was faster, return: the next look finds what is left."""
         story = await self._story(work.job_id)
         with span("merge", story.trace):
             await self._finish_story(work, attempt, story)
@@ -139,7 +139,7 @@ class MergeWorker:
             _log.info("merge of %s ends here: %s", work.job_id, verdict)
 
     async def _merge(self, work: Unfinished, attempt: int, story: _Story) -> int:
-        """Sequence of the commit that completes the result set."""
+        """Merge and return the sequence of the commit that completes the result set."""
         started = await story.execute(StartMerge(attempt), str(attempt))
         if started.state.phase is not Phase.MERGING:
             raise Superseded(started.state.phase)
@@ -184,7 +184,7 @@ class MergeWorker:
 
 @dataclass(frozen=True, slots=True)
 class _Story:
-    """Executes the commands that follow from one opened result set."""
+    """Executes commands that follow from one open result set."""
 
     bus: CommandBus
     clock: Callable[[], datetime]
@@ -194,7 +194,7 @@ class _Story:
     trace: str | None
 
     async def execute(self, command: object, *step: str) -> Executed[ResultSet]:
-        """Execute ``command`` once for its name and ``step``."""
+        """Execute ``command``; its name and ``step`` make a repetition harmless."""
         context = CommandContext(
             actor="svc:results",
             cause=("merge", self.job_id, type(command).__name__, *step),
