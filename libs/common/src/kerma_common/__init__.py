@@ -1,1 +1,1 @@
-"""What every service stands on: contracts, event log, projections, processes, edges."""
+"""The foundation of every service: contracts, event log, projections, processes, HTTP edge."""

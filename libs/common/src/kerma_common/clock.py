@@ -1,8 +1,8 @@
-"""The one place that reads the wall clock."""
+"""The only place that reads the wall clock."""
 
 from datetime import UTC, datetime
 
 
 def system_clock() -> datetime:
-    """Now, aware, in UTC."""
+    """Return the current time, timezone-aware, in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Errors by what the caller can do about them; the HTTP layer maps each family once."""
+"""Error families, by what the caller can do; the HTTP layer maps each family once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 class KermaError(Exception):
-    """Root of all errors that are part of a contract."""
+    """Base class of all errors that are part of a contract."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -14,7 +14,7 @@ class KermaError(Exception):
 
 
 class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
-    """The request breaks its schema; ``fields`` maps each offender to its reasons."""
+    """The request violates its schema; ``fields`` maps each bad field to the reasons."""
 
     def __init__(self, message: str, fields: Mapping[str, Sequence[str]] | None = None) -> None:
         self.fields = dict(fields or {})
@@ -22,19 +22,19 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
 
 
 class Unauthenticated(KermaError):  # noqa: N818
-    """No token was given, or one that names an impossible key."""
+    """The request has no token, or its token names an impossible key."""
 
 
 class Forbidden(KermaError):  # noqa: N818
-    """The token is void, or the principal may not do this."""
+    """The token is not valid, or the principal may not do this."""
 
 
 class NotFound(KermaError):  # noqa: N818
-    """There is no such thing (for this principal)."""
+    """The thing does not exist, or not for this principal."""
 
 
 class DomainRejected(KermaError):  # noqa: N818
-    """The rules of the domain forbid the command; ``code`` is stable."""
+    """A domain rule forbids the command; ``code`` is stable."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -46,19 +46,19 @@ class UnknownAggregate(NotFound, DomainRejected):
 
 
 class ConcurrencyConflict(KermaError):  # noqa: N818
-    """Another commit came first: load again and decide again."""
+    """Another commit came first: load and decide again."""
 
 
 class OutcomeUnknown(KermaError):  # noqa: N818
-    """Stored or not, we cannot tell; the same command may be sent again."""
+    """The commit may or may not be stored; sending the same command again is safe."""
 
 
 class Unavailable(KermaError):  # noqa: N818
-    """Something we depend on does not answer; nothing was stored."""
+    """A dependency does not answer; nothing was stored."""
 
 
 class TooManyRequests(KermaError):  # noqa: N818
-    """The caller asks for more than it may at a time; waiting ``retry_after`` seconds helps."""
+    """The caller exceeds what it may ask for at a time; retry after ``retry_after`` seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         self.retry_after = retry_after
@@ -66,9 +66,10 @@ class TooManyRequests(KermaError):  # noqa: N818
 
 
 class QuotaExceeded(KermaError):  # noqa: N818
-    """A quota of the caller is used up.
+    """The caller has used up a quota.
 
-    ``retry_after`` is in how many seconds there is room again, None when waiting does not help.
+    ``retry_after`` is the number of seconds until there is room again, or None if waiting does not
+    help.
     """
 
     def __init__(
@@ -82,11 +83,11 @@ class QuotaExceeded(KermaError):  # noqa: N818
 
 
 class ContractViolation(KermaError):  # noqa: N818
-    """Code or configuration breaks a rule of the system; a start-up or deploy fault."""
+    """Code or configuration breaks a rule of the system; a fault of start-up or deployment."""
 
 
 class UnreadableHistory(KermaError):  # noqa: N818
-    """The log holds something on an aggregate's subject that this release cannot read.
+    """An aggregate's subject holds something that this release cannot read.
 
-    Nothing can be decided about the aggregate until an operator mends it.
+    No command on the aggregate can be decided until an operator repairs it.
     """

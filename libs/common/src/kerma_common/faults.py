@@ -1,7 +1,7 @@
 """Named points at which tests kill the process.
 
-``KERMA_FAULT_POINT=name`` or ``name:n`` makes the process kill itself, without any clean-up, when
-it passes the point for the n-th time. Unset, as in every deployment, passing costs one comparison.
+``KERMA_FAULT_POINT=name`` or ``name:n`` makes the process kill itself, without clean-up, when it
+passes the point for the n-th time. If unset, as in every deployment, a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class FaultPoint(StrEnum):
-    """Where a crash is worth trying: between two effects that must not be torn apart."""
+    """A place worth crashing at: between two effects that must not come apart."""
 
     BEFORE_APPEND = "before_append"
     AFTER_APPEND_BEFORE_ANSWER = "after_append_before_answer"
@@ -31,7 +31,7 @@ _point, _left = _armed()
 
 
 def reached(point: FaultPoint) -> None:
-    """Kill the process here when a test has asked for it."""
+    """Kill the process here if a test asked for it."""
     global _left
     if point is not _point:
         return

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """Where the present time comes from."""
+    """The source of the current time."""
 
     def __call__(self) -> datetime:
-        """Now, aware, in UTC."""
+        """Return the current time, timezone-aware, in UTC."""
 
 
 ALL_ROLES = frozenset({"api", "project", "process"})
@@ -33,11 +33,11 @@ ALL_ROLES = frozenset({"api", "project", "process"})
 
 @dataclass(frozen=True, slots=True)
 class Infra:
-    """What a service needs from the outside.
+    """The infrastructure a service depends on.
 
-    ``db`` maps tables without a schema to the service's own; ``roles`` says which parts of the
+    ``db`` maps tables without a schema to the service's schema. ``roles`` says which parts of the
     service this process runs: routes, projections, processes (policies, dispatchers, pollers).
-    ``refusals`` knows which streams take no writes, ``room`` whether there is room for something new.
+    ``refusals`` knows the streams that refuse writes, ``room`` whether there is space for new work.
     """
 
     service: str

@@ -1,8 +1,8 @@
-"""The one way to connect to NATS.
+"""The only way to connect to NATS.
 
-The client retries for ever, also when the server stands still or what it says cannot be read; when
-it is closed all the same, or the server forbids what the service needs, the process ends: a service
-that is silently cut off from the log does harm.
+The client reconnects without limit, even if the server hangs or sends something unreadable. If the
+connection is closed anyway, or the server denies a permission that the service needs, the process
+ends: a service that is silently cut off from the log does harm.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ log = logging.getLogger(__name__)
 PENDING_BYTES = 64 * 1024 * 1024
 RECONNECT_SECONDS = 0.25
 PING_SECONDS = 15
-"""A server that leaves two pings unanswered is given up at the third: after 30 to 45 seconds."""
+"""The client gives up a server at its third unanswered ping: after 30 to 45 seconds."""
 
 
 def end_process(reason: str) -> None:
-    """Stop at once: state lives in the log and the database, a restart heals."""
+    """Exit at once: state lives in the log and the database, so a restart recovers."""
     log.critical("fatal bus error", extra={"reason": reason})
     os._exit(70)
 
 
 class _Client(Client):
-    """The client of nats-py 2.16, except that nothing but a lost connection ends its reading."""
+    """The client of nats-py 2.16, with a read loop that only a lost connection ends."""
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
-        # the server takes any bytes as a subject; nats-py would end its reading at such a message,
-        # and a stream that holds it could not be followed by anybody
+        # The server accepts any bytes as a subject. nats-py's read loop would end at such a
+        # message, and nobody could follow a stream that holds it.
         plain = subject.decode(errors="replace").encode()
         message: Msg = super()._build_message(sid, plain, reply, data, headers)
         return message
@@ -51,7 +51,7 @@ class _Client(Client):
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)
-        except (IndexError, ValueError):  # header lines of others, which may be anything
+        except (IndexError, ValueError):  # foreign header lines can be anything
             return None
 
     async def request(
@@ -62,13 +62,13 @@ class _Client(Client):
         old_style: bool = False,
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        """The reply to a request.
+        """Return the reply to a request.
 
-        On Python 3.11 ``asyncio.wait_for``, which nats-py uses, loses a cancellation that meets the
-        reply; the task would then run on for ever.
+        nats-py uses ``asyncio.wait_for``, which on Python 3.11 loses a cancellation that arrives
+        together with the reply; the task would then never stop.
         """
         task = asyncio.current_task()
-        # not 0 for ever after a task group of Python 3.11 that failed while it was left
+        # Python 3.11 leaves the count above 0 if a task group failed while it was exiting.
         cancelled = task.cancelling() if task is not None else 0
         reply: Msg = await super().request(subject, payload, timeout, old_style, headers)
         if task is not None and task.cancelling() > cancelled:
@@ -76,16 +76,16 @@ class _Client(Client):
         return reply
 
     async def _process_pong(self) -> None:
-        # a flush that was given up leaves a cancelled future in the queue of those that await a
-        # pong; nats-py would set it all the same, and that error would end the reading
+        # An abandoned flush leaves a cancelled future among those that wait for a pong. nats-py
+        # would set its result, and the error would end the read loop.
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
         await super()._read_loop()
-        # an error that nats-py does not expect ends its reading, and the connection stays open:
-        # requests would go out, and no answer would ever be heard
+        # An error that nats-py does not expect ends its read loop but leaves the connection open:
+        # requests would go out, and no reply would ever arrive.
         task = asyncio.current_task()
         assert task is not None
         if self.is_connected and task is self._reading_task and not task.cancelling():
@@ -101,12 +101,12 @@ async def connection(
     connect_within: float = 15.0,
     on_fatal: Callable[[str], None] = end_process,
 ) -> AsyncIterator[Client]:
-    """A connection that lives as long as the block.
+    """Connect for the duration of the block.
 
-    ``url`` holds one or several comma-separated servers, with user and password if they ask for
-    them; ``credentials`` is a .creds file. Replies come to ``_INBOX.<name>``, so that permissions
-    can keep services from reading each other's. ``connect_within`` is in seconds. Raises
-    Unavailable when no server answers in time.
+    ``url`` holds one or more comma-separated servers, with user and password if required;
+    ``credentials`` is a .creds file. Replies arrive at ``_INBOX.<name>``, so permissions can keep
+    services from reading each other's replies. ``connect_within`` is in seconds. Raises Unavailable
+    if no server answers in time.
     """
     client = _Client()
     leaving = False
@@ -144,16 +144,16 @@ async def connection(
         yield client
     finally:
         leaving = True
-        # there may be nobody left to say goodbye to
+        # The server may be gone already.
         with suppress(nats.errors.Error, OSError):
             await client.close()
 
 
 def _login(url: str) -> tuple[list[str], dict[str, Any]]:
-    """Servers without what is secret, and the secret as options of the client.
+    """Split a URL into servers without credentials, and the credentials as client options.
 
-    Servers that a cluster announces have no login of their own: as part of a URL it would be
-    missing for them, and a reconnect would end in a refusal.
+    Servers that a cluster announces carry no credentials. If these were part of a URL, the client
+    would reconnect to such a server without them and be refused.
     """
     parts = [urlsplit(part) for part in url.split(",")]
     servers = [f"{p.scheme}://{p.netloc.rpartition('@')[2]}" for p in parts]

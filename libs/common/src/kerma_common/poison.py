@@ -1,8 +1,8 @@
 """Poison: messages that cannot be decoded.
 
-Whoever may publish on the bus can send anything to any subject. Poison ends nobody: it is counted,
-logged once per source, copied to a bounded stream, and passed over. ``kerma admin poison`` shows
-the copies (docs/runbooks/poison.md).
+Anyone with publish rights can send anything to any subject. Poison stops nothing: it is counted,
+logged once per source, copied to a bounded stream, and skipped. ``kerma admin poison`` shows the
+copies (docs/runbooks/poison.md).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 STREAM = "POISON"
 KEPT_BYTES = 4096
-"""How much of a body is copied."""
+"""Bytes of a body that are copied."""
 KEPT_TEXT = 500
 NOTED_SOURCES = 1024
 PER_MINUTE = 60
-"""Copies and log lines of one process and source; a flood is only counted."""
+"""Copies and log lines per process and source; beyond that, poison is only counted."""
 
 POISON = prometheus_client.Counter(
     "kerma_poison_total", "Messages that could not be decoded", ["source"]
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class Malformed(ValueError):  # noqa: N818 - names say what is the case
-    """A message that cannot be decoded; the text says why, in a few words."""
+    """A message that cannot be decoded; the text gives the reason in a few words."""
 
 
 class Source(StrEnum):
@@ -57,7 +57,7 @@ class Source(StrEnum):
 
 @dataclass(slots=True)
 class _Noted:
-    """What this process has logged, and how many copies of each kind in the current minute."""
+    """The sources this process has logged, and its copies per source in the current minute."""
 
     sources: dict[tuple[Source, str], None] = field(default_factory=dict)
     copies: Counter[Source] = field(default_factory=Counter)
@@ -93,10 +93,10 @@ async def put_aside(
     *,
     seq: int | None = None,
 ) -> None:
-    """Count a message that cannot be decoded, log its source, keep a copy. Never raises.
+    """Count a message that cannot be decoded, log its source and keep a copy. Never raises.
 
-    ``body`` None: it stays in its stream, at ``seq``. A message that is met again, after a restart
-    or by another follower, replaces its copy.
+    If ``body`` is None, the message stays in its stream, at ``seq``. A message that is read again,
+    after a restart or by another follower, replaces its copy.
     """
     POISON.labels(source).inc()
     if not _noted.allows(source):
@@ -125,13 +125,13 @@ async def put_aside(
 
 
 def _plain(text: str) -> str:
-    """Bounded, without control characters and lone surrogates."""
+    """Return the text bounded, without control characters and lone surrogates."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown[:KEPT_TEXT]
 
 
 def sequence_of(message: Msg) -> int | None:
-    """Where a message stands in its stream; None when it came from none."""
+    """Return a message's sequence in its stream, or None if it came from no stream."""
     try:
         return message.metadata.sequence.stream
     except (nats.errors.Error, ValueError, IndexError):
@@ -139,7 +139,7 @@ def sequence_of(message: Msg) -> int | None:
 
 
 def copied(body: bytes) -> dict[str, Any] | None:
-    """The copy in a message of the stream; None for what somebody else has put there."""
+    """Return the copy that a message of the stream holds, or None if the message is foreign."""
     try:
         entry = orjson.loads(body)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Probes: small writes on a schedule that show whether what a service stands on takes writes.
+"""Probes: small periodic writes that show whether a service's dependencies accept writes.
 
-A connection that is open and a database that answers say little: after a full disk both may refuse
-every write for as long as they run.
+An open connection and a database that answers prove little: after a full disk, both may refuse
+every write until they are restarted.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 PERIOD_SECONDS = 15.0
 RETRY_SECONDS = 2.0
-"""Between probes while one fails."""
+"""Seconds between probes while one fails."""
 PATIENCE_SECONDS = 5.0
 PAYLOAD_BYTES = 4096
-"""More than the rest of a block that a full disk may still have."""
+"""Larger than the rest of a block that a full disk may still have."""
 OK = Gauge("kerma_probe_ok", "Whether the last probe succeeded", ["service", "probe"])
 _log = logging.getLogger(__name__)
 Probe = Callable[[], Awaitable[object]]
 
 
 def standard_probes(infra: Infra) -> Mapping[str, Probe]:
-    """An append, a blob and a transaction."""
+    """Return the standard probes: an append, a blob and a transaction."""
 
     async def append() -> None:
         await infra.nats.jetstream().publish(
@@ -42,7 +42,7 @@ def standard_probes(infra: Infra) -> Mapping[str, Probe]:
         )
 
     async def transaction() -> None:
-        # a record of the write-ahead log: it needs no table, and the commit waits for the disk
+        # A record of the write-ahead log needs no table, and its commit waits for the disk.
         message = func.pg_logical_emit_message(True, "kerma", "probe")
         async with infra.db.begin() as conn:
             await conn.execute(select(message))
@@ -55,20 +55,20 @@ def standard_probes(infra: Infra) -> Mapping[str, Probe]:
 
 @dataclass(slots=True)
 class Probes:
-    """Runs ``probes`` for ever; ``faults`` are those whose last try failed, with the reason."""
+    """Runs ``probes`` periodically; ``faults`` holds those that failed last, with the reason."""
 
     service: str
     probes: Mapping[str, Probe]
     faults: dict[str, str] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
-        """Probe, again and again; belongs to the background tasks of the service."""
+        """Probe periodically; run this as a background task of the service."""
         while True:
             await self.look()
             await asyncio.sleep(RETRY_SECONDS if self.faults else PERIOD_SECONDS)
 
     async def look(self) -> None:
-        """Run every probe once, side by side."""
+        """Run every probe once, concurrently."""
         await asyncio.gather(*(self._try(name, probe) for name, probe in self.probes.items()))
 
     async def _try(self, name: str, probe: Probe) -> None:

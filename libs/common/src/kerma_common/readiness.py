@@ -1,4 +1,4 @@
-"""Whether a service can work: its bus, its database, its blobs, its loops and its read models."""
+"""Whether a service can work: its bus, database, blobs, loops and read models."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from kerma_common.service import Background
 
 PATIENCE_SECONDS = 2.0
-"""How long the database may take to answer: whoever asks for readiness waits for few seconds."""
+"""Time limit of the database check: callers of readiness wait only a few seconds."""
 
 
 @dataclass(slots=True)
 class Readiness:
-    """Tells what is wrong, by part; nothing when the service can work.
+    """Reports faults by part; no faults means that the service can work.
 
-    ``retries`` are those of the service's loops; ``probes`` come on top of the standard ones.
+    ``retries`` belong to the service's loops; ``probes`` extend the standard ones.
     """
 
     infra: Infra
@@ -45,7 +45,7 @@ class Readiness:
 
     @property
     def background(self) -> tuple[tuple[str, Background], ...]:
-        """What keeps it up to date; belongs to the background tasks of the service."""
+        """Keep the report up to date; run this as a background task of the service."""
         return (
             ("positions", self.infra.positions.run),
             ("catch-up", self.catch_up.run),
@@ -53,7 +53,7 @@ class Readiness:
         )
 
     def refusing(self) -> Mapping[str, str]:
-        """Servers that take no writes, ``nats`` or ``postgres``, and how that shows."""
+        """Return the servers that refuse writes, ``nats`` or ``postgres``, with the symptom."""
         found = dict(self._probing.faults)
         refused = self.infra.refusals.faults()
         shown = {
@@ -63,7 +63,7 @@ class Readiness:
         return {server: why for server, why in shown.items() if why is not None}
 
     async def __call__(self) -> Mapping[str, str]:
-        """The faults."""
+        """Return the faults by part."""
         faults = {} if self.infra.nats.is_connected else {"nats": "not connected"}
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self.infra.db.connect() as connection:

@@ -1,7 +1,7 @@
-"""Room on the disks: below a reserve, nothing new is taken in.
+"""Disk space: below a reserve, the system accepts no new work.
 
-What runs already needs the reserve: outputs of tasks, pages, the log. A disk that fills up to the
-last byte breaks servers; a refusal breaks nothing.
+Running work needs the reserve: outputs of tasks, pages, the log. A disk that fills to the last byte
+breaks servers; a refusal breaks nothing.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ FREE = Gauge("kerma_room_free_bytes", "Free bytes where data is kept", ["folder"
 
 
 class RoomSettings(Settings):
-    """How much room is kept free."""
+    """How much disk space stays free."""
 
     room_reserve_mb: int = Field(default=250, ge=1)
-    """With less than this free, submissions get 503."""
+    """Below this much free space, submissions get 503."""
 
 
 class Room(Protocol):
-    """Whether something new may be taken in."""
+    """Decides whether there is space for new work."""
 
     def check(self) -> None:
-        """Raises Unavailable, with the reason, when there is too little room."""
+        """Raise Unavailable, with the reason, if there is too little space."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskRoom:
-    """Room in ``folders``; those that do not exist are looked for in what is above them."""
+    """Space in ``folders``; for one that does not exist, its closest existing parent counts."""
 
     folders: Sequence[Path]
     reserve: int
     """Bytes."""
 
     def short(self) -> str | None:
-        """What to tell while a folder has less than the reserve."""
+        """Return the reason to report if a folder has less than the reserve."""
         for folder in self.folders:
             free = free_bytes(folder)
             FREE.labels(str(folder)).set(free)
@@ -63,12 +63,12 @@ class DiskRoom:
 
 
 def disk_room(*folders: Path) -> DiskRoom:
-    """Room in ``folders`` with the reserve of the settings."""
+    """Return the ``Room`` of ``folders``, with the reserve from the settings."""
     return DiskRoom(folders, load(RoomSettings).room_reserve_mb * MB)
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that may be written where ``folder`` is or would be."""
+    """Return the bytes that can be written at ``folder``, whether or not it exists yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,7 +1,7 @@
-"""A service as a value, and the one way to run it.
+"""A service as a value, and the only way to run it.
 
-Routes and background tasks live and die together. When a background task ends, for whatever reason,
-the process ends, and its supervisor starts it again; loops go on from their checkpoints.
+Routes and background tasks start and stop together. If a background task ends, for any reason, the
+process ends and its supervisor restarts it; loops continue from their checkpoints.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 5
 STOP_SECONDS = 4
 SWEEP_TICKS = 10  # uvicorn ticks ten times a second
-SPARE_SECONDS = 5  # uvicorn's own timer for idle connections stays behind ours
+SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
 
 
 class ServiceError(Exception):
-    """The service could not start or has lost a part; the text is for the operator."""
+    """The service could not start or lost a part; the text is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`background` work runs for the life of the process; returning is as fatal as raising."""
+    """`background` tasks run for the life of the process; returning is as fatal as raising."""
 
     name: str
     asgi: ASGIApp
@@ -53,12 +53,12 @@ async def serve(
     started: Callable[[int], None] | None = None,
     stopping: Background | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM; within ten seconds of it, all is stopped.
+    """Run until SIGINT or SIGTERM, then stop everything within ten seconds.
 
     Open requests are drained before background tasks are cancelled, because they may wait for
-    projections. `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
-    (0 asks the system for one). `settings` bound what clients may send. Raises `ServiceError` when
-    the port is taken or a background task ends.
+    projections; `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
+    (port 0 lets the system choose). `settings` bound what clients may send. Raises `ServiceError`
+    if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
     with _listening(host, port) as listener, _stop_signals() as stop:
@@ -99,14 +99,14 @@ async def _await(work: Background) -> None:
 
 
 async def _guard(name: str, work: Background) -> None:
-    """Run a background task. Its end is a fault; a ServiceError of its own passes through."""
+    """Run a background task. Its end is a fault; a ServiceError from it passes through."""
     try:
-        # in a task of its own, or it could end unnoticed by cancelling itself
+        # Run it in a separate task: it could otherwise cancel itself and end unnoticed.
         async with asyncio.TaskGroup() as alone:
             alone.create_task(_await(work), name=name)
     except ExceptionGroup as faults:
         error: Exception = faults
-        while isinstance(error, ExceptionGroup):  # background tasks hold groups of their own
+        while isinstance(error, ExceptionGroup):  # background tasks may run task groups
             error = error.exceptions[0]
         logger.error("background task %s failed", name, exc_info=error)
         if isinstance(error, ServiceError):
@@ -124,7 +124,7 @@ async def _web(server: "_Server", stop: asyncio.Event) -> None:
 
 
 async def _insist(tasks: tuple[asyncio.Task[None], ...]) -> None:
-    """End the process when a task ignores its cancellation; the log makes that safe."""
+    """Exit if a task ignores its cancellation; the log makes that safe."""
     _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
     if stuck:
         logger.critical("does not stop: %s", ", ".join(task.get_name() for task in stuck))
@@ -132,7 +132,7 @@ async def _insist(tasks: tuple[asyncio.Task[None], ...]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn on our socket, with our signals."""
+    """Uvicorn on our socket, with our signal handling."""
 
     def __init__(
         self,
@@ -151,13 +151,13 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then report it."""
         await super().startup(sockets)
         if self._tell is not None and not self.should_exit:
             self._tell(self.listener.getsockname()[1])
 
     async def on_tick(self, counter: int) -> bool:
-        """Look for slow clients once a second."""
+        """Check for slow clients once a second."""
         if counter % SWEEP_TICKS == 0:
             self._connections.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
@@ -173,7 +173,7 @@ def _config(service: Service, connections: Connections) -> EdgeConfig:
         access_log=False,
         server_header=False,
         timeout_keep_alive=int(connections.settings.idle_seconds) + SPARE_SECONDS,
-        proxy_headers=False,  # nobody asks for the client's address but the register of connections
+        proxy_headers=False,  # only the connection register uses the client's address
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 
@@ -192,7 +192,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event set by SIGINT or SIGTERM."""
+    """Return an event that SIGINT or SIGTERM sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,8 +1,8 @@
 """Settings from the environment: frozen blocks, prefix `KERMA_`, secrets also from files.
 
-Every secret `KERMA_X` may be given as `KERMA_X_FILE`, the path of a file that holds it (the way
-of container secrets); giving both is an error. There are no default secrets: `load` refuses with
-a sentence that names the variable.
+Every secret `KERMA_X` can be given as `KERMA_X_FILE`, the path of a file that holds it (the
+convention of container secrets); giving both is an error. There are no default secrets: without
+one, `load` raises an error that names the variable.
 """
 
 import os
@@ -25,10 +25,10 @@ class SettingsError(Exception):
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """`<NAME>_FILE` variables of the secret fields."""
+    """Reads `<NAME>_FILE` variables of secret fields."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The content of the file a variable names, or None."""
+        """Return the content of the file that a variable names, or None."""
         name = f"{self.config.get('env_prefix', '')}{field_name}".upper()
         path = os.environ.get(f"{name}_FILE")
         if path is None or not _is_secret(field):
@@ -41,7 +41,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
             raise SettingsError(f"{name}_FILE: cannot read {path}: {error}") from None
 
     def __call__(self) -> dict[str, Any]:
-        """All secrets that came from files."""
+        """Return all secrets that came from files."""
         fields = self.settings_cls.model_fields.items()
         values = {name: self.get_field_value(field, name)[0] for name, field in fields}
         return {name: value for name, value in values.items() if value is not None}
@@ -52,7 +52,7 @@ def _is_secret(field: FieldInfo) -> bool:
 
 
 class Settings(BaseSettings):
-    """Base of all blocks; services derive their own from it."""
+    """Base of all blocks; services subclass it."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="KERMA_", extra="forbid")
 
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then variables, then files named by variables."""
+        """Order the sources: arguments, then variables, then files named by variables."""
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
 
@@ -96,7 +96,7 @@ class PgSettings(Settings):
     pool_size: int = Field(default=4, ge=1, le=200)
     pool_overflow: int = Field(default=4, ge=0, le=200)
     pool_seconds: float = Field(default=5.0, gt=0)
-    """How long a request waits for a connection before it is told that we are unavailable."""
+    """Seconds a request waits for a connection before it gets 503."""
 
     @field_validator("url")
     @classmethod
@@ -107,7 +107,7 @@ class PgSettings(Settings):
 
 
 class BlobSettings(Settings):
-    """Where bytes live: `file:///folder`, or `s3://bucket/prefix` with keys."""
+    """The blob store: `file:///folder`, or `s3://bucket/prefix` with keys."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_BLOB_")
 
@@ -200,7 +200,7 @@ def load(block: type[Block], **values: Any) -> Block:
 
 
 def _reasons(block: type[Settings], prefix: str, error: ValidationError) -> list[str]:
-    """One clause per fault; never the value, which may be a secret."""
+    """Return one clause per fault; never the value, which may be a secret."""
     reasons = []
     for fault in error.errors(include_input=False, include_url=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""

@@ -1,1 +1,1 @@
-"""What an operator asks the system, beside what its users ask."""
+"""Operator functions of a running system."""

@@ -1,6 +1,6 @@
-"""What operators did to a running system, kept for ever in a stream of its own.
+"""A permanent record, in a separate stream, of what operators did to a running system.
 
-An entry is stored before the action: an action that failed has an entry too, never the reverse.
+The entry is stored before the action: a failed action has an entry too, and no action lacks one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Entry:
 
 
 async def record(client: Client, entry: Entry) -> None:
-    """Store an entry. Raises Unavailable when it cannot be stored: then nothing may be done."""
+    """Store an entry. Raises Unavailable if that fails: the action must not happen then."""
     body = adapter(Entry).dump_json(entry)
     try:
         await client.jetstream().publish(f"audit.{entry.service}", body, stream=STREAM)
@@ -45,5 +45,5 @@ async def record(client: Client, entry: Entry) -> None:
 
 
 async def entries(client: Client) -> list[Entry]:
-    """Every entry, oldest first."""
+    """Return every entry, oldest first."""
     return [adapter(Entry).validate_json(body) for body in await read_all(client, STREAM)]

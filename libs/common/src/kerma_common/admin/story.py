@@ -21,12 +21,12 @@ class Histories(Protocol):
     """A log that can be read by subject pattern."""
 
     async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
-        """All commits on the subjects of ``pattern``, in stream order."""
+        """Return all commits on the subjects of ``pattern``, in stream order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event of the story. ``cause`` is the type of the event that it reacts to, if known."""
+    """One event of the story. ``cause`` is the type of the event that caused it, if known."""
 
     recorded: Recorded
     event: StoredEvent
@@ -34,10 +34,10 @@ class Told:
 
 
 async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
-    """Every event of the job, its tasks and its results; () for an unknown job.
+    """Return every event of the job, its tasks and its results; () for an unknown job.
 
-    A commit comes after the one that holds its causing event and after the earlier commits of
-    its aggregate; what is not ordered by that comes by time, then by stream and sequence.
+    A commit comes after the one that holds its causing event and after the earlier commits of its
+    aggregate. Time, then stream and sequence, decide otherwise.
     """
     messages = [r for place in job_patterns(job_id) for r in await log.history(*place)]
     found = [r for r in messages if r.foreign is None]
@@ -50,7 +50,7 @@ async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
 
 
 def in_causal_order(commits: Sequence[Recorded]) -> list[Recorded]:
-    """``commits`` so that no effect stands before its cause."""
+    """Return ``commits`` sorted so that no effect comes before its cause."""
     effects, open_causes = _effects(commits)
     ready = [(_place(r), i) for i, r in enumerate(commits) if not open_causes[i]]
     heapq.heapify(ready)
@@ -70,7 +70,7 @@ def _place(recorded: Recorded) -> tuple[datetime, str, int]:
 
 
 def _effects(commits: Sequence[Recorded]) -> tuple[Mapping[int, list[int]], list[int]]:
-    """Which commits directly follow from each, and of how many others each one waits."""
+    """Return the direct successors of each commit, and the number of its predecessors."""
     by_event = {e.id: i for i, r in enumerate(commits) for e in r.commit.events}
     effects: dict[int, list[int]] = defaultdict(list)
     open_causes = [0] * len(commits)
@@ -86,7 +86,7 @@ def _effects(commits: Sequence[Recorded]) -> tuple[Mapping[int, list[int]], list
 
 
 def lines(told: Sequence[Told]) -> list[str]:
-    """The story for people: time since its start in seconds, place, event, reason, details."""
+    """Format the story: time since its start in seconds, place, event, reason, details."""
     if not told:
         return []
     start = told[0].event.time

@@ -1,11 +1,11 @@
 """The blob store port and its adapter on `obstore`: a local folder or an S3-compatible store.
 
 A blob's key is `<first two hex digits>/<sha256>`, so storing is idempotent and a blob never
-changes. No half-written blob is ever visible: a folder renames a finished draft, an object store
-shows complete uploads only. Reads of whole blobs verify size and hash.
+changes. No half-written blob is ever visible: a folder renames a finished draft, and an object
+store shows complete uploads only. Reads of whole blobs verify size and hash.
 
 Errors: `NotFound` (no such blob), `Unavailable` (the store does not answer or is full),
-`ContractViolation` (stored bytes do not have the hash they are named by).
+`ContractViolation` (the hash of the stored bytes differs from their name).
 """
 
 import asyncio
@@ -28,54 +28,54 @@ from kerma_common.errors import ContractViolation, NotFound, Unavailable
 from kerma_common.settings import BlobSettings
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config  # a name for type checkers alone
+    from obstore.store import S3Config  # exists for type checkers only
 
 CHUNK = 1 << 20
 SPOOL_LIMIT = 8 << 20
 PROBE_BYTES = 4096
 PARTS_AT_ONCE = 4
-"""Parts of 5 MiB of an upload that are in memory at a time."""
+"""Number of 5 MiB parts of an upload that are in memory at a time."""
 
 RETRY_TIME = timedelta(seconds=15)
 OCTETS = "application/octet-stream"
 
 Pieces = Callable[[], Iterator[bytes]]
-"""Gives the same bytes in pieces every time it is called."""
+"""Yields the same bytes in pieces each time it is called."""
 
 Source = bytes | Path | Pieces | AsyncIterator[bytes]
 
 
 class BlobStore(Protocol):
-    """Bytes by their sha256."""
+    """Bytes by their SHA-256."""
 
     async def put(self, source: Source, media: str = OCTETS) -> Ref:
-        """Store bytes, a file's content or a stream; the same content is stored once.
+        """Store bytes, a file's content or a stream; equal content is stored once.
 
-        ``Pieces`` are gone through twice, first for their hash, so that no copy of them is made.
-        What they raise is passed on, and nothing is stored then.
+        ``Pieces`` are read twice, first to hash them, so that no copy is made. Errors they raise
+        propagate, and nothing is stored then.
         """
 
     async def get(self, ref: Ref) -> bytes:
-        """The whole blob, verified."""
+        """Return the whole blob, verified."""
 
     async def get_range(self, ref: Ref, start: int, end: int) -> bytes:
-        """Bytes `start` to `end` (exclusive), cut at the blob's size; not verified."""
+        """Return bytes `start` to `end` (exclusive), cut at the blob's size; not verified."""
 
     async def exists(self, ref: Ref) -> bool:
-        """Whether the blob is there with its whole size."""
+        """Return whether the blob exists with its whole size."""
 
     def stream(self, ref: Ref) -> AsyncIterator[bytes]:
-        """The blob in pieces; raises `ContractViolation` after the last one if it is damaged."""
+        """Yield the blob in pieces; raises `ContractViolation` after the last if it is damaged."""
 
     async def fetch(self, ref: Ref, target: Path) -> None:
         """Write the verified blob to `target`, which appears complete or not at all."""
 
     async def probe(self, name: str) -> None:
-        """Write a small object, over the one of the last probe of this name."""
+        """Write a small object, replacing that of the last probe of this name."""
 
 
 def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
-    """The store the settings name."""
+    """Open the store that the settings name."""
     parts = urlsplit(settings.url)
     if parts.scheme == "file":
         folder = Path(unquote(parts.path))
@@ -101,7 +101,7 @@ def open_blobs(settings: BlobSettings) -> "ObstoreBlobs":
 
 
 class ObstoreBlobs:
-    """Adapter; `folder` is given for local stores, whose files are then synced to disk."""
+    """The adapter; `folder` is set for local stores, whose files are synced to disk."""
 
     def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
         self._store = store
@@ -137,7 +137,7 @@ class ObstoreBlobs:
         if await self.exists(ref):
             return ref
         with _told(ref):
-            # object stores upload file objects in parts: memory stays bounded
+            # Object stores upload file objects in parts, so memory stays bounded.
             await obstore.put_async(
                 self._store, _key(ref.sha256), content, max_concurrency=PARTS_AT_ONCE
             )
@@ -216,7 +216,7 @@ def _ref_of(pieces: Pieces, media: str) -> Ref:
 
 
 async def _checked(ref: Ref, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces. Raises ContractViolation before the last one if they are not those of ``ref``."""
+    """Yield the pieces. Raises ContractViolation before the last if they do not match ``ref``."""
     digest, size = hashlib.sha256(), 0
     held = b""
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
@@ -253,7 +253,7 @@ def _told(what: Ref | str) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file and its names to disk: events may only refer to bytes that last."""
+    """Sync a file and its directory entries: events may only refer to bytes that last."""
     for place in (path, path.parent, path.parent.parent):
         descriptor = os.open(place, os.O_RDONLY)
         try:

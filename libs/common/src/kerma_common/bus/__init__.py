@@ -1,1 +1,1 @@
-"""The bus beside the log: requests, signals, work tickets, telemetry. All of it may be lost."""
+"""Messages outside the log: requests, signals, work tickets, telemetry. Any may be lost."""

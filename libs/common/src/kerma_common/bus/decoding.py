@@ -1,4 +1,4 @@
-"""The one place where what is said beside the log is decoded."""
+"""The only place that decodes messages outside the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 3
 
 
 def decode(kind: type[T], body: bytes) -> T:
-    """A message from its bytes. Raises Malformed."""
+    """Decode a message from its bytes. Raises Malformed."""
     if len(body) > MAX_BYTES:
         raise Malformed(f"{len(body)} bytes, {MAX_BYTES} are allowed")
     try:

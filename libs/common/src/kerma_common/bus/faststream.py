@@ -1,8 +1,8 @@
-"""FastStream at the edge: requests of workers, signals, telemetry and the issue of tickets.
+"""FastStream at the edge: requests of workers, signals, telemetry and publishing of tickets.
 
-It works on the connection that the process has already. The log is never consumed through it, and
-tickets are not pulled through it (ADR 0003, ADR 0026). Handlers get bytes and decode them with
-``bus.decoding``: FastStream's own decoding depends on headers that a stranger may set.
+It uses the process's existing connection. The log is never consumed through it, and tickets are not
+pulled through it (ADR 0003, ADR 0026). Handlers get bytes and decode them with ``bus.decoding``:
+FastStream's decoding depends on headers that anyone may set.
 """
 
 from __future__ import annotations
@@ -47,37 +47,37 @@ _RETRY_SECONDS = 1.0
 
 
 def _label(subject: str) -> str:
-    """A subject without the ids in it: ``rpc.runner.claim``, ``tele.task``."""
+    """Return a subject without its ids: ``rpc.runner.claim``, ``tele.task``."""
     tokens = subject.split(".")
     return ".".join(tokens[:3] if tokens[0] == "rpc" else tokens[:2])
 
 
 def _is_answer(message: StreamMessage[Any]) -> bool:
-    """Middlewares see answers to requests as well; only senders and handlers are of interest."""
+    """Return whether a message is a reply: middlewares see these too, but only requests count."""
     return message.source_type is SourceType.RESPONSE
 
 
 class Traces(BaseMiddleware[Any, Any]):
-    """Carry the trace context in headers: handlers run in a span below their sender's."""
+    """Carries the trace context in headers: handlers run in a child span of their sender's."""
 
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> Any:
-        """Handle a message in a span, if it belongs to a trace."""
+        """Handle a message in a span if it belongs to a trace."""
         parent, subject = msg.headers.get(HEADER), msg.raw_message.subject
-        # progress comes several times a second for hours: no trace should hold all of it
+        # Progress arrives several times a second for hours, too much for a trace.
         if parent is None or _is_answer(msg) or subject.startswith("tele."):
             return await call_next(msg)
         with span(_label(subject), parent, kind=SpanKind.SERVER):
             return await call_next(msg)
 
     async def publish_scope(self, call_next: Next, cmd: Any) -> Any:
-        """Send the current context along."""
+        """Send the current trace context along."""
         if trace := traceparent():
             cmd.add_headers({HEADER: trace})
         return await call_next(cmd)
 
 
 class Metrics(BaseMiddleware[Any, Any]):
-    """Measure how long handlers take, by subject and result."""
+    """Measures how long handlers take, by subject and result."""
 
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> Any:
         """Handle a message and measure it."""
@@ -95,14 +95,14 @@ class Metrics(BaseMiddleware[Any, Any]):
 
 
 class Faults(BaseMiddleware[Any, Any]):
-    """Answer failed requests with what the caller can do about it, and put poison aside."""
+    """Answers failed requests with what the caller can do about it, and sets poison aside."""
 
     def __init__(self, client: Client, msg: Any, /, *, context: ContextRepo) -> None:
         super().__init__(msg, context=context)
         self._client = client
 
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> Any:
-        """Handle a message; a failure becomes the answer."""
+        """Handle a message; turn a failure into the reply."""
         if _is_answer(msg):
             return await call_next(msg)
         try:
@@ -122,7 +122,7 @@ def _as_it_is(message: NatsMessage) -> bytes:
 
 
 def with_subject(message: NatsMessage) -> tuple[bytes, str]:
-    """Decoder of a subscriber whose handler takes body and subject."""
+    """Return the decoder of a subscriber whose handler takes body and subject."""
     return bytes(message.body), message.raw_message.subject
 
 
@@ -139,7 +139,7 @@ class EdgeBroker(NatsBroker):
             specification_url="nats://nats:4222",
         )
         self._borrowed = client
-        # requests and hints may go out before there is anything to be handled
+        # Requests and hints may go out before any handler runs.
         self.config.connect(client)
 
     @property
@@ -163,14 +163,14 @@ class EdgeBroker(NatsBroker):
         self.config.connect(self._borrowed)
 
     def on_hint(self, subject: str, kind: type[T], handle: Callable[[T], None]) -> None:
-        """Take in messages that nobody answers, in order; ``handle`` returns at once."""
+        """Handle messages without a reply, in order; ``handle`` must return at once."""
 
         @self.subscriber(subject, no_reply=True)
         async def take(body: bytes) -> None:
             handle(decode(kind, body))
 
     async def serve(self) -> None:
-        """Handle messages, for ever; starts as soon as the bus answers."""
+        """Handle messages until cancelled; starts once the bus answers."""
         try:
             while True:
                 try:

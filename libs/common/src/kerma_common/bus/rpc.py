@@ -23,7 +23,7 @@ _FAULT = b'{"error":'
 
 
 def failure_of(error: Exception) -> bytes:
-    """The answer to a request that failed; what the caller can do about it, nothing internal."""
+    """Return the reply to a failed request: what the caller can do about it, nothing internal."""
     match error:
         case errors.DomainRejected():
             kind, code, message = "rejected", error.code, error.message
@@ -40,11 +40,11 @@ def failure_of(error: Exception) -> bytes:
 async def call(
     broker: EdgeBroker, subject: str, asked: object, reply: type[T], timeout: float = 5.0
 ) -> T:
-    """The answer to ``asked``.
+    """Send ``asked`` and return the reply.
 
-    Raises Unavailable when nobody answers within ``timeout`` seconds or the service cannot tell
-    now (the request may be repeated), DomainRejected when the rules forbid it, ContractViolation
-    when the answer is not one.
+    Raises Unavailable if no reply comes within ``timeout`` seconds or the service cannot answer now
+    (the request may be repeated), DomainRejected if a rule forbids it, ContractViolation if the
+    reply is malformed.
     """
     body = adapter(type(asked)).dump_json(asked)
     try:

@@ -1,4 +1,4 @@
-"""Signals: hints over core NATS that something is worth a look. They may be lost."""
+"""Signals: hints over core NATS that something changed. They may be lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 async def send(broker: EdgeBroker, subject: str, hint: object | None = None) -> None:
-    """Send a hint; without it the receiver finds out later."""
+    """Send a hint; if it is lost, the receiver finds out later."""
     body = b"" if hint is None else adapter(type(hint)).dump_json(hint)
     try:
         await broker.publish(body, subject)

@@ -1,4 +1,4 @@
-"""Telemetry: last values that are told, not recorded."""
+"""Telemetry: current values that are published but not recorded."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 async def tell_progress(broker: EdgeBroker, progress: TaskProgress) -> None:
-    """Tell how far a task is; the stream keeps the last word on each task."""
+    """Publish the progress of a task; the stream keeps the last message of each task."""
     await signals.send(broker, progress_subject(progress.job_id, progress.index), progress)

@@ -1,4 +1,4 @@
-"""From command to commit: load, decide, append, and again when another commit came first."""
+"""From command to commit: load, decide, append; on a conflict, start over."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ OCC_CONFLICTS = Counter("kerma_occ_conflicts_total", "Commits that came second",
 
 @dataclass(frozen=True, slots=True)
 class Executed(Generic[S]):
-    """What a command came to.
+    """The outcome of a command.
 
-    ``events`` are those of the command's commit, () when it changed nothing; ``state`` is the
+    ``events`` are those of the command's commit, () if it changed nothing. ``state`` is the
     aggregate's as of ``seq``, the stream sequence that a reader must have passed to see it.
-    ``changed`` is true when this call or an earlier one of the same cause stored a commit.
+    ``changed`` is true if this call or an earlier one of the same cause stored a commit.
     """
 
     state: S
@@ -54,7 +54,7 @@ class Executed(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class _Held(Generic[S]):
-    """A folded aggregate: sequence of its last commit (0: none), events so far, commit ids."""
+    """A folded aggregate: sequence of its last commit (0: none), number of events, commit ids."""
 
     state: S
     seq: int
@@ -63,11 +63,11 @@ class _Held(Generic[S]):
 
 
 class CommandBus:
-    """Executes commands of one service on its own aggregates.
+    """Executes commands of one service on its aggregates.
 
-    States are kept in memory, the least recently used go first. A kept state may be stale: then
-    an append conflicts, and a verdict without append (rejected, nothing to do) is final only
-    after the leader of the log confirmed that nothing followed.
+    States are cached in memory, evicting the least recently used. A cached state may be stale: an
+    append then conflicts. An outcome without an append (rejected, nothing to do) is final only once
+    the leader of the log has confirmed that nothing followed.
     """
 
     def __init__(self, log: EventLog, service: str, *, cached: int = CACHED) -> None:
@@ -79,11 +79,11 @@ class CommandBus:
     async def execute(
         self, aggregate: Aggregate[S], subject: Subject, command: object, ctx: CommandContext
     ) -> Executed[S]:
-        """Decide ``command`` and store what follows.
+        """Decide ``command`` and store the events.
 
-        Raises DomainRejected when the rules forbid it, ConcurrencyConflict after five lost races,
-        and what ``EventLog.append`` raises. A cause that was stored before is not decided again:
-        the stored commit is the answer.
+        Raises DomainRejected if a rule forbids it, ConcurrencyConflict after five lost races, and
+        whatever ``EventLog.append`` raises. A cause that is already stored is not decided again:
+        the stored commit is returned.
         """
         commit_id = ctx.commit_id(str(subject))
         for attempt in range(TRIES):
@@ -115,14 +115,14 @@ class CommandBus:
         raise ConcurrencyConflict(f"{subject} changes too fast; try again")
 
     async def state(self, aggregate: Aggregate[S], subject: Subject) -> tuple[S, int]:
-        """State of an aggregate as of now, and the sequence of its last commit (0: none)."""
+        """Return an aggregate's current state and the sequence of its last commit (0: none)."""
         held = await self._load(aggregate, subject)
         return held.state, held.seq
 
     async def _decide(
         self, aggregate: Aggregate[S], subject: Subject, held: _Held[S], command: object
     ) -> tuple[object, ...] | None:
-        """Decided events; None when the state turned out to be stale."""
+        """Return the decided events, or None if the state turned out to be stale."""
         try:
             events = aggregate.decide(held.state, command)
         except Rejected as verdict:
@@ -182,7 +182,7 @@ class CommandBus:
     async def _stored(
         self, aggregate: Aggregate[S], subject: Subject, commit_id: str
     ) -> Executed[S]:
-        """The answer of a commit that an earlier try had stored."""
+        """Return the outcome of a commit that an earlier try stored."""
         history = await self._log.load(subject)
         held = self._fold(aggregate, subject, history)
         for r in history:
@@ -221,7 +221,7 @@ class CommandBus:
 
 
 def _typed(recorded: Recorded) -> tuple[object, ...]:
-    """Events of a commit of the own service; () for a message that is no commit.
+    """Return the events of a commit of this service; () for a foreign message.
 
     Raises UnreadableHistory for an event that this release cannot decode.
     """

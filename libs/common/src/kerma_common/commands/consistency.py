@@ -1,4 +1,4 @@
-"""Waiting until a projection has seen a commit: what makes POST followed by GET work."""
+"""Waiting until a projection has seen a commit: this makes POST followed by GET work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Key = tuple[str, ...]
 
 
 class Watermarks:
-    """Numbers that only grow, and waiting until one has reached a value."""
+    """Numbers that only grow; tasks can wait until one reaches a value."""
 
     def __init__(self) -> None:
         self._reached: dict[Key, int] = {}
@@ -44,7 +44,7 @@ class Watermarks:
         return self._reached.get(key, 0)
 
     def advance(self, key: Key, value: int) -> None:
-        """Raise a number and wake those who waited for it."""
+        """Raise a number and wake the tasks that wait for it."""
         if value <= self._reached.get(key, -1):
             return
         self._reached[key] = value
@@ -55,7 +55,7 @@ class Watermarks:
                 future.set_result(None)
 
     async def wait(self, key: Key, value: int, timeout: float) -> bool:
-        """Whether the number reaches ``value`` within ``timeout`` seconds."""
+        """Return whether the number reaches ``value`` within ``timeout`` seconds."""
         if self._reached.get(key, 0) >= value:
             return True
         future = asyncio.get_running_loop().create_future()
@@ -73,9 +73,9 @@ class Watermarks:
 class Positions:
     """How far the projections of one service have come, in this process and in others.
 
-    With ``nats``, positions reached here are told to the other processes of the service, and
-    ``run`` listens to theirs. Such messages are hints: what counts is the checkpoint row, which
-    is read when a wait would end in vain.
+    With ``nats``, this process publishes its positions to the other processes of the service, and
+    ``run`` listens to theirs. These messages are hints: the checkpoint row is authoritative, and is
+    read before a wait fails.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Positions:
         self._marks = Watermarks()
 
     async def advance(self, projection: str, stream: str, seq: int) -> None:
-        """Say that the rows of ``projection`` hold everything of ``stream`` up to ``seq``."""
+        """Record that the rows of ``projection`` hold everything of ``stream`` up to ``seq``."""
         self._marks.advance((projection, stream), seq)
         if self._nats is not None:
             subject = f"pos.{self._service}.{projection}.{stream}"
@@ -97,15 +97,15 @@ class Positions:
                 _log.warning("position not published: %s", error)
 
     def reached(self, projection: str, stream: str) -> int:
-        """How far ``projection`` has come in ``stream``, as far as this process has heard."""
+        """Return the last position of ``projection`` in ``stream`` that this process heard of."""
         return self._marks[projection, stream]
 
     async def reach(self, projection: str, stream: str, seq: int, timeout: float) -> bool:
-        """Whether this process hears within ``timeout`` seconds that ``seq`` is passed."""
+        """Return whether this process hears within ``timeout`` seconds that ``seq`` is passed."""
         return await self._marks.wait((projection, stream), seq, timeout)
 
     async def wait(self, projection: str, stream: str, seq: int, timeout: float = 2.0) -> bool:
-        """Whether ``projection`` passes ``seq`` of ``stream`` within ``timeout`` seconds."""
+        """Return whether ``projection`` passes ``seq`` of ``stream`` within ``timeout`` seconds."""
         started = time.perf_counter()
         key = (projection, stream)
         reached = await self._marks.wait(key, seq, timeout)
@@ -118,7 +118,7 @@ class Positions:
         return reached
 
     async def run(self) -> None:
-        """Listen to the other processes of the service, for ever."""
+        """Listen to the other processes of the service until cancelled."""
         if self._nats is None:
             return
         found = await self._nats.subscribe(f"pos.{self._service}.*.*")

@@ -1,4 +1,4 @@
-"""Who sends a command, when and why: everything a decision may not make up by itself."""
+"""Who sends a command, when and why: everything a decision may not make up."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """``cause`` makes the commit id: the same cause on the same aggregate is stored once.
+    """Context of a command. The same ``cause`` on the same aggregate is stored once.
 
-    ``correlation`` is the first command of the story, ``causation`` the id of the event that a
-    policy reacted to, ``after`` the positions that a reader of the commit must have passed.
+    ``cause`` determines the commit id. ``correlation`` is the first command of the story,
+    ``causation`` the id of the event that a policy reacted to, ``after`` the positions that a
+    reader of the commit must have passed.
     """
 
     actor: str
@@ -28,9 +29,9 @@ class CommandContext:
     after: Mapping[str, int] = field(default_factory=dict)
 
     def commit_id(self, subject: str) -> str:
-        """Id of the commit that this context causes on an aggregate."""
+        """Return the id of the commit that this context causes on an aggregate."""
         return commit_id(*self.cause, subject)
 
     def step(self, name: str) -> CommandContext:
-        """The same context for another command of the same cause."""
+        """Return the same context for another command of the same cause."""
         return replace(self, cause=(*self.cause, name))
