@@ -138,27 +138,28 @@ class HttpSettings(Settings):
     body_limit: int = Field(default=16 * 2**20, gt=0)
     """Largest request body in bytes."""
     json_depth: int = Field(default=64, gt=0)
-    """Deepest nesting of JSON bodies; the editor's projects stay below 40."""
+    """Deepest nesting of JSON bodies; projects of the editor stay below 40."""
     upload_memory: int = Field(default=64 * 2**20, gt=0)
     """Bytes that all request bodies may hold in memory together; small ones are not counted."""
     header_limit: int = Field(default=32 * 2**10, ge=1024)
     """Bytes of request line and headers."""
     header_count: int = Field(default=100, ge=10)
-    """Headers of a request."""
+    """Number of headers of a request."""
     header_seconds: float = Field(default=10.0, gt=0)
-    """From the first byte of a request, or from the connection, to the end of its headers."""
+    """From a request's first byte, or from the connection, to the end of its headers."""
     body_seconds: float = Field(default=300.0, gt=0)
     """From the headers to the end of the body."""
     body_rate: float = Field(default=4096.0, ge=0)
-    """Bytes per second that a body must bring on average, after ten seconds."""
+    """Bytes per second that a body must average, after ten seconds."""
     idle_seconds: float = Field(default=75.0, gt=0)
-    """Between requests of one connection; above what gateways keep, so that they close first."""
+    """Between requests of one connection; longer than gateways keep one, so that they close first.
+    """
     send_seconds: float = Field(default=60.0, gt=0)
-    """How long a client may take nothing of its answer."""
+    """How long a client may leave its response unread."""
     connections: int = Field(default=1024, ge=8)
     """Open connections."""
     connections_per_address: int = Field(default=512, ge=1)
-    """Open connections of one address."""
+    """Open connections per address."""
     origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Browser origins that may call with credentials, separated by commas."""
 
@@ -178,7 +179,7 @@ class HttpSettings(Settings):
 
 
 class TelemetrySettings(Settings):
-    """Logs and traces; metrics are always there."""
+    """Logs and traces; metrics are always on."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_TELEMETRY_")
 

@@ -35,7 +35,7 @@ class RoleGranted:
 
 @event("auth", "user", public=True)
 class SessionsRevoked:
-    """Tokens of a user that were issued before a moment are void."""
+    """Tokens of a user that were issued before ``not_before`` are void."""
 
     user_id: str
     not_before: datetime
@@ -52,7 +52,7 @@ class SessionEnded:
 
 @event("auth", "keyring", public=True)
 class SigningKeyIntroduced:
-    """Tokens signed by this key are valid from now on."""
+    """Tokens signed by this key are valid from ``not_before`` on."""
 
     kid: str
     algorithm: str
@@ -62,7 +62,7 @@ class SigningKeyIntroduced:
 
 @event("auth", "keyring", public=True)
 class SigningKeyRetired:
-    """Tokens signed by this key are void after a moment."""
+    """Tokens signed by this key are void after ``not_after``."""
 
     kid: str
     not_after: datetime

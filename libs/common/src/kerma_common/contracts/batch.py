@@ -1,4 +1,4 @@
-"""Events of the batch gateway: clusters that tasks can be sent to."""
+"""Events of the batch gateway: clusters that can run tasks."""
 
 from __future__ import annotations
 

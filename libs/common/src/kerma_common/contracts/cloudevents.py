@@ -1,7 +1,7 @@
 """A stored event as a CloudEvent (CNCF specification 1.0, JSON format), for the public edges.
 
-The log itself stores commits: CloudEvents over NATS know no batches, and the events of one
-decision must not be torn apart.
+The log stores commits: CloudEvents over NATS have no batches, and the events of one decision must
+stay together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_cloudevent(recorded: Recorded, event: StoredEvent) -> dict[str, Any]:
-    """The event with its place in the log as ``sequence`` and who and why as extensions."""
+    """Return the event with its log position as ``sequence``, and actor and cause as extensions."""
     context = recorded.subject.split(".")[1]
     meta = recorded.commit.meta
     extensions = {

@@ -1,7 +1,7 @@
-"""From the bytes of a message of the log to a commit; every field is checked.
+"""From the bytes of a log message to a commit; every field is checked.
 
-Whoever may publish on the bus can put anything on a subject of the log. A message that is not a
-commit is not an event of the system: ``NotACommit`` says why, and readers pass it.
+Anyone with publish rights can put anything on a subject of the log. A message that is not a commit
+is foreign: ``NotACommit`` gives the reason, and readers skip it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kerma_common.contracts.envelope import Commit, Meta, StoredEvent
 
 ENVELOPE_VERSION = 1
 MAX_DEPTH = 32
-"""Nesting of event data; writing JSON ends at 254 levels, events of this system have 5."""
+"""Maximum nesting of event data; a JSON writer stops at 254 levels, our events have 5."""
 _MAX_INT = 2**53
 _MAX_STREAMS = 16
 _ID = re.compile(r"[!-~]{1,200}")
@@ -26,11 +26,11 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 
 
 class NotACommit(ValueError):  # noqa: N818 - names say what is the case
-    """The bytes are no commit; the text says why, in a few words."""
+    """The bytes are not a commit; the text gives the reason in a few words."""
 
 
 class NewerCommit(ValueError):  # noqa: N818
-    """A newer release wrote the commit; passing it would lose events."""
+    """A newer release wrote the commit; skipping it would lose events."""
 
     def __init__(self, version: int, commit: str, aggregate: str, aggregate_id: str) -> None:
         self.commit, self.aggregate, self.aggregate_id = commit, aggregate, aggregate_id
@@ -38,7 +38,7 @@ class NewerCommit(ValueError):  # noqa: N818
 
 
 def decode(body: bytes) -> Commit:
-    """A commit from its bytes. Raises NotACommit, or NewerCommit for a later envelope version."""
+    """Decode a commit. Raises NotACommit, or NewerCommit for a later envelope version."""
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -51,7 +51,7 @@ def decode(body: bytes) -> Commit:
         raise NewerCommit(version, commit_id, _match(agg, "type", _NAME), _match(agg, "id", _ID))
     if type(events) is not list or not events:
         raise NotACommit("events is not a list with an event")
-    # only what has many brackets can be deep: ordinary commits are not walked
+    # Deep nesting takes many brackets; ordinary commits are not walked.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(events, MAX_DEPTH):
         raise NotACommit(f"nested deeper than {MAX_DEPTH} levels")
     return Commit(

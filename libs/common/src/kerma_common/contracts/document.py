@@ -1,7 +1,7 @@
 """The registry as documents: event catalogue, JSON Schemas, AsyncAPI.
 
-Everything is derived from the event classes, so the documents cannot say anything else than the
-code; a test compares them with what is checked in.
+Everything is derived from the event classes; a test compares the checked-in documents with the
+code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kerma_common.contracts.registry import EventType
 from kerma_common.contracts.subjects import SHARDS, STREAMS
 
 CONTEXTS = {"auth": auth, "jobs": jobs, "runner": runner, "batch": batch, "results": results}
-"""The module of each context; importing them is what fills the registry."""
+"""The module of each context; importing them fills the registry."""
 
 CATALOGUE = "event-catalogue.md"
 ASYNCAPI = "asyncapi/kerma.json"
@@ -39,7 +39,7 @@ consume; the others are private to their context. The JSON Schemas are in
 
 
 def documents() -> Mapping[str, bytes]:
-    """Content of every generated document by its path below ``docs``."""
+    """Return the content of every generated document by its path below ``docs``."""
     kinds = [kind for kind in registry.all_types() if kind.context in CONTEXTS]
     made = {
         CATALOGUE: _catalogue(kinds).encode(),
@@ -57,7 +57,7 @@ def documents() -> Mapping[str, bytes]:
 
 
 def write_documents(docs: Path, made: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Write ``made``, contents by path, below the folder ``docs``; those that changed.
+    """Write ``made``, contents by path, below the folder ``docs``; return the changed paths.
 
     Schemas of types that are no longer registered stay: stored events may still have them.
     """
@@ -83,7 +83,7 @@ def _schema(kind: EventType) -> dict[str, Any]:
 
 
 def _without_titles(value: Any) -> Any:
-    """Titles of single fields only repeat their names."""
+    """Drop titles of fields: they only repeat the names."""
     if isinstance(value, list):
         return [_without_titles(item) for item in value]
     if not isinstance(value, dict):

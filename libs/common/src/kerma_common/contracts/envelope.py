@@ -1,7 +1,7 @@
-"""The commit: what one message of the log holds.
+"""The commit: the content of one log message.
 
-One decision yields 1..n events that stand or fall together, so they travel in one message, which
-is atomic on any server at any replica count.
+One decision yields 1..n events that are stored together or not at all, so they share one message,
+which is atomic on any server at any replica count.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_COMMIT_BYTES = 256 * 1024
-"""Size limit of one message of the log; bulk belongs into blobs."""
+"""Size limit of a log message; larger data goes into blobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
     """Who caused a commit and why.
 
-    ``causation`` is the id of the event that a policy reacted to; ``correlation`` the id of the
-    first command of the story. ``after`` names positions of other streams that a projection must
+    ``causation`` is the id of the event that a policy reacted to, ``correlation`` the id of the
+    first command of the story. ``after`` maps other streams to positions that a projection must
     have passed before it applies this commit (the causal barrier).
     """
 
@@ -40,7 +40,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event as written: type, version and plain data."""
+    """One event as stored: type, version and plain data."""
 
     id: str
     type: str
@@ -49,7 +49,7 @@ class StoredEvent:
     data: Mapping[str, Any]
 
     def decode(self) -> object | None:
-        """The typed event, upcast; None when the type is unknown here."""
+        """Return the typed event, upcast, or None if this release does not know its type."""
         return registry.from_data(self.type, self.version, self.data)
 
 
@@ -74,9 +74,9 @@ class Commit:
 class Recorded:
     """A message at its place in the log.
 
-    ``foreign`` is None for a commit. Otherwise the message is none, ``foreign`` says why, and
-    ``commit`` holds no events, so that a reader passes it without any effect. It still counts as
-    the last message of its subject, which is what appends must expect.
+    ``foreign`` is None for a commit. Otherwise it says why the message is not one, and ``commit``
+    has no events, so that a reader skips it without any effect. It still counts as the last message
+    of its subject, which is what appends must expect.
     """
 
     stream: str
@@ -96,7 +96,7 @@ def make_commit(
     events: tuple[object, ...],
     now: datetime,
 ) -> Commit:
-    """Wrap decided events; ids are derived from the commit's, so a retry makes the same bytes."""
+    """Build the commit of decided events; ids derive from the commit id, so a retry is identical."""
     stored = tuple(
         StoredEvent(f"{commit_id}.{n}", kind.name, kind.version, now, registry.to_data(payload))
         for n, payload in enumerate(events)
@@ -106,7 +106,7 @@ def make_commit(
 
 
 def encode(commit: Commit) -> bytes:
-    """UTF-8 JSON of a commit, keys sorted. Raises ValueError above the size limit."""
+    """Return a commit as UTF-8 JSON with sorted keys. Raises ValueError above the size limit."""
     meta = commit.meta
     body = orjson.dumps(
         {

@@ -1,4 +1,4 @@
-"""Identifiers and the numbers that derive from them; each rule here is fixed for ever."""
+"""Identifiers and the numbers that derive from them. These rules never change."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ COMMITS = uuid5(NAMESPACE_URL, "urn:kerma:commit")
 
 
 def job_id(now: datetime, unique: UUID, platform: str) -> JobId:
-    """``YYYYmmdd-HHMMSS-<uuid>DIRECT`` or ``…BATCH``: the form that clients know."""
+    """Return ``YYYYmmdd-HHMMSS-<uuid>DIRECT`` or ``…BATCH``, the form that clients know."""
     return JobId(f"{now:%Y%m%d-%H%M%S}-{unique}{platform}")
 
 
 def commit_id(*cause: str) -> str:
-    """Commit id of a cause, e.g. (actor, request id) or (event id, policy, n)."""
+    """Return the commit id of a cause, e.g. (actor, request id) or (event id, policy, n)."""
     return str(uuid5(COMMITS, "\x1f".join(cause)))
 
 
 def split_primaries(total: int, n_tasks: int) -> tuple[int, ...]:
-    """Primaries of each task: all are simulated, the first tasks take one more of the remainder."""
+    """Return the primaries of each task; the first tasks take one more each of the remainder."""
     base, rest = divmod(total, n_tasks)
     return tuple(base + (index < rest) for index in range(n_tasks))
 
 
 SEED_RULE = 2
-"""By which new jobs number their tasks' seeds; every job records its own."""
+"""The seed rule of new jobs; every job records the rule it uses."""
 
 _INDEX_BITS = 14
 _BLOCKS = 2**49
@@ -43,19 +43,19 @@ _FIRST_BLOCK = 2**17
 
 
 def task_seed(job: str, index: int, rule: int) -> int:
-    """Seed of a task, the same for every attempt. Tasks of one job never share one.
+    """Return the seed of a task, the same for every attempt. Tasks of one job never share one.
 
     Rule 2: in 2^31 … 2^63 - 1, a block of 2^14 seeds per job, chosen by the hash of its id. Among n
-    jobs two share their block with a probability of n^2 / 2^50.
+    jobs, two share a block with a probability of n^2 / 2^50.
 
-    Rule 1, of jobs that name none: in 1 … 2^31 - 2, with one stride for all jobs, so that two of
-    them may share a long row of seeds.
+    Rule 1, for jobs that record no rule: in 1 … 2^31 - 2, with one stride for all jobs, so two of
+    them may share a long run of seeds.
     """
     digest = hashlib.sha256(job.encode()).digest()
     number = int.from_bytes(digest[:8], "big")
     if rule == 1:
         span = 2**31 - 2
-        # 48271 shares no factor with the span, so the walk visits every value before it repeats
+        # 48271 shares no factor with the span, so the walk visits every value before it repeats.
         return (number % span + index * 48271) % span + 1
     if rule != SEED_RULE or not 0 <= index < 1 << _INDEX_BITS:
         raise ValueError(f"no seed of task {index} by rule {rule}")

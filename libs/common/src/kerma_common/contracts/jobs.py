@@ -1,4 +1,4 @@
-"""Events of the jobs service: the user's job and its life story."""
+"""Events of the jobs service: the life of a user's job."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from kerma_common.contracts.registry import event
 
 @event("jobs", "job", public=True)
 class JobSubmitted:
-    """A job was accepted; its input files are stored and its tasks are decided.
+    """A job was accepted; its input files are stored and its tasks are fixed.
 
     ``input_ref`` holds the engine's input set, ``project_ref`` the editor project it came from.
-    Primaries per task and seeds follow from ``primaries``, ``n_tasks`` and the job id by the
-    rules in ``contracts.ids``. ``engine`` runs the job; it differs from ``sim_type``, what the
-    user asked for, when it stands in for that. ``wait_for_engine``: nobody needs to offer it yet.
+    Primaries per task and seeds follow from ``primaries``, ``n_tasks`` and the job id by the rules
+    in ``contracts.ids``. ``engine`` runs the job; it differs from ``sim_type``, the engine the user
+    asked for, if it substitutes for that. With ``wait_for_engine``, the job was accepted
+    even if no worker offered the engine yet.
     """
 
     job_id: str
@@ -52,7 +53,7 @@ class JobStarted:
 
 @event("jobs", "job")
 class JobAllTasksSettled:
-    """Every task reached an end; ``stored_bytes`` are in its outputs and logs, 0 if not counted."""
+    """Every task has ended; ``stored_bytes`` are in its outputs and logs, 0 if not counted."""
 
     job_id: str
     succeeded: int
@@ -63,7 +64,7 @@ class JobAllTasksSettled:
 
 @event("jobs", "job", public=True)
 class JobMergeRequested:
-    """The outputs of the succeeded tasks are to become a result set."""
+    """The outputs of the succeeded tasks are ready to be merged into a result set."""
 
     job_id: str
     owner: str
@@ -96,7 +97,7 @@ class JobFailed:
 
 @event("jobs", "job", public=True)
 class JobCancellationRequested:
-    """The user wants the job to stop; with ``collect`` what succeeded is still merged."""
+    """The user wants the job to stop; with ``collect``, succeeded tasks are still merged."""
 
     job_id: str
     by: str
@@ -116,7 +117,7 @@ class JobCanceled:
 
 @event("jobs", "job", public=True)
 class JobDeleted:
-    """The job and all that belongs to it is gone for its owner."""
+    """The job and all its data are gone for its owner."""
 
     job_id: str
     by: str

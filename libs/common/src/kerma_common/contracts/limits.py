@@ -1,6 +1,6 @@
-"""Bounds of what processes say to each other: values beyond them make a message malformed.
+"""Bounds on the messages between processes: a message with a value beyond them is malformed.
 
-Free text is cut and cleaned instead: nobody refuses the report of hours of work for its wording.
+Free text is cut and cleaned instead: nobody rejects the report of hours of work over its wording.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is known of a stored page without opening it."""
+"""Metadata of a stored page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kerma_common.contracts.refs import Ref
 class PageMaterialised:
     """One merged page.
 
-    ``array_ref`` holds the arrays (values, errors) as float64; ``fragment_ref`` the page's JSON
-    as a raw deflate fragment that ends in a full flush, ``crc32`` and ``raw_size`` those of the
-    JSON, so that whole answers are stitched from fragments without parsing them.
+    ``array_ref`` holds the arrays (values, errors) as float64. ``fragment_ref`` holds the page's
+    JSON as a raw deflate fragment that ends in a full flush; ``crc32`` and ``raw_size`` are those
+    of the JSON. Responses are joined from fragments without parsing them.
     """
 
     number: int

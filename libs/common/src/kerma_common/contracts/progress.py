@@ -1,4 +1,4 @@
-"""Progress of running tasks. It is in no event: the last message counts, and any may be lost."""
+"""Progress of running tasks, outside the log: the last message counts, and any may be lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerma_common.contracts.limits import Amount, Id, Moment, Number, Seconds
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
-    """Primaries simulated so far under one lease; ``eta_seconds`` None when unknown."""
+    """Primaries simulated so far under one lease; ``eta_seconds`` is None if unknown."""
 
     job_id: Id
     index: Number
@@ -20,7 +20,7 @@ class TaskProgress:
 
 
 def progress_subject(job_id: str, index: int) -> str:
-    """Where a task's progress is published."""
+    """Return the subject of a task's progress."""
     return f"tele.task.{job_id}.{index}"
 
 

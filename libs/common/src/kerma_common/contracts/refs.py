@@ -1,4 +1,4 @@
-"""References from events to bytes that live in the blob store."""
+"""References from events to bytes in the blob store."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which event types exist: ``(name, version)`` to frozen dataclass and back.
+"""The registry of event types: ``(name, version)`` to frozen dataclass and back.
 
 Names are independent of module paths and are never reused. A new optional field with a default
-keeps the version; anything else is a new version with an upcaster from the one before.
+keeps the version; anything else is a new version with an upcaster from the previous one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Upcaster = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """What is known of one event type. ``public`` events may be consumed by other services."""
+    """An event type. Other services may consume ``public`` events."""
 
     name: str
     version: int
@@ -58,7 +58,7 @@ def event(
 
 
 def upcaster(name: str, from_version: int) -> Callable[[Upcaster], Upcaster]:
-    """Register the step that turns stored data of ``from_version`` into the next version."""
+    """Register the function that turns stored data of ``from_version`` into the next version."""
 
     def register(step: Upcaster) -> Upcaster:
         _upcasters[name, from_version] = step
@@ -68,13 +68,13 @@ def upcaster(name: str, from_version: int) -> Callable[[Upcaster], Upcaster]:
 
 
 def type_of(event_or_class: object) -> EventType:
-    """The registered type of an event or event class. Raises KeyError when it has none."""
+    """Return the registered type of an event or event class. Raises KeyError if there is none."""
     cls = event_or_class if isinstance(event_or_class, type) else type(event_or_class)
     return _by_class[cls]
 
 
 def all_types() -> Iterator[EventType]:
-    """Every registered type, in order of context, aggregate and definition."""
+    """Return every registered type, ordered by context, aggregate and definition."""
     order = {kind.name: i for i, kind in enumerate(_by_name.values())}
     return iter(sorted(_by_name.values(), key=lambda k: (k.context, k.aggregate, order[k.name])))
 
@@ -83,7 +83,7 @@ _adapters: dict[type, TypeAdapter[Any]] = {}
 
 
 def adapter(cls: type) -> TypeAdapter[Any]:
-    """Codec of a payload class; built once per class."""
+    """Return the codec of a payload class; built once per class."""
     found = _adapters.get(cls)
     if found is None:
         found = _adapters[cls] = TypeAdapter(cls)
@@ -91,13 +91,13 @@ def adapter(cls: type) -> TypeAdapter[Any]:
 
 
 def to_data(payload: object) -> dict[str, Any]:
-    """JSON-compatible dict of a payload dataclass."""
+    """Return a payload dataclass as a JSON-compatible dict."""
     data: dict[str, Any] = adapter(type(payload)).dump_python(payload, mode="json")
     return data
 
 
 def from_data(name: str, version: int, data: Mapping[str, Any]) -> object | None:
-    """The event of stored data, upcast to the present version; None for an unknown type.
+    """Return the event of stored data, upcast to the current version; None for an unknown type.
 
     Unknown fields are ignored: readers are tolerant, writers are strict.
     """

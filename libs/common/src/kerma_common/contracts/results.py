@@ -1,4 +1,4 @@
-"""Events of the results service: result sets and what they hold."""
+"""Events of the results service: result sets and their content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kerma_common.contracts.upcasters import results as upcasters  # noqa: F401 
 
 @event("results", "result_set")
 class ResultSetOpened:
-    """The outputs of these tasks are to be merged, in this order."""
+    """The outputs of these tasks are about to be merged, in this order."""
 
     job_id: str
     owner: str
@@ -21,7 +21,7 @@ class ResultSetOpened:
 
 @event("results", "result_set", public=True)
 class MergeStarted:
-    """A merge attempt runs."""
+    """A merge attempt is running."""
 
     job_id: str
     attempt: int
@@ -31,9 +31,9 @@ class MergeStarted:
 class EstimatorMaterialised:
     """The merged pages of one estimator are stored.
 
-    ``manifest_ref`` names a blob that lists the pages of an estimator with many; ``pages`` is
-    empty then. The blob is a JSON array of objects as ``pages`` holds them. ``stored_bytes`` are
-    in all blobs of the estimator, 0 in events from before they were counted.
+    For an estimator with many pages, ``manifest_ref`` names a blob that lists them, and ``pages``
+    is empty; the blob is a JSON array of objects as in ``pages``. ``stored_bytes`` counts all blobs
+    of the estimator; 0 in events from before they were counted.
     """
 
     job_id: str
@@ -67,7 +67,7 @@ class ResultSetFailed:
 
 @event("results", "result_set", public=True)
 class ResultSetPublished:
-    """Every page can be read by users: the rows are committed."""
+    """Users can read every page: the rows are committed."""
 
     job_id: str
     tasks_merged: int

@@ -1,7 +1,7 @@
-"""What workers and the runner say to each other: requests over core NATS, and work tickets.
+"""Messages between workers and the runner: requests over core NATS, and work tickets.
 
-A worker's identity is that of its process: another process has another worker id, so a lease
-never passes to a worker that does not know of it.
+A worker's id belongs to one process: a restarted worker has another id, so a lease never passes to
+a worker that does not know of it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ WORK_STREAM = "WORK"
 MAX_LEASES = 4096
 """Leases in one message: more than any worker has slots."""
 DIED = "DIED"
-"""Why a worker is retired whose process is known to be gone."""
+"""Reason to retire a worker whose process is known to be gone."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lane:
-    """One queue of tickets: of tasks for an engine on workers of a resource class.
+    """One queue of tickets: tasks for one engine on workers of one resource class.
 
-    A worker takes tickets only from the lanes of its engines, so none can block a lane with
-    tasks that it could not run.
+    A worker pulls tickets only from the lanes of its engines, so none can block a lane with tasks
+    that it cannot run.
     """
 
     resource_class: Name
@@ -50,18 +50,18 @@ class Lane:
 
     @property
     def subject(self) -> str:
-        """Where tickets of the lane are published."""
+        """The subject of the lane's tickets."""
         return f"work.task.{self.resource_class}.{self.engine}"
 
     @property
     def consumer(self) -> str:
-        """Name of the durable consumer that the workers of the lane share."""
+        """The name of the durable consumer that the workers of the lane share."""
         return f"tasks-{self.resource_class}-{self.engine}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A hint that a task may be claimed. ``issue`` tells repeated tickets of an attempt apart."""
+    """A hint that a task may be claimed. ``issue`` distinguishes repeated tickets of an attempt."""
 
     job_id: Id
     index: Number
@@ -79,7 +79,7 @@ class HeldLease:
 
 
 Offered = Annotated[dict[Name, Prose], Field(max_length=64)]
-"""Something about each of a worker's engines."""
+"""A value for each of a worker's engines."""
 
 
 Leases = Annotated[tuple[HeldLease, ...], Field(max_length=MAX_LEASES)]
@@ -99,7 +99,7 @@ class Registration:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        """Whose tickets the worker takes."""
+        """Return the lanes whose tickets the worker pulls."""
         return tuple(Lane(self.resource_class, engine) for engine in self.engines)
 
 
@@ -113,8 +113,10 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """A worker leaves, or, for the reason ``DIED``, another one of its machine saw that its
-    process is gone: then its leases end at once.
+    """A worker leaves, or its process is gone.
+
+    For the reason ``DIED``, another worker of the same machine saw that the process is gone; its
+    leases then end at once.
     """
 
     worker: Id
@@ -133,7 +135,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The worker holds the task; everything needed to run it."""
+    """The worker holds the task; includes everything needed to run it."""
 
     held: HeldLease
     attempt: Number
@@ -145,7 +147,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class ClaimReply:
-    """``granted`` None: the ticket is worthless, for the reason in ``verdict``."""
+    """If ``granted`` is None, the ticket is void, for the reason in ``verdict``."""
 
     granted: Granted | None
     verdict: str = "LEASED"
@@ -153,7 +155,7 @@ class ClaimReply:
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The engine of a lease runs."""
+    """The engine of a lease has started."""
 
     worker: Id
     held: HeldLease
@@ -161,7 +163,7 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker lives and still holds these leases."""
+    """A worker is alive and still holds these leases."""
 
     worker: Id
     leases: Leases
@@ -169,9 +171,9 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """What to stop: ``cancel`` is to be confirmed, ``stale`` to be dropped without a word.
+    """The leases to stop: confirm ``cancel``, drop ``stale`` without a report.
 
-    ``known`` False: the runner has no record of the worker, which should register again.
+    If ``known`` is False, the runner has no record of the worker, which should register again.
     """
 
     known: bool
@@ -181,7 +183,7 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """Outputs are stored and were readable."""
+    """The outputs are stored and were readable."""
 
     output_ref: BlobRef
     log_ref: BlobRef | None
@@ -212,7 +214,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a start or a report: ``OK``, or the code of the rule that refused it."""
+    """The outcome of a start or a report: ``OK``, or the code of the rule that refused it."""
 
     code: str = "OK"
     message: str = ""
@@ -226,9 +228,9 @@ class StopSignal:
 
 
 def worker_signal(worker: str) -> str:
-    """Where hints to a worker are sent."""
+    """Return the subject of hints to a worker."""
     return f"sig.worker.{worker}"
 
 
 DISPATCH_SIGNAL = "sig.runner.dispatch"
-"""Hint to the dispatcher that there may be something to hand out."""
+"""Hint to the dispatcher that there may be tasks to dispatch."""

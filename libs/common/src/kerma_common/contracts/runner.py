@@ -27,7 +27,7 @@ class TaskQueued:
 
 @event("runner", "task")
 class TaskLeased:
-    """A worker holds the task until a moment, under this fencing number."""
+    """A worker holds the task until the time ``until``, under this fencing number."""
 
     job_id: str
     index: int
@@ -38,7 +38,7 @@ class TaskLeased:
 
 @event("runner", "task", public=True)
 class TaskStarted:
-    """The engine of the task runs."""
+    """The engine of the task is running."""
 
     job_id: str
     index: int
@@ -48,7 +48,7 @@ class TaskStarted:
 
 @event("runner", "task")
 class TaskLeaseExpired:
-    """The worker that held this lease was not heard of in time, or is known to be gone."""
+    """The worker with this lease sent no heartbeat in time, or is known to be gone."""
 
     job_id: str
     index: int
@@ -57,7 +57,7 @@ class TaskLeaseExpired:
 
 @event("runner", "task", public=True)
 class TaskRequeued:
-    """The task waits again, not to be leased before a moment."""
+    """The task waits again; no lease is granted before ``not_before``."""
 
     job_id: str
     index: int
@@ -68,7 +68,7 @@ class TaskRequeued:
 
 @event("runner", "task", public=True)
 class TaskSucceeded:
-    """The task's results are stored and were readable."""
+    """The task's outputs are stored and were readable."""
 
     job_id: str
     index: int
@@ -82,7 +82,7 @@ class TaskSucceeded:
 
 @event("runner", "task", public=True)
 class TaskFailed:
-    """An attempt failed; ``final`` when there will be no other."""
+    """An attempt failed; ``final`` if there is no further one."""
 
     job_id: str
     index: int
@@ -96,7 +96,7 @@ class TaskFailed:
 
 @event("runner", "task")
 class TaskCancellationRequested:
-    """The worker that holds the task is to stop it."""
+    """The worker that holds the task must stop it."""
 
     job_id: str
     index: int
@@ -104,7 +104,7 @@ class TaskCancellationRequested:
 
 @event("runner", "task", public=True)
 class TaskCanceled:
-    """The task does not run and never will again."""
+    """The task is not running and will never run again."""
 
     job_id: str
     index: int
@@ -114,9 +114,9 @@ class TaskCanceled:
 class WorkerRegistered:
     """A worker offers slots for these engines (``name`` to version).
 
-    ``digests`` are SHA-256 of the engines' programs by name, as far as known. ``substitutes``
-    maps engines that jobs may ask for to the offered one that runs editor projects instead.
-    ``sandbox`` names what confines its engines, empty for workers that did not tell.
+    ``digests`` are the SHA-256 of the engines' programs by name, as far as known. ``substitutes``
+    maps engines that jobs may ask for to the offered engine that runs editor projects instead.
+    ``sandbox`` names the sandbox of its engines; empty if the worker did not report one.
     """
 
     worker: str
@@ -130,7 +130,7 @@ class WorkerRegistered:
 
 @event("runner", "worker", public=True)
 class WorkerRetired:
-    """A worker takes no more tasks; for the reason ``DIED`` it holds none any more either."""
+    """A worker takes no more tasks; for the reason ``DIED``, it no longer holds any either."""
 
     worker: str
     reason: str

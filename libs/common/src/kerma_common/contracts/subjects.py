@@ -1,8 +1,8 @@
 """The only place that builds a subject.
 
-``ev.<context>.<aggregate>.<shard>.<id>``: the exact subject is the aggregate, because the server
-checks expected sequences against exact subjects. The shard is fixed for ever; everything of one
-job has the same shard in every stream.
+``ev.<context>.<aggregate>.<shard>.<id>``: an exact subject identifies an aggregate, because the
+server checks expected sequences against exact subjects. Shards never change; all aggregates of one
+job have the same shard in every stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def shard_of(key: str) -> str:
-    """Two hex digits, 00..3f, of a job id (or, in auth, a user id)."""
+    """Return the shard, two hex digits 00..3f, of a job id (or, in auth, a user id)."""
     return f"{hashlib.sha256(key.encode()).digest()[0] % SHARDS:02x}"
 
 
@@ -50,57 +50,57 @@ class Subject:
 
 
 def first_of_id(subject: str) -> str:
-    """First token of the id in an aggregate's subject: the job for all that belongs to one."""
+    """First token of the id in an aggregate's subject: for all aggregates of a job, the job."""
     return subject.split(".", 5)[4]
 
 
 def stream_subjects(context: str) -> str:
-    """All subjects of a context, as the stream's filter."""
+    """Return all subjects of a context, as the stream's filter."""
     return f"ev.{context}.>"
 
 
 def job_subject(job_id: str) -> Subject:
-    """The job aggregate of the jobs service."""
+    """Return the subject of a job in the jobs service."""
     return Subject("jobs", "job", job_id, job_id)
 
 
 def task_subject(job_id: str, index: int) -> Subject:
-    """A task aggregate of the runner service."""
+    """Return the subject of a task in the runner service."""
     return Subject("runner", "task", f"{job_id}.{index}", job_id)
 
 
 def worker_subject(worker_id: str) -> Subject:
-    """A worker's registration in the runner service."""
+    """Return the subject of a worker in the runner service."""
     return Subject("runner", "worker", worker_id, worker_id)
 
 
 def result_set_subject(job_id: str) -> Subject:
-    """The result set of a job in the results service."""
+    """Return the subject of a job's result set in the results service."""
     return Subject("results", "result_set", job_id, job_id)
 
 
 def user_subject(user_id: str) -> Subject:
-    """A user of the auth service."""
+    """Return the subject of a user in the auth service."""
     return Subject("auth", "user", user_id, user_id)
 
 
 def session_subject(user_id: str, session_id: str) -> Subject:
-    """A session of a user of the auth service."""
+    """Return the subject of a user's session in the auth service."""
     return Subject("auth", "session", session_id, user_id)
 
 
 def keyring_subject() -> Subject:
-    """The one keyring of the auth service."""
+    """Return the subject of the single keyring in the auth service."""
     return Subject("auth", "keyring", "main", "main")
 
 
 def cluster_subject(cluster: str) -> Subject:
-    """A cluster of the batch gateway; ``cluster`` is its id, not its host name."""
+    """Return the subject of a cluster in the batch gateway; ``cluster`` is its id, not its host."""
     return Subject("batch", "cluster", cluster, cluster)
 
 
 def job_patterns(job_id: str) -> tuple[tuple[str, str], ...]:
-    """(stream, pattern) pairs that together match every aggregate of a job."""
+    """Return (stream, pattern) pairs that together match every aggregate of a job."""
     shard = shard_of(job_id)
     return tuple(
         (STREAMS[context], f"ev.{context}.*.{shard}.{job_id}{rest}")

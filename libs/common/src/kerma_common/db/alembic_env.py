@@ -1,8 +1,8 @@
 """Migrations, run in process: one environment for all services.
 
-A service keeps its revisions in `<package>/migrations/versions`; they name tables without a
-schema and are run with `search_path` set to the schema asked for, where the version table lies
-too. Only tables that no rebuild makes anew are migrated (`migrated`).
+A service keeps its revisions in `<package>/migrations/versions`. They name tables without a schema
+and run with `search_path` set to the requested schema, which also holds the version table. Only
+tables that no rebuild can restore are migrated (`migrated`).
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from kerma_common.db.migrations import migrations_of
 from kerma_common.errors import ContractViolation
 
 _one_at_a_time = threading.Lock()
-"""Alembic keeps the migration that runs in its own module."""
+"""Alembic keeps the running migration in module state."""
 
 
 async def migrate(url: str, package: str, schema: str) -> None:
-    """Bring `schema` (created when missing) to the newest revision of a service's package.
+    """Bring `schema` (created if missing) to the newest revision of a service's package.
 
-    All revisions of a call are one transaction; a second process that starts at once waits for
-    it and then finds nothing to do. Raises `ContractViolation` when the schema was made by a
-    newer release.
+    All revisions of a call are one transaction; a second process that starts at the same time waits
+    for it and then finds nothing to do. Raises `ContractViolation` if a newer release made the
+    schema.
     """
     await asyncio.to_thread(_migrate, url, package, schema)
 

@@ -10,15 +10,15 @@ DEAD_PEER_MS = 10_000
 
 
 def driver_url(url: str) -> URL:
-    """A libpq URL for SQLAlchemy with psycopg 3."""
+    """Return a libpq URL for SQLAlchemy with psycopg 3."""
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
 def create_engine(settings: PgSettings, application_name: str, schema: str) -> AsyncEngine:
-    """A pool whose statements find tables without a schema in `schema`.
+    """Create a pool whose statements find tables without a schema in `schema`.
 
-    Server-side prepared statements are off, so a pooler may stand between. A lost connection
-    empties the pool; nothing is asked of a connection before it is used.
+    Server-side prepared statements are off, so a pooler may sit in between. A lost connection
+    empties the pool; connections are not tested before use.
     """
     return create_async_engine(
         driver_url(settings.url.get_secret_value()),
@@ -36,8 +36,8 @@ def create_engine(settings: PgSettings, application_name: str, schema: str) -> A
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:
-    """The same pool for single statements that only read: no transaction around each of them.
+    """Return the same pool in autocommit mode, for single read-only statements.
 
-    A transaction costs two more trips to the server than the statement itself.
+    A transaction costs two more round trips than the statement itself.
     """
     return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -1,4 +1,4 @@
-"""Tables that are migrated, because their content is in no event and no rebuild makes it anew."""
+"""Migrated tables: their content is in no event, so no rebuild can restore it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class MigratedSchema:
     """A schema of a service beside its read models.
 
-    ``tables`` declare what all revisions of the service's ``migrations`` make together.
+    ``tables`` declare the result of all revisions of the service's ``migrations``.
     """
 
     schema: str

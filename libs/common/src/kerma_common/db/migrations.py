@@ -1,4 +1,4 @@
-"""Migrations at the start of a service: Alembic is loaded when there is something to do."""
+"""Migrations at the start of a service: Alembic is loaded only if there is something to do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kerma_common.errors import ContractViolation
 
 
 async def migrate(url: str, package: str, schema: str) -> None:
-    """Bring `schema` (created when missing) to the newest revision of a service's package.
+    """Bring `schema` (created if missing) to the newest revision of a service's package.
 
-    Raises `ContractViolation` when the schema was made by a newer release.
+    Raises `ContractViolation` if a newer release made the schema.
     """
     if await _revision(url, schema) == newest(package):
         return
@@ -26,13 +26,13 @@ async def migrate(url: str, package: str, schema: str) -> None:
 
 
 def newest(package: str) -> str:
-    """The last revision of a package; files are named `<revision>_<what>.py`."""
+    """Return the last revision of a package; files are named `<revision>_<what>.py`."""
     names = (path.name for path in (migrations_of(package) / "versions").glob("[0-9]*.py"))
     return max(name.partition("_")[0] for name in names)
 
 
 def migrations_of(package: str) -> Path:
-    """Where a package keeps its migrations."""
+    """Return the package that holds a service's migrations."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ContractViolation(f"there is no package {package}")
@@ -43,7 +43,7 @@ def migrations_of(package: str) -> Path:
 
 
 async def _revision(url: str, schema: str) -> str | None:
-    """The revision of a schema, None when it has none."""
+    """Return the revision of a schema, or None if it has none."""
     query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(schema, "alembic_version"))
     connecting = psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
     async with await connecting as connection:

@@ -12,11 +12,11 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Aggregate(Generic[S]):
-    """How one kind of aggregate decides and remembers.
+    """The functions of one kind of aggregate.
 
-    ``decide(state, command)`` gives the events that become true, () when the command changes
-    nothing, or raises Rejected; ``evolve(state, event)`` is total over stored events. Both name
-    the union of what they take and end with ``assert_never``, so that mypy finds what they forget.
+    ``decide(state, command)`` returns the events that become true, () if the command changes
+    nothing, or raises Rejected; ``evolve(state, event)`` accepts every stored event. Both annotate
+    the union of what they accept and end with ``assert_never``, so mypy finds missing cases.
     """
 
     context: str
@@ -26,12 +26,12 @@ class Aggregate(Generic[S]):
     evolve: Callable[[S, Any], S]
 
     def fold(self, state: S, events: Iterable[object]) -> S:
-        """State after ``events``."""
+        """Return the state after ``events``."""
         return reduce(self.evolve, events, state)
 
 
 class Rejected(Exception):  # noqa: N818 - a verdict, not a fault
-    """The rules of the aggregate forbid the command; ``code`` is stable, ``message`` for people."""
+    """A rule of the aggregate forbids the command; ``code`` is stable, ``message`` for people."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code

@@ -1,4 +1,4 @@
-"""Requests to the JetStream API of the server: JSON in, JSON out, errors by what they mean."""
+"""Requests to the JetStream API: JSON in, JSON out, errors by their meaning."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
-"""Expected sequence not met; a cluster uses the second code for a write still in flight."""
+"""Unexpected last sequence; clusters use the second code for a write still in flight."""
 DUPLICATE_IN_PROCESS = 10158
-"""A cluster is storing a message of this id right now."""
+"""A cluster is storing a message with this id right now."""
 STREAM_FULL = 10077
 
 
@@ -32,7 +32,7 @@ class ApiError(Exception):
 async def call(
     nc: Client, subject: str, request: object = None, *, timeout: float = 5.0
 ) -> dict[str, Any]:
-    """Answer of ``$JS.API.<subject>``. Raises ApiError, or Unavailable when there is none."""
+    """Return the reply of ``$JS.API.<subject>``. Raises ApiError, or Unavailable without a reply."""
     if not nc.is_connected:
         raise Unavailable("not connected to the event log")
     body = b"" if request is None else orjson.dumps(request)

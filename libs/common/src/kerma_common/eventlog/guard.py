@@ -1,7 +1,7 @@
-"""Is this still the log that was read before?
+"""Check that a log is still the one that was read before.
 
-A reader that goes on after a lost tail or a restored stream would project a different history
-behind the one it has; it has to stop instead.
+After a lost tail or a restored stream, a reader would append a different history to the one it has
+read; it must stop instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RUNBOOK = "docs/runbooks/log-went-backwards.md"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a reader has come. ``commit`` is the id of the commit at ``seq``; None is unknown."""
+    """How far a reader has come. ``commit`` is the id of the commit at ``seq``, None if unknown."""
 
     epoch: str
     seq: int
@@ -27,7 +27,7 @@ class Checkpoint:
 
 
 async def check(log: EventLog, stream: str, checkpoint: Checkpoint) -> None:
-    """Raise LogWentBackwards when ``stream`` does not continue behind ``checkpoint``."""
+    """Raise LogWentBackwards if ``stream`` does not continue after ``checkpoint``."""
     state = await log.state(stream)
     if state.epoch != checkpoint.epoch:
         raise _halt(stream, f"epoch is {state.epoch}, {checkpoint.epoch} was read")
@@ -37,7 +37,7 @@ async def check(log: EventLog, stream: str, checkpoint: Checkpoint) -> None:
         return
     async with log.follow(stream, checkpoint.seq - 1, max_batch=1) as commits:
         found = (await anext(commits))[0]
-    # a later sequence means that the message itself was purged, which is no other history
+    # A later sequence means that the message was purged; the history is still the same.
     if found.seq == checkpoint.seq and found.commit.id != checkpoint.commit:
         raise _halt(stream, f"holds {found.commit.id} at {found.seq}, {checkpoint.commit} was read")
 

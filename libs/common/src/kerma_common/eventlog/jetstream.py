@@ -1,9 +1,8 @@
 """The event log on NATS JetStream.
 
-Append is the algorithm that must be right. Which check comes first on the server, the expected
-sequence or the duplicate id, depends on its version and on the number of replicas; so a refusal
-is never trusted as such: the one message that follows ``expected`` on the subject, read from the
-leader, says whether it was ours.
+Whether the server checks the expected sequence or the duplicate id first depends on its version and
+on the number of replicas. So a refusal alone proves nothing: the message that follows ``expected``
+on the subject, read from the leader, shows whether it was ours.
 """
 
 from __future__ import annotations
@@ -58,13 +57,13 @@ OUTCOME_UNKNOWN = Counter("kerma_outcome_unknown_total", "Appends without a verd
 
 
 class _Untrusted(Exception):  # noqa: N818 - a reason to read in another way
-    """A batched get holds a message that is no commit."""
+    """A batched get holds a message that is not a commit."""
 
 
 class JetStreamLog:
     """``EventLog`` on a connection that the caller owns.
 
-    ``traceparent`` gives the trace context that is stored beside a commit.
+    ``traceparent`` returns the trace context that is stored with a commit.
     """
 
     def __init__(
@@ -80,9 +79,9 @@ class JetStreamLog:
         self.refusals = Refusals(lambda: nc.stats["reconnects"])
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
-        """Store ``commit`` behind ``expected``; see the port."""
+        """Store ``commit`` after ``expected``; see the port."""
         body = envelope.encode(commit)
-        decoding.decode(body)  # what readers would pass over is not written
+        decoding.decode(body)  # never write what readers would skip
         headers = self._headers(expected, commit)
         started, result = perf_counter(), "stored"
         try:
@@ -101,16 +100,16 @@ class JetStreamLog:
             APPEND_SECONDS.labels(subject.stream, result).observe(perf_counter() - started)
 
     async def load(self, subject: Subject) -> Sequence[Recorded]:
-        """All commits of an aggregate, verified to end where the leader says."""
+        """Return all commits of an aggregate, verified to end where the leader says."""
         return await self.history(subject.stream, str(subject))
 
     async def last_seq(self, subject: Subject) -> int:
-        """Sequence of the aggregate's last commit, from the leader; 0 when none."""
+        """Return the sequence of the aggregate's last commit, from the leader; 0 if none."""
         last = await self._leader_read(subject.stream, {"last_by_subj": str(subject)})
         return last.seq if last else 0
 
     async def state(self, stream: str) -> StreamState:
-        """Extent and epoch of a stream."""
+        """Return the extent and epoch of a stream."""
         answer = await api.call(self._nc, f"STREAM.INFO.{stream}", timeout=READ_TIMEOUT)
         state, metadata = answer["state"], answer["config"].get("metadata") or {}
         return StreamState(state["first_seq"], state["last_seq"], metadata.get(EPOCH, ""))
@@ -119,7 +118,7 @@ class JetStreamLog:
     async def follow(
         self, stream: str, after: int, *, max_batch: int = 256
     ) -> AsyncIterator[AsyncGenerator[Sequence[Recorded], None]]:
-        """Commits after a sequence, in order and without gaps, for ever; see the port."""
+        """Yield commits after a sequence, in order and without gaps; see the port."""
         following = pull.batches(self._nc, stream, after, max_batch)
         try:
             yield following
@@ -127,7 +126,7 @@ class JetStreamLog:
             await following.aclose()
 
     async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
-        """All commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
+        """Return all commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
         last = await self._leader_read(stream, {"last_by_subj": pattern})
         if last is None:
             return ()
@@ -180,8 +179,11 @@ class JetStreamLog:
     async def _publish(
         self, subject: Subject, body: bytes, headers: dict[str, str], *, maybe_stored: bool
     ) -> dict[str, Any] | None:
-        """The server's answer; None when there is none. Unavailable when surely nothing is stored."""
-        # a client that is not connected would keep the message and send it minutes later
+        """Return the server's reply, or None if none came.
+
+        Raises Unavailable if certainly nothing is stored.
+        """
+        # A disconnected client would buffer the message and send it minutes later.
         if not self._nc.is_connected:
             if maybe_stored:
                 return None
@@ -200,10 +202,10 @@ class JetStreamLog:
         return ack
 
     async def _settled(self, subject: Subject, expected: int, commit_id: str) -> Appended | None:
-        """Whose commit follows ``expected``: success or conflict; None when none does.
+        """Return success or conflict by whose commit follows ``expected``; None if none does.
 
-        Then the server refused for a write in flight, or because its leader is new and still
-        behind what was acknowledged; the next try will tell.
+        In that case the server refused because of a write in flight, or because its leader is new
+        and still behind acknowledged writes; the next try decides.
         """
         try:
             after = {"seq": expected + 1, "next_by_subj": str(subject)}
@@ -235,7 +237,7 @@ class JetStreamLog:
         )
 
     async def _direct_get(self, stream: str, pattern: str, last: int) -> list[Recorded]:
-        """Commits up to ``last`` from whichever replica answers; a stale one gives fewer."""
+        """Return commits up to ``last`` from whichever replica answers; a stale one returns fewer."""
         found: list[Recorded] = []
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = self._nc.new_inbox()
@@ -277,16 +279,16 @@ class JetStreamLog:
 
 
 async def _page(arrived: asyncio.Queue[Msg], stream: str) -> list[Recorded]:
-    """Messages of one batched get, up to the status message that ends it.
+    """Return the messages of one batched get, up to the status message that ends it.
 
-    Here sequences come in headers, which a stranger's message may also hold, to hide a commit or
-    to end the page. Raises _Untrusted when there is one.
+    Sequences arrive in headers here, and a foreign message may hold such headers too, to hide a
+    commit or to end the page. Raises _Untrusted if there is one.
     """
     page: list[Recorded] = []
     while True:
         message = await arrived.get()
         headers = message.headers or {}
-        if "Nats-Subject" not in headers:  # the server adds it to whatever was stored
+        if "Nats-Subject" not in headers:  # the server adds it to every stored message
             return page
         try:
             seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
@@ -308,7 +310,7 @@ def _refused(error: dict[str, Any], *, maybe_stored: bool) -> None:
 
 
 def _complete(found: Sequence[Recorded], last: int, exact: bool) -> bool:
-    """Whether a history ends at ``last`` and, for one aggregate, its versions have no holes."""
+    """Return whether a history ends at ``last`` and, for one aggregate, has no missing versions."""
     if not found or found[-1].seq != last:
         return False
     commits = [r.commit for r in found if r.foreign is None]

@@ -1,4 +1,4 @@
-"""Reading a stream from its first message to its last, once."""
+"""Read a stream once, from its first message to its last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = 100
 
 
 async def stored(client: Client, stream: str) -> AsyncIterator[Msg]:
-    """What the stream holds now."""
+    """Yield the messages that the stream holds now."""
     pull = await client.jetstream().pull_subscribe(
         "", stream=stream, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
     )
@@ -31,5 +31,5 @@ async def stored(client: Client, stream: str) -> AsyncIterator[Msg]:
 
 
 async def read_all(client: Client, stream: str) -> list[bytes]:
-    """The bodies of what a small stream holds now."""
+    """Return the bodies of all messages that a small stream holds now."""
     return [message.data async for message in stored(client, stream)]

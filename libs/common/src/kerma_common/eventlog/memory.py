@@ -25,7 +25,7 @@ class MemoryLog:
         self._appended = asyncio.Condition()
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
-        """Store ``commit`` behind ``expected``; see the port."""
+        """Store ``commit`` after ``expected``; see the port."""
         stored = decoding.decode(envelope.encode(commit))
         async with self._appended:
             stream = self._streams[subject.stream]
@@ -39,15 +39,15 @@ class MemoryLog:
             return Appended(subject.stream, len(stream))
 
     async def load(self, subject: Subject) -> Sequence[Recorded]:
-        """All commits of an aggregate."""
+        """Return all commits of an aggregate."""
         return tuple(r for r in self._streams[subject.stream] if r.subject == str(subject))
 
     async def last_seq(self, subject: Subject) -> int:
-        """Sequence of the aggregate's last commit; 0 when none."""
+        """Return the sequence of the aggregate's last commit; 0 if none."""
         return self._last(subject)
 
     async def state(self, stream: str) -> StreamState:
-        """Extent of a stream; its epoch never changes."""
+        """Return the extent of a stream; its epoch never changes."""
         last = len(self._streams[stream])
         return StreamState(min(last, 1), last, "memory")
 
@@ -55,7 +55,7 @@ class MemoryLog:
     async def follow(
         self, stream: str, after: int, *, max_batch: int = 256
     ) -> AsyncIterator[AsyncGenerator[Sequence[Recorded], None]]:
-        """Commits after a sequence, for ever; see the port."""
+        """Yield commits after a sequence; see the port."""
         following = self._batches(stream, after, max_batch)
         try:
             yield following
@@ -63,7 +63,7 @@ class MemoryLog:
             await following.aclose()
 
     async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
-        """All commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
+        """Return all commits on the subjects of ``pattern`` (wildcards allowed), in stream order."""
         return tuple(r for r in self._streams[stream] if _matches(pattern, r.subject))
 
     def _last(self, subject: Subject) -> int:

@@ -1,4 +1,4 @@
-"""The one place where a message of the log becomes a commit, or is found to be none."""
+"""The only place that turns a log message into a commit, or finds it foreign."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NOBODY = Meta(actor="", command="", correlation="", service="")
 def recorded(
     stream: str, seq: int, subject: str, body: bytes, headers: dict[str, str] | None
 ) -> Recorded:
-    """A message at its place; ``foreign`` says why it is no commit, if it is none.
+    """Return a message with its place; ``foreign`` says why it is not a commit, if so.
 
-    Raises ContractViolation for a commit of a newer release: readers that passed it would lose
-    its events.
+    Raises ContractViolation for a commit of a newer release: readers that skip it would lose its
+    events.
     """
     headers = headers or {}
     try:
@@ -47,22 +47,22 @@ def recorded(
 
 
 async def note_foreign(client: Client, records: Sequence[Recorded]) -> None:
-    """Put aside the messages that are no commits; readers pass them."""
+    """Record foreign messages as poison; readers skip them."""
     for record in records:
         if record.foreign is not None:
-            # the log loses nothing: the message stays where it is
+            # The log loses nothing: the message stays in its stream.
             subject = f"{record.stream}:{record.subject}"
             await put_aside(client, Source.LOG, subject, None, record.foreign, seq=record.seq)
 
 
 def _foreign(stream: str, seq: int, subject: str, body: bytes, reason: str) -> Recorded:
-    # the id tells messages apart where a checkpoint is compared with the log
+    # The id tells messages apart when a checkpoint is compared with the log.
     name = f"foreign-{hashlib.sha256(body).hexdigest()[:32]}"
     return Recorded(stream, seq, subject, Commit(name, "", "", 0, _NOBODY, ()), None, reason)
 
 
 def _is_ours(stream: str, subject: str, headers: Mapping[str, str], newer: NewerCommit) -> bool:
-    """Whether a release of this system wrote the commit: its place and headers fit."""
+    """Return whether a release of this system wrote the commit: its place and headers match."""
     try:
         _require_place(stream, subject, newer.aggregate, newer.aggregate_id)
     except NotACommit:
@@ -71,7 +71,7 @@ def _is_ours(stream: str, subject: str, headers: Mapping[str, str], newer: Newer
 
 
 def _require_place(stream: str, subject: str, aggregate: str, aggregate_id: str) -> None:
-    """Raises NotACommit when the subject is not the address of the commit's aggregate."""
+    """Raise NotACommit if the subject is not the address of the commit's aggregate."""
     tokens = subject.split(".", 4)
     if len(tokens) != 5 or tokens[0] != "ev" or STREAMS.get(tokens[1]) != stream:
         raise NotACommit("the subject names no aggregate of this stream")

@@ -1,4 +1,4 @@
-"""What the rest of the system needs of an event log."""
+"""The event log as the rest of the system sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a commit stands. ``duplicate``: an earlier try had stored it already."""
+    """The place of a commit. ``duplicate``: an earlier try already stored it."""
 
     stream: str
     seq: int
@@ -23,7 +23,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """First and last sequence of a stream, and the epoch that a restore would change."""
+    """First and last sequence of a stream, and its epoch, which a restore changes."""
 
     first: int
     last: int
@@ -33,8 +33,8 @@ class StreamState:
 class EventLog(Protocol):
     """Append with optimistic concurrency, load one aggregate, follow one stream.
 
-    What is read may hold messages that are no commits (``Recorded.foreign``): they have no events,
-    and their sequences count.
+    Reads may return foreign messages (``Recorded.foreign``): they have no events, but their
+    sequences count.
 
     Raises ``ConcurrencyConflict`` (another commit came first), ``OutcomeUnknown`` (may or may not
     be stored; the same commit may be retried) and ``Unavailable`` from ``kerma_common.errors``.
@@ -43,27 +43,27 @@ class EventLog(Protocol):
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
         """Store ``commit`` if the last message of ``subject`` has stream sequence ``expected``.
 
-        0 means that the subject must not exist. A retry of a commit that was stored answers as
-        the first try would have.
+        0 means that the subject must not exist. Retrying a stored commit returns the same as the
+        first try.
         """
 
     async def load(self, subject: Subject) -> Sequence[Recorded]:
-        """All messages of an aggregate, read from the leader; () when there is none.
+        """Return all messages of an aggregate, read from the leader; () if there are none.
 
-        Raises UnreadableHistory when commits are missing between others.
+        Raises UnreadableHistory if commits are missing in between.
         """
 
     async def last_seq(self, subject: Subject) -> int:
-        """Stream sequence of the aggregate's last commit, from the leader; 0 when none."""
+        """Return the stream sequence of the aggregate's last commit, from the leader; 0 if none."""
 
     async def state(self, stream: str) -> StreamState:
-        """Extent of a stream."""
+        """Return the extent of a stream."""
 
     def follow(
         self, stream: str, after: int, *, max_batch: int = 256
     ) -> AbstractAsyncContextManager[AsyncGenerator[Sequence[Recorded], None]]:
-        """Commits after a sequence, in order and without gaps, for ever; batches are never empty.
+        """Yield commits after a sequence, in order and without gaps, until closed.
 
-        What has been stored already comes in batches of up to ``max_batch``; what is appended
-        later comes as soon as it is there.
+        Batches are never empty. Commits that are already stored come in batches of up to
+        ``max_batch``, later ones as soon as they are appended.
         """

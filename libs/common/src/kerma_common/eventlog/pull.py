@@ -1,8 +1,8 @@
-"""Reading a stream in order: an ephemeral consumer without acks and a pull that lingers.
+"""Reading a stream in order: an ephemeral consumer without acks, and a long-lived pull request.
 
-The reader keeps the position, the server keeps nothing that matters. The consumer numbers what
-it delivers; on a hole in these numbers, a missed heartbeat or any status that is not part of the
-normal course, the consumer is dropped and made again behind the last commit that was handed on.
+The reader keeps the position; the server keeps nothing that matters. The consumer numbers its
+deliveries. On a gap in these numbers, a missed heartbeat or an unexpected status, the reader drops
+the consumer and creates another one after the last commit that it handed on.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5
 SILENCE = 1.5
-"""Seconds without message or heartbeat after which the consumer is taken for lost."""
+"""Seconds without message or heartbeat after which the consumer counts as lost."""
 EXPIRES = 30.0
 INACTIVE = 60.0
 RETRY = (0.05, 1.0)
-"""Shortest and longest pause before a consumer is made again, seconds."""
+"""Shortest and longest pause before a consumer is created again, in seconds."""
 BACKWARDS_TRIES = 10
-"""A new leader may report an old end for a moment; after so many tries the tail is gone."""
+"""A new leader may briefly report an old end; after this many tries the tail is lost."""
 _NANO = 1_000_000_000
 
 
 class LogWentBackwards(ContractViolation):
-    """The stream is not the one that was read before: halt, rather than project another history."""
+    """The stream is not the one that was read before: stop rather than project another history."""
 
 
 class _Doubt(Exception):  # noqa: N818 - a reason to start over, not a fault
-    """The consumer may have lost something."""
+    """The consumer may have lost a message."""
 
 
 async def batches(
     nc: Client, stream: str, after: int, max_batch: int, subject: str | None = None
 ) -> AsyncGenerator[Sequence[Recorded], None]:
-    """Messages of ``stream`` after a sequence, for ever; of one subject only if it is given.
+    """Yield messages of ``stream`` after a sequence; if given, of one subject only.
 
-    Raises ContractViolation for a commit of a newer release, LogWentBackwards when the stream
-    keeps ending before what was already handed on.
+    Raises ContractViolation for a commit of a newer release, LogWentBackwards if the stream keeps
+    ending before the last message handed on.
     """
     position, pause, short = after, RETRY[0], 0
     while True:
@@ -88,7 +88,7 @@ async def batches(
 
 
 class _Consumer:
-    """One consumer of the server and the pull that feeds it."""
+    """One consumer of the server and the pull request that feeds it."""
 
     def __init__(
         self, nc: Client, stream: str, after: int, max_batch: int, subject: str | None
@@ -131,7 +131,7 @@ class _Consumer:
         await self._pull()
 
     async def close(self) -> None:
-        """Leave nothing behind, as far as the server can be reached; it forgets us otherwise."""
+        """Delete the consumer if the server can be reached; otherwise it expires."""
         with suppress(nats.errors.Error):
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
@@ -139,7 +139,7 @@ class _Consumer:
                 await self._nc.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}")
 
     async def next_batch(self) -> list[Recorded]:
-        """At least one commit, as many as are there, in order."""
+        """Return at least one commit and all others that have arrived, in order."""
         found: list[Recorded] = []
         while not found:
             if not self._waiting:
@@ -153,7 +153,7 @@ class _Consumer:
                 else:
                     self._heed(message)
             if self._credit == 0:
-                # asked for before the batch is worked on: the server fills the time
+                # Ask before the batch is processed, so that the server works meanwhile.
                 await self._pull()
         return found
 
@@ -205,7 +205,7 @@ class _Consumer:
 
 
 def _sequences(reply: str) -> tuple[int, int]:
-    """Stream and consumer sequence from the ack subject of a delivery.
+    """Return stream and consumer sequence from the ack subject of a delivery.
 
     ``$JS.ACK.[domain.account.]stream.consumer.deliveries.stream_seq.consumer_seq.…``
     """

@@ -1,9 +1,8 @@
-"""Streams that took no write lately.
+"""Streams whose last write failed.
 
-A NATS server whose disk was full goes on refusing the stream it failed to write, in silence and
-with room free, until it is started again; other streams of the same server work. No probe beside
-the stream shows that, and a probe in the stream would grow the log. So the writes themselves are
-watched.
+After a full disk, a NATS server keeps refusing writes to the stream it failed to write, silently
+and with free space, until it is restarted; its other streams work. A probe of another stream does
+not show that, and a probe in the stream would grow the log. So the writes themselves are watched.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """What the last write to each stream came to.
+    """The outcome of the last write to each stream.
 
-    ``connections`` counts how often the client has connected again.
+    ``connections`` counts how often the client has reconnected.
     """
 
     def __init__(self, connections: Callable[[], int] = lambda: 0) -> None:
@@ -32,20 +31,20 @@ class Refusals:
         self._refused: dict[str, tuple[int, str]] = {}
 
     def refused(self, stream: str, error: Exception) -> None:
-        """A write was refused or not acknowledged."""
+        """Record that a write was refused or not acknowledged."""
         REFUSED.labels(stream).inc()
         _log.error("%s took no write: %r", stream, error)
         self._refused[stream] = (self._connections(), f"{type(error).__name__}: {error}")
 
     def stored(self, stream: str) -> None:
-        """A write was acknowledged."""
+        """Record that a write was acknowledged."""
         if self._refused.pop(stream, None) is not None:
             _log.warning("%s takes writes again", stream)
 
     def faults(self) -> dict[str, str]:
-        """Streams whose last write failed, and how; none of an earlier connection.
+        """Return the streams whose last write failed, with the reason, on this connection only.
 
-        A server that was started again has forgotten what made it refuse.
+        A restarted server has lost the state that made it refuse.
         """
         now = self._connections()
         return {stream: text for stream, (then, text) in self._refused.items() if then == now}

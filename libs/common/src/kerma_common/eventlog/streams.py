@@ -1,8 +1,7 @@
-"""The streams: one per context for the log, one each for tickets, telemetry, poison, audit and
-probes.
+"""The streams: one log per context, and one each for tickets, telemetry, poison, audit, probes.
 
-One command creates and changes them (``apply_streams``); services only verify, because a server
-that is too old accepts settings that it does not know and drops them silently.
+One command creates and changes them (``apply_streams``). Services only verify, because a server
+that is too old accepts settings that it does not know and silently drops them.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
 
 MIN_SERVER = (2, 12)
 EPOCH = "kerma.epoch"
-"""Metadata key: a restored stream has another epoch, so that no reader mistakes its history."""
+"""Metadata key: a restored stream has another epoch, so no reader mistakes its history."""
 
 PROBES = "PROBES"
-"""Takes the writes that show whether the server writes; keeps the last of each service."""
+"""Stream of probe writes; keeps the last message of each service."""
 
 _SECOND = 1_000_000_000
 _DAY = 24 * 3600 * _SECOND
@@ -44,7 +43,7 @@ def _log_stream(context: str, replicas: int) -> dict[str, Any]:
         "compression": "s2",
         "allow_direct": True,
         "duplicate_window": 120 * _SECOND,
-        # the limit holds for body and headers together
+        # The limit covers body and headers together.
         "max_msg_size": MAX_COMMIT_BYTES + 16 * 1024,
         "max_age": 0,
         "max_msgs": -1,
@@ -54,7 +53,7 @@ def _log_stream(context: str, replicas: int) -> dict[str, Any]:
 
 
 def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
-    """Configuration of every stream, in the server's terms (times in nanoseconds)."""
+    """Return the configuration of every stream, in the server's terms (times in nanoseconds)."""
     work = {
         "name": "WORK",
         "subjects": ["work.>"],
@@ -114,9 +113,9 @@ def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
 
 
 async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:
-    """Create what is missing, change what may be changed; a sentence for each thing done.
+    """Create missing streams and change those that may change; return a sentence for each change.
 
-    Raises ContractViolation, before anything is touched, when a change could lose or re-interpret
+    Raises ContractViolation, before anything is touched, if a change could lose or reinterpret
     stored events.
     """
     _require_server(nc)
@@ -139,10 +138,11 @@ async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:
 
 
 async def verify_streams(nc: Client) -> Mapping[str, str]:
-    """Epoch of each stream of the log, by name.
+    """Return the epoch of each stream of the log, by name.
 
-    Raises ContractViolation when the server is too old, a stream is missing, or the server's idea
-    of a stream is not ours. The number of replicas is the operator's choice and not compared.
+    Raises ContractViolation if the server is too old, a stream is missing, or a stream's
+    configuration differs from ours. The number of replicas is the operator's choice and not
+    compared.
     """
     _require_server(nc)
     epochs = {}

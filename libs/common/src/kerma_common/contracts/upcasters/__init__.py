@@ -1,1 +1,1 @@
-"""Steps that turn stored data of an older event version into the next; one module a context."""
+"""Functions that turn stored data of an event version into the next; one module per context."""

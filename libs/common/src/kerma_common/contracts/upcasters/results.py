@@ -1,4 +1,4 @@
-"""Former versions of the events of results."""
+"""Earlier versions of the events of results."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from kerma_common.contracts.registry import upcaster
 
 @upcaster("EstimatorMaterialised", 1)
 def estimator_materialised(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 1 always named every page itself."""
+    """Upcast version 1, which always listed every page in the event."""
     return {**data, "manifest_ref": None}
