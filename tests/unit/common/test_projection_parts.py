@@ -16,7 +16,7 @@ from kerma_common.contracts.envelope import Commit, Meta, Recorded, StoredEvent
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
 from kerma_common.projection import persistence
 from kerma_common.projection.decoding import typed_events
-from kerma_common.projection.failures import LoopHalted, is_passing
+from kerma_common.projection.failures import LoopHalted, is_transient
 from kerma_common.projection.lease import is_gone, process_identity
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
@@ -67,7 +67,7 @@ def test_a_process_that_ended_is_gone() -> None:
     ],
 )
 def test_only_what_may_pass_is_tried_again(error: Exception, passes: bool) -> None:
-    assert is_passing(error) is passes
+    assert is_transient(error) is passes
 
 
 def _record(context: str, name: str, version: int = 1) -> Recorded:

@@ -1,1 +1,1 @@
-"""The REST edge every service shares."""
+"""The REST edge that all services share."""

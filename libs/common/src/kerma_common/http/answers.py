@@ -1,4 +1,4 @@
-"""Answers in the YAPTIDE envelope: a JSON object with a string `message` and fields beside it."""
+"""Responses in the YAPTIDE envelope: a JSON object with a string `message` and other fields."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,18 +16,18 @@ def answer(
     headers: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Response:
-    """A JSON answer; keys are sorted, `message` is plain text, as browsers' clients show it."""
+    """Return a JSON response; keys are sorted, `message` is plain text that browser clients show."""
     return json_answer({**fields, "message": message}, status, headers=headers)
 
 
 def json_answer(
     body: Mapping[str, Any], status: int = 200, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Any JSON object with sorted keys; not-a-number and infinities become null."""
+    """Return any JSON object with sorted keys; NaN and infinities become null."""
     content = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     return Response(content, status, headers, "application/json")
 
 
 def http_date(moment: datetime | None) -> str | None:
-    """An aware datetime as RFC 7231 date (`Sun, 22 Nov 2026 01:25:56 GMT`); None stays None."""
+    """Return an RFC 7231 date (`Sun, 22 Nov 2026 01:25:56 GMT`) of an aware datetime, None of None."""
     return None if moment is None else format_datetime(moment.astimezone(UTC), usegmt=True)

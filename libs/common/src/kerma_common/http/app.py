@@ -18,7 +18,7 @@ from kerma_common.settings import HttpSettings
 from kerma_common.telemetry import metrics
 
 Health = Callable[[], Awaitable[Mapping[str, str]]]
-"""Reports what is wrong, by part; empty when the service can work."""
+"""Returns faults by part; empty if the service can work."""
 
 
 def create_app(
@@ -32,12 +32,12 @@ def create_app(
 ) -> FastAPI:
     """Build the application of service `name`.
 
-    Raises `ContractViolation` when a route lacks a policy. Health and metrics lie below
-    `/internal`, which a gateway does not pass on. Other requests wait for `catch_up`, if given.
+    Raises `ContractViolation` if a route lacks a policy. Health and metrics are below `/internal`,
+    which a gateway does not forward. Other requests wait for `catch_up`, if given.
     """
     app = FastAPI(
         title=f"Kerma {name}",
-        openapi_url=None,  # the documents are generated at build time
+        openapi_url=None,  # documents are generated at build time
         redirect_slashes=False,
     )
     app.state.verifier = verifier
@@ -51,7 +51,7 @@ def create_app(
     app.add_middleware(PlainText)
     app.add_middleware(RequestScope, service=name)
     methods = {m for route in app.router.routes for m in getattr(route, "methods", None) or ()}
-    # outermost: errors of ours need it too
+    # Outermost, because error responses need CORS headers too.
     app.add_middleware(Cors, origins=settings.origins, methods=methods)
     assert_policies(app)
     return app

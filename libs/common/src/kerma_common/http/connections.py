@@ -1,10 +1,10 @@
-"""The open connections of one server: how many there may be, and which one goes first.
+"""The open connections of one server: their limits, and which one is closed at a limit.
 
-Where a limit is reached, a new connection takes the place of the oldest one that has not sent a
-whole request yet, then of the one that has been idle longest. So whoever opens thousands of
-connections and leaves them half open closes their own, while somebody who sends a request at once
-always gets in. A connection whose request is being answered is never closed for another one; if
-there are only such, the new one is told to come back.
+At a limit, a new connection replaces the oldest one that has not sent a whole request yet, or else
+the one that has been idle longest. A client that opens thousands of connections and leaves them
+half open thereby closes its own, while a client that sends a request at once always gets in. A
+connection whose request is being answered is never closed for another one; if there are only such
+connections, the new one gets 503.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REFUSED = MetricCounter(
     "http_connections_closed", "Connections closed by a limit of the HTTP edge", ("reason",)
 )
 OTHER_FILES = 512
-"""Descriptors left for databases, blobs and children when connections take all they may."""
+"""File descriptors reserved for databases, blobs and children if connections take the rest."""
 
 
 class Connection(Protocol):
@@ -33,17 +33,17 @@ class Connection(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it comes from."""
+        """The client's address."""
 
     def make_room(self) -> None:
         """Close: another connection takes this place."""
 
     def check(self, now: float) -> None:
-        """Close when the client is too slow; `now` in seconds of the loop's clock."""
+        """Close if the client is too slow; `now` is in seconds of the loop's clock."""
 
 
 class _Group:
-    """Connections that share a limit; dicts keep the order of insertion, so the oldest is first."""
+    """Connections that share a limit; dicts keep insertion order, so the oldest comes first."""
 
     def __init__(self) -> None:
         self.all: dict[Connection, None] = {}
@@ -51,7 +51,7 @@ class _Group:
         self.idle: dict[Connection, None] = {}
 
     def oldest(self) -> Connection | None:
-        """The connection that makes room for another one."""
+        """Return the connection to close for another one, or None."""
         for waiting in (self.opening, self.idle):
             for connection in waiting:
                 return connection
@@ -59,7 +59,7 @@ class _Group:
 
 
 class Connections:
-    """Counts connections, all and by address, and remembers which of them wait for a request."""
+    """Counts connections, overall and by address, and knows which of them wait for a request."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self.settings = settings
@@ -71,14 +71,17 @@ class Connections:
         return len(self._everybody.all)
 
     def admit(self, connection: Connection) -> bool:
-        """Take in a new connection, closing another one for it if need be; False: no room."""
+        """Register a new connection, closing another one if necessary.
+
+        Returns False if there is no room.
+        """
         address = self._by_address.get(connection.address, _Group())
         most = self.settings.connections_per_address
         if len(address.all) >= most and not self._make_room(address, "connections of an address"):
             return False
         if len(self) >= self.most and not self._make_room(self._everybody, "connections"):
             return False
-        # making room may have closed the last one of this address
+        # Making room may have closed the last connection of this address.
         address = self._by_address.setdefault(connection.address, address)
         for group in (self._everybody, address):
             group.all[connection] = None
@@ -87,25 +90,25 @@ class Connections:
         return True
 
     def opening(self, connection: Connection) -> None:
-        """The connection has begun, but not finished, to send the head of a request."""
+        """Note that the connection has sent part of a request head."""
         for group in self._groups(connection):
             group.idle.pop(connection, None)
             group.opening[connection] = None
 
     def busy(self, connection: Connection) -> None:
-        """The connection has sent the head of a request, which is now being answered."""
+        """Note that the connection has sent a request head and is being answered."""
         for group in self._groups(connection):
             group.idle.pop(connection, None)
             group.opening.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
-        """The connection has got its answer and may send another request."""
+        """Note that the connection has its response and may send another request."""
         for group in self._groups(connection):
             group.opening.pop(connection, None)
             group.idle[connection] = None
 
     def forget(self, connection: Connection) -> None:
-        """The connection is closed; saying it twice is harmless."""
+        """Remove a closed connection; doing so twice is harmless."""
         groups = self._groups(connection)
         self.busy(connection)
         for group in groups:
@@ -135,7 +138,7 @@ class Connections:
 
 
 def affordable(wanted: int) -> int:
-    """How many connections the process may hold, after raising its limit of open files."""
+    """Raise the limit of open files and return how many connections the process may hold."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:

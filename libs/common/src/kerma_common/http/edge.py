@@ -31,12 +31,12 @@ CORS_EXPOSED = "Content-Length, Content-Range, ETag, Retry-After, X-Request-Id"
 
 
 def request_id() -> str:
-    """Id of the request that is being handled."""
+    """Return the id of the current request."""
     return bound_fields()["request"]
 
 
 class RequestScope:
-    """Request id, log fields, span, metrics, HEAD as GET, and the last resort."""
+    """Sets request id, log fields, span and metrics; HEAD becomes GET; catches all exceptions."""
 
     def __init__(self, app: ASGIApp, service: str) -> None:
         self._app = app
@@ -67,7 +67,8 @@ class RequestScope:
                 if sender.status:
                     raise
                 await internal_error()(inner, receive, sender)
-            route = getattr(inner.get("route"), "path", "unknown")  # paths would be too many names
+            # Raw paths would be too many label values.
+            route = getattr(inner.get("route"), "path", "unknown")
             span.update_name(f"{scope['method']} {route}")
             self._measure(inner, route, sender.status, time.perf_counter() - began)
 
@@ -79,7 +80,7 @@ class RequestScope:
 
 
 class _Sender:
-    """Sends on, with the request id; remembers the status."""
+    """Adds the request id to the response and remembers the status."""
 
     def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
         self._send = send
@@ -92,7 +93,7 @@ class _Sender:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._request_id
-            # answers hold users' texts as they are: no browser may take one for a page
+            # Responses hold users' texts verbatim; no browser may interpret one as a page.
             headers["X-Content-Type-Options"] = "nosniff"
         elif self.bodiless and message["type"] == "http.response.body":
             message = {**message, "body": b""}
@@ -100,7 +101,7 @@ class _Sender:
 
 
 class Cors:
-    """Reflects allowed origins with credentials, on errors too; answers preflights."""
+    """Allows known origins with credentials, also on errors; answers preflights."""
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...], methods: Iterable[str]) -> None:
         self._app = app
@@ -135,13 +136,13 @@ class Cors:
 
 
 class _TooLargeError(Exception):
-    """The body has passed the limit."""
+    """The body exceeds the limit."""
 
 
 class BodyLimit:
-    """Refuses bodies above a size, announced or streamed, and those that find no memory.
+    """Refuses bodies above a size, announced or streamed, and those that no memory is left for.
 
-    What has arrived of a body counts against the server's `Uploads` until the answer is sent.
+    The received part of a body counts against the server's `Uploads` until the response is sent.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -172,13 +173,13 @@ class BodyLimit:
             body.release()
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # the connection stays open: closing it while the client sends would destroy the answer
+        # Keep the connection open: closing it while the client sends would destroy the response.
         text = f"The body is larger than {self._limit} bytes"
         await answer(text, 413)(scope, receive, send)
 
 
 class _Body:
-    """The body of one request: counted as it arrives."""
+    """The body of one request, counted as it arrives."""
 
     def __init__(self, receive: Receive, send: Send, limit: int, uploads: Uploads | None) -> None:
         self._receive = receive
@@ -190,7 +191,7 @@ class _Body:
         self.answered = False
 
     async def receive(self) -> Message:
-        """The next part. Raises `_TooLargeError`, or `Unavailable` when there is no memory."""
+        """Return the next part. Raises `_TooLargeError`, or `Unavailable` if no memory is left."""
         message = await self._receive()
         self._arrived += len(message.get("body", b""))
         if self._arrived > self._limit:
@@ -202,12 +203,12 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send on."""
+        """Forward a message."""
         self.answered = True
         await self._send(message)
 
     def release(self) -> None:
-        """Give the memory back."""
+        """Return the memory to the budget."""
         if self._uploads is not None:
             self._uploads.give_back(self._taken)
         self._taken = 0

@@ -1,4 +1,4 @@
-"""The gate before a service's routes: shut while its read models would give wrong answers."""
+"""The gate in front of a service's routes: closed while its read models are behind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from kerma_common.projection.catch_up import CatchUp
 
 PATIENCE_SECONDS = 1.0
-"""How long a request waits before it is told to come again: most starts are over by then."""
+"""Seconds a request waits before it gets 503: most start-ups are over by then."""
 RETRY_AFTER = "1"
 _INTERNAL = "/internal/"
 
 
 class Gate:
-    """Lets requests pass once ``catch_up`` is done; health and metrics always."""
+    """Lets requests pass once ``catch_up`` is done; health and metrics always pass."""
 
     def __init__(self, app: ASGIApp, catch_up: CatchUp) -> None:
         self._app = app

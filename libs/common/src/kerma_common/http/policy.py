@@ -6,8 +6,8 @@
     @authenticated()
     async def list_jobs(principal: CurrentPrincipal) -> Response: ...
 
-The policy is checked before parameters are looked at. Whether a thing belongs to the caller is
-for the handler, which knows the thing.
+The policy is checked before parameters are read. Whether a resource belongs to the caller is
+checked by the handler, which knows the resource.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class Access(Enum):
-    """What a route asks for before its role."""
+    """The credentials that a route requires, apart from a role."""
 
     PUBLIC = "public"
     TOKEN = "token"  # noqa: S105
@@ -49,13 +49,13 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`role` None: every principal."""
+    """With `role` None, any principal may call."""
 
     access: Access
     role: str | None = None
 
     async def check(self, request: Request, verifier: Verifier) -> Principal | None:
-        """The principal, None on public routes; `Unauthenticated` or `Forbidden`."""
+        """Return the principal, None on public routes. Raises `Unauthenticated` or `Forbidden`."""
         if self.access is Access.PUBLIC:
             return None
         token = _bearer(request)
@@ -70,33 +70,33 @@ class Policy:
 
 
 def public() -> Callable[[Endpoint], Endpoint]:
-    """Anyone, without a token."""
+    """Allow anyone, without a token."""
     return _declare(Policy(Access.PUBLIC))
 
 
 def authenticated() -> Callable[[Endpoint], Endpoint]:
-    """Every logged-in user, by cookie or bearer token."""
+    """Allow every logged-in user, by cookie or bearer token."""
     return _declare(Policy(Access.TOKEN))
 
 
 def role(name: str) -> Callable[[Endpoint], Endpoint]:
-    """Logged-in users with a role."""
+    """Allow logged-in users with a role."""
     return _declare(Policy(Access.TOKEN, name))
 
 
 def worker() -> Callable[[Endpoint], Endpoint]:
-    """Workers and agents: a bearer token with the role `worker`, never a browser's cookie."""
+    """Allow workers and agents: a bearer token with the role `worker`, never a browser's cookie."""
     return _declare(Policy(Access.BEARER, "worker"))
 
 
 def declared(endpoint: Callable[..., Any] | None) -> Policy | None:
-    """The policy of a handler, if it has one."""
+    """Return the policy of a handler, or None."""
     policy = getattr(endpoint, _ATTRIBUTE, None)
     return policy if isinstance(policy, Policy) else None
 
 
 async def current_principal(request: Request) -> Principal:
-    """The caller of a route that asks for a token."""
+    """Return the caller of a route that requires a token."""
     principal = request.state.principal
     assert isinstance(principal, Principal)
     return principal

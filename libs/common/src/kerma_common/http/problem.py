@@ -1,7 +1,7 @@
-"""The one table from errors to HTTP, and the handlers that use it.
+"""The only table from errors to HTTP statuses, and the handlers that use it.
 
-400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 against the rules or overtaken,
-429 too many for now, 503 try again later, 500 our fault (told nothing but that).
+400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 domain rule or conflict, 429 too many
+for now, 503 try again later, 500 internal fault, without details.
 """
 
 import logging
@@ -59,7 +59,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def problem(error: KermaError) -> Response:
-    """The answer to an error that is part of a contract."""
+    """Return the response to an error that is part of a contract."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if status == 500:
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
@@ -82,7 +82,7 @@ def problem(error: KermaError) -> Response:
 
 
 def internal_error() -> Response:
-    """The answer to a fault of ours."""
+    """Return the response to an internal fault."""
     return answer("Internal Server Error", 500)
 
 
@@ -119,7 +119,7 @@ def install(app: FastAPI) -> None:
 
 
 def allowed_methods(app: FastAPI, request: Request) -> list[str]:
-    """All methods of all routes at the request's path; empty when there is no route."""
+    """Return all methods of all routes at the request's path; empty if there is no route."""
     methods: set[str] = set()
     for route in app.router.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
@@ -132,14 +132,14 @@ def allowed_methods(app: FastAPI, request: Request) -> list[str]:
 def _answer(
     message: str, status: int, headers: dict[str, str] | None, fields: dict[str, Any]
 ) -> Response:
-    # names of fields come from clients, so they must not meet our own parameters' names
+    # Field names come from clients, so they must not clash with our parameter names.
     reserved = {"message", "status", "headers"}
     safe = {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
     return answer(message, status, headers=headers, **safe)
 
 
 def _reasons(errors: Sequence[Any]) -> dict[str, list[str]]:
-    """Reasons by parameter; parts of a body are named by their path, `beam.energy`."""
+    """Return reasons by parameter; parts of a body are named by their path, `beam.energy`."""
     reasons: dict[str, list[str]] = {}
     for error in errors:
         place, *path = error["loc"]

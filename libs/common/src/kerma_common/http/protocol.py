@@ -1,7 +1,7 @@
 """Uvicorn's HTTP protocol with bounds on what a client may send and how long it may take.
 
-Uvicorn leaves the size of heads, the time to send head and body, the number of connections and the
-number of pipelined requests unbounded. Here each has a limit in `HttpSettings`
+Uvicorn limits neither the size of heads, the time to send head and body, the number of connections
+nor the number of pipelined requests. Here each has a limit in `HttpSettings`
 (docs/adr/0021-bounds-of-the-http-edge.md compares servers that have some of them built in).
 """
 
@@ -23,15 +23,15 @@ from kerma_common.http.uploads import UPLOADS, Uploads
 
 MOST_PIPELINED = 8
 LINGER_SECONDS = 2.0
-"""How long a refused client may go on sending: closing at once would destroy the answer."""
+"""Seconds a refused client may keep sending: closing at once would destroy the response."""
 GRACE_SECONDS = 10.0
-"""How long a body may take before its pace counts."""
+"""Seconds before the pace of a body counts."""
 MOST_DISCARDED = 4
-"""How often the limit of a body is read and discarded after its request has been answered."""
+"""Multiples of the body limit that are read and discarded after the response."""
 
 
 class EdgeConfig(uvicorn.Config):
-    """Uvicorn's configuration, with what all connections of the server share."""
+    """Uvicorn's configuration, with the state that all connections of the server share."""
 
     def __init__(self, connections: Connections, app: ASGIApp, **named: Any) -> None:
         super().__init__(app, http=EdgeProtocol, **named)
@@ -40,7 +40,7 @@ class EdgeConfig(uvicorn.Config):
 
 
 class _RefusedError(Exception):
-    """Ends the parsing of a request that breaks a limit."""
+    """Stops the parsing of a request that exceeds a limit."""
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -60,25 +60,25 @@ class EdgeProtocol(HttpToolsProtocol):
         self.address = ""
         self._refusal: tuple[int, str] | None = None
         self._closing = False
-        # between requests, and the head of a request
-        self._quiet = True  # nothing of a request has arrived
+        # Between requests, and the head of a request.
+        self._quiet = True  # no byte of a request has arrived
         self._in_head = False
-        self._deadline = 0.0  # for the next head; means nothing while a request is answered
+        self._deadline = 0.0  # for the next head; meaningless while a request is answered
         self._head_bytes = 0
-        self._heard = False  # whether the parser has made something of the last bytes
+        self._heard = False  # whether the parser made something of the last bytes
         self._unheard = 0
-        # its body
+        # The request body.
         self._receiving = False
         self._body_since = self._checked = 0.0
         self._body_bytes = self._discarded = 0
-        # the answer
+        # The response.
         self._unsent = 0
         self._unsent_since = 0.0
 
-    # connections
+    # Connections.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection in, or tell the client to come back."""
+        """Register the connection, or answer 503."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
         self._deadline = self.loop.time() + self._settings.header_seconds
@@ -86,7 +86,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(503, "There are too many connections; please try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the register."""
         self._register.forget(self)
         super().connection_lost(exc)
 
@@ -95,10 +95,10 @@ class EdgeProtocol(HttpToolsProtocol):
         self._closing = True
         self.transport.close()
 
-    # what arrives
+    # Incoming bytes.
 
     def data_received(self, data: bytes) -> None:
-        """Parse; whatever breaks a limit or the syntax ends the connection."""
+        """Parse; a violated limit or a syntax error ends the connection."""
         if self._closing:
             return
         self._unset_keepalive_if_required()
@@ -108,7 +108,7 @@ class EdgeProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to: the request is answered as it is
+            pass  # no upgrade is supported: answer the request as it is
         except httptools.HttpParserError:
             self._refuse(*(self._refusal or (400, "This is not an HTTP request")))
             return
@@ -120,7 +120,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._refuse(431, self._too_large())
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start a request."""
         super().on_message_begin()
         self.scope["extensions"] = self._extensions
         self._heard = self._in_head = True
@@ -129,19 +129,19 @@ class EdgeProtocol(HttpToolsProtocol):
             self._await_head()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
+        """Take a part of the request target."""
         super().on_url(url)
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer behind a chunked body."""
+        """Take a header, or a trailer after a chunked body."""
         super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
         if len(self.headers) > self._settings.header_count:
             self._stop(431, f"The request has more than {self._settings.header_count} headers")
 
     def on_headers_complete(self) -> None:
-        """The head is complete: the application starts, or the request waits for others."""
+        """Start the application, or queue the request behind others."""
         self._heard = True
         self._in_head = False
         if len(self.pipeline) >= MOST_PIPELINED:
@@ -153,7 +153,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body. After the answer it is read and dropped, to keep the connection."""
+        """Take a part of the body; after the response, drop it to keep the connection."""
         self._heard = True
         self._body_bytes += len(body)
         super().on_body(body)
@@ -163,7 +163,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._stop(413, "The body goes on after it was refused")
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Note the last byte of a request."""
         self._heard = True
         self._receiving = False
         super().on_message_complete()
@@ -171,15 +171,15 @@ class EdgeProtocol(HttpToolsProtocol):
             self._rest()
 
     def on_response_complete(self) -> None:
-        """The last byte of an answer was handed to the transport."""
+        """Note that the last byte of a response went to the transport."""
         super().on_response_complete()
         if self._at_rest() and not self.transport.is_closing():
             self._rest()
 
-    # slow clients
+    # Slow clients.
 
     def check(self, now: float) -> None:
-        """End the connection when a deadline has passed."""
+        """End the connection if a deadline has passed."""
         if self._stuck(now):
             REFUSED.labels("unread answer").inc()
             self.transport.abort()
@@ -196,7 +196,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _too_slow(self, now: float) -> bool:
         since, self._checked = now - self._checked, now
         if self.flow.read_paused:
-            self._body_since += since  # nobody reads, so the client cannot send
+            self._body_since += since  # the application does not read, so the client cannot send
             return False
         took = now - self._body_since
         if took > self._settings.body_seconds:
@@ -204,22 +204,22 @@ class EdgeProtocol(HttpToolsProtocol):
         return took > GRACE_SECONDS and self._body_bytes < self._settings.body_rate * took
 
     def _stuck(self, now: float) -> bool:
-        """Whether the client takes nothing of what waits to be sent."""
+        """Return whether the client reads nothing of the data that waits to be sent."""
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
             return False
         return now - self._unsent_since > self._settings.send_seconds
 
-    # states
+    # States.
 
     def _at_rest(self) -> bool:
-        """Whether no request is answered and no body is received."""
+        """Return whether no request is being answered and no body received."""
         answered = self.cycle is None or self.cycle.response_complete
         return answered and not self._receiving and not self.pipeline
 
     def _rest(self) -> None:
-        """Wait for the next request, whose head may have begun to arrive."""
+        """Wait for the next request, whose head may already be arriving."""
         if self._in_head:
             self._await_head()
             return
@@ -232,7 +232,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + self._settings.header_seconds
         self._register.opening(self)
 
-    # refusals
+    # Refusals.
 
     def _count(self, size: int) -> None:
         self._heard = True
@@ -248,7 +248,7 @@ class EdgeProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer with the reason, where no other answer has begun, and end the connection."""
+        """Answer with the reason, unless a response has begun, and end the connection."""
         REFUSED.labels(str(status)).inc()
         if self._closing or self.transport.is_closing():
             return
@@ -257,12 +257,12 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the application is told that the client has gone
+            self.cycle.disconnected = True  # tells the application that the client is gone
             self.cycle.message_event.set()
         self.transport.write(_refusal(status, message))
         self.transport.write_eof()
         self.flow.resume_reading()
-        # closing at once, while the client still sends, would destroy the answer
+        # Closing at once, while the client still sends, would destroy the response.
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _may_answer(self) -> bool:

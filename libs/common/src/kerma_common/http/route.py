@@ -54,7 +54,7 @@ class _JsonRequest(Request):
     """A request whose body is a JSON object of bounded depth."""
 
     async def read(self, depth_limit: int) -> None:
-        """Parse the body; the result is what `json` returns later."""
+        """Parse the body; `json` returns the result later."""
         body = await self.body()
         if not body:
             raise InvalidRequest("The body is empty where JSON is expected")
@@ -73,9 +73,10 @@ class _JsonRequest(Request):
 
 
 def more_values_than(body: bytes, limit: int) -> bool:
-    """Whether JSON holds more than `limit` values, which take twenty times its size in memory.
+    """Return whether JSON holds more than `limit` values, each of which takes memory when parsed.
 
-    Every value but the first follows a comma, a colon or an opening bracket.
+    Parsed values take twenty times their size. Every value but the first follows a comma, a colon
+    or an opening bracket.
     """
 
     def signs(text: bytes) -> int:
@@ -85,7 +86,7 @@ def more_values_than(body: bytes, limit: int) -> bool:
 
 
 def deeper_than(value: object, limit: int) -> bool:
-    """Whether containers are nested in more than `limit` levels."""
+    """Return whether containers are nested more than `limit` levels deep."""
     level: list[Any] = [value]
     for _ in range(limit + 1):
         containers = [item for item in level if isinstance(item, dict | list)]
@@ -114,7 +115,7 @@ def _with_json_type(scope: Any) -> Any:
 
 
 def _query_names(dependant: Dependant) -> set[str]:
-    """Names of the query parameters of a handler and of what it depends on."""
+    """Return the query parameters of a handler and its dependencies."""
     names: set[str] = set()
     for parameter in dependant.query_params:
         annotation = parameter.field_info.annotation

@@ -1,13 +1,12 @@
-"""Which status codes a route answers with, declared beside it for the OpenAPI document.
+"""The status codes of a route, declared beside it for the OpenAPI document.
 
     @router.get("/jobs")
     @authenticated()
     @answers(200, 403, 404)
     async def status(...) -> Response: ...
 
-What every route, or every route of a policy, may answer is added by `statuses_of`. A fuzzer
-compares the document with what the services really answer
-(`tests/e2e/test_fuzzed_interface.py`).
+`statuses_of` adds those that every route, or every route of a policy, may return. A fuzzer compares
+the document with the real responses of the services (`tests/e2e/test_fuzzed_interface.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def answers(done: int, *others: int) -> Callable[[Endpoint], Endpoint]:
 
 
 def statuses_of(route: APIRoute) -> tuple[int, ...]:
-    """Every status of a route, sorted. Raises `ContractViolation` for one that declares none."""
+    """Return every status of a route, sorted. Raises `ContractViolation` if it declares none."""
     own = getattr(route.endpoint, _ATTRIBUTE, None)
     if own is None:
         raise ContractViolation(f"{route.path} does not declare what it answers")

@@ -1,9 +1,9 @@
-"""The one place where text of a request is checked, before anything routes, logs or stores it.
+"""The only place that checks the text of a request, before anything routes, logs or stores it.
 
-Control characters could forge lines of a log, change a terminal, or be refused by PostgreSQL in the
-midst of an answer (which takes no NUL). Bytes that are no UTF-8 would be replaced by something that
-the client never sent. A path that could be written in another way could pass a gateway as one thing
-and reach a service as another.
+Control characters could forge log lines, change a terminal, or make PostgreSQL, which accepts no
+NUL, fail in the middle of a response. Bytes that are not UTF-8 would be replaced by something that
+the client never sent. A path with several spellings could mean one thing to a gateway and another
+to a service.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OTHER_SPELLINGS = re.compile(rb"//|[;\\]|%(?:2f|5c|3b)", re.IGNORECASE)
 
 
 class PlainText:
-    """Refuses requests whose path, query or headers hold what no client needs."""
+    """Refuses requests whose path, query or headers hold text that no client needs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,7 +49,7 @@ class PlainText:
 
 
 def check_request(scope: Scope) -> None:
-    """Check path, query and headers of a request. Raises `InvalidRequest` naming the offender."""
+    """Check path, query and headers of a request. Raises `InvalidRequest` naming the bad one."""
     _check_path(scope.get("raw_path") or scope["path"].encode())
     _check_query(scope["query_string"])
     for name, value in scope["headers"]:
@@ -87,10 +87,10 @@ def _decoded(raw: bytes, field: str) -> str:
 
 
 def check_json(value: object) -> None:
-    """Refuse NUL in any string or key of a JSON value, which PostgreSQL cannot store.
+    """Refuse NUL in any string or key of a JSON value: PostgreSQL cannot store it.
 
-    Raises `InvalidRequest` naming the first one by its path. Line ends and the like are part of
-    input files.
+    Raises `InvalidRequest` naming the first one by its path. Line ends and the like are allowed:
+    input files contain them.
     """
     for path, text in _strings(value, ""):
         if "\x00" in text:
@@ -98,7 +98,7 @@ def check_json(value: object) -> None:
 
 
 def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Every string and key with its path, `beam.energy`."""
+    """Yield every string and key with its path, `beam.energy`."""
     rest: list[tuple[str, object]] = [(path, value)]
     while rest:
         path, found = rest.pop()

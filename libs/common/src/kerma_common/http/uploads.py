@@ -1,4 +1,4 @@
-"""The memory that all request bodies of one server may take together."""
+"""The memory budget that all request bodies of one server share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SMALL = 64 * 2**10
 
 
 class Uploads:
-    """Counts the bytes that bodies hold; each body pays for what has arrived of it."""
+    """Counts the bytes that bodies hold; each body takes what has arrived of it."""
 
     def __init__(self, budget: int) -> None:
         self.free = budget
 
     def take(self, size: int) -> None:
-        """Take bytes of the budget. Raises `Unavailable` when it has no more."""
+        """Take bytes from the budget. Raises `Unavailable` if too few are left."""
         if size > self.free:
             raise Unavailable("Too many uploads are in memory; please try again")
         self.free -= size

@@ -1,7 +1,7 @@
-"""The tables of process managers as revision 0001 of a service's migrations makes them.
+"""The tables of process managers as revision 0001 of a service's migrations creates them.
 
-Never edited: a change is another revision. Tables that were there before migrations kept account
-of them are taken over, with the columns that the first of them lacked.
+Never edit this: a change is another revision. Tables that predate migrations are adopted, and get
+the columns that the first of them lacked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def create_process_tables(schema: str) -> None:
-    """In the schema that the migration runs on, whose name its index bears."""
+    """Create the tables in the schema of the migration; an index carries the schema's name."""
     _create_engine_tables(schema)
     op.create_table(
         "process_state",

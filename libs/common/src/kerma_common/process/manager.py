@@ -1,4 +1,4 @@
-"""A process manager is pure: state and event in, state, commands and timers out."""
+"""Process managers are pure: state and event in; state, commands and timers out."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Wake the instance at a moment with this name; a later timer of the same name replaces it.
+    """Wake the instance at a time, with this name; a later timer of the same name replaces it.
 
-    ``due`` None removes the timer.
+    With ``due`` None, the timer is removed.
     """
 
     name: str
@@ -27,11 +27,11 @@ class Timer:
 
 @dataclass(frozen=True)
 class Reaction(Generic[S]):
-    """What follows from an event. ``state`` None forgets the instance.
+    """The outcome of an event. With ``state`` None, the instance is deleted.
 
-    Commands are private dataclasses of the own service; they are stored with the state in one
-    transaction and executed from there, at least once, with commit ids that derive from the
-    event, so that repeats change nothing.
+    Commands are private dataclasses of the same service. They are stored with the state in one
+    transaction and executed from there, at least once, with commit ids that derive from the event,
+    so that repeats change nothing.
     """
 
     state: S | None
@@ -51,25 +51,25 @@ class ProcessManager(Protocol[S]):
 
     @property
     def name(self) -> str:
-        """Unique within the service; part of every commit id, so fixed for ever."""
+        """Unique within the service; part of every commit id, so it never changes."""
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams it follows."""
+        """The streams to follow."""
 
     @property
     def state_type(self) -> type[S]:
-        """Dataclass of one instance's state."""
+        """Dataclass of an instance's state."""
 
     @property
     def command_types(self) -> Mapping[str, type]:
-        """Every command it may give, under the name it is stored by."""
+        """Every command it may issue, under the name it is stored by."""
 
     def key(self, event: Any) -> str | None:
-        """The instance an event belongs to; None when the process ignores it."""
+        """Return the instance an event belongs to, or None if the process ignores it."""
 
     def handle(self, state: S | None, event: Any, at: At) -> Reaction[S]:
-        """What follows from an event."""
+        """Return the reaction to an event."""
 
     def wake(self, state: S | None, key: str, timer: str, now: datetime) -> Reaction[S]:
-        """What follows from a timer."""
+        """Return the reaction to a timer."""

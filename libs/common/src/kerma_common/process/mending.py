@@ -1,7 +1,7 @@
-"""Parked commands and timers of process managers: listed, tried again, or dropped.
+"""Parked commands and timers of process managers: list, retry or drop them.
 
-A command is parked when its execution fails for a reason that does not pass by itself; a timer when
-its handler does. Later commands of the same instance go on.
+A command is parked if its execution fails with an error that is not transient, a timer if its
+handler fails. Later commands of the same instance go on.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _TIMER = "timer:"
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Something a process manager still owes. ``id`` names it among those of its service.
+    """A parked command or timer. ``id`` is unique in the service.
 
-    ``at`` is when a command was decided, or when a timer was due.
+    ``at`` is the time at which a command was decided or a timer was due.
     """
 
     process: str
@@ -44,12 +44,12 @@ class Parked:
 
 
 def process_db(db: AsyncEngine, service: str) -> AsyncEngine:
-    """The engine of a service with tables in the schema of its process managers."""
+    """Return the engine of a service, mapped to the schema of its process managers."""
     return db.execution_options(schema_translate_map={None: process_schema(service)})
 
 
 def mending_sink(manager: ProcessManager[Any], clock: Clock) -> ProcessSink:
-    """A sink that applies what was put aside; the leader executes what follows."""
+    """Return a sink that applies quarantined commits; the leader executes their commands."""
 
     async def leave(command: object, _: CommandContext) -> None:
         raise RuntimeError(f"{type(command).__name__} belongs to the leader")
@@ -58,7 +58,7 @@ def mending_sink(manager: ProcessManager[Any], clock: Clock) -> ProcessSink:
 
 
 async def list_parked(db: AsyncEngine) -> list[Parked]:
-    """Every parked command and timer in the schema of ``db``, oldest first."""
+    """Return every parked command and timer in the schema of ``db``, oldest first."""
     async with db.connect() as conn:
         commands = await conn.execute(select(OUTBOX).where(OUTBOX.c.error.is_not(None)))
         timers = await conn.execute(select(TIMER).where(TIMER.c.error.is_not(None)))
@@ -73,7 +73,7 @@ async def list_parked(db: AsyncEngine) -> list[Parked]:
 
 
 async def retry(db: AsyncEngine, parked: Parked) -> None:
-    """Let the leader try again. Raises NotFound when it is no longer parked."""
+    """Let the leader try again. Raises NotFound if it is not parked."""
     table, names = _place(parked)
     async with db.begin() as conn:
         done = await conn.execute(update(table).where(names).values(error=None))
@@ -82,7 +82,7 @@ async def retry(db: AsyncEngine, parked: Parked) -> None:
 
 
 async def drop(db: AsyncEngine, parked: Parked) -> None:
-    """Never execute it. Raises NotFound when it is no longer parked."""
+    """Delete it without executing it. Raises NotFound if it is not parked."""
     table, names = _place(parked)
     async with db.begin() as conn:
         done = await conn.execute(delete(table).where(names))

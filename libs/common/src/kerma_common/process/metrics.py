@@ -1,4 +1,4 @@
-"""What process managers tell about themselves."""
+"""Metrics of process managers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay: executes what process managers decided, at least once, in order per instance."""
+"""The relay: executes the commands of process managers, at least once, in order per instance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kerma_common.errors import DomainRejected
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.process import metrics
 from kerma_common.process.tables import OUTBOX
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, is_transient, pause
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.persistence import Persistence
 from kerma_common.projection.write import write
@@ -34,14 +34,14 @@ Dispatch = Callable[[Any, CommandContext], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 CONCURRENT = 64
-"""Instances whose commands run at the same time."""
+"""Number of instances whose commands run concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One command to execute. ``cause`` and ``n`` name it, and make its commit ids.
+    """One command to execute. Its commit ids derive from ``cause`` and ``n``.
 
-    ``trace`` is the trace context of the commit that it reacts to.
+    ``trace`` is the trace context of the commit that caused it.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Owed:
 
     @property
     def id(self) -> tuple[str, int]:
-        """What names the command within its process."""
+        """Identifies the command within its process."""
         return self.cause, self.n
 
 
@@ -88,7 +88,7 @@ class Relay:
         metrics.OUTBOX_AGE.labels(service, process).set_function(self._age)
 
     def row(self, owed: Owed) -> Op:
-        """The outbox row of a command. Raises KeyError for a command of an undeclared type."""
+        """Return the outbox row of a command. Raises KeyError for an undeclared command type."""
         return Upsert(
             OUTBOX,
             self._key(owed),
@@ -105,7 +105,7 @@ class Relay:
         )
 
     def submit(self, commands: Iterable[Owed]) -> None:
-        """Execute commands whose rows are committed, behind earlier ones of their instances."""
+        """Execute commands whose rows are committed, after earlier ones of their instances."""
         if self._early is not None:
             self._early.extend(commands)
             return
@@ -122,7 +122,7 @@ class Relay:
                 queue.append(owed)
 
     async def run(self, transaction: Transaction, retries: Persistence) -> None:
-        """Execute what was left by an earlier leader, then what is submitted, for ever."""
+        """Execute what an earlier leader left, then submitted commands, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group, self._retries = group, retries
             left = await self._left(transaction)
@@ -138,7 +138,7 @@ class Relay:
             return [owed for row in found if (owed := self._owed(row)) is not None]
 
     def _owed(self, row: Row[Any]) -> Owed | None:
-        """The command of a row; None, and it is put aside, when this release cannot decode it."""
+        """Return the command of a row; park it and return None if this release cannot decode it."""
         try:
             command = registry.adapter(self._types[row.command]).validate_python(row.data)
         except (KeyError, ValueError) as error:
@@ -189,7 +189,7 @@ class Relay:
                 _log.info("%s: %s: %s", self._process, owed.command, verdict.message)
                 metrics.REJECTED.labels(*labels).inc()
             except Exception as error:
-                if is_passing(error):
+                if is_transient(error):
                     self._retries.failed(owed.id, error)
                     await pause(waits)
                     continue
@@ -206,7 +206,7 @@ class Relay:
         self._settling.set()
 
     async def _settle(self, transaction: Transaction) -> None:
-        """Remove executed commands, many at once when they come fast."""
+        """Delete executed commands, in batches when they finish fast."""
         waits = delays()
         while True:
             await self._settling.wait()

@@ -1,4 +1,4 @@
-"""What reactions come to: changed states, operations on rows, and commands to execute."""
+"""The effects of reactions: changed states, row operations, and commands to execute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a reaction reacts to: ``id`` names it for ever, the rest goes into its commits."""
+    """The cause of a reaction: ``id`` never changes, the rest goes into its commits."""
 
     id: str
     correlation: str
@@ -45,7 +45,7 @@ class Reactions:
         self.timers_set = False
 
     async def load(self, conn: AsyncConnection, keys: Iterable[str]) -> None:
-        """Read the states of these instances; None for those that have none.
+        """Read the states of these instances; None for new ones.
 
         Raises ValueError for a state that this release cannot decode.
         """
@@ -62,7 +62,7 @@ class Reactions:
             self.states[key] = self._codec.validate_python(state)
 
     def add(self, key: str, cause: Cause, reaction: Reaction[Any]) -> None:
-        """Take up what follows for one instance."""
+        """Add a reaction of one instance."""
         instance = {"process": self._manager.name, "key": key}
         if reaction.state is None:
             self.operations += (Delete(STATE, instance), Delete(TIMER, instance))

@@ -1,4 +1,4 @@
-"""Process managers fed by the loop: state, timers and commands move with the checkpoint."""
+"""Process managers on the log loop: state, timers and commands move with the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kerma_common.process.reactions import Cause, Reactions
 from kerma_common.process.tables import TIMER, process_schema
 from kerma_common.process.timers import Timers
 from kerma_common.projection.decoding import decoded, typed_events
-from kerma_common.projection.failures import is_passing
+from kerma_common.projection.failures import is_transient
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Update
 from kerma_common.projection.write import write
@@ -44,10 +44,10 @@ def process_loop(
     clock: Clock,
     **options: Any,
 ) -> LogLoop:
-    """The loop that drives a process manager; its ``run`` belongs to the service's group.
+    """Return the loop of a process manager; its ``run`` belongs in the service's task group.
 
-    ``db`` is the service's engine; the process lives in the schema beside the read models'.
-    ``dispatch`` executes a command of the own service, at least once.
+    ``db`` is the service's engine; the process uses the schema beside that of the read models.
+    ``dispatch`` executes a command of the same service, at least once.
     """
     placed = db.execution_options(schema_translate_map={None: process_schema(manager.service)})
     return LogLoop(ProcessSink(manager, dispatch, clock), log, placed, **options)
@@ -55,7 +55,7 @@ def process_loop(
 
 @dataclass(slots=True)
 class ProcessSink:
-    """Commits become states, timers and commands of a process manager."""
+    """Turns commits into states, timers and commands of a process manager."""
 
     manager: ProcessManager[Any]
     dispatch: Dispatch
@@ -86,7 +86,7 @@ class ProcessSink:
         return self._relay.run(transaction, retries), self._timers.run(transaction, retries)
 
     def unit(self, record: Recorded) -> str:
-        """The instance that the commit is about; the aggregate when it is about none.
+        """Return the instance that the commit concerns; the aggregate if it concerns none.
 
         An event that cannot be decoded counts for the job that its subject names.
         """
@@ -98,7 +98,7 @@ class ProcessSink:
         return next((key for key in keys if key is not None), record.subject)
 
     async def recognise(self, conn: AsyncConnection) -> None:
-        """Migrations brought these tables to what this release needs."""
+        """Accept the tables: migrations have brought them to the form that this release needs."""
 
     async def apply(
         self,
@@ -131,7 +131,7 @@ class ProcessSink:
     async def _fire(self, transaction: Transaction) -> None:
         async with transaction() as conn:
             reactions = Reactions(self.manager, self._relay, self.clock())
-            # one per instance: what it does may replace or remove the instance's others
+            # One timer at a time per instance: its handler may replace or remove the others.
             due = await conn.execute(
                 select(TIMER)
                 .ext(distinct_on(TIMER.c.key))
@@ -157,7 +157,7 @@ class ProcessSink:
             )
             reactions.add(row.key, Cause(cause, row.correlation, row.causation, {}), reaction)
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             _log.exception("%s: timer %s of %s put aside", self.name, row.timer, row.key)
             metrics.PARKED.labels(self.service, self.name).inc()

@@ -1,4 +1,4 @@
-"""Where process managers keep their state, their timers and the commands they still owe."""
+"""The tables of process managers: state, timers and pending commands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TIMER = Table(
     Column("error", Text),
     Index("process_timer_due", "process", "due"),
 )
-"""Pending timers; ``error`` marks one whose handler failed and that waits for a new release."""
+"""Pending timers; ``error`` marks one whose handler failed, and which waits for a new release."""
 
 OUTBOX = Table(
     "process_outbox",
@@ -59,26 +59,28 @@ OUTBOX = Table(
     Column("created_at", _TIME, nullable=False),
     Column("error", Text),
 )
-"""Commands not yet executed, in order of ``position``; ``error`` marks parked ones, which are
-tried again when a process starts to lead."""
+"""Pending commands in order of ``position``.
+
+``error`` marks parked ones, which are retried when a process starts to lead.
+"""
 
 
 def process_tables(metadata: MetaData) -> None:
-    """Add what process managers need, checkpoints included, to a metadata."""
+    """Add the tables of process managers, checkpoints included, to a metadata."""
     projection_tables(metadata)
     for table in _own.sorted_tables:
         table.to_metadata(metadata)
 
 
 def process_schema(service: str) -> str:
-    """Name of the schema that holds the process managers of a service."""
+    """Return the schema that holds the process managers of a service."""
     return f"{service}_process"
 
 
 def placed_process_tables(service: str) -> MetaData:
-    """What process managers need, in the schema of a service.
+    """Return the tables of process managers, in the schema of a service.
 
-    The schema is apart from that of the read models because those are rebuilt and replaced.
+    It is not the schema of the read models, because that is rebuilt and replaced.
     """
     unplaced, placed = MetaData(), MetaData()
     process_tables(unplaced)

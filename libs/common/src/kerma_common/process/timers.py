@@ -1,4 +1,4 @@
-"""The wheel of due times: one sleep until the next timer, whatever their number."""
+"""Timers: a single sleep until the next one is due, whatever their number."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Timers:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """Say that timers were set, so that the next one may be due earlier than believed."""
+        """Note that timers were set: the next one may be due earlier now."""
         self._changed.set()
 
     async def run(self, transaction: Transaction, retries: Persistence) -> None:
-        """Wait and fire, for ever."""
+        """Wait and fire until cancelled."""
         waits = delays()
         while True:
             try:

@@ -1,7 +1,7 @@
 """How far the read models of a service are behind what was stored when it started.
 
-Rows that are made anew, or come from an older backup, give wrong answers until they have caught up:
-short lists, unknown jobs, sessions that seem to have ended. So requests wait until then.
+Rows that are being rebuilt, or come from an older backup, give wrong answers until they have caught
+up: short lists, unknown jobs, sessions that seem to have ended. So requests wait until then.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from kerma_common.projection.router import Projection
 
 LOOK_SECONDS = 0.5
-"""Between looks while something is behind; positions that other processes tell end it early."""
+"""Seconds between checks while something is behind; positions from other processes end it early."""
 WATCH_SECONDS = 2.0
-"""Between looks while nothing is behind: rows may still go back, with the database they are in."""
+"""Seconds between checks while nothing is behind: a restore of the database may set rows back."""
 _log = logging.getLogger(__name__)
 _Key = tuple[str, str]
 Work = Callable[[], Awaitable[None]]
@@ -36,7 +36,7 @@ Work = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """A read model that holds ``stream`` up to ``reached``; ``target`` was stored already."""
+    """A read model that holds ``stream`` up to ``reached``, behind ``target``."""
 
     projection: str
     stream: str
@@ -51,7 +51,7 @@ class Lag:
 class CatchUp:
     """Watches the checkpoints of ``projections``, whichever process moves them.
 
-    ``run`` belongs to the background tasks of the service.
+    Run ``run`` as a background task of the service.
     """
 
     projections: Sequence[Projection]
@@ -74,11 +74,11 @@ class CatchUp:
         return self._done.is_set()
 
     async def wait(self) -> None:
-        """Wait until they do."""
+        """Wait until the rows hold everything that was stored at the start."""
         await self._done.wait()
 
     def first(self, work: Work) -> Callable[[], Coroutine[Any, Any, None]]:
-        """``work``, which begins when that is done."""
+        """Run ``work`` after the rows have caught up."""
 
         async def then() -> None:
             await self.wait()
@@ -87,7 +87,7 @@ class CatchUp:
         return then
 
     async def run(self) -> None:
-        """Look, again and again."""
+        """Check the checkpoints periodically."""
         waits = delays()
         while True:
             try:
@@ -126,7 +126,7 @@ class CatchUp:
                 _log.error("%s went back from %d to %d of %s", key[0], before, stored, key[1])
                 self._went_back.add(key)
                 target = self._targets[key] = max(target, before)
-            # what was heard of is as good as what is stored, unless that was undone
+            # A position that was heard of is as good as a stored one, unless a restore undid it.
             heard = 0 if key in self._went_back else self.positions.reached(*key)
             if (reached := max(stored, heard)) < target:
                 behind.append(Lag(*key, reached, target))

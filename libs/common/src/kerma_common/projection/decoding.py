@@ -20,10 +20,10 @@ _versions: dict[str, int] = {}
 def typed_events(
     records: Sequence[Recorded], service: str, name: str, wanted: Container[str] | None = None
 ) -> list[tuple[Any, At]]:
-    """Events of the ``wanted`` types (None: all), in order, for the consumer ``name``.
+    """Yield events of the ``wanted`` types (None: all), in order, for the consumer ``name``.
 
-    An unknown type of the own service raises LoopHalted: it was written by a newer release, and
-    skipping it would lose it. One of another service is ignored and counted.
+    An unknown type of the same service raises LoopHalted: a newer release wrote it, and skipping it
+    would lose it. One of another service is ignored and counted.
     """
     found: list[tuple[Any, At]] = []
     for record in records:
@@ -59,7 +59,7 @@ async def decoded(
 def _known(stored: StoredEvent) -> bool:
     version = _versions.get(stored.type)
     if version is None:
-        # contexts register their types when they are imported, which may be after the last look
+        # Contexts register their types on import, possibly after the last check.
         _versions.update((kind.name, kind.version) for kind in registry.all_types())
         version = _versions.get(stored.type, 0)
     return stored.version <= version

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves, and how to wait for that."""
+"""Transient failures, and the pauses between retries."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _PASSING = (
 
 
 class LoopHalted(KermaError):  # noqa: N818 - names say what happened
-    """Going on would project wrongly; an operator must look. Ends the process."""
+    """Continuing would project wrongly; an operator must look. Ends the process."""
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same action may succeed later: connections, locks, timeouts."""
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same action may succeed later: connections, locks, timeouts."""
     if isinstance(error, sqlalchemy.exc.DBAPIError):
         return error.connection_invalidated or isinstance(error.orig, _PASSING)
     return isinstance(error, _PASSING)
 
 
 def delays() -> Iterator[float]:
-    """Seconds between tries, for ever: doubling from 20 ms to 2 s, with jitter."""
+    """Yield seconds between tries without end: doubling from 20 ms to 2 s, with jitter."""
     delay = 0.02
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,8 +1,8 @@
 """Folding: many row operations become few, with the same effect as one by one.
 
-Operations on different tables do not see each other, and neither do operations that name rows by
-different values of the same columns. So per table only a change of the naming columns starts a new
-phase; inside a phase every row has at most one deletion, one update and one upsert, in that order.
+Operations on different tables are independent, and so are operations that name rows by different
+values of the same columns. So, per table, only a change of the naming columns starts a new phase;
+inside a phase every row has at most one deletion, one update and one upsert, in that order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Values = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Pending:
-    """What is left to do to the rows of one name: first delete, then update, then upsert."""
+    """Pending operations on the rows of one name: first delete, then update, then upsert."""
 
     deleted: bool = False
     update: dict[str, Any] | None = None
@@ -32,7 +32,7 @@ class Pending:
 
 @dataclass(slots=True)
 class Phase:
-    """Operations on one table that name rows by the same columns, by the values they name.
+    """Operations on one table that name rows by the same columns, keyed by their values.
 
     ``moves``: the phase is a single update that changes the naming columns themselves.
     """
@@ -44,7 +44,7 @@ class Phase:
 
 
 def fold(operations: Iterable[Op]) -> list[Phase]:
-    """Phases to be applied in order; phases of different tables may be applied in any order."""
+    """Return phases to apply in order; phases of different tables may be applied in any order."""
     folded = Folded()
     for op in operations:
         folded.add(op)
@@ -53,13 +53,13 @@ def fold(operations: Iterable[Op]) -> list[Phase]:
 
 @dataclass(slots=True)
 class Folded:
-    """The phases of what was added so far."""
+    """The phases of all added operations."""
 
     phases: list[Phase] = field(default_factory=list)
     _last: dict[Table, Phase] = field(default_factory=dict)
 
     def add(self, op: Op) -> None:
-        """Add what is to be done after all else."""
+        """Add an operation after all earlier ones."""
         table = op.table
         naming = op.key if isinstance(op, Upsert) else op.where
         primary = _primary_key(table)
@@ -67,7 +67,7 @@ class Folded:
         if isinstance(op, Upsert) and columns is not primary:
             raise ContractViolation(f"{table.name}: an upsert names its row by the primary key")
         phase = self._last.get(table)
-        # an update of the naming columns changes which rows later operations name
+        # An update of the naming columns changes which rows later operations name.
         moves = isinstance(op, Update) and not op.values.keys().isdisjoint(columns)
         if phase is None or phase.columns != columns or phase.moves or moves:
             phase = self._last[table] = Phase(table, columns, moves=moves)

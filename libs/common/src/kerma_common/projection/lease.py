@@ -1,6 +1,6 @@
-"""Single leadership by a row: a holder, a deadline, and a fence that every takeover raises.
+"""Leadership by a row: a holder, a deadline, and a fence that every takeover raises.
 
-The fence is copied to the checkpoints in the takeover's transaction, so a former leader's
+The takeover's transaction copies the fence to the checkpoints, so a former leader's
 compare-and-swap fails whatever it believes. The deadline only decides when others may try.
 """
 
@@ -34,7 +34,7 @@ RENEWAL = 2.0
 
 
 class Fenced(Exception):  # noqa: N818 - names say what happened
-    """Another leader took over, or someone changed what this one had loaded."""
+    """Another leader took over, or somebody changed what this one had loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Lease:
 
 
 def process_identity() -> str:
-    """Name of this process that others on the machine can check for life."""
+    """Return a name of this process by which others on the machine can check whether it runs."""
     me = psutil.Process()
     return "|".join((socket.gethostname(), _namespace(), str(me.pid), f"{me.create_time():.2f}"))
 
 
 def is_gone(holder: str) -> bool:
-    """Whether ``holder`` is a process of this machine that has ended; False when in doubt."""
+    """Return whether ``holder`` is an ended process of this machine; False when in doubt."""
     parts = holder.split("|")
     if len(parts) != 4 or parts[:2] != [socket.gethostname(), _namespace()]:
         return False
@@ -71,9 +71,9 @@ def _namespace() -> str:
 async def acquire(engine: AsyncEngine, name: str, holder: str, epochs: Mapping[str, str]) -> Lease:
     """Wait for leadership and take it; checkpoints of new streams start at 0.
 
-    ``epochs`` maps the streams to follow to their epochs. A standby looks again when the present
-    lease ends, and every ``RENEWAL`` because it may be given up early; it takes over at once
-    when the holder was a process of this machine that died.
+    ``epochs`` maps the streams to follow to their epochs. A standby checks again when the current
+    lease ends, and every ``RENEWAL`` because the lease may be released early; it takes over at once
+    if the holder was a process of this machine that died.
     """
     gone = ""
     while True:
@@ -123,7 +123,7 @@ async def _fence_checkpoints(
                 index_elements=["name", "stream"],
                 set_={
                     "fence": fence,
-                    # a checkpoint at 0 has seen nothing of any epoch
+                    # A checkpoint at 0 has seen nothing of any epoch.
                     "epoch": case((CHECKPOINT.c.seq == 0, epoch), else_=CHECKPOINT.c.epoch),
                 },
             )
@@ -131,7 +131,7 @@ async def _fence_checkpoints(
 
 
 async def renew(engine: AsyncEngine, lease: Lease) -> None:
-    """Extend the deadline. Raises Fenced when the lease is no longer held."""
+    """Extend the deadline. Raises Fenced if the lease is no longer held."""
     async with engine.begin() as conn:
         done = await conn.execute(
             update(LEASE)
@@ -154,7 +154,7 @@ async def release(engine: AsyncEngine, lease: Lease) -> None:
 
 
 async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded) -> None:
-    """Move a checkpoint to ``last`` in the rows' transaction. Raises Fenced when it is not ours."""
+    """Move a checkpoint to ``last`` in the rows' transaction. Raises Fenced if it is not ours."""
     done = await conn.execute(
         update(CHECKPOINT)
         .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.stream == last.stream)
@@ -166,8 +166,7 @@ async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded)
 
 
 async def raise_fence(conn: AsyncConnection, name: str) -> None:
-    """Make the present leader drop what it has in hand and load again, at its next renewal at the
-    latest."""
+    """Make the leader drop its batch and reload, at its next renewal at the latest."""
     await conn.execute(update(LEASE).where(LEASE.c.name == name).values(fence=LEASE.c.fence + 1))
     await conn.execute(
         update(CHECKPOINT).where(CHECKPOINT.c.name == name).values(fence=CHECKPOINT.c.fence + 1)
@@ -175,7 +174,7 @@ async def raise_fence(conn: AsyncConnection, name: str) -> None:
 
 
 async def lock(conn: AsyncConnection, lease: Lease) -> None:
-    """Keep others from taking over until the transaction ends. Raises Fenced when one did."""
+    """Block takeovers until the transaction ends. Raises Fenced if one has happened."""
     found = await conn.execute(
         select(CHECKPOINT.c.stream)
         .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.fence == lease.fence)

@@ -1,7 +1,7 @@
 """The loop that moves a position along a log: one leader, one transaction per batch.
 
-Whatever consumes the log with durable effect (read models, process managers) does it through this
-loop; a ``Sink`` says what happens to a batch inside the transaction that moves the checkpoint.
+Every durable consumer of the log (read models, process managers) uses this loop; a ``Sink`` decides
+what happens to a batch inside the transaction that moves the checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class LogLoop:
-    """Follow the streams of a sink from its checkpoints, for ever.
+    """Follows the streams of a sink from its checkpoints.
 
     ``db`` maps tables without a schema to the one that holds the sink's rows and checkpoints.
     """
@@ -49,12 +49,15 @@ class LogLoop:
 
     @property
     def ready(self) -> bool:
-        """False while the loop has failed for long."""
+        """False once the loop has been failing for long."""
         return self.retries.ready
 
     async def run(self) -> None:
-        """Lead whenever possible. Raises LoopHalted or LogWentBackwards, possibly in a
-        group, when going on would project wrongly."""
+        """Lead whenever possible, until cancelled.
+
+        Raises LoopHalted or LogWentBackwards, possibly in a group, if going on would project
+        wrongly.
+        """
         while True:
             session = await self.retries.persist(self._lead)
             try:
@@ -68,7 +71,7 @@ class LogLoop:
                 _log.warning("%s: leadership lost, loading again", self.sink.name)
             finally:
                 self.retries.forget()
-                # others may lead at once; if this fails they wait for the lease to end
+                # Others may lead at once; if this fails, they wait for the lease to end.
                 with suppress(Exception):
                     await leadership.release(self.db, session.lease)
 

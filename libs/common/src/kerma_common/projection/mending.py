@@ -1,4 +1,4 @@
-"""Quarantine mended: what was put aside is listed, applied after a fix, or given up."""
+"""Repair of the quarantine: list commits, apply them after a fix, or give them up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """A unit of a sink in quarantine: where its first failure stands, why, and what waits.
+    """A unit of a sink in quarantine: the place of its first failure, the error, and what waits.
 
     ``unit`` is the subject of an aggregate for a read model, the instance for a process manager.
     """
@@ -42,7 +42,7 @@ class Aside:
 
 
 async def list_aside(sink: Sink, db: AsyncEngine) -> list[Aside]:
-    """Every unit in quarantine, the oldest failure first."""
+    """Return every unit in quarantine, oldest failure first."""
     async with db.connect() as conn:
         kept = await quarantine.kept(conn, sink.name)
     units: dict[str, list[QuarantinedCommit]] = {}
@@ -53,10 +53,10 @@ async def list_aside(sink: Sink, db: AsyncEngine) -> list[Aside]:
 
 
 async def replay(sink: Sink, db: AsyncEngine, unit: str) -> int:
-    """Apply what was put aside of a unit, after a fix; returns the number of commits.
+    """Apply a unit's commits in quarantine, after a fix; return their number.
 
-    All or nothing: if a commit fails again, everything stays as it was. The loop that leads drops
-    what it has in hand and follows the unit again.
+    All or nothing: if a commit fails again, everything stays as it was. The leader drops its batch
+    and follows the unit again.
     """
     async with db.begin() as conn:
         entries = await _take(sink, conn, unit)
@@ -64,7 +64,7 @@ async def replay(sink: Sink, db: AsyncEngine, unit: str) -> int:
 
 
 async def skip(sink: Sink, db: AsyncEngine, unit: str) -> tuple[Sequence[Recorded], int]:
-    """Give up the commits of a unit that failed and apply those that wait behind them.
+    """Give up the failed commits of a unit and apply those that wait behind them.
 
     Returns the commits given up and the number of those applied. All or nothing: if one of the
     others fails, everything stays as it was.
@@ -77,7 +77,7 @@ async def skip(sink: Sink, db: AsyncEngine, unit: str) -> tuple[Sequence[Recorde
 
 
 async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[QuarantinedCommit]:
-    # the leader is fenced first: nothing more of the unit is put aside meanwhile
+    # Fence the leader first, so that it adds nothing of the unit meanwhile.
     await leadership.raise_fence(conn, sink.name)
     kept = await quarantine.kept(conn, sink.name)
     entries = [entry for entry in kept if sink.unit(entry.record) == unit]
@@ -87,7 +87,7 @@ async def _take(sink: Sink, conn: AsyncConnection, unit: str) -> list[Quarantine
 
 async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded]) -> int:
     if records:
-        # an instance has commits of several streams
+        # An instance has commits of several streams.
         ordered = in_causal_order(records)
         await sink.apply(ordered, lambda: nullcontext(conn), lambda: nullcontext(conn))
     return len(records)
@@ -100,6 +100,6 @@ def _aside(name: str, unit: str, entries: Sequence[QuarantinedCommit]) -> Aside:
 
 
 def _summary(error: str) -> str:
-    """The type and message at the end of a stack trace, without what follows on further lines."""
+    """Return the type and first message line at the end of a stack trace."""
     lines = error.strip().splitlines()
     return next((line for line in reversed(lines) if _RAISED.match(line)), "".join(lines[-1:]))

@@ -1,4 +1,4 @@
-"""What the loops tell about themselves."""
+"""Metrics of the loops."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ BARRIER_TIMEOUTS = Counter(
 )
 TAKEOVERS = Counter("kerma_projection_takeovers_total", "Times leadership was taken", _PER_LOOP)
 RETRIES = Counter(
-    "kerma_projection_retries_total", "Batches retried after a passing failure", _PER_LOOP
+    "kerma_projection_retries_total", "Batches retried after a transient failure", _PER_LOOP
 )

@@ -1,4 +1,4 @@
-"""What a projection may do to rows: values, so that tests compare them instead of databases."""
+"""Row operations as values, so that tests compare them instead of databases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Set these columns of the rows that match; nothing when there is none."""
+    """Set these columns of the rows that match; nothing if there are none."""
 
     table: Table
     where: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Trying again for as long as a failure may pass, and knowing for how long things have failed."""
+"""Retrying transient failures, and tracking how long something has been failing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kerma_common.projection import metrics
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, is_transient, pause
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 UNREADY_SECONDS = 30.0
-"""Failing for longer than this makes the process unready."""
+"""Seconds of failing after which the process is unready."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Persistence:
 
     @property
     def fault(self) -> str | None:
-        """What has failed for longer than ``UNREADY_SECONDS``."""
+        """Return what has been failing for longer than ``UNREADY_SECONDS``."""
         now = time.monotonic()
         for since, error in self._failing.values():
             if now - since >= UNREADY_SECONDS:
@@ -41,7 +41,7 @@ class Persistence:
         return self.fault is None
 
     async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
-        """The result of ``action``, tried again for as long as its failures may pass."""
+        """Return the result of ``action``, retried for as long as its failures are transient."""
         waits = delays()
         while True:
             try:
@@ -54,8 +54,8 @@ class Persistence:
                 return result
 
     def failed(self, what: object, error: Exception) -> None:
-        """Note a failure that may pass; raises any other again."""
-        if not is_passing(error):
+        """Note a transient failure; raise any other again."""
+        if not is_transient(error):
             self.recovered(what)
             raise error
         since, _ = self._failing.get(what, (time.monotonic(), ""))
@@ -64,9 +64,9 @@ class Persistence:
         metrics.RETRIES.labels(self.service, self.name).inc()
 
     def forget(self) -> None:
-        """Note nothing of what has ended, such as a leadership."""
+        """Drop what is noted about something that has ended, such as a leadership."""
         self._failing.clear()
 
     def recovered(self, what: object) -> None:
-        """Note that something that may have failed works."""
+        """Note that something works again."""
         self._failing.pop(what, None)

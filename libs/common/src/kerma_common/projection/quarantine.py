@@ -1,4 +1,4 @@
-"""Aggregates whose commits cannot be applied: kept aside, and applied after a fix."""
+"""Quarantine: aggregates whose commits cannot be applied, kept until they can be."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 LIMIT = 20
 WINDOW = timedelta(minutes=10)
-"""More than ``LIMIT`` aggregates failing within ``WINDOW`` is a fault of the release."""
+"""If more than ``LIMIT`` aggregates fail within ``WINDOW``, the release is at fault."""
 
 
 async def checkpoints(conn: AsyncConnection, name: str) -> dict[str, Checkpoint]:
-    """How far the rows have come, per stream."""
+    """Return how far the rows have come, per stream."""
     found = await conn.execute(select(CHECKPOINT).where(CHECKPOINT.c.name == name))
     return {row.stream: Checkpoint(row.epoch, row.seq, row.commit) for row in found}
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedCommit:
-    """A commit in quarantine; ``error`` is None when it only waits behind one that failed."""
+    """A commit in quarantine; ``error`` is None if it only waits behind one that failed."""
 
     record: Recorded
     error: str | None
@@ -45,7 +45,7 @@ class QuarantinedCommit:
 
 
 async def kept(conn: AsyncConnection, name: str) -> Sequence[QuarantinedCommit]:
-    """Every commit in quarantine, by stream and sequence."""
+    """Return every commit in quarantine, by stream and sequence."""
     found = await conn.execute(
         select(QUARANTINE).where(_of(name)).order_by(QUARANTINE.c.stream, QUARANTINE.c.seq)
     )
@@ -58,7 +58,7 @@ async def kept(conn: AsyncConnection, name: str) -> Sequence[QuarantinedCommit]:
 
 
 async def recent(conn: AsyncConnection, name: str) -> int:
-    """How many aggregates failed within the window."""
+    """Return how many aggregates failed within the window."""
     found = await conn.scalar(
         select(func.count(distinct(QUARANTINE.c.subject))).where(
             _of(name),
@@ -70,7 +70,7 @@ async def recent(conn: AsyncConnection, name: str) -> int:
 
 
 def keep(name: str, record: Recorded, error: BaseException | None = None) -> Op:
-    """The row of a commit that failed with ``error``, or is parked behind one that did."""
+    """Return the row of a commit that failed with ``error``, or waits behind one that did."""
     return Upsert(
         QUARANTINE,
         {"name": name, "stream": record.stream, "seq": record.seq},

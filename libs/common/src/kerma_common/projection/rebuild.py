@@ -1,9 +1,9 @@
-"""Rebuilding the read models of a service beside the running ones, and replacing those at once.
+"""Rebuild the read models of a service beside the running ones, and replace those at once.
 
 Everything is projected from the first event into the schema ``<service>__next``. When that has
 caught up, one transaction renames ``<service>`` to ``<service>__old`` and ``<service>__next`` to
-``<service>``: requests use the same name before and after, and a leader that still writes finds
-the fence raised, drops its batch and goes on from the new checkpoints.
+``<service>``. Requests use the same name before and after. A leader that still writes finds the
+fence raised, drops its batch and goes on from the new checkpoints.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FLIP_SECONDS = 60.0
 """How long the running projections may be held while the new ones apply the last commits."""
 TELL_SECONDS = 5.0
-"""How often the log says how far a rebuild has come."""
+"""Seconds between log lines on the progress of a rebuild."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,8 +42,7 @@ _log = logging.getLogger(__name__)
 class Compared:
     """One table before and after: numbers of rows, and whether all rows are equal.
 
-    ``equal`` is None when they differ and the former read models were behind, so that nothing
-    can be said.
+    ``equal`` is None if they differ and the former read models were behind, which leaves it open.
     """
 
     table: str
@@ -58,9 +57,9 @@ async def rebuild(
     """Replace the read models of a service by ones projected from the first event.
 
     Returns how the tables compare at the moment of the replacement; the former ones stay in
-    ``<service>__old`` until the next rebuild. Differences are what a rebuild is for, so they do not
-    stop it. Raises ContractViolation, and replaces nothing, when commits had to be put aside;
-    TimeoutError when the last step takes too long.
+    ``<service>__old`` until the next rebuild. Differences are the purpose of a rebuild, so they do
+    not stop it. Raises ContractViolation, and replaces nothing, if commits had to be quarantined;
+    TimeoutError if the last step takes too long.
     """
     async with _alone(db):
         return await _rebuild(projections, log, db, complete=True)
@@ -69,12 +68,12 @@ async def rebuild(
 async def ensure_read_models(
     projections: Sequence[Projection], log: EventLog, db: AsyncEngine
 ) -> None:
-    """Let the service's schema hold the read models that this release declares.
+    """Make the service's schema hold the read models that this release declares.
 
-    An empty one is made, to be filled by the running projections. Rows of another release are
-    replaced by ones projected from the first event before this returns; of processes that start
-    at once, one does it. Commits that cannot be projected are put aside, as they would be by the
-    running projections. Raises ContractViolation for rows of a newer release.
+    A missing schema is created, for the running projections to fill. Rows of another release are
+    replaced by ones projected from the first event before this returns; of processes that start at
+    the same time, one does it. Commits that cannot be projected are quarantined, as the running
+    projections would do. Raises ContractViolation for rows of a newer release.
     """
     service = schema_of(db)
     async with db.connect() as conn:
@@ -91,9 +90,9 @@ async def ensure_read_models(
 
 @asynccontextmanager
 async def _alone(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction during which no other process replaces the read models of the service.
+    """Open a transaction during which no other process replaces the service's read models.
 
-    The lock is the transaction's, so it works through a pooler and ends with its holder.
+    The lock belongs to the transaction, so it works through a pooler and ends with its holder.
     """
     async with db.begin() as conn:
         lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
@@ -104,7 +103,7 @@ async def _alone(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def _rebuild(
     projections: Sequence[Projection], log: EventLog, db: AsyncEngine, *, complete: bool
 ) -> tuple[Compared, ...]:
-    """``complete`` refuses to replace anything when commits had to be put aside."""
+    """With ``complete``, replace nothing if commits had to be quarantined."""
     service = schema_of(db)
     following = f"{service}__next"
     target = db.execution_options(schema_translate_map={None: following})
@@ -146,9 +145,10 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 async def _hold(
     conn: AsyncConnection, service: str, projections: Sequence[Projection]
 ) -> dict[tuple[str, str], int]:
-    """Let no batch of the running projections commit before this transaction ends.
+    """Block commits of the running projections until this transaction ends.
 
-    How far they have come, as far as the new ones follow the same; {} when there never were any.
+    Returns their positions in the streams that the new ones follow too; {} if there are no running
+    ones.
     """
     if not await _was_led(conn, service):
         return {}
@@ -163,7 +163,7 @@ async def _hold(
 
 
 async def _was_led(conn: AsyncConnection, service: str) -> bool:
-    """Whether the present schema has tables by which its leaders can be fenced."""
+    """Return whether the current schema has the tables that fence its leaders."""
     found = await conn.execute(
         text(
             "SELECT count(*) FROM information_schema.columns WHERE table_schema = :schema AND"
@@ -198,7 +198,7 @@ async def _replace(
 
 _FREE = "UPDATE {next}.lease SET until = now()"
 _OVERTAKE = (
-    # above the fence of every former leader, and free to be taken
+    # Above the fence of every former leader, and free to be taken.
     "UPDATE {next}.lease AS l SET until = now(), fence = 1 + greatest(l.fence,"
     " (SELECT fence FROM {present}.lease AS p WHERE p.name = l.name))"
 )

@@ -22,7 +22,7 @@ Prepare = Callable[[Sequence[object], "Transaction"], Awaitable[Sequence[object]
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where an event stands: what a projection may use beside the event itself.
+    """The place of an event: what a projection may use besides the event.
 
     ``trace`` is the trace context of the commit, a ``traceparent``.
     """
@@ -40,16 +40,16 @@ class At:
 class Projection:
     """One read model: its name, the streams it follows, and a pure function per event type.
 
-    Functions that project events of different streams write different columns of a row and
-    create it when it is not there yet (``Upsert``), because streams have no common order.
+    Functions that project events of different streams write different columns of a row and create
+    it if it does not exist yet (``Upsert``), because streams have no common order.
 
-    ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent; it is
-    for bytes that rows need and events only refer to. It returns the events to project, one for
-    one, with those bytes filled in. It writes rows in ``fenced`` transactions only: these fail
-    once another process leads.
+    ``prepare`` runs before the transaction of a batch, may do IO, and must be idempotent. It loads
+    bytes that rows need and events only refer to, and returns the events to project, one for one,
+    with those bytes filled in. It writes rows in ``fenced`` transactions only: these fail once
+    another process leads.
 
-    ``revision`` grows whenever the tables or the meaning of their rows change: a release that
-    finds rows of another revision makes them anew from the log.
+    ``revision`` grows whenever the tables or the meaning of their rows change: a release that finds
+    rows of another revision rebuilds them from the log.
     """
 
     service: str
@@ -76,11 +76,11 @@ class Projection:
         return register
 
     def project(self, event: object, at: At) -> tuple[Op, ...]:
-        """Row operations of one event; () for events that this read model ignores."""
+        """Return the row operations of one event; () for events that this read model ignores."""
         function = self._routes.get(type(event))
         return tuple(function(event, at)) if function else ()
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Names of the event types that have a route: no other payload is decoded."""
+        """Return the event types that have a route: no other payload is decoded."""
         return frozenset(registry.type_of(cls).name for cls in self._routes)

@@ -1,4 +1,4 @@
-"""Read models: a projection fed by the loop."""
+"""Read models on the log loop."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def projection_loop(
     positions: Positions | None = None,
     **options: Any,
 ) -> LogLoop:
-    """The loop that keeps a read model up to date; its ``run`` belongs to the service's group."""
+    """Return the loop of a read model; its ``run`` belongs in the service's task group."""
     return LogLoop(ProjectionSink(projection), log, db, positions, **options)
 
 
 @dataclass(slots=True)
 class ProjectionSink:
-    """Commits become rows."""
+    """Turns commits into rows."""
 
     projection: Projection
     service: str = field(init=False)
@@ -50,11 +50,11 @@ class ProjectionSink:
         self.streams = self.projection.streams
 
     def unit(self, record: Recorded) -> str:
-        """The aggregate: rows of others do not depend on its commits."""
+        """Return the aggregate: rows of others do not depend on its commits."""
         return record.subject
 
     async def recognise(self, conn: AsyncConnection) -> None:
-        """Raises LoopHalted when the tables were made by another release."""
+        """Raise LoopHalted if another release made the tables."""
         await recognise(conn, self.projection)
 
     async def apply(
@@ -70,14 +70,14 @@ class ProjectionSink:
         transaction: Transaction,  # noqa: ARG002
         retries: Persistence,  # noqa: ARG002
     ) -> Sequence[Coroutine[Any, Any, None]]:
-        """None beside following the log."""
+        """Return no duties."""
         return ()
 
 
 async def project(
     projection: Projection, records: Sequence[Recorded], fenced: Transaction
 ) -> list[Op]:
-    """Row operations of commits, in order; runs ``prepare`` for their events."""
+    """Return the row operations of commits, in order; runs ``prepare`` for their events."""
     events = await decoded(records, projection.service, projection.name, projection.wanted)
     ready: Sequence[object] = [event for event, _ in events]
     if projection.prepare is not None and events:

@@ -1,7 +1,7 @@
-"""The schema of a service's read models: made from what the code declares, and recognised later.
+"""The schema of a service's read models: created from the declarations, and recognised later.
 
-Read models are not migrated. Each is stamped with the revision and the shape of its tables; where
-a start finds another stamp, or none, the rows were made by another release and are made anew.
+Read models are not migrated. Each is stamped with its revision and the shape of its tables. If a
+start finds another stamp, or none, another release made the rows, and they are rebuilt.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Standing(StrEnum):
 
 
 def shape_of(projection: Projection) -> str:
-    """A hash of the tables that the rows of a read model need, the engine's own among them."""
+    """Return a hash of the tables that a read model needs, including those of the loop."""
     lines = [line for table in _tables([projection]) for line in _lines(table)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
@@ -46,7 +46,7 @@ def shape_of(projection: Projection) -> str:
 def create_read_models(
     connection: Connection, schema: str, projections: Sequence[Projection]
 ) -> None:
-    """Create a schema with the tables of the projections, stamped as theirs."""
+    """Create a schema with the tables of the projections, stamped."""
     connection.execute(CreateSchema(schema, if_not_exists=True))
     placed = MetaData()
     for table in (*_tables(projections), READ_MODEL):
@@ -71,10 +71,10 @@ def _set_storage(schema: str, table: str, column: str, storage: str) -> Any:
 async def standing(
     conn: AsyncConnection, schema: str, projections: Sequence[Projection]
 ) -> Standing:
-    """Whether the tables in ``schema`` are those that these projections declare.
+    """Compare the tables in ``schema`` with the declarations of these projections.
 
-    Raises ContractViolation when a later revision made them: rows of a newer release are not
-    thrown away by an older one that was started by mistake.
+    Raises ContractViolation if a later revision made them: an older release, started by mistake,
+    must not drop the rows of a newer one.
     """
     tables = await conn.scalars(
         text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema"),
@@ -99,7 +99,7 @@ async def standing(
 
 
 async def recognise(conn: AsyncConnection, projection: Projection) -> None:
-    """Raises LoopHalted when the tables are not the ones that ``projection`` writes.
+    """Raise LoopHalted if the tables are not those of ``projection``.
 
     Another release replaced them while this one was running.
     """
@@ -114,7 +114,7 @@ async def recognise(conn: AsyncConnection, projection: Projection) -> None:
 
 
 def _tables(projections: Iterable[Projection]) -> list[Table]:
-    """Every table once, by name."""
+    """Return every table once, by name."""
     own = MetaData()
     projection_tables(own)
     every = (own, *(projection.metadata for projection in projections))

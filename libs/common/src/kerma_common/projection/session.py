@@ -1,4 +1,4 @@
-"""One leadership of a loop: what is loaded at its start is dropped at its end."""
+"""One leadership of a loop: what it loads at its start is dropped at its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BARRIER_SECONDS = 5.0
-"""How long a commit waits for another stream that makes no progress."""
+"""Seconds a commit waits for another stream that makes no progress."""
 
 
 class Session:
@@ -49,31 +49,34 @@ class Session:
         reached: Mapping[str, int],
         parked: set[str],
     ) -> None:
-        """``reached`` maps streams to their checkpoints; ``parked`` names the sink's units that
-        are in quarantine."""
+        """Start from checkpoints.
+
+        ``reached`` maps streams to their checkpoints; ``parked`` names the sink's units in
+        quarantine.
+        """
         self._sink, self._log, self._db, self._positions = sink, log, db, positions
         self._retries = retries
         self.lease = lease
         self._labels = (sink.service, sink.name)
         self._parked = parked
         self._marks = Watermarks()
-        # several streams change the same rows: side by side their transactions would deadlock
+        # Streams change the same rows: concurrent transactions would deadlock.
         self._turn = asyncio.Lock()
         self._applied: dict[str, datetime] = {}
-        # what the checkpoint rows say, and what was passed since without any effect to store
+        # The stored checkpoints, and what was passed since without any effect to store.
         self._saved = dict(reached)
         self._passed: dict[str, Recorded] = {}
         for stream, seq in reached.items():
             self._marks.advance((stream,), seq)
 
     async def announce(self) -> None:
-        """Tell waiters what the rows hold already."""
+        """Tell waiting requests what the rows already hold."""
         if self._positions is not None:
             for stream in self._sink.streams:
                 await self._positions.advance(self._sink.name, stream, self._marks[stream,])
 
     async def follow(self, stream: str, max_batch: int) -> None:
-        """Apply a stream from its checkpoint, for ever."""
+        """Apply a stream from its checkpoint until cancelled."""
         waits = delays()
         while True:
             try:
@@ -97,7 +100,7 @@ class Session:
         await self._apply(stream, batch[start:])
 
     def _missing(self, record: Recorded) -> dict[str, int]:
-        """Positions of other followed streams that the commit builds upon and are not reached."""
+        """Return the unreached positions of other followed streams that the commit builds on."""
         return {
             stream: seq
             for stream, seq in record.commit.meta.after.items()
@@ -117,7 +120,7 @@ class Session:
                 seen = self._marks[stream,]
 
     async def _apply(self, stream: str, batch: Sequence[Recorded]) -> None:
-        """Apply a batch; a commit that cannot be applied is found by halving and kept aside."""
+        """Apply a batch; find a commit that cannot be applied by halving, and quarantine it."""
         if not batch:
             return
         error = await self._try(stream, batch)
@@ -157,7 +160,7 @@ class Session:
         self, stream: str, batch: Sequence[Recorded], error: Exception | None = None
     ) -> None:
         name = self._sink.name
-        # what is no commit has no effect and no unit; the checkpoint passes it
+        # A foreign message has no effect and no unit; the checkpoint passes it.
         commits = [record for record in batch if record.foreign is None]
         live = [record for record in commits if not self._is_parked(record)]
         aside = [
@@ -173,8 +176,8 @@ class Session:
             async with transaction():
                 pass
         if self._saved[stream] != last.seq:
-            # most commits mean nothing to most sinks; reading some again after a restart is
-            # cheaper than a transaction for each
+            # Most commits mean nothing to most sinks; reading some again after a restart is cheaper
+            # than a transaction for each.
             self._passed[stream] = last
         reached(FaultPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         self._marks.advance((stream,), last.seq)
@@ -199,7 +202,7 @@ class Session:
 
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A transaction that commits only while this session leads; moves no checkpoint."""
+        """Open a transaction that commits only while this session leads; it moves no checkpoint."""
         async with self._turn, self._db.begin() as conn:
             await leadership.lock(conn, self.lease)
             yield conn
@@ -218,7 +221,7 @@ class Session:
                 async with self._db.begin() as conn:
                     await leadership.advance(conn, self.lease, self._saved[stream], last)
                 self._saved[stream] = last.seq
-                # a commit may have been passed meanwhile: it stays for the next time
+                # A commit may have been passed meanwhile: it stays for the next time.
                 if self._passed.get(stream) is last:
                     del self._passed[stream]
 

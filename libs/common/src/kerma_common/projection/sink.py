@@ -1,4 +1,4 @@
-"""What a loop does with commits: the port that read models and process managers fill."""
+"""The port that read models and process managers implement: what a loop does with commits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
 
 
 class Sink(Protocol):
-    """What is done with commits. ``service`` and ``name`` label leases, positions and metrics."""
+    """Consumes commits. ``service`` and ``name`` label leases, positions and metrics."""
 
     @property
     def service(self) -> str:
@@ -31,18 +31,18 @@ class Sink(Protocol):
         """The streams to follow."""
 
     def unit(self, record: Recorded) -> str:
-        """What is put aside when the commit cannot be applied, and every later commit of it.
+        """Return the unit to quarantine if the commit cannot be applied, with its later commits.
 
         The subject of the aggregate for a read model, the instance for a process manager.
         """
 
     async def recognise(self, conn: AsyncConnection) -> None:
-        """Raises LoopHalted when the sink's tables are not the ones it was written for."""
+        """Raise LoopHalted if the sink's tables are not the ones it was written for."""
 
     async def apply(
         self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
     ) -> None:
-        """Give the batch its effect inside one ``transaction()``, or none when it has no effect.
+        """Apply the batch inside one ``transaction()``, or do nothing if it has no effect.
 
         ``fenced`` transactions come before it, for rows that are too large to be written with the
         batch. They commit only while this process leads, and move no checkpoint. May be called
@@ -52,5 +52,8 @@ class Sink(Protocol):
     def duties(
         self, transaction: Transaction, retries: Persistence
     ) -> Sequence[Coroutine[Any, Any, None]]:
-        """What else runs while this process leads; ``transaction`` is guarded by the same fence
-        and moves no checkpoint. Failures that may pass are noted in ``retries``."""
+        """Return what else runs while this process leads.
+
+        ``transaction`` is guarded by the same fence and moves no checkpoint. Transient failures are
+        noted in ``retries``.
+        """

@@ -1,4 +1,4 @@
-"""The engine's own tables; they live beside the rows whose positions they record."""
+"""The tables of the loop; they are stored beside the rows whose positions they record."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ CHECKPOINT = Table(
     Column("commit", Text),
     Column("fence", BigInteger, nullable=False),
 )
-"""The last sequence of ``stream`` whose effect the rows of ``name`` hold, and what shows that
-the stream is still the same: its epoch, and the id of the commit at that sequence."""
+"""The last sequence of ``stream`` whose effect the rows of ``name`` hold.
+
+The epoch, and the id of the commit at that sequence, show whether the stream is still the same.
+"""
 
 LEASE = Table(
     "lease",
@@ -51,7 +53,7 @@ QUARANTINE = Table(
     Column("release", Text),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
-"""Commits that could not be applied, and those parked behind them (``error`` is null)."""
+"""Commits that could not be applied, and those that wait behind them (``error`` is null)."""
 
 READ_MODEL = Table(
     "read_model",
@@ -60,10 +62,10 @@ READ_MODEL = Table(
     Column("revision", Integer, nullable=False),
     Column("shape", Text, nullable=False),
 )
-"""By whose declaration the tables of each read model were made; see ``projection.schema``."""
+"""The declaration that made the tables of each read model; see ``projection.schema``."""
 
 
 def projection_tables(metadata: MetaData) -> None:
-    """Add the engine's tables to the metadata of a service's read models."""
+    """Add the tables of the loop to the metadata of a service's read models."""
     for table in _own.sorted_tables:
         table.to_metadata(metadata)

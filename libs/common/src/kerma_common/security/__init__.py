@@ -1,1 +1,1 @@
-"""Who is asking: signed tokens, verified by every service from its own projected keys."""
+"""Authentication: signed tokens, which every service verifies with keys it has projected."""

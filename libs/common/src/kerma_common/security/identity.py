@@ -1,5 +1,4 @@
-"""Projection ``identity``: keys and revocations, in every service, so that tokens are verified
-without asking auth.
+"""The projection ``identity``: keys and revocations, so that services verify tokens without auth.
 
 In: SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked (auth).
 """
@@ -56,7 +55,7 @@ REVOCATION = Table(
 
 
 def identity_projection(service: str) -> Projection:
-    """The identity projection of one service."""
+    """Return the identity projection of a service."""
     projection = Projection(service, "identity", ("AUTH",), METADATA)
 
     @projection.on(auth.SigningKeyIntroduced)
@@ -82,13 +81,13 @@ def identity_projection(service: str) -> Projection:
 
 @dataclass(slots=True)
 class TokenVerifier:
-    """Verifies access tokens against the service's own identity rows."""
+    """Verifies access tokens against the service's identity rows."""
 
     db: AsyncEngine
     _keys: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     async def __call__(self, token: str) -> Principal:
-        """The principal of a valid token. Raises Forbidden with the reason."""
+        """Return the principal of a valid token. Raises Forbidden with the reason."""
         try:
             kid = key_id_of(token)
             if (key := await self._key(kid)) is None:
@@ -113,7 +112,7 @@ class TokenVerifier:
         return self._keys[kid]
 
     async def _alive(self, claims: Claims) -> bool:
-        """Neither the session nor the key was revoked; one statement, by primary keys."""
+        """Return whether neither session nor key was revoked; one statement, by primary keys."""
         asked = {
             "user_id": claims.user_id,
             "session_id": claims.session_id,

@@ -1,4 +1,4 @@
-"""Who calls, and the port that finds it out."""
+"""The caller, and the port that identifies it."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, as a verified token says."""
+    """The caller, according to a verified token."""
 
     user_id: str
     session_id: str
@@ -15,7 +15,7 @@ class Principal:
 
 
 class Verifier(Protocol):
-    """Turns a token into a principal; raises `Forbidden` for a void or expired one."""
+    """Turns a token into a principal; raises `Forbidden` if it is not valid."""
 
     async def __call__(self, token: str) -> Principal:
-        """Verify."""
+        """Verify a token."""

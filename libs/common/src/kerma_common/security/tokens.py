@@ -22,7 +22,7 @@ AUDIENCE = "kerma"
 ALGORITHM = "EdDSA"
 ACCESS_LIFE = timedelta(minutes=10)
 CLOCK_SKEW = timedelta(seconds=30)
-"""How far the clocks of two machines may be apart: a token may come from the future."""
+"""Tolerated clock difference between machines: a token may come from the future."""
 MOST_TOKEN = 4096
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -30,7 +30,7 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says."""
+    """The claims of a verified token."""
 
     user_id: str
     session_id: str
@@ -42,14 +42,14 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and the id that tokens name it by."""
+    """A private key and the id by which tokens name it."""
 
     kid: str
     private: Ed25519PrivateKey
 
     @property
     def public_jwk(self) -> Mapping[str, str]:
-        """The public half, for everyone who verifies."""
+        """Return the public half, for verifiers."""
         jwk: dict[str, str] = OKPAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
         return {**jwk, "kid": self.kid, "alg": ALGORITHM, "use": "sig"}
 
@@ -57,7 +57,7 @@ class SigningKey:
 def issue(
     key: SigningKey, user_id: str, session_id: str, roles: tuple[str, ...], now: datetime
 ) -> tuple[str, datetime]:
-    """A token and the moment it expires."""
+    """Issue a token; return it with its expiry."""
     expires = now.replace(microsecond=0) + ACCESS_LIFE
     claims = {
         "iss": ISSUER,
@@ -72,11 +72,11 @@ def issue(
 
 
 def key_id_of(token: str) -> str:
-    """The key a token names; unverified.
+    """Return the key id that a token names, unverified.
 
-    Raises jwt.InvalidTokenError, and Unauthenticated for a name that no key has.
+    Raises jwt.InvalidTokenError, and Unauthenticated for an impossible key id.
     """
-    # checked before anything parses it: JSON of a long header could be nested without end
+    # Check before parsing: JSON of a long header could be nested without end.
     if len(token) > MOST_TOKEN or not _TOKEN.fullmatch(token):
         raise jwt.DecodeError("The token is malformed")
     kid = jwt.get_unverified_header(token).get("kid")
@@ -88,7 +88,7 @@ def key_id_of(token: str) -> str:
 
 
 def verify(token: str, kid: str, public_jwk: Mapping[str, Any]) -> Claims:
-    """Claims of a valid token. Raises jwt.InvalidTokenError with the reason."""
+    """Return the claims of a valid token. Raises jwt.InvalidTokenError with the reason."""
     key = OKPAlgorithm.from_jwk(dict(public_jwk))
     if not isinstance(key, Ed25519PublicKey):
         raise jwt.InvalidKeyError("Not a public Ed25519 key")

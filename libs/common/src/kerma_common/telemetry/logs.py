@@ -1,7 +1,7 @@
 """Structured logs: one JSON object per line on standard error.
 
-Fields bound with `bound(...)` (request, correlation, job) and the id of the current trace go into every record of the
-current task and the tasks it starts.
+Fields bound with `bound(...)` (request, correlation, job) and the id of the current trace go into
+every record of the current task and of the tasks it starts.
 """
 
 import logging
@@ -21,7 +21,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 @contextmanager
 def bound(**fields: str) -> Iterator[None]:
-    """Add fields to all records logged within."""
+    """Add fields to all records that the block logs."""
     token = _fields.set({**(_fields.get() or {}), **fields})
     try:
         yield
@@ -30,19 +30,19 @@ def bound(**fields: str) -> Iterator[None]:
 
 
 def bound_fields() -> dict[str, str]:
-    """The fields bound at this moment."""
+    """Return the currently bound fields."""
     return dict(_fields.get() or {})
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line: time, level, logger, message, bound fields, `extra`, error."""
+    """Formats a record as one line: time, level, logger, message, bound fields, `extra`, error."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        """Render; values JSON does not know become their text."""
+        """Format a record; values that JSON does not know become text."""
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -61,7 +61,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(service: str, level: str, stream: TextIO | None = None) -> None:
-    """Make the root logger write JSON lines; replaces handlers that were there."""
+    """Make the root logger write JSON lines; replaces existing handlers."""
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()

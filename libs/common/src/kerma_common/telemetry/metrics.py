@@ -11,5 +11,5 @@ HTTP_REQUEST_SECONDS = Histogram(
 
 
 def render() -> bytes:
-    """All metrics in the Prometheus text format."""
+    """Return all metrics in the Prometheus text format."""
     return generate_latest(REGISTRY)

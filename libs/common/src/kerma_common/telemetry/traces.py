@@ -1,4 +1,4 @@
-"""OpenTelemetry traces carried through events as W3C `traceparent`.
+"""OpenTelemetry traces, carried through events as W3C `traceparent`.
 
 Without an endpoint the tracer is OpenTelemetry's no-op one, and `traceparent()` is None unless a
 caller sent a context.
@@ -22,14 +22,15 @@ _tracer = trace.get_tracer("kerma")
 def configure_traces(
     service: str, endpoint: str | None, exporter: SpanExporter | None = None
 ) -> Callable[[], None]:
-    """Send spans to the OTLP/HTTP collector at `endpoint`, if any; returns what flushes them.
+    """Send spans to the OTLP/HTTP collector at `endpoint`, if any; return the flush function.
 
-    `exporter` replaces the collector, for tests. Once per process, as OpenTelemetry demands.
+    `exporter` replaces the collector in tests. Call this once per process: OpenTelemetry allows no
+    more.
     """
     if exporter is None:
         if endpoint is None:
             return lambda: None
-        # slow to import, and most processes send nothing
+        # Slow to import, and most processes send nothing.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
@@ -42,7 +43,7 @@ def configure_traces(
 
 
 def traceparent() -> str | None:
-    """The current context for a message header; None when there is none."""
+    """Return the current context as a message header, or None."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get(HEADER)
@@ -56,7 +57,7 @@ def span(
     links: Sequence[str] = (),
     kind: SpanKind = SpanKind.INTERNAL,
 ) -> Iterator[Span]:
-    """A span below `parent` (a `traceparent`; else the current one), linked to others.
+    """Open a span below `parent` (a `traceparent`; default: the current one), linked to others.
 
     Batches pass the contexts of their messages as `links`.
     """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
-from kerma_common.projection.failures import delays, is_passing, pause
+from kerma_common.projection.failures import delays, is_transient, pause
 from kerma_common.projection.persistence import Persistence
 from kerma_common.telemetry.traces import span
 from kerma_results.app.ports import Unmergeable
@@ -106,9 +106,9 @@ class Merging:
                 try:
                     await self._finish(work, attempt)
                 except Exception as error:
-                    passing = is_passing(error)
-                    _log.warning("merge of %s: %r", work.job_id, error, exc_info=not passing)
-                    if passing:
+                    transient = is_transient(error)
+                    _log.warning("merge of %s: %r", work.job_id, error, exc_info=not transient)
+                    if transient:
                         self.retries.failed(work.job_id, error)
                         await pause(waits)
                         continue

@@ -12,7 +12,7 @@ from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import KermaError, Unavailable
-from kerma_common.projection.failures import is_passing
+from kerma_common.projection.failures import is_transient
 
 if TYPE_CHECKING:
     from kerma_common.bus.faststream import EdgeBroker
@@ -30,7 +30,7 @@ async def _answer(work: Awaitable[object]) -> bytes:
     try:
         answer = await work
     except Exception as error:
-        if is_passing(error) and not isinstance(error, KermaError):
+        if is_transient(error) and not isinstance(error, KermaError):
             raise Unavailable("the runner's database does not answer") from error
         raise
     return adapter(type(answer)).dump_json(answer)
