@@ -49,7 +49,7 @@ async def start(
 
 
 def working_in(directory: Path) -> list[int]:
-    """Processes whose work directory is ``directory``: all of an engine, wherever they hide."""
+    """Processes whose work folder is ``directory``: all of an engine, wherever they hide."""
     found = []
     for process in psutil.process_iter():
         try:

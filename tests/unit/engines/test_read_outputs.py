@@ -74,9 +74,7 @@ def test_without_output_map_all_files_are_read(tmp_path: Path) -> None:
 def test_missing_files_and_pages_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="wrote no result files"):
         read_shieldhit(tmp_path, inputs())
-    with pytest.raises(
-        ReadError, match=r"dose\.bdo: work directory: the result of 'dose' is missing"
-    ):
+    with pytest.raises(ReadError, match=r"dose\.bdo: work folder: the result of 'dose' is missing"):
         read_shieldhit(tmp_path, inputs(Output("i", "dose", "dose.bdo")))
     write(tmp_path / "dose.bdo", bdo2019(Mesh(), [Scored(5, 1, "", np.ones(10))], 10))
     with pytest.raises(ReadError, match="pages: 1 instead of 2"):

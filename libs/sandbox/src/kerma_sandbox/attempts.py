@@ -40,7 +40,7 @@ def _signals(pid: int) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Print a JSON object of booleans by wall, after proving that the work directory works."""
+    """Print a JSON object of booleans by wall, after proving that the work folder works."""
     folder, port, abstract, pid, token = arguments
     Path("trial").write_text(token)
     Path("trial").unlink()

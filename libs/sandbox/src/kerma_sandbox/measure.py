@@ -65,7 +65,7 @@ class _Surroundings:
 def measure(
     scratch: Path, *, mode: Mode = Mode.PREFER, levels: Sequence[Level] = tuple(Level)
 ) -> Sandbox:
-    """Return the strongest of ``levels`` that works for work directories in ``scratch``.
+    """Return the strongest of ``levels`` that works for work folders in ``scratch``.
 
     Each is tried with a process that reads files, connects and signals. Raises SandboxUnavailable
     when a sandbox is required and none works.

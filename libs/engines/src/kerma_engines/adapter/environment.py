@@ -47,7 +47,7 @@ def engine_environment(
 def readable_places(
     program: str, variables: Mapping[str, str], named: Iterable[Path], work: Path
 ) -> tuple[Path, ...]:
-    """Return what an engine may read besides its work directory: its installation and ``named``.
+    """Return what an engine may read besides its work folder: its installation and ``named``.
 
     ``named`` is kept as it is. Directories in variables are added if they exist and do not contain
     ``work``, which would expose the work of other tasks.

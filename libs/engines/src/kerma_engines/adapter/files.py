@@ -58,7 +58,7 @@ def checked_files(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def why_not_beside(name: str) -> str:
-    """Return why ``name`` is not a file directly in the work directory, or "" if it is.
+    """Return why ``name`` is not a file directly in the work folder, or "" if it is.
 
     An engine opens the files that its input names. Paths that lead elsewhere are refused.
     """
@@ -98,7 +98,7 @@ def whole(text: str) -> int | None:
 
 
 def plain_output(name: str) -> bool:
-    """Return whether a result file is written directly into the work directory."""
+    """Return whether a result file is written directly into the work folder."""
     return bool(_NAME.fullmatch(name))
 
 

@@ -48,7 +48,7 @@ def read_outputs(
     if not inputs.outputs:
         estimators = tuple(read_file(path) for path in present)
         if not estimators:
-            raise ReadError("results", "work directory", "the engine wrote no result files")
+            raise ReadError("results", "work folder", "the engine wrote no result files")
         names = _stripped([estimator.name for estimator in estimators])
         return tuple(replace(e, name=name) for e, name in zip(estimators, names, strict=True))
     return tuple(_read_output(output, find(output.file), read_file) for output in inputs.outputs)
@@ -58,7 +58,7 @@ def _read_output(
     output: Output, path: Path | None, read_file: Callable[[Path], Estimator]
 ) -> Estimator:
     if path is None:
-        raise ReadError(output.file, "work directory", f"the result of {output.name!r} is missing")
+        raise ReadError(output.file, "work folder", f"the result of {output.name!r} is missing")
     estimator = read_file(path)
     asked, found = len(output.quantities), len(estimator.pages)
     if asked > found:

@@ -55,7 +55,7 @@ def decode_inputs(body: bytes) -> InputSet:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A result file that was moved out of a work directory, with its size at that time."""
+    """A result file that was moved out of a work folder, with its size at that time."""
 
     name: str
     size: int
@@ -69,7 +69,7 @@ class OutputsTooLarge(ReadError):  # noqa: N818 - a verdict on the outputs
 def take_outputs(
     directory: Path, globs: tuple[str, ...], target: Path, limit: int
 ) -> tuple[Taken, ...]:
-    """Move the matching files of a work directory into the new directory ``target`` beside it.
+    """Move the matching files of a work folder into the new folder ``target`` beside it.
 
     The engine can't replace anything there. Raises ReadError for a file that is not regular or has
     a second hard link, and OutputsTooLarge for more than ``limit`` bytes in total.

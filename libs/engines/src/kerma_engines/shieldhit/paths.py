@@ -41,7 +41,7 @@ def path_problems(files: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _strange_paths(place: str, words: list[str]) -> Iterator[Problem]:
-    """Yield words of any other card that lead out of the work directory."""
+    """Yield words of any other card that lead out of the work folder."""
     for word in words[1:]:
         reason = why_not_beside(word)
         if reason and reason != "is no plain file name":

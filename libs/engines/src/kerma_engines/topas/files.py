@@ -225,7 +225,7 @@ def _output(
 
 
 def _plain_file(found: Parameters, parameter: Parameter) -> str:
-    """Return the name of a file in the work directory, or "" if it is elsewhere."""
+    """Return the name of a file in the work folder, or "" if it is elsewhere."""
     file = text_of(found, parameter) or ""
     return file if plain_output(file) else ""
 

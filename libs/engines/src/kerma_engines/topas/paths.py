@@ -2,7 +2,7 @@
 
 After the TOPAS user guide: "Phase Space Sources", "Dividing Components", "Patient in DICOM Format",
 "Generic CAD", "Graphics" and "Output Specification". A parameter that takes a file must name one
-that came with the input. Any other value with a path that leads out of the work directory is
+that came with the input. Any other value with a path that leads out of the work folder is
 refused too, since users can give TOPAS extensions with their own parameters.
 """
 
@@ -88,7 +88,7 @@ def quoted(parameter: Parameter) -> list[str]:
 
 
 def _path_reason(parameter: Parameter) -> str:
-    """Return why a parameter is refused: a quoted text is a path out of the work directory."""
+    """Return why a parameter is refused: a quoted text is a path out of the work folder."""
     for text in quoted(parameter):
         for word in text.split():
             reason = why_not_beside(word)

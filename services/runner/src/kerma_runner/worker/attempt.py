@@ -233,7 +233,7 @@ class Attempt:
         except InvalidInput as error:
             raise Failed("BAD_INPUT", str(error)) from None
         except OSError as error:
-            raise Failed("WORKER_FAULT", f"no work directory: {error.strerror}") from None
+            raise Failed("WORKER_FAULT", f"no work folder: {error.strerror}") from None
 
     async def _spawn(self, command: Command, directory: Path) -> Confined:
         if self._stop.is_set():

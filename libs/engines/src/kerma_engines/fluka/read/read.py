@@ -74,7 +74,7 @@ def read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
 
     def read_unit(unit: int) -> Estimator:
         if str(unit) not in files:
-            raise ReadError(str(unit), "work directory", "the results of the unit are missing")
+            raise ReadError(str(unit), "work folder", "the results of the unit are missing")
         return read_fluka_file(files[str(unit)])
 
     def read_file(path: Path) -> Estimator:

@@ -1,1 +1,1 @@
-"""Convert a project, or check a user's files, for Geant4: geometry and macro."""
+"""Convert a project to Geant4's geometry and macro."""

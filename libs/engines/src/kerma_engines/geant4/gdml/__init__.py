@@ -1,1 +1,1 @@
-"""Geometry that users bring: what it holds and how large it gets, before Geant4 reads it."""
+"""User-supplied geometry: its contents and size, checked before Geant4 reads it."""

@@ -1,1 +1,1 @@
-"""Macros that users bring: which commands Geant4 gets, in one checked form."""
+"""User-supplied macros: the commands that Geant4 gets, checked and in canonical form."""

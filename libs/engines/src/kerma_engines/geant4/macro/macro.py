@@ -1,7 +1,7 @@
 """Geant4 macros: the commands that a user may give, and what they declare.
 
 A macro is data: it is parsed line by line, never executed as a file, and only commands of an
-allow-list are accepted, in canonical form (``convert.canonical``). Anything that reaches a shell, a
+allow-list are accepted, in canonical form (``macro.canonical``). Anything that reaches a shell, a
 file, a macro loop or a viewer is refused.
 """
 

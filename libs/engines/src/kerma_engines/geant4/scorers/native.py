@@ -17,7 +17,7 @@ _TRUE = {"y", "yes", "1", "t", "true"}
 class NativeQuantity:
     """A quantity: ``page`` names its pages, ``unit`` is Geant4's default, empty for a count.
 
-    ``arguments`` are those after the scorer's name, as in ``convert.commands``; the unit is
+    ``arguments`` are those after the scorer's name, as in ``macro.commands``; the unit is
     argument ``unit_at`` (counted from 0). Argument ``by_area`` says whether to divide by the area.
     ``charged_only``: neutral particles contribute nothing. ``needs_mesh``, ``needs_box``: Geant4
     scores it only on meshes, or on box meshes.
