@@ -1,4 +1,4 @@
-"""What the reference job gives when nothing disturbs it."""
+"""The undisturbed results of the reference job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.whole import whole
 
 @pytest.fixture(scope="session")
 def undisturbed() -> dict[int, bytes]:
-    """Bodies of /results of the chosen jobs, from a Kerma of their own that nobody touched."""
+    """Bodies of /results of the chosen jobs, from a separate, undisturbed Kerma."""
     with whole() as kerma:
         kerma.up()
         visitor = kerma.visitor().enter()

@@ -1,4 +1,4 @@
-"""A process dies around an append; whoever takes over sends the same command again."""
+"""A process dies around an append; its successor sends the same command again."""
 
 from __future__ import annotations
 

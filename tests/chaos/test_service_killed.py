@@ -1,4 +1,4 @@
-"""Services that run apart lose one another, their log or their database in the middle of a job."""
+"""Services in separate processes lose one another, their log or their database during a job."""
 
 from __future__ import annotations
 

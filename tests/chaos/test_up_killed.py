@@ -53,18 +53,18 @@ def test_a_part_is_killed(
     time.sleep(dice.uniform(0.0, SECONDS))
     assert victim is not None
     victim.kill()
-    # nobody has to log in anew
+    # nobody has to log in again
     eventually(lambda: kerma.child(PARTS[part], victim.pid), PATIENCE, f"another {part}")
     survived(kerma.place, visitor, number, undisturbed)
 
 
-# longer than every wait for an answer; shorter and longer than clients of NATS wait for its pings
+# longer than every wait for an answer; shorter and longer than a NATS client's ping timeout
 SHORT, LONG = 25.0, 60.0
 
 
 @contextmanager
 def hanging(server: psutil.Process) -> Iterator[None]:
-    """It keeps its connections and answers nothing."""
+    """Stop a part: it keeps its connections and answers nothing."""
     processes = [server, *server.children(recursive=True)]
     for process in processes:
         process.suspend()
@@ -87,7 +87,7 @@ def test_a_part_hangs(
     part: str,
     seconds: float,
 ) -> None:
-    """Then it goes on, and so does everything, for later jobs too; nothing is started again."""
+    """Then it resumes, and so does everything, for later jobs too; nothing is restarted."""
     before = {marker: kerma.child(marker) for marker in PARTS.values()}
     server = before[PARTS[part]]
     assert server is not None
@@ -117,7 +117,7 @@ def test_everything_is_killed(
 
 
 def test_what_ran_when_everything_was_killed_runs_again_without_waiting_for_leases() -> None:
-    """They would last longer than the test."""
+    """The leases would outlast the test."""
     with whole(KERMA_RUNNER_LEASE_SECONDS="3600") as kerma:
         kerma.up()
         visitor = kerma.visitor().enter()
@@ -136,7 +136,7 @@ def test_what_ran_when_everything_was_killed_runs_again_without_waiting_for_leas
 
 
 def test_what_ran_when_the_services_alone_were_killed_runs_again_without_waiting() -> None:
-    """The worker cannot hand its tasks back, and their leases would last longer than the test."""
+    """The worker cannot hand its tasks back, and their leases would outlast the test."""
     with whole(KERMA_RUNNER_LEASE_SECONDS="3600") as kerma:
         kerma.up()
         visitor = kerma.visitor().enter()

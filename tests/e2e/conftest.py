@@ -1,4 +1,4 @@
-"""Streams for services that run apart."""
+"""Streams for services that run as separate processes."""
 
 from __future__ import annotations
 

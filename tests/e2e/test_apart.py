@@ -1,4 +1,4 @@
-"""The five services, a worker and the gateway as processes of their own."""
+"""The five services, a worker and the gateway as separate processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRIMARIES, TASKS = 400, 4
 
 @pytest.fixture(scope="module")
 def system(bare: Apart) -> Apart:
-    """Everything apart; the jobs service even in two processes."""
+    """Everything as separate processes; the jobs service even in two."""
     for name in ("auth", "runner", "results", "batch", "gateway", "worker"):
         bare.start(name)
     bare.start("jobs", "api")
@@ -36,7 +36,7 @@ def visitor(system: Apart) -> Iterator[Visitor]:
 
 def test_a_real_job_goes_through_all_of_them(system: Apart, visitor: Visitor) -> None:
     job = visitor.submit(submission(PRIMARIES, TASKS))
-    # projected by another process than the one that answered the submission
+    # projected by a different process than the one that answered the submission
     shown = visitor.get("/jobs", job)
     assert shown.status_code == 200
     assert len(shown.json()["job_tasks_status"]) == TASKS

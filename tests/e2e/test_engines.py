@@ -1,4 +1,4 @@
-"""All engines through the platform, with programs that stand in for the licensed ones."""
+"""All engines through the platform, with stand-ins for the licensed programs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ each_engine = pytest.mark.parametrize("name", sorted(PROGRAMS))
 
 
 class Licensed:
-    """A running Kerma whose worker has the stand-ins, and how they behave."""
+    """A running Kerma whose worker has the stand-ins, and the control of their behaviour."""
 
     def __init__(self, kerma: Whole, visitor: Visitor) -> None:
         self.kerma = kerma
@@ -55,7 +55,7 @@ class Licensed:
         return load_catalogue(self.kerma.data / "engines.toml")
 
     def behave(self, mode: Mode = Mode.OK, seconds: float = 0.1) -> None:
-        """Whatever starts from now on."""
+        """Set the behaviour of every stand-in that starts from now on."""
         install(self.programs, mode, seconds)
 
     def engine_processes(self) -> list[psutil.Process]:
@@ -98,7 +98,7 @@ def body(name: str, kind: str = "editor", tasks: int = TASKS) -> dict[str, Any]:
 
 
 def by_hand(catalogue: Catalogue, inputs: InputSet, job: str, folder: Path) -> list[Estimator]:
-    """The tasks of a job run one after the other, read and merged by the library."""
+    """Run the tasks of a job one after the other, read and merge them with the library."""
     code = catalogue.engines()[inputs.engine]
     states = []
     for index, primaries in enumerate(split_primaries(PRIMARIES, TASKS)):
@@ -165,7 +165,7 @@ def test_averages_of_two_scorers_come_through_the_platform(licensed: Licensed, t
     for name in ("entrance", "peak"):
         dose, energy, *_, dose_let, track_let, spectrum = told[name]["pages"]
         assert energy["data"]["unit"] == "MeV"
-        # what the stand-in's scorers give, 0.1 MeV/mm2 over 0.001 /mm2
+        # the stand-in's scorers: 0.1 MeV/mm2 over 0.001 /mm2
         assert energy["data"]["values"] == pytest.approx([100], rel=0.2)
         lets = [page["data"]["values"][0] for page in (dose_let, track_let)]
         assert lets == pytest.approx([5, 5], rel=0.2)
@@ -226,7 +226,7 @@ def test_engines_that_fail_fail_their_jobs_with_a_reason(
 @pytest.mark.parametrize("mode", [Mode.SLOW, Mode.IGNORES_SIGTERM], ids=["slow", "stubborn"])
 def test_nothing_is_left_of_canceled_engines(licensed: Licensed, mode: Mode) -> None:
     licensed.behave(mode, seconds=100.0)
-    # rfluka has a child of its own
+    # rfluka starts a child
     job = licensed.visitor.submit(body("fluka", tasks=1))
     eventually(lambda: len(licensed.engine_processes()) >= 2, 30, "rfluka and its child")
     ran = {p.pid for p in licensed.engine_processes()}

@@ -23,7 +23,7 @@ ATTEMPTS = 3
 
 
 class Script(DirectConverter):
-    """Gives the input set of the script engine for whatever files were submitted."""
+    """Returns the input set of the script engine for any submitted files."""
 
     def __init__(self, modes: Mapping[str, str]) -> None:
         self.modes = modes
@@ -41,7 +41,7 @@ def system(bare: Apart) -> Apart:
     for name in ("auth", "jobs", "runner", "batch", "gateway"):
         bare.start(name)
     bare.start_program("results", "script_results.py")
-    # the hanging task waits for its limit; the others are over at once
+    # the hanging task waits for its limit; the others end at once
     limits = {"KERMA_WORKER_STALL_SECONDS": "1", "KERMA_WORKER_GRACE_SECONDS": "0.2"}
     bare.start_program("worker", "script_worker.py", "script", KERMA_WORKER_SLOTS="4", **limits)
     bare.ready()
@@ -56,7 +56,7 @@ def visitor(system: Apart) -> Iterator[Visitor]:
 
 
 def submit(system: Apart, visitor: Visitor, number: int, *modes: str) -> str:
-    """A job whose tasks behave like ``modes``, in their order."""
+    """Submit a job whose tasks behave like ``modes``, in their order."""
     job = chosen_id(number)
     by_seed = {str(task_seed(job, index, SEED_RULE)): mode for index, mode in enumerate(modes)}
     body = {
@@ -70,7 +70,7 @@ def submit(system: Apart, visitor: Visitor, number: int, *modes: str) -> str:
 
 
 def attempts(system: Apart, job: str) -> Counter[int]:
-    """How often the engine of each task was started."""
+    """Return how often the engine of each task was started."""
     events = [t.event for t in told(system.place, job)]
     return Counter(e.data["index"] for e in events if e.type == "TaskStarted")
 

@@ -1,4 +1,4 @@
-"""``kerma up`` on a disk that fills up and is freed: refusals with a reason, then all works again."""
+"""``kerma up`` on a disk that fills up and is freed: refusals with a reason, then recovery."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A fuzzer asks all services behind the gateway what their OpenAPI document promises.
+"""A fuzzer checks all services behind the gateway against their OpenAPI document.
 
-Real processes, real servers: no answer may be a fault of ours, and none may have a status, a type
-or a shape that the document does not name.
+With real processes and real servers, no answer may be a server error, and none may have a status, a
+type or a shape that the document does not list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AS_STRANGER = (f"--checks={','.join((*CHECKS, 'ignored_auth'))}",)
 
 @pytest.fixture(scope="module")
 def visitor(bare: Apart) -> Iterator[Visitor]:
-    """A user of services that run apart; nobody runs their jobs."""
+    """A user of services that run as separate processes, without a worker."""
     for name in ("auth", "jobs", "runner", "results", "batch", "gateway"):
         bare.start(name)
     bare.ready()

@@ -31,7 +31,7 @@ PROJECT = project(
 
 @pytest.fixture(scope="module")
 def kerma() -> Iterator[Whole]:
-    """With Geant4 alone, which may stand in for the others."""
+    """A Kerma with Geant4 only, which may substitute for the others."""
     with whole("--substitute") as made:
         made.up()
         yield made

@@ -1,4 +1,4 @@
-"""One trace from the submission of a job over ticket, worker and engine to the published page."""
+"""One trace from a job's submission through ticket, worker and engine to the published page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_one_trace_tells_the_whole_way_of_a_job() -> None:
         eventually(told, PATIENCE, f"{TOLD} among the spans")
         found = spans.of(TRACE)
         ids = {span.id for span in found} | {"00f067aa0ba902b7"}
-        # no span is torn off: each has a parent within the trace
+        # no span is detached: each has a parent within the trace
         assert [span for span in found if span.parent not in ids] == []
         assert sum(span.name == "engine geant4" for span in found) == 2
         assert kerma.program is not None

@@ -30,7 +30,7 @@ PRIMARIES, TASKS = 400, 4
 
 @pytest.fixture(scope="module")
 def kerma() -> Iterator[Whole]:
-    """One that the tests of this module share, in their order."""
+    """A Kerma that the tests of this module share, in their order."""
     with whole() as made:
         made.up()
         yield made
@@ -156,7 +156,7 @@ def test_racing_commands_have_one_outcome(kerma: Whole) -> None:
 
     with ThreadPoolExecutor(25) as pool:
         answers = Counter(pool.map(command, range(50)))
-    # refused before the end of the job, done once, and nothing there to do it to afterwards
+    # refused before the end of the job, done once; afterwards there is nothing to delete
     assert {code for _, code in answers} <= {200, 403, 404}
     assert answers["/jobs/direct", 200] >= 1
     if visitor.get("/jobs", job).status_code == 200:
@@ -220,7 +220,7 @@ def test_data_of_an_older_revision_is_projected_anew(kerma: Whole, job: str) -> 
 
 
 async def _make_older(kerma: Whole) -> None:
-    """Tables as they were before read models were stamped, one column short in each service."""
+    """Make tables as they were before read models were stamped, one column short in each service."""
     missing = {
         "auth": "jwks DROP COLUMN not_after",
         "jobs": "job DROP COLUMN title",
@@ -255,7 +255,7 @@ def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -
     program = kerma.program
     assert program is not None
     visitor = kerma.visitor().enter()
-    # one of the two slots, and long enough not to end by itself
+    # one of the two slots, and too long to end by itself
     job = visitor.submit(submission(2_000_000, 1))
     visitor.until(job, "RUNNING")
     visitor.close()

@@ -41,7 +41,7 @@ def _kerma(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 def _patched_python(folder: Path, code: str) -> dict[str, str]:
-    """An environment in which Python runs `code` first."""
+    """Return an environment in which Python runs `code` first."""
     patches = folder / "patches"
     patches.mkdir()
     (patches / "sitecustomize.py").write_text(code)

@@ -43,7 +43,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short-lived folder that other users may pass through, unlike pytest's."""
+    """A temporary folder that other users may pass through, unlike pytest's."""
     made = Path(tempfile.mkdtemp(prefix="kerma-"))
     made.chmod(0o711)
     yield made
@@ -57,7 +57,7 @@ async def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 async def _holder(folder: Path) -> tuple[asyncio.subprocess.Process, list[str]]:
-    """Another process that runs both servers; with it their ids and URLs."""
+    """Start a process that runs both servers; return it with their ids and URLs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLD, str(folder), stdout=asyncio.subprocess.PIPE
     )
@@ -152,7 +152,9 @@ async def test_everything_killed_at_once_leaves_stale_files_that_do_no_harm(fold
     await _all_gone(int(bus), int(database))
     stale = folder / "postgres" / "data" / "pgdata" / "postmaster.pid"
     lines = stale.read_text().split("\n")
-    stale.write_text("\n".join([str(os.getpid()), *lines[1:]]))  # the id went to a stranger
+    stale.write_text(
+        "\n".join([str(os.getpid()), *lines[1:]])
+    )  # the id was reused by another process
     async with nats_server(folder / "nats"), postgres_server(folder / "postgres") as server:
         assert await _execute(server.url, "SELECT n FROM kept") == [(7,)]
 

@@ -1,4 +1,4 @@
-"""A NATS server whose disk was full refuses a stream for ever; it is found out and started again."""
+"""A NATS server that refuses a stream for ever after a full disk is detected and restarted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def disk(servers_folder: Path) -> Iterator[SmallDisk]:
 
 
 class Told:
-    """What a service says of its servers, from its log alone."""
+    """A service's report on its servers, from its log alone."""
 
     def __init__(self, log: JetStreamLog) -> None:
         self._log = log
@@ -59,7 +59,7 @@ async def test_a_stream_that_refuses_after_a_full_disk_takes_writes_again(
             await _append_for_ever(log)
         assert set(log.refusals.faults()) == {"JOBS"}
         disk.free()
-        # there is room, the server answers, other streams work: this one stays shut
+        # there is room, the server answers, other streams work: this one stays refused
         await client.jetstream().publish("probe.test", b"", stream=PROBES)
         with pytest.raises((Unavailable, OutcomeUnknown)):
             await record(log, submitted("freed"))

@@ -22,7 +22,7 @@ PRIMARIES, SEED = 200, 11
 
 
 def results(sandbox: Sandbox, work: Path) -> dict[str, bytes]:
-    """Result files of one task of the demo's project."""
+    """Return the result files of one task of the demo's project."""
     work.mkdir()
     engine = Geant4()
     command = engine.prepare(

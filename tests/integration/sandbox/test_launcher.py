@@ -1,4 +1,4 @@
-"""Processes of a launcher: streams, limits, ends, and that nothing outlives anything."""
+"""Processes of a launcher: streams, limits, exits, and no process left behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFINED = [False, True]
 
 @asynccontextmanager
 async def launcher(sandbox: Sandbox | None = None) -> AsyncIterator[Launcher]:
-    """Without walls, unless there are some: what is tested here holds at every level."""
+    """A launcher without confinement unless ``sandbox`` is given: these tests hold at every level."""
     async with confined_launcher(sandbox or Sandbox()) as made:
         yield made
 
@@ -49,7 +49,7 @@ async def start(
 
 
 def working_in(directory: Path) -> list[int]:
-    """Processes whose work folder is ``directory``: all of an engine, wherever they hide."""
+    """Return processes whose work folder is ``directory``: all of an engine's, hidden or not."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -97,7 +97,7 @@ async def test_a_program_that_is_not_there_is_refused_with_a_reason(
     async with launcher(strongest if confined else None) as made:
         with pytest.raises(OSError, match="No such file"):
             await made.spawn(("/no/such",), env={}, confinement=Confinement(tmp_path))
-        # the next one is not hurt
+        # the next one is not affected
         assert (await (await start(made, tmp_path, "ok")).wait()).code == 0
 
 

@@ -1,4 +1,4 @@
-"""A hostile program at every level that this machine can put in force."""
+"""A hostile program at every level that this machine can enforce."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LEVELS = (Level.NAMESPACES, Level.LANDLOCK, Level.USER)
 
 @pytest.fixture(scope="module")
 def public() -> Iterator[Path]:
-    """A folder that other users can reach, which the one of a test is not."""
+    """A folder that other users can reach, unlike pytest's."""
     with tempfile.TemporaryDirectory(prefix="kerma-walls-") as made:
         Path(made).chmod(0o755)
         yield Path(made)
@@ -43,10 +43,10 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=LEVELS)
 def sandbox(request: pytest.FixtureRequest, public: Path) -> Iterator[Sandbox]:
-    """Each level, measured; one that the machine's parts promise must be there."""
+    """Each level, measured; a level that the machine's features promise must be available."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param is Level.USER:
-            # as root the interpreter may lie where no other user can go
+            # as root the interpreter may lie where no other user can reach it
             if os.geteuid() != 0 or SYSTEM_PYTHON is None:
                 pytest.skip("only root can change to another user")
             patch.setattr(sys, "executable", SYSTEM_PYTHON)
@@ -60,7 +60,7 @@ def sandbox(request: pytest.FixtureRequest, public: Path) -> Iterator[Sandbox]:
 
 
 def allowed() -> bool:
-    """Whether this machine lets a process have namespaces, asked without our own code."""
+    """Return whether this machine allows namespaces, checked without our own code."""
     program = bubblewrap.find()
     assert program is not None
     command = [str(program), "--unshare-user", "--ro-bind", "/", "/", "true"]
@@ -87,7 +87,7 @@ class Cell:
         return Confinement(self.work, (self.program,), limits=limits)
 
     def does(self, mode: str, *arguments: object, limits: Limits | None = None) -> tuple[str, Exit]:
-        """What it prints, and how it ends."""
+        """Run it; return its output and how it ended."""
         made = self.confinement(limits or Limits())
         finished = run(
             self.sandbox,
@@ -135,7 +135,7 @@ def test_secrets_and_other_work_are_unreadable_at_every_level(cell: Cell) -> Non
         (data / name).mkdir(mode=0o700)
         (data / name / "other").write_text("dose of somebody else")
     every = [data, *data.rglob("*"), f"/proc/{os.getpid()}/environ", "/etc/shadow"]
-    if cell.sandbox.level is not Level.NAMESPACES:  # there the first process is its own
+    if cell.sandbox.level is not Level.NAMESPACES:  # inside, the first process is its own
         every.append("/proc/1/environ")
     text, ended = cell.does("read", *every)
     text += cell.does("write", *data.rglob("*"))[0]
@@ -152,7 +152,7 @@ def test_all_files_but_its_own_are_unreadable(cell: Cell) -> None:
     (cell.folder / "file").write_text("for all")
     text, _ = cell.does("read", cell.folder / "file", "/etc/passwd", "/etc/hostname", "/var/log")
     assert text == "done\n"
-    # in namespaces the folders above its own are there, with nothing else in them
+    # in namespaces the parent folders exist, with nothing else in them
     for above in (cell.folder, "/root", "/home", "/"):
         listed = cell.does("read", above)[0].partition(": ")[2]
         assert not {"file", ".bashrc", "root", "boot"} & set(re.findall(r"'([^']+)'", listed)) - (
@@ -182,7 +182,7 @@ def test_it_reaches_no_server_on_this_machine(cell: Cell) -> None:
         path.chmod(0o777)
         addresses = [f"tcp:{tcp.getsockname()[1]}", f"udp:{udp.getsockname()[1]}"]
         text, _ = cell.does("connect", *addresses, f"abstract:{name}", f"path:{path}")
-    # the filter of system calls goes with every level
+    # every level has the system call filter
     assert text == "done\n"
 
 
@@ -263,7 +263,7 @@ async def test_a_fork_bomb_ends_and_leaves_nothing(cell: Cell) -> None:
     async with launcher(cell.sandbox) as made:
         process = await made.spawn(cell.argv("bomb"), env={}, confinement=cell.confinement(limits))
         if cell.sandbox.uid is not None:
-            # the kernel counts: the bomb goes no further than its limit, and is stopped by us
+            # the kernel counts: the bomb stays within its limit, and the keeper stops it
             ended = await process.stop(1.0)
         else:
             ended = await process.wait()
@@ -293,7 +293,7 @@ def test_a_required_sandbox_that_cannot_be_had_is_refused(public: Path) -> None:
 def test_a_level_that_keeps_less_than_it_promises_is_not_in_force(
     public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What counts is the trial: a Landlock without rules for files is found out."""
+    """The trial decides: a Landlock without rules for files is detected."""
     monkeypatch.setattr(Sandbox, "_landlock", lambda *_: None)
     found = measure(public, levels=(Level.LANDLOCK,))
     assert found.level is Level.NONE

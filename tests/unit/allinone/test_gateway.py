@@ -1,4 +1,4 @@
-"""Gateways pass on what is written plainly, and never the paths for operators."""
+"""Gateways pass on well-formed requests, and never the paths for operators."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Header = tuple[bytes, bytes]
 
 
 class Upstream:
-    """A service that writes down the first line of each request."""
+    """A service that records the first line of each request."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -77,7 +77,7 @@ async def _status(app: Gateway, raw: bytes, query: bytes = b"", *headers: Header
     }
     sent: list[Message] = []
 
-    async def receive() -> Message:  # the body is empty, and the client stays
+    async def receive() -> Message:  # the body is empty, and the client stays connected
         await asyncio.Event().wait()
         raise AssertionError
 

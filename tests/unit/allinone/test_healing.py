@@ -1,4 +1,4 @@
-"""Which server is started again, and when."""
+"""Which server is restarted, and when."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kerma_allinone.children.healing import PATIENCE, PAUSE_SECONDS, Healing
 
 @dataclass
 class Server:
-    """A child that notes how it was stopped."""
+    """A child that records how it was stopped."""
 
     stopped: list[signal.Signals] = field(default_factory=list)
     returncode: int | None = None
@@ -29,7 +29,7 @@ class Server:
 
 
 class World:
-    """A service's words, a disk and a clock."""
+    """A service's reports, a disk and a clock."""
 
     def __init__(self) -> None:
         self.told: dict[str, str] = {}

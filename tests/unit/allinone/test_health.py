@@ -1,4 +1,4 @@
-"""The readiness of all services of one process, behind one path."""
+"""The readiness of all services of one process, on one path."""
 
 from __future__ import annotations
 

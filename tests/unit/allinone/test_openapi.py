@@ -1,4 +1,4 @@
-"""The checked-in REST document is that of the routes."""
+"""The checked-in OpenAPI document matches the routes."""
 
 from __future__ import annotations
 

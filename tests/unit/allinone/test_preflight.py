@@ -1,4 +1,4 @@
-"""Obstacles are told before the start, each with what to do."""
+"""Obstacles are reported before the start, each with what to do."""
 
 import socket
 from pathlib import Path

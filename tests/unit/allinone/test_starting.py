@@ -1,4 +1,4 @@
-"""What is imported when: servers start while the rest of the program is read."""
+"""When modules are imported: servers start while the rest of the program is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.family import environment
 
 
 def imported(statement: str) -> set[str]:
-    """Top-level packages that a fresh interpreter has after ``statement``."""
+    """Return the top-level packages that a fresh interpreter has after ``statement``."""
     tell = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     command = [sys.executable, "-c", f"{statement}; {tell}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())

@@ -1,4 +1,4 @@
-"""What ends is started again, later each time, and not for ever."""
+"""A child that ends is restarted, after a growing pause, and not for ever."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_what_ends_rarely_is_always_started_again() -> None:
 
 
 class Failing:
-    """A child that cannot live."""
+    """A child that ends at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""The command line as a whole: its name, and what it says without the developers' tools."""
+"""The command line as a whole: its name, and its help without the developers' tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kerma engines read`` and ``merge``: JSON, tables, pictures, and errors that say what to do."""
+"""``kerma engines read`` and ``merge``: JSON, tables, pictures, and helpful errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching a job: estimates from what engines tell, and no task hidden without a word."""
+"""Watching a job: estimates of the time left, and a row or a count for every task."""
 
 from __future__ import annotations
 

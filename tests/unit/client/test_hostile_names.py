@@ -1,6 +1,6 @@
-"""No command prints what users, engines or strangers could change a terminal with.
+"""No command prints text from users, engines or strangers that could alter a terminal.
 
-Every command of the command line has to stand in one of the two tables below.
+Every command of the command line must be listed in one of the two tables below.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kerma_client.client import KermaClient
 from kerma_client.commands import admin, jobs, mending, offers
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
-"""Colours, a window title, a C1 control sequence, overwriting, text turned round."""
+"""Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
 ARGUMENTS: dict[str, list[str]] = {
     "run": ["PROJECT"],
     "jobs": [],
@@ -51,11 +51,11 @@ ARGUMENTS: dict[str, list[str]] = {
 }
 AS_JSON = ("results", "story", "engines list")
 OTHERS = {"demo", "up", "serve", "test", "lint", "bench", "generate"}
-"""These print nothing but what they make themselves; the filter of both streams holds for them."""
+"""These print only their own text; both streams are filtered for them as well."""
 
 
 class Nasty(str):
-    """A text that is nasty in every part, whatever is asked of it."""
+    """A text whose every attribute and part is hostile."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ class Nasty(str):
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    """Whatever is asked, with nasty texts wherever a text may be."""
+    """Answer any request, with hostile text wherever text may be."""
     page = {
         "data": {"name": NASTY, "unit": NASTY, "values": [1.0], "errors": [0.1]},
         "metadata": {"page_number": "0", "name": NASTY},
@@ -107,7 +107,7 @@ def ascii_json(body: object) -> bytes:
 
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that commands ask answers with nasty texts."""
+    """Every request that commands make gets an answer full of hostile text."""
 
     def connect(_data: Path) -> KermaClient:
         return KermaClient("http://kerma", transport=httpx.MockTransport(answer))
@@ -142,7 +142,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leaves(group: typer.core.TyperGroup, above: str = "") -> Iterator[str]:
-    """Every command, by its path."""
+    """Return every command, by its path."""
     for name, command in group.commands.items():
         path = f"{above} {name}".strip()
         if isinstance(command, typer.core.TyperGroup):
@@ -158,7 +158,7 @@ def test_every_command_is_looked_at() -> None:
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *line: str) -> str:
-    """What a command prints, to both streams."""
+    """Return what a command prints, to both streams."""
     monkeypatch.setattr(sys, "argv", ["kerma", *line])
     with pytest.raises(SystemExit):
         cli.main()
@@ -167,7 +167,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *l
 
 @contextmanager
 def project(folder: Path) -> Iterator[Path]:
-    """A file with a nasty name whose content nobody can read."""
+    """A file with a hostile name whose content can't be read."""
     path = folder / NASTY.replace("/", "")
     path.write_text('{"beam": ')
     yield path
@@ -190,7 +190,8 @@ def test_no_control_character_reaches_the_terminal(
         out = shown(monkeypatch, capfd, *command.split(), *arguments, *["--json"] * as_json)
     assert out
     assert [c for c in out if not c.isprintable() and c != "\n"] == []
-    if command not in ("results", "cancel"):  # with a job id that is no text, they ask nobody
+    # with a job id that is not valid text, these two send no request
+    if command not in ("results", "cancel"):
         assert "\\x1b" in out or "\\u001b" in out
 
 

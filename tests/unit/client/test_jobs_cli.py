@@ -1,4 +1,4 @@
-"""What ``kerma run`` tells before it waits."""
+"""The output of ``kerma run`` before it waits."""
 
 from __future__ import annotations
 

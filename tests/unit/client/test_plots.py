@@ -1,4 +1,4 @@
-"""Pictures: what is drawn where, from the axes that matplotlib made."""
+"""Pictures: what is drawn where, read back from matplotlib's axes."""
 
 from __future__ import annotations
 

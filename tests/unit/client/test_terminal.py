@@ -1,4 +1,4 @@
-"""Text of any origin on people's terminals."""
+"""Untrusted text on terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are generated from the event registry, the routes and the read models."""
+"""Generate files from the event registry, the routes and the read models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROW = re.compile(r"^\| Routes \|.*$", re.MULTILINE)
 
 
 def generate_all() -> list[Path]:
-    """Write what is generated; the files that changed, relative to the clone.
+    """Write all generated files; return those that changed, relative to the clone.
 
     Raises RevisionNotRaisedError when the tables of a read model changed and its revision did not.
     """
@@ -26,7 +26,7 @@ def generate_all() -> list[Path]:
 
 
 def route_tables() -> dict[str, bytes]:
-    """The README of each service with its routes as they are, by path below the clone."""
+    """Return each service's README with its current route table, by path relative to the clone."""
     made = {}
     for name, part in SERVICES.items():
         path = f"services/{part.package.removeprefix('kerma_').replace('_', '-')}/README.md"

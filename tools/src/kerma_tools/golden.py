@@ -1,7 +1,7 @@
 """Golden files: a message of the log for every event type and version, and shapes of read models.
 
 The file of an event is written once and never again, because it shows what stored history looks
-like. To change a type that was never released, delete its file and write it anew.
+like. To change a type that was never released, delete its file and generate it again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ COMMIT = "8d0f4b0e-6f2c-5f0a-9c7e-2b1a3c4d5e6f"
 
 
 def kinds() -> list[EventType]:
-    """Every event type of the system."""
+    """Return every event type of the system."""
     return [kind for kind in registry.all_types() if kind.context in CONTEXTS]
 
 
 def path(name: str, version: int) -> Path:
-    """Where the file of a type is."""
+    """Return the path of the file of a type."""
     return GOLDEN / f"{name}.{version}.json"
 
 
 def sample(kind: EventType) -> Commit:
-    """A commit with one event of this type, every field filled."""
+    """Return a commit with one event of this type, every field filled."""
     schema = registry.adapter(kind.cls).json_schema()
     data = _value("", schema, schema.get("$defs", {}))
     event = registry.adapter(kind.cls).validate_python(data)
@@ -78,7 +78,7 @@ class RevisionNotRaisedError(Exception):
 
 
 def write_missing() -> list[Path]:
-    """Write the files of new types and versions; which ones."""
+    """Write the files of new types and versions; return their paths."""
     GOLDEN.mkdir(parents=True, exist_ok=True)
     written = []
     for kind in kinds():
@@ -92,14 +92,14 @@ def write_missing() -> list[Path]:
 
 
 def projections(service: str) -> tuple[Projection, ...]:
-    """The read models of a service, without what they prepare."""
+    """Return the read models of a service, without their preparation."""
     main = importlib.import_module(f"{SERVICES[service].package}.main")
     found: tuple[Projection, ...] = main.projections(SimpleNamespace(db=None, blobs=None))
     return found
 
 
 def read_models() -> dict[str, dict[str, Any]]:
-    """Revision and shape of every read model as it is declared now."""
+    """Return revision and shape of every read model as declared now."""
     return {
         f"{service}/{p.name}": {"revision": p.revision, "shape": shape_of(p)}
         for service in SERVICES
@@ -108,7 +108,7 @@ def read_models() -> dict[str, dict[str, Any]]:
 
 
 def write_read_models() -> list[Path]:
-    """Write the shapes of all read models; the file if it changed.
+    """Write the shapes of all read models; return the file if it changed.
 
     Raises RevisionNotRaisedError.
     """

@@ -10,7 +10,7 @@ from kerma_tools.paths import ROOT, SOURCES
 
 
 def run_checks(*, fix: bool = False) -> int:
-    """Run every check; 1 when one of them fails, else 0. ``fix`` mends and formats first."""
+    """Run every check; return 1 if one fails, else 0. ``fix`` applies fixes and formats first."""
     programs = Path(sys.executable).parent
     sources = [str(path) for pattern in SOURCES for path in sorted(ROOT.glob(pattern))]
     typed = [*sources, "tests"]

@@ -25,7 +25,7 @@ TIERS: dict[str, tuple[str, ...]] = {
 
 
 def run_tier(tier: str, arguments: Sequence[str]) -> int:
-    """Run pytest on a tier; its exit status. Raises typer.BadParameter for an unknown tier."""
+    """Run pytest on a tier; return its exit status. Raises typer.BadParameter for an unknown tier."""
     if tier not in TIERS:
         raise typer.BadParameter(f"{tier} is not one of {', '.join(TIERS)}")
     command = [sys.executable, "-m", "pytest", *TIERS[tier], *arguments]

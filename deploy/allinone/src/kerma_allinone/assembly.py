@@ -1,4 +1,4 @@
-"""Which services there are."""
+"""The services that make up Kerma."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 class Part:
     """A service by its package, which holds its wiring and its migrations.
 
-    Imported when asked for: a process that runs one service does not load the others.
+    The package is imported on demand: a process that runs one service does not load the others.
     """
 
     package: str
 
     def build(self, http: HttpSettings, infra: Infra) -> Service:
-        """The service on its ports."""
+        """Build the service on its ports."""
         service: Service = self._main().build(http, infra)
         return service
 
     def projections(self, infra: Infra) -> tuple[Projection, ...]:
-        """Its read models."""
+        """Return its read models."""
         projections: tuple[Projection, ...] = self._main().projections(infra)
         return projections
 
     @property
     def processes(self) -> tuple[ProcessManager[Any], ...]:
-        """Its process managers."""
+        """Return its process managers."""
         processes: tuple[ProcessManager[Any], ...] = self._main().PROCESSES
         return processes
 
     def load(self) -> None:
-        """Import it, which takes a while."""
+        """Import the package, which takes a while."""
         self._main()
 
     def _main(self) -> Any:

@@ -1,4 +1,4 @@
-"""From settings to the ports of a service."""
+"""Make the ports of a service from settings."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ async def open_infra(
     blobs: BlobSettings,
     room: Room | None = None,
 ) -> AsyncIterator[Infra]:
-    """The ports of one service, its tables those of this release and the streams verified.
+    """Open the ports of one service, with its tables migrated and the streams verified.
 
-    ``room`` is that of the folder of blobs, unless given. Raises ServiceError when a newer release has left tables that this one does not know.
+    ``room`` is that of the folder of blobs, unless given. Raises ServiceError when a newer release
+    has left tables that this one does not know.
     """
     main = import_module(f"{package}.main")
     migrated: MigratedSchema | None = main.MIGRATED
@@ -80,7 +81,7 @@ async def open_infra(
 
 
 def blob_folders(blobs: BlobSettings) -> tuple[Path, ...]:
-    """The folder of the store, if it is one."""
+    """Return the folder of the store, if the store is a folder."""
     parts = urlsplit(blobs.url)
     return (Path(unquote(parts.path)),) if parts.scheme == "file" else ()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _STREAM = "RUNNER"
 _READ_MODELS = {"jobs": "jobs", "runner": "queue"}
-"""Services that look up what workers offer, and the read model in which they do."""
+"""Services that look up the workers' offers, and the read model that holds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class NextWorker:
 
     @classmethod
     async def from_now(cls, infras: Mapping[str, Infra]) -> NextWorker:
-        """The first one to register from now on."""
+        """Return the first worker to register from now on."""
         state = await infras["runner"].log.state(_STREAM)
         return cls(infras, state.last)
 

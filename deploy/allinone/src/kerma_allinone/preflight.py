@@ -1,7 +1,7 @@
-"""What would stop laptop mode later, found before anything is started, each as one sentence.
+"""Find what would stop laptop mode later, before anything starts; each obstacle is one sentence.
 
-Every check returns None or the sentence; `problems` collects them, so that a user reads all at
-once and not one per attempt.
+Every check returns None or the sentence; `problems` collects them, so that a user reads all at once
+and not one per attempt.
 """
 
 import os
@@ -29,7 +29,7 @@ LIBRARIES = {
     "libSM.so.6": "libsm6",
     "libstdc++.so.6": "libstdc++6",
 }
-"""What `geant4_pybind` links and does not bundle, with the Debian packages."""
+"""Libraries that `geant4_pybind` links and does not bundle, with the Debian packages."""
 PROBE = """
 import ctypes, sys
 for name in sys.argv[1:]:
@@ -41,23 +41,23 @@ for name in sys.argv[1:]:
 
 
 def check(data: Path, port: int, slots: int | None) -> None:
-    """Before anything is started: raises ChildError with every obstacle to ``kerma up``."""
+    """Raise ChildError with every obstacle to ``kerma up``, before anything starts."""
     if (data / "lock").exists():
         with directory_lock(data):
-            pass  # who holds the data is a better answer than that its port is taken, too
+            pass  # a locked data directory explains more than a taken port, which it implies
     engines = len(os.sched_getaffinity(0)) if slots is None else slots
     if found := problems("127.0.0.1", port, data, engines):
         raise ChildError("\n".join(found))
 
 
 def problems(host: str, port: int, data: Path, engines: int) -> list[str]:
-    """All obstacles to serving on `host:port` from `data` with `engines` concurrent engines."""
+    """Return all obstacles to serving on `host:port` from `data` with `engines` concurrent engines."""
     checks = (port_taken(host, port), disk_full(data), libraries_missing(), memory_low(engines))
     return [sentence for sentence in checks if sentence is not None]
 
 
 def port_taken(host: str, port: int) -> str | None:
-    """Whether somebody listens there already, or we may not."""
+    """Return whether the port is in use, or this user may not listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
@@ -70,7 +70,7 @@ def port_taken(host: str, port: int) -> str | None:
 
 
 def disk_full(data: Path, needed_mb: int | None = None) -> str | None:
-    """Whether the data folder can't be written or has little room: twice the reserve."""
+    """Return whether the data folder can't be written or has less room than twice the reserve."""
     if needed_mb is None:
         needed_mb = DATA_RESERVES * load(RoomSettings).room_reserve_mb
     place = data.absolute()
@@ -90,7 +90,7 @@ def disk_full(data: Path, needed_mb: int | None = None) -> str | None:
 
 
 def libraries_missing(libraries: dict[str, str] | None = None) -> str | None:
-    """Which shared libraries of Geant4 the system lacks; loaded in a process of their own."""
+    """Return which shared libraries of Geant4 are missing; loads them in a separate process."""
     wanted = LIBRARIES if libraries is None else libraries
     probe = subprocess.run(
         [sys.executable, "-I", "-S", "-c", PROBE, *wanted],
@@ -110,7 +110,7 @@ def libraries_missing(libraries: dict[str, str] | None = None) -> str | None:
 
 
 def memory_low(engines: int) -> str | None:
-    """Whether services and engines together need more memory than is free."""
+    """Return whether services and engines together need more memory than is free."""
     needed = SERVICES_MB + engines * ENGINE_MB
     free = psutil.virtual_memory().available // MB
     if free >= needed:

@@ -16,7 +16,7 @@ class NotRunningError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A Kerma that is up: base URL, process id, and the settings to reach its NATS and PostgreSQL.
+    """A running Kerma: base URL, process id, and the settings to reach its NATS and PostgreSQL.
 
     Settings name files that hold secrets, never the secrets.
     """
@@ -35,7 +35,7 @@ def write_running(data: Path, running: Running) -> None:
 
 
 def remove_running(data: Path) -> None:
-    """Remove the file of this directory; nothing happens when there is none."""
+    """Remove the file of this directory; do nothing when there is none."""
     (data / _RUN_FILE).unlink(missing_ok=True)
 
 

@@ -1,6 +1,6 @@
-"""One service alone, configured by the environment: what a container runs.
+"""Run one service alone, configured by the environment, as in a container.
 
-What only some of them need is imported when they start.
+Modules that only some services need are imported when those services start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = (*SERVICES, "worker", "gateway")
 
 
 def run_serve(name: str, roles: frozenset[str]) -> None:
-    """``kerma serve``. Raises ServiceError or SettingsError, whose texts are for operators."""
+    """Run ``kerma serve``. Raises ServiceError or SettingsError, whose texts are for operators."""
     if name not in NAMES:
         raise ServiceError(f"{name} is not one of {', '.join(NAMES)}")
     if not roles or not roles <= ALL_ROLES:

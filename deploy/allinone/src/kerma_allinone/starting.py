@@ -38,16 +38,16 @@ class Servers:
 
 
 def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
-    """``kerma up``: start everything and stay until SIGINT or SIGTERM.
+    """Run ``kerma up``: start everything and stay until SIGINT or SIGTERM.
 
-    ``KERMA_NATS_URL`` and ``KERMA_PG_URL`` replace the servers they name. Raises what
-    ``up.run`` does, and ChildError.
+    ``KERMA_NATS_URL`` and ``KERMA_PG_URL`` replace the servers they name. Raises what ``up.run``
+    does, and ChildError.
     """
     uvloop.run(_run(data.resolve(), port, slots, substitute))
 
 
 async def _run(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
-    # PostgreSQL passes through this folder under another name; what is secret in it is 0600
+    # PostgreSQL's user must be able to pass through this folder; its secrets have mode 0600
     make_directory(data, 0o711)
     with directory_lock(data):
         async with AsyncExitStack() as stack:
@@ -61,7 +61,7 @@ async def _run(data: Path, port: int, slots: int | None, substitute: str | None)
 
 
 def _import_the_rest() -> Any:
-    # nothing of what an import makes is garbage, and looking for some takes a tenth of the time
+    # imports leave no garbage, and collecting takes a tenth of the time
     gc.disable()
     try:
         up = import_module("kerma_allinone.up")
@@ -74,7 +74,7 @@ def _import_the_rest() -> Any:
 
 
 def _begun(stack: AsyncExitStack, server: AbstractAsyncContextManager[T]) -> asyncio.Task[T]:
-    """A server that starts now and ends with the stack, whether anybody waits for it or not."""
+    """Start a server now; it ends with the stack, even if nothing ever waits for it."""
     task = asyncio.create_task(stack.enter_async_context(server))
 
     async def end() -> None:

@@ -1,4 +1,4 @@
-"""Everything on one machine: NATS, PostgreSQL, five services and a worker, under one process."""
+"""Run everything on one machine: NATS, PostgreSQL, five services and a worker, in one process tree."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ WORKER_STOP_SECONDS = 4.0
 START_BYTES = 16 * MB
 """Free bytes that a server needs to start: PostgreSQL writes a segment of its log."""
 LAST_SECONDS = 7.0
-"""After a stop signal; a child that is left then is killed, since users were promised ten."""
+"""Seconds after a stop signal until the remaining children are killed; the docs promise ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
 INTERNAL_TOKEN = "internal-token"  # noqa: S105  the name of a file
 Say = Callable[[str], None]
@@ -74,17 +74,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What the services stand on: a server's settings, and the child that runs it, if ours."""
+    """What the services depend on: settings of a server, and its child process if it is ours."""
 
     nats: NatsSettings
     postgres: PgSettings
     blobs: BlobSettings
     children: tuple[NatsChild | PostgresChild, ...]
     room: DiskRoom
-    """Of everything that is kept here."""
+    """What all services depend on, as kept by this process."""
 
     def has_room(self) -> bool:
-        """Whether servers can start and write."""
+        """Return whether servers can start and write."""
         return all(free_bytes(folder) >= START_BYTES for folder in self.room.folders)
 
 
@@ -93,10 +93,9 @@ async def run(
 ) -> None:
     """Start everything on ``servers`` and stay until SIGINT or SIGTERM.
 
-    ``KERMA_BLOB_URL`` replaces the folder of blobs; without ``KERMA_ENGINES_FILE`` the catalogue
-    is ``engines.toml`` in ``data``. Raises ChildError, ServiceError or SettingsError, whose texts
-    are for people, and what a worker could tell to its log only: CatalogueError and
-    SandboxUnavailable.
+    ``KERMA_BLOB_URL`` replaces the folder of blobs; without ``KERMA_ENGINES_FILE`` the catalogue is
+    ``engines.toml`` in ``data``. Raises ChildError, ServiceError or SettingsError, whose texts are
+    for people, and CatalogueError and SandboxUnavailable, which a worker could only log.
     """
     engines = _engines(data, slots, substitute)
     make_directory(data / "logs")
@@ -107,7 +106,7 @@ async def run(
         await _prepare_log(backing.nats)
         worker = None
         if slots != 0:
-            # it gets ready while the services do
+            # starts while the services do
             worker = WorkerChild(data, backing, slots, engines)
             stack.push_async_callback(worker.stop)
         services, infras = await _open_services(stack, data, backing)
@@ -131,7 +130,7 @@ def _engines(data: Path, slots: int | None, substitute: str | None) -> EnginesSe
     load_catalogue(engines.file)
     if slots != 0 and (mode := load(WorkerSettings).sandbox) is Mode.REQUIRE:
         measure(data, mode=mode)
-    # the converter accepts what the worker's engines can do, by the data sets of the same catalogue
+    # the converter accepts what the worker's engines support, given the data sets of the catalogue
     os.environ["KERMA_ENGINES_FILE"] = str(engines.file)
     return engines
 
@@ -201,11 +200,11 @@ def _infra(name: str, backing: Backing) -> AbstractAsyncContextManager[Infra]:
 
 
 def _nothing() -> None:
-    """No worker is no fault where none was asked for."""
+    """Report no fault, since no worker was asked for."""
 
 
 def _internal(data: Path, infras: Mapping[str, Infra], health: WholeHealth) -> ASGIApp:
-    """The paths for operators, which speak for all services."""
+    """Return the app of the operators' paths, which covers all services."""
     app = create_app(
         "kerma", verifier=infras["auth"].verifier, health=health, settings=load(HttpSettings)
     )
@@ -218,7 +217,7 @@ def _workers(
     worker: WorkerChild | None,
     announce: Background,
 ) -> tuple[tuple[str, Background], ...]:
-    """All services' workers and the watch over the children."""
+    """Return the background tasks of all services, and the supervision of the children."""
     workers = [
         (f"{service.name}.{name}", work)
         for service in services
@@ -248,7 +247,7 @@ class Ending:
         self._backing = backing
 
     async def run(self) -> None:
-        """Let the worker hand back its tasks while there is somebody to take them."""
+        """Let the worker hand back its tasks while the services can still take them."""
         asyncio.get_running_loop().call_later(LAST_SECONDS, self._kill)
         if self._worker is not None:
             await self._worker.stop()
@@ -285,23 +284,23 @@ class WorkerChild:
         self.child = self._start()
 
     async def registered(self) -> None:
-        """Wait until the first one is registered and its engines can be asked for."""
+        """Wait until the first worker is registered and its engines can be looked up."""
         if self.next is not None:
             await self.next.wait()
         self._registered = True
 
     def fault(self) -> str | None:
-        """Why no task would run now, as far as this process can see."""
+        """Return why no task would run now, as far as this process can see."""
         if self.child.returncode is not None:
             return "not running"
         return None if self._registered else "not registered yet"
 
     async def run(self) -> None:
-        """Keep one running."""
+        """Keep a worker running."""
         await keep(self, self._has_room)
 
     async def restart(self) -> None:
-        """Start another one, unless it was meant to end."""
+        """Start a new worker, unless it was stopped on purpose."""
         if self._stopping:
             await asyncio.get_running_loop().create_future()
         self.child = self._start()
@@ -317,7 +316,7 @@ class WorkerChild:
         )
 
     async def stop(self) -> None:
-        """Let it hand back its tasks and end."""
+        """Let the worker hand back its tasks and end."""
         self._stopping = True
         await self.child.stop(signal.SIGTERM, WORKER_STOP_SECONDS)
 
@@ -330,7 +329,7 @@ def _blob_environment(blobs: BlobSettings) -> dict[str, str]:
 
 
 class Announcement:
-    """Says once that everything answers and the worker is there, and where."""
+    """Prints the address once everything answers and the worker is registered."""
 
     def __init__(
         self,
@@ -348,13 +347,13 @@ class Announcement:
         self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def listening(self, port: int) -> None:
-        """Requests are accepted on this port."""
+        """Note the port on which requests are accepted."""
         self._port.set_result(port)
 
     async def run(self) -> None:
-        """Wait until every service is ready, then tell."""
+        """Wait until every service is ready, then print the address."""
         port = await self._port
-        # readiness is a state of five services and has no event of its own
+        # readiness is a state of five services and has no event
         while await self._health.of_services():  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
         if self._worker is not None:

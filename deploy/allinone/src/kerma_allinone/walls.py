@@ -1,4 +1,4 @@
-"""What confines engines on this machine."""
+"""The sandbox of engines on this machine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 def local_sandbox() -> Sandbox:
-    """The sandbox of a worker with the settings of this process; never refused. Raises SettingsError."""
+    """Return a worker's sandbox with this process's settings, whatever its level. Raises
+    SettingsError.
+    """
     off = load(WorkerSettings).sandbox is Mode.OFF
     return measure(Path(tempfile.gettempdir()), mode=Mode.OFF if off else Mode.PREFER)

@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Monte-Carlo particle transport: run simulations, follow them, read their results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # Rich would write to the terminal by itself, past our filter
+    rich_markup_mode=None,  # Rich would write to the terminal directly, past our filter
     add_completion=False,
 )
 
@@ -59,7 +59,7 @@ add_tools(app)
 
 
 def main() -> None:
-    """Entry point. Errors that a user can mend are one sentence, not a stack trace."""
+    """Run the command line. Errors that a user can fix are one sentence, not a stack trace."""
     with plain_streams():
         try:
             app(prog_name=PROGRAM)

@@ -132,7 +132,7 @@ class KermaClient:
     def _send(self, method: str, path: str, **how: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **how)
-        except UnicodeEncodeError:  # bytes of a command line that are no text
+        except UnicodeEncodeError:  # arguments of a command line that are not valid text
             raise ApiError(400, "what was asked for is not valid text", {}) from None
         if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
             # the access token lasts ten minutes; a long job outlives it

@@ -89,7 +89,7 @@ def _run_job(
 def _present(
     body: dict[str, Any], out: Path, console: terminal.PlainConsole
 ) -> tuple[float, float]:
-    """Tables and pictures; the range R80 in cm and its standard error."""
+    """Print tables and draw pictures; return the range R80 in cm and its standard error."""
     from kerma_client.plots import draw_page
     from kerma_engines.results.ranges import PSTAR_SOURCE, csda_range_in_water, distal_range
 
@@ -140,7 +140,7 @@ def _data_directory(data: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _platform(directory: Path, port: int) -> Iterator[None]:
-    """Run ``kerma up`` as a child process for the length of the block."""
+    """Run ``kerma up`` as a child process for the duration of the block."""
     command = [sys.executable, "-m", "kerma_client.cli", "up", "--data", str(directory)]
     child = subprocess.Popen(
         [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

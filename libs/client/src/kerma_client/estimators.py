@@ -11,9 +11,9 @@ from kerma_engines.results.student import half_width
 
 
 def print_estimators(body: dict[str, Any], console: terminal.PlainConsole) -> None:
-    """A table of what was scored, with the largest value and its 68 % confidence interval.
+    """Print a table of what was scored, with the largest values and 68 % confidence intervals.
 
-    The filter tells pages of one quantity apart. Notes on how pages were merged follow the table.
+    The filter distinguishes pages of one quantity. Notes on how pages were merged follow the table.
     """
     headings = ("estimator", "page", "quantity", "filter", "bins", "largest", "unit", "± (68 %)")
     console.print(terminal.table(headings, _rows(body)))

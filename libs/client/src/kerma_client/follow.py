@@ -17,10 +17,10 @@ TASKS_SHOWN = 32
 
 
 class TimeLeft:
-    """Estimate when a job is done, from the estimates of its engines.
+    """Estimates when a job is done, from the estimates of its engines.
 
-    Without those, use the pace since the first simulated primaries. Time in the queue does not
-    count, and how long tasks will wait for other users' jobs is unknown.
+    Without those, the pace since the first simulated primaries counts. Time in the queue is left
+    out, and the time that tasks will wait for other users' jobs is unknown.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +55,7 @@ def _rest(task: TaskStatus) -> int:
 
 
 def follow(status: Callable[[], JobStatus], console: PlainConsole) -> JobStatus:
-    """Show the job until it ends; its last status."""
+    """Show the job until it ends; return its last status."""
     if console.is_terminal:
         return _follow_live(status, console)
     return _follow_plain(status)

@@ -20,7 +20,7 @@ class DemoError(Exception):
 
 
 def use_settings(data: Path) -> None:
-    """Set the environment to reach the log and database of a running Kerma, unless it is set.
+    """Set the environment to reach the log and database of a running Kerma, unless already set.
 
     Raises NotRunningError.
     """
@@ -29,7 +29,7 @@ def use_settings(data: Path) -> None:
 
 
 def connect(data: Path) -> KermaClient:
-    """Return a client that is logged in with the local account, made on first use.
+    """Return a client that is logged in with the local account, created on first use.
 
     Raises NotRunningError.
     """
@@ -49,7 +49,7 @@ def connect(data: Path) -> KermaClient:
 
 
 def _password(data: Path) -> str:
-    """Return the password of the local account. It is made on first use, with mode 0600."""
+    """Return the password of the local account. It is created on first use, with mode 0600."""
     path = data / _PASSWORD_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

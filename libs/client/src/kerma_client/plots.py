@@ -126,12 +126,12 @@ def _draw_curve(page: Mapping[str, Any], axes: Axes) -> None:
 
 
 def _interval(data: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Half widths of 68 % confidence intervals: wider than standard errors of few tasks."""
+    """Return half widths of 68 % confidence intervals: wider than standard errors of few tasks."""
     return _array(data["errors"]) * half_width(data.get("degrees_of_freedom"))
 
 
 def _draw_errors(page: Mapping[str, Any], axes: Axes) -> None:
-    """Draw the errors on a scale of their own: the band is often thinner than the curve's line."""
+    """Draw the errors on a separate scale: the band is often thinner than the curve's line."""
     x, data = _array(page["axis_dim1"]["values"]), page["data"]
     y, error = _array(data["values"]), _interval(data)
     # relative errors mean little where almost nothing was scored

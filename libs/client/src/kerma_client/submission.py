@@ -47,9 +47,9 @@ def _editor_project(raw: Any) -> dict[str, Any] | None:
 
 
 def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
-    """Return what the engine notes about a project.
+    """Return the engine's notes about a project.
 
-    Returns nothing when the engine refuses the project: POST /jobs/direct then says why.
+    Return nothing when the engine refuses the project: POST /jobs/direct then says why.
     """
     from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
     from kerma_engines.errors import InvalidInput

@@ -1,9 +1,9 @@
-"""The one way out to people's terminals: text of any origin, without harm to them.
+"""The only way to write to a terminal: untrusted text is escaped.
 
-Names of files, titles and messages come from anywhere, and could recolour, overwrite or retitle a
+File names, titles and messages come from anywhere, and could recolour, overwrite or retitle a
 terminal. Commands write with ``say``, ``warn``, ``put_json`` and ``console``; the linter refuses
-``print`` and ``sys.stdout`` elsewhere. For what other libraries print, such as usage errors,
-``plain_streams`` filters both streams while the program runs.
+``print`` and ``sys.stdout`` elsewhere. ``plain_streams`` filters both streams while the program
+runs, for output of other libraries, such as usage errors.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PIPE_WIDTH = 200
-"""Columns of tables that are not printed to a terminal: nobody wraps them there."""
+"""Columns of tables that do not go to a terminal, where nothing wraps them."""
 _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with all but printable characters and line ends as backslash escapes."""
+    """Return ``text`` with everything but printable characters and line ends as backslash escapes."""
     return _NOT_ASCII.sub(lambda found: _unless_printable(found[0], ascii(found[0])[1:-1]), text)
 
 
@@ -38,12 +38,12 @@ def _unless_printable(character: str, escape: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` without line ends, where a second line would pass for another entry."""
+    """Return ``text`` without line ends, where a second line would look like another entry."""
     return text.replace("\n", "\\n")
 
 
 def say(text: str) -> None:
-    """Print a line on standard output at once."""
+    """Print a line on standard output and flush it."""
     sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
@@ -54,7 +54,7 @@ def warn(text: str) -> None:
 
 
 def put_json(text: str | bytes) -> None:
-    """Print JSON on standard output, with JSON's escapes for what is not printable in strings."""
+    """Print JSON on standard output, with JSON's escapes for unprintable characters in strings."""
     shown = text.decode() if isinstance(text, bytes) else text
     # between strings there are only printable characters and line ends
     sys.stdout.write(_NOT_ASCII.sub(lambda c: _unless_printable(c[0], _json(c[0])), shown) + "\n")
@@ -72,10 +72,10 @@ def fail(message: str) -> NoReturn:
 
 
 class PlainConsole(Console):
-    """A console whose own control sequences pass, and none that comes within text."""
+    """A console that emits its own control sequences and escapes those in text."""
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        # the last step before the stream, whatever was printed and by whichever part of Rich
+        # the last step before the stream, whichever part of Rich printed
         plain = (
             part if part.control else Segment(printable(part.text), part.style) for part in buffer
         )
@@ -92,7 +92,7 @@ def console() -> PlainConsole:
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str = "") -> Table:
-    """A table for ``console``; long cells go on in the next line instead of being cut."""
+    """Return a table for ``console``; long cells wrap instead of being cut."""
     made = Table(title=printable(title) or None, title_justify="left")
     for heading in headings:
         made.add_column(heading, overflow="fold")
@@ -102,13 +102,13 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str = "
 
 
 class PlainStream(io.TextIOBase):
-    """A text stream that writes nothing but printable characters and line ends."""
+    """A text stream that writes only printable characters and line ends."""
 
     def __init__(self, raw_stream: TextIO) -> None:
         self.raw_stream = raw_stream
 
     def write(self, text: str) -> int:
-        """Write ``text``, escaped where needed; its own length."""
+        """Write ``text``, escaped where needed; return the length of ``text``."""
         self.raw_stream.write(printable(text))
         return len(text)
 
@@ -117,26 +117,26 @@ class PlainStream(io.TextIOBase):
         self.raw_stream.flush()
 
     def isatty(self) -> bool:
-        """Whether a person reads along."""
+        """Return whether the stream is a terminal."""
         return self.raw_stream.isatty()
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         return self.raw_stream.fileno()
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def __getattr__(self, name: str) -> Any:
         if name in ("encoding", "errors", "newlines"):
             return getattr(self.raw_stream, name)
-        raise AttributeError(name)  # above all `buffer`, which would lead past the filter
+        raise AttributeError(name)  # above all `buffer`, which would bypass the filter
 
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Filter standard output and error as long as the block."""
+    """Filter standard output and error for the duration of the block."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, PlainStream(stream)) for stream in before)
     try:

@@ -26,7 +26,7 @@ _OF_THE_CLONE = frozenset({"KERMA_PYTHON", "KERMA_VENV"})
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A Kerma that is up; it took ``start_seconds`` from the command to readiness."""
+    """A running Kerma; ``start_seconds`` passed from the command to readiness."""
 
     data: Path
     running: Running
@@ -35,7 +35,7 @@ class Platform:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> float:
-        """Send SIGTERM and wait for the end; returns the seconds."""
+        """Send SIGTERM and wait for the end; return the seconds."""
         began = time.perf_counter()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
@@ -48,7 +48,7 @@ class Platform:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without settings of Kerma, so that figures are those of the defaults."""
+    """Return the environment without Kerma's settings, so that figures are for the defaults."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -60,9 +60,9 @@ def environment() -> dict[str, str]:
 def platform(
     slots: int = 2, data: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[Platform]:
-    """Run Kerma with this many slots (0: no worker) for the length of the block.
+    """Run Kerma with this many slots (0: no worker) for the duration of the block.
 
-    Settings are the defaults but for ``settings``, variables by name.
+    Settings are the defaults except for ``settings``, variables by name.
     """
     with tempfile.TemporaryDirectory(prefix="kerma-bench-") as temporary:
         directory = data or Path(temporary)
@@ -100,7 +100,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def timed(action: Callable[[], object], times: int) -> list[float]:
-    """Milliseconds of each call."""
+    """Return the milliseconds of each call."""
     found = []
     for _ in range(times):
         began = time.perf_counter()

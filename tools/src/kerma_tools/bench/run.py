@@ -1,4 +1,4 @@
-"""``kerma bench``: the figures by name, measured and printed beside what they are held against."""
+"""``kerma bench``: measure figures by name and print them beside their limit or peer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BENCHES = {
 
 
 def run_bench(name: str | None, *, as_json: bool) -> None:
-    """Measure one bench, or all. Ends with status 1 when a bar is missed."""
+    """Measure one bench, or all. Exit with status 1 when a bar is missed."""
     chosen = [key for key in BENCHES if name in (None, key)]
     if not chosen:
         raise typer.BadParameter(f"{name} is not one of {', '.join(BENCHES)}")
@@ -79,5 +79,5 @@ def _cells(figure: Figure) -> tuple[str, ...]:
 
 
 def limit(name: str, value: float, unit: str, at_most: float, note: str = "limit") -> Figure:
-    """A figure held against a fixed limit."""
+    """Return a figure compared with a fixed limit."""
     return Figure(name, value, unit, note, at_most, 1.0, lower_is_better=True)

@@ -1,1 +1,1 @@
-"""What operators do to a running system, without its services."""
+"""Operators' actions on a running system, done without its services."""

@@ -1,6 +1,6 @@
-"""How operators mend read models and process managers: lag, quarantine, parked commands.
+"""Mend read models and process managers: lag, quarantine, parked commands.
 
-Everything that changes something is entered in the audit stream first, with its reason.
+Every change is recorded in the audit stream first, with its reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ READ_MODEL, PROCESS = "read model", "process"
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a read model or process is behind a stream, and what of it was put aside."""
+    """How far a read model or process is behind a stream, and how much is in quarantine or parked."""
 
     service: str
     kind: str
@@ -62,7 +62,7 @@ class Mender:
     infra: Infra
 
     async def lags(self) -> list[Lag]:
-        """Every read model and process, by stream."""
+        """Return the lag of every read model and process, by stream."""
         parked = [entry.process for entry in await self.parked()]
         found = []
         for kind, sink, db in self._sinks():
@@ -79,7 +79,7 @@ class Mender:
         return found
 
     async def quarantined(self) -> list[Quarantined]:
-        """Every unit in quarantine."""
+        """Return every unit in quarantine."""
         return [
             Quarantined(self.infra.service, kind, aside)
             for kind, sink, db in self._sinks()
@@ -87,13 +87,15 @@ class Mender:
         ]
 
     async def replay(self, name: str, unit: str, reason: str) -> int:
-        """Apply the commits of a unit after a fix; how many. Raises NotFound without any."""
+        """Apply the commits of a unit after a fix; return how many. Raises NotFound if there are
+        none.
+        """
         sink, db = await self._aside(name, unit)
         await self._enter("replay", name, unit, reason)
         return await mending.replay(sink, db, unit)
 
     async def skip(self, name: str, unit: str, reason: str) -> tuple[int, int]:
-        """Give up the failed commits of a unit and apply the others; how many of each."""
+        """Give up the failed commits of a unit and apply the others; return how many of each."""
         _require(reason)
         sink, db = await self._aside(name, unit)
         failed = [entry for entry in await mending.list_aside(sink, db) if entry.unit == unit]
@@ -102,7 +104,7 @@ class Mender:
         return len(given_up), applied
 
     async def parked(self) -> list[Parked]:
-        """Every parked command and timer."""
+        """Return every parked command and timer."""
         if not self.part.processes:
             return []
         return await parking.list_parked(self._process_db())
@@ -114,7 +116,7 @@ class Mender:
         await parking.retry(self._process_db(), parked)
 
     async def drop(self, parked_id: str, reason: str) -> None:
-        """Never execute a parked command, never fire a parked timer."""
+        """Drop a parked command or timer: it never runs."""
         _require(reason)
         parked = await self._parked(parked_id)
         await self._enter("drop", parked.process, parked.id, reason, asdict(parked))

@@ -1,4 +1,4 @@
-"""What operators do to a running system: streams, read models, processes, clusters."""
+"""Operators' actions on a running system: streams, read models, processes, clusters."""
 
 from __future__ import annotations
 
@@ -33,48 +33,48 @@ ACTOR = "admin"
 
 
 async def apply() -> tuple[str, ...]:
-    """Create and change the streams; what was done."""
+    """Create and change the streams; return what was done."""
     async with _client() as client:
         return await apply_streams(client, load(NatsSettings).replicas)
 
 
 async def poison() -> list[dict[str, Any]]:
-    """Copies of messages that could not be decoded, oldest first."""
+    """Return copies of the messages that could not be decoded, oldest first."""
     async with _client() as client:
         found = [copied(body) for body in await read_all(client, POISON)]
         return [copy for copy in found if copy is not None]
 
 
 async def audited() -> list[Entry]:
-    """What operators did, oldest first."""
+    """Return what operators did, oldest first."""
     async with _client() as client:
         return await entries(client)
 
 
 async def lags() -> list[Lag]:
-    """Every read model and process manager of every service."""
+    """Return the lag of every read model and process manager of every service."""
     return [lag for service in SERVICES for lag in await _asked(service, Mender.lags)]
 
 
 async def quarantined() -> list[Quarantined]:
-    """What every service has in quarantine."""
+    """Return what every service has in quarantine."""
     return [found for service in SERVICES for found in await _asked(service, Mender.quarantined)]
 
 
 async def parked() -> list[tuple[str, Parked]]:
-    """What every service has parked, by service."""
+    """Return what every service has parked, by service."""
     return [
         (service, found) for service in SERVICES for found in await _asked(service, Mender.parked)
     ]
 
 
 async def replay(service: str, name: str, unit: str, reason: str) -> int:
-    """Apply what a read model or process has in quarantine of a unit; how many commits."""
+    """Apply what a read model or process has in quarantine of a unit; return how many commits."""
     return await _asked(service, lambda mender: mender.replay(name, unit, reason))
 
 
 async def skip(service: str, name: str, unit: str, reason: str) -> tuple[int, int]:
-    """Give up the failed commits of a unit and apply the others; how many of each."""
+    """Give up the failed commits of a unit and apply the others; return how many of each."""
     return await _asked(service, lambda mender: mender.skip(name, unit, reason))
 
 
@@ -84,7 +84,7 @@ async def retry(service: str, parked_id: str, reason: str) -> None:
 
 
 async def drop(service: str, parked_id: str, reason: str) -> None:
-    """Give a parked command or timer up."""
+    """Give up a parked command or timer."""
     await _asked(service, lambda mender: mender.drop(parked_id, reason))
 
 
@@ -102,7 +102,7 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
 
 
 async def add_cluster(name: str, host: str, port: int) -> None:
-    """Register a cluster; returns when it can be read."""
+    """Register a cluster; return when it can be read."""
     async with _infra("batch") as infra:
         registry = ClusterRegistry(infra.bus, infra.clock)
         await registry.add(name, host, port, actor=ACTOR, request_id=str(uuid4()))
@@ -116,7 +116,7 @@ async def remove_cluster(name: str) -> None:
 
 
 async def clusters() -> list[RegisteredCluster]:
-    """Every registered cluster."""
+    """Return every registered cluster."""
     async with _infra("batch") as infra:
         return await ClusterQueries(infra.db).all()
 

@@ -1,4 +1,4 @@
-"""The servers laptop mode and the tests run as child processes.
+"""The servers that laptop mode and the tests run as child processes.
 
 `nats_server(dir)`, `nats_cluster(dir)` and `postgres_server(dir)` are async context managers; the
 data in `dir` survives restarts, the children do not survive their parent.

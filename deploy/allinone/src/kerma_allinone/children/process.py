@@ -1,7 +1,7 @@
-"""One supervised child process, and what children share: locks, secrets, free ports.
+"""One child process, and what children share: locks, secrets, free ports.
 
-Children are started through `launch.py`, so they die with the thread that started them; start
-them from the main thread (or from one that lives as long as the program).
+Children are started through `launch.py`, so they die with the thread that started them; start them
+from the main thread (or from one that lives as long as the program).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """Close the parent's locks in a forked child, which may outlive it; that unlocks nothing."""
+    """Close the parent's locks in a forked child, which may outlive it; this unlocks nothing."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -42,7 +42,7 @@ class DirectoryInUseError(ChildError):
 
 
 class Child:
-    """A running child process; owns its exit."""
+    """A running child process; the only one to wait for its exit."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id, of the program itself: the wrapper has become it."""
+        """Process id of the program itself: the wrapper has become it."""
         return self._process.pid
 
     @property
@@ -60,7 +60,7 @@ class Child:
         return self._process.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when the process has ended."""
+        """Send a signal; do nothing when the process has ended."""
         self._process.send_signal(number)
 
     async def wait(self) -> int:
@@ -79,7 +79,7 @@ class Child:
         return self._process.wait()
 
     async def stop(self, number: signal.Signals, seconds: float = 8.0) -> None:
-        """Ask with a signal, insist with SIGKILL after `seconds`."""
+        """Stop with a signal, then with SIGKILL after `seconds`."""
         self.send(number)
         try:
             async with asyncio.timeout(seconds):
@@ -89,7 +89,7 @@ class Child:
             await self.wait()
 
     def failure(self) -> ChildError:
-        """What to tell the operator about an unexpected end."""
+        """Return what to tell the operator about an unexpected end."""
         return ChildError(
             f"{self.name} ended with status {self.returncode}; the end of {self.log}:\n"
             + log_tail(self.log)
@@ -106,7 +106,7 @@ def start_child(
     uid: int = KEEP_IDENTITY,
     environment: Mapping[str, str] | None = None,
 ) -> Child:
-    """Start `command` with its output appended to `log`; `uid` is dropped to when not -1."""
+    """Start `command` with its output appended to `log`; drop to `uid` unless it is -1."""
     wrapper = [sys.executable, "-I", "-S", str(LAUNCHER)]
     identity = [str(os.getpid()), str(int(death_signal)), str(uid)]
     log.touch(mode=0o600)
@@ -118,18 +118,18 @@ def start_child(
             stderr=output,
             cwd=cwd,
             env={"PATH": os.defpath, "TZ": "UTC", "LC_ALL": "C", **(environment or {})},
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which stops us in order
+            start_new_session=True,  # Ctrl-C reaches only the parent, which stops us in order
         )
     return Child(name, process, log)
 
 
 def log_tail(log: Path) -> str:
-    """The last two thousand characters of a log file."""
+    """Return the last two thousand characters of a log file."""
     return log.read_text(errors="replace")[-LOG_TAIL:].strip()
 
 
 def free_port() -> int:
-    """A loopback TCP port nobody listens on at this moment."""
+    """Return a loopback TCP port that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -161,7 +161,7 @@ def directory_lock(directory: Path) -> Iterator[None]:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret stored at `path`, generated at the first call; readable by the owner alone."""
+    """Return the secret stored at `path`, generated on first use; readable only by the owner."""
     with contextlib.suppress(FileNotFoundError):
         if stored := path.read_text().strip():
             return stored
@@ -171,7 +171,7 @@ def kept_secret(path: Path) -> str:
 
 
 def make_directory(directory: Path, mode: int = 0o700) -> None:
-    """Create a folder with this mode, its missing parents with the usual one."""
+    """Create a folder with this mode, and its missing parents with the default one."""
     directory.mkdir(mode=mode, parents=True, exist_ok=True)
 
 
@@ -187,10 +187,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 async def end_leftover(pid_file: Path, marker: str, number: signal.Signals) -> None:
-    """End the process a killed predecessor may have left, then remove its `pid_file`.
+    """End the process that a killed predecessor may have left, then remove its `pid_file`.
 
     The first line of the file is the process id; `marker` must occur in that process's command
-    line, else the id was given to a stranger and the file is merely stale.
+    line, otherwise the id has been reused and the file is merely stale.
     """
     pid = _recorded_pid(pid_file)
     for sent, seconds in ((None, 3.0), (number, 5.0), (signal.SIGKILL, 5.0)):
@@ -215,7 +215,7 @@ def _forget(pid_file: Path) -> None:
 
 
 def _runs(pid: int, marker: str) -> bool:
-    """Whether `pid` is a process started with `marker` on its command line."""
+    """Return whether `pid` is a process started with `marker` on its command line."""
     try:
         return marker.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -239,7 +239,7 @@ async def _ended(pid: int, seconds: float) -> None:
 
 
 class Deadline:
-    """Time left of a start; monotonic."""
+    """Time left for a start, on a monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Keeping children alive: what ends is started again, what keeps ending ends the program."""
+"""Keep children alive: restart one that ends, end the program if it keeps ending."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Restarts:
     _ends: list[float] = field(default_factory=list)
 
     def pause(self, now: float) -> float | None:
-        """Seconds before the next start, twice as many each time; None when it is in vain."""
+        """Return the seconds before the next start, doubled each time; None to give up."""
         self._ends = [*(end for end in self._ends if now - end < WITHIN_SECONDS), now]
         if len(self._ends) > MOST_ENDS:
             return None
@@ -48,9 +48,9 @@ class Restarts:
 
 
 async def keep(supervised: Supervised, has_room: Callable[[], bool] = lambda: True) -> None:
-    """Start a child again whenever it ends, once there is room for it on the disk.
+    """Start a child again whenever it ends, once the disk has room for it.
 
-    Raises ServiceError when that is in vain.
+    Raises ServiceError when it keeps ending.
     """
     restarts = Restarts()
     while True:
@@ -74,7 +74,7 @@ async def keep(supervised: Supervised, has_room: Callable[[], bool] = lambda: Tr
 
 
 async def _room(name: str, has_room: Callable[[], bool]) -> None:
-    """Wait for room: nothing tells that a disk has some again."""
+    """Poll for room: nothing signals that a disk has room again."""
     if has_room():
         return
     _log.error("%s ended and the disk is full; it starts again when there is room", name)

@@ -1,1 +1,1 @@
-"""In front of the services: gateways, paths for operators, health, the interface as a document."""
+"""In front of the services: gateways, paths for operators, health, the OpenAPI document."""

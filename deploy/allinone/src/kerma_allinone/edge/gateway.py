@@ -1,7 +1,7 @@
-"""A gateway as a process: hands each request to the service that answers its path.
+"""A gateway as a process: passes each request to the service that answers its path.
 
-For machines without nginx, and for tests of the services as separate processes; a cluster puts
-its own gateway here.
+For machines without nginx, and for tests of the services as separate processes; a cluster has its
+own gateway.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kerma_common.http.text import check_request
 from kerma_common.service import Service
 from kerma_common.settings import Settings
 
-# RFC 9110 section 7.6.1: what belongs to one connection is not passed on
+# RFC 9110 section 7.6.1: headers that belong to one connection are not passed on
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -76,7 +76,7 @@ class Gateway:
             await response(scope, receive, send)
 
     def service(self) -> Service:
-        """The gateway as something that can be served."""
+        """Return the gateway as a service that a server can run."""
 
         async def health() -> Mapping[str, str]:
             return {}
@@ -118,7 +118,7 @@ class Gateway:
 
 
 def _target(base: str, scope: Scope) -> httpx.URL:
-    """The URL of the service, with path and query as the client wrote them."""
+    """Return the URL at the service, with path and query as the client wrote them."""
     query: bytes = scope["query_string"]
     written = scope["raw_path"] + (b"?" + query if query else b"")
     url = httpx.URL(base)
@@ -126,7 +126,7 @@ def _target(base: str, scope: Scope) -> httpx.URL:
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers to pass on, as bytes: a value need not be ASCII, and space around it is none."""
+    """Return the headers to pass on, as bytes, since values need not be ASCII; strip outer space."""
     return [
         (name, value.strip(b" \t"))
         for name, value in headers
@@ -143,7 +143,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _raw(upstream: httpx.Response) -> AsyncIterator[bytes]:
-    """The bytes as they came, compressed or not."""
+    """Yield the bytes as they came, compressed or not."""
     try:
         async for piece in upstream.aiter_raw():
             yield piece

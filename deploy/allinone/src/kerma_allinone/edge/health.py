@@ -1,4 +1,4 @@
-"""Whether everything that runs in one process can work, and what cannot."""
+"""The health of everything that runs in one process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WholeHealth:
-    """``worker`` says what is wrong with the worker, None when nothing is."""
+    """``worker`` returns what is wrong with the worker, None when nothing is."""
 
     services: Sequence[Service]
     worker: Callable[[], str | None]
 
     async def __call__(self) -> Mapping[str, str]:
-        """Faults by ``service.part``, and of the worker."""
+        """Return faults by ``service.part``, and of the worker."""
         found = await self.of_services()
         fault = self.worker()
         return found if fault is None else {**found, "worker": fault}
 
     async def of_services(self) -> Mapping[str, str]:
-        """Faults of the services, asked side by side: each may wait for the same dead server."""
+        """Return the services' faults, asked concurrently: each may wait for the same dead server."""
         answers = await asyncio.gather(*(service.health() for service in self.services))
         return {
             f"{service.name}.{part}": why

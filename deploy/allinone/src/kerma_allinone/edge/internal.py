@@ -1,7 +1,7 @@
-"""Who may see the paths for operators: callers on this machine, or with the data directory's token.
+"""Restrict the paths for operators to callers on this machine or with the data directory's token.
 
-`./kerma up` listens on the loopback interface, but a proxy or a tunnel on the same machine brings
-strangers there, and a browser brings any web site that names this address as its own.
+`./kerma up` listens on the loopback interface, but a proxy or a tunnel on the same machine lets
+strangers in, and a browser sends requests of any web site whose name resolves to this address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REFUSAL = "This path is for callers on the same machine, or with the token in in
 
 
 class Guarded:
-    """Passes on what comes from this machine itself, or with `Authorization: Bearer TOKEN`."""
+    """Passes on requests from this machine itself, or with `Authorization: Bearer TOKEN`."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app

@@ -1,7 +1,7 @@
 """The REST interface of all services as one OpenAPI document.
 
-Derived from the routes themselves: services are wired but not started, and nothing is connected.
-Internal paths are left out, since no gateway passes them on.
+It is derived from the routes themselves: services are wired but not started, and nothing is
+connected. Internal paths are left out, since no gateway passes them on.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
 
 
 def openapi_document() -> bytes:
-    """The document. Raises ContractViolation for a route that no gateway would lead to."""
+    """Return the document. Raises ContractViolation for a route that no gateway reaches."""
     paths: dict[str, dict[str, Any]] = {}
     for name in SERVICES:
         for path, operations in _paths(name).items():
@@ -105,7 +105,7 @@ def _response(status: int) -> dict[str, Any]:
 
 
 def routes_of(name: str) -> list[str]:
-    """The routes of a service as `METHOD /path`, by path, without those for operators."""
+    """Return the routes of a service as `METHOD /path`, by path, without those for operators."""
     found = [
         (route.path, method)
         for route in _app(name).routes

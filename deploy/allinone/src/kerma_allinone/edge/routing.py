@@ -32,7 +32,7 @@ INTERNAL = "/internal"
 
 
 def service_of(path: str) -> str:
-    """Name of the service that answers ``path``; some service answers unknown paths too."""
+    """Return the name of the service that answers ``path``; unknown paths have one too."""
     if path in _EXACT:
         return _EXACT[path]
     for prefix, service in _PREFIXES:
@@ -42,7 +42,9 @@ def service_of(path: str) -> str:
 
 
 class LocalGateway:
-    """Routes to services that live in the same process; ``internal`` speaks for all of them."""
+    """Routes to services in the same process; ``internal`` answers the operators' paths for all of
+    them.
+    """
 
     def __init__(self, apps: Mapping[str, ASGIApp], internal: ASGIApp) -> None:
         self._apps = apps

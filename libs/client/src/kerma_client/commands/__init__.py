@@ -1,1 +1,1 @@
-"""The commands of ``kerma``, a module for each group of them."""
+"""The commands of ``kerma``, one module per group."""

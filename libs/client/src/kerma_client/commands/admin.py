@@ -1,4 +1,4 @@
-"""``kerma admin``: what operators do, on a local data directory or by environment settings."""
+"""``kerma admin``: commands of operators, on a local data directory or by environment settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apply_streams(data: Data = DEFAULT_DATA) -> None:
 
 @projections.command("rebuild")
 def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
-    """Project the read models of a service anew from the first event, then replace them."""
+    """Rebuild the read models of a service from the first event, then replace the present ones."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -74,7 +74,7 @@ def list_clusters(data: Data = DEFAULT_DATA) -> None:
 
 @app.command("remove-cluster")
 def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
-    """Send no more work to a cluster."""
+    """Remove a cluster: it gets no more work."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)

@@ -1,4 +1,4 @@
-"""``kerma engines convert``: input files of projects."""
+"""``kerma engines convert``: write the input files of projects."""
 
 from __future__ import annotations
 

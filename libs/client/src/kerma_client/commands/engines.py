@@ -33,7 +33,7 @@ Plot = Annotated[
 def read(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
-    """Show what result files hold."""
+    """Show the contents of result files."""
     from kerma_engines.catalogue.task_files import read_files
 
     with _mendable():
@@ -44,7 +44,8 @@ def read(
 def merge(
     files: Files, as_json: AsJson = False, as_table: AsTable = False, plot: Plot = None
 ) -> None:
-    """Merge the results of several tasks. Files of one output differ in the number in their name.
+    """Merge the results of several tasks. Files of one output differ only by the number in their
+    name.
 
     The order of the files does not matter.
     """
@@ -60,7 +61,7 @@ def merge(
 
 @contextmanager
 def _mendable() -> Iterator[None]:
-    """Turn errors that a user can mend into one sentence and exit status 1."""
+    """Turn errors that a user can fix into one sentence and exit status 1."""
     from kerma_engines.errors import EngineError
 
     try:
@@ -87,7 +88,7 @@ def _show(
 
 
 def _print_notes(estimator: Estimator) -> None:
-    """How pages were merged, where users should know."""
+    """Print how pages were merged, where users should know."""
     notes: dict[str, list[str]] = {}
     for page in estimator.pages:
         if note := page.metadata.get("merge_note"):
@@ -125,7 +126,9 @@ def _describe(axis: Axis) -> str:
 
 
 def _largest(page: Page) -> str:
-    """The largest value, where the statistics are best, with its confidence interval if known."""
+    """Return the largest value, where the statistics are best, with its confidence interval if
+    known.
+    """
     import numpy as np
 
     from kerma_engines.results.student import half_width

@@ -1,4 +1,4 @@
-"""Commands on a running Kerma: run, jobs, results, cancel, story."""
+"""Commands for jobs on a running Kerma: run, jobs, results, cancel, story."""
 
 from __future__ import annotations
 
@@ -59,8 +59,7 @@ def jobs(
         answer = client.jobs(page=page, size=size)
     for job in answer["simulations"]:
         told = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
-        # a job id fills most of a terminal's line
-        # (a title with line ends would look like other jobs)
+        # a job id takes most of a terminal's line
         line = terminal.one_line(f"{job['job_state']:<15} {'  '.join(told)}")
         terminal.say(f"{line}\n    {job['job_id']}")
     pages = max(1, answer["page_count"])

@@ -1,4 +1,4 @@
-"""``kerma admin``: what was put aside, shown, tried again, or given up."""
+"""``kerma admin``: show, retry or give up what is in quarantine or parked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_commands(app: typer.Typer, projections: typer.Typer) -> None:
 
 
 def poison(data: Data = DEFAULT_DATA) -> None:
-    """Messages that could not be decoded and were passed over, oldest first."""
+    """List messages that could not be decoded and were passed over, oldest first."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -46,7 +46,7 @@ def poison(data: Data = DEFAULT_DATA) -> None:
 
 
 def audit(data: Data = DEFAULT_DATA) -> None:
-    """What operators did to read models and processes, oldest first."""
+    """List what operators did to read models and processes, oldest first."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -59,7 +59,7 @@ def audit(data: Data = DEFAULT_DATA) -> None:
 
 
 def lag(data: Data = DEFAULT_DATA) -> None:
-    """How far every read model and process is behind, and what was put aside."""
+    """Show how far every read model and process is behind, and what is in quarantine or parked."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -72,7 +72,7 @@ def lag(data: Data = DEFAULT_DATA) -> None:
 
 
 def quarantine(data: Data = DEFAULT_DATA) -> None:
-    """What could not be applied: aggregates of read models, instances of processes."""
+    """List what could not be applied: aggregates of read models, instances of processes."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -94,7 +94,7 @@ def quarantine(data: Data = DEFAULT_DATA) -> None:
 def replay(
     service: str, name: str, unit: Unit, reason: Why = "after a fix", data: Data = DEFAULT_DATA
 ) -> None:
-    """Apply what a read model or process has put aside of one, after a fix."""
+    """Apply what a read model or process has in quarantine of one unit, after a fix."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -113,7 +113,7 @@ def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_
 
 @processes.command("parked")
 def parked(data: Data = DEFAULT_DATA) -> None:
-    """Commands and timers whose execution failed."""
+    """List commands and timers whose execution failed."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
@@ -139,7 +139,7 @@ def retry(
 
 @processes.command("drop")
 def drop(service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA) -> None:
-    """Give a parked command or timer up."""
+    """Give up a parked command or timer."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)

@@ -33,7 +33,7 @@ def list_engines(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Show which engines this machine has, with version and digest, and what Kerma offers."""
+    """Show this machine's engines with version and digest, and what Kerma offers."""
     from kerma_allinone.walls import local_sandbox
     from kerma_engines.catalogue.catalogue import Absent, Offer, load_catalogue
 

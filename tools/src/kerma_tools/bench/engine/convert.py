@@ -1,4 +1,4 @@
-"""How fast and how small a project of many subtracted zones converts to SHIELD-HIT12A."""
+"""Measure time and size of converting many subtracted zones to SHIELD-HIT12A."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDS = 15
 
 
 def convert_sixteen_zones() -> tuple[Figure, Figure]:
-    """Time to convert, best of 15, and bytes of all input files, of 16 zones of two bodies each."""
+    """Measure time to convert, best of 15, and bytes of all input files, of 16 zones of two bodies."""
     project = subtracted_zones(ZONES)
     shieldhit = engine("shieldhit")
     times: list[float] = []
@@ -32,9 +32,9 @@ def convert_sixteen_zones() -> tuple[Figure, Figure]:
 
 
 def subtracted_zones(count: int) -> dict[str, Any]:
-    """A project of ``count`` zones, each a box less a sphere that reaches out of it.
+    """Return a project of ``count`` zones, each a box less a sphere that reaches out of it.
 
-    Multiplying out what they leave of the world gives 2 to the power of ``count`` alternatives.
+    Multiplying out the rest of the world gives 2 to the power of ``count`` alternatives.
     """
     figures = [_figure(f"box{k}", "BoxGeometry", [0, 0, 3 * k]) for k in range(count)]
     figures += [_figure(f"ball{k}", "SphereGeometry", [1, 0, 3 * k]) for k in range(count)]

@@ -28,7 +28,7 @@ BINS = math.prod(MERGE_SHAPE)
 TASKS = 32
 ROUNDS = 5
 LIST_BINS = 20_000
-"""Bins that pure Python averages; its time goes up in proportion."""
+"""Bins that pure Python averages; its time is proportional to them."""
 
 
 def engine_figures() -> Iterator[Figure]:
@@ -41,7 +41,7 @@ def engine_figures() -> Iterator[Figure]:
 
 
 def read_bdo() -> Figure:
-    """Reading 10 M bins, from a file as SHIELD-HIT12A writes it, over reading its bare bytes."""
+    """Compare reading 10 M bins from a file of SHIELD-HIT12A with reading its bare bytes."""
     with TemporaryDirectory(prefix="kerma-bench-") as folder:
         path = Path(folder) / "mesh_0001.bdo"
         _write_bdo(path, np.random.default_rng(1).random(math.prod(READ_SHAPE)), READ_SHAPE)
@@ -50,7 +50,7 @@ def read_bdo() -> Figure:
 
 
 def merge_files(paths: list[Path]) -> Figure:
-    """Merging files with errors, against pymchelper's streaming average of the same files."""
+    """Compare merging files with errors to pymchelper's streaming average of the same files."""
     from pymchelper.estimator import ErrorEstimate
     from pymchelper.input_output import fromfilelist
 
@@ -64,7 +64,7 @@ def merge_files(paths: list[Path]) -> Figure:
 
 
 def merge_over_lists(paths: list[Path]) -> Figure:
-    """Merging pages in memory with errors, against the same mean and error over Python lists."""
+    """Compare merging pages in memory with the same mean and error over Python lists."""
     tasks = [read_file(path) for path in paths]
     lists = [task.pages[0].values[:LIST_BINS].tolist() for task in tasks]
     ours, peer = _alternate(lambda: _fold(tasks), lambda: _merge_lists(lists))
@@ -73,7 +73,7 @@ def merge_over_lists(paths: list[Path]) -> Figure:
 
 
 def merge_memory(paths: list[Path]) -> Figure:
-    """Peak memory of reading and merging files, over the size of one page."""
+    """Measure peak memory of reading and merging files, over the size of one page."""
     _merge(paths[:2])
     tracemalloc.start()
     _merge(paths)
@@ -102,7 +102,7 @@ def _fold(tasks: list[Estimator]) -> tuple[Estimator, ...]:
 
 
 def _merge_lists(tasks: list[list[float]]) -> tuple[list[float], list[float]]:
-    """Mean and standard error of equal tasks, bin by bin, without arrays."""
+    """Return mean and standard error of equal tasks, bin by bin, without arrays."""
     mean, squares = [0.0] * len(tasks[0]), [0.0] * len(tasks[0])
     for count, task in enumerate(tasks, 1):
         deviations = [value - m for value, m in zip(task, mean, strict=True)]
@@ -126,7 +126,7 @@ def _task_files() -> Iterator[list[Path]]:
 
 
 def _write_bdo(path: Path, values: FloatArray, shape: tuple[int, int, int]) -> None:
-    """A file of one dose page over a mesh, 1000 primaries, in SHIELD-HIT12A's format of 2019."""
+    """Write a file of one dose page over a mesh, 1000 primaries, in SHIELD-HIT12A's format of 2019."""
 
     def token(tag: int, kind: str, numbers: object) -> bytes:
         array = np.atleast_1d(np.asarray(numbers, dtype=kind))

@@ -1,4 +1,4 @@
-"""What the sandbox costs: the pace of Geant4 and the start of an engine, in turns with free runs."""
+"""The cost of the sandbox: Geant4's pace and an engine's start, in turns with unconfined runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _START = (sys.executable, "-I", "-c", "pass")
 
 
 def sandbox_figures() -> tuple[Figure, ...]:
-    """Measured with the strongest sandbox of this machine, through the worker's own launcher."""
+    """Measure with the strongest sandbox of this machine, through the worker's launcher."""
     return asyncio.run(_figures())
 
 
@@ -55,7 +55,7 @@ async def _figures() -> tuple[Figure, ...]:
 
 
 async def _pace(confined: Launcher, folder: Path) -> tuple[float, float]:
-    """Primaries per second of a processor, confined and free, of the best rounds."""
+    """Return primaries per processor second, confined and unconfined, of the best rounds."""
     geant4 = Geant4()
     inputs = geant4.convert(built_in_project(PRIMARIES))
     seconds: dict[bool, list[float]] = {True: [], False: []}
@@ -67,7 +67,7 @@ async def _pace(confined: Launcher, folder: Path) -> tuple[float, float]:
             env = engine_environment(os.environ, work, command.env)
             if walled:
                 ended = await _confined(confined, command, work, env)
-                # others' load does not count; what the keeper uses does
+                # other processes' load does not count; the keeper's does
                 spent.append(ended.cpu_seconds + ended.overhead_seconds)
             else:
                 before = os.times()
@@ -79,7 +79,7 @@ async def _pace(confined: Launcher, folder: Path) -> tuple[float, float]:
 
 
 async def _starts(confined: Launcher, folder: Path) -> float:
-    """Milliseconds from the call to the end that a start takes more, by medians."""
+    """Return how many more milliseconds a confined start takes from call to end, by medians."""
     walled, free = [], []
     for _ in range(STARTS):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How much the quantities that Kerma scores itself slow a Geant4 run."""
+"""Measure how much Kerma's own scorers slow a Geant4 run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OWN: dict[str, list[dict[str, Any]]] = {
 
 
 def own_scorers() -> Figure:
-    """150 MeV protons in water: 400 slices and a slab, with and without own quantities."""
+    """Measure 150 MeV protons in water: 400 slices and a slab, with and without Kerma's quantities."""
     both = {name: [*_BUILT_IN[name], *_OWN[name]] for name in _BUILT_IN}
     return Figure(
         name="Geant4 with averages, a spectrum and generations",
@@ -53,7 +53,7 @@ def own_scorers() -> Figure:
 
 
 def built_in_project(primaries: int) -> dict[str, Any]:
-    """The beam and the scorers of Geant4 itself."""
+    """Return the project with Geant4's own beam and scorers."""
     project = _project(_BUILT_IN)
     project["beam"]["numberOfParticles"] = primaries
     return project

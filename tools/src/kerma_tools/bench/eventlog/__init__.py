@@ -1,1 +1,1 @@
-"""Benches of the event log and of what is projected from it."""
+"""Benches of the event log and its projections."""

@@ -35,10 +35,10 @@ Write = Callable[[Subject, int, Commit, bytes], Awaitable[int]]
 
 
 def append_throughput() -> Figure:
-    """Appends per second of 64 writers, each on its own aggregate, over raw publishes.
+    """Compare appends per second of 64 writers, one aggregate each, with raw publishes.
 
-    The raw publishes carry the same bodies on the same number of subjects to the same stream of
-    the same server, which syncs every message to disk, and wait for the same acknowledgement.
+    The raw publishes carry the same bodies on the same number of subjects to the same stream of the
+    same server, which syncs every message to disk, and wait for the same acknowledgement.
     """
     return uvloop.run(_append_throughput())
 
@@ -80,7 +80,7 @@ def _raw(nc: Client) -> Write:
 
 
 async def _rate(write: Write) -> float:
-    """Commits per second of all writers together."""
+    """Return commits per second of all writers together."""
     work = [_commits(f"bench-{uuid4()}") for _ in range(WRITERS)]
 
     async def writer(subject: Subject, commits: list[tuple[Commit, bytes]]) -> None:

@@ -1,4 +1,4 @@
-"""What FastStream costs: requests and hints through it and on the bare client, in turns."""
+"""The cost of FastStream: requests and hints through it and on the bare client, in turns."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from kerma_tools.bench.figure import Figure
 
 TURNS, REQUESTS, HINTS = 7, 400, 2000
 BAR = 8.0
-"""ADR 0026 takes up to this much: a worker makes a few requests per task and five hints a second."""
+"""Limit of ADR 0026: a worker makes a few requests per task and five hints a second."""
 CLAIM, GONE = rpc.ClaimRequest("w", "job", 0, 1), rpc.ClaimReply(None, "GONE")
 SIGNAL = rpc.StopSignal((rpc.HeldLease("job", 0, 1),))
 
 
 def edge_cost() -> list[Figure]:
-    """Latency and processor time of a request, processor time of a hint, sender and receiver."""
+    """Measure latency and processor time of a request, processor time of a hint, for both ends."""
     with tempfile.TemporaryDirectory(prefix="kerma-bench-") as folder:
         return uvloop.run(_measure(Path(folder)))
 
@@ -82,7 +82,7 @@ def _figure(name: str, unit: str, edge: list[float], bare: list[float]) -> Figur
 async def _turns(
     edge: Callable[[], Awaitable[None]], bare: Callable[[], Awaitable[None]], n: int
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Wall and processor seconds of a call, turn by turn, after one that warms up."""
+    """Return wall and processor seconds of a call, turn by turn, after a warm-up."""
     found: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     for turn in range(TURNS + 1):
         for action, results in ((edge, found[0]), (bare, found[1])):

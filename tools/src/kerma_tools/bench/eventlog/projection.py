@@ -122,18 +122,20 @@ def _succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
 
 
 def projection_throughput() -> Figure:
-    """Events per second from the log into rows, over writing the same rows by hand.
+    """Compare events per second from the log into rows with writing the same rows by hand.
 
     The events are read from a real log, decoded, projected, folded and written with their
-    checkpoints. By hand means: the rows that this writes, in the same order, are ready in memory
-    and go in by ``executemany`` of ``INSERT .. ON CONFLICT``, a thousand per transaction.
+    checkpoints. By hand means: the same rows, in the same order, are ready in memory and go in by
+    ``executemany`` of ``INSERT .. ON CONFLICT``, a thousand per transaction.
     """
     return uvloop.run(_measure("projection throughput", _Stage.project))
 
 
 def rebuild_throughput() -> Figure:
-    """Events per second of a rebuild from zero, until the new read models have replaced the old,
-    over writing the same rows by hand."""
+    """Compare events per second of a rebuild with writing the same rows by hand.
+
+    A rebuild starts from zero and ends when the new read models have replaced the old.
+    """
     return uvloop.run(_measure("rebuild throughput", _Stage.rebuild))
 
 
@@ -190,7 +192,7 @@ class _Stage:
         await rebuild([_PROJECTION], self.log, self.db)
 
     async def write_by_hand(self) -> float:
-        """Seconds to write the rows of every batch of events into an empty schema."""
+        """Return the seconds to write the rows of every batch of events into an empty schema."""
         batches = []
         for stream, last in self.last.items():
             read = 0
@@ -271,7 +273,7 @@ async def _stage() -> AsyncIterator[_Stage]:
 
 
 async def _fill(log: JetStreamLog) -> int:
-    """Append whole stories of jobs, many at a time; returns the number of events."""
+    """Append whole stories of jobs, many at a time; return the number of events."""
     slots = asyncio.Semaphore(64)
     now = datetime(2026, 8, 1, tzinfo=UTC)
 

@@ -31,7 +31,7 @@ LIMIT_MS = 20.0
 
 
 def dispatcher_round() -> Iterator[Figure]:
-    """Median of rounds that fill all free slots, in ms; tickets are counted, not sent."""
+    """Measure the median of rounds that fill all free slots, in ms; tickets are only counted."""
     with TemporaryDirectory(prefix="kerma-bench-") as folder:
         Path(folder).chmod(0o711)
         measured = uvloop.run(_measure(Path(folder)))
@@ -48,17 +48,17 @@ class _Counted:
         self.issued = 0
 
     async def open(self, lane: Lane) -> None:
-        """Nothing to open."""
+        """Do nothing: there is nothing to open."""
 
     async def clear(self, lane: Lane) -> None:
-        """Nothing to drop."""
+        """Do nothing: there is nothing to drop."""
 
     async def issue(self, lane: Lane, ticket: Ticket, trace: str | None) -> None:  # noqa: ARG002
-        """Count it."""
+        """Count the ticket."""
         self.issued += 1
 
     async def pending(self, lane: Lane) -> int:  # noqa: ARG002
-        """All of them."""
+        """Return the number of all tickets."""
         return self.issued
 
 
@@ -76,7 +76,7 @@ async def _rounds(db: AsyncEngine) -> float:
     took = []
     for _ in range(ROUNDS):
         tickets = _Counted()
-        # a new one, as after a takeover: it has every ticket still to issue
+        # a new dispatcher, as after a takeover: it still has every ticket to issue
         dispatcher = Dispatcher(
             OpenTasks(reading(db)), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
         )
@@ -89,7 +89,7 @@ async def _rounds(db: AsyncEngine) -> float:
 
 
 async def _fill(db: AsyncEngine) -> None:
-    """Ended tasks and waiting ones, one job of each user; statistics as autovacuum leaves them."""
+    """Insert ended and waiting tasks, one job per user; statistics as autovacuum leaves them."""
     async with db.begin() as conn:
         await conn.run_sync(create_read_models, "runner", [QUEUE])
         await conn.execute(sa.schema.CreateSchema("runner_process"))

@@ -1,4 +1,4 @@
-"""What Kerma takes of a machine: seconds to start, memory when idle."""
+"""Measure Kerma's footprint: seconds to start, memory when idle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTLE_SECONDS = 5.0
 
 
 def start_and_memory() -> Iterable[Figure]:
-    """``kerma up`` with an existing environment: to readiness, memory, and to its end."""
+    """Measure ``kerma up`` in an existing environment: time to readiness, memory, time to stop."""
     with platform() as found:
         yield limit("kerma up, ready", found.start_seconds, "s", 4.0)
         time.sleep(SETTLE_SECONDS)
@@ -37,7 +37,7 @@ def start_and_memory() -> Iterable[Figure]:
 
 
 def fresh_clone() -> Figure:
-    """A new clone to its first completed demonstration, with a warm package cache."""
+    """Measure a new clone to its first completed demonstration, with a warm package cache."""
     with tempfile.TemporaryDirectory(prefix="kerma-clone-") as folder:
         clone = Path(folder) / "kerma"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)  # noqa: S607

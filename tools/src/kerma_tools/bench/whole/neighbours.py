@@ -1,4 +1,4 @@
-"""Clients that do harm, as a process: ``neighbours ATTACK URL COUNT``; says when it has begun."""
+"""Hostile clients, as a process: ``neighbours ATTACK URL COUNT``; prints when it has begun."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCOUNT = {"username": "neighbour", "password": "long enough for a bench"}
 
 
 def logins(url: str, count: int) -> None:
-    """So many logins at any moment, for ever."""
+    """Keep this many logins in flight, for ever."""
     with httpx.Client(base_url=url, timeout=60) as client:
         client.put("/auth/register", json=ACCOUNT)
 
@@ -41,7 +41,7 @@ def logins(url: str, count: int) -> None:
 
 
 def half_open(url: str, count: int) -> None:
-    """So many connections that never finish a request; what the server closes is opened again."""
+    """Keep this many connections that never finish a request; reopen those that the server closes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held = [_half_open(url, number) for number in range(count)]
@@ -57,7 +57,9 @@ def half_open(url: str, count: int) -> None:
 
 
 def conversions(url: str, count: int) -> None:
-    """So many users, each with a macro of 2 MB that takes seconds to refuse, again and again."""
+    """Run this many users that submit, again and again, a macro of 2 MB that takes seconds to
+    refuse.
+    """
     files = dict(engine("geant4", {}).convert(json.loads(PROJECT.read_bytes())).files)
     scorers = "".join(f"/score/quantity/doseDeposit d{number}\n" for number in range(SCORERS))
     mesh = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n{scorers}"
@@ -78,7 +80,7 @@ def conversions(url: str, count: int) -> None:
 
 
 def tasks(url: str, count: int) -> None:
-    """One user's jobs of ten thousand tasks, so many one after the other."""
+    """Submit this many jobs of ten thousand tasks as one user, one after the other."""
     body = submit_body(PROJECT, tasks=10_000, primaries=100_000, engine="geant4")
 
     first = threading.Event()
@@ -95,7 +97,7 @@ def tasks(url: str, count: int) -> None:
 
 @contextmanager
 def _user(url: str, name: str) -> Iterator[httpx.Client]:
-    """A client that is logged in."""
+    """Return a client that is logged in."""
     account = {**ACCOUNT, "username": name}
     with httpx.Client(base_url=url, timeout=120) as client:
         client.put("/auth/register", json=account)

@@ -22,7 +22,7 @@ from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile, timed
 from kerma_tools.bench.run import limit
 
-# hundreds of jobs within seconds, which quotas keep users from
+# the bench submits hundreds of jobs within seconds, more than quotas allow
 UNLIMITED = {
     "KERMA_JOBS_QUOTAS": '{"default": {"active_jobs": 100000, "submissions_per_minute": 100000}}'
 }
@@ -31,7 +31,7 @@ AT_ONCE = 256
 
 
 def request_latencies() -> Iterable[Figure]:
-    """Submit and see, status of wide jobs, and the list of a user with many jobs."""
+    """Measure submit and see, status of wide jobs, and the list of a user with many jobs."""
     with platform(slots=0, settings=UNLIMITED) as found:
         yield from _submissions(found)
         for tasks, bar in ((100, 4.0), (1000, 12.0)):
@@ -78,7 +78,7 @@ def _listing(found: Platform) -> Figure:
 
 
 async def _fill(url: str, owner: str) -> None:
-    """Submissions straight into the log: the bench is about reading them."""
+    """Append submissions straight to the log: the bench is about reading them."""
     slots = asyncio.Semaphore(AT_ONCE)
     async with connection(url, name="bench") as client:
         log = JetStreamLog(client)

@@ -1,4 +1,4 @@
-"""What Kerma costs beside the bare engine, and how soon users see what happens."""
+"""The overhead of Kerma over the bare engine, and how soon users see progress and results."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PRIMARIES, TASKS, CORES = 60_000, 8, 2
 LIVE_PRIMARIES = 20_000
 RESULT_BYTES = 2_000_000
 POLL_SECONDS = 0.005
-WATCH_SECONDS = 0.4  # as often as the command line looks
+WATCH_SECONDS = 0.4  # the command line's poll interval
 
 
 def transport_throughput() -> Figure:
-    """Primaries per second of a job of eight tasks, beside two processes started by hand."""
+    """Compare primaries per second of a job of eight tasks with two processes started by hand."""
     with platform(slots=CORES) as found:
         body = submit_body(PROJECT, tasks=TASKS, primaries=PRIMARIES, engine="geant4")
         began = time.perf_counter()
@@ -72,7 +72,7 @@ def _by_hand() -> float:
 
 
 def progress_and_completion() -> Iterable[Figure]:
-    """Progress of a running engine, and the time from the last task's end to the results."""
+    """Measure the delay of progress, and the time from the last task's end to the results."""
     with platform(slots=CORES) as found:
         lags = asyncio.run(_progress_lags(found))
         yield limit(
@@ -93,7 +93,7 @@ def progress_and_completion() -> Iterable[Figure]:
 
 
 async def _progress_lags(found: Platform) -> list[float]:
-    """Seconds from a line's arrival at the worker to the first answer that shows it."""
+    """Return seconds from a line's arrival at the worker to the first answer that shows it."""
     read_at: dict[int, float] = {}
     shown_at: dict[int, float] = {}
     codec = adapter(TaskProgress)

@@ -1,6 +1,6 @@
-"""What hostile neighbours cost: another user's status and the memory of the service.
+"""The effect of hostile neighbours on another user's status and on the service's memory.
 
-Neighbours run in a process of their own (`neighbours`), the whole Kerma in another, and the victim
+The neighbours run in a separate process (`neighbours`), the whole Kerma in another, and the victim
 asks for its job again and again from here.
 """
 
@@ -30,7 +30,7 @@ HALF_OPEN, LOGINS, CONVERSIONS, JOBS = 6000, 32, 3, 10
 
 
 def walls() -> Iterable[Figure]:
-    """Logins, half-open connections, slow conversions and wide jobs of others."""
+    """Measure under others' logins, half-open connections, slow conversions and wide jobs."""
     with platform(slots=0) as found:
         body = submit_body(PROJECT, tasks=8, primaries=1000, engine="geant4")
         job = found.client.submit({**body, "wait_for_engine": True})
@@ -39,7 +39,7 @@ def walls() -> Iterable[Figure]:
         yield from _beside(found, job, f"{HALF_OPEN} half-open connections", "half-open", HALF_OPEN)
         name = f"{CONVERSIONS} hostile conversions"
         yield from _beside(found, job, name, "conversions", CONVERSIONS)
-        # last, for its tasks are queued long after the clients are gone
+        # last, because its tasks stay queued long after the clients are gone
         yield from _beside(found, job, f"{JOBS} jobs of 10 000 tasks", "tasks", JOBS)
 
 
@@ -56,7 +56,7 @@ def _beside(found: Platform, job: str, name: str, attack: str, count: int) -> It
 
 
 def _latencies(found: Platform, job: str, times: int) -> list[float]:
-    """Milliseconds of each question for the status."""
+    """Return the milliseconds of each request for the status."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
@@ -68,9 +68,9 @@ def _latencies(found: Platform, job: str, times: int) -> list[float]:
 
 @contextmanager
 def _neighbours(attack: str, url: str, count: int) -> Iterator[None]:
-    """Hostile clients from when all of them are at work to the end of the block."""
+    """Run hostile clients, from when all of them are at work to the end of the block."""
     module = "kerma_tools.bench.whole.neighbours"
-    # they stand for other machines: what they compute is not for this one to pay
+    # they stand for other machines, so their work should not take this one's processor time
     command = ["nice", "-n", "19", sys.executable, "-m", module, attack, url, str(count)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None
@@ -85,7 +85,7 @@ def _neighbours(attack: str, url: str, count: int) -> Iterator[None]:
 
 @contextmanager
 def _highest(memory: Callable[[], Any]) -> Iterator[list[int]]:
-    """The largest resident size in bytes while the block runs, as the only element."""
+    """Yield the largest resident size in bytes while the block runs, as the only element."""
     highest, over = [0], threading.Event()
 
     def watch() -> None:
