@@ -31,10 +31,10 @@ _ELASTIC = "hadElastic"
 
 
 def hydrogen_hits(secondaries: Sequence[Any]) -> list[float]:
-    """Return the times at which a proton with these secondaries (of its track so far) hit hydrogen.
+    """Return the times at which a proton with these secondaries (so far) hit hydrogen.
 
-    Only elastic scattering off hydrogen sets a proton free. Geant4 deposits recoils of less than
-    0.1 MeV locally; they count as no collision.
+    Of elastic scattering, only that off hydrogen sets a proton free. Geant4 deposits recoils of
+    less than 0.1 MeV locally; they do not count as collisions.
     """
     return [
         secondary.GetGlobalTime()

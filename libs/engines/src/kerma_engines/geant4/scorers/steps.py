@@ -46,7 +46,7 @@ def is_short(start: float, end: float) -> bool:
 def pieces(
     start: float, end: float, nucleons: int, stopping_power: Callable[[float], float]
 ) -> list[Piece]:
-    """Divide a step down to another energy (MeV) into pieces that lose at most a fifth of it.
+    """Divide a step down to another energy (MeV) into pieces that lose at most a fifth of theirs.
 
     The length of each is its loss over the stopping power at its mean energy, a function of MeV in
     any unit, scaled so that together they are as long as the step.

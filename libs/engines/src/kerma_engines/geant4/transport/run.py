@@ -265,5 +265,5 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Geant4's teardown order is not ours to control; the results are already written.
+    # Geant4's teardown order is undefined, so skip it; the results are already written.
     os._exit(code)
