@@ -32,7 +32,7 @@ def run_tests(
 
 def lint(
     fix: Annotated[
-        bool, typer.Option("--fix", help="First mend what ruff can mend, and format.")
+        bool, typer.Option("--fix", help="First apply ruff's fixes, and format.")
     ] = False,
 ) -> None:
     """Check style, types and import rules."""

@@ -199,7 +199,7 @@ def _write_config(
         "jetstream {",
         f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
         "  sync_interval: always",
-        # else the server takes three quarters of what is free at its start for its limit
+        # by default the limit is three quarters of the space that is free at the start
         f"  max_file_store: {shutil.disk_usage(directory).total}",
         "}",
     ]
@@ -237,13 +237,13 @@ async def _ready(child: Child, url: str, name: str) -> None:
 
 
 async def _probe(url: str) -> str:
-    """The name of the server at `url`, once its JetStream has a leader."""
+    """Return the name of the server at `url`, once its JetStream has a leader."""
     client = Client()
     try:
         await client.connect(
             url,
             allow_reconnect=False,
-            # also the pause before a failed attempt is told
+            # also the delay before a failed attempt is reported
             reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
             connect_timeout=2,
             error_cb=_ignore,
@@ -255,4 +255,4 @@ async def _probe(url: str) -> str:
 
 
 async def _ignore(_error: Exception) -> None:
-    """Failed attempts are counted by the caller; nats-py would log them."""
+    """Ignore failed attempts: the caller counts them, and nats-py would log them."""

@@ -21,7 +21,8 @@ def run(
     project: Annotated[Path, typer.Argument(help="Editor project, or a directory of input files.")],
     tasks: Annotated[int, typer.Option(min=1, help="Tasks to split the job into.")] = 8,
     primaries: Annotated[
-        int | None, typer.Option(min=1, help="Primaries of the whole job, over the project's.")
+        int | None,
+        typer.Option(min=1, help="Primaries of the whole job, instead of the project's."),
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine to run.")] = "geant4",
     wait: Annotated[

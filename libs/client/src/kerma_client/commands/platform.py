@@ -13,14 +13,14 @@ from kerma_client.commands.options import DEFAULT_DATA
 def demo(
     primaries: Annotated[int, typer.Option(min=1, help="Protons to simulate.")] = 20_000,
     tasks: Annotated[int, typer.Option(min=1, help="Tasks to split them into.")] = 8,
-    port: Annotated[int, typer.Option(help="Port of the REST interface; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the REST interface; 0 chooses a free one.")
+    ] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Keep everything here; default a temporary directory.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("kerma-out"),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one line for machines.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
     """Run real Geant4 protons through the whole system and draw their Bragg peak."""
     from kerma_client.demo import run_demo
@@ -31,7 +31,7 @@ def demo(
 def up(
     data: Annotated[Path, typer.Option(help="Where everything is kept.")] = DEFAULT_DATA,
     port: Annotated[
-        int, typer.Option(help="Port of the REST interface; 0 takes a free one.")
+        int, typer.Option(help="Port of the REST interface; 0 chooses a free one.")
     ] = 8080,
     slots: Annotated[
         int | None,
