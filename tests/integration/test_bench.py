@@ -1,4 +1,4 @@
-"""Benches start a Kerma of their own, whatever was set or measured before."""
+"""Benches start their own Kerma, whatever was set or measured before."""
 
 from __future__ import annotations
 

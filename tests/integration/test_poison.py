@@ -1,4 +1,4 @@
-"""Strange bytes on every subject of a running system: it goes on, and takes the next good message."""
+"""Poison on every subject of a running system: it goes on, and handles the next good message."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ async def world(
     ):
         await offer(infra, "first", "geant4")
         runner.start_worker(slots=1)
-        # a lane is emptied when its first worker comes
+        # a lane is purged when its first worker comes
         await runner.until(await runner.submit(script_input("ok")), "SUCCEEDED")
         yield client, infra, runner
 
 
 async def everything_works(world: World) -> None:
-    """A task runs, a job's way goes on, progress is shown."""
+    """Assert that a task runs, a job goes on, and progress is shown."""
     client, infra, runner = world
     run = await runner.submit(script_input("ok"))
     ask = as_user(client)
@@ -89,7 +89,7 @@ async def everything_works(world: World) -> None:
     assert answer.status_code == 202, answer.text
     job = answer.json()["job_id"]
     task = task_subject(job, 0)
-    # the runner queues the task, and nobody but this test takes it
+    # the runner queues the task, and only this test takes it
     await eventually(lambda: infra.log.last_seq(task))
     await append(infra, task, TaskStarted(job_id=job, index=0, lease=1, worker="w"))
     told = TaskProgress(job, 0, 1, 7, 30.0, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""What happens at random is repeated by the seed that a run prints."""
+"""Random tests repeat with the seed that a run prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def draws(folder: Path, *arguments: str) -> tuple[str, str]:
-    """What two tests draw, and the seed that the header of their run names."""
+    """Return what two tests draw, and the seed in the header of their run."""
     test = folder / "test_draws.py"
     test.write_text(
         "def test_one(dice):\n    print('drew', dice.random())\n"

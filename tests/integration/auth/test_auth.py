@@ -75,7 +75,7 @@ async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, 
     assert (await client.delete("/auth/logout")).status_code == 200
     assert not client.cookies
     client.cookies.update(kept)
-    # the browser may have asked for a new token in the same moment: the session is over anyway
+    # the browser may have asked for a new token at the same moment: the session is over anyway
     assert (await client.get("/auth/status")).status_code == 403
     assert (await client.get("/auth/refresh")).status_code == 403
     client.cookies.clear()
@@ -164,7 +164,7 @@ async def test_a_key_id_that_no_key_has_is_no_token(
     for headers in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"access_token={token}"}):
         refused = await client.get("/auth/status", headers=headers)
         assert (refused.status_code, "kid" in refused.json()["message"]) == (401, True)
-    # logging out works whatever the cookie holds
+    # logging out works with any cookie
     ended = await client.delete("/auth/logout", headers={"Cookie": f"access_token={token}"})
     assert ended.status_code == 200
 

@@ -1,4 +1,4 @@
-"""The clusters that users may name, as operators register them."""
+"""Clusters over HTTP, as operators register them."""
 
 from __future__ import annotations
 

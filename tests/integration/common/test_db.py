@@ -41,7 +41,7 @@ def _revision(package: Path, revision: str, down: str | None, body: str) -> None
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A service's package with one revision."""
+    """A service's package with one migration."""
     made = tmp_path / f"service_{tmp_path.name}"
     made.mkdir()
     (made / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""The bounds of the HTTP edge, tried through raw sockets on a real server process."""
+"""The limits of the HTTP edge, tested through raw sockets on a real server process."""
 
 from __future__ import annotations
 
@@ -89,24 +89,24 @@ class Server:
         return made
 
     def ask(self, *pieces: bytes, source: str = "127.0.0.1") -> tuple[int, bytes]:
-        """Status and everything behind it of one request on a connection of its own."""
+        """Send one request on a new connection; return its status and everything after it."""
         with self.connect(source) as made:
             return exchange(made, *pieces)
 
     def metric(self, name: str) -> float:
-        """A metric without labels."""
+        """Read a metric without labels."""
         _, answer = self.ask(b"GET /internal/metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         lines = answer.decode().splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     @property
     def memory(self) -> float:
-        """MiB."""
+        """Resident memory in MiB."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
 
 
 def exchange(made: socket.socket, *pieces: bytes) -> tuple[int, bytes]:
-    """Send, then read one answer; what the server refuses to take is not sent."""
+    """Send, then read one answer, even if the server stops reading first."""
     with suppress(OSError):
         for piece in pieces:
             made.sendall(piece)
@@ -114,7 +114,7 @@ def exchange(made: socket.socket, *pieces: bytes) -> tuple[int, bytes]:
 
 
 def read_answer(made: socket.socket) -> tuple[int, bytes]:
-    """Status, headers and body of an answer with a length."""
+    """Read an answer with a length; return its status, and its headers with its body."""
     got = b""
     while b"\r\n\r\n" not in got:
         piece = made.recv(65536)
@@ -133,7 +133,7 @@ def read_answer(made: socket.socket) -> tuple[int, bytes]:
 
 
 def closed(made: socket.socket) -> bool:
-    """Whether the server has closed, or closes within the patience of the socket."""
+    """Return whether the server closes before the socket times out."""
     try:
         while made.recv(65536):
             pass
@@ -163,7 +163,7 @@ def server(**settings: object) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Server]:
-    """A server with the limits it has when nobody sets any."""
+    """A server with default limits."""
     with server() as made:
         yield made
 
@@ -235,7 +235,7 @@ def test_a_head_that_stays_unfinished_is_answered_408() -> None:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         assert read_answer(slow)[0] == 408
         assert closed(slow)
-        assert silent.recv(100) == b""  # nothing was asked, so nothing is answered
+        assert silent.recv(100) == b""  # no request was sent, so there is no answer
 
 
 def test_drops_of_a_head_do_not_extend_its_time() -> None:
@@ -278,13 +278,13 @@ def test_a_body_that_trickles_is_answered_408(plain: Server) -> None:
 def test_who_does_not_read_the_answer_is_cut_off() -> None:
     with server(send_seconds=1) as made, made.connect() as deaf:
         deaf.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: made.metric("http_connections") == 2)  # one is that of this question
+        until(lambda: made.metric("http_connections") == 2)  # one is the connection of this request
         until(lambda: made.metric("http_connections") == 1)
         assert closed(deaf)
 
 
 def test_connections_give_way_to_those_that_ask() -> None:
-    """Of one address, half-open ones go first, then idle ones, never those being answered."""
+    """Of one address, half-open ones close first, then idle ones, never those being answered."""
     with server(connections_per_address=4) as made, ExitStack() as stack:
         open_ = [stack.enter_context(made.connect()) for _ in range(3)]
         assert exchange(open_[0], GET)[0] == 200  # idle
@@ -345,11 +345,11 @@ def test_large_uploads_share_a_budget_of_memory() -> None:
         until(lambda: made.metric("http_upload_bytes") == held)
         status, answer = made.ask(read % large + b"x" * large)
         assert (status, b"retry-after: 1" in answer.lower()) == (503, True)
-        assert made.ask(read % 60_000 + b"x" * 60_000)[0] == 200  # small ones always fit
+        assert made.ask(read % 60_000 + b"x" * 60_000)[0] == 200  # small bodies always fit
         assert made.ask(b"GET /open HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
         for one in kept:
             assert exchange(one, b"x")[0] == 200
-        assert made.ask(read % large + b"x" * large)[0] == 200  # the memory came back
+        assert made.ask(read % large + b"x" * large)[0] == 200  # the memory was released
 
 
 def test_many_large_uploads_take_no_memory_beyond_the_budget() -> None:

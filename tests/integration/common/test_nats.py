@@ -1,4 +1,4 @@
-"""The connection when the server stands still, or says what cannot be read."""
+"""The connection when the server stalls, or sends what cannot be parsed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Client]]
 
 @pytest.fixture
 def connect(nats_url: str) -> Connect:
-    """Makes connections that answer requests to ``ask`` themselves and may not be closed."""
+    """Open connections that answer requests to ``ask`` themselves; fail if one ends fatally."""
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[Client]:

@@ -1,4 +1,4 @@
-"""`serve` in its own process: signals, failing workers, taken ports, big bodies, overhead."""
+"""`serve` in its own process: signals, failing workers, taken ports, large bodies, overhead."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""The tables of every service: migrations make what is declared, and read models are recognised."""
+"""The tables of every service: migrations match the models, and read models are recognised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MIGRATED = {
 
 
 def differences(connection: Connection, migrated: MigratedSchema) -> list[object]:
-    """What ``alembic check`` would complain about."""
+    """Return the differences that ``alembic check`` would report."""
     declared = MetaData()
     for metadata in migrated.tables:
         for table in metadata.sorted_tables:
@@ -76,7 +76,7 @@ SINCE_THEN = {
 async def test_tables_from_before_the_migrations_are_taken_over(
     postgres_url: str, service: str
 ) -> None:
-    """Data directories of older revisions hold them, without a version."""
+    """Data directories of older releases hold them, without a migration version."""
     migrated = MIGRATED[service]
     engine = create_engine(PgSettings(url=postgres_url), "test", service)
     try:
@@ -132,7 +132,7 @@ async def test_fragments_are_not_compressed_again(postgres_url: str) -> None:
 
 
 def test_a_change_of_a_read_model_raises_its_revision() -> None:
-    """Otherwise two releases would each make the other's rows anew."""
+    """Otherwise two releases would each rebuild the other's rows."""
     stored = orjson.loads(Path(golden.READ_MODELS).read_bytes())
     assert golden.read_models() == stored, (
         "raise the revision of the projection, then run './kerma generate'"

@@ -1,4 +1,4 @@
-"""One jobs service for a module of tests, and a worker that has Geant4."""
+"""One jobs service for a module of tests, with a registered worker that offers Geant4."""
 
 from collections.abc import AsyncIterator
 

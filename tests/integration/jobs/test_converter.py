@@ -1,4 +1,4 @@
-"""Conversions as processes: fair, bounded, replaced, and without anything of the service."""
+"""Conversions as processes: fair, bounded, replaced, and isolated from the service."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def converting(
 
 
 def bad_macro(lines: int = 150_000) -> dict[str, str]:
-    """A macro that takes seconds to read, since a scorer is declared by every line."""
+    """A macro that takes seconds to read, because every line declares a scorer."""
     files = dict(engine("geant4", {}).convert(demo_project()).files)
     scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(lines))
     shape = "/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n"
@@ -52,13 +52,13 @@ def bad_macro(lines: int = 150_000) -> dict[str, str]:
 
 
 def forks() -> list[psutil.Process]:
-    """Processes of conversions."""
+    """Return the processes of conversions."""
     nursery = the_nursery()
     return [process for process in below() if nursery is not None and process.ppid() == nursery.pid]
 
 
 def the_nursery() -> psutil.Process | None:
-    """The process that conversions are forked from: the first of those that look like it."""
+    """Return the process that conversions are forked from: the first of those that match."""
     named = [process for process in below() if process.info["cmdline"][:1] == [sys.executable]]
     named = [process for process in named if MODULE in process.info["cmdline"]]
     pids = {process.pid for process in named}
@@ -66,7 +66,7 @@ def the_nursery() -> psutil.Process | None:
 
 
 def below() -> list[psutil.Process]:
-    """Processes below this one, but for those that have ended and wait to be reaped."""
+    """Return descendants of this process, without zombies."""
     mine = {process.pid for process in psutil.Process().children(recursive=True)}
     found = psutil.process_iter(["cmdline", "ppid", "status"])
     return [
@@ -130,7 +130,7 @@ nursery.main()
 
 @pytest.fixture
 async def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What code that runs in a conversion sees and can do."""
+    """Return what code inside a conversion can see and do."""
     monkeypatch.setenv("KERMA_PG_URL", SECRET)
     monkeypatch.setattr(processes, "NURSERY", (sys.executable, "-c", PROBE))
     secret = tmp_path / "master-key"
@@ -204,7 +204,7 @@ async def test_too_many_slow_ones_are_told_to_come_back() -> None:
 
 @dataclass(frozen=True)
 class Stop:
-    """A limit that a bad macro exceeds, and what its user is told."""
+    """A limit that a bad macro exceeds, and the message to its user."""
 
     limits: ConversionLimits
     told: str
@@ -266,6 +266,6 @@ async def test_problems_are_told_by_place_and_counted() -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what other processes do; pytest bounds it."""
+    """Wait for what other processes do; pytest's timeout bounds it."""
     while not holds():
         await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ async def test_from_running_to_completed(jobs: tuple[httpx.AsyncClient, Infra]) 
         "eta_seconds": 3725.0,
         "at": "2026-11-22T12:00:00Z",
     }
-    # through the stream, so that the answer proves that it was taken in
+    # through the stream, so that the answer proves the message was processed
     await infra.nats.jetstream().publish(progress_subject(job, 0), json.dumps(progress).encode())
     status = {}
     for _ in range(200):
@@ -162,7 +162,7 @@ async def test_cancelling_shows_at_once_and_repeats_are_harmless(
     status = (await send("GET", "/jobs", params={"job_id": job})).json()
     assert status["job_state"] == "CANCELED"
     assert status["job_tasks_status"][1]["task_state"] == "CANCELED"
-    # its last task is still being stopped
+    # its last task is still stopping
     early = await send("DELETE", "/user/simulations", params={"job_id": job})
     assert early.status_code == 403
     await append(infra, task_subject(job, 1), runner.TaskCanceled(job_id=job, index=1))

@@ -1,4 +1,4 @@
-"""Process managers and read models that meet what they cannot handle, and how they are mended."""
+"""Process managers and read models that meet invalid events, and how an operator mends them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def submitted(send: Callable[..., Any], tasks: int = 2) -> str:
 
 
 async def forge(infra: Infra, subject: Subject, event: object) -> None:
-    """Append a commit of the right form whose event has a value of a wrong type."""
+    """Append a well-formed commit whose event has a value of the wrong type."""
     history = await infra.log.load(subject)
     meta = Meta("svc:test", "Test", "test", subject.context)
     place = (str(uuid4()), subject.aggregate, subject.id, len(history) + 1)
@@ -98,7 +98,7 @@ async def test_a_forged_event_is_skipped_and_the_job_finishes(jobs: World) -> No
     assert lags[PROCESS, "lifecycle"] == 1
     with pytest.raises(InvalidRequest, match="reason"):
         await mender.skip("lifecycle", job, " ")
-    # all that waits behind it is applied: both ends of tasks
+    # everything that waited behind it is applied: the final events of both tasks
     assert (await mender.skip("lifecycle", job, "forged"))[0] == 1
     assert (await mender.skip("jobs", str(task_subject(job, 0)), "forged"))[0] == 1
     assert not await _aside(mender, job, 0)
@@ -186,7 +186,7 @@ async def test_parked_commands_are_listed_retried_and_dropped(
         await mender.retry(parked[given_up].id, "too late")
     [entry] = [e for e in await entries(infra.nats) if e.action == "drop"]
     assert entry.content["what"] == "SettleTasks"
-    # an unfinished job can always be given up by its owner
+    # the owner can always cancel an unfinished job
     assert (await send("DELETE", "/jobs/direct", params={"job_id": given_up})).status_code == 200
 
 

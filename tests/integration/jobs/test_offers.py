@@ -1,4 +1,4 @@
-"""Which engine runs a job, by what workers offer."""
+"""The engine that runs a job follows from what workers offer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quotas over HTTP: who is refused, what they are told, and that no race oversteps them."""
+"""Quotas over HTTP: refusals, their messages, and no race that exceeds a quota."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Replicas = tuple[tuple[httpx.AsyncClient, Infra], tuple[httpx.AsyncClient, Infra
 async def replicas(
     nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Replicas]:
-    """Two processes' worth of the service, with small quotas."""
+    """Two instances of the service with small quotas."""
     await prepare(nats_url)
     blobs = tmp_path_factory.mktemp("blobs")
     settings = JobsSettings(quotas={"default": QUOTAS})
@@ -55,7 +55,7 @@ async def replicas(
 
 
 def refused(answer: httpx.Response, status: int, quota: str) -> Mapping[str, Any]:
-    """What a refusal tells."""
+    """Return the content of a refusal."""
     assert answer.status_code == status, answer.text
     told: Mapping[str, Any] = answer.json()
     assert told["quota"] == quota

@@ -1,4 +1,4 @@
-"""A service whose rows are behind its log gives no wrong answer: it says how far it is."""
+"""A service whose rows lag behind its log refuses to answer and reports its progress."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SESSION = "session"
 
 
 class Slow:
-    """A log that is read in small pieces, so that a test can look while rows are made."""
+    """A log that is read in small batches, so that a test can look while rows are projected."""
 
     def __init__(self, inner: EventLog) -> None:
         self._inner = inner
@@ -71,7 +71,7 @@ class Log:
     jobs: int = 0
 
     async def fill(self, total: int) -> None:
-        """Add submissions up to ``total``."""
+        """Append submissions up to ``total``."""
         async with connection(self.nats_url, name="test") as client:
             log = JetStreamLog(client)
             for n in range(self.jobs, total):
@@ -108,7 +108,7 @@ class Log:
 async def log(
     postgres_child: PostgresChild, tmp_path: Path, servers_folder: Path
 ) -> AsyncIterator[Log]:
-    """Jobs whose rows were projected up to ``BEFORE``, then the service was stopped."""
+    """Jobs of which the first ``BEFORE`` are projected; the service is stopped."""
     folder = servers_folder / f"nats-{tmp_path.name}"
     async with nats_server(folder) as server:
         with fresh_database(postgres_child) as url:
@@ -135,7 +135,7 @@ async def _sign_in(log: Log) -> None:
 
 
 async def _poll(log: Log, client: httpx.AsyncClient) -> set[str]:
-    """Ask until the list is right; everything that was told about progress before."""
+    """Ask until the list is right; return the progress reported before."""
     told = set[str]()
     while True:
         ready = await client.get("/internal/readyz")
@@ -189,7 +189,7 @@ async def test_no_wrong_answer_after_a_new_revision(log: Log) -> None:
 
 
 async def test_rows_that_go_back_shut_the_gate(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the database is put back to a backup beside running services."""
+    """As when a backup of the database is restored beside running services."""
     monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr("kerma_common.projection.catch_up.WATCH_SECONDS", 0.02)
     async with log.service(slow_build) as client:

@@ -1,4 +1,4 @@
-"""What the jobs service refuses, naming what is wrong and leaving nothing behind."""
+"""Refusals of the jobs service: they name what is wrong and leave nothing behind."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +70,7 @@ async def test_impossible_primaries_are_named(
     body = {**submission(), "input_json": project}
     answer = await as_user(client)("POST", "/jobs/direct", json=body)
     assert answer.status_code == 400
-    if not (isinstance(primaries, int) and primaries > 2**64):  # not even JSON for our parser
+    if not (isinstance(primaries, int) and primaries > 2**64):  # not even JSON to our parser
         assert "input_json.beam.numberOfParticles" in answer.json()
 
 
@@ -111,7 +111,7 @@ async def test_without_room_nothing_new_is_taken_in(
 async def test_a_job_that_was_just_deleted_is_unknown_to_every_route(
     jobs: tuple[httpx.AsyncClient, Infra],
 ) -> None:
-    """The rows may still show it: then the rules of the job say so, by the same answer."""
+    """The rows may still show it; then the rules of the job give the same answer."""
     _, infra = jobs
     control = JobControl(infra.bus, infra.clock)
     for action in (control.cancel, control.delete):

@@ -1,4 +1,4 @@
-"""Fixtures: the surroundings of a results service, and a fresh job."""
+"""Fixtures: the environment of a results service, and a new job."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from kit.results_world import NOW, World, opened
 
 @pytest.fixture
 def job() -> JobId:
-    """A fresh job id."""
+    """A new job id."""
     return job_id(NOW, uuid4(), "DIRECT")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where blobs are: they live as long as the log and the database of the module."""
+    """The folder of the blobs, kept as long as the module's log and database."""
     return tmp_path_factory.mktemp("results")
 
 
 @pytest.fixture
 async def world(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterator[World]:
-    """A log, a database and a blob store; nothing runs yet."""
+    """A log, a database and a blob store, without a running service."""
     async with opened(nats_url, postgres_url, folder) as found:
         yield found

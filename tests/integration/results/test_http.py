@@ -1,4 +1,4 @@
-"""What users read, in the shapes that clients know."""
+"""Results over HTTP, in the shapes that clients expect."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def published(world: World, running: Running, job: JobId) -> JobId:
-    """A job of two tasks with results."""
+    """A job of two tasks with published results."""
     return await publish(world, job)
 
 
@@ -54,7 +54,7 @@ async def publish(world: World, job: JobId, bins: int = 200) -> JobId:
 
 
 async def raw(client: httpx.AsyncClient, query: dict[str, Any]) -> tuple[httpx.Response, bytes]:
-    """An answer and its body as it was sent, gzip."""
+    """Return an answer and its gzip body as sent."""
     async with client.stream("GET", "/results", params=query, headers=GZIP) as response:
         body = b"".join([chunk async for chunk in response.aiter_raw()])
     return response, body
@@ -212,12 +212,12 @@ async def test_a_client_that_has_it_is_not_sent_it_again(
 
 
 async def log_blob(world: World, **texts: str) -> Ref:
-    """A log as workers store it."""
+    """Store a log in the form that workers use."""
     return await world.blobs.put(orjson.dumps(texts), "application/vnd.kerma.logs+json")
 
 
 async def logs_of(client: httpx.AsyncClient, job: JobId, **more: str) -> Any:
-    """What the user sees; the parameters of ``/results`` are tolerated."""
+    """Return the logs that the user sees; the parameters of ``/results`` are tolerated."""
     query: dict[str, Any] = {"job_id": job, "page_number": 1, "estimator_name": "z", **more}
     response = await client.get("/logfiles", params=query)
     assert set(response.json()) == {"message", "logfiles"}
@@ -241,7 +241,7 @@ async def test_logs_of_failed_attempts_come_first(
         "task-0002-attempt-2-note.txt": "The log cannot be read.\n",
         "task-0000-attempt-1-stdout": "fine\n",
     }
-    # what the UI writes into a page of its own
+    # what the UI writes into a page of its own origin
     shown = await logs_of(client, job)
     assert shown["task-0002-attempt-1-sub-dir-geant4-run.log"] == "&lt;G4&gt; &amp; 'it'"
 

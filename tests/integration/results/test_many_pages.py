@@ -1,4 +1,4 @@
-"""Result sets with more pages than one commit could name."""
+"""Result sets with more pages than fit in one commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CASES = [(("depth",), MANY), (tuple(f"scorer {n}" for n in range(100)), 20)]
 async def published(
     world: World, job: JobId, names: tuple[str, ...], pages: int
 ) -> list[EstimatorMaterialised]:
-    """Two of three tasks succeeded; the estimators as the log holds them."""
+    """Publish results of two of three tasks; return the estimators in the log."""
     await world.submit(job, 3, names=names, pages=pages)
     for index in (2, 0):
         await world.succeed(job, index, bins=4, outputs=names)
@@ -42,7 +42,7 @@ async def published(
 
 
 def expected(name: str, names: tuple[str, ...]) -> list[float]:
-    """Values of the first page: sums over primaries of the tasks that succeeded."""
+    """Return the values of the first page: sums over primaries of the succeeded tasks."""
     found = []
     for index in (0, 2):
         rng = np.random.default_rng(index)
@@ -116,7 +116,7 @@ async def test_replay_and_rebuild_read_manifests_again(world: World, job: JobId)
 
 
 async def test_events_of_the_first_version_are_read(world: World, job: JobId) -> None:
-    """As an older release wrote them: every page is named, and no manifest is known."""
+    """An older release wrote them: every page is listed, and there is no manifest."""
     older = job_id(NOW, uuid4(), "DIRECT")
     async with world.service() as running, running.client() as client:
         await published(world, job, ("depth",), 3)
@@ -137,6 +137,6 @@ async def test_events_of_the_first_version_are_read(world: World, job: JobId) ->
 
 
 def first_version(event: StoredEvent, job: JobId) -> StoredEvent:
-    """The event of another job, as it was stored before manifests."""
+    """Return the event of another job as it was stored before manifests existed."""
     data = {key: value for key, value in event.data.items() if key != "manifest_ref"}
     return replace(event, version=1, data={**data, "job_id": job})

@@ -32,7 +32,7 @@ from kit.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
 
 
 async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:
-    """A job with its outputs, which asks for its results."""
+    """Submit a job with its outputs, and ask for a merge."""
     await world.submit(job, n_tasks)
     for index in succeeded:
         await world.succeed(job, index)
@@ -40,7 +40,7 @@ async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> 
 
 
 def stored(events: list[Any]) -> list[Any]:
-    """What is materialised, without whose it is."""
+    """Return what is materialised, without the job's id."""
     return [
         (e.index, e.name, e.metadata_ref, e.pages)
         for e in events
@@ -52,7 +52,7 @@ async def test_outputs_become_results(world: World, job: JobId) -> None:
     async with world.service() as running, running.client() as client:
         await submitted(world, job, 3, 2, 0, 1)
         events = await world.until(job, ResultSetPublished)
-        # what was published can be read at once
+        # published results can be read at once
         body = (await client.get("/results", params={"job_id": job})).json()
     assert [type(event) for event in events] == [
         ResultSetOpened,
@@ -214,7 +214,7 @@ async def test_replay_gives_the_same_rows_and_bytes(world: World, job: JobId) ->
     await world.reset()
     assert await answers() == live
     assert await world.rows() == rows
-    assert (await world.log.state("RESULTS")).last == length  # nothing was decided anew
+    assert (await world.log.state("RESULTS")).last == length  # no command was decided again
 
 
 async def test_a_rebuild_beside_the_running_service_ends_equal(world: World, job: JobId) -> None:
@@ -263,7 +263,7 @@ async def test_a_merge_that_is_killed_goes_on(
 
 
 def _of(rows: dict[str, list[tuple[Any, ...]]], job: JobId) -> list[list[tuple[Any, ...]]]:
-    """Pages and fragments of a job, without its id."""
+    """Return pages and fragments of a job, without its id."""
     return [[row[1:] for row in rows[name] if row[0] == job] for name in RESULT_TABLES[1:]]
 
 
@@ -317,7 +317,7 @@ async def test_an_outage_is_no_attempt(world: World, job: JobId) -> None:
 async def test_a_database_that_is_away_while_nothing_is_to_do_ends_nothing(
     world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How far the read model stands is asked of the database, too, when waiting was in vain."""
+    """The position of the read model is read from the database too, after a wait that timed out."""
     asked = 0
 
     async def away(*_: object) -> int:

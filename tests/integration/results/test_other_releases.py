@@ -1,4 +1,4 @@
-"""Read models that another release made: made anew from the log, or left alone."""
+"""Read models of another release: rebuilt from the log, or left alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OLDER = {
 
 @pytest.fixture
 async def published(world: World, job: JobId) -> JobId:
-    """A job whose results were there before the release changed."""
+    """A job whose results were published before the release changed."""
     async with world.service() as running:
         await publish(world, job)
         await running.caught_up()
@@ -53,7 +53,7 @@ async def published(world: World, job: JobId) -> JobId:
 
 @pytest.fixture(autouse=True)
 async def own_release(world: World) -> AsyncIterator[None]:
-    """The next test finds what this release makes."""
+    """Restore the read model of this release for the next test."""
     yield
     await world.reset()
 
@@ -89,7 +89,7 @@ async def test_rows_of_an_older_release_are_made_anew(
     length = (await world.log.state("RESULTS")).last
     await change(world, *OLDER[name])
     await world.ensure()
-    # before anything runs: nobody sees a time without results
+    # before any loop runs: no request finds a gap without results
     assert await world.rows() == rows
     assert await answer(world, published) == before
     assert (await world.log.state("RESULTS")).last == length
@@ -140,7 +140,7 @@ async def test_a_commit_that_cannot_be_projected_does_not_prevent_the_start(
     async with world.db.connect() as connection:
         aside = await connection.scalar(text("SELECT count(*) FROM results.quarantine"))
     assert aside
-    # the former results of other jobs are there, this one waits for an operator
+    # the earlier results of other jobs are there; this one waits for an operator
     assert published in {row[0] for row in (await world.rows())["result_set"]}
 
 

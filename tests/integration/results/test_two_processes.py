@@ -33,7 +33,7 @@ async def _fence(world: World) -> int:
 
 
 async def _copies(world: World, job: JobId) -> tuple[int, int]:
-    """How many rows of metadata and of pages there are."""
+    """Count the rows of metadata and of pages."""
     async with world.db.connect() as conn:
         metadata, pages = [
             await conn.scalar(select(func.count()).select_from(table).filter_by(job_id=job)) or 0
@@ -50,7 +50,7 @@ async def _merged(world: World, job: JobId) -> None:
 
 
 class Suspended:
-    """The log of a process that can be made to stand still: then nothing reaches it."""
+    """The log of a process that can be suspended, during which nothing reaches it."""
 
     def __init__(self, inner: EventLog) -> None:
         self._inner = inner
@@ -74,7 +74,7 @@ class Suspended:
 async def test_a_former_leader_that_wakes_late_brings_no_deleted_page_back(
     world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a process that stands still does not renew its lease either
+    # a suspended process does not renew its lease either
     monkeypatch.setattr(lease, "RENEWAL", 3600.0)
     blobs: Any = Frozen(world.blobs, "get", 1, after=True)
     log: Any = Suspended(world.log)
@@ -98,7 +98,7 @@ async def test_a_former_leader_that_wakes_late_brings_no_deleted_page_back(
             present = await _fence(world)
             assert present > former
             blobs.thawed.set()
-            # it notices that it was fenced, and asks for the lease again
+            # it notices the fence, and asks for the lease again
             await eventually(lambda: _led_again(world, present))
         assert await _copies(world, job) == (0, 0)
 

@@ -1,7 +1,7 @@
-"""A runner, its log and its database, fresh for every test.
+"""A new runner, log and database for every test.
 
-A task that a test leaves behind would be handed to the workers of the next one, and its tickets
-would be counted there.
+Otherwise workers of the next test would get tasks that a test leaves behind, and its tickets would
+be counted there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kit.servers import fresh_database
 
 @pytest.fixture
 async def nats_child(servers_folder: Path) -> AsyncIterator[NatsChild]:
-    """A server for one test."""
+    """A NATS server for one test."""
     folder = Path(tempfile.mkdtemp(dir=servers_folder, prefix="nats-"))
     async with nats_server(folder) as server:
         yield server
@@ -27,7 +27,7 @@ async def nats_child(servers_folder: Path) -> AsyncIterator[NatsChild]:
 
 @pytest.fixture
 def nats_url(nats_child: NatsChild) -> str:
-    """Its URL."""
+    """The URL of that server."""
     return nats_child.url
 
 
@@ -40,7 +40,7 @@ def postgres_url(postgres_child: PostgresChild) -> Iterator[str]:
 
 @pytest.fixture
 def lease_seconds() -> float:
-    """So long that no busy machine ends a lease; tests that wait for an end ask for less."""
+    """Long enough that no lease ends on a busy machine; tests that wait for an end set less."""
     return 120.0
 
 

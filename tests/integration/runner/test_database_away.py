@@ -1,4 +1,4 @@
-"""The runner's database dies while a worker works; in a module of its own, with its own server."""
+"""The runner's database dies while a worker runs; in its own module with its own server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_work_goes_on_while_the_database_is_away(
         await runner.until(job, "RUNNING")
         database.child.send(signal.SIGKILL)
         await database.child.wait()
-        # longer than a lease: heartbeats are heard, but cannot be kept
+        # longer than a lease: heartbeats arrive, but cannot be stored
         await asyncio.sleep(SHORT_LEASE + 0.5)
         await database.restart()
         go.touch()

@@ -1,4 +1,4 @@
-"""Workers with different engines: who gets which task, and who is counted on."""
+"""Workers with different engines: which one gets a task, and which ones count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.script_engine import script_input
 
 
 async def told_of(runner: Running, worker: Worker) -> list[object]:
-    """Events of the worker so far, in order."""
+    """Return the events of the worker so far, in order."""
     process = f"-{worker.process.pid}-"
     last = (await runner.log.state("RUNNER")).last
     found: list[object] = []

@@ -1,4 +1,4 @@
-"""A hostile program in the place of a transport code, run by a worker with its default walls."""
+"""A hostile program in place of a transport code, run by a worker with the default sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.script_engine import hostile_input, script_input
 
 
 async def does(runner: Running, mode: str, *arguments: object) -> str:
-    """What it printed. Its task fails, as it leaves no results."""
+    """Run the program and return what it printed. Its task fails, since it leaves no results."""
     job = await runner.submit(hostile_input(mode, *arguments), max_attempts=1)
     await runner.until(job, "FAILED")
     ended = (await runner.story(job))[-1]
@@ -37,7 +37,7 @@ async def test_it_reaches_neither_secrets_nor_the_bus_nor_its_worker(runner: Run
     stranger = worker.scratch / "stranger"
     stranger.mkdir(parents=True)
     (stranger / "dose.result").write_text("1 1")
-    # the input of this very task is a blob that is there before the program starts
+    # the input of this very task is a blob that exists before the program starts
     places = [data, *data.iterdir(), runner.folder / "blobs", stranger, stranger / "dose.result"]
     environments = [f"/proc/{pid}/environ" for pid in (worker.process.pid, os.getpid())]
     assert await does(runner, "read", *places, *environments, "/etc/passwd") == "done\n"
@@ -61,7 +61,7 @@ async def test_what_confines_engines_is_a_metric(runner: Running) -> None:
 
 
 async def test_a_worker_that_needs_a_sandbox_does_not_start_without(runner: Running) -> None:
-    """Nothing confines where neither bubblewrap nor Landlock nor another user is to be had."""
+    """There is no sandbox without bubblewrap, Landlock or another user."""
     code = (
         "import sys\n"
         "from kerma_sandbox import measure\n"

@@ -1,4 +1,4 @@
-"""What the dispatcher reads, on a real database: the right tasks, by walks along one index."""
+"""The dispatcher's queries on a real database: the right tasks, by walks along one index."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def db(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 def rows(
     owner: str, job_id: str, n: int, state: str = "QUEUED", lane: Lane = LANE, **values: Any
 ) -> list[dict[str, Any]]:
-    """Tasks of one job in one state."""
+    """Make rows of tasks of one job in one state."""
     task = {
         "owner": owner,
         "job_id": job_id,
@@ -204,11 +204,11 @@ async def test_a_round_reads_few_rows_along_its_indexes(db: AsyncEngine, analyse
                 )
                 read += node["Actual Rows"] * node["Actual Loops"]
     waiting = USERS * JOBS * TASKS
-    # demand counts all that wait here; the rest reads what the room asks for
+    # demand counts all that wait here; the others read as much as the room asks for
     assert read - waiting < 20 * USERS * ROOM
 
 
 def _scans(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """The nodes of a plan that read tasks."""
+    """Return the nodes of a plan that read tasks."""
     below = [node for child in plan.get("Plans", ()) for node in _scans(child)]
     return [plan, *below] if plan.get("Relation Name") == "task" else below

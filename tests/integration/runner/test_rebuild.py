@@ -1,4 +1,4 @@
-"""A queue that is projected anew beside the running one."""
+"""A rebuild of the queue beside the running one."""
 
 from __future__ import annotations
 

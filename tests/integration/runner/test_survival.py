@@ -81,7 +81,7 @@ async def test_a_killed_worker_loses_its_task_to_another_and_leaves_no_process(
 async def test_the_next_worker_removes_the_scratch_of_a_dead_one_and_hands_its_tasks_back(
     runner: Running,
 ) -> None:
-    """The lease would last longer than the test may."""
+    """The lease is longer than the test may take."""
     first = runner.start_worker(slots=1)
     go = runner.folder / "go"
     job = await runner.submit(script_input("slow", go))
@@ -117,7 +117,7 @@ async def test_a_living_worker_keeps_its_tasks_when_another_joins_it(runner: Run
 
 
 async def test_a_dead_workers_reports_are_refused_if_it_lives_after_all(runner: Running) -> None:
-    """Whoever is called dead by mistake loses an attempt, never a task twice."""
+    """A worker declared dead by mistake loses an attempt, but no task counts twice."""
     offer = rpc.Registration("w", "pool", 1, {"script": "1"})
     await call(runner.broker, rpc.REGISTER, offer, rpc.Registered)
     job = await runner.submit(script_input("ok"))
@@ -238,7 +238,7 @@ async def test_a_deleted_job_loses_its_tasks(runner: Running) -> None:
     await runner.until(job, "CANCELED", n=3)
     for index in range(3):
         assert names(await runner.story(job, index)) == ["TaskQueued", "TaskCanceled"]
-    # no worker gets a task of it any more
+    # no worker gets a task of this job any more
     runner.start_worker(slots=1)
     later = await runner.submit(script_input("ok"))
     await runner.until(later, "SUCCEEDED")
@@ -254,7 +254,7 @@ async def test_work_goes_on_while_the_bus_is_away(runner: Running, nats_child: N
     nats_child.child.send(signal.SIGKILL)
     await nats_child.child.wait()
     go.touch()
-    # longer than a lease: nobody may be blamed for silence that the bus caused
+    # longer than a lease: silence while the bus is down proves nothing
     await asyncio.sleep(SHORT_LEASE + 0.5)
     await nats_child.restart()
     await runner.until(job, "SUCCEEDED")
@@ -328,7 +328,7 @@ async def test_a_claim_of_an_unknown_task_is_refused(runner: Running) -> None:
 async def test_a_worker_takes_tickets_after_the_bus_stood_still(
     runner: Running, nats_child: NatsChild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For so long that it gave up even to end the request for a ticket in good order."""
+    """The outage is so long that the worker cannot even end its ticket request in order."""
     monkeypatch.setattr(runner_client, "PULL_SECONDS", 0.3)
     monkeypatch.setattr(runner_client, "_MARGIN_SECONDS", 0.1)
     offer = rpc.Registration("w", "pool", 1, {"script": "1"})
@@ -351,7 +351,7 @@ async def test_a_worker_takes_tickets_after_the_bus_stood_still(
 async def test_a_worker_that_cannot_hand_back_is_found_dead_by_the_next(
     runner: Running, nats_child: NatsChild
 ) -> None:
-    """It is told to stop while the bus is away; the lease would last longer than the test may."""
+    """It is stopped while the bus is down; the lease is longer than the test may take."""
     first = runner.start_worker(slots=1)
     go = runner.folder / "go"
     job = await runner.submit(script_input("slow", go))
@@ -410,7 +410,7 @@ async def test_a_task_that_fills_the_disk_itself_is_not_handed_on(runner: Runnin
 
 
 async def test_a_worker_that_dies_beside_another_is_found_by_that(runner: Running) -> None:
-    """Nobody starts after its death; the lease would last longer than the test may."""
+    """No worker starts after its death; the lease is longer than the test may take."""
     first = runner.start_worker(slots=1)
     go = runner.folder / "go"
     job = await runner.submit(script_input("slow", go))

@@ -1,4 +1,4 @@
-"""Passwords are hashed one at a time, behind a bounded queue, in a thread that steps back."""
+"""Passwords are hashed one at a time, behind a bounded queue, in a low-priority thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Watched:
-    """A hasher that says who hashes, and goes on when it is told to."""
+    """A hasher that records its thread and waits until the test lets it go on."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()

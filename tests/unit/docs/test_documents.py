@@ -1,4 +1,4 @@
-"""What the documents point at exists: links, commands, settings."""
+"""Documents refer only to what exists: links, commands, settings."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def name_of(path: Path) -> str:
 
 
 def without_code(text: str) -> str:
-    """Brackets in code are no links."""
+    """Remove code, in which brackets are not links."""
     return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
 
 
@@ -94,12 +94,12 @@ def test_headings_that_are_linked_to_exist() -> None:
 
 
 def slug(heading: str) -> str:
-    """The anchor that a heading gets."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def commands_in(document: Path) -> list[list[str]]:
-    """Arguments of every ``./kerma ...`` that a document names."""
+    """Return the arguments of every ``./kerma ...`` that a document names."""
     return [shlex.split(found) for found in COMMAND.findall(document.read_text())]
 
 
@@ -111,7 +111,7 @@ def test_named_commands_and_their_options_exist(document: Path) -> None:
 
 
 def missing(command: object, words: list[str]) -> str | None:
-    """What of a command line does not exist; None when all does."""
+    """Return what does not exist in a command line, or None."""
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         found = command.commands.get(words[0])
         if found is None:

@@ -1,4 +1,4 @@
-"""The licence and the notices that others' licences ask for come with every copy."""
+"""The licence and third-party notices come with every copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one conversion answers, whatever it is given."""
+"""The answer of one conversion, for any request."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MACRO = "run.mac"
 
 
 def asked(payload: object, *, kind: str = "project", name: str = "geant4") -> tuple[Any, bytes]:
-    """The first line of the answer, and the rest."""
+    """Return the first line of the answer, and the rest."""
     request = {"engine": name, "kind": kind, "payload": payload, "stands_in_for": ""}
     line, _, inputs = answer(orjson.dumps(request), engines({})).partition(b"\n")
     return orjson.loads(line), inputs
 
 
 def with_macro(text: str) -> dict[str, str]:
-    """Files that are good but for what comes before the macro's first line."""
+    """Return valid files, except for what comes before the macro's first line."""
     files = dict(engine("geant4", {}).convert(demo_project()).files)
     return {**files, MACRO: text + files[MACRO]}
 
@@ -91,7 +91,7 @@ def test_work_grows_with_the_number_of_names_not_with_its_square() -> None:
 
 
 def steps_for(count: int) -> int:
-    """Calls and steps of generators that it takes to read a macro with this many names."""
+    """Count the generator calls and steps needed to read a macro with this many names."""
     mesh = "/score/create/boxMesh m{0}\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n{1}/score/close\n"
     scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(count))
     meshes = "".join(mesh.format(k, "") for k in range(count))

@@ -14,7 +14,7 @@ from kerma_jobs.adapters.conversion.limits import QueueLimits
 
 
 class World:
-    """A queue, the order in which turns were granted, and what holds each of them open."""
+    """A queue, the order in which turns were granted, and events that hold each of them open."""
 
     def __init__(self, **limits: int) -> None:
         self.queue = FairQueue(QueueLimits(**limits))
@@ -24,7 +24,7 @@ class World:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def submit(self, name: str, size: int = 1) -> None:
-        """A submission of the user that the name begins with, such as ``a1``."""
+        """Submit for the user that the name begins with, such as ``a1``."""
         self._open[name] = asyncio.Event()
         self._tasks[name] = asyncio.create_task(self._run(name, size))
         await settle()
@@ -41,7 +41,7 @@ class World:
         await settle()
 
     async def refused(self, name: str) -> BaseException:
-        """Why a submission was refused."""
+        """Return why a submission was refused."""
         (reason,) = await asyncio.gather(self._tasks.pop(name), return_exceptions=True)
         assert isinstance(reason, BaseException)
         return reason
@@ -68,7 +68,7 @@ async def world(**limits: int) -> AsyncIterator[World]:
 
 
 async def settle() -> None:
-    """Let every task run as far as it can."""
+    """Let every task run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 

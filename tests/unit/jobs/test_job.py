@@ -49,7 +49,7 @@ def settle(succeeded: int, failed: int, canceled: int = 0) -> SettleTasks:
 
 
 def after(*commands: object) -> Job:
-    """State after commands, each of which must change something."""
+    """Return the state after commands, each of which must change something."""
     state = JOB.initial
     for command in commands:
         made = JOB.decide(state, command)
@@ -129,7 +129,7 @@ COMMANDS = st.sampled_from(
 
 @given(st.lists(COMMANDS, max_size=12), st.integers(0, 12))
 def test_any_history(commands: list[object], cut: int) -> None:
-    """Terminal phases are sticky, repeats are harmless, folding in two parts is folding at once."""
+    """Terminal phases stay, repeats do nothing, folding in two parts equals folding once."""
     state = JOB.initial
     history: list[object] = []
     for command in commands:

@@ -1,4 +1,4 @@
-"""From the ends of tasks to the end of their job."""
+"""JobLifecycle: the end of a job follows from the ends of its tasks."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Who runs a job, by what workers offer."""
+"""The choice of a job's engine from the offers of workers."""
 
 from __future__ import annotations
 

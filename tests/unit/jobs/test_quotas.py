@@ -1,4 +1,4 @@
-"""Which quota a submission exceeds, and what its user is told."""
+"""Which quota a submission exceeds, and the message to its user."""
 
 from __future__ import annotations
 

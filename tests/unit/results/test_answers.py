@@ -1,4 +1,4 @@
-"""Answers stitched from pieces, and what clients say they can read."""
+"""Answers stitched from pieces, and the encodings that clients accept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECOND = StoredEstimator(1, "none", b"{}", ())
 
 
 def told(pieces: tuple[layout.Piece, ...]) -> object:
-    """What a client reads, in either encoding."""
+    """Return what a client reads, in either encoding."""
     plain = b"".join(piece if isinstance(piece, bytes) else BODY for piece in pieces)
     parts = layout.parts(pieces)
     zipped = [
@@ -45,7 +45,7 @@ def test_shapes() -> None:
     assert told(layout.some_pages([FIRST], "m")) == {"message": "m", "pages": [{"n": 1}] * 2}
     assert told(layout.some_pages([], "m")) == {"message": "m", "pages": []}
     assert sum(isinstance(piece, PagePiece) for piece in whole) == 2
-    assert len(whole) == 5  # texts between pages are joined
+    assert len(whole) == 5  # texts between pages are merged
 
 
 def test_the_entity_changes_with_any_part() -> None:

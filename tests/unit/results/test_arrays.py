@@ -1,4 +1,4 @@
-"""Arrays of a page survive their stored form, and damage is noticed."""
+"""Arrays of a page survive encoding, and damage is detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging task outputs: the same bits in whatever order they come."""
+"""Merging task outputs: equal bits in any order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row operations of events, and what follows from a job's events."""
+"""Row operations of events, and commands that follow from a job's events."""
 
 from __future__ import annotations
 

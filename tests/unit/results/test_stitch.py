@@ -1,4 +1,4 @@
-"""Stitched gzip members are what other programs accept and what the parts hold."""
+"""Stitched gzip members are valid for other programs and hold the text of their parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PIECES = st.lists(
 
 
 def assemble(pieces: list[tuple[bool, bytes]]) -> tuple[bytes, bytes]:
-    """A gzip member of (is fragment, text) pieces, and the text it must hold."""
+    """Assemble (is fragment, text) pieces; return the gzip member and its text."""
     body, parts = [stitch.HEADER], []
     for compressed, text in pieces:
         if compressed:
@@ -83,7 +83,7 @@ def test_large_texts_inflate_in_small_pieces() -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
-    """URL of a server that answers with a stitched body, and the text in it."""
+    """The URL of a server that answers with a stitched body, and the text in it."""
     whole, text = assemble([(False, b'{"pages":['), (True, b'{"n":1}' * 5000), (False, b"]}")])
 
     class Handler(http.server.BaseHTTPRequestHandler):

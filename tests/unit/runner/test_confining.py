@@ -1,4 +1,4 @@
-"""What a worker lets an engine read, and how it tells of limits."""
+"""What a worker lets an engine read, and how it reports exceeded limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dispatcher does when its tickets cannot be reached for a moment."""
+"""The dispatcher while its tickets are briefly out of reach."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OneTask:
 
 
 class Unsteady:
-    """Tickets that are out of reach for the first call of one kind; keeps what was done."""
+    """Tickets that fail on the first call of one kind; records the calls."""
 
     def __init__(self, failing: str) -> None:
         self._failing: str | None = failing
@@ -64,7 +64,7 @@ class Unsteady:
 
 @pytest.mark.parametrize("failing", ["open", "clear", "issue"])
 async def test_a_lane_is_opened_and_emptied_before_its_first_ticket(failing: str) -> None:
-    """The tickets of an earlier leader would come on top of the new ones."""
+    """The tickets of an earlier leader would add to the new ones."""
     tickets, rows = Unsteady(failing), cast("Any", OneTask())
     dispatcher = Dispatcher(rows, tickets, lambda: NOW, RunnerSettings().terms)
     with pytest.raises(Unavailable):

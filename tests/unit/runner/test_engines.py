@@ -1,4 +1,4 @@
-"""What is told of engines, from what living workers offer."""
+"""The description of engines from the offers of living workers."""
 
 from __future__ import annotations
 

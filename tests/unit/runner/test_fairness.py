@@ -1,4 +1,4 @@
-"""Nobody waits longer than a round, and nobody gets more than its weight."""
+"""No user waits longer than a round, and none gets more than its weight."""
 
 from collections import Counter
 

@@ -55,7 +55,7 @@ def test_a_file_that_vanishes_tells_nothing_and_may_come_back(tmp_path: Path, lo
 def test_a_file_that_is_moved_between_finding_and_reading_tells_nothing(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # rfluka moves its output away at its end
+    # rfluka moves its output away at the end
     monkeypatch.setattr(WorkFolder, "matching", lambda *_: ("fluka_77/in001.out",))
     assert GrowingFile(tmp_path, PATTERN).look() == []
 
@@ -86,7 +86,7 @@ def test_a_rotated_file_is_read_from_its_beginning(tmp_path: Path, log: Path) ->
 def test_what_is_no_file_is_not_read(
     tmp_path: Path, log: Path, kind: str, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if found:  # it took the place of a file after that was found
+    if found:  # it replaced a file after that was found
         monkeypatch.setattr(WorkFolder, "matching", lambda *_: ("fluka_77/in001.out",))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("secret\n")

@@ -1,4 +1,4 @@
-"""What the answer to a heartbeat tells a worker to stop."""
+"""The answer to a heartbeat: which leases a worker must stop."""
 
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_runner.app.heartbeats import judge

@@ -1,4 +1,4 @@
-"""Logs within limits, lines out of any cutting."""
+"""Logs within limits, and lines from any chunks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a worker offers, by the catalogue of its machine."""
+"""What a worker offers, from the catalogue of its machine."""
 
 from __future__ import annotations
 

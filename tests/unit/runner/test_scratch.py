@@ -1,4 +1,4 @@
-"""Folders of workers: what dead ones left is found, anything is removed, no start is blocked."""
+"""Work folders: those of dead workers are found, any tree is removed, no start is blocked."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_folders_of_workers_elsewhere_are_removed_and_not_called_dead(tmp_path: 
 
 
 def deep(tree: Path) -> None:
-    """Deeper than any path names and than Python recurses."""
+    """Deeper than paths can name and than Python recurses."""
     handle = os.open(tree, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("folder", dir_fd=handle)

@@ -1,4 +1,4 @@
-"""TaskSupply: which commands follow from a job's events, and what they do to tasks."""
+"""TaskSupply: the commands that follow from a job's events, and their effect on tasks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DELETED = jobs.JobDeleted(job_id="job", by="ada")
 
 
 class Heard:
-    """Signals that are kept."""
+    """Signals that are recorded."""
 
     def __init__(self) -> None:
         self.stopped: list[tuple[str, tuple[HeldLease, ...]]] = []

@@ -1,4 +1,4 @@
-"""The task's rules, one by one."""
+"""The rules of a task, one by one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -172,7 +172,7 @@ def test_a_message_keeps_its_end_within_a_kib() -> None:
 
 
 class TaskMachine(RuleBasedStateMachine):
-    """Any order of commands: ends are ends, and saying it twice changes nothing."""
+    """Commands in any order: final states stay, and repeated commands change nothing."""
 
     def __init__(self) -> None:
         super().__init__()

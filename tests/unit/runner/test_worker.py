@@ -45,7 +45,7 @@ def test_a_lease_ends_at_the_latest_of_promise_heartbeat_and_floor() -> None:
 
 def test_a_lease_of_a_worker_that_is_gone_has_ended() -> None:
     gone, other = (leases.LeaseKey("job", n, 1) for n in range(2))
-    # neither a heartbeat that was heard before nor a runner that was deaf changes that
+    # neither an earlier heartbeat nor a runner that could not hear changes that
     later = NOW + timedelta(seconds=9)
     ends = leases.due({other: later, gone: None}, {gone: later}, later)
     assert [d.key for d in leases.over(ends, NOW)] == [gone]

@@ -1,1 +1,1 @@
-"""The jobs service: the user's job and its life story."""
+"""The jobs service: the jobs of users from submission to deletion."""

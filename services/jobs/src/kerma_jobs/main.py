@@ -47,12 +47,12 @@ PROCESSES = (PROCESS,)
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
-    """Every read model of the service."""
+    """Return every read model of the service."""
     return (JOBS, identity_projection("jobs"))
 
 
 def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None) -> Service:
-    """The service with the parts that this process runs; ``own`` from the environment.
+    """Build the parts of the service that this process runs; ``own`` comes from the environment.
 
     Raises SettingsError.
     """
@@ -100,7 +100,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
 
 
 def _geant4_data() -> dict[str, str]:
-    """Variables of Geant4's data sets, as the workers of this machine see them."""
+    """Return the variables of Geant4's data sets, as the workers of this machine see them."""
     file = os.environ.get("KERMA_ENGINES_FILE")
     catalogue = load_catalogue(Path(file)) if file else Catalogue()
     return installed(catalogue.environment("geant4"))

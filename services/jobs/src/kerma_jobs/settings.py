@@ -19,11 +19,11 @@ class JobsSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="KERMA_JOBS_")
 
     quotas: dict[str, Quotas] = Field(default_factory=dict)
-    """Quotas by role as JSON, ``default`` for users without one of these roles."""
+    """Quotas by role as JSON; ``default`` is for users without one of these roles."""
     job_bins: int = Field(default=JOB_BINS, gt=0)
-    """Bins of all scorers times tasks that a job may have."""
+    """Most bins a job may have: bins of all scorers times tasks."""
     sandbox: Mode = Mode.PREFER
-    """Whether conversions have to be confined."""
+    """Whether conversions must be confined."""
 
     @field_validator("quotas")
     @classmethod

@@ -1,1 +1,1 @@
-"""The results service: merges what tasks scored and serves it page by page."""
+"""The results service: merges the outputs of tasks and serves the merged pages."""

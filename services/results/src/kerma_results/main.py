@@ -44,7 +44,7 @@ PROCESSES = (PROCESS,)
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:
-    """Every read model of the service."""
+    """Return every read model of the service."""
     prepare = FragmentRows(infra.blobs).prepare
     return (replace(RESULTS, prepare=prepare), identity_projection(NAME))
 
@@ -52,9 +52,9 @@ def projections(infra: Infra) -> tuple[Projection, ...]:
 def build(
     settings: HttpSettings, infra: Infra, engines: Callable[[str], Engine] = engine
 ) -> Service:
-    """The service on its infrastructure, with the parts that the roles of this process ask for.
+    """Build the parts of the service that the roles of this process name.
 
-    ``engines`` gives the engine that reads a job's outputs, by name.
+    ``engines`` returns the engine that reads a job's outputs, by name.
     """
     queries = ResultQueries(reading(infra.db))
     loops = _loops(infra)

@@ -1,1 +1,1 @@
-"""How the jobs service reaches the outside."""
+"""Adapters of the jobs service."""

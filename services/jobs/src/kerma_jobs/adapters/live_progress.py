@@ -1,8 +1,8 @@
-"""Progress of running tasks, told by workers and kept in memory.
+"""Progress of running tasks, published by workers and kept in memory.
 
-In: TaskProgress. Nothing here is recorded: every replica starts from the stream's last value per
-task and then hears what workers tell, so a status answer costs no write anywhere. It hears them
-over core NATS: that goes on by itself after an outage, which a consumer of the stream does not.
+In: TaskProgress. Progress is not recorded: every replica starts from the stream's last value per
+task and then listens to the workers, so a status request causes no write anywhere. It listens on
+core NATS, which resumes by itself after an outage; a consumer of the stream does not.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _log = logging.getLogger(__name__)
 
 
 class TelemetryProgress:
-    """Last progress per task; only grows within a lease."""
+    """The latest progress per task, which never decreases within a lease."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, int], TaskProgress] = OrderedDict()
 
     def of(self, job_id: str, index: int, lease: int) -> tuple[int, float | None] | None:
-        """Primaries simulated under this lease and seconds left, if told."""
+        """Return the primaries simulated under this lease and the seconds left, if known."""
         told = self._last.get((job_id, index))
         if told is None or told.lease != lease:
             return None
         return told.primaries, told.eta_seconds
 
     def tell(self, told: TaskProgress) -> None:
-        """Take in one report; late and out-of-order ones change nothing."""
+        """Store a report; late and out-of-order ones change nothing."""
         key = (told.job_id, told.index)
         known = self._last.get(key)
         if known is not None and (known.lease, known.primaries) > (told.lease, told.primaries):
@@ -55,7 +55,7 @@ class TelemetryProgress:
             self._last.popitem(last=False)
 
     async def run(self, broker: EdgeBroker) -> None:
-        """Take in what is known and what comes, for ever."""
+        """Read the last progress of every task, then follow the workers until cancelled."""
 
         @broker.subscriber(ALL_PROGRESS, decoder=with_subject, no_reply=True)
         async def hear(body: bytes, subject: str) -> None:
@@ -66,11 +66,11 @@ class TelemetryProgress:
             try:
                 await self._remember(broker.client)
             except (nats.errors.Error, OSError) as error:
-                # workers tell it again within a second
+                # workers repeat their progress within a second
                 _log.info("no progress is remembered", extra={"reason": repr(error)})
 
     async def _remember(self, client: Client) -> None:
-        """Take in the last word on each task that the stream still holds."""
+        """Store the last message on each task that the stream still holds."""
         async for message in stored(client, STREAM):
             try:
                 self._hear(message.subject, message.data)

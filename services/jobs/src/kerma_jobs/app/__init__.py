@@ -1,1 +1,1 @@
-"""What the jobs service does when something happened or somebody asks."""
+"""Use cases and process managers of the jobs service."""

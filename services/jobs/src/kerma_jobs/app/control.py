@@ -1,4 +1,4 @@
-"""Cancelling and deleting jobs.
+"""Cancellation and deletion of jobs.
 
 Out: JobCancellationRequested, JobDeleted.
 """
@@ -18,17 +18,17 @@ from kerma_jobs.domain.job import JOB
 
 @dataclass(frozen=True, slots=True)
 class JobControl:
-    """What an owner may do to a job; each answers the sequence that shows the effect."""
+    """What an owner may do to a job; each returns the sequence of the commit."""
 
     bus: CommandBus
     clock: Callable[[], datetime]
 
     async def cancel(self, job_id: str, by: str, request_id: str) -> int:
-        """Stop a job; nothing more happens to one that has ended."""
+        """Cancel a job; no effect on one that has ended."""
         return await self._execute(CancelJob(job_id, by, collect=False), by, request_id)
 
     async def delete(self, job_id: str, by: str, request_id: str) -> int:
-        """Remove an ended job. Raises DomainRejected for one that has not ended."""
+        """Delete an ended job. Raises DomainRejected for one that has not ended."""
         return await self._execute(DeleteJob(job_id, by), by, request_id)
 
     async def _execute(self, command: CancelJob | DeleteJob, by: str, request_id: str) -> int:

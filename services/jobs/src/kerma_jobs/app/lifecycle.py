@@ -1,11 +1,11 @@
-"""JobLifecycle: carries a job from its tasks' ends to its own.
+"""JobLifecycle: moves a job on when its tasks and its result set have ended.
 
 In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
-TaskCanceled (runner); ResultSetPublished, ResultSetFailed (results).
-Out: SettleTasks, CompleteJob, FailMerge.
+TaskCanceled (runner); ResultSetPublished, ResultSetFailed (results). Out: SettleTasks, CompleteJob,
+FailMerge.
 
-Each task has exactly one ending event and the process sees each event exactly once in effect, so
-counts are enough.
+Each task has exactly one final event, and each event takes effect exactly once here, so counting is
+enough.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAILED_TASKS_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """How many tasks of a job ended and how; ``n_tasks`` 0 until the submission was seen.
+    """How many tasks of a job ended and how; ``n_tasks`` is 0 until the submission is seen.
 
     ``stored_bytes``: outputs and logs of every attempt that ended.
     """
@@ -41,12 +41,12 @@ class Endings:
 
     @property
     def complete(self) -> bool:
-        """Whether every task ended."""
+        """Whether every task has ended."""
         return 0 < self.n_tasks <= self.succeeded + self.failed + self.canceled
 
 
 class JobLifecycle:
-    """The one owner of a job's multi-step story."""
+    """The process manager of jobs."""
 
     service = "jobs"
     name = "lifecycle"
@@ -59,12 +59,12 @@ class JobLifecycle:
     }
 
     def key(self, event: Any) -> str | None:
-        """The job an event belongs to."""
+        """Return the job that an event belongs to."""
         job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
         return job_id
 
     def handle(self, state: Endings | None, event: Any, at: At) -> Reaction[Endings]:
-        """What follows from an event."""
+        """Return the commands that follow from an event."""
         match event:
             case jobs.JobCompleted() | jobs.JobFailed() | jobs.JobCanceled():
                 return Reaction(None)

@@ -1,4 +1,4 @@
-"""What can be asked of a job. Ids and clock readings arrive inside."""
+"""Commands of the job aggregate. They carry their ids and times."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class SubmitJob:
 
 @dataclass(frozen=True, slots=True)
 class SettleTasks:
-    """Every task ended; ``failed_tasks`` are the first failed indices, ``reason`` the first cause.
+    """Settle a job: every task has ended.
 
-    ``stored_bytes``: outputs and logs of the tasks.
+    ``failed_tasks`` are the first failed indices, ``reason`` is the first cause, ``stored_bytes``
+    counts outputs and logs of the tasks.
     """
 
     job_id: str
@@ -48,7 +49,7 @@ class SettleTasks:
 
 @dataclass(frozen=True, slots=True)
 class CompleteJob:
-    """The result set of the job is published."""
+    """Complete a job: its result set is published."""
 
     job_id: str
     tasks_merged: int
@@ -59,7 +60,7 @@ class CompleteJob:
 
 @dataclass(frozen=True, slots=True)
 class FailMerge:
-    """The outputs cannot be merged."""
+    """Fail a job: its outputs cannot be merged."""
 
     job_id: str
     code: str
@@ -69,7 +70,7 @@ class FailMerge:
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
-    """Stop the job; with ``collect`` merge what succeeded."""
+    """Cancel a job; with ``collect`` merge the tasks that succeeded."""
 
     job_id: str
     by: str
@@ -78,7 +79,7 @@ class CancelJob:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Remove an ended job and all that belongs to it."""
+    """Delete an ended job and everything that belongs to it."""
 
     job_id: str
     by: str

@@ -1,4 +1,4 @@
-"""Which engine runs a job: the one asked for, or one that an operator lets stand in for it."""
+"""Choice of a job's engine: the one asked for, or a substitute that an operator configured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POOL = "pool"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one worker offers: versions by engine, and which engine stands in for which."""
+    """What one worker offers: versions by engine, and substitutes by engine."""
 
     engines: Mapping[str, str]
     substitutes: Mapping[str, str]
@@ -19,17 +19,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine that runs a job, and its versions where workers differ."""
+    """The engine that runs a job, and its versions if workers differ."""
 
     engine: str
     version: str
 
 
 def choose(asked: str, offers: Sequence[Offer], *, editor: bool) -> Choice | None:
-    """Who runs a job for ``asked``; None when nobody does.
+    """Choose an engine for a job that asks for ``asked``; None when no worker can run it.
 
-    Input files are made for one engine, so only editor projects run on another one, and only
-    where nobody offers the one that was asked for.
+    Input files are made for one engine, so only editor projects run on another one, and only when
+    no worker offers the one asked for.
     """
     if choice := _offered(asked, offers):
         return choice

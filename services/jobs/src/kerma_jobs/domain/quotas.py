@@ -1,4 +1,4 @@
-"""What one user may have and submit, by roles."""
+"""Quotas: what one user may have and submit, by role."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 
 WINDOW_SECONDS = 60
 SOON_SECONDS = 30
-"""When to ask again where nobody knows how long it takes."""
+"""When to try again if the wait is unknown."""
 DEFAULT_ROLE = "default"
-"""The quotas of users without a role that has some."""
+"""The quotas of users without a role that has its own."""
 
 
 class Quota(StrEnum):
-    """What is counted."""
+    """A counted quantity."""
 
     ACTIVE_JOBS = "active_jobs"
     WAITING_TASKS = "waiting_tasks"
@@ -34,10 +34,10 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a user has, and what submissions under way will add.
+    """What a user has, including submissions under way.
 
-    ``submissions`` of the last minute; ``next_submission`` is in how many seconds there is room for
-    one more, 0 when there is.
+    ``submissions`` counts the last minute; ``next_submission`` is the number of seconds until there
+    is room for one more, 0 when there is.
     """
 
     active_jobs: int = 0
@@ -51,7 +51,7 @@ class Usage:
 class Exceeded:
     """The quota that a submission would exceed.
 
-    ``retry_after`` seconds from now there may be room; None when waiting does not help.
+    After ``retry_after`` seconds there may be room; None when waiting does not help.
     """
 
     quota: Quota
@@ -62,7 +62,7 @@ class Exceeded:
 
 
 def quotas_of(roles: Iterable[str], by_role: Mapping[str, Quotas]) -> Quotas:
-    """The quotas of a user: of each the largest that one of the roles has."""
+    """Return the quotas of a user: the largest of each over the user's roles."""
     granted = [by_role[role] for role in roles if role in by_role]
     if not granted:
         return by_role.get(DEFAULT_ROLE, Quotas())
@@ -75,7 +75,7 @@ def quotas_of(roles: Iterable[str], by_role: Mapping[str, Quotas]) -> Quotas:
 
 
 def exceeded(usage: Usage, quotas: Quotas, *, tasks: int, size: int) -> Exceeded | None:
-    """The quota that one more job of ``tasks`` tasks and ``size`` bytes of input would exceed."""
+    """Return the quota that another job of ``tasks`` tasks and ``size`` input bytes exceeds."""
     if usage.submissions >= quotas.submissions_per_minute:
         return Exceeded(
             Quota.SUBMISSIONS_PER_MINUTE,

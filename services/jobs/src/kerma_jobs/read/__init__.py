@@ -1,1 +1,1 @@
-"""What the jobs service answers from: rows projected from the log."""
+"""The read model of the jobs service."""

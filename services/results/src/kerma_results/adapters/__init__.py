@@ -1,1 +1,1 @@
-"""Results' ports on blobs, engines and the database."""
+"""Adapters of the results service: blobs, engines, the database."""

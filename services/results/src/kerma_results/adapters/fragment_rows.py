@@ -1,4 +1,4 @@
-"""Copies fragments and metadata from blobs into rows, where answers are served from."""
+"""Copies fragments and metadata from blobs into rows, from which requests are answered."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = 64
-"""Fragments that are fetched side by side."""
+"""Fragments that are fetched concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class FragmentRows:
-    """The ``prepare`` of the projection: idempotent, one estimator in memory at a time.
+    """The ``prepare`` of the projection: idempotent, with one estimator in memory at a time.
 
-    Its rows mean nothing until the projection has written those of the estimator and its pages.
-    They are written behind the fence: a former leader would bring deleted pages back.
+    Its rows mean nothing until the projection has written the rows of the estimator and its pages.
+    They are written behind the fence, since a former leader would otherwise bring deleted pages
+    back.
     """
 
     blobs: BlobStore
 
     async def prepare(self, events: Sequence[object], fenced: Transaction) -> Sequence[object]:
-        """The events with the pages that manifests list, after rows were made for all of them."""
+        """Make rows for all pages; return the events with the pages that their manifests list."""
         return [
             await self._copied(event, fenced) if isinstance(event, EstimatorMaterialised) else event
             for event in events
@@ -54,7 +55,7 @@ class FragmentRows:
             for start in range(0, len(pages), AT_ONCE)
             for row in await self._rows(of_estimator, pages[start : start + AT_ONCE])
         ]
-        # one transaction: these rows may be in use, if another process has projected them already
+        # one transaction: if another process has projected these rows already, they are in use
         async with fenced() as connection:
             for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
                 await connection.execute(delete(table).filter_by(**of_estimator))

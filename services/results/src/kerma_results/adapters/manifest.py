@@ -1,6 +1,6 @@
-"""Manifests: blobs that list the stored pages of an estimator with many of them.
+"""Manifests: blobs that list the stored pages of an estimator with many pages.
 
-A JSON array of ``PageMaterialised``: a commit has room for some hundred of them only.
+A manifest is a JSON array of ``PageMaterialised``. A commit has room for only some hundred of them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _PAGES: TypeAdapter[Pages] = TypeAdapter(Pages)
 
 
 def encode_pages(pages: Pages) -> bytes:
-    """The list as JSON; the same bytes for the same pages."""
+    """Return the list as JSON; equal pages give equal bytes."""
     return _PAGES.dump_json(pages)
 
 
 def decode_pages(body: bytes) -> Pages:
-    """The list of a manifest. Raises ValueError when it is none."""
+    """Return the list in a manifest. Raises ValueError when the bytes are not a manifest."""
     return _PAGES.validate_json(body)

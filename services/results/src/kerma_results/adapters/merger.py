@@ -1,7 +1,7 @@
-"""Merging task outputs that lie in the blob store.
+"""Merges task outputs from the blob store.
 
-Outputs are fetched a few at a time and folded in the order of task indices, so the merged bits
-do not depend on who finished first, and memory does not grow with the number of tasks.
+Outputs are fetched a few at a time and folded in the order of task indices, so the merged bits do
+not depend on which task ended first, and memory does not grow with the number of tasks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ FETCHED_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class BlobMerger:
-    """``engines`` gives the engine of a name, KeyError for an unknown one."""
+    """Adapter of ``Merger``.
+
+    ``engines`` returns the engine of a name and raises KeyError for an unknown one.
+    """
 
     blobs: BlobStore
     engines: Callable[[str], Engine]
@@ -76,7 +79,7 @@ def _add(
     outputs: Sequence[TaskOutput],
     archives: Sequence[Path],
 ) -> None:
-    """Add the outputs, in order, of which one at a time is unpacked."""
+    """Add the outputs in order, unpacking one at a time."""
     for output, archive in zip(outputs, archives, strict=True):
         state = _state(engine, inputs, output, archive)
         archive.unlink()
@@ -97,7 +100,10 @@ def _state(engine: Engine, inputs: InputSet, output: TaskOutput, archive: Path) 
 
 
 def _in_order(estimators: Sequence[Estimator], inputs: InputSet) -> Sequence[Estimator]:
-    """By the output map, even when the first tasks lack an estimator; each names its engine."""
+    """Sort estimators by the output map, which holds even when the first tasks lack an estimator.
+
+    Also add the engine to the metadata of each.
+    """
     order = {output.name: place for place, output in enumerate(inputs.outputs)}
     ran = {"engine": inputs.engine}
     if inputs.stands_in_for:

@@ -25,7 +25,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class PageBlobs:
-    """Encodes pages in threads (compression leaves the interpreter free), a few at a time."""
+    """Encodes a few pages at a time, in threads: compression releases the GIL."""
 
     blobs: BlobStore
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))

@@ -1,4 +1,4 @@
-"""Whose results they are."""
+"""Access to results: only for the owner of the job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from kerma_common.http.policy import Principal
     from kerma_results.read.queries import ResultQueries
 
-"""Clients compare with this text."""
+"""Clients compare this text."""
 
 JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]
 
 
 async def require_owner(queries: ResultQueries, job_id: str, principal: Principal) -> None:
-    """Raises NotFound for a job that is unknown or deleted, Forbidden for one of another user."""
+    """Raise NotFound for a job that is unknown or deleted, Forbidden for another user's job."""
     source = await queries.source(job_id)
     if source is None:
         raise NotFound(UNKNOWN_JOB)

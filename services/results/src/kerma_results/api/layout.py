@@ -1,4 +1,4 @@
-"""An answer as a sequence of pieces: text, and pages that are stored already."""
+"""An answer as a sequence of pieces: text and stored pages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _text(message: str) -> bytes:
 
 
 def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """The same with neighbouring texts made one."""
+    """Merge neighbouring texts."""
     joined: list[Piece] = []
     for piece in pieces:
         last = joined[-1] if joined else None
@@ -79,7 +79,7 @@ def _joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
 
 
 def parts(pieces: Iterable[Piece]) -> list[Part]:
-    """What the pieces are as parts of one gzip member."""
+    """Return the pieces as parts of one gzip member."""
     return [
         literal(piece)
         if isinstance(piece, bytes)
@@ -89,7 +89,7 @@ def parts(pieces: Iterable[Piece]) -> list[Part]:
 
 
 def entity(pieces: Iterable[Piece]) -> str:
-    """A hash that changes when the answer's text does, from what rows know."""
+    """Return a hash that changes whenever the text of the answer does; computed from rows only."""
     digest = hashlib.sha256()
     for piece in pieces:
         known = piece if isinstance(piece, bytes) else bytes.fromhex(piece.page.sha256)

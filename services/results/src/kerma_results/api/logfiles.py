@@ -1,8 +1,8 @@
-"""``GET /logfiles``: why tasks failed, in their own words.
+"""``GET /logfiles``: the logs of tasks, which say why they failed.
 
-The UI writes names and texts into a page of its own origin as they come, and users bring input
-files from anywhere, so that an engine's log may hold a script. Logs are HTML therefore, unless
-they are asked for as plain text.
+The UI writes names and texts unescaped into a page of its own origin, and input files may come from
+anywhere, so an engine's log may hold a script. Logs are therefore HTML-escaped unless the client
+asks for plain text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AskedLogs(Asked):
 
 
 def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
-    """The route; it tolerates the parameters of ``/results``, as its clients expect."""
+    """Return the route. It tolerates the parameters of ``/results``, which its clients send."""
     router = APIRouter(route_class=KermaRoute)
 
     @router.get("/logfiles")
@@ -52,5 +52,5 @@ def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
 
 
 def _as_html(text: str) -> str:
-    # as the content of an element alone, where quotes do no harm and stay readable
+    # quotes are harmless in the content of an element, and stay readable
     return html.escape(text, quote=False)

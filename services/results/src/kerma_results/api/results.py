@@ -25,7 +25,7 @@ from kerma_results.read.queries import ResultQueries
 
 
 class Asked(BaseModel):
-    """Which results; page parameters count only beside an estimator."""
+    """The results that a request asks for; page parameters count only with an estimator."""
 
     job_id: JobIdParameter
     estimator_name: str | None = None
@@ -34,7 +34,7 @@ class Asked(BaseModel):
 
 
 def routes(queries: ResultQueries) -> APIRouter:
-    """The routes on a read model."""
+    """Return the routes, which answer from the read model."""
     router = APIRouter(route_class=KermaRoute)
 
     @router.get("/results")
@@ -95,7 +95,7 @@ async def _pieces(queries: ResultQueries, asked: Asked) -> Sequence[Piece]:
 
 
 def _ranges(asked: Asked) -> Sequence[tuple[int, int]] | None:
-    """Numbers of the pages to answer with, None for all. Raises InvalidRequest."""
+    """Return the numbers of the pages to answer with, None for all. Raises InvalidRequest."""
     number = asked.page_number
     if number is not None:
         return ((number, number),) if 0 <= number <= LARGEST else ()

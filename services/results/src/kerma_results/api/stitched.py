@@ -1,4 +1,4 @@
-"""Answers stitched from stored pages: sent as they lie, never parsed, never compressed again."""
+"""Answers stitched from stored pages, which are neither parsed nor compressed again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)", re.ASCII)
 def stitched(
     request: Request, queries: ResultQueries, job_id: str, pieces: Sequence[Piece]
 ) -> Response:
-    """The answer made of ``pieces``, or 304 when the client has it.
+    """Return the answer made of ``pieces``, or 304 when the client has it.
 
-    gzip when the client accepts it; sizes are known beforehand in either form.
+    It is gzip if the client accepts that; the size is known beforehand in either form.
     """
     zipped = accepts_gzip(request.headers.get("accept-encoding", ""))
     tag = f'"{entity(pieces)}-{"gzip" if zipped else "identity"}"'
@@ -43,7 +43,7 @@ def stitched(
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
+    """Return whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
     allowed: dict[str, bool] = {}
     for entry in header.lower().split(","):
         coding, _, weight = entry.partition(";")
@@ -53,7 +53,7 @@ def accepts_gzip(header: str) -> bool:
 
 
 def holds(header: str, tag: str) -> bool:
-    """Whether an If-None-Match header names the tag (weak comparison)."""
+    """Return whether an If-None-Match header names the tag (weak comparison)."""
     tags = {entry.strip().removeprefix("W/") for entry in header.split(",")}
     return tag in tags or "*" in tags
 
@@ -84,13 +84,16 @@ async def _plain(source: _Fragments, pieces: Sequence[Piece]) -> AsyncIterator[b
 
 @dataclass(frozen=True, slots=True)
 class _Fragments:
-    """Loads fragments a few MiB ahead; no connection is held while a client reads."""
+    """Loads fragments a few MiB ahead, and holds no connection while a client reads."""
 
     queries: ResultQueries
     job_id: str
 
     async def loaded(self, pieces: Sequence[Piece]) -> AsyncIterator[tuple[Piece, list[bytes]]]:
-        """Each piece with the next chunks of its fragment; a large page comes several times."""
+        """Yield each piece with the next chunks of its fragment.
+
+        A large page comes several times.
+        """
         for group in _groups(pieces):
             keys = [key for _, keys in group for key in keys]
             found = await self.queries.fragments(self.job_id, keys) if keys else {}
@@ -104,7 +107,7 @@ Group = list[tuple[Piece, list[PartKey]]]
 
 
 def _groups(pieces: Sequence[Piece]) -> Iterator[Group]:
-    """Pieces with the keys of their rows, in groups of limited size."""
+    """Yield pieces with the keys of their rows, in groups of limited size."""
     group: Group = []
     size = rows = 0
     for piece in pieces:
@@ -120,7 +123,7 @@ def _groups(pieces: Sequence[Piece]) -> Iterator[Group]:
 
 
 def _keys(piece: PagePiece) -> list[tuple[PartKey, int]]:
-    """Keys and sizes of the rows of a page's fragment."""
+    """Return the keys and sizes of the rows of a page's fragment."""
     size = piece.page.size
     return [
         ((piece.estimator, piece.page.number, part), min(PART_BYTES, size - start))

@@ -1,1 +1,1 @@
-"""What results do when something happened."""
+"""Use cases of the results service."""

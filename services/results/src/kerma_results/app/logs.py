@@ -1,7 +1,7 @@
-"""What attempts of tasks left to read, as texts by name.
+"""Logs of attempts, as texts by name.
 
-A log blob is a JSON object of texts by name, as workers write it. The names given here have no
-underscores, which clients would mangle; sizes are limited, and the text says where it is cut.
+A log blob is a JSON object of texts by name, written by a worker. The names given here have no
+underscores, which clients would mangle. Sizes are limited, and a cut text says where it was cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HEAD = 64 * 1024
 TAIL = 192 * 1024
-"""Characters kept of a larger text: of its end more, because errors stand there."""
+"""Characters kept of a longer text; more of its end, where the errors are."""
 TOTAL = 8 * 1024 * 1024
 LARGEST_BLOB = 64 * 1024 * 1024
 MOST_LOGS = 100
@@ -30,13 +30,13 @@ _TEXTS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Reads the logs of a job; those of failed attempts come first."""
+    """Reads the logs of a job, those of failed attempts first."""
 
     queries: ResultQueries
     blobs: BlobStore
 
     async def texts(self, job_id: str) -> dict[str, str]:
-        """Texts by name; {} when there are none."""
+        """Return texts by name; {} when there are none."""
         found: dict[str, str] = {}
         left = TOTAL
         for count, log in enumerate(await self.queries.logs(job_id, MOST_LOGS + 1)):
@@ -62,7 +62,7 @@ class Logs:
 
 
 def shortened(text: str) -> str:
-    """The text; of a long one its beginning and its end, and how much is missing."""
+    """Return the text, or the beginning and end of a long one and how much is missing."""
     missing = len(text) - HEAD - TAIL
     if missing <= 0:
         return text

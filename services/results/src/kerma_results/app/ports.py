@@ -1,4 +1,4 @@
-"""What the merge needs from outside its rules."""
+"""Ports of the merge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerma_results.read.queries import JobSource, TaskOutput
 
 
 class Unmergeable(Exception):  # noqa: N818 - a verdict on the outputs
-    """These outputs can never be merged; ``code`` is stable, ``message`` for users."""
+    """The outputs can never be merged; ``code`` is stable, ``message`` is for users."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -25,14 +25,14 @@ class Merger(Protocol):
     """Reads and merges the outputs of tasks."""
 
     async def merge(self, source: JobSource, outputs: Sequence[TaskOutput]) -> Sequence[Estimator]:
-        """Merged estimators in the order of the project's outputs. Raises Unmergeable."""
+        """Return merged estimators in the order of the project's outputs. Raises Unmergeable."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptPages:
-    """Stored pages: by themselves, or, when they are many, by a blob that lists them.
+    """Stored pages: listed here, or by a blob when there are many.
 
-    ``stored_bytes`` are in all of their blobs.
+    ``stored_bytes`` counts all of their blobs.
     """
 
     pages: tuple[PageMaterialised, ...]
@@ -41,7 +41,7 @@ class KeptPages:
 
 
 class PageStore(Protocol):
-    """Keeps merged estimators for good."""
+    """Permanent storage of merged estimators."""
 
     async def keep_pages(self, estimator: Estimator) -> KeptPages:
         """Store every page: its arrays and its JSON fragment."""

@@ -1,10 +1,8 @@
-"""MergeSupply: a result set for every job that asks for one, and none for a job that is gone.
+"""MergeSupply: opens a result set when a job asks for a merge, and deletes it with the job.
 
-In: JobMergeRequested, JobCanceled, JobDeleted (jobs).
-Out: OpenResultSet, DeleteResultSet.
+In: JobMergeRequested, JobCanceled, JobDeleted (jobs). Out: OpenResultSet, DeleteResultSet.
 
-The merge itself and its publication are work of ``merging``, which finds open result sets in
-the read model.
+``merging`` finds open result sets in the read model, merges and publishes them.
 """
 
 from __future__ import annotations
@@ -27,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """This process remembers nothing: the result set itself knows whether it was opened."""
+    """The empty state of this process: the result set itself knows whether it was opened."""
 
 
 class MergeSupply:
-    """Turns what happens to jobs into commands on their result sets."""
+    """Turns events of jobs into commands on their result sets."""
 
     service = "results"
     name = "merge-supply"
@@ -43,7 +41,7 @@ class MergeSupply:
     }
 
     def key(self, event: Any) -> str | None:
-        """The job an event belongs to."""
+        """Return the job that an event belongs to."""
         job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
         return job_id
 
@@ -53,7 +51,7 @@ class MergeSupply:
         event: Any,
         at: At,  # noqa: ARG002
     ) -> Reaction[Nothing]:
-        """What follows from an event."""
+        """Return the commands that follow from an event."""
         if isinstance(event, jobs.JobMergeRequested):
             tasks = (event.succeeded, event.n_tasks)
             return Reaction(
@@ -76,7 +74,7 @@ _EVENTS = (jobs.JobMergeRequested, jobs.JobCanceled, jobs.JobDeleted)
 
 
 def dispatcher(bus: CommandBus) -> Callable[[Any, CommandContext], Awaitable[None]]:
-    """How the commands of this process are executed."""
+    """Return what executes the commands of this process."""
 
     async def dispatch(command: OpenResultSet | DeleteResultSet, context: CommandContext) -> None:
         await bus.execute(RESULT_SET, result_set_subject(command.job_id), command, context)

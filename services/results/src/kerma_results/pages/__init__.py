@@ -1,1 +1,1 @@
-"""Forms of a page: arrays, JSON, compressed fragments; bytes in, bytes out."""
+"""Encodings of a page: arrays, JSON, compressed fragments."""

@@ -36,11 +36,11 @@ _FLOAT = np.dtype("<f8")
 
 
 class DamagedPage(ValueError):  # noqa: N818 - says what the bytes are
-    """The bytes are no page, are cut short, or a checksum is wrong."""
+    """The bytes are not a page, are truncated, or fail a checksum."""
 
 
 def encode_page(page: Page) -> bytes:
-    """The bytes of a page; equal pages give equal bytes."""
+    """Encode a page; equal pages give equal bytes."""
     arrays = {"values": page.values}
     if page.errors is not None:
         arrays["errors"] = page.errors
@@ -75,7 +75,7 @@ def encode_page(page: Page) -> bytes:
 
 
 def _encode_array(array: FloatArray, offset: int) -> tuple[dict[str, Any], list[bytes]]:
-    """Chunk table and chunks of a flat array whose first chunk stands at ``offset``."""
+    """Return the chunk table and chunks of a flat array whose first chunk starts at ``offset``."""
     codec = zstandard.ZstdCompressor(level=_LEVEL)
     parts = [array[i : i + CHUNK] for i in range(0, array.size, CHUNK)]
     shuffle = bool(parts) and _shuffle_pays(codec, parts[len(parts) // 2])
@@ -106,20 +106,20 @@ def _unshuffled(raw: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """A page's header and the chunks behind it."""
+    """The header of a page and the chunks behind it."""
 
     header: Mapping[str, Any]
     chunks: memoryview
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Which arrays the page has."""
+        """Return the names of the page's arrays."""
         return tuple(self.header["arrays"])
 
     def array(self, name: str, start: int = 0, stop: int | None = None) -> FloatArray:
-        """The numbers ``start`` to ``stop`` of an array; only the chunks they touch are read.
+        """Return the numbers ``start`` to ``stop`` of an array, reading only the chunks they touch.
 
-        Raises KeyError for an array the page doesn't have, DamagedPage for damaged chunks.
+        Raises KeyError for an array that the page doesn't have, DamagedPage for damaged chunks.
         """
         entry = self.header["arrays"][name]
         stop = entry["size"] if stop is None else min(stop, entry["size"])
@@ -143,7 +143,7 @@ class StoredPage:
 
 
 def open_page(body: bytes) -> StoredPage:
-    """The page of ``encode_page``. Raises DamagedPage when the header is not one."""
+    """Open the bytes of ``encode_page``. Raises DamagedPage when the header is invalid."""
     if body[: len(_MAGIC)] != _MAGIC or len(body) < len(_MAGIC) + 4:
         raise DamagedPage("not the arrays of a page")
     start = len(_MAGIC) + 4

@@ -2,8 +2,7 @@
 
 ``values`` are flat in Fortran order (first axis fastest); axes give bin centres. ``errors``,
 ``error_kind``, ``degrees_of_freedom``, ``edges`` and ``binning`` are additions that older readers
-ignore. Numbers that are
-not finite become null. Keys are sorted, so equal pages give equal bytes.
+ignore. Numbers that are not finite become null. Keys are sorted, so equal pages give equal bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 def page_json(page: Page) -> bytes:
-    """UTF-8 JSON of one page."""
+    """Return UTF-8 JSON of one page."""
     data: dict[str, Any] = {"name": page.name, "unit": page.unit, "values": page.values}
     if page.errors is not None:
         data["errors"] = page.errors
@@ -55,10 +54,10 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def metadata_json(estimator: Estimator, *, tasks: int, expected: int, partial: bool) -> bytes:
-    """UTF-8 JSON of an estimator's metadata; every value is a string.
+    """Return UTF-8 JSON of an estimator's metadata, in which every value is a string.
 
-    ``tasks`` of ``expected`` tasks are in the result set; the estimator's own ``tasks_merged`` may
-    be fewer when some of them lack it.
+    ``tasks`` of ``expected`` tasks are in the result set; the estimator's own ``tasks_merged`` is
+    lower when some of them lack the estimator.
     """
     return orjson.dumps(
         {

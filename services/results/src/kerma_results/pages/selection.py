@@ -1,20 +1,20 @@
-"""Which pages a request names: ``0-1,3``."""
+"""Page numbers in a request, such as ``0-1,3``."""
 
 from __future__ import annotations
 
 import re
 
 LARGEST = 2**31 - 1
-"""No page has a larger number; larger bounds of a range mean this one."""
+"""Largest page number; larger bounds of a range are cut to it."""
 MAX_PARTS = 1000
 _PART = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 
 
 def parse_page_numbers(text: str) -> tuple[tuple[int, int], ...]:
-    """Inclusive ranges of a list of integers and ranges, sorted, without overlaps.
+    """Parse a list of integers and ranges into sorted inclusive ranges without overlaps.
 
-    A range that ends before it starts selects nothing. Nothing is enumerated, so the size of a
-    range doesn't matter. Raises ValueError with a sentence for users.
+    A range that ends before it starts selects nothing. Ranges are not enumerated, so their size
+    doesn't matter. Raises ValueError with a message for users.
     """
     parts = text.split(",")
     if len(parts) > MAX_PARTS:

@@ -1,10 +1,10 @@
 """One gzip member made of stored pieces, without compressing anything again.
 
-A *fragment* is a raw deflate stream (RFC 1951) that was begun afresh and ended by a full flush:
-it starts and ends on a byte boundary, refers to nothing before it, and has no final block. So
-fragments may stand one after the other inside one gzip member (RFC 1952), with literal text
-between them in stored blocks, an empty final block at the end, and a trailer whose crc is combined
-from those of the parts. One member it must be: browsers show only the first of several.
+A *fragment* is a raw deflate stream (RFC 1951) with a fresh dictionary, ended by a full flush: it
+starts and ends on a byte boundary, refers to nothing before it, and has no final block. So
+fragments can follow one another inside one gzip member (RFC 1952), with literal text between them
+in stored blocks, an empty final block at the end, and a trailer whose crc is combined from those of
+the parts. It must be a single member: browsers show only the first of several.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 LEVEL = 4
 """Measured on pages of 4 to 6 MB: three times as fast as level 6 for 3 to 10 % more bytes."""
 HEADER = bytes((0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF))
-"""gzip header: deflate, no name, no time, unknown system; so equal content gives equal bytes."""
+"""gzip header: deflate, no name, no time, unknown system, so that equal content gives equal bytes.
+"""
 _END = b"\x01\x00\x00\xff\xff"
 _TRAILER = 8
 _STORED_MAX = 0xFFFF
@@ -26,7 +27,7 @@ _POLYNOMIAL = 0xEDB88320
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """``body`` as described above; crc32 and size of what it inflates to."""
+    """``body`` as described above; crc32 and size of its uncompressed text."""
 
     body: bytes
     crc32: int
@@ -35,9 +36,9 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What has to be known of a piece of an answer before its bytes are.
+    """What must be known of a piece of an answer before its bytes are loaded.
 
-    ``size`` is that of the piece in its compressed form.
+    ``size`` is the compressed size.
     """
 
     crc32: int
@@ -53,7 +54,7 @@ def make_fragment(raw: bytes) -> Fragment:
 
 
 def stored(text: bytes) -> bytes:
-    """``text`` as stored blocks, uncompressed; b"" for no text."""
+    """Return ``text`` as stored blocks, uncompressed; b"" for an empty text."""
     blocks = []
     for start in range(0, len(text), _STORED_MAX):
         block = text[start : start + _STORED_MAX]
@@ -62,13 +63,13 @@ def stored(text: bytes) -> bytes:
 
 
 def literal(text: bytes) -> Part:
-    """The part that ``stored(text)`` makes."""
+    """Return the part that ``stored(text)`` makes."""
     blocks = -(-len(text) // _STORED_MAX)
     return Part(zlib.crc32(text), len(text), len(text) + 5 * blocks)
 
 
 def trailer(parts: Iterable[Part]) -> bytes:
-    """What follows the last piece: the final block, the combined crc and the size."""
+    """Return what follows the last piece: the final block, the combined crc and the size."""
     crc, size = 0, 0
     for part in parts:
         crc = crc32_combine(crc, part.crc32, part.raw_size)
@@ -77,19 +78,22 @@ def trailer(parts: Iterable[Part]) -> bytes:
 
 
 def gzip_size(parts: Sequence[Part]) -> int:
-    """Bytes of the whole gzip member."""
+    """Return the size of the whole gzip member in bytes."""
     return len(HEADER) + sum(part.size for part in parts) + len(_END) + _TRAILER
 
 
 class Inflater:
-    """Gives back what a fragment holds, in pieces of at most ``limit`` bytes."""
+    """Decompresses a fragment in pieces of at most ``limit`` bytes."""
 
     def __init__(self, limit: int = 1 << 18) -> None:
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
         self._limit = limit
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What the next bytes of the fragment add. Raises zlib.error when they are damaged."""
+        """Yield what the next bytes of the fragment add.
+
+        Raises zlib.error when they are damaged.
+        """
         while True:
             raw = self._stream.decompress(chunk, self._limit)
             if raw:
@@ -100,7 +104,7 @@ class Inflater:
 
 
 def crc32_combine(first: int, second: int, second_size: int) -> int:
-    """crc32 of two texts, one after the other, from their own and the size of the second.
+    """Return the crc32 of two concatenated texts from their crc32s and the size of the second.
 
     Appending n zero bytes multiplies a crc by x^(8n) modulo the polynomial, over the field of two
     elements with bits reflected; the second crc is then added.
@@ -109,7 +113,7 @@ def crc32_combine(first: int, second: int, second_size: int) -> int:
 
 
 def _multiply(a: int, b: int) -> int:
-    """Product of two polynomials modulo the crc's; bit 31 is the coefficient of x^0."""
+    """Multiply two polynomials modulo the crc's; bit 31 is the coefficient of x^0."""
     product = 0
     mask = 1 << 31
     while a:
@@ -122,7 +126,7 @@ def _multiply(a: int, b: int) -> int:
 
 
 def _power_of_x(n: int) -> int:
-    """x^n modulo the crc's polynomial, by squaring."""
+    """Return x^n modulo the crc's polynomial, by squaring."""
     result, square = 1 << 31, 1 << 30
     while n:
         if n & 1:

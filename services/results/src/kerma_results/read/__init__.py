@@ -1,1 +1,1 @@
-"""The read model: what can be asked of results without opening a blob."""
+"""The read model of the results service, which answers without opening a blob."""

@@ -1,7 +1,7 @@
-"""Projection ``results``: what tasks left behind, and what became of it.
+"""Projection ``results``: outputs and logs of tasks, and the state of result sets.
 
 In: JobSubmitted, JobDeleted (jobs); TaskSucceeded, TaskFailed (runner); every event of the result
-set. That JobMergeRequested comes after the outputs it speaks of is kept by the causal barrier.
+set. The causal barrier ensures that JobMergeRequested comes after the outputs it refers to.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _ref(prefix: str, ref: Ref) -> dict[str, object]:
 
 @RESULTS.on(jobs.JobSubmitted)
 def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Whose job it is and which inputs its outputs are read with."""
+    """Store the owner of the job and the inputs that its outputs are read with."""
     yield Upsert(
         JOB_SOURCE,
         {"job_id": event.job_id},
@@ -47,13 +47,13 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 @RESULTS.on(jobs.JobDeleted)
 def job_deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Gone for its owner; the row stays, so that rows of tasks need not be in time for it."""
+    """Mark the job deleted; the row stays, because rows of its tasks may come later."""
     yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"deleted": True})
 
 
 @RESULTS.on(runner.TaskSucceeded)
 def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """The output to merge, and a log if one was kept."""
+    """Store the output to merge, and the log if one was kept."""
     yield Upsert(
         TASK_OUTPUT,
         {"job_id": event.job_id, "index": event.index},
@@ -69,7 +69,7 @@ def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG
 
 @RESULTS.on(runner.TaskFailed)
 def failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """What the attempt left to read."""
+    """Store the log of the attempt."""
     yield from _log(event, failed=True)
 
 
@@ -85,7 +85,7 @@ def _set(job_id: str, **values: object) -> Op:
 
 @RESULTS.on(results.ResultSetOpened)
 def opened(event: results.ResultSetOpened, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Work for the merge."""
+    """The result set waits to be merged."""
     yield Upsert(
         RESULT_SET,
         {"job_id": event.job_id},
@@ -106,7 +106,7 @@ def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:  # noqa:
 
 @RESULTS.on(results.EstimatorMaterialised)
 def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """The pages of an estimator, instead of those of an earlier attempt."""
+    """Replace the pages of an estimator that an earlier attempt stored."""
     yield Upsert(
         ESTIMATOR,
         {"job_id": event.job_id, "index": event.index},
@@ -134,24 +134,24 @@ def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]: 
 
 @RESULTS.on(results.ResultSetCompleted)
 def completed(event: results.ResultSetCompleted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """From here on users can read the pages."""
+    """Users can read the pages from here on."""
     yield _set(event.job_id, state="COMPLETE")
 
 
 @RESULTS.on(results.ResultSetFailed)
 def merge_failed(event: results.ResultSetFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """There will be no results."""
+    """The result set failed."""
     yield _set(event.job_id, state="FAILED")
 
 
 @RESULTS.on(results.ResultSetPublished)
 def published(event: results.ResultSetPublished, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Nothing is left to do."""
+    """The result set is finished."""
     yield _set(event.job_id, published=True)
 
 
 @RESULTS.on(results.ResultSetDeleted)
 def deleted(event: results.ResultSetDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """No trace of the results is left in the rows."""
+    """Delete all rows of the results."""
     for table in (RESULT_SET, ESTIMATOR, PAGE, ESTIMATOR_METADATA, PAGE_FRAGMENT):
         yield Delete(table, {"job_id": event.job_id})

@@ -1,4 +1,4 @@
-"""What is asked of the read model; every answer is one statement on one snapshot."""
+"""Queries on the read model; each answer to a user is one statement, so one snapshot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PartKey = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class JobSource:
-    """Where a job came from."""
+    """The origin of a job's results: owner, engine and inputs."""
 
     owner: str
     engine: str
@@ -40,7 +40,7 @@ class JobSource:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutput:
-    """What one task left to merge."""
+    """The output of one task, to be merged."""
 
     index: int
     primaries: int
@@ -49,7 +49,7 @@ class TaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class TaskLog:
-    """What one attempt of a task left to read."""
+    """The log of one attempt of a task."""
 
     index: int
     attempt: int
@@ -70,7 +70,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """A page as far as rows know it."""
+    """A stored page, as its row describes it."""
 
     number: int
     name: str
@@ -83,7 +83,7 @@ class StoredPage:
 
 @dataclass(frozen=True, slots=True)
 class StoredEstimator:
-    """An estimator and those of its pages that were asked for, in order of their numbers."""
+    """An estimator and the requested ones of its pages, ordered by number."""
 
     index: int
     name: str
@@ -104,12 +104,12 @@ _PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class ResultQueries:
-    """Reads on the results schema."""
+    """Queries on the results schema."""
 
     db: AsyncEngine
 
     async def source(self, job_id: str) -> JobSource | None:
-        """The job, unless it is unknown or deleted."""
+        """Return the job, or None when it is unknown or deleted."""
         found = select(
             JOB_SOURCE.c.owner,
             JOB_SOURCE.c.engine,
@@ -122,7 +122,7 @@ class ResultQueries:
         return JobSource(row[0], row[1], Ref(*row[2:])) if row else None
 
     async def outputs(self, job_id: str) -> list[TaskOutput]:
-        """Outputs of the succeeded tasks in order of their index."""
+        """Return the outputs of the succeeded tasks, ordered by index."""
         found = (
             select(
                 TASK_OUTPUT.c.index,
@@ -139,7 +139,7 @@ class ResultQueries:
         return [TaskOutput(row[0], row[1], Ref(*row[2:])) for row in rows]
 
     async def logs(self, job_id: str, limit: int) -> list[TaskLog]:
-        """The first ``limit`` logs: failed attempts first, then by task and attempt."""
+        """Return the first ``limit`` logs: failed attempts first, then by task and attempt."""
         found = (
             select(
                 TASK_LOG.c.index,
@@ -157,7 +157,7 @@ class ResultQueries:
         return [TaskLog(row[0], row[1], Ref(*row[2:])) for row in rows]
 
     async def unfinished(self) -> tuple[int, list[Unfinished]]:
-        """Result sets that wait for something, and how far into RESULTS this knowledge goes."""
+        """Return unfinished result sets, and the position in RESULTS that the answer reflects."""
         position = select(CHECKPOINT.c.seq).where(
             CHECKPOINT.c.name == RESULTS.name, CHECKPOINT.c.stream == "RESULTS"
         )
@@ -174,7 +174,7 @@ class ResultQueries:
             .order_by(RESULT_SET.c.job_id)
         )
         async with self.db.connect() as connection:
-            # in this order: what is committed in between is found again from the position
+            # position first: a commit in between is found again from that position
             seq = await connection.scalar(position)
             rows = (await connection.execute(waiting)).all()
         return seq or 0, [Unfinished(*row) for row in rows]
@@ -185,9 +185,9 @@ class ResultQueries:
         name: str | None = None,
         numbers: Sequence[tuple[int, int]] | None = None,
     ) -> list[StoredEstimator]:
-        """Estimators of a complete result set in order, with pages in these inclusive ranges.
+        """Return the estimators of a complete result set in order.
 
-        An estimator none of whose pages were asked for comes without pages.
+        They hold the pages in the inclusive ranges ``numbers``; one without such pages holds none.
         """
         of_estimator = (PAGE.c.job_id == ESTIMATOR.c.job_id) & (
             PAGE.c.estimator == ESTIMATOR.c.index
@@ -225,7 +225,7 @@ class ResultQueries:
         return [StoredEstimator(i, *head, tuple(pages[i])) for i, head in heads.items()]
 
     async def fragments(self, job_id: str, keys: Sequence[PartKey]) -> dict[PartKey, bytes]:
-        """Stored parts of fragments, as far as they are there."""
+        """Return the stored parts of fragments that exist."""
         key = tuple_(PAGE_FRAGMENT.c.estimator, PAGE_FRAGMENT.c.number, PAGE_FRAGMENT.c.part)
         found = select(
             PAGE_FRAGMENT.c.estimator,

@@ -1,1 +1,1 @@
-"""Converting what users submit: one process per conversion, and a fair queue in front of them."""
+"""Conversion of submissions: one process per conversion, behind a fair queue."""

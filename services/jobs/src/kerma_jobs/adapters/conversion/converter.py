@@ -1,4 +1,4 @@
-"""Converts submissions, each in a process of its own, in fair turns and within limits."""
+"""Converts submissions, each in its own process, in fair turns and within limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kerma_jobs.app.ports import Converted
 from kerma_sandbox.measure import Mode
 
 SPARES = 2
-"""Processes that wait for the next submission: a fresh one takes 20 ms to get ready."""
+"""Processes kept ready for the next submissions: a new one needs 20 ms to get ready."""
 REPORT_SECONDS = 5.0
 TOO_MANY_SLOW = (
     "The project takes long to convert, and too many such conversions run now; please try again"
@@ -67,7 +67,7 @@ class ProcessConverter:
         return await self._convert(user, "input_files", request)
 
     async def run(self) -> None:
-        """Keep processes ready until cancelled, and end them with the service."""
+        """Keep processes ready until cancelled, then end them."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._children.run())
             group.create_task(self._refill())
@@ -120,7 +120,7 @@ class ProcessConverter:
         return exchange.result()
 
     async def _end_of(self, child: Child) -> Exception:
-        """Why the process ended without an answer."""
+        """Return why the process ended without an answer."""
         try:
             async with asyncio.timeout(REPORT_SECONDS):
                 status = await asyncio.shield(child.ended)
@@ -153,17 +153,17 @@ class ProcessConverter:
         return await self._children.fork()
 
     async def _refill(self) -> None:
-        """Keep spare processes, for ever."""
+        """Keep spare processes, until cancelled."""
         while True:
             self._wanted.clear()
             while len(self._spares) < SPARES:
-                with suppress(Unavailable):  # while the nursery starts again
+                with suppress(Unavailable):  # while the nursery restarts
                     self._spares.append(await self._children.fork())
             await self._wanted.wait()
 
 
 class _RefusedError(Exception):
-    """The input itself is at fault."""
+    """The input itself is invalid."""
 
 
 def _request(engine: str, kind: str, payload: Mapping[str, Any], stands_in_for: str) -> bytes:

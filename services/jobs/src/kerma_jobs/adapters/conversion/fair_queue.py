@@ -1,9 +1,9 @@
-"""Turns in front of the conversions: fair over users, and nobody waits behind a slow one.
+"""The queue in front of the conversions: fair over users, and not held up by slow conversions.
 
-Users take turns, whoever waits longest since the last one first. A turn that takes longer than
-``fast_seconds`` gives its place to the next user and becomes one of a few slow ones; when there
-are too many of those, it ends. So a user waits for at most one fast turn of every other user that
-waits, whatever the others submit.
+Users take turns; the one that has waited longest since its last turn comes first. A turn that takes
+longer than ``fast_seconds`` makes room for the next user and becomes one of a few slow ones; if
+there are too many of those, it ends. So a user waits for at most one fast turn of every other
+waiting user, whatever the others submit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RETRY_SECONDS = 5
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """One conversion that waits or runs."""
+    """A conversion that waits or runs."""
 
     user: str
     size: int
@@ -32,7 +32,7 @@ class Turn:
 
 @dataclass(slots=True)
 class _User:
-    """What one user has here. ``size``: bytes of those that wait."""
+    """The turns of one user. ``size``: total bytes of the waiting requests."""
 
     waiting: deque[Turn] = field(default_factory=deque)
     running: int = 0
@@ -40,11 +40,11 @@ class _User:
 
 
 class FairQueue:
-    """Grants turns in this event loop."""
+    """Grants turns in one event loop."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
-        # in order of turns: who got one goes to the end
+        # in the order of turns: a user who gets one moves to the end
         self._users: OrderedDict[str, _User] = OrderedDict()
         self.fast = 0
         self.slow = 0
@@ -55,7 +55,8 @@ class FairQueue:
     async def turn(self, user: str, size: int) -> AsyncGenerator[Turn, None]:
         """Wait for a turn of ``user`` with a request of ``size`` bytes.
 
-        Raises TooManyRequests when the user has too many waiting, Unavailable when all users have.
+        Raises TooManyRequests when the user has too many waiting, Unavailable when all users
+        together have.
         """
         self._admit(user, size)
         turn = Turn(user, size, asyncio.get_running_loop().create_future())
@@ -69,7 +70,7 @@ class FairQueue:
             self._grant()
 
     def slow_down(self, turn: Turn) -> bool:
-        """Move a running turn to the slow ones; False when it has to end instead."""
+        """Move a running turn to the slow ones; return False when it must end instead."""
         if turn.slow:
             return True
         if self.slow >= self._limits.slow:
@@ -119,7 +120,7 @@ class FairQueue:
             user.running += 1
             self.fast += 1
             self._users.move_to_end(turn.user)
-            if not turn.granted.done():  # else it is cancelled and about to leave
+            if not turn.granted.done():  # otherwise it is cancelled and about to leave
                 turn.granted.set_result(None)
 
     def _may_run(self, user: _User) -> bool:

@@ -1,4 +1,4 @@
-"""What one conversion may take, and how many may run and wait."""
+"""Limits of a conversion, and how many may run and wait."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConversionLimits:
-    """Limits of one conversion. Seconds of processor time and of wall time, bytes.
+    """Limits of one conversion: seconds of processor time and of wall time, bytes.
 
-    ``memory`` holds the engines' code and data too, about 60 MiB.
+    ``memory`` includes the engines' code and data, about 60 MiB.
     """
 
     cpu_seconds: int = 10
     wall_seconds: float = 30.0
     memory: int = 512 << 20
     answer: int = 96 << 20
-    """Largest answer: an input set is at most 64 MiB of files, which JSON makes longer."""
+    """Largest answer: an input set holds at most 64 MiB of files, and JSON makes it longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How many conversions run and wait; sizes in bytes.
+    """How many conversions may run and wait; sizes in bytes.
 
     ``fast`` run at a time. One that takes longer than ``fast_seconds`` makes room for the next and
-    becomes one of at most ``slow``. ``per_user`` run at a time for one user.
+    becomes one of at most ``slow``. At most ``per_user`` of one user run at a time.
     """
 
     fast: int = 4

@@ -1,8 +1,8 @@
-"""The process that every conversion is forked from.
+"""The process from which every conversion is forked.
 
-It has imported the engines and reads no user's input, so a fork of it is clean and costs a
-millisecond where a new interpreter costs half a second of processor time. Each conversion gets a
-fork of its own: whatever an input does to the process that reads it, no other input meets it.
+It has imported the engines and reads no user's input, so a fork of it is clean and takes a
+millisecond, where a new interpreter takes half a second of processor time. Each conversion gets its
+own fork: whatever an input does to the process that reads it, no other input is affected.
 
 stdin is a SOCK_SEQPACKET socket to the service. Orders come in: ``FORK id`` with the socket of the
 conversion attached, ``LOWER id``, ``KILL id``. ``END id status`` goes out. The process and all its
@@ -69,19 +69,19 @@ REHEARSAL = {
         ]
     },
 }
-"""Small, and goes through all that a project does: reading, geometry, beam, scoring, writing."""
+"""A small project that exercises all steps: reading, geometry, beam, scoring, writing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one conversion: seconds of processor time, bytes of memory with that of the nursery."""
+    """Limits of one conversion: seconds of processor time, bytes of memory with the nursery's."""
 
     cpu_seconds: int
     memory: int
 
 
 class Nursery:
-    """Forks conversions and tells how they ended."""
+    """Forks conversions and reports how they ended."""
 
     def __init__(self, control: socket.socket, available: work.Engines, limits: Limits) -> None:
         self._control = control
@@ -130,31 +130,31 @@ class Nursery:
         self._selector.unregister(handle)
         os.close(handle)
         _, status = os.waitpid(self._children.pop(name), 0)
-        # a service that is gone needs no report
+        # the service is gone and needs no report
         with suppress(OSError):
             self._control.send(f"END {name} {os.waitstatus_to_exitcode(status)}".encode())
 
 
 def _live(connection: int, available: work.Engines, limits: Limits) -> NoReturn:
-    """The whole life of a conversion. Ends the process with status 0 once it has answered."""
+    """Convert one request in this process, then exit with status 0."""
     status = 1
     try:
         _keep_only(connection)
         _limit(limits)
         _wall_off()
         with _memory_kept():
-            # touches the pages that a conversion writes to, before anyone waits for it
+            # touch the pages that a conversion writes to before a request waits for it
             for engine in available:
                 _rehearse(engine, available)
         with socket.socket(fileno=connection) as own:
             own.sendall(work.READY)
-            if request := _read(own):  # empty when the service needs it no more
+            if request := _read(own):  # empty when the service does not need it any more
                 _write(own, work.answer(request, available))
         status = 0
     except MemoryError:
         status = work.OUT_OF_MEMORY
     except ConnectionError:
-        pass  # the service needs no answer any more
+        pass  # the service does not need the answer any more
     except BaseException:
         traceback.print_exc(limit=-FRAMES_TOLD)
     finally:
@@ -162,7 +162,7 @@ def _live(connection: int, available: work.Engines, limits: Limits) -> NoReturn:
 
 
 def _keep_only(connection: int) -> None:
-    """Close every descriptor but stdout, stderr and the connection."""
+    """Close every descriptor except stdout, stderr and the connection."""
     os.close(CONTROL)
     os.closerange(FIRST_FREE, connection)
     os.closerange(connection + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -180,10 +180,10 @@ def _limit(limits: Limits) -> None:
 
 
 def _wall_off() -> None:
-    """Keep this process from the others of the nursery, beyond what confines the whole nursery.
+    """Isolate this process from the others of the nursery, beyond the nursery's own confinement.
 
-    It may read code, and start and signal nobody. A Landlock domain of its own also keeps it from
-    tracing the others.
+    It can read code, and can neither start nor signal a process. Its own Landlock domain also keeps
+    it from tracing the others.
     """
     landlock.forbid_new_privileges()
     if version := landlock.abi():
@@ -195,7 +195,7 @@ def _wall_off() -> None:
 
 @contextmanager
 def _memory_kept() -> Iterator[None]:
-    """Keep the collector from writing to pages that are shared with other conversions."""
+    """Keep the garbage collector from writing to pages that are shared with other conversions."""
     gc.disable()
     yield
     gc.enable()
@@ -214,19 +214,19 @@ def _read(connection: socket.socket) -> bytes:
 
 
 def _write(connection: socket.socket, answer: bytes) -> None:
-    """Send the answer behind its length, which shows that it is whole."""
+    """Send the answer after its length, by which the service knows that it is complete."""
     connection.sendall(len(answer).to_bytes(work.LENGTH_SIZE, "big"))
     connection.sendall(answer)
 
 
 def main() -> None:
-    """Arguments: the engines' data and the limits, as JSON."""
+    """Run the nursery. Arguments: the engines' data and the limits, as JSON."""
     told = orjson.loads(sys.argv[1])
     available = work.engines(told["geant4_data"])
     for engine in available:
         _rehearse(engine, available)
     gc.collect()
-    gc.freeze()  # the collector of a fork leaves shared pages alone
+    gc.freeze()  # so that the garbage collector of a fork leaves shared pages alone
     limits = Limits(told["cpu_seconds"], told["memory"])
     with socket.socket(fileno=CONTROL) as control:
         control.send(b"READY")

@@ -28,7 +28,7 @@ from kerma_sandbox.measure import Mode, measure
 NURSERY = (sys.executable, "-m", "kerma_jobs.adapters.conversion.nursery")
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
 LIMITS = Limits(memory=None, processes=64, open_files=256, file_size=1 << 20)
-"""Of the nursery with all conversions; each conversion has limits of its own."""
+"""Limits of the nursery with all its conversions; each conversion has narrower ones."""
 REPORT_SIZE = 64
 LONGEST_LINE = 500
 CHUNK = 1 << 20
@@ -39,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 
 class TooLongError(Exception):
-    """The answer of a conversion is longer than allowed."""
+    """The answer of a conversion is too long."""
 
 
 @dataclass(slots=True)
 class Child:
-    """One process for one conversion. ``ended`` is its exit status, negative for signals."""
+    """A process for one conversion. ``ended`` is its exit status, negative for signals."""
 
     name: str
     reader: StreamReader
@@ -52,7 +52,7 @@ class Child:
     ended: asyncio.Future[int]
 
     async def exchange(self, request: bytes, longest: int) -> bytes | None:
-        """Send the request and read the answer; None when the process ends before that.
+        """Send the request and return the answer, or None when the process ends first.
 
         Raises TooLongError for an answer longer than ``longest`` bytes.
         """
@@ -70,7 +70,7 @@ class Child:
 
 
 class Children:
-    """One nursery, started again when it ends, and the conversions forked from it."""
+    """A nursery, restarted when it ends, and the conversions forked from it."""
 
     def __init__(
         self,
@@ -92,7 +92,10 @@ class Children:
         self._numbers = count(1)
 
     async def run(self) -> None:
-        """Keep a nursery alive, until cancelled. Raises SandboxUnavailable where it is required."""
+        """Keep a nursery alive until cancelled.
+
+        Raises SandboxUnavailable where a sandbox is required.
+        """
         with tempfile.TemporaryDirectory(prefix="kerma-convert-") as folder:
             work = Path(folder)
             sandbox = await asyncio.to_thread(measure, work, mode=self._mode)
@@ -109,7 +112,7 @@ class Children:
                 await pause(waits)
 
     async def _nurse(self, guard: Launcher, folder: Path) -> None:
-        """Start a nursery and listen to it until it ends."""
+        """Start a nursery and read its reports until it ends."""
         self._lived = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
@@ -132,7 +135,10 @@ class Children:
                 await asyncio.gather(said, return_exceptions=True)
 
     async def fork(self) -> Child:
-        """A process that waits for a request. Raises Unavailable while there is no nursery."""
+        """Fork a process that waits for a request.
+
+        Raises Unavailable while there is no nursery.
+        """
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._ready.wait()
@@ -150,7 +156,7 @@ class Children:
         return child
 
     def lower(self, child: Child) -> None:
-        """Let others go first where processors are short."""
+        """Lower the priority of a process."""
         self._order(f"LOWER {child.name}")
 
     async def end(self, child: Child) -> None:
@@ -162,7 +168,7 @@ class Children:
             await child.writer.wait_closed()
 
     async def _listen(self, control: socket.socket) -> None:
-        """Take reports until the nursery ends."""
+        """Read reports until the nursery ends."""
         loop = asyncio.get_running_loop()
         while report := await loop.sock_recv(control, REPORT_SIZE):
             kind, _, rest = report.decode().partition(" ")
@@ -177,7 +183,7 @@ class Children:
                 child.ended.set_result(int(status))
 
     def _order(self, order: str, *files: int) -> bool:
-        """Send an order; False when the nursery cannot take it, for it ends or is overrun."""
+        """Send an order; return False when the nursery ends or its queue is full."""
         if self._control is None:
             return False
         try:
@@ -187,7 +193,7 @@ class Children:
         return True
 
     async def _forget(self) -> None:
-        """Let whoever waits for a process know that it is gone."""
+        """Mark a process as gone, which wakes the task that waits for it."""
         self._control = None
         gone = tuple(self._children.values())
         self._children.clear()
@@ -198,6 +204,6 @@ class Children:
 
 
 async def _log(process: Confined) -> None:
-    """Log what a nursery says, which is why a conversion failed; hostile, like all it reads."""
+    """Log the nursery's output, which may say why a conversion failed; it is untrusted."""
     while line := await process.stderr.read(LONGEST_LINE):
         logger.warning("converter: %r", line.decode(errors="replace"))

@@ -1,7 +1,7 @@
-"""One conversion: a request becomes an input set or problems, as bytes, inside its own process.
+"""One conversion: turns a request into an input set or problems, as bytes, in its own process.
 
-The answer is a line of JSON, then for an input set its encoding. The service reads the line alone:
-what hostile input may have made large is stored as it is.
+The answer is a line of JSON, followed by the encoding of an input set, if any. The service parses
+only the line; it stores the rest as it is, because hostile input may have made it large.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ LONGEST_REASON = 500
 READY = b"\n"
 """Sent before the request is read."""
 LENGTH_SIZE = 8
-"""Bytes of the answer's length, sent before it."""
+"""Bytes of the answer's length, sent before the answer."""
 OUT_OF_MEMORY = 3
-"""Exit status of a conversion that has not even the memory to say so."""
+"""Exit status of a conversion that is too short of memory to answer."""
 TOO_LARGE = "is too large or too deeply nested to convert"
 
 Engines = Mapping[str, Engine]
 
 
 def engines(geant4_data: Mapping[str, str]) -> Engines:
-    """The engines as the operator installed them; ``geant4_data`` is empty without data sets."""
+    """Return the engines as the operator installed them.
+
+    ``geant4_data`` is empty without data sets.
+    """
     found: dict[str, Engine] = {name: engine(name, {}) for name in ENGINE_NAMES}
     found["geant4"] = Geant4(geant4_data)
     return found
 
 
 def answer(request: bytes, available: Engines) -> bytes:
-    """The answer to a request, an object of engine, kind, payload and stands_in_for."""
+    """Answer a request: an object of engine, kind, payload and stands_in_for."""
     try:
         asked = orjson.loads(request)
         inputs = _convert(asked, available)
@@ -49,7 +52,7 @@ def answer(request: bytes, available: Engines) -> bytes:
     except InvalidInput as invalid:
         return orjson.dumps(_told(invalid)) + b"\n"
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
-        # the service wrote the request, so that it cannot be read is for want of memory too
+        # the service wrote the request, so only a lack of memory can make it unreadable
         return orjson.dumps({"problems": [["", TOO_LARGE]], "count": 1}) + b"\n"
     facts = {"engine": inputs.engine, "primaries": inputs.primaries, "bins": bins}
     return orjson.dumps(facts) + b"\n" + encode_inputs(inputs)
@@ -65,6 +68,6 @@ def _convert(request: Mapping[str, Any], available: Engines) -> InputSet:
 
 
 def _told(invalid: InvalidInput) -> dict[str, Any]:
-    """The problems, shortened, and how many there are."""
+    """Return the problems, shortened, and their number."""
     told = [[p.path[:LONGEST_PATH], p.reason[:LONGEST_REASON]] for p in invalid.problems]
     return {"problems": told, "count": invalid.count}

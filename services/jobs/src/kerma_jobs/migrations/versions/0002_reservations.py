@@ -1,4 +1,4 @@
-"""Submissions under way, which quotas count. Never edited: a change is another revision."""
+"""Submissions under way, which quotas count. Never edit this file: add a revision."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Tables of the process managers. Never edited: a change is another revision."""
+"""Tables of the process managers. Never edit this file: add a revision."""
 
 from kerma_common.process.baseline import create_process_tables
 
