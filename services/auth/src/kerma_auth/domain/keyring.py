@@ -32,7 +32,7 @@ KeyringEvent = events.SigningKeyIntroduced | events.SigningKeyRetired
 
 
 def decide(keyring: Keyring, command: EnsureKey) -> tuple[object, ...]:
-    """Events that a command makes true."""
+    """Return the events of a command."""
     if keyring.active:
         return ()
     introduced = events.SigningKeyIntroduced(
@@ -45,7 +45,7 @@ def decide(keyring: Keyring, command: EnsureKey) -> tuple[object, ...]:
 
 
 def evolve(keyring: Keyring, event: KeyringEvent) -> Keyring:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case events.SigningKeyIntroduced():
             return replace(keyring, active=(*keyring.active, event.kid))

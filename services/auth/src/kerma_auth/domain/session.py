@@ -1,4 +1,4 @@
-"""The session aggregate: it exists in the log only once it has ended."""
+"""The session aggregate; a session is in the log only once it has ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kerma_common.domain import Aggregate
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
-    """Void the tokens of a session, the last of which expires at ``expires``."""
+    """End a session; its last token expires at ``expires``."""
 
     user_id: str
     session_id: str
@@ -27,7 +27,7 @@ class Session:
 
 
 def decide(session: Session, command: EndSession) -> tuple[object, ...]:
-    """Events that a command makes true."""
+    """Return the events of a command."""
     if session.ended:
         return ()
     return (
@@ -38,7 +38,7 @@ def decide(session: Session, command: EndSession) -> tuple[object, ...]:
 
 
 def evolve(_session: Session, event: events.SessionEnded) -> Session:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case events.SessionEnded():
             return Session(ended=True)

@@ -12,7 +12,7 @@ from kerma_common.domain import Aggregate, Missing, Rejected
 
 @dataclass(frozen=True, slots=True)
 class RegisterUser:
-    """Create a user with a first credential, whose secret waits in the vault."""
+    """Create a user with a first credential, whose secret is in the vault already."""
 
     user_id: str
     source: str
@@ -22,7 +22,7 @@ class RegisterUser:
 
 @dataclass(frozen=True, slots=True)
 class RevokeSessions:
-    """End every session of the user that exists now."""
+    """End every current session of the user."""
 
     user_id: str
     now: datetime
@@ -30,7 +30,7 @@ class RevokeSessions:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """State of one user. ``revoked_at``: sessions from before are void."""
+    """State of one user. Sessions opened before ``revoked_at`` have ended."""
 
     registered: bool = False
     revoked_at: datetime | None = None
@@ -43,7 +43,7 @@ UserEvent = (
 
 
 def decide(user: User, command: UserCommand) -> tuple[object, ...]:
-    """Events that a command makes true; raises Rejected."""
+    """Return the events of a command. Raises Rejected."""
     match command:
         case RegisterUser():
             if user.registered:
@@ -67,7 +67,7 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
 
 
 def evolve(user: User, event: UserEvent) -> User:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case events.UserRegistered():
             return replace(user, registered=True)

@@ -1,4 +1,4 @@
-"""The cluster aggregate: a registry entry that comes and goes."""
+"""The cluster aggregate: an entry of the registry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AddCluster:
 
 @dataclass(frozen=True, slots=True)
 class RemoveCluster:
-    """Send no more work to a cluster."""
+    """Remove a cluster, which gets no more work."""
 
     cluster: str
 
@@ -44,7 +44,7 @@ ClusterEvent = events.ClusterRegistered | events.ClusterRemoved
 
 
 def decide(cluster: Cluster, command: ClusterCommand) -> tuple[object, ...]:
-    """Events that a command makes true; raises Rejected."""
+    """Return the events of a command. Raises Rejected."""
     match command:
         case AddCluster():
             return _add(cluster, command)
@@ -76,7 +76,7 @@ def _add(cluster: Cluster, command: AddCluster) -> tuple[object, ...]:
 
 
 def evolve(_cluster: Cluster, event: ClusterEvent) -> Cluster:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case events.ClusterRegistered():
             return Cluster(registered=True)

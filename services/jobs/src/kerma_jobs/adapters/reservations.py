@@ -1,10 +1,11 @@
-"""Quotas that no race oversteps: submissions under way are reserved in PostgreSQL.
+"""Quotas without races: submissions under way are reserved in PostgreSQL.
 
-A reservation is made in one transaction that holds a lock of the user: it counts the user's jobs
-in the read model and the reservations that the read model does not show yet, and adds its own. So
-of submissions to any number of replicas one decides after the other. The reservation ends to count
-as one when the job is in the read model, when the submission fails, or after ``HOLD_SECONDS``, if
-its process died. Quotas hold exactly while the read model is less than ``HOLD_SECONDS`` behind.
+A reservation is made in one transaction that holds a lock of the user. It counts the user's jobs in
+the read model and the reservations that the read model does not show yet, and adds its own, so
+submissions of one user are decided one after the other, on any number of replicas. A reservation
+stops counting when the job is in the read model, when the submission fails, or after
+``HOLD_SECONDS`` if its process died. Quotas hold exactly while the read model is less than
+``HOLD_SECONDS`` behind.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ RESERVATION = Table(
     Column("open", Boolean, nullable=False, server_default=text("true")),
     Index("reservation_by_owner", "owner", "at"),
 )
-"""Submissions of the last minutes; ``open`` ones may become jobs that are not shown yet."""
+"""Submissions of the last minutes; ``open`` ones may become jobs that the rows do not show yet."""
 
 _NOW = func.clock_timestamp()
-# nothing is lost with a reservation: after a crash of the database the job is there or is not
+# losing a reservation in a crash is harmless: afterwards the job exists or it does not
 _LOCK = text(
     "SELECT set_config('synchronous_commit', 'off', true),"
     " pg_advisory_xact_lock(hashtextextended('kerma quota ' || :owner, 0))"
@@ -74,8 +75,11 @@ _LOCK = text(
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """Admits submissions. Requests of one user in this process wait for each other before they
-    take a connection, so that one user's requests do not hold them all."""
+    """Admits submissions.
+
+    Requests of one user in this process wait for each other before they take a connection, so that
+    one user cannot take them all.
+    """
 
     db: AsyncEngine
     _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -92,7 +96,7 @@ class Reservations:
         try:
             yield
         except OutcomeUnknown:
-            raise  # the job may be there
+            raise  # the job may exist
         except Exception:
             await self._release(job_id)
             raise
@@ -140,7 +144,7 @@ _PAGES = (
     .join(JOB, JOB.c.job_id == ESTIMATOR.c.job_id)
     .where(_of_owner)
 )
-# looked for only where the number of all tasks of active jobs is not small enough already
+# computed only if the total number of tasks of active jobs is not small enough already
 _STARTED = (
     select(func.count())
     .select_from(TASK)
@@ -171,7 +175,7 @@ _RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == bindparam("job")).v
 
 
 async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked: int) -> Usage:
-    """What the user has as of now; ``asked`` tasks are about to be added."""
+    """Return what the user has now; ``asked`` tasks are about to be added."""
     known = {"owner": owner}
     jobs, tasks, size = (await connection.execute(_JOBS, known)).one()
     pages = (await connection.execute(_PAGES, known)).scalar_one()

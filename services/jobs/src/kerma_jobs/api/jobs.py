@@ -1,4 +1,4 @@
-"""Submitting, watching, cancelling and deleting jobs, under the paths that clients know."""
+"""Routes to submit, watch, cancel and delete jobs, with the paths that clients expect."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ JobIdParameter = Annotated[str, Query(alias="job_id", max_length=200)]
 
 @dataclass(frozen=True, slots=True)
 class JobRoutes:
-    """What the routes work with."""
+    """Dependencies of the routes."""
 
     queries: JobQueries
     submitter: Submitter
@@ -60,11 +60,11 @@ class JobRoutes:
     room: Room
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
-        """The caller's job. Raises NotFound or Forbidden."""
+        """Return the caller's job. Raises NotFound or Forbidden."""
         return _owned(await self.queries.head(job_id), principal)
 
     async def seen(self, seq: int) -> dict[str, str]:
-        """Wait until reads show the commit; the header that tells the position."""
+        """Wait until reads show the commit; return the header with the position."""
         await self.positions.wait("jobs", "JOBS", seq)
         return {"Kerma-Position": f"JOBS={seq}"}
 
@@ -78,7 +78,7 @@ def _owned(job: JobHead | None, principal: Principal) -> JobHead:
 
 
 def router(routes: JobRoutes) -> APIRouter:
-    """All routes of the service."""
+    """Return all routes of the service."""
     api = APIRouter(route_class=KermaRoute)
     _add_submit(api, routes)
     _add_status(api, routes)
@@ -147,7 +147,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
         except NotFound:
             raise
         except DomainRejected as rejected:
-            # shown as canceled while the last tasks are still being stopped
+            # shown as canceled while the last tasks are still stopping
             raise Forbidden(rejected.message) from rejected
         return answer("Job deleted", headers=await routes.seen(seq))
 

@@ -1,4 +1,4 @@
-"""What users see of a job and its tasks."""
+"""Jobs and tasks as status answers show them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNSETTLED = frozenset({"PENDING", "RUNNING"})
 async def render_tasks(
     job: JobHead, tasks: Sequence[TaskRow], live: LiveProgress
 ) -> list[dict[str, Any]]:
-    """The task list of a status answer, in order of the task's number."""
+    """Return the task list of a status answer, ordered by task number."""
     shown = []
     for task in tasks:
         if task.index % AT_A_TIME == AT_A_TIME - 1:
@@ -46,11 +46,11 @@ def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
 
 
 def _shown(job_state: str, task_state: str) -> str:
-    """Clients keep a job's last state for ever, so its tasks may not contradict it."""
+    """Return a task state that fits the job's: clients keep the last state of a job for ever."""
     if job_state == "CANCELED" and task_state in _UNSETTLED:
         return "CANCELED"
     if job_state == "COMPLETED" and task_state == "CANCELED":
-        # stopped and collected: clients ask again for ever about any other state
+        # stopped and collected: clients poll any other state for ever
         return "FAILED"
     return task_state
 
@@ -62,7 +62,7 @@ def _duration(seconds: float) -> dict[str, int]:
 
 
 def describe(job: JobHead) -> str:
-    """One sentence on the job's state, which names the engine when it is not the one asked for."""
+    """Describe the job's state in one sentence, with the engine if it is not the one asked for."""
     stand_in = job.engine != job.sim_type
     instead = f"; {job.engine} runs it in place of {job.sim_type}" if stand_in else ""
     if job.state == "FAILED" and job.failure:

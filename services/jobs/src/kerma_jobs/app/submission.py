@@ -1,7 +1,7 @@
-"""Accepting a job: check, reserve, convert, store the input, then append.
+"""Submission of a job: check, reserve, convert, store the input, then append.
 
-Out: JobSubmitted and JobStarted in one commit. Whatever fails before the append leaves nothing
-behind but blobs that nothing refers to.
+Out: JobSubmitted and JobStarted in one commit. A failure before the append leaves nothing behind
+except unreferenced blobs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kerma_jobs.domain.quotas import Quotas, quotas_of
 
 MAX_TASKS = 10_000
 JOB_BINS = 4 * 10**9
-"""Bins of all scorers times tasks of a job: 64 GB of the outputs of Geant4."""
+"""Bins of all scorers times tasks of a job: 64 GB of Geant4's outputs."""
 
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
@@ -38,7 +38,7 @@ PROJECT_MEDIA = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A checked submit body. ``project`` is given for editor jobs, ``files`` for the others."""
+    """A checked request body. Editor jobs have ``project``, the others ``files``."""
 
     sim_type: str
     n_tasks: int
@@ -49,7 +49,7 @@ class Submission:
 
 
 def parse_submission(body: Mapping[str, Any]) -> Submission:
-    """Check the submit body. Raises InvalidRequest naming every offending key."""
+    """Parse the request body. Raises InvalidRequest naming every invalid key."""
     faults: dict[str, list[str]] = {}
     missing = [key for key in ("sim_type", "ntasks", "input_type") if key not in body]
     if missing:
@@ -105,7 +105,10 @@ def _check_input(
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """``known`` are the engines that this release can convert for, whether offered or not."""
+    """Accepts jobs.
+
+    ``known`` are the engines that this release can convert for, whether offered or not.
+    """
 
     bus: CommandBus
     blobs: BlobStore
@@ -126,7 +129,7 @@ class Submitter:
         request_id: str,
         roles: Collection[str] = (),
     ) -> tuple[str, int]:
-        """The new job's id and the sequence of its first commit.
+        """Submit a job; return its id and the sequence of its first commit.
 
         Raises QuotaExceeded and InvalidRequest.
         """
@@ -151,7 +154,7 @@ class Submitter:
         owner: str,
         request_id: str,
     ) -> int:
-        """Convert, store and append; the sequence of the commit."""
+        """Convert, store and append; return the sequence of the commit."""
         converted = await self._convert(submission, choice.engine, owner)
         check_bins(converted.bins, submission.n_tasks, self.job_bins)
         project_ref = None
@@ -179,7 +182,7 @@ class Submitter:
         return done.seq
 
     async def _choose(self, submission: Submission) -> Choice:
-        """The engine that runs the job. Raises InvalidRequest when none does."""
+        """Return the engine that runs the job. Raises InvalidRequest when none does."""
         asked = submission.sim_type
         if asked not in self.known:
             raise _refused(f"Unknown engine; must be one of: {', '.join(sorted(self.known))}.")
@@ -207,17 +210,17 @@ class Submitter:
 
 
 def _stored_project(submission: Submission) -> bytes | None:
-    """The project as it is stored; None for files."""
+    """Return the project as it is stored, or None for files."""
     return None if submission.project is None else orjson.dumps(submission.project)
 
 
 def _size(files: Mapping[str, str]) -> int:
-    """Bytes of input files, about: characters, which are mostly ASCII."""
+    """Return the approximate size of input files: characters, which are mostly ASCII."""
     return sum(len(text) for text in files.values())
 
 
 def check_bins(bins: int, n_tasks: int, most: int) -> None:
-    """Raises InvalidRequest for a job that scores more than ``most`` bins in all its tasks."""
+    """Raise InvalidRequest for a job that scores more than ``most`` bins in all its tasks."""
     if bins * n_tasks > most:
         reason = (
             f"{bins} bins of all scorers in {n_tasks} tasks are more than {most}, "

@@ -1,4 +1,4 @@
-"""The job aggregate: what a job may do when, and what it remembers of its events.
+"""The job aggregate: which commands a job accepts in each phase.
 
 ::
 
@@ -22,7 +22,7 @@ from kerma_jobs.domain.offers import POOL
 
 
 class Phase(StrEnum):
-    """Where a job stands for its own rules. Users see the same ends, and more states before."""
+    """Phase of a job in its rules. Users see the same final states, and more states before."""
 
     NEW = "NEW"
     RUNNING = "RUNNING"
@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
 
 TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
-"""Phases that stay, and the states that users see of them."""
+"""Final phases, and the states that users see for them."""
 
 JobEvent = (
     events.JobSubmitted
@@ -61,7 +61,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """State of one job. ``collect``: a cancellation still merges what succeeded."""
+    """State of one job. ``collect``: a cancellation still merges the tasks that succeeded."""
 
     phase: Phase = Phase.NEW
     owner: str = ""
@@ -72,7 +72,7 @@ class Job:
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
-    """Events that a command makes true; raises Rejected."""
+    """Return the events of a command. Raises Rejected."""
     match command:
         case commands.SubmitJob():
             return _submit(job, command)
@@ -218,7 +218,7 @@ def _must_exist(job: Job) -> None:
 
 
 def evolve(job: Job, event: JobEvent) -> Job:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case events.JobSubmitted():
             return Job(Phase.RUNNING, event.owner, event.n_tasks, event.allow_partial)

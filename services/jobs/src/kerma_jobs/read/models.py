@@ -41,7 +41,7 @@ JOB = Table(
     Column("project_size", BigInteger),
     Column("primaries", BigInteger, nullable=False, server_default="0"),
     Column("n_tasks", Integer, nullable=False, server_default="0"),
-    Column("state", Text),  # null until the submission was seen
+    Column("state", Text),  # null until the submission is projected
     Column("submitted_at", _TIME),
     Column("ended_at", _TIME),
     Column("partial", Boolean, nullable=False, server_default=text("false")),
@@ -94,4 +94,4 @@ TASK = Table(
     Column("updated_at", _TIME),
     Column("failure", Text),
 )
-"""Tasks of which something was heard: a job of thousands that wait costs one row."""
+"""Tasks with any event: thousands of waiting tasks of a job take a single row."""

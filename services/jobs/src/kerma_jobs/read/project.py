@@ -1,7 +1,8 @@
-"""Projection ``jobs``: events of jobs, tasks and result sets become the rows users ask for.
+"""Projection ``jobs``: events of jobs, tasks and result sets become rows.
 
 In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
-TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted, EstimatorMaterialised (results).
+TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted, EstimatorMaterialised
+(results).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _set_task(
 
 @JOBS.on(jobs.JobSubmitted)
 def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
-    """The job is there, and with it its tasks: those without a row have not been started."""
+    """The job exists, and so do its tasks: those without a row have not been started."""
     yield Upsert(
         JOB,
         {"job_id": event.job_id},
@@ -61,7 +62,7 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
 
 @JOBS.on(jobs.JobAllTasksSettled)
 def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """What its tasks have left is known."""
+    """Store how the tasks ended."""
     yield _set_job(event.job_id, stored_bytes=event.stored_bytes)
 
 
@@ -92,7 +93,7 @@ def failed(event: jobs.JobFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 @JOBS.on(jobs.JobCancellationRequested)
 def cancellation_requested(event: jobs.JobCancellationRequested, at: At) -> Iterator[Op]:
-    """Shown at once when nothing can undo it; a job that collects goes on showing its state."""
+    """Show the cancellation at once if it is final; a job that collects keeps its state."""
     if not event.collect:
         yield _set_job(event.job_id, state="CANCELED", ended_at=at.time)
 
@@ -105,7 +106,7 @@ def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 @JOBS.on(jobs.JobDeleted)
 def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Gone for its owner."""
+    """The owner does not see the job any more."""
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
     yield Delete(ESTIMATOR, {"job_id": event.job_id})
@@ -113,7 +114,7 @@ def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 @JOBS.on(runner.TaskStarted)
 def task_started(event: runner.TaskStarted, at: At) -> Iterator[Op]:
-    """The first one also starts the job for its viewers."""
+    """The task runs; the first one also starts the job for its users."""
     yield _set_task(event, at, state="RUNNING", lease=event.lease, started_at=at.time, simulated=0)
     yield Upsert(JOB, {"job_id": event.job_id}, {"task_started_at": at.time})
 
@@ -146,7 +147,7 @@ def task_failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
 
 @JOBS.on(runner.TaskCanceled)
 def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
-    """The task never ends on its own."""
+    """The task was cancelled before its end."""
     yield _set_task(event, at, state="CANCELED", ended_at=at.time)
 
 
@@ -158,14 +159,14 @@ def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
 
 @JOBS.on(results.EstimatorMaterialised)
 def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Merged pages are stored; of a repeated merge the last ones count."""
+    """Store the merged pages; those of a repeated merge replace earlier ones."""
     key = {"job_id": event.job_id, "index": event.index}
     yield Upsert(ESTIMATOR, key, {"stored_bytes": event.stored_bytes})
 
 
 @JOBS.on(runner.WorkerRegistered)
 def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Its engines can be asked for, if it takes jobs of users."""
+    """Jobs can ask for the worker's engines, if its pool takes jobs of users."""
     if event.resource_class == POOL:
         offer = {"engines": event.engines, "substitutes": event.substitutes}
         yield Upsert(OFFER, {"worker": event.worker}, offer)
@@ -173,5 +174,5 @@ def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa:
 
 @JOBS.on(runner.WorkerRetired)
 def retired(event: runner.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """What it offered is gone."""
+    """Delete what the worker offered."""
     yield Delete(OFFER, {"worker": event.worker})

@@ -1,4 +1,4 @@
-"""What users ask of their jobs; all of one job comes from one statement, so from one snapshot."""
+"""Queries on jobs; an answer on one job is one statement, so one snapshot."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kerma_jobs.domain.offers import Offer
 from kerma_jobs.read.models import JOB, OFFER, TASK
 
 AT_A_TIME = 500
-"""Tasks that are handled between looks at what else is to be done."""
+"""Tasks that are handled before other requests get a turn."""
 
 ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
 
 
 @dataclass(frozen=True, slots=True)
 class JobHead:
-    """What is needed to authorise and to answer about one job.
+    """What is needed to authorise and answer a request on one job.
 
-    ``engine`` runs it, in place of ``sim_type`` when they differ; ``offered`` is whether a worker
-    has that engine now.
+    ``engine`` runs the job; it differs from ``sim_type`` for a substitute. ``offered`` is whether a
+    worker offers that engine now.
     """
 
     job_id: str
@@ -51,7 +51,7 @@ class JobHead:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One task as projected. ``requested`` and ``simulated`` primaries."""
+    """A task with its ``requested`` and ``simulated`` primaries."""
 
     index: int
     requested: int
@@ -65,7 +65,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """One line of a user's list."""
+    """A job in a user's list."""
 
     job_id: str
     title: str
@@ -78,7 +78,7 @@ class ListedJob:
 
 
 _SAME = JOB.alias()
-# of the parameter, not of the row: so it is evaluated once, not for every task
+# depends on the parameter, not on the row, so it is evaluated once, not per task
 _ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scalar_subquery()
 _OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
 _HEAD = (
@@ -102,7 +102,7 @@ _HEAD = (
     JOB.c.failure,
 )
 _REFS = 10  # columns before those of the blobs
-# one value for all tasks: of ten thousand rows most time goes into taking them apart
+# aggregated into one value: of ten thousand rows, most time goes into decoding them
 _TASKS = (
     select(
         func.json_agg(
@@ -123,7 +123,7 @@ _TASKS = (
 )
 
 
-# built once: for statements this small, building takes as long as asking
+# built once: for statements this small, building takes as long as executing
 _FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 _STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 
@@ -137,12 +137,12 @@ def _head(row: Sequence[Any]) -> JobHead:
 
 
 async def _tasks(job: JobHead, told: Sequence[Sequence[Any]]) -> list[TaskRow]:
-    """All tasks in order of their index; those that nothing was told of wait."""
+    """Return all tasks ordered by index; those without a row wait."""
     heard = {task[0]: task for task in told}
     tasks = []
     for index, requested in enumerate(split_primaries(job.primaries, job.n_tasks)):
         if index % AT_A_TIME == AT_A_TIME - 1:
-            await asyncio.sleep(0)  # other requests are not to wait for the whole of it
+            await asyncio.sleep(0)  # let other requests in
         if (task := heard.get(index)) is None:
             tasks.append(TaskRow(index, requested))
             continue
@@ -157,18 +157,18 @@ def _time(seconds: float | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class JobQueries:
-    """Reads on the jobs schema. Answers None for a job that does not exist."""
+    """Queries on the jobs schema. They return None for a job that does not exist."""
 
     db: AsyncEngine
 
     async def head(self, job_id: str) -> JobHead | None:
-        """The job without its tasks."""
+        """Return the job without its tasks."""
         async with self.db.connect() as connection:
             row = (await connection.execute(_FIND, {"job": job_id})).first()
         return _head(tuple(row)) if row else None
 
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
-        """The job and its tasks in order of their index."""
+        """Return the job and its tasks ordered by index."""
         async with self.db.connect() as connection:
             row = (await connection.execute(_STATUS, {"job": job_id})).first()
         if row is None:
@@ -193,7 +193,7 @@ class JobQueries:
         limit: int,
         offset: int,
     ) -> tuple[int, list[ListedJob]]:
-        """How many jobs match, and one page of them; equal times are ordered by job id."""
+        """Return how many jobs match, and one page of them; equal times are ordered by job id."""
         matching = [JOB.c.owner == owner, JOB.c.state.is_not(None)]
         if states is not None:
             matching.append(JOB.c.shown_state.in_(states))
@@ -223,6 +223,6 @@ class JobQueries:
         )
         async with self.db.connect() as connection:
             rows = (await connection.execute(listed)).all()
-            if not rows:  # beyond the last page nothing carries the number
+            if not rows:  # no row beyond the last page holds the number
                 return (await connection.execute(count)).scalar_one(), []
         return rows[0][-1], [ListedJob(*row[:-1]) for row in rows]

@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 3
 
 
 class Phase(StrEnum):
-    """Where a result set stands."""
+    """State of a result set in its life cycle."""
 
     NONE = "NONE"
     OPEN = "OPEN"
@@ -52,7 +52,7 @@ class ResultSet:
 
 @dataclass(frozen=True, slots=True)
 class OpenResultSet:
-    """Merge the outputs of ``tasks`` of ``expected`` tasks."""
+    """Open a result set to merge the outputs of ``tasks`` of ``expected`` tasks."""
 
     job_id: str
     owner: str
@@ -82,7 +82,7 @@ class MaterialiseEstimator:
 
 @dataclass(frozen=True, slots=True)
 class CompleteMerge:
-    """Every estimator is materialised."""
+    """Complete the merge: every estimator is materialised."""
 
     tasks_merged: int
     primaries_merged: int
@@ -90,7 +90,7 @@ class CompleteMerge:
 
 @dataclass(frozen=True, slots=True)
 class FailMerge:
-    """The outputs cannot be merged, now or later."""
+    """Fail the result set: its outputs can never be merged."""
 
     code: str
     message: str
@@ -98,12 +98,12 @@ class FailMerge:
 
 @dataclass(frozen=True, slots=True)
 class PublishResultSet:
-    """Users can read every page."""
+    """Publish the result set: users can read every page."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteResultSet:
-    """Users shall not see the results any more."""
+    """Delete the result set: users no longer see the results."""
 
     job_id: str
 
@@ -132,7 +132,7 @@ ResultSetEvent = (
 
 
 def decide(state: ResultSet, command: ResultSetCommand) -> Events:
-    """Events of a command. Raises Rejected for what the phase forbids."""
+    """Return the events of a command. Raises Rejected for what the phase forbids."""
     match command:
         case OpenResultSet():
             return _open(command, state)
@@ -245,7 +245,7 @@ def _wrong_phase(state: ResultSet, what: str) -> Rejected:
 
 
 def evolve(state: ResultSet, event: ResultSetEvent) -> ResultSet:
-    """State after an event."""
+    """Return the state after an event."""
     match event:
         case ResultSetOpened():
             return ResultSet(Phase.OPEN, event.job_id, event.partial)

@@ -1,4 +1,4 @@
-"""TaskSupply: a started job becomes tasks; a job that nobody wants any more loses them.
+"""TaskSupply: queues the tasks of a started job, and cancels them when the job needs them no more.
 
 In: JobStarted, JobCancellationRequested, JobDeleted, JobCompleted, JobFailed, JobCanceled (jobs).
 Out: QueueTasks, CancelTasks.
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_FLIGHT = 16
-"""Commands that are under way at a time; more make requests in this process wait."""
+"""Commands in progress at a time; more would delay requests in this process."""
 OF_ONE_JOB = 8
-"""Commands of one job among them: the job of another user need not wait for its end."""
+"""Commands of one job among them, so that jobs of other users need not wait for its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueTasks:
-    """Let every task of a job wait for a worker."""
+    """Queue every task of a job."""
 
     job_id: str
     owner: str
@@ -53,7 +53,7 @@ class QueueTasks:
 
 @dataclass(frozen=True, slots=True)
 class CancelTasks:
-    """End every task of a job that has not ended."""
+    """Cancel every task of a job that has not ended."""
 
     job_id: str
     n_tasks: int
@@ -67,7 +67,7 @@ class Supplied:
 
 
 class TaskSupply:
-    """The one owner of the story from a started job to its tasks."""
+    """The process manager from a started job to its tasks."""
 
     service = "runner"
     name = "task-supply"
@@ -76,12 +76,12 @@ class TaskSupply:
     command_types: Mapping[str, type] = {"QueueTasks": QueueTasks, "CancelTasks": CancelTasks}
 
     def key(self, event: Any) -> str | None:
-        """The job."""
+        """Return the job that an event belongs to."""
         job_id: str | None = event.job_id if isinstance(event, _EVENTS) else None
         return job_id
 
     def handle(self, state: Supplied | None, event: Any, at: At) -> Reaction[Supplied]:  # noqa: ARG002
-        """What follows from an event."""
+        """Return the commands that follow from an event."""
         match event:
             case jobs.JobStarted():
                 return Reaction(Supplied(event.n_tasks), (_queue(event),))
@@ -127,7 +127,7 @@ def _queue(event: jobs.JobStarted) -> QueueTasks:
 
 
 def specs(command: QueueTasks) -> Iterator[Spec]:
-    """The tasks of a job: all primaries are shared out, every seed is fixed for ever."""
+    """Return the tasks of a job: its primaries are shared out, and every seed is fixed."""
     for index, primaries in enumerate(ids.split_primaries(command.primaries, command.n_tasks)):
         yield Spec(
             job_id=command.job_id,
@@ -185,9 +185,10 @@ class SupplyHandlers:
     async def _pipelined(
         self, step: Callable[[T], Coroutine[Any, Any, None]], arguments: Iterable[T]
     ) -> None:
-        """Take a step for each argument, several at a time. Raises the first failure.
+        """Call a step for each argument, several at a time. Raises the first failure.
 
-        Arguments are made when they are needed: ten thousand at once would hold up all else.
+        Arguments are made when they are needed: making ten thousand at once would block the event
+        loop.
         """
         remaining = iter(arguments)
 
