@@ -115,13 +115,13 @@ async def test_bounds_are_per_user_and_for_all() -> None:
             await w.submit(name)
         own = await w.refused("a4")
         assert isinstance(own, TooManyRequests)
-        assert "2 submissions of yours wait" in own.message
+        assert "You have 2 submissions waiting" in own.message
         assert own.retry_after > 0
         await w.submit("b1")
         await w.submit("c1")
         everyones = await w.refused("c1")
         assert isinstance(everyones, Unavailable)
-        assert "3 submissions of all users wait" in everyones.message
+        assert "3 submissions of all users are waiting" in everyones.message
         await w.finish("a1")
         await w.submit("d1")
         assert w.queue.waiting == 3

@@ -62,7 +62,9 @@ class BlobMerger:
         try:
             return await self.blobs.get(ref)
         except (NotFound, ContractViolation) as error:
-            raise Unmergeable("INPUT_UNREADABLE", f"the inputs: {error.message}") from error
+            raise Unmergeable(
+                "INPUT_UNREADABLE", f"the inputs cannot be read: {error.message}"
+            ) from error
 
     async def _fetch(self, output: TaskOutput, archive: Path) -> None:
         try:

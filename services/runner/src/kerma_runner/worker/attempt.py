@@ -218,7 +218,7 @@ class Attempt:
         try:
             return decode_inputs(body)
         except (ValueError, KeyError, TypeError) as error:
-            raise Failed("BAD_INPUT", f"the input set is not one: {error!r}") from None
+            raise Failed("BAD_INPUT", f"the input set cannot be read: {error!r}") from None
 
     async def _prepare(self, engine: Engine, inputs: InputSet, directory: Path) -> Command:
         granted = self.granted

@@ -86,20 +86,21 @@ class FairQueue:
         own = self._users.get(user) or _User()
         if len(own.waiting) >= limits.waiting_per_user:
             raise TooManyRequests(
-                f"{len(own.waiting)} submissions of yours wait to be converted, which is the "
+                f"You have {len(own.waiting)} submissions waiting for conversion, which is the "
                 "limit; try again when one is accepted",
                 RETRY_SECONDS,
             )
         if own.waiting and own.size + size > limits.waiting_bytes_per_user:
             raise TooManyRequests(
-                f"Submissions of yours that wait to be converted have {own.size} bytes, and "
-                f"{limits.waiting_bytes_per_user} are allowed; try again when one is accepted",
+                f"Your submissions waiting for conversion have {own.size} bytes; this one would "
+                f"exceed the limit of {limits.waiting_bytes_per_user}; try again when one is "
+                "accepted",
                 RETRY_SECONDS,
             )
         full = self.waiting >= limits.waiting
         if full or (self.waiting and self._size + size > limits.waiting_bytes):
             raise Unavailable(
-                f"{self.waiting} submissions of all users wait to be converted, which is the "
+                f"{self.waiting} submissions of all users are waiting for conversion, which is the "
                 "limit; try again later"
             )
 
