@@ -16,5 +16,6 @@ def upgrade() -> None:
         sa.Column("tasks", sa.Integer, nullable=False),
         sa.Column("bytes", sa.BigInteger, nullable=False),
         sa.Column("open", sa.Boolean, nullable=False, server_default=sa.text("true")),
+        if_not_exists=True,
     )
-    op.create_index("reservation_by_owner", "reservation", ["owner", "at"])
+    op.create_index("reservation_by_owner", "reservation", ["owner", "at"], if_not_exists=True)
