@@ -70,8 +70,13 @@ def test_a_full_disk_is_told_and_everything_works_when_it_is_freed(
     eventually(lambda: _ready(visitor.http), PATIENCE, "readiness")
     eventually(lambda: _register(visitor.http) == 201, PATIENCE, "a registration")
     assert _post(visitor.http).status_code == 202
-    listed = visitor.http.get("/user/simulations").json()["simulations_count"]
-    assert listed == before + 1
+
+    def listed() -> int:
+        count: int = visitor.http.get("/user/simulations").json()["simulations_count"]
+        return count
+
+    # an answer may come before the read model that has only just been started again
+    eventually(lambda: listed() == before + 1, PATIENCE, "the job in the list")
     assert kerma.program is not None
     assert kerma.program.alive
     visitor.close()

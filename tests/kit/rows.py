@@ -6,7 +6,15 @@ import psycopg
 from psycopg import sql
 
 NOT_READ_MODELS = ("auth_vault", "public", "information_schema")
-OWN = ("alembic_version", "lease", "checkpoint", "worker_heartbeat", "worker", "offer")
+OWN = (
+    "reservation",
+    "alembic_version",
+    "lease",
+    "checkpoint",
+    "worker_heartbeat",
+    "worker",
+    "offer",
+)
 """Tables that tell of the running and not of its history; every start has a new worker with offers."""
 
 

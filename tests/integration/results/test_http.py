@@ -91,7 +91,7 @@ async def test_the_four_shapes(client: httpx.AsyncClient, published: JobId) -> N
     ("query", "status", "field"),
     [
         ({"estimator_name": "no such"}, 404, None),
-        ({"estimator_name": "nul\0"}, 404, None),
+        ({"estimator_name": "nul\0"}, 400, "estimator_name"),
         ({"estimator_name": "no such", "page_number": 0}, 404, None),
         ({"estimator_name": "depth", "page_number": 3}, 404, None),
         ({"estimator_name": "depth", "page_number": -1}, 404, None),
@@ -99,10 +99,10 @@ async def test_the_four_shapes(client: httpx.AsyncClient, published: JobId) -> N
         ({"estimator_name": "depth", "page_number": "one"}, 400, "page_number"),
         ({"estimator_name": "depth", "page_numbers": ""}, 400, "page_numbers"),
         ({"estimator_name": "depth", "page_numbers": "0-a"}, 400, "page_numbers"),
-        ({"estimator_name": "depth", "page_numbers": "0," * 5000}, 400, "page_numbers"),
+        ({"estimator_name": "depth", "page_numbers": "0," * 5000}, 400, "query"),
         ({"color": "red"}, 400, "color"),
         ({"job_id": UNKNOWN}, 404, None),
-        ({"job_id": "nul\0"}, 404, None),
+        ({"job_id": "nul\0"}, 400, "job_id"),
         ({"job_id": ""}, 400, "job_id"),
     ],
 )
