@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from kerma_allinone.running import NotRunningError
-from kerma_client.client import ApiError
+from kerma_client.client import ApiError, UnreachableError
 from kerma_client.commands import admin, engines, jobs, platform
 from kerma_client.local import DemoError
 from kerma_client.terminal import fail, plain_streams, warn
@@ -63,7 +63,7 @@ def main() -> None:
     with plain_streams():
         try:
             app(prog_name=PROGRAM)
-        except (ApiError, DemoError, NotRunningError) as error:
+        except (ApiError, DemoError, NotRunningError, UnreachableError) as error:
             _end(error)
         except Exception as error:
             if type(error).__module__.partition(".")[0] in OURS:

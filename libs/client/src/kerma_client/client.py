@@ -22,6 +22,10 @@ class ApiError(Exception):
         super().__init__(f"{message} (HTTP {status}){detail}")
 
 
+class UnreachableError(Exception):
+    """The service does not answer, or the connection broke. What was submitted goes on."""
+
+
 def _reasons(why: object) -> str:
     return "; ".join(map(str, why)) if isinstance(why, list) else str(why)
 
@@ -132,12 +136,15 @@ class KermaClient:
     def _send(self, method: str, path: str, **how: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **how)
+            if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
+                # the access token lasts ten minutes; a long job outlives it
+                self._http.get("/auth/refresh")
+                answer = self._http.request(method, path, **how)
         except UnicodeEncodeError:  # arguments of a command line that are not valid text
             raise ApiError(400, "what was asked for is not valid text", {}) from None
-        if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
-            # the access token lasts ten minutes; a long job outlives it
-            self._http.get("/auth/refresh")
-            answer = self._http.request(method, path, **how)
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise UnreachableError(f"{self._http.base_url} does not answer: {reason}") from error
         try:
             body: dict[str, Any] = answer.json()
         except ValueError:

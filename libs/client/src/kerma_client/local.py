@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from kerma_allinone.running import NotRunningError, read_running
-from kerma_client.client import ApiError, KermaClient
+from kerma_client.client import ApiError, KermaClient, UnreachableError
 
 USER = "local"
 _PASSWORD_FILE = "local-password"  # noqa: S105 - the name of a file
@@ -43,8 +43,8 @@ def connect(data: Path) -> KermaClient:
             raise
         client.register(USER, password)
         client.login(USER, password)
-    except httpx.TransportError as error:
-        raise NotRunningError(f"{running.url} does not answer: {error}") from error
+    except UnreachableError as error:
+        raise NotRunningError(str(error)) from error
     return client
 
 

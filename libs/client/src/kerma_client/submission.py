@@ -15,7 +15,7 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
     body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
     try:
         if project.is_dir():
-            files = {p.name: p.read_text() for p in sorted(project.iterdir()) if p.is_file()}
+            files = {p.name: _text(p) for p in sorted(project.iterdir()) if p.is_file()}
             if primaries is not None:
                 raise typer.BadParameter(
                     "--primaries needs a project; edit the input files instead"
@@ -33,6 +33,13 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
             raise typer.BadParameter(f"{project} has no beam")
         editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
     return {**body, "input_type": "editor", "input_json": editor}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8 text: {error.reason}") from None
 
 
 def _editor_project(raw: Any) -> dict[str, Any] | None:

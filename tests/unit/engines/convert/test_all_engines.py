@@ -66,6 +66,34 @@ class TestCutOffs:
         assert "transports up to" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("cuts", "card"),
+    [
+        ({"energyLowCutoff": 145}, ["145", "1000000"]),
+        ({"energyLowCutoff": 145, "energyHighCutoff": 0}, ["145", "1000000"]),
+        ({"energyHighCutoff": 155}, ["0", "155"]),
+        ({"energyLowCutoff": 145, "energyHighCutoff": 155}, ["145", "155"]),
+    ],
+)
+def test_shieldhit_gets_a_cut_off_on_either_side(cuts: dict[str, Any], card: list[str]) -> None:
+    beam = {"energy": 150, "energySpread": 3, **cuts}
+    lines = engine("shieldhit").convert(build(beam)).files["beam.dat"].splitlines()
+    (found,) = (line.split() for line in lines if line.startswith("TCUT0"))
+    assert found[1:3] == card
+
+
+def test_reasons_are_in_the_words_of_json() -> None:
+    quantity = {"uuid": "q", "name": "Q", "keyword": "Dose", "modifiers": [{"diffType": "Heart"}]}
+    spoilt = build({"sigma": 0, "position": None})
+    spoilt["scoringManager"]["outputs"][0]["quantities"] = [quantity]
+    found = {problem.path: problem.reason for problem in problems("geant4", spoilt)}
+    assert found["beam.sigma"] == "must be an object"
+    assert found["beam.position"] == "must be a list"
+    # the list of quantities is not said to be empty because of its faulty item
+    assert "scoringManager.outputs[0].quantities" not in found
+    assert "scoringManager.outputs[0].quantities[0].modifiers[0].diffType" in found
+
+
 SPOILT = [
     ("scoringManager", "filters", {"uuid": "u", "name": "F", "rules": []}),
     (

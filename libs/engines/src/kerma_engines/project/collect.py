@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from kerma_engines.errors import Problem
 from kerma_engines.fields import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MAX_ITEMS = 5000  # items of one list; far beyond what the editor can draw
 _MAX_DEPTH = 64  # levels of nested figures
@@ -63,7 +66,10 @@ class Collector:
         try:
             return kind.model_validate(value)
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
+            details = error.errors(include_url=False, include_input=False)
+            for detail in details:
+                if detail["type"] == "too_short" and _faulty_within(detail["loc"], details):
+                    continue  # pydantic does not count the items that are faulty
                 place = _json_path(path, detail["loc"], value)
                 self.add(*_tag_problem(place, detail) or (place, _reason(detail)))
         return None
@@ -135,8 +141,26 @@ def _tag_problem(path: str, detail: Any) -> tuple[str, str] | None:
     return None
 
 
+def _faulty_within(loc: tuple[int | str, ...], details: Iterable[Any]) -> bool:
+    return any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details)
+
+
+_KINDS = {
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "too_short": "has too few items",
+    "too_long": "has too many items",
+}
+"""Reasons in the words of JSON, by pydantic's type of error."""
+
+
 def _reason(detail: Any) -> str:
-    if detail["type"] == "missing":
-        return "is missing"
+    if detail["type"] in _KINDS:
+        return _KINDS[detail["type"]]
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].lower() + message[1:]

@@ -67,8 +67,10 @@ def _lines(project: Project, modulator: tuple[int, str] | None) -> Iterator[str]
         yield _card("HIPROJ", f"{particle.a} {particle.z}", "A and Z of the ion")
     energies = f"{_number(beam.energy / per_nucleon)} {_number(beam.energy_spread / per_nucleon)}"
     yield _card("TMAX0", energies, f"energy and its standard deviation [{unit}]")
-    if beam.energy_low_cutoff is not None and beam.energy_high_cutoff:
-        low, high = beam.energy_low_cutoff / per_nucleon, beam.energy_high_cutoff / per_nucleon
+    low, high = (cutoff / per_nucleon for cutoff in beam.cutoffs)
+    if low > 0 or math.isfinite(high):
+        # the card takes both; above this energy there is no beam
+        high = min(high, _MOST_ENERGY)
         yield _card("TCUT0", f"{_number(low)} {_number(high)}", f"cut-offs of energy [{unit}]")
     yield _card("NSTAT", f"{beam.number_of_particles} 0", "primaries, step of saving")
     yield from _physics(physics)
