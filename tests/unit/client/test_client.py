@@ -14,7 +14,8 @@ from kerma_client.submission import submit_body
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ReadError("reset by peer"), httpx.ConnectError("refused"), httpx.ReadTimeout("")]
+    "error",
+    [httpx.ReadError("reset by peer"), httpx.ConnectError("refused"), httpx.ReadTimeout("")],
 )
 def test_a_broken_connection_is_one_sentence(
     error: httpx.TransportError,

@@ -49,3 +49,8 @@ def test_notes_on_merging_are_shown_once(capsys: pytest.CaptureFixture[str]) -> 
     out = printed([page(0, {"merge_note": note}), page(1, {"merge_note": note})], capsys)
     assert out.count(note) == 1
     assert "flux 0, flux 1: weighted by primaries" in out
+
+
+def test_notes_on_scoring_and_merging_are_both_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed([page(0, {"note": "too low", "merge_note": "weighted by primaries"})], capsys)
+    assert "flux 0: too low; weighted by primaries" in out

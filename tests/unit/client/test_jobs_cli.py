@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kerma_client.submission import notes_of
+from kerma_engines.catalogue.registry import engine
 from kit import editor as make
 
 
@@ -30,13 +31,21 @@ def test_slow_scorers_are_told_before_the_run() -> None:
     assert notes_of(body("Dose")) == ()
 
 
+def test_neutral_particles_in_a_macro_are_told_before_the_run() -> None:
+    inputs = engine("geant4").convert(body("Fluence")["input_json"])
+    files = body("Fluence", input_type="files", input_files=dict(inputs.files))
+    (note,) = notes_of(files)
+    assert note.startswith("run.mac:")
+    assert "counts neutrons and photons" in note
+
+
 @pytest.mark.parametrize(
     "other",
     [
         body("Alanine"),
         body("tLET", input_json={}),
         body("tLET", sim_type="other"),
-        body("tLET", input_type="files"),
+        body("tLET", input_type="files", input_files={"run.mac": "/run/beamOn 1"}),
     ],
 )
 def test_what_cannot_be_converted_here_is_left_to_the_answer(other: dict[str, Any]) -> None:

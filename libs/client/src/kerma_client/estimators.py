@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from kerma_client import terminal
-from kerma_engines.results.json_form import filter_of
+from kerma_engines.results.json_form import filter_of, note_of
 from kerma_engines.results.student import half_width
 
 
 def print_estimators(body: dict[str, Any], console: terminal.PlainConsole) -> None:
     """Print a table of what was scored, with the largest values and 68 % confidence intervals.
 
-    The filter distinguishes pages of one quantity. Notes on how pages were merged follow the table.
+    The filter distinguishes pages of one quantity. Notes on how pages were scored and merged
+    follow the table.
     """
     headings = ("estimator", "page", "quantity", "filter", "bins", "largest", "unit", "± (68 %)")
     console.print(terminal.table(headings, _rows(body)))
     notes: dict[str, list[str]] = {}
     for estimator in body["estimators"]:
         for page in estimator["pages"]:
-            if note := page["metadata"].get("merge_note"):
+            if note := note_of(page["metadata"]):
                 place = f"{estimator['name']} {page['metadata']['page_number']}"
                 notes.setdefault(note, []).append(place)
     for note, places in notes.items():

@@ -54,17 +54,21 @@ def _editor_project(raw: Any) -> dict[str, Any] | None:
 
 
 def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
-    """Return the engine's notes about a project.
+    """Return what the engine notes about a project or about input files.
 
-    Return nothing when the engine refuses the project: POST /jobs/direct then says why.
+    Returns nothing when the engine refuses them: POST /jobs/direct then says why.
     """
     from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
     from kerma_engines.errors import InvalidInput
 
-    if body["input_type"] != "editor" or body["sim_type"] not in ENGINE_NAMES:
+    if body["sim_type"] not in ENGINE_NAMES:
         return ()
+    chosen = engine(body["sim_type"])
     try:
-        inputs = engine(body["sim_type"]).convert(body["input_json"])
+        if body["input_type"] == "editor":
+            inputs = chosen.convert(body["input_json"])
+        else:
+            inputs = chosen.accept_files(body["input_files"])
     except InvalidInput:
         return ()
     return tuple(inputs.options.get("notes", ()))

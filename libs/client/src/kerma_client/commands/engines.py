@@ -88,10 +88,12 @@ def _show(
 
 
 def _print_notes(estimator: Estimator) -> None:
-    """Print how pages were merged, where users should know."""
+    """Print what users should know about how pages were scored and merged."""
+    from kerma_engines.results.json_form import note_of
+
     notes: dict[str, list[str]] = {}
     for page in estimator.pages:
-        if note := page.metadata.get("merge_note"):
+        if note := note_of(page.metadata):
             notes.setdefault(note, []).append(page.name)
     for note, names in notes.items():
         say(f"{', '.join(names)}: {note}")

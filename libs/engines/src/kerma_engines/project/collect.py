@@ -142,7 +142,9 @@ def _tag_problem(path: str, detail: Any) -> tuple[str, str] | None:
 
 
 def _faulty_within(loc: tuple[int | str, ...], details: Iterable[Any]) -> bool:
-    return any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details)
+    return any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details
+    )
 
 
 _KINDS = {

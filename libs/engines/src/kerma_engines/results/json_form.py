@@ -39,7 +39,7 @@ def _page(page: Page) -> dict[str, Any]:
         "unit": page.unit,
         "class": page.merge.value,
         "filter": filter_of(page.metadata),
-        "note": page.metadata.get("merge_note", ""),
+        "note": note_of(page.metadata),
         "shape": page.shape,
         "axes": [
             {
@@ -59,6 +59,11 @@ def _page(page: Page) -> dict[str, Any]:
 def filter_of(metadata: Mapping[str, str]) -> str:
     """Return the name of the filter that a page was scored with, or ""."""
     return metadata.get("filter_name") or metadata.get("page_filter_name") or ""
+
+
+def note_of(metadata: Mapping[str, str]) -> str:
+    """Return what a reader should know about how a page was scored and merged, or ""."""
+    return "; ".join(filter(None, (metadata.get("note"), metadata.get("merge_note"))))
 
 
 def _text(name: str) -> str:
