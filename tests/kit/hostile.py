@@ -118,6 +118,17 @@ def bomb() -> None:
             time.sleep(0.01)
 
 
+def threads(number: int) -> None:
+    import threading
+
+    threading.stack_size(1 << 16)
+    with suppress(RuntimeError):  # where the kernel allows no more
+        for _ in range(number):
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    time.sleep(600)
+    say("threaded")
+
+
 def spin(processes: int) -> None:
     for _ in range(processes - 1):
         if os.fork() == 0:
@@ -161,7 +172,7 @@ def environment() -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    numbers = {"daemonise", "eat", "share", "hide_memory", "spin", "fill"}
+    numbers = {"daemonise", "eat", "share", "hide_memory", "spin", "fill", "threads"}
     action = globals()[mode]
     action(*(int(a) for a in arguments) if mode in numbers else arguments)
     say("done")

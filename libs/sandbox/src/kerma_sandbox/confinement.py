@@ -17,6 +17,7 @@ class Limit(StrEnum):
     MEMORY = "memory"
     CPU_SECONDS = "cpu_seconds"
     PROCESSES = "processes"
+    THREADS = "threads"
     FILE_SIZE = "file_size"
 
 
@@ -31,6 +32,8 @@ class Limits:
     cpu_seconds: float | None = None
     """Processor time of all processes together."""
     processes: int | None = 64
+    threads: int | None = 512
+    """Threads of all processes together; each takes one of the machine's process ids."""
     open_files: int = 1024
     """Open files of each process."""
     file_size: int | None = 8 << 30

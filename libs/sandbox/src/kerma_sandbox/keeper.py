@@ -158,10 +158,11 @@ class Keeper:
             self._tell({"op": "usage", "cpu_seconds": self._cpu(used), "memory": used.memory})
 
     def _check(self, used: tree.Usage) -> None:
-        own = used.processes - (_BUBBLEWRAPS if self._contained else 0)
+        others = _BUBBLEWRAPS if self._contained else 0
         measured = {
             "memory": used.memory,
-            "processes": own,
+            "processes": used.processes - others,
+            "threads": used.threads - others,
             "cpu_seconds": self._cpu(used),
         }
         for name, limit in self._order["watch"].items():

@@ -122,13 +122,15 @@ class Sandbox:
 def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
     """Return soft and hard limits by the names of the ``resource`` module, without their prefix.
 
-    The kernel counts processes by user, so that limit is set only for a user with a single process.
+    The kernel counts threads by user, so that limit is set only for a user with a single process.
+    It allows one more than the watch does: the watch then sees the excess and names the limit.
     """
+    threads = None if limits.threads is None else limits.threads + 1
     same = {
         "AS": limits.address_space,
         "FSIZE": limits.file_size,
         "NOFILE": limits.open_files,
-        "NPROC": limits.processes if counted else None,
+        "NPROC": threads if counted else None,
         "CORE": 0,
     }
     found = {name: (value, value) for name, value in same.items() if value is not None}
@@ -142,6 +144,7 @@ def _watched(limits: Limits) -> dict[str, float]:
     named = {
         "memory": limits.memory,
         "processes": limits.processes,
+        "threads": limits.threads,
         "cpu_seconds": limits.cpu_seconds,
     }
     return {name: value for name, value in named.items() if value is not None}

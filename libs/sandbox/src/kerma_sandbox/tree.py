@@ -18,6 +18,7 @@ class Usage:
     memory: int
     cpu_seconds: float
     processes: int
+    threads: int
 
 
 def descendants(root: int) -> list[int]:
@@ -32,13 +33,15 @@ def descendants(root: int) -> list[int]:
 
 def usage(pids: list[int]) -> Usage:
     """Return the usage of living processes, with the processor time of children they waited for."""
-    memory, ticks, living = 0, 0, 0
+    memory, ticks, living, threads = 0, 0, 0, 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
-            ticks += _ticks(pid)
+            used, running = _ticks_and_threads(pid)
+            ticks += used
             memory += _memory(pid)
             living += 1
-    return Usage(memory, ticks / _TICKS, living)
+            threads += running
+    return Usage(memory, ticks / _TICKS, living, threads)
 
 
 def kill_below(root: int) -> None:
@@ -76,10 +79,10 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def _ticks(pid: int) -> int:
+def _ticks_and_threads(pid: int) -> tuple[int, int]:
     # the program's name, in parentheses, may contain spaces and parentheses
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return sum(map(int, fields[11:15]))
+    return sum(map(int, fields[11:15])), int(fields[17])
 
 
 def _memory(pid: int) -> int:

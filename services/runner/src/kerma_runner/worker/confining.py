@@ -20,6 +20,7 @@ _CODES = {
     Limit.MEMORY: ("MEMORY_LIMIT", "{0} bytes of memory", "task_memory"),
     Limit.CPU_SECONDS: ("CPU_LIMIT", "{0:g} s of processor time", "task_cpu_seconds"),
     Limit.PROCESSES: ("PROCESS_LIMIT", "{0} processes at a time", "task_processes"),
+    Limit.THREADS: ("THREAD_LIMIT", "{0} threads at a time", "task_threads"),
     Limit.FILE_SIZE: ("FILE_LIMIT", "{0} bytes in one file", "task_file_size"),
 }
 _REFUSED = (

@@ -50,6 +50,8 @@ class WorkerSettings(Settings):
     """Processor time of a task's processes together."""
     task_processes: int = Field(default=64, gt=0)
     """Processes of a task at a time."""
+    task_threads: int = Field(default=512, gt=0)
+    """Threads of a task's processes together."""
     task_open_files: int = Field(default=1024, ge=16)
     """Open files of each process of a task."""
     task_file_size: int = Field(default=8 << 30, gt=0)
@@ -73,6 +75,7 @@ class WorkerSettings(Settings):
             address_space=self.task_address_space,
             cpu_seconds=self.task_cpu_seconds,
             processes=self.task_processes,
+            threads=self.task_threads,
             open_files=self.task_open_files,
             file_size=self.task_file_size,
         )
