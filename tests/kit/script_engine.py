@@ -41,6 +41,9 @@ class ScriptEngine:
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         raise NotImplementedError
 
+    def scored_bins(self, inputs: InputSet) -> int:
+        return 0
+
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         mode = inputs.options["mode"]
         if mode == "unready":

@@ -115,6 +115,19 @@ def test_a_project_tells_how_much_it_scores() -> None:
     assert facts["bins"] >= sum(detectors.values()) > 1
 
 
+def test_a_macro_tells_how_much_it_scores() -> None:
+    """The same bins from a project and from the files that it becomes."""
+    project, _ = asked(demo_project(10))
+    files, _ = asked(dict(engine("geant4", {}).convert(demo_project(10)).files), kind="files")
+    assert files["bins"] == project["bins"] > 1
+    mesh = (
+        "/score/create/boxMesh wide\n/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 200 200 200\n"
+    )
+    scorers = "".join(f"/score/quantity/doseDeposit d{k}\n" for k in range(100))
+    wide, _ = asked(with_macro(f"{mesh}{scorers}/score/close\n"), kind="files")
+    assert wide["bins"] - asked(with_macro(""), kind="files")[0]["bins"] == 100 * 200**3
+
+
 @pytest.mark.parametrize(("bins", "tasks", "refused"), [(10, 10, False), (10, 11, True)])
 def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> None:
     if refused:

@@ -100,6 +100,9 @@ class Engine(Protocol):
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
 
+    def scored_bins(self, inputs: InputSet) -> int:
+        """Return the bins of all quantities of a task; 0 where only its run tells how many."""
+
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task (>= 1 primaries, seed >= 1) and return how to start it."""
 

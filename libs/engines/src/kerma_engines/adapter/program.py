@@ -45,6 +45,10 @@ class ProgramEngine:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
         return self.accepted(files)
 
+    def scored_bins(self, inputs: InputSet) -> int:  # noqa: ARG002 - the interface
+        """Return 0: the bins in files of these programs are not counted."""
+        return 0
+
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task and return how to start it.
 

@@ -226,6 +226,10 @@ class InstalledEngine:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
         return self.engine.accept_files(files)
 
+    def scored_bins(self, inputs: InputSet) -> int:
+        """Return the bins of all quantities of a task; 0 where only its run tells how many."""
+        return self.engine.scored_bins(inputs)
+
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task and return how to start it. Raises InvalidInput."""
         command = self.engine.prepare(inputs, directory, primaries=primaries, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -22,7 +23,7 @@ from kerma_engines.geant4.gdml import check as gdml_check
 from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.macro.apart import keep_apart
 from kerma_engines.geant4.read import pages
-from kerma_engines.geant4.scorers.quantities import MAPS
+from kerma_engines.geant4.scorers.quantities import MAPS, bins_of
 from kerma_engines.geant4.transport import spot_list
 from kerma_engines.geant4.transport.result_file import SUFFIX
 from kerma_engines.geant4.version import binding
@@ -134,6 +135,11 @@ class Geant4:
             outputs=tuple(_declared_output(mesh) for mesh in meshes),
             options={"pages": options, "notes": list(parsed.notes)},
         )
+
+    def scored_bins(self, inputs: InputSet) -> int:
+        """Return the bins of all quantities of a task."""
+        meshes = self._macro(inputs).meshes
+        return sum(math.prod(m.bins) * bins_of(s.axes) for m in meshes for s in m.scorers)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task (>= 1 primaries, seed >= 1) and return how to start it."""

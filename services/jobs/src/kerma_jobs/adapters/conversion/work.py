@@ -48,7 +48,7 @@ def answer(request: bytes, available: Engines) -> bytes:
     try:
         asked = orjson.loads(request)
         inputs = _convert(asked, available)
-        bins = scored_bins(parse_project(asked["payload"])) if asked["kind"] == "project" else 0
+        bins = _bins(asked, inputs, available)
     except InvalidInput as invalid:
         return orjson.dumps(_told(invalid)) + b"\n"
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
@@ -65,6 +65,12 @@ def _convert(request: Mapping[str, Any], available: Engines) -> InputSet:
     else:
         inputs = plain_names(found.accept_files(request["payload"]))
     return replace(inputs, stands_in_for=request["stands_in_for"])
+
+
+def _bins(request: Mapping[str, Any], inputs: InputSet, available: Engines) -> int:
+    if request["kind"] == "project":
+        return scored_bins(parse_project(request["payload"]))
+    return available[inputs.engine].scored_bins(inputs)
 
 
 def _told(invalid: InvalidInput) -> dict[str, Any]:
