@@ -236,6 +236,8 @@ def test_files_that_came_along_are_read() -> None:
     assert accepted(f"{WRITTEN}mine.txt\n{END}").primaries == 1000
     assert "parent folder" in refused(f"{WRITTEN}../map.txt\n{END}", map="")
     assert accepted(f"{'OPEN':<10}{33.0:>10}{'':50}SCRATCH\n{END}").primaries == 1000
+    for status in ("SCRATCHX", "XSCRATCH"):  # FLUKA reads a name behind any other status
+        assert "absolute path" in refused(f"{'OPEN':<10}{33.0:>10}{'':50}{status}\n/etc/x\n{END}")
 
 
 def test_inputs_that_score_nothing_are_refused() -> None:

@@ -62,6 +62,15 @@ def test_detectors_of_the_old_form_write_here(name: str) -> None:
         assert f"detect.dat:3: writes to {name!r}" in refused(files)
 
 
+@pytest.mark.parametrize("name", ["geo.dat", "detect.dat"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../ct", "~/ct"])
+def test_no_line_of_any_file_leads_elsewhere(name: str, path: str) -> None:
+    """A voxel geometry, or a detector of a kind that is not known here, names a file."""
+    files = {**SHIELDHIT, name: f"{SHIELDHIT[name]}VOX 1\n  {path}\n"}
+    place = f"{name}:{files[name].count(chr(10))}"
+    assert f"{place}: a line holds {path!r}, which" in refused(files)
+
+
 @pytest.mark.parametrize("detect", ["", "Geometry Cyl\n    Name A\n", "* nothing\n"])
 def test_inputs_that_score_nothing_are_refused(detect: str) -> None:
     told = refused({**SHIELDHIT, "detect.dat": detect})

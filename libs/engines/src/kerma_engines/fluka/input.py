@@ -191,7 +191,7 @@ class _Reader:
 def _files_behind(card: Card) -> int:
     """Return how many lines with names of files follow a card."""
     if card.name == "OPEN":
-        return int("SCRATCH" not in card.sdum)
+        return int(card.sdum != "SCRATCH")
     if card.name == "GEOBEGIN":
         read_from, written_to = card.number(3), card.number(4)
         return int(read_from not in (0.0, 5.0)) + int(written_to not in (0.0, 11.0))

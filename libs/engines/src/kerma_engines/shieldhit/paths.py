@@ -35,7 +35,20 @@ def path_problems(files: Mapping[str, str]) -> Iterator[Problem]:
                     yield Problem(place, f"{words[0]} names {words[at][:64]!r}, which {reason}")
                 continue
             yield from _strange_paths(place, words)
-    for number, name in old_detectors(files.get("detect.dat", "")):
+    yield from _other_lines(files)
+
+
+def _other_lines(files: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield paths in geometry and detectors, and files of old-format detectors."""
+    for number, words in _cards(files.get("geo.dat", "")):
+        if number > 1:  # the first line is a title
+            yield from _strange_paths(f"geo.dat:{number}", ["a line", *words])
+    written = dict(old_detectors(files.get("detect.dat", "")))
+    for number, words in _cards(files.get("detect.dat", "")):
+        # the file of an Output block is checked with the block
+        if number not in written and words[0].lower() != "filename":
+            yield from _strange_paths(f"detect.dat:{number}", ["a line", *words])
+    for number, name in written.items():
         if reason := why_not_beside(name):
             yield Problem(f"detect.dat:{number}", f"writes to {name[:64]!r}, which {reason}")
 
