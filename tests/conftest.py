@@ -24,7 +24,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture
 def dice(request: pytest.FixtureRequest) -> random.Random:
-    """Random numbers of one test: the same ones for the same seed, whatever else runs."""
+    """Random numbers of one test: the same for the same seed, whatever else runs."""
     seed = request.config.option.chaos_seed
     print(f"repeat with: ./kerma test chaos --chaos-seed {seed}")  # shown when the test fails
     return random.Random(f"{seed} {request.node.nodeid}")

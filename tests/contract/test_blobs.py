@@ -1,4 +1,4 @@
-"""The blob store contract, held by memory, a folder, and a server that speaks S3."""
+"""The blob store contract, on memory, a folder, and a server that speaks S3."""
 
 import asyncio
 import hashlib

@@ -1,1 +1,1 @@
-"""What tests of several parts share."""
+"""Test support shared by several suites."""

@@ -1,4 +1,4 @@
-"""The services of a Kerma as separate processes through ``kerma serve``, on given servers."""
+"""The services of a Kerma as separate ``kerma serve`` processes, on given servers."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Apart:
         return Place(self.nats_url, f"file://{self.folder}/blobs")
 
     def start(self, name: str, roles: str = "", **changes: str) -> Program:
-        """Start one, without waiting; after an end it takes its port again."""
+        """Start one, without waiting; on a restart it uses the same port."""
         port = self.ports.setdefault(name, free_port())
         service = name.partition(".")[0]
         command = [*KERMA, "serve", service, *(["--roles", roles] if roles else [])]
         return self._start(name, command, {"KERMA_HTTP_PORT": str(port), **changes})
 
     def start_program(self, name: str, script: str, *arguments: str, **changes: str) -> Program:
-        """Start a program of the tests in place of one of ours."""
+        """Start a test program in place of one of ours."""
         port = self.ports.setdefault(name, free_port())
         command = [sys.executable, str(KIT / script), *arguments]
         return self._start(name, command, {"KERMA_HTTP_PORT": str(port), **changes})
@@ -84,7 +84,7 @@ class Apart:
         return self.ports.setdefault(service, free_port())
 
     def start_all(self) -> None:
-        """Five services, a worker and the gateway; returns when they are ready."""
+        """Start five services, a worker and the gateway; return when they are ready."""
         for name in (*SERVICES, "gateway", "worker"):
             self.start(name)
         self.ready()
@@ -110,7 +110,7 @@ class Apart:
         return Visitor(f"http://127.0.0.1:{self.ports['gateway']}")
 
     def end(self) -> None:
-        """Stop everything at once; every program must end well."""
+        """Stop everything at once; every program must exit cleanly."""
         alive = [program for program in self.programs.values() if program.alive]
         for program in alive:
             program.process.terminate()
@@ -121,7 +121,7 @@ class Apart:
 
 @contextmanager
 def apart(folder: Path, nats_url: str, postgres_url: str, **settings: str) -> Iterator[Apart]:
-    """Programs that are gone after the block; ``settings`` are variables of all of them."""
+    """Run programs for the duration of the block; ``settings`` are environment variables of all."""
     made = Apart(folder, nats_url, postgres_url, settings)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Jobs whose ids, and so whose seeds, are chosen by the test; and what the log says of them."""
+"""Jobs whose ids, and therefore seeds, are chosen by the test, and their events in the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class DirectConverter:
-    """Converts in this process; the bodies of these tests are well-meant."""
+    """Converts in this process; the bodies of these tests are well-formed."""
 
     async def from_project(
         self, name: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
@@ -59,7 +59,7 @@ class Unlimited:
 
 @dataclass(frozen=True)
 class Offered:
-    """The workers of these tests have what a job asks for."""
+    """Claims that workers offer whatever a job asks for."""
 
     engine: str
 
@@ -69,14 +69,14 @@ class Offered:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a running Kerma keeps its log and its bytes."""
+    """The log and the blobs of a running Kerma."""
 
     nats_url: str
     blob_url: str
 
 
 def chosen_id(number: int) -> str:
-    """Id of the ``number``-th job of a test; the same in every run, so seeds are too."""
+    """Return the id of the ``number``-th job; the same in every run, so seeds are too."""
     return job_id(MOMENT, UUID(int=number), "DIRECT")
 
 
@@ -109,7 +109,7 @@ def submit_chosen(
 
 
 def told(place: Place, job: str) -> tuple[Told, ...]:
-    """Every event of a job, causes before effects."""
+    """Return every event of a job, causes before effects."""
 
     async def run() -> tuple[Told, ...]:
         async with connection(place.nats_url, name="test") as client:
@@ -119,6 +119,6 @@ def told(place: Place, job: str) -> tuple[Told, ...]:
 
 
 def successes(place: Place, job: str) -> Counter[int]:
-    """How often each task succeeded, by the log."""
+    """Return how often each task succeeded, according to the log."""
     events = [t.event for t in told(place, job)]
     return Counter(event.data["index"] for event in events if event.type == "TaskSucceeded")

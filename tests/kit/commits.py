@@ -1,4 +1,4 @@
-"""Commits for tests of the log: a worker's registration and retirements, any number of them."""
+"""Commits for tests of the log: a worker's registration and any number of retirements."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def fresh_subject() -> Subject:
-    """An aggregate that nobody has written to."""
+    """Return the subject of an aggregate that nobody has written to."""
     return worker_subject(str(uuid4()))
 
 
 def commit(subject: Subject, first_version: int = 1, events: int = 1, size: int = 10) -> Commit:
-    """A commit with a new id; ``size`` is about the bytes of each event."""
+    """Return a commit with a new id; ``size`` is about the bytes of each event."""
     meta = Meta(actor="svc:test", command="Retire", correlation="c", service="runner")
     retired = WorkerRetired(worker=subject.id, reason="x" * size)
     return make_commit(
@@ -28,7 +28,7 @@ def commit(subject: Subject, first_version: int = 1, events: int = 1, size: int 
 
 
 async def write(log: EventLog, subject: Subject, n: int) -> list[tuple[Commit, Appended]]:
-    """Append ``n`` commits one behind the other to a fresh aggregate."""
+    """Append ``n`` commits in a row to a fresh aggregate."""
     done: list[tuple[Commit, Appended]] = []
     for version in range(1, n + 1):
         expected = done[-1][1].seq if done else 0

@@ -56,7 +56,7 @@ def mesh(sides: tuple[float, float, float], bins: tuple[int, int, int]) -> dict[
 
 
 def zone(material: str, *terms: str, **more: Any) -> dict[str, Any]:
-    """A zone from terms such as ``"a-b*c"``: figure names joined by + - * from left to right."""
+    """Return a zone of terms such as ``"a-b*c"``: figure names joined by + - *, left to right."""
     modes = {"+": "union", "-": "subtraction", "*": "intersection"}
     operations = []
     for term in terms:
@@ -73,7 +73,7 @@ def zone(material: str, *terms: str, **more: Any) -> dict[str, Any]:
 def drawn(
     uuid: str, material: str, data: dict[str, Any], *children: dict[str, Any]
 ) -> dict[str, Any]:
-    """A figure as the editor's Geant4 mode writes it, with those inside it."""
+    """Return a figure as the editor's Geant4 mode writes it, with those inside it."""
     simulation_material = {"icru": MATERIALS[material], "geant4_name": GEANT4_NAMES[material]}
     return {
         "uuid": uuid,
@@ -85,7 +85,7 @@ def drawn(
 
 
 def tree_project(world: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A project of the editor's Geant4 mode: one figure is the world and holds all others."""
+    """Return a project of the editor's Geant4 mode: one figure is the world and holds all others."""
     built = project({}, [], **more)
     built["project"] = {"simulator": "geant4"}
     built["figureManager"]["figures"] = [world]
@@ -109,7 +109,7 @@ def project(
     filters: list[dict[str, Any]] | None = None,
     **beam: Any,
 ) -> dict[str, Any]:
-    """A project with one-letter figure names; one output ``out<k>`` per detector."""
+    """Return a project with one-letter figure names; one output ``out<k>`` per detector."""
     detectors = detectors or [mesh((1, 1, 1), (1, 1, 1))]
     return {
         "beam": {"particle": {"id": 2}, "energy": 70, "numberOfParticles": 100, **beam},

@@ -1,4 +1,4 @@
-"""Programs that tests start, and whatever these start in turn."""
+"""Programs that tests start, and their descendants."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.05
 START_SECONDS = 120.0
 PATIENCE = 90.0
-"""Bound of waits in seconds: reached only by what never happens."""
+"""Bound of waits in seconds: reached only if a condition never becomes true."""
 
 KERMA = (sys.executable, "-m", "kerma_client.cli")
 
 
 def eventually(found: Callable[[], T | None], within: float, what: str = "") -> T:
-    """The first true answer of ``found``: for conditions that nothing announces to a test."""
+    """Return the first true answer of ``found``: for conditions that nothing announces to a test."""
     until = time.monotonic() + within
     while not (answer := found()):
         assert time.monotonic() < until, f"not within {within:.0f} s: {what or found}"
@@ -34,12 +34,12 @@ def eventually(found: Callable[[], T | None], within: float, what: str = "") -> 
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Of a child that finds the source of this repository."""
+    """Return the environment of a child that finds the source of this repository."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes}
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """Living processes that work in ``folder`` or were told of it."""
+    """Return living processes that work in ``folder`` or have it among their arguments."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -53,7 +53,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def kill_in(folder: Path) -> None:
-    """SIGKILL to every process of ``folder`` at the same moment, and to those that follow."""
+    """SIGKILL every process of ``folder`` at the same time, and those that follow."""
 
     def none_left() -> bool:
         found = processes_in(folder)
@@ -67,7 +67,7 @@ def kill_in(folder: Path) -> None:
 
 @dataclass
 class Program:
-    """One started program; its output goes to a file."""
+    """A started program; its output goes to a file."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -85,7 +85,7 @@ class Program:
 
     @property
     def said(self) -> str:
-        """Everything it printed."""
+        """Return its whole output."""
         return self.output.read_text(errors="replace")
 
     @property
@@ -93,16 +93,16 @@ class Program:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End it without any chance to tidy up."""
+        """Kill it without any chance to clean up."""
         self.process.kill()
         self.process.wait()
 
     def end(self, number: signal.Signals = signal.SIGTERM, within: float = PATIENCE) -> None:
-        """Ask it to end, and wait until it has ended with status 0."""
+        """Terminate it and wait until it has exited with status 0."""
         self.process.send_signal(number)
         self.ended(within)
 
     def ended(self, within: float = PATIENCE) -> None:
-        """Wait for its end, which must be a good one."""
+        """Wait for it to exit with status 0."""
         status = self.process.wait(within)
         assert status == 0, self.said[-3000:]

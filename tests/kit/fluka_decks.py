@@ -1,4 +1,4 @@
-"""Projects for FLUKA, the decks they become, and results read back."""
+"""Projects for FLUKA, their decks, and results read back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rules(*tests: tuple[str, str, float]) -> dict[str, Any]:
 
 
 def scored(*keywords: str, known: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A phantom that scores on one detector, all quantities through one filter."""
+    """Return a phantom that scores all quantities on one detector, through one filter."""
     detectors = [changes.pop("on", None) or detector()]
     beam = phantom()["beam"] | changes.pop("beam", {})
     if known is not None:

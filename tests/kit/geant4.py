@@ -1,4 +1,4 @@
-"""Runs Geant4 tasks as a worker would."""
+"""Run Geant4 tasks as a worker would."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _INPUTS = Path(__file__).parents[1] / "unit" / "engines" / "geant4" / "inputs"
 GEOMETRY = (_INPUTS / "box.gdml").read_text()
 """A cube of water."""
 MACRO = (_INPUTS / "depth.mac").read_text()
-"""Protons of 70 MeV in it, with a cylinder that scores dose and fluence of protons."""
+"""Protons of 70 MeV in water, with a cylinder that scores dose and fluence of protons."""
 
 
 def transport(definition: dict[str, Any], directory: Path, primaries: int, seed: int) -> list[Page]:
-    """Convert, run and read a project; the pages of all its outputs in order."""
+    """Convert, run and read a project; return the pages of all its outputs in order."""
     engine = Geant4()
     inputs = engine.convert(definition)
     directory.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def transport(definition: dict[str, Any], directory: Path, primaries: int, seed:
 
 
 def run_files(files: Mapping[str, str], directory: Path, primaries: int) -> tuple[Estimator, ...]:
-    """Accept, run and read input files; the estimators of their meshes."""
+    """Accept, run and read input files; return the estimators of their meshes."""
     engine = Geant4()
     inputs = engine.accept_files(files)
     finished = execute(engine.prepare(inputs, directory, primaries=primaries, seed=5), directory)
@@ -54,7 +54,7 @@ def run_files(files: Mapping[str, str], directory: Path, primaries: int) -> tupl
 
 
 def execute(command: Command, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that ``prepare`` gave, whatever comes of it."""
+    """Run a command that ``prepare`` returned, whatever its exit status."""
     return subprocess.run(
         command.argv,
         cwd=directory,
@@ -67,7 +67,7 @@ def execute(command: Command, directory: Path) -> subprocess.CompletedProcess[st
 
 
 def located(text: str, points: NDArray[np.float64], directory: Path) -> list[list[Any]]:
-    """Volume, material and density (g/cm3) at points, shape (n, 3) in cm, as Geant4 finds them."""
+    """Return volume, material and density (g/cm3) at points, shape (n, 3) in cm, from Geant4."""
     geometry = directory / "g.gdml"
     geometry.write_text(text)
     (directory / "points.json").write_text(json.dumps(points.tolist()))

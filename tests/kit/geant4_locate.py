@@ -1,4 +1,4 @@
-"""Reads GDML as Geant4 does and prints the volume at each point: ``GEOMETRY POINTS.json``."""
+"""Read GDML as Geant4 does and print the volume at each point: ``GEOMETRY POINTS.json``."""
 
 from __future__ import annotations
 

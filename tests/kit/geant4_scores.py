@@ -1,4 +1,4 @@
-"""A thick water block whose first millimetre is scored by Geant4."""
+"""A thick water block whose first millimetre Geant4 scores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def score(
     detector: dict[str, Any] | None = None,
     **beam: Any,
 ) -> list[Page]:
-    """A thick water block; by default scored in its first millimetre."""
+    """Score a thick water block; by default in its first millimetre."""
     definition = make.project(
         {"a": make.box((10, 10, 20), position=[0, 0, 10])},
         [make.zone("water", "a")],

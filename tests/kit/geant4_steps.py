@@ -1,7 +1,7 @@
-"""Runs a prepared task and prints, beside its own results, the energy that steps deposit.
+"""Run a prepared task and print the energy that steps deposit, besides its results.
 
-``FOLDER PRIMARIES SEED REGIONS.json``: regions are ``[shape, half sizes or radius and half
-length, centre]`` in cm. Prints the energy in MeV in each, by the middle of each step.
+``FOLDER PRIMARIES SEED REGIONS.json``: regions are ``[shape, half sizes or radius and half length,
+centre]`` in cm. Prints the energy in MeV in each, by the middle of each step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A program in the place of a transport code that reaches for what is not its own.
+"""A program in place of a transport code that tries to reach what it must not.
 
-Arguments: mode, then those of the mode. It prints one line per success and runs on the standard
-library alone, wherever it is put.
+Arguments: mode, then those of the mode. It prints one line per success and needs the standard
+library only, so it runs anywhere.
 """
 
 import os
@@ -40,7 +40,7 @@ def write(*paths: str) -> None:
 
 
 def connect(*addresses: str) -> None:
-    """``tcp:PORT``, ``udp:PORT``, ``abstract:NAME`` or ``path:PATH``."""
+    """Connect to ``tcp:PORT``, ``udp:PORT``, ``abstract:NAME`` or ``path:PATH``."""
     for address in addresses:
         kind, _, where = address.partition(":")
         try:
@@ -86,7 +86,7 @@ def eat(mebibytes: int) -> None:
 
 
 def share(mebibytes: int) -> None:
-    """Memory that is mapped from no file and belongs to two processes."""
+    """Map memory that has no file and belongs to two processes."""
     import mmap
 
     kept = []
@@ -99,7 +99,7 @@ def share(mebibytes: int) -> None:
 
 
 def hide_memory(mebibytes: int) -> None:
-    """Memory that belongs to no process: a file without a name."""
+    """Take memory that belongs to no process: a file without a name."""
     try:
         descriptor = os.memfd_create("hidden")
         for _ in range(mebibytes):
@@ -146,7 +146,7 @@ def fill(mebibytes: int) -> None:
 
 
 def escape() -> None:
-    """More namespaces, more privileges, other processes' memory."""
+    """Try to get more namespaces, more privileges, and other processes' memory."""
     for command in (
         ["unshare", "-Ur", "true"],
         ["unshare", "-n", "true"],
@@ -167,7 +167,7 @@ def environment() -> None:
         say("of the first process nothing")
     place = Path("/proc/self/fd")
     descriptors = sorted(p.name for p in place.iterdir()) if place.exists() else []
-    # the last one is of the listing itself
+    # The last one is that of the listing itself.
     say(f"descriptors {descriptors[:3]} of {len(descriptors) - 1}")
 
 

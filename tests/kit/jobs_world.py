@@ -1,4 +1,4 @@
-"""The jobs service alone: users by name, and the other services' events appended by tests."""
+"""The jobs service alone: users by name; tests append the events of other services."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ REF = Ref("0" * 64, 1)
 
 
 class NamedUsers:
-    """A verifier that takes a user's name as the token."""
+    """A verifier that accepts a user's name as the token."""
 
     async def __call__(self, token: str) -> Principal:
         if token == "void":
@@ -33,7 +33,7 @@ class NamedUsers:
 
 
 def as_user(client: httpx.AsyncClient) -> Callable[..., Any]:
-    """Requests of a user of its own."""
+    """Return an HTTP client with a new user."""
     user = f"u{uuid4().hex[:8]}"
 
     async def send(method: str, path: str, **how: Any) -> httpx.Response:
@@ -45,7 +45,7 @@ def as_user(client: httpx.AsyncClient) -> Callable[..., Any]:
 
 
 async def append(infra: Infra, subject: Subject, event: object, **after: int) -> int:
-    """Add an event of another service to the log."""
+    """Append an event of another service to the log."""
     history = await infra.log.load(subject)
     last = history[-1].seq if history else 0
     meta = Meta("svc:test", "Test", "test", subject.context, after=after)
@@ -99,7 +99,7 @@ async def publish(infra: Infra, job: str, tasks: int, primaries: int, *, partial
 
 
 async def appears(infra: Infra, job: str, event: str) -> None:
-    """Wait until the job's own service has recorded an event of this type."""
+    """Wait until the jobs service has recorded an event of this type."""
     async with infra.log.follow("JOBS", 0) as batches:
         async for batch in batches:
             for record in batch:
@@ -111,7 +111,7 @@ async def appears(infra: Infra, job: str, event: str) -> None:
 async def offer(
     infra: Infra, worker: str, *engines: str, resource_class: str = "pool", **substitutes: str
 ) -> None:
-    """Let a worker offer engines, as the runner tells it; returns when it is seen."""
+    """Make a worker offer engines, as the runner would; return once the service has seen it."""
     registered = runner.WorkerRegistered(
         worker=worker,
         resource_class=resource_class,
@@ -123,7 +123,7 @@ async def offer(
 
 
 async def leave(infra: Infra, worker: str) -> None:
-    """Let a worker be gone."""
+    """Retire a worker."""
     retired = runner.WorkerRetired(worker=worker, reason="test")
     await _seen(infra, await append(infra, worker_subject(worker), retired))
 

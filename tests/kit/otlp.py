@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span as it was exported; ids are hexadecimal, ``parent`` is empty for a root."""
+    """An exported span; ids are hexadecimal, ``parent`` is empty for a root."""
 
     trace: str
     id: str
@@ -25,7 +25,7 @@ class Span:
 
 @dataclass
 class Collector:
-    """Where spans are sent to, and those that came."""
+    """The endpoint for spans, and those received."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Collector:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A collector on a free port, as long as the block."""
+    """Run a collector on a free port for the duration of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""What tests of result pages share."""
+"""Shared by tests of result pages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def errors_of(page: Page) -> FloatArray:
-    """The errors, which must be known."""
+    """Return the errors of a page; they must be known."""
     assert page.errors is not None
     return page.errors

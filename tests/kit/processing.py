@@ -31,7 +31,7 @@ from kit.projecting import mapped, read_model
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Every task of the job ended."""
+    """Every task of the job has ended."""
 
     job_id: str
     tasks: int
@@ -40,14 +40,14 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Remind:
-    """The job takes long."""
+    """The job is taking long."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many tasks of how many ended."""
+    """How many tasks out of how many have ended."""
 
     expected: int = 0
     ended: int = 0
@@ -55,7 +55,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Counting:
-    """Settles a job when all its tasks succeeded; reminds of it after a while."""
+    """Settles a job once all its tasks have succeeded; reminds of it after a while."""
 
     patience: timedelta = timedelta(hours=1)
     service = "jobs"
@@ -89,12 +89,12 @@ class Counting:
 
 
 def now() -> datetime:
-    """The present."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 def decide(state: int, command: object) -> tuple[object, ...]:
-    """Always an event: only the cause keeps a repeated command from having one more."""
+    """Always return an event: only the cause prevents a second one for a repeated command."""
     assert isinstance(command, Settle)
     return (
         jobs.JobAllTasksSettled(

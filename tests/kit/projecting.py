@@ -46,7 +46,7 @@ TASK = sa.Table(
 
 
 def read_model(poison: Callable[[jobs.JobSubmitted], bool] = lambda _: False) -> Projection:
-    """Jobs and tasks; ``poison`` says which submissions the code cannot handle."""
+    """Return a read model of jobs and tasks; it fails on the submissions in ``poison``."""
     made = Projection("jobs", "jobs", ("JOBS", "RUNNER"), METADATA)
 
     @made.on(jobs.JobSubmitted)
@@ -89,7 +89,7 @@ def read_model(poison: Callable[[jobs.JobSubmitted], bool] = lambda _: False) ->
 
 
 def submitted(job_id: str, title: str = "water", n_tasks: int = 2) -> jobs.JobSubmitted:
-    """A submission with little in it."""
+    """Return a minimal submission."""
     return jobs.JobSubmitted(
         job_id=job_id,
         owner="user",
@@ -109,12 +109,12 @@ def submitted(job_id: str, title: str = "water", n_tasks: int = 2) -> jobs.JobSu
 
 
 def started(job_id: str, index: int) -> runner.TaskStarted:
-    """A task runs."""
+    """Return the event of a started task."""
     return runner.TaskStarted(job_id=job_id, index=index, lease=1, worker="w")
 
 
 def succeeded(job_id: str, index: int) -> runner.TaskSucceeded:
-    """A task succeeded."""
+    """Return the event of a succeeded task."""
     return runner.TaskSucceeded(
         job_id=job_id,
         index=index,
@@ -130,7 +130,7 @@ def succeeded(job_id: str, index: int) -> runner.TaskSucceeded:
 async def record(
     log: EventLog, *events: Any, after: dict[str, int] | None = None, now: datetime = NOW
 ) -> int:
-    """Append events of one aggregate as one commit; returns its stream sequence."""
+    """Append events of one aggregate as one commit; return its stream sequence."""
     subject = _subject(events[0])
     expected = await log.last_seq(subject)
     cause = commit_id("test", str(subject), str(expected))
@@ -148,7 +148,7 @@ def _subject(event: Any) -> Subject:
 
 
 def mapped(engine: AsyncEngine, schema: str) -> AsyncEngine:
-    """The engine with tables of no schema in ``schema``."""
+    """Return the engine, mapping tables without a schema to ``schema``."""
     return engine.execution_options(schema_translate_map={None: schema})
 
 
@@ -156,7 +156,7 @@ def mapped(engine: AsyncEngine, schema: str) -> AsyncEngine:
 async def schema(
     postgres_url: str, name: str = "jobs", metadata: sa.MetaData = METADATA
 ) -> AsyncIterator[AsyncEngine]:
-    """A fresh schema with the tables of ``metadata``."""
+    """Create a fresh schema with the tables of ``metadata`` for the block."""
     url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
     plain = create_async_engine(url, connect_args={"prepare_threshold": None})
     engine = mapped(plain, name)
@@ -174,7 +174,7 @@ async def schema(
 
 
 async def rows(engine: AsyncEngine, *tables: sa.Table) -> list[list[tuple[Any, ...]]]:
-    """All rows of the tables, in key order."""
+    """Return all rows of the tables, in key order."""
     async with engine.connect() as conn:
         return [
             [tuple(r) for r in await conn.execute(sa.select(t).order_by(*t.primary_key))]
@@ -184,15 +184,15 @@ async def rows(engine: AsyncEngine, *tables: sa.Table) -> list[list[tuple[Any, .
 
 @asynccontextmanager
 async def running(*awaitables: Awaitable[None]) -> AsyncIterator[None]:
-    """Run loops beside the block; a loop that fails makes the block fail."""
+    """Run loops during the block; a failing loop makes the block fail."""
 
     async def run(awaitable: Awaitable[None]) -> None:
         await awaitable
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(a)) for a in awaitables]
-        # the group cancels them when the block fails: a second cancellation would interrupt those
-        # that give their connections back
+        # The group cancels them if the block fails: a second cancellation would interrupt those
+        # that are returning their connections.
         yield
         for task in tasks:
             task.cancel()

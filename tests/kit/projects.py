@@ -12,14 +12,14 @@ DEMO = Path(kerma_client.__file__).parent / "data" / "demo-project.json"
 
 
 def demo_project(primaries: int = 20_000) -> dict[str, Any]:
-    """The bundled project with this many primaries."""
+    """Return the bundled project with this many primaries."""
     project: dict[str, Any] = json.loads(DEMO.read_text())
     project["beam"]["numberOfParticles"] = primaries
     return project
 
 
 def submission(primaries: int = 1000, tasks: int = 4, **changes: Any) -> dict[str, Any]:
-    """A submit body of the bundled project."""
+    """Return a submit body of the bundled project."""
     return {
         "sim_type": "geant4",
         "ntasks": tasks,

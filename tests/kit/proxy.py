@@ -17,12 +17,12 @@ class Proxy:
         self._trigger: bytes | None = None
 
     def lose_answer_to(self, request: bytes) -> None:
-        """Deliver the next bytes that contain ``request``, swallow the answer, cut the line."""
+        """Deliver the next bytes that contain ``request``, drop the answer, and disconnect."""
         self._trigger = request
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Proxy]:
-        """Accept connections on a free loopback port while the block runs."""
+        """Accept connections on a free loopback port during the block."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:

@@ -1,4 +1,4 @@
-"""The job that is run undisturbed and disturbed, and what must hold of it in the end."""
+"""The job that runs with and without disturbance, and the checks of its outcome."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ JOBS = 10
 TASKS = 4
 PRIMARIES = 2400
 SECONDS = 2.5
-"""How long about the job takes on two cores: the span of random moments."""
+"""Rough duration of the job on two cores, in seconds: the span of random moments."""
 
 
 def body_of() -> dict[str, Any]:
-    """The submit body."""
+    """Return the submit body."""
     return submission(PRIMARIES, TASKS)
 
 
 def survived(place: Place, visitor: Visitor, number: int, undisturbed: dict[int, bytes]) -> None:
-    """Completed, every task counted once, and the very bytes of an undisturbed run."""
+    """Check: completed, every task counted once, same bytes as an undisturbed run."""
     job = chosen_id(number)
     shown = visitor.until(job, "COMPLETED")
     tasks = shown["job_tasks_status"]

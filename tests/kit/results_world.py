@@ -58,18 +58,18 @@ OWNER = "user-1"
 SCHEMA = "results"
 IDENTITY = identity_projection(SCHEMA)
 OUTPUTS = ("depth", "a map", "entrance")
-"""Names of the test engine's outputs, not in alphabetical order."""
+"""Names of the test engine's outputs, deliberately not in alphabetical order."""
 PAGES = 3
 """Pages of each output, unless the inputs say otherwise."""
 
 
 class TallyEngine:
-    """An engine whose tasks leave one array of sums and one of squares per output."""
+    """An engine whose tasks write one array of sums and one of squares per output."""
 
     name = "tally"
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
-        """The pages of every output; the second output has two axes."""
+        """Return the pages of every output; the second output has two axes."""
         found = []
         n_pages = int(inputs.options.get("pages", PAGES))
         for number, output in enumerate(inputs.outputs):
@@ -103,7 +103,7 @@ def _axes(size: int, *, two: bool) -> tuple[Axis, ...]:
 
 
 def engines(name: str) -> Any:
-    """The engines of these tests by name."""
+    """Return the engines of these tests by name."""
     return {"tally": TallyEngine}[name]()
 
 
@@ -115,7 +115,7 @@ def task_output(
     bins: int = 200,
     outputs: Sequence[str] = OUTPUTS,
 ) -> bytes:
-    """What a task leaves: different for each task, the same for each attempt."""
+    """Return the output of a task: different for each task, the same for each attempt."""
     rng = np.random.default_rng(index)
     work = folder / f"task-{index}"
     work.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def task_output(
 
 
 async def verifier(token: str) -> Principal:
-    """Tokens of these tests are user ids."""
+    """Accept user ids as tokens."""
     if token == "void":
         raise Forbidden("The token is void")
     return Principal(token, "session")
@@ -140,7 +140,7 @@ async def verifier(token: str) -> Principal:
 
 @dataclass(slots=True)
 class World:
-    """What a results service has around it, and what jobs and runner do to it."""
+    """The environment of a results service, and the actions of jobs and runner on it."""
 
     nats: Client
     log: EventLog
@@ -169,7 +169,7 @@ class World:
         names: Sequence[str] = OUTPUTS,
         pages: int = PAGES,
     ) -> None:
-        """A job whose outputs are those of the test engine."""
+        """Submit a job whose outputs are those of the test engine."""
         outputs = tuple(Output(name, name, f"{name}.npy") for name in names)
         inputs = InputSet("tally", {}, 10 * n_tasks, outputs, {"pages": pages})
         submitted = jobs.JobSubmitted(
@@ -198,7 +198,7 @@ class World:
         log: Ref | None = None,
         **of: Any,
     ) -> None:
-        """A task of ``index + 10`` primaries succeeds."""
+        """Record that a task of ``index + 10`` primaries succeeded."""
         primaries = index + 10
         body = output or task_output(self.folder, index, primaries=primaries, **of)
         succeeded = runner.TaskSucceeded(
@@ -214,7 +214,7 @@ class World:
         await self.record(succeeded)
 
     async def fail(self, job_id: str, index: int, attempt: int, log: Ref | None) -> None:
-        """An attempt of a task fails."""
+        """Record that an attempt of a task failed."""
         failed = runner.TaskFailed(
             job_id=job_id,
             index=index,
@@ -228,7 +228,7 @@ class World:
         await self.record(failed)
 
     async def request_merge(self, job_id: str, n_tasks: int, succeeded: int) -> int:
-        """The job asks for its results; gives the position of the request."""
+        """Record that the job requests its results; return the position of the request."""
         requested = jobs.JobMergeRequested(
             job_id=job_id,
             owner=OWNER,
@@ -239,7 +239,7 @@ class World:
         return await self.record(requested, after={"RUNNER": self.lengths.get("RUNNER", 0)})
 
     async def until(self, job_id: str, *classes: type) -> list[Any]:
-        """The events of the result set, once one of ``classes`` is among them."""
+        """Return the events of the result set once one of ``classes`` is among them."""
         async with self.log.follow("RESULTS", 0) as batches:
             async for batch in batches:
                 for record in batch:
@@ -250,7 +250,7 @@ class World:
         raise AssertionError("the log ended")
 
     async def history(self, job_id: str) -> list[Any]:
-        """The events of the result set."""
+        """Return the events of the result set."""
         found = await self.log.load(result_set_subject(job_id))
         return [event.decode() for record in found for event in record.commit.events]
 
@@ -262,7 +262,7 @@ class World:
         log: EventLog | None = None,
         roles: frozenset[str] = ALL_ROLES,
     ) -> AsyncIterator[Running]:
-        """The service, or a part of it, runs as after a start of its process."""
+        """Run the service, or a part of it, as after a process start."""
         positions = Positions("results", self.db, self.nats)
         infra = Infra(
             "results",
@@ -281,7 +281,7 @@ class World:
             yield Running(service, infra, positions, self.log)
 
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of the read model by table, in order of their keys."""
+        """Return all rows of the read model by table, in key order."""
         async with self.db.connect() as connection:
             return {
                 table.name: [
@@ -298,7 +298,7 @@ class World:
         await self.ensure()
 
     async def ensure(self) -> None:
-        """As a start does."""
+        """Ensure the read models, as a start does."""
         await ensure_read_models(self._projections(), self.log, self.db)
 
     async def rebuild(self) -> tuple[Compared, ...]:
@@ -311,7 +311,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that runs."""
+    """A running service."""
 
     service: Service
     infra: Infra
@@ -326,7 +326,7 @@ class Running:
 
     @asynccontextmanager
     async def client(self, user: str | None = OWNER) -> AsyncIterator[httpx.AsyncClient]:
-        """A user's client of the routes; it sends no Accept-Encoding of its own."""
+        """Return a user's HTTP client; it sends no Accept-Encoding by default."""
         await readable(self.service)
         transport = httpx.ASGITransport(app=self.service.asgi)
         cookies = {"access_token": user} if user else {}
@@ -339,7 +339,7 @@ class Running:
 
 @asynccontextmanager
 async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterator[World]:
-    """A world with streams, a schema, and a folder of blobs."""
+    """Open a world with streams, a schema, and a folder of blobs."""
     blobs = open_blobs(BlobSettings(url=f"file://{folder}/blobs"))
     settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
     await migrate(postgres_url, "kerma_results", MIGRATED.schema)
@@ -366,7 +366,7 @@ def _subject(event: Any) -> Subject:
 class Frozen:
     """A port whose n-th call of a method stops before or after its effect, until it is thawed.
 
-    Until then its caller is as good as killed there.
+    Until then, its caller is as good as killed there.
     """
 
     inner: Any

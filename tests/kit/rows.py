@@ -1,4 +1,4 @@
-"""Everything that the services keep in their schemas and could project again."""
+"""All rows that the services keep in their schemas and could project again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ OWN = (
     "worker",
     "offer",
 )
-"""Tables that tell of the running and not of its history; every start has a new worker with offers."""
+"""Tables about running processes rather than history; each start adds a worker with offers."""
 
 
 def schemas(connection: psycopg.Connection[tuple[str, ...]]) -> list[str]:
-    """Those whose content derives from the log."""
+    """Return the schemas whose content derives from the log."""
     found = connection.execute(
         "SELECT nspname FROM pg_namespace WHERE NOT starts_with(nspname, 'pg_')"
         " AND nspname <> ALL(%s) ORDER BY 1",
@@ -29,7 +29,7 @@ def schemas(connection: psycopg.Connection[tuple[str, ...]]) -> list[str]:
 
 
 def dump(url: str) -> dict[str, list[str]]:
-    """Rows as sorted texts, by table."""
+    """Return rows as sorted texts, by table."""
     with psycopg.connect(url) as connection:
         tables = connection.execute(
             "SELECT schemaname, tablename FROM pg_tables"
@@ -46,7 +46,7 @@ def dump(url: str) -> dict[str, list[str]]:
 
 
 def drop(url: str) -> list[str]:
-    """Drop all that derives from the log; the names of the schemas."""
+    """Drop all schemas that derive from the log; return their names."""
     with psycopg.connect(url) as connection:
         dropped = schemas(connection)
         for schema in dropped:
@@ -55,7 +55,7 @@ def drop(url: str) -> list[str]:
 
 
 def differences(before: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]:
-    """Rows that only one of two dumps holds."""
+    """Return rows that only one of two dumps holds."""
     return [
         f"{side} {table}: {row}"
         for table in before.keys() | now.keys()

@@ -39,18 +39,18 @@ from kit.services import prepare
 from kit.tasks import end
 
 WORKER: tuple[str, ...] = (str(Path(__file__).with_name("script_worker.py")),)
-"""Arguments of the interpreter that make it a worker."""
+"""Arguments of the interpreter for a worker."""
 
 SHORT_LEASE = 3.0
 HEARTBEAT_SECONDS = 0.3
 """Ten heartbeats may be late before a lease of ``SHORT_LEASE`` ends."""
 
 PATIENCE = 90.0
-"""Bound of every wait in seconds: reached only by what never happens."""
+"""Bound of every wait in seconds: reached only if a condition never becomes true."""
 
 _SCHEMAS = ("runner", "runner_process")
 _NO_LOOPS = {"edge", "positions", "catch-up", "probes"}
-"""What runs beside the loops."""
+"""Background tasks beside the loops."""
 
 
 @dataclass
@@ -69,13 +69,13 @@ class Worker:
         return await asyncio.to_thread(self.process.wait, within)
 
     def peak_memory(self) -> int:
-        """Most bytes of memory that the worker itself has held, without its children."""
+        """Return the peak memory of the worker itself in bytes, without its children."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         (told,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
         return int(told) << 10
 
     def engines(self) -> list[psutil.Process]:
-        """Processes that work below this worker's scratch directory."""
+        """Return processes that work below this worker's scratch folder."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -88,7 +88,7 @@ class Worker:
 
 @dataclass
 class Running:
-    """A started runner and what a test needs to talk to it."""
+    """A started runner, and what a test needs to talk to it."""
 
     infra: Infra
     service: Service
@@ -102,7 +102,7 @@ class Running:
 
     @property
     def broker(self) -> EdgeBroker:
-        """Requests as a worker makes them."""
+        """Return a broker that sends requests as a worker does."""
         return EdgeBroker(self.infra.nats)
 
     @property
@@ -122,7 +122,7 @@ class Running:
     ) -> Worker:
         """Start a worker by the command ``within``; ``settings`` are those of ``WorkerSettings``.
 
-        Its engines are not confined unless asked for: tests steer them by files of their own.
+        Its engines run without a sandbox unless asked for: tests control them through files.
         """
         scratch = self.folder / f"scratch-{len(self.workers)}"
         env = {
@@ -151,7 +151,7 @@ class Running:
         owner: str = "ada",
         placement: str = "pool",
     ) -> str:
-        """Record that a job was started, as the jobs service does; returns its id."""
+        """Record that a job was started, as the jobs service does; return its id."""
         job = job_id(datetime.now(UTC), uuid4(), "DIRECT")
         ref = await self.blobs.put(body)
         await self.record(
@@ -179,23 +179,23 @@ class Running:
         await self.log.append(subject, expected, commit)
 
     async def leads(self) -> bool:
-        """Whether every loop of the service leads."""
+        """Return whether every loop of the service leads."""
         led = [f"SELECT name FROM {schema}.lease WHERE until > now()" for schema in _SCHEMAS]
         async with self.db.connect() as conn:
             found = set(await conn.scalars(text(" UNION ALL ".join(led))))
         return found == {name for name, _ in self.service.background} - _NO_LOOPS
 
     async def cancel(self, job: str) -> None:
-        """Record that the user gave a job up."""
+        """Record that the user cancelled a job."""
         await self.record(jobs.JobCancellationRequested(job_id=job, by="ada", collect=False))
 
     async def task(self, job: str, index: int = 0) -> Task:
-        """A task as the log tells it."""
+        """Return a task's state according to the log."""
         state, _ = await self.infra.bus.state(TASK, task_subject(job, index))
         return state
 
     async def story(self, job: str, index: int = 0) -> list[Any]:
-        """The events of a task."""
+        """Return the events of a task."""
         history = await self.log.load(task_subject(job, index))
         return [event.decode() for r in history for event in r.commit.events]
 
@@ -228,7 +228,7 @@ async def eventually(condition: Callable[[], Any], within: float = PATIENCE) -> 
 async def running_runner(
     nats_url: str, postgres_url: str, folder: Path, **settings: Any
 ) -> AsyncIterator[Running]:
-    """A runner, its streams and its schema; ends with every worker it started."""
+    """Run a runner with its streams and its schema; end it with every worker it started."""
     async with AsyncExitStack() as stack:
         await prepare(nats_url)
         infra = await stack.enter_async_context(
@@ -247,8 +247,8 @@ async def running_runner(
         group = await stack.enter_async_context(_group())
         for _, work in service.background:
             group.append(asyncio.ensure_future(work()))
-        # a test that ends while connections are being opened would leave them half open, and the
-        # server waits a minute for those before it drops their database
+        # A test that ends while connections are being opened would leave them half open, and the
+        # server waits a minute for those before it drops their database.
         await eventually(running.leads)
         yield running
         failed = [task for task in group if task.done()]

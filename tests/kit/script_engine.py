@@ -1,4 +1,4 @@
-"""An engine whose program does what a test wants of it: run well, fail, hang, leave children."""
+"""An engine whose program does what a test asks for: run well, fail, hang, leave children."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class ScriptEngine:
 
 
 def script_input(mode: str, argument: object = "") -> bytes:
-    """An input set for the program."""
+    """Return an input set for the program."""
     outputs = (Output("1", "dose", "dose.result"),)
     options = {"mode": mode, "argument": str(argument)}
     return encode_inputs(InputSet("script", {}, 1000, outputs, options))
 
 
 def hostile_input(mode: str, *arguments: object) -> bytes:
-    """An input set for the hostile program."""
+    """Return an input set for the hostile program."""
     return script_input("hostile", json.dumps([mode, *map(str, arguments)]))

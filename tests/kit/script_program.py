@@ -42,13 +42,13 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
             print("the deck has no geometry", file=sys.stderr)
             sys.exit(3)
         case "once":
-            # fails in its first attempt only
+            # Fail in the first attempt only.
             if not Path(argument).exists():
                 write(argument, "")
                 sys.exit(4)
             finish(primaries, seed)
         case "mixed":
-            # the argument maps seeds to modes; everyone else runs well
+            # The argument maps seeds to modes; all other tasks run well.
             main(json.loads(argument).get(str(seed), "ok"), primaries, seed, "")
         case "signal":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -69,7 +69,7 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
             while True:
                 time.sleep(60)
         case "family":
-            # children in and out of the group, one of them deaf to SIGTERM
+            # Children in and out of the group, one of them ignoring SIGTERM.
             for leave in (False, True):
                 if os.fork() == 0:
                     if leave:
@@ -99,7 +99,7 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
                 os.chdir("folder")
             finish(primaries, seed)
         case "filling":
-            # room is taken by files of a MiB, some of them deleted but open
+            # Files of a MiB take up the space, some of them deleted but open.
             held = []
             for number in range(int(argument)):
                 file = Path(f"{number}.tmp").open("wb")  # noqa: SIM115 - to be held
@@ -119,7 +119,7 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
                     file.write(os.urandom(1 << 20))
             finish(primaries, seed)
         case "holding":
-            # what it leaves behind hides, and holds on to the output
+            # The orphan hides and keeps the output open.
             if os.fork() == 0:
                 os.setsid()
                 if os.fork() == 0:

@@ -34,7 +34,7 @@ _databases = count(1)
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """A folder for servers' data that, unlike pytest's, other users may pass through."""
+    """A folder for servers' data that, unlike pytest's, other users may enter."""
     folder = Path(tempfile.mkdtemp(prefix="kerma-test-"))
     folder.chmod(0o711)
     yield folder
@@ -84,20 +84,20 @@ def postgres_url(postgres_child: PostgresChild) -> Iterator[str]:
 
 @contextmanager
 def fresh_database(postgres_child: PostgresChild) -> Iterator[str]:
-    """URL of an empty database that ends with the block."""
+    """Create an empty database for the block; yield its URL."""
     name = f"test_{next(_databases)}"
     database = sql.Identifier(name)
     with psycopg.connect(postgres_child.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
     yield urlsplit(postgres_child.url)._replace(path=f"/{name}").geturl()
-    # another connection: tests may have killed the server and started it again
+    # Use another connection: tests may have killed and restarted the server.
     with psycopg.connect(postgres_child.url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 
 
 @contextmanager
 def standing_still(server: NatsChild) -> Iterator[None]:
-    """The server keeps its connections and answers nothing."""
+    """Suspend the server for the block: it keeps its connections and answers nothing."""
     server.child.send(signal.SIGSTOP)
     try:
         yield

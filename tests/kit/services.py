@@ -26,7 +26,7 @@ Build = Callable[[HttpSettings, Infra], Service]
 
 
 async def prepare(nats_url: str) -> None:
-    """The streams of the log."""
+    """Apply the streams of the log."""
     async with connection(nats_url, name="admin") as client:
         await apply_streams(client)
 
@@ -38,7 +38,7 @@ async def readable(service: Service) -> None:
         asyncio.timeout(PATIENCE),
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
-        # the gate holds each request for a while
+        # The gate holds each request for a while.
         while (await client.get("/nowhere")).status_code == 503:
             pass
 
@@ -56,9 +56,9 @@ async def running(
     verifier: Verifier | None = None,
     caught_up: bool = True,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
-    """One service with its workers, as long as the block; its HTTP client and its ports.
+    """Run one service with its background tasks; yield its HTTP client and its ports.
 
-    With ``caught_up`` it waits until requests are answered.
+    With ``caught_up``, wait until it answers requests.
     """
     settings = (
         NatsSettings(url=nats_url),

@@ -1,4 +1,4 @@
-"""A small file system of its own, to be filled up."""
+"""A small separate file system that a test fills up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """``folder`` is where it is mounted."""
+    """``folder`` is the mount point."""
 
     folder: Path
 
@@ -28,7 +28,7 @@ class SmallDisk:
         return self.folder / "ballast"
 
     def fill(self, leave: int = 0) -> None:
-        """Use it up but for ``leave`` bytes."""
+        """Use up all but ``leave`` bytes."""
         with self._ballast.open("ab") as file:
             while (left := shutil.disk_usage(self.folder).free - leave) > 0:
                 try:
@@ -40,13 +40,13 @@ class SmallDisk:
                     return
 
     def free(self) -> None:
-        """Give back what ``fill`` used."""
+        """Release what ``fill`` used."""
         self._ballast.unlink()
 
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """A disk of this size at ``folder``, which others may pass through."""
+    """Mount a disk of this size at ``folder``, which other users may enter."""
     folder.mkdir(exist_ok=True)
     options = f"size={megabytes}m,mode=0711"
     mounted = subprocess.run(
@@ -57,5 +57,5 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(folder)
     finally:
-        # lazily: a server of the test may still be ending
+        # Unmount lazily: a server of the test may still be ending.
         subprocess.run(["umount", "--lazy", folder], check=True)

@@ -1,4 +1,4 @@
-"""Bytes that a stranger on the bus might send: any subject, any headers, any body."""
+"""Messages that a stranger might send on the bus: any subject, any headers, any body."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BODIES = (
 
 
 async def send(client: Client, subject: bytes, body: bytes, headers: bytes = b"") -> None:
-    """Publish as it is; the client's own publishing would refuse much of it."""
+    """Publish raw: the client's checks would refuse many of these."""
     if headers:
         sizes = b"%d %d" % (len(headers), len(headers) + len(body))
         line = b"HPUB %s %s\r\n%s%s\r\n" % (subject, sizes, headers, body)
@@ -59,7 +59,7 @@ async def send(client: Client, subject: bytes, body: bytes, headers: bytes = b""
 
 
 def mutants(subject: Subject) -> list[bytes]:
-    """Commits of an aggregate with each field in turn replaced by each of many wrong values."""
+    """Return commits of an aggregate with each field in turn replaced by many wrong values."""
     made: dict[str, Any] = orjson.loads(envelope.encode(commit(subject)))
     wrong: tuple[Any, ...] = (None, 5, -1, 1.5, True, "", "\x00", "x" * 5000, [], [[]], {}, 2**60)
     return [
@@ -71,7 +71,7 @@ def mutants(subject: Subject) -> list[bytes]:
 
 
 def messages() -> st.SearchStrategy[tuple[bytes, bytes]]:
-    """Headers and a body."""
+    """Generate headers and a body."""
     json = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
         lambda inner: (
@@ -86,7 +86,7 @@ def messages() -> st.SearchStrategy[tuple[bytes, bytes]]:
 def _dumped(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
-    except TypeError:  # integers and texts beyond what JSON of this writer holds
+    except TypeError:  # integers and texts that orjson cannot write
         return repr(value).encode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""Ending the tasks that a fixture started."""
+"""End the tasks that a fixture started."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ TIMES = 4
 
 
 async def settled() -> None:
-    """Wait for what ended tasks left to do: a cancelled one gives its connection back beside it."""
+    """Wait for the clean-up of ended tasks: a cancelled one returns its connection later."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others, timeout=SECONDS)
 
 
 async def end(tasks: Collection[asyncio.Future[Any]]) -> list[BaseException]:
-    """Cancel tasks until all have ended; what they raised, cancellations left out.
+    """Cancel tasks until all have ended; raise their errors, cancellations excluded.
 
-    Asked again because libraries may swallow a cancellation; raises TimeoutError for a task that
-    does not end at all.
+    Cancels repeatedly because libraries may swallow a cancellation; raises TimeoutError for a task
+    that does not end.
     """
     pending = {task for task in tasks if not task.done()}
     for _ in range(TIMES):

@@ -30,7 +30,7 @@ class Grant:
 
 
 def decide(state: State, command: object) -> tuple[object, ...]:
-    """Users exist once; roles are held once, and only up to a limit."""
+    """Decide: users exist once; roles are held once, and only up to a limit."""
     match command:
         case Register(user_id):
             return () if state.exists else (UserRegistered(user_id=user_id, source="native"),)
@@ -46,7 +46,7 @@ def decide(state: State, command: object) -> tuple[object, ...]:
 
 
 def evolve(state: State, event: object) -> State:
-    """Remember."""
+    """Apply an event."""
     match event:
         case UserRegistered():
             return replace(state, exists=True)
@@ -59,6 +59,6 @@ USERS = Aggregate("auth", "user", State(), decide, evolve)
 
 
 def context(*cause: str, **changes: object) -> CommandContext:
-    """A context whose commit id derives from ``cause``."""
+    """Return a context whose commit id derives from ``cause``."""
     made = CommandContext(actor="user:u1", cause=cause, correlation="story", now=NOW)
     return replace(made, **changes)  # type: ignore[arg-type]

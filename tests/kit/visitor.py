@@ -1,4 +1,4 @@
-"""A user of a running Kerma, patient with services and workers that are away for a moment."""
+"""A user of a running Kerma who waits out short outages of services and workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Visitor:
         self.http.close()
 
     def enter(self) -> Visitor:
-        """Register, where that has not happened, and log in."""
+        """Register if necessary, and log in."""
         registered = self._asked("PUT", "/auth/register")
         assert registered.status_code in {201, 403}, registered.text
         login = self._asked("POST", "/auth/login")
@@ -33,7 +33,7 @@ class Visitor:
         return self
 
     def _asked(self, method: str, path: str) -> httpx.Response:
-        """The answer once there is one other than that it is to be asked for later."""
+        """Return the first answer that does not ask to retry later."""
 
         def answered() -> list[httpx.Response]:
             answer = self.http.request(method, path, json=NAME)
@@ -43,7 +43,7 @@ class Visitor:
 
     @property
     def user_id(self) -> str:
-        """As the access token names it."""
+        """Return the user id in the access token."""
         token = next(c.value for c in self.http.cookies.jar if (c.value or "").count(".") == 2)
         payload = str(token).split(".")[1]
         subject: str = orjson.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
@@ -59,7 +59,7 @@ class Visitor:
         return self.http.get(path, params={"job_id": job})
 
     def seen(self, path: str, job: str, *missing: int) -> httpx.Response | None:
-        """The answer, or None while the service is away or says one of ``missing``."""
+        """Return the answer, or None while the service is away or answers one of ``missing``."""
         try:
             answer = self.get(path, job)
         except httpx.TransportError:
@@ -68,7 +68,7 @@ class Visitor:
         return answer if answer.status_code == 200 else None
 
     def status(self, job: str) -> dict[str, Any]:
-        """The job as it is shown, as soon as it is."""
+        """Return the job's status as soon as it is visible."""
         answer = eventually(
             lambda: self.seen("/jobs", job, 404), PATIENCE, f"an answer about {job}"
         )
@@ -87,5 +87,5 @@ class Visitor:
         return shown
 
     def results(self, job: str) -> bytes:
-        """The body of the results, which are there although their service may be away."""
+        """Return the body of the results; wait while their service is away."""
         return eventually(lambda: self.seen("/results", job), PATIENCE, f"results of {job}").content

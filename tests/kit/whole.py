@@ -30,7 +30,7 @@ SHORT_LEASES = {"KERMA_RUNNER_LEASE_SECONDS": "4", "KERMA_RUNNER_HEARTBEAT_SECON
 
 @dataclass
 class Whole:
-    """At most one ``kerma up`` at a time on ``data``."""
+    """Runs at most one ``kerma up`` at a time on ``data``."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Whole:
 
     @property
     def running(self) -> Running:
-        """What is running, by its own words."""
+        """Return its report of what is running."""
         return read_running(self.data)
 
     @property
@@ -53,7 +53,7 @@ class Whole:
         return Place(nats_url, settings["KERMA_BLOB_URL"])
 
     def start(self, data: Path | None = None, port: int = 0, /, **changes: str) -> Program:
-        """Start without waiting; ``changes`` are variables of the environment."""
+        """Start without waiting; ``changes`` are environment variables."""
         return Program.start(
             [*KERMA, "up", "--data", str(data or self.data), "--port", str(port), *self.options],
             self.folder / f"up-{len(list(self.folder.iterdir()))}.log",
@@ -78,7 +78,7 @@ class Whole:
         return Visitor(self.running.url)
 
     def child(self, marker: str, *former: int) -> psutil.Process | None:
-        """The direct child whose command line holds ``marker``, and none of the ``former``."""
+        """Return the direct child whose command line holds ``marker``, excluding ``former``."""
         assert self.program is not None
         for child in psutil.Process(self.program.process.pid).children():
             with suppress(psutil.Error):
@@ -92,7 +92,7 @@ class Whole:
         eventually(lambda: not processes_in(self.folder), within, f"no process in {self.folder}")
 
     def kill_everything(self) -> None:
-        """As a power failure would, but for the memory of the disk."""
+        """Kill all processes, as a power failure would, except that the page cache survives."""
         assert self.program is not None
         kill_in(self.folder)
         self.program.process.wait()
@@ -100,9 +100,9 @@ class Whole:
 
 @contextmanager
 def whole(*options: str, **settings: str) -> Iterator[Whole]:
-    """One Kerma in a folder that other users may enter, unlike pytest's.
+    """Return a Kerma in a folder that other users, unlike in pytest's, may enter.
 
-    ``options`` are those of ``kerma up``, ``settings`` variables of its environment.
+    ``options`` are those of ``kerma up``, ``settings`` environment variables.
     """
     folder = Path(tempfile.mkdtemp(prefix="kerma-whole-"))
     folder.chmod(0o711)

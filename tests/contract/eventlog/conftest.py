@@ -53,14 +53,14 @@ async def own_cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
 
 @pytest.fixture(params=["single", "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Where one server, then a cluster, listens."""
+    """The URL of one server, then of a cluster."""
     servers: NatsChild | NatsCluster = request.getfixturevalue(request.param)
     return servers.url
 
 
 @pytest.fixture(params=["memory", "single", "cluster"])
 def servers(request: pytest.FixtureRequest) -> NatsChild | NatsCluster | None:
-    """What each adapter runs on; nothing for memory."""
+    """The servers of each adapter; none for memory."""
     if request.param == "memory":
         return None
     found: NatsChild | NatsCluster = request.getfixturevalue(request.param)

@@ -1,4 +1,4 @@
-"""Appends whose answer is lost, late or never sent."""
+"""Appends whose acknowledgement is lost, late or never sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kit.proxy import Proxy
 
 
 async def test_lost_acknowledgement_means_one_commit(url: str) -> None:
-    """The line breaks after the commit was stored and before its answer came."""
+    """The connection breaks after the commit was stored and before its acknowledgement arrives."""
     port = int(url.split(",")[0].rpartition(":")[2])
     async with Proxy("127.0.0.1", port).listening() as proxy:
         through = url.split(",")[0].replace(f":{port}", f":{proxy.port}")

@@ -1,4 +1,4 @@
-"""Following a stream, on every adapter and through failures of the server."""
+"""Following a stream, on every adapter and through server failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Batches = AsyncGenerator[Sequence[Recorded], None]
 
 
 async def take(batches: Batches, n: int) -> list[Recorded]:
-    """At least the next ``n`` commits."""
+    """Return at least the next ``n`` commits."""
     found: list[Recorded] = []
     async with asyncio.timeout(60):
         while len(found) < n:
@@ -147,7 +147,7 @@ async def test_a_consumer_that_the_server_lost_is_made_again(url: str) -> None:
 
 
 async def test_killed_server_keeps_what_it_acknowledged(own_server: NatsChild) -> None:
-    """SIGKILL three times while writers and a follower are busy."""
+    """Kill the server three times while writers and a follower are busy."""
     async with connection(own_server.url, name="test") as nc:
         log = JetStreamLog(nc, ack_timeout=0.5)
         stored: set[str] = set()

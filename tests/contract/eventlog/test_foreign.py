@@ -1,4 +1,4 @@
-"""Messages on the log that are no commits: passed by every reader, counted by every append."""
+"""Foreign messages in the log: every reader skips them, every append counts them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_every_wrong_field_is_found(nc: Client) -> None:
     subject = fresh_subject()
     for body in mutants(subject):
         found = recorded("RUNNER", 1, str(subject), body, None)
-        # what passes differs only in what a commit may say freely
+        # What is accepted differs only in fields whose content is free.
         assert found.foreign is not None or encode(found.commit)
 
 
@@ -95,7 +95,7 @@ async def test_an_aggregate_goes_on_over_what_is_no_commit(nc: Client) -> None:
     found = await log.load(subject)
     assert [r.commit for r in found if r.foreign is None] == [first, second]
     assert stored.seq == found[-2].seq
-    # an append whose answer was lost is found again before what a stranger put behind it
+    # An append whose acknowledgement was lost is found before the foreign message behind it.
     assert await log.append(subject, history[-1].seq, second) == type(stored)(
         "RUNNER", stored.seq, duplicate=True
     )
@@ -117,7 +117,7 @@ async def test_a_commit_of_a_newer_release_is_not_passed() -> None:
     ours = {"Kerma-Types": "WorkerRetired.1", "Nats-Msg-Id": made.id}
     with pytest.raises(ContractViolation, match="newer"):
         recorded("RUNNER", 1, str(subject), newer, ours)
-    # a stranger's message that says the same halts nobody
+    # A foreign message with the same content halts nobody.
     for place, headers in (
         (str(subject), {}),
         (str(subject), {**ours, "Nats-Msg-Id": "another"}),
@@ -155,7 +155,7 @@ async def test_a_checkpoint_at_what_is_no_commit_is_recognised(nc: Client) -> No
 
 
 async def test_it_is_kept_once_with_its_place(nc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the tests before have used up what a process copies in a minute
+    # Earlier tests have used up the copies that a process makes in a minute.
     monkeypatch.setattr(poison, "_noted", poison._Noted())
     subject = fresh_subject()
     await store(nc, str(subject), b'{"job_id": 5}')

@@ -1,4 +1,4 @@
-"""Is it still the log that was read before? On every adapter."""
+"""A log that is not the one that was read before is detected, on every adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.commits import fresh_subject, write
 
 
 async def checkpoint_of(log: EventLog) -> Checkpoint:
-    """What a reader that has read everything remembers."""
+    """Return the checkpoint of a reader that has read everything."""
     [*_, (made, appended)] = await write(log, fresh_subject(), 3)
     return Checkpoint((await log.state("RUNNER")).epoch, appended.seq, made.id)
 

@@ -1,4 +1,4 @@
-"""Streams are created once, verified by everyone, and changed only where it is harmless."""
+"""Streams are created once, verified by everyone, and changed only where that is harmless."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def nc(tmp_path: Path) -> AsyncIterator[Client]:
 
 
 async def change(nc: Client, name: str, **changes: Any) -> None:
-    """Set a stream's configuration behind our back."""
+    """Change a stream's configuration behind our back."""
     config = (await api.call(nc, f"STREAM.INFO.{name}"))["config"]
     await api.call(nc, f"STREAM.UPDATE.{name}", {**config, **changes})
 

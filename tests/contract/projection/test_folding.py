@@ -1,4 +1,4 @@
-"""Folded operations on a real database have the effect of applying them one by one."""
+"""Folded operations on a real database have the same effect as one by one."""
 
 from __future__ import annotations
 

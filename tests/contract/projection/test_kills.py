@@ -1,4 +1,4 @@
-"""A process killed between any two effects, and started again, has each effect once."""
+"""A process killed between any two effects, and restarted, has each effect once."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_every_effect_happens_once(
         log = JetStreamLog(nc)
         expected = (await log.state("RUNNER")).last + JOBS
         async with child(nats_url, postgres_url, f"{point}:3") as first:
-            # told while the child starts and works, so that it is killed in the middle
+            # Append while the child starts and works, so that it is killed in the middle.
             await tell(log, f"{point}-")
             assert await asyncio.wait_for(first.wait(), 30) == -signal.SIGKILL
         async with child(nats_url, postgres_url) as second:

@@ -1,4 +1,4 @@
-"""The projection loop on a real database: exactly once in effect, whatever happens."""
+"""The log loop on a real database: exactly once in effect, whatever happens."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from kit.projecting import caught_up, mapped, record, rows, running, schema, sub
 
 
 class Executor:
-    """Records what it is asked to execute; ``failures`` come first."""
+    """Records the commands it should execute; ``failures`` come first."""
 
     def __init__(self, *failures: Exception) -> None:
         self.calls: list[tuple[Any, CommandContext]] = []
@@ -129,7 +129,7 @@ async def test_a_rejection_is_final_and_a_fault_is_put_aside(
         async with asyncio.timeout(60):
             while [r[-1] is None for r in await stored(db, OUTBOX)] != [False]:
                 await asyncio.sleep(0.01)
-    # the next leader tries again what was put aside
+    # The next leader retries parked commands.
     again = Executor()
     async with running(loop_of(log, db, again).run()):
         await again.until(1)
@@ -226,7 +226,7 @@ async def test_events_of_all_streams_wait_behind_one_that_its_instance_cannot_ha
         assert (aside.unit, aside.stream, aside.seq, aside.commits) == ("a", "JOBS", 1, 2)
         given_up, applied = await skip(loop.sink, mapped(db, "jobs_process"), "a")
         assert ([r.seq for r in given_up], applied) == ([1], 1)
-        # what comes later is followed again
+        # Later commits are followed again.
         await record(log, submitted("a", n_tasks=1), now=now())
         await caught_up(loop)
     assert await stored(db, STATE) == [("counting", "a", {"expected": 1, "ended": 1})]

@@ -74,7 +74,7 @@ async def test_readers_and_the_running_loop_notice_nothing(postgres_url: str) ->
         done = asyncio.Event()
 
         async def read() -> list[int]:
-            """Counts in the order of this reader; readers overtake one another."""
+            """Return the counts in the order of this reader; readers overtake one another."""
             seen: list[int] = []
             while not done.is_set():
                 async with db.connect() as conn:
@@ -115,7 +115,7 @@ async def test_nothing_is_replaced_when_a_commit_cannot_be_projected(postgres_ur
         broken = read_model(lambda event: event.job_id == "job1")
         with pytest.raises(ExceptionGroup) as caught:
             await rebuild([broken], log, db)
-        # 1 submission, behind which nothing of the same aggregate came
+        # One submission with no later commit of the same aggregate.
         assert caught.group_contains(ContractViolation, match="1 commits of jobs")
         assert await rows(db) == live
         async with running(loop.run()):

@@ -34,7 +34,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture
 def aside(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What was put aside: source, subject, body."""
+    """Messages set aside: source, subject, body."""
     found: list[tuple[Any, ...]] = []
 
     async def put_aside(_client: Client, *what: Any) -> None:
@@ -46,7 +46,7 @@ def aside(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def serving(answer: Any) -> EdgeBroker:
-    """A broker with one request and one hint; an exception as the answer is raised."""
+    """Run a broker with one request and one hint; an exception given as the answer is raised."""
     broker = EdgeBroker(Client())
 
     @broker.subscriber(rpc.CLAIM, queue="runner")

@@ -1,4 +1,4 @@
-"""What leaders write goes through the fence: no code of theirs opens a transaction of its own."""
+"""Leaders write through the fence: their code opens no other transactions."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Page(BaseModel):
 
 
 async def verify(token: str) -> Principal:
-    """Tokens are names here."""
+    """Accept a name as the token."""
     if token not in PRINCIPALS:
         raise Forbidden("Refresh the access token: expired")
     return PRINCIPALS[token]
@@ -355,7 +355,7 @@ async def test_cors_reflects_allowed_origins_only(client: httpx.AsyncClient) -> 
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
     assert preflight.headers["access-control-allow-credentials"] == "true"
-    # those of the routes, no others
+    # Only the routes' methods.
     assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS, POST"
     assert "Authorization" in preflight.headers["access-control-allow-headers"]
     other = await client.get("/jobs?job_id=x", headers={"Origin": "http://evil.example"})

@@ -1,4 +1,4 @@
-"""Requests end when they are told to."""
+"""Requests end when they are cancelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kerma_common.nats import _Client
 
 async def test_a_reply_does_not_undo_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
     async def late(*_: Any) -> Any:
-        """Answer at the very moment when the caller is cancelled, and forget that."""
+        """Reply at the moment the caller is cancelled, and swallow the cancellation."""
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

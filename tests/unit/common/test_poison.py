@@ -1,4 +1,4 @@
-"""Decoding what others send: every message is taken in or is Malformed, and nothing else happens."""
+"""Decoding of foreign messages: each is accepted or Malformed, and nothing else happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests go first, and hold up nothing for long."""
+"""Requests go first, and hold nothing up for long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(precedence, "time", found)
-    # only what a test does ends a wait
+    # Only the test ends a wait.
     monkeypatch.setattr(precedence, "PATIENCE_SECONDS", 3600)
     return found
 

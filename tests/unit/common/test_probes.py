@@ -1,4 +1,4 @@
-"""Probes tell what takes no writes, and when it does again."""
+"""Probes show when a dependency refuses writes, and when it accepts them again."""
 
 from __future__ import annotations
 

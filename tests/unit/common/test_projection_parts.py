@@ -1,4 +1,4 @@
-"""Parts of the projection engine that need no database."""
+"""Parts of projections that need no database."""
 
 from __future__ import annotations
 

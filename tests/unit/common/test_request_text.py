@@ -1,4 +1,4 @@
-"""Text of requests: what no client needs is refused in one place, with the name of its field."""
+"""Text of requests: one place refuses what no client needs, and names the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: prefixes, secrets from files, refusals that name the variable and hide the value."""
+"""Settings: prefixes, secrets from files, errors that name the variable and hide the value."""
 
 from pathlib import Path
 

@@ -114,7 +114,7 @@ flush()
 
 
 def test_without_an_endpoint_nothing_is_recorded() -> None:
-    # OpenTelemetry takes one configuration per process, so this one has a process of its own
+    # OpenTelemetry allows one configuration per process, so this test starts another process.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_ENDPOINT],

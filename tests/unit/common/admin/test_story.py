@@ -25,7 +25,7 @@ START = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 
 
 class Teller:
-    """Writes commits with ids c1, c2, …, each a second after the one before."""
+    """Writes commits with ids c1, c2, …, each a second after the previous one."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()
@@ -54,7 +54,7 @@ async def teller() -> Teller:
     for index in (0, 1):
         await made.tell(task_subject(JOB, index), TaskCanceled(job_id=JOB, index=index))
     requested = await made.tell(job_subject(JOB), merge)
-    # the results service's clock is an hour behind
+    # The clock of the results service is an hour slow.
     await made.tell(result_set_subject(JOB), published, requested, hours=-1)
     await made.tell(job_subject(JOB), deleted, "c4.0")
     await made.tell(task_subject(OTHER, 0), TaskCanceled(job_id=OTHER, index=0))

@@ -1,4 +1,4 @@
-"""The command bus on the in-memory log: races, retries, and what a stale state may not decide."""
+"""The command bus on the in-memory log: races, retries, and decisions on stale states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USER = user_subject("u1")
 
 
 class CountingLog(MemoryLog):
-    """Counts what the bus asks for."""
+    """Counts the calls of the bus."""
 
     def __init__(self) -> None:
         super().__init__()

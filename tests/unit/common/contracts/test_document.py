@@ -1,4 +1,4 @@
-"""The checked-in documents are those of the registry."""
+"""The checked-in documents match the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every event that may be stored can be read, and is written as it always was."""
+"""Every stored event can be read, and is written as it always was."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_stored_events_are_known_and_unchanged(path: Path) -> None:
     kind = registry.type_of(decoded)
     if kind.version == event.version:
         now = registry.to_data(decoded)
-        # fields that came later have defaults and may be more, never fewer
+        # Later fields have defaults: there may be more fields, never fewer.
         assert {name: now.get(name) for name in event.data} == event.data, (
             "the stored form changed: make it a new version, or, if no release ever wrote it, "
             f"delete {path.name} and run './kerma generate'"

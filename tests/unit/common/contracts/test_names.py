@@ -1,4 +1,4 @@
-"""Subjects, shards, ids and the numbers that derive from them: fixed for ever."""
+"""Subjects, shards, ids and the numbers that derive from them never change."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_recorded_seeds_stay_what_they_are() -> None:
 
 
 def test_jobs_share_no_block_of_seeds() -> None:
-    """Within the chance that the rule documents; by the earlier rule, many of these would."""
+    """Collisions stay within the documented chance; by rule 1, many of these jobs would collide."""
     ends = [(ids.task_seed(f"{n}", 0, 2), ids.task_seed(f"{n}", 9999, 2)) for n in range(20_000)]
     ordered = sorted(ends)
     assert all(end < start for (_, end), (start, _) in pairwise(ordered))

@@ -1,5 +1,4 @@
-"""Every event of a service changes a row of its own read models, or stands on a list of those that
-need not."""
+"""Every event of a service changes a row of its read models, or is on a list of exceptions."""
 
 from __future__ import annotations
 
