@@ -30,7 +30,7 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class DirectConverter:
-    """Converts in this process; the bodies of these tests are well-formed."""
+    """Converter in this process; the bodies of these tests are well-formed."""
 
     async def from_project(
         self, name: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
@@ -49,7 +49,7 @@ def _converted(inputs: InputSet, stands_in_for: str) -> Converted:
 
 
 class Unlimited:
-    """Admits everything."""
+    """Admission without limits."""
 
     def reserved(
         self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
@@ -59,7 +59,7 @@ class Unlimited:
 
 @dataclass(frozen=True)
 class Offered:
-    """Claims that workers offer whatever a job asks for."""
+    """Offers of whatever a job asks for."""
 
     engine: str
 

@@ -55,7 +55,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Counting:
-    """Settles a job once all its tasks have succeeded; reminds of it after a while."""
+    """Process that settles a job once all its tasks have succeeded; reminds of it after a while."""
 
     patience: timedelta = timedelta(hours=1)
     service = "jobs"

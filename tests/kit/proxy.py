@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Proxy:
-    """Forwards bytes both ways until it is told to lose something."""
+    """Proxy that forwards bytes both ways until it is told to lose some."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0

@@ -22,7 +22,7 @@ HOSTILE = Path(__file__).with_name("hostile.py")
 
 @dataclass(frozen=True)
 class ScriptMonitor:
-    """Reads ``done N`` lines."""
+    """Monitor that reads ``done N`` lines."""
 
     def feed(self, line: str) -> Progress | None:
         word, _, number = line.partition(" ")

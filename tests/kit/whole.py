@@ -30,7 +30,7 @@ SHORT_LEASES = {"KERMA_RUNNER_LEASE_SECONDS": "4", "KERMA_RUNNER_HEARTBEAT_SECON
 
 @dataclass
 class Whole:
-    """Runs at most one ``kerma up`` at a time on ``data``."""
+    """At most one ``kerma up`` at a time on ``data``."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)

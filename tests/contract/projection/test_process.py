@@ -25,7 +25,7 @@ from kit.projecting import caught_up, mapped, record, rows, running, schema, sub
 
 
 class Executor:
-    """Records the commands it should execute; ``failures`` come first."""
+    """Record of the commands to execute; raises its ``failures`` first."""
 
     def __init__(self, *failures: Exception) -> None:
         self.calls: list[tuple[Any, CommandContext]] = []

@@ -33,7 +33,7 @@ KINDS: tuple[type, ...] = (
 
 
 class Bus:
-    """Remembers what was published."""
+    """Client that remembers what was published."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes]] = []

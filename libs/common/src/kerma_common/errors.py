@@ -30,7 +30,7 @@ class Forbidden(KermaError):  # noqa: N818
 
 
 class NotFound(KermaError):  # noqa: N818
-    """The thing does not exist, or not for this principal."""
+    """The thing does not exist for this principal."""
 
 
 class DomainRejected(KermaError):  # noqa: N818
@@ -42,7 +42,7 @@ class DomainRejected(KermaError):  # noqa: N818
 
 
 class UnknownAggregate(NotFound, DomainRejected):
-    """A command is about something that does not exist."""
+    """The aggregate of a command does not exist."""
 
 
 class ConcurrencyConflict(KermaError):  # noqa: N818

@@ -39,7 +39,7 @@ POISON = prometheus_client.Counter(
 _log = logging.getLogger(__name__)
 
 
-class Malformed(ValueError):  # noqa: N818 - names say what is the case
+class Malformed(ValueError):  # noqa: N818
     """A message that cannot be decoded; the text gives the reason in a few words."""
 
 

@@ -1,10 +1,10 @@
-"""Requests go before work that nobody waits for, where both share an event loop.
+"""Requests take precedence over background work on the same event loop.
 
-Projections and processes have thousands of small steps after a large submission. Each step costs
-little, but a request needs several turns of the loop, and would wait in each for every step that is
-ready. So such work gives way between steps while a request is young. A request that takes long, for
-it waits itself for a projection, holds nothing up: after ``YOUNG_SECONDS`` nobody gives way to it,
-and nobody waits for longer than ``PATIENCE_SECONDS`` at a step.
+After a large submission, projections and processes take thousands of small steps. Each step costs
+little, but a request needs several turns of the loop and in each would wait for every step that is
+ready. So such work gives way between steps while a request is young. A long request, which itself
+waits for a projection, holds nothing up: after ``YOUNG_SECONDS`` nothing gives way to it, and no
+step waits for longer than ``PATIENCE_SECONDS``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STEP = 50
-"""Records or rows that are handled between two looks at what else there is to do, about 1 ms."""
+"""Records or rows handled between two calls of ``give_way``, about 1 ms."""
 YOUNG_SECONDS = 0.02
 PATIENCE_SECONDS = 0.01
 
 
 class Precedence:
-    """The requests that are being handled in this process, oldest first."""
+    """The requests that this process is handling, oldest first."""
 
     def __init__(self) -> None:
         self._began: dict[object, float] = {}
@@ -29,7 +29,7 @@ class Precedence:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """A request is handled in the block."""
+        """Register a request for the duration of the block."""
         key = object()
         self._began[key] = time.monotonic()
         try:
@@ -42,7 +42,7 @@ class Precedence:
                         future.set_result(None)
 
     async def give_way(self) -> None:
-        """Let everything go first that is ready, and young requests until they are answered."""
+        """Let everything that is ready run first, and wait for young requests to be answered."""
         if not self._young():
             await asyncio.sleep(0)
             return
@@ -57,7 +57,7 @@ class Precedence:
             self._waiting.discard(future)
 
     def _young(self) -> bool:
-        # in order of their beginning, so the last one is the youngest
+        # In order of arrival, so the last one is the youngest.
         last = next(reversed(self._began.values()), None)
         return last is not None and time.monotonic() - last < YOUNG_SECONDS
 
@@ -71,10 +71,10 @@ _process = Precedence()
 
 
 def precedence() -> Precedence:
-    """The one of this process."""
+    """Return the precedence of this process."""
     return _process
 
 
 async def give_way() -> None:
-    """See ``Precedence.give_way``; for long work in small steps."""
+    """Call ``Precedence.give_way``, between the small steps of long work."""
     await _process.give_way()

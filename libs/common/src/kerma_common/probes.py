@@ -55,7 +55,7 @@ def standard_probes(infra: Infra) -> Mapping[str, Probe]:
 
 @dataclass(slots=True)
 class Probes:
-    """Runs ``probes`` periodically; ``faults`` holds those that failed last, with the reason."""
+    """Periodic runs of ``probes``; ``faults`` holds those that failed last, with the reason."""
 
     service: str
     probes: Mapping[str, Probe]

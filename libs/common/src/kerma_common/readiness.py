@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Readiness:
-    """Reports faults by part; no faults means that the service can work.
+    """The faults of a service, by part; without faults, the service can work.
 
     ``retries`` belong to the service's loops; ``probes`` extend the standard ones.
     """

@@ -30,7 +30,7 @@ class RoomSettings(Settings):
 
 
 class Room(Protocol):
-    """Decides whether there is space for new work."""
+    """Check of whether there is space for new work."""
 
     def check(self) -> None:
         """Raise Unavailable, with the reason, if there is too little space."""

@@ -25,7 +25,7 @@ class SettingsError(Exception):
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads `<NAME>_FILE` variables of secret fields."""
+    """Source that reads `<NAME>_FILE` variables of secret fields."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return the content of the file that a variable names, or None."""

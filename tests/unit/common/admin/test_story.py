@@ -25,7 +25,7 @@ START = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 
 
 class Teller:
-    """Writes commits with ids c1, c2, …, each a second after the previous one."""
+    """Writer of commits with ids c1, c2, …, each a second after the previous one."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()

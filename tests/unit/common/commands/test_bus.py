@@ -25,7 +25,7 @@ USER = user_subject("u1")
 
 
 class CountingLog(MemoryLog):
-    """Counts the calls of the bus."""
+    """Log that counts the calls of the bus."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ def _is_answer(message: StreamMessage[Any]) -> bool:
 
 
 class Traces(BaseMiddleware[Any, Any]):
-    """Carries the trace context in headers: handlers run in a child span of their sender's."""
+    """Middleware that carries the trace context in headers, so spans have their sender's as parent."""
 
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> Any:
         """Handle a message in a span if it belongs to a trace."""
@@ -77,7 +77,7 @@ class Traces(BaseMiddleware[Any, Any]):
 
 
 class Metrics(BaseMiddleware[Any, Any]):
-    """Measures how long handlers take, by subject and result."""
+    """Middleware that measures how long handlers take, by subject and result."""
 
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> Any:
         """Handle a message and measure it."""
@@ -95,7 +95,7 @@ class Metrics(BaseMiddleware[Any, Any]):
 
 
 class Faults(BaseMiddleware[Any, Any]):
-    """Answers failed requests with what the caller can do about it, and sets poison aside."""
+    """Middleware that turns failures into replies and sets poison aside."""
 
     def __init__(self, client: Client, msg: Any, /, *, context: ContextRepo) -> None:
         super().__init__(msg, context=context)

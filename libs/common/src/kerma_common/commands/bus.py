@@ -63,7 +63,7 @@ class _Held(Generic[S]):
 
 
 class CommandBus:
-    """Executes commands of one service on its aggregates.
+    """Executor of a service's commands on its aggregates.
 
     States are cached in memory, evicting the least recently used. A cached state may be stale: an
     append then conflicts. An outcome without an append (rejected, nothing to do) is final only once

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 
 
-class NotACommit(ValueError):  # noqa: N818 - names say what is the case
+class NotACommit(ValueError):  # noqa: N818
     """The bytes are not a commit; the text gives the reason in a few words."""
 
 

@@ -12,7 +12,7 @@ UserId = NewType("UserId", str)
 WorkerId = NewType("WorkerId", str)
 
 UNKNOWN_JOB = "Job with provided ID does not exist"
-"""Clients compare with this text."""
+"""Clients compare messages with this text."""
 
 COMMITS = uuid5(NAMESPACE_URL, "urn:kerma:commit")
 """Namespace of commit ids: the same cause gives the same id, so at most one commit."""

@@ -59,7 +59,7 @@ class _Group:
 
 
 class Connections:
-    """Counts connections, overall and by address, and knows which of them wait for a request."""
+    """Register of connections, overall and by address, with those that wait for a request."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self.settings = settings

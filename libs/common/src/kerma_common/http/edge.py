@@ -36,7 +36,7 @@ def request_id() -> str:
 
 
 class RequestScope:
-    """Sets request id, log fields, span and metrics; HEAD becomes GET; catches all exceptions."""
+    """Layer for request id, log fields, span, metrics, HEAD as GET, and unhandled exceptions."""
 
     def __init__(self, app: ASGIApp, service: str) -> None:
         self._app = app
@@ -80,7 +80,7 @@ class RequestScope:
 
 
 class _Sender:
-    """Adds the request id to the response and remembers the status."""
+    """``send`` that adds the request id to the response and remembers the status."""
 
     def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
         self._send = send
@@ -101,7 +101,7 @@ class _Sender:
 
 
 class Cors:
-    """Allows known origins with credentials, also on errors; answers preflights."""
+    """Layer that allows known origins with credentials, also on errors, and answers preflights."""
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...], methods: Iterable[str]) -> None:
         self._app = app
@@ -140,7 +140,7 @@ class _TooLargeError(Exception):
 
 
 class BodyLimit:
-    """Refuses bodies above a size, announced or streamed, and those that no memory is left for.
+    """Layer that refuses bodies above a size, announced or streamed, or beyond the memory budget.
 
     The received part of a body counts against the server's `Uploads` until the response is sent.
     """

@@ -20,7 +20,7 @@ _INTERNAL = "/internal/"
 
 
 class Gate:
-    """Lets requests pass once ``catch_up`` is done; health and metrics always pass."""
+    """Layer that holds requests until ``catch_up`` is done; health and metrics always pass."""
 
     def __init__(self, app: ASGIApp, catch_up: CatchUp) -> None:
         self._app = app

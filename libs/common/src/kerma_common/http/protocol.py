@@ -40,7 +40,7 @@ class EdgeConfig(uvicorn.Config):
 
 
 class _RefusedError(Exception):
-    """Stops the parsing of a request that exceeds a limit."""
+    """The request exceeds a limit; parsing stops."""
 
 
 class EdgeProtocol(HttpToolsProtocol):

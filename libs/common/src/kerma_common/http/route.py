@@ -24,7 +24,7 @@ NOT_AN_OBJECT = "The body is not a JSON object"
 
 
 class KermaRoute(APIRoute):
-    """Checks the policy, refuses unknown query parameters, reads JSON under any content type."""
+    """Route that checks policy and query parameters and reads JSON under any content type."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""

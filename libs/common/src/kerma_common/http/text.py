@@ -32,7 +32,7 @@ _OTHER_SPELLINGS = re.compile(rb"//|[;\\]|%(?:2f|5c|3b)", re.IGNORECASE)
 
 
 class PlainText:
-    """Refuses requests whose path, query or headers hold text that no client needs."""
+    """Layer that refuses requests whose path, query or headers hold text that no client needs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

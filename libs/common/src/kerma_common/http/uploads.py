@@ -15,7 +15,7 @@ SMALL = 64 * 2**10
 
 
 class Uploads:
-    """Counts the bytes that bodies hold; each body takes what has arrived of it."""
+    """Budget of the bytes that bodies hold; each body takes as much as has arrived of it."""
 
     def __init__(self, budget: int) -> None:
         self.free = budget

@@ -61,7 +61,7 @@ class Owed:
 
 
 class Relay:
-    """Executes the outbox of one process manager while this process leads."""
+    """Executor of the outbox of one process manager while this process leads."""
 
     def __init__(
         self,

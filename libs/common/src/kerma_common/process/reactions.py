@@ -32,7 +32,7 @@ class Cause:
 
 
 class Reactions:
-    """Collects the reactions of one transaction."""
+    """The reactions of one transaction."""
 
     def __init__(self, manager: ProcessManager[Any], relay: Relay, now: datetime) -> None:
         self._manager = manager

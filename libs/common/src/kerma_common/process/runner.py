@@ -55,7 +55,7 @@ def process_loop(
 
 @dataclass(slots=True)
 class ProcessSink:
-    """Turns commits into states, timers and commands of a process manager."""
+    """Sink that turns commits into states, timers and commands of a process manager."""
 
     manager: ProcessManager[Any]
     dispatch: Dispatch

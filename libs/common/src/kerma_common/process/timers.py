@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Timers:
-    """Calls ``fire`` whenever a timer of the process is due; its rows survive restarts."""
+    """Caller of ``fire`` whenever a timer of the process is due; its rows survive restarts."""
 
     def __init__(
         self, process: str, clock: Clock, fire: Callable[[Transaction], Awaitable[None]]

@@ -49,7 +49,7 @@ class Lag:
 
 @dataclass(slots=True)
 class CatchUp:
-    """Watches the checkpoints of ``projections``, whichever process moves them.
+    """Watch over the checkpoints of ``projections``, whichever process moves them.
 
     Run ``run`` as a background task of the service.
     """

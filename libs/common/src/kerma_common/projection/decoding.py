@@ -48,7 +48,7 @@ def typed_events(
 async def decoded(
     records: Sequence[Recorded], service: str, name: str, wanted: Container[str] | None = None
 ) -> list[tuple[Any, At]]:
-    """``typed_events`` of a long batch, which gives way to requests."""
+    """Return the ``typed_events`` of a long batch, giving way to requests in between."""
     found: list[tuple[Any, At]] = []
     for start in range(0, len(records), STEP):
         found += typed_events(records[start : start + STEP], service, name, wanted)

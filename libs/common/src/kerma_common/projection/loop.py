@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class LogLoop:
-    """Follows the streams of a sink from its checkpoints.
+    """Loop that follows the streams of a sink from its checkpoints.
 
     ``db`` maps tables without a schema to the one that holds the sink's rows and checkpoints.
     """

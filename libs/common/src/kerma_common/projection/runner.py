@@ -37,7 +37,7 @@ def projection_loop(
 
 @dataclass(slots=True)
 class ProjectionSink:
-    """Turns commits into rows."""
+    """Sink that turns commits into rows."""
 
     projection: Projection
     service: str = field(init=False)

@@ -36,7 +36,7 @@ BARRIER_SECONDS = 5.0
 
 
 class Session:
-    """Follows streams under one lease; every method raises Fenced once another leads."""
+    """Leadership of a sink under one lease; every method raises Fenced once another leads."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
 
 
 class Sink(Protocol):
-    """Consumes commits. ``service`` and ``name`` label leases, positions and metrics."""
+    """Consumer of commits. ``service`` and ``name`` label leases, positions and metrics."""
 
     @property
     def service(self) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.ops import Op
 
 OPERATIONS = 200
-"""Operations that are folded between two looks at what else there is to do."""
+"""Operations folded between two calls of ``give_way``."""
 ROWS = 250
 """Rows of one statement; packing more takes longer than a request should wait."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS

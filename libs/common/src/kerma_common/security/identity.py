@@ -81,7 +81,7 @@ def identity_projection(service: str) -> Projection:
 
 @dataclass(slots=True)
 class TokenVerifier:
-    """Verifies access tokens against the service's identity rows."""
+    """Verifier of access tokens against the service's identity rows."""
 
     db: AsyncEngine
     _keys: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ class Principal:
 
 
 class Verifier(Protocol):
-    """Turns a token into a principal; raises `Forbidden` if it is not valid."""
+    """Function from a token to a principal; raises `Forbidden` if the token is not valid."""
 
     async def __call__(self, token: str) -> Principal:
         """Verify a token."""

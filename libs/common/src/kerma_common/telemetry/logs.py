@@ -35,7 +35,7 @@ def bound_fields() -> dict[str, str]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line: time, level, logger, message, bound fields, `extra`, error."""
+    """One JSON line per record: time, level, logger, message, bound fields, `extra`, error."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
