@@ -125,3 +125,17 @@ def test_data_variables_of_engines_are_passed_on_and_nothing_else() -> None:
         "LANG": "x",
     }
     assert passed_on({**engines, **others}) == engines
+
+
+def test_a_deep_tree_that_a_program_leaves_is_removed(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree deeper than Python's recursion limit once kept the platform from starting."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    deep = program(
+        tmp_path,
+        "#!/bin/sh\ni=0\nwhile [ $i -lt 1200 ]; do mkdir d && cd -P d; i=$((i + 1)); done\n"
+        "echo version 1.2\n",
+    )
+    assert "version 1.2" in ask([deep], {})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["program"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerma_engines.adapter.environment import engine_environment, readable_places
 from kerma_engines.errors import EngineError
 from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.removal import empty
 from kerma_sandbox.start import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kerma_sandbox.sandbox import Sandbox
 
@@ -27,6 +29,18 @@ class Unusable(EngineError):  # noqa: N818 - a fact
     """A program can't be used; the message says why."""
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a work folder for one probe; remove it whatever the program left in it."""
+    folder = Path(tempfile.mkdtemp(prefix="kerma-probe-")).resolve()
+    try:
+        yield folder
+    finally:
+        empty(folder)
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def ask(
     argv: Sequence[str], own: Mapping[str, str], readable: Sequence[Path], sandbox: Sandbox
 ) -> str:
@@ -35,8 +49,7 @@ def ask(
     Raises Unusable when it can't be started, takes longer than 10 s or prints more than 1 MiB. The
     exit code is ignored, as some programs have no option to print their version.
     """
-    with tempfile.TemporaryDirectory(prefix="kerma-probe-", ignore_cleanup_errors=True) as made:
-        folder = Path(made).resolve()
+    with _folder() as folder:
         env = engine_environment(os.environ, folder, own)
         try:
             finished = run(
