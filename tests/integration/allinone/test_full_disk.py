@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kerma_allinone.children import healing, nats_server
+from kerma_allinone.children.answering import answers
 from kerma_allinone.children.healing import Healing
 from kerma_allinone.children.supervision import keep
 from kerma_common.errors import OutcomeUnknown, Unavailable
@@ -63,7 +64,9 @@ async def test_a_stream_that_refuses_after_a_full_disk_takes_writes_again(
         await client.jetstream().publish("probe.test", b"", stream=PROBES)
         with pytest.raises((Unavailable, OutcomeUnknown)):
             await record(log, submitted("freed"))
-        healed = Healing([Told(log)], {"nats": server}, has_room)
+        healed = Healing(
+            [Told(log)], {"nats": server}, has_room, lambda name: answers(name, server.port)
+        )
         former = server.child.pid
         async with running(keep(server, has_room), healed.run()):
             async with asyncio.timeout(PATIENCE):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from kerma_allinone.children.answering import answers
 from kerma_allinone.children.healing import PATIENCE, PAUSE_SECONDS, Healing
 
 
@@ -37,7 +39,12 @@ class World:
         self.now = 0.0
         self.nats, self.postgres = Server(), Server()
         servers = cast("Any", {"nats": self.nats, "postgres": self.postgres})
-        self.healing = Healing([self], servers, lambda: self.room, lambda: self.now)
+        self.answering = True
+        self.healing = Healing([self], servers, lambda: self.room, self.answers, lambda: self.now)
+
+    async def answers(self, name: str) -> bool:
+        assert name in self.told
+        return self.answering
 
     def refusing(self) -> Mapping[str, str]:
         return self.told
@@ -85,3 +92,38 @@ async def test_a_server_that_has_ended_is_not_ended_again() -> None:
     await world.after(0)
     await world.after(1000)
     assert not world.nats.stopped
+
+
+async def test_a_server_that_answers_nobody_is_left_alone() -> None:
+    world = World()
+    world.told = {"nats": "JOBS took no write"}
+    world.answering = False
+    await world.after(0)
+    await world.after(10 * PATIENCE["nats"])
+    assert not world.nats.stopped
+    world.answering = True
+    await world.after(0)
+    await world.after(PATIENCE["nats"] - 1)
+    assert not world.nats.stopped
+    await world.after(1)
+    assert world.nats.stopped == [signal.SIGTERM]
+
+
+async def test_servers_are_asked_whether_they_answer() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO {}")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    for handle, expected in ((greet, True), (hang, False)):
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            for name in PATIENCE:
+                assert await answers(name, port, seconds=0.5) is expected
+    assert not await answers("nats", port, seconds=0.5)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
+from kerma_allinone.children.answering import answers
 from kerma_allinone.children.healing import Healing
 from kerma_allinone.children.nats import NatsChild
 from kerma_allinone.children.postgres import PostgresChild
@@ -236,7 +237,7 @@ def _healing(services: tuple[Service, ...], backing: Backing) -> Healing:
     told = [s.health for s in services if isinstance(s.health, Readiness)]
     names = {NatsChild: "nats", PostgresChild: "postgres"}
     servers = {names[type(child)]: child for child in backing.children}
-    return Healing(told, servers, backing.has_room)
+    return Healing(told, servers, backing.has_room, lambda name: answers(name, servers[name].port))
 
 
 class Ending:

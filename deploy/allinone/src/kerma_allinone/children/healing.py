@@ -1,7 +1,8 @@
 """Restart a server that refuses writes though its disk has room.
 
 NATS keeps refusing a stream that it failed to write on a full disk; PostgreSQL may get into the
-same state. Their data is intact, and a restart heals them.
+same state. Their data is intact, and a restart heals them. A server that answers nobody is left alone: it
+hangs, and goes on by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +41,7 @@ class Healing:
     services: Sequence[Refusing]
     servers: Mapping[str, Supervised]
     has_room: Callable[[], bool]
+    answers: Callable[[str], Awaitable[bool]]
     clock: Callable[[], float] = time.monotonic
     _since: dict[str, float] = field(default_factory=dict, init=False)
     _mended: dict[str, float] = field(default_factory=dict, init=False)
@@ -54,7 +56,8 @@ class Healing:
         """End the servers that have refused writes for long enough while there is room."""
         now, told = self.clock(), self._told()
         for name, server in self.servers.items():
-            if name not in told or server.child.returncode is not None or not self.has_room():
+            refuses = name in told and server.child.returncode is None and self.has_room()
+            if not refuses or not await self.answers(name):
                 self._since.pop(name, None)
                 continue
             since = self._since.setdefault(name, now)
