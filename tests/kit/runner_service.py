@@ -31,7 +31,8 @@ from kerma_common.eventlog.port import EventLog
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, NatsSettings, PgSettings
-from kerma_runner.domain.task import TASK, Task
+from kerma_runner.app.task_sets import TaskSets
+from kerma_runner.domain.task import Task
 from kerma_runner.main import build
 from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
@@ -191,7 +192,8 @@ class Running:
 
     async def task(self, job: str, index: int = 0) -> Task:
         """Return a task's state according to the log."""
-        state, _ = await self.infra.bus.state(TASK, task_subject(job, index))
+        task = await TaskSets(self.infra.bus).task(job, index)
+        state, _ = await self.infra.bus.state(task, task_subject(job, index))
         return state
 
     async def story(self, job: str, index: int = 0) -> list[Any]:

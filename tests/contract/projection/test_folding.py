@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.errors import ContractViolation
 from kerma_common.projection.fold import fold
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 from kerma_common.projection.write import write
 from kit.projecting import schema
 
@@ -69,7 +70,9 @@ def operation(draw: st.DrawFn) -> Op:
         return {name: draw(DOMAIN[name]) for name in chosen}
 
     kind = draw(
-        st.sampled_from(["upsert", "upsert", "update", "update by key", "move", "delete", "wipe"])
+        st.sampled_from(
+            ["upsert", "upsert", "update", "update by key", "move", "delete", "wipe", "series"]
+        )
     )
     named = {name: draw(DOMAIN[name]) for name in key}
     match kind:
@@ -81,18 +84,35 @@ def operation(draw: st.DrawFn) -> Op:
             return Update(table, some(list(COLUMNS[table]), 1), some(others, 1))
         case "move":
             return Update(table, {"x": draw(DOMAIN["x"])}, {"x": draw(DOMAIN["x"])})
+        case "series":
+            number = "a" if table is PAIR else "select"
+            first, stop = named.pop(number), draw(DOMAIN[number])
+            return Series(table, named, number, first, stop, some(others, 1), draw(st.booleans()))
         case "wipe":
             return Delete(table, {"x": draw(DOMAIN["x"])})
     return Delete(table, draw(st.sampled_from([named, some(list(COLUMNS[table]), 1)])))
 
 
+class _Insert(Upsert):
+    """An upsert that leaves a row as it is."""
+
+
+def _singles(op: Op) -> list[Upsert | Update | Delete]:
+    if not isinstance(op, Series):
+        return [op]
+    kind = Upsert if op.replace else _Insert
+    return [kind(op.table, {**op.key, op.number: n}, op.values) for n in range(op.first, op.stop)]
+
+
 def one_by_one(operations: list[Op]) -> dict[str, set[tuple[Any, ...]]]:
     """The oracle: rows in dictionaries, every operation by itself."""
     tables: dict[sa.Table, list[dict[str, Any]]] = {PAIR: [], PLAIN: []}
-    for op in operations:
+    for op in chain.from_iterable(map(_singles, operations)):
         found = tables[op.table]
         naming = op.key if isinstance(op, Upsert) else op.where
         matching = [r for r in found if all(r[c] == v for c, v in naming.items())]
+        if isinstance(op, _Insert) and matching:
+            continue
         if isinstance(op, Delete):
             tables[op.table] = [r for r in found if r not in matching]
             continue

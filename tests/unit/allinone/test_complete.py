@@ -25,6 +25,7 @@ UNIONS = {
 NOT_PROJECTED = {
     "JobStarted": "the runner's task supply starts with it; users see the tasks start",
     "TaskLeaseExpired": "its commit also says whether the task is queued again or has failed",
+    "TasksCanceled": "TasksWithdrawn has already removed the rows",
 }
 """Own events that no read model of their service shows, and why."""
 

@@ -84,9 +84,11 @@ def test_endings_seen_before_the_submission_count() -> None:
 
 
 def test_cancellations_count_as_endings() -> None:
-    canceled = [runner.TaskCanceled(job_id="j", index=i) for i in range(3)]
-    _, commands = run(SUBMITTED, *canceled)
-    assert commands == [SettleTasks("j", 0, 0, 3, (), "", NOW)]
+    alone = [runner.TaskCanceled(job_id="j", index=i) for i in range(3)]
+    together = runner.TasksCanceled(job_id="j", tasks=((0, 1), (2, 3)), withdrawn=7)
+    for canceled in (alone, [alone[1], together]):
+        _, commands = run(SUBMITTED, *canceled)
+        assert commands == [SettleTasks("j", 0, 0, 3, (), "", NOW)]
 
 
 def test_publication_completes_and_merge_failure_fails() -> None:

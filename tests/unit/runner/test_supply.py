@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from kerma_common.commands.bus import CommandBus
+import pytest
+
+from kerma_common.commands.bus import CommandBus, Executed
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts import ids, jobs
+from kerma_common.contracts import ids, jobs, runner
+from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
-from kerma_common.contracts.subjects import task_subject
+from kerma_common.contracts.subjects import task_set_subject, task_subject
+from kerma_common.errors import DomainRejected
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.router import At
-from kerma_runner.app.supply import CancelTasks, QueueTasks, Supplied, SupplyHandlers, TaskSupply
-from kerma_runner.domain.commands import Claim
+from kerma_runner.app.supply import CancelTasks, Supplied, SupplyHandlers, TaskSupply
+from kerma_runner.app.task_sets import TaskSets
+from kerma_runner.domain.commands import Claim, ConfirmCancel
 from kerma_runner.domain.task import TASK, Phase, Task
+from kerma_runner.domain.task_set import TASK_SET, QueueTasks, Withdraw
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AT = At("JOBS", 7, "e", NOW, "job", "user:ada")
@@ -70,29 +77,125 @@ def test_an_ended_job_is_forgotten() -> None:
     assert TaskSupply().handle(Supplied(3), failed, AT).state is None
 
 
+@dataclass
+class World:
+    """The handlers over a log in memory."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    heard: Heard = field(default_factory=Heard)
+
+    def __post_init__(self) -> None:
+        self.bus = CommandBus(self.log, "runner")
+        self.sets = TaskSets(self.bus)
+        self.handlers = SupplyHandlers(self.bus, self.log, self.heard)
+
+    async def queue(self) -> None:
+        await self.handlers.dispatch(QUEUE, context("queue"))
+
+    async def lease(self, index: int, bus: CommandBus | None = None) -> Executed[Task]:
+        task = await self.sets.task("job", index)
+        subject, ctx = task_subject("job", index), context(f"claim {index}")
+        return await (bus or self.bus).execute(
+            task, subject, Claim("w", 1, NOW, NOW), ctx, fresh=True
+        )
+
+    async def task(self, index: int) -> Task:
+        task = await self.sets.task("job", index)
+        return (await self.bus.state(task, task_subject("job", index)))[0]
+
+    async def of_set(self) -> list[object]:
+        history = await self.log.load(task_set_subject("job"))
+        return [event.decode() for r in history for event in r.commit.events]
+
+
 async def test_queueing_shares_out_all_primaries_and_repeats_change_nothing() -> None:
-    log = MemoryLog()
-    bus = CommandBus(log, "runner")
-    handlers = SupplyHandlers(bus, Heard())
+    world = World()
     for cause in ("first", "first", "again"):
-        await handlers.dispatch(QUEUE, context(cause))
-    tasks = [(await bus.state(TASK, task_subject("job", n)))[0] for n in range(3)]
-    assert [t.spec.primaries for t in tasks if t.spec] == [4, 3, 3]
-    assert [t.spec.seed for t in tasks if t.spec] == [
+        await world.handlers.dispatch(QUEUE, context(cause))
+    specs = [(await world.task(n)).spec for n in range(3)]
+    assert [s.primaries for s in specs if s] == [4, 3, 3]
+    assert [s.seed for s in specs if s] == [
         ids.task_seed("job", n, ids.SEED_RULE) for n in range(3)
     ]
-    for n in range(3):
-        assert len(await log.load(task_subject("job", n))) == 1
+    assert await world.sets.task("job", 3) is TASK
+    assert [type(event).__name__ for event in await world.of_set()] == ["TasksQueued"]
 
 
 async def test_canceling_ends_what_waits_and_signals_who_holds() -> None:
-    bus, heard = CommandBus(MemoryLog(), "runner"), Heard()
-    handlers = SupplyHandlers(bus, heard)
-    await handlers.dispatch(QUEUE, context("queue"))
+    world = World()
+    await world.queue()
+    leased = await world.lease(1)
+    for cause in ("cancel", "cancel", "delete"):
+        await world.handlers.dispatch(CancelTasks("job", 3), context(cause))
+    assert (await world.of_set())[1:] == [
+        runner.TasksWithdrawn(job_id="job"),
+        runner.TasksCanceled(job_id="job", tasks=((0, 1), (2, 3)), withdrawn=3),
+    ]
+    held = await world.task(1)
+    assert (held.phase, held.canceling) == (Phase.LEASED, True)
+    assert not await world.log.load(task_subject("job", 0))
+    assert world.heard.stopped[0] == ("w", (HeldLease("job", 1, 1),))
+    assert not await world.sets.is_void("job", leased)
+
+
+async def test_a_first_lease_after_the_withdrawal_is_void() -> None:
+    world = World()
+    await world.queue()
+    before = await world.lease(0)
+    cancelling = CommandBus(world.log, "runner")
+    subject = task_set_subject("job")
+    done = await cancelling.execute(TASK_SET, subject, Withdraw(), context("withdraw"))
+    after = await world.lease(1)
+    # the log has both leases, whoever decides about them and however often
+    for _ in range(2):
+        assert not await world.sets.is_void("job", before)
+        assert await world.sets.is_void("job", after)
+        await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    last = (await world.of_set())[-1]
+    assert last == runner.TasksCanceled(job_id="job", tasks=((1, 3),), withdrawn=done.seq)
+    assert (await world.task(0)).canceling
+
+
+async def test_who_knows_of_the_withdrawal_leases_nothing_more() -> None:
+    world = World()
+    await world.queue()
+    leased = await world.lease(1)
+    await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    with pytest.raises(DomainRejected, match="over"):
+        await world.lease(0)
+    assert not await world.log.load(task_subject("job", 0))
     subject = task_subject("job", 1)
-    await bus.execute(TASK, subject, Claim("w", 1, NOW, NOW), context("claim"))
-    await handlers.dispatch(CancelTasks("job", 3), context("cancel"))
-    tasks: list[Task] = [(await bus.state(TASK, task_subject("job", n)))[0] for n in range(3)]
-    assert [t.phase for t in tasks] == [Phase.CANCELED, Phase.LEASED, Phase.CANCELED]
-    assert tasks[1].canceling
-    assert heard.stopped == [("w", (HeldLease("job", 1, 1),))]
+    task = await world.sets.task("job", 1)
+    done = await world.bus.execute(task, subject, ConfirmCancel(1), context("confirm"))
+    assert (done.state.phase, leased.state.lease) == (Phase.CANCELED, 1)
+
+
+async def test_tasks_that_a_former_release_queued_are_canceled_one_by_one() -> None:
+    world = World()
+    for index in range(3):
+        subject = task_subject("job", index)
+        event = queued_alone(index)
+        meta = Meta("svc:runner", "Queue", "job", "runner")
+        commit = make_commit(f"old-{index}", "task", subject.id, 1, meta, (event,), NOW)
+        await world.log.append(subject, 0, commit)
+    leased = await world.lease(1)
+    assert not await world.sets.is_void("job", leased)
+    await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    phases = [(await world.task(n)).phase for n in range(3)]
+    assert phases == [Phase.CANCELED, Phase.LEASED, Phase.CANCELED]
+    assert await world.of_set() == []
+
+
+def queued_alone(index: int) -> runner.TaskQueued:
+    return runner.TaskQueued(
+        job_id="job",
+        index=index,
+        owner="ada",
+        resource_class="pool",
+        engine="geant4",
+        input_ref=REF,
+        primaries=3,
+        seed=index + 1,
+        max_attempts=2,
+        attempt=1,
+    )

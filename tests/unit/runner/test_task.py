@@ -1,6 +1,6 @@
 """The rules of a task, one by one."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -23,8 +23,8 @@ REF = Ref("ab" * 32, 3)
 SPEC = c.Spec("job", 2, "ada", "cpu", "geant4", REF, 500, 77, 2)
 
 
-def given(*commands: object) -> t.Task:
-    task = t.TASK.initial
+def given(*commands: object, spec: c.Spec = SPEC) -> t.Task:
+    task = t.task_of(spec).initial
     for command in commands:
         task = t.TASK.fold(task, t.decide(task, command))
     return task
@@ -53,26 +53,26 @@ def rejects(task: t.Task, command: object) -> str:
 
 
 def test_a_task_lives_from_queue_to_success() -> None:
-    task = given(c.Queue(SPEC), claim(), c.Start(1), succeed())
+    task = given(claim(), c.Start(1), succeed())
     assert (task.phase, task.lease, task.attempt) == (t.Phase.SUCCEEDED, 1, 1)
 
 
 def test_one_of_two_claims_wins() -> None:
-    task = given(c.Queue(SPEC), claim(worker="a"))
+    task = given(claim(worker="a"))
     assert rejects(task, claim(worker="b")) == "BUSY"
 
 
 def test_a_claim_whose_reply_was_lost_gets_the_same_lease() -> None:
-    assert t.decide(given(c.Queue(SPEC), claim()), claim()) == ()
+    assert t.decide(given(claim()), claim()) == ()
 
 
 def test_a_ticket_of_an_older_attempt_is_worthless() -> None:
-    task = given(c.Queue(SPEC), claim(), fail())
+    task = given(claim(), fail())
     assert rejects(task, claim(1)) == "GONE"
 
 
 def test_the_next_attempt_waits_for_its_back_off() -> None:
-    task = given(c.Queue(SPEC), claim(), fail())
+    task = given(claim(), fail())
     assert task.not_before == NOW + t.backoff(1)
     assert rejects(task, claim(2)) == "TOO_EARLY"
     assert names(t.decide(task, claim(2, now=NOW + t.backoff(1)))) == ["TaskLeased"]
@@ -85,7 +85,7 @@ def test_back_off_grows_to_a_limit() -> None:
 
 
 def test_the_last_attempt_fails_for_good() -> None:
-    task = given(c.Queue(SPEC), claim(), fail())
+    task = given(claim(), fail())
     task = given_from(task, claim(2, now=NOW + t.backoff(1)))
     events = t.decide(task, fail(2))
     assert names(events) == ["TaskFailed"]
@@ -100,25 +100,25 @@ def given_from(task: t.Task, *commands: object) -> t.Task:
 
 
 def test_bad_input_is_not_tried_again() -> None:
-    events = t.decide(given(c.Queue(SPEC), claim()), fail(code="BAD_INPUT"))
+    events = t.decide(given(claim()), fail(code="BAD_INPUT"))
     assert names(events) == ["TaskFailed"]
 
 
 def test_an_expired_lease_requeues_and_its_report_is_late() -> None:
-    task = given(c.Queue(SPEC), claim(), c.Start(1), c.Expire(1, UNTIL, UNTIL))
+    task = given(claim(), c.Start(1), c.Expire(1, UNTIL, UNTIL))
     assert (task.phase, task.attempt) == (t.Phase.QUEUED, 2)
     assert rejects(task, succeed(1)) == "STALE_LEASE"
     assert rejects(task, fail(1)) == "STALE_LEASE"
 
 
 def test_a_lease_does_not_expire_early() -> None:
-    task = given(c.Queue(SPEC), claim())
+    task = given(claim())
     assert t.decide(task, c.Expire(1, UNTIL, UNTIL - timedelta(seconds=1))) == ()
     assert t.decide(task, c.Expire(0, UNTIL, UNTIL)) == ()
 
 
 def test_a_task_lost_in_its_last_attempt_fails_as_lost() -> None:
-    task = given(c.Queue(replace(SPEC, max_attempts=1)), claim())
+    task = given(claim(), spec=replace(SPEC, max_attempts=1))
     events = t.decide(task, c.Expire(1, UNTIL, UNTIL))
     assert names(events) == ["TaskLeaseExpired", "TaskFailed"]
     assert isinstance(events[1], ev.TaskFailed)
@@ -126,39 +126,45 @@ def test_a_task_lost_in_its_last_attempt_fails_as_lost() -> None:
 
 
 def test_a_release_costs_no_attempt() -> None:
-    task = given(c.Queue(SPEC), claim(), c.Start(1), c.Release(1, NOW))
+    task = given(claim(), c.Start(1), c.Release(1, NOW))
     assert (task.phase, task.attempt) == (t.Phase.QUEUED, 1)
     assert names(t.decide(task, claim(1))) == ["TaskLeased"]
 
 
 def test_a_queued_task_is_canceled_at_once() -> None:
-    assert given(c.Queue(SPEC), c.Cancel()).phase is t.Phase.CANCELED
+    assert given(c.Cancel()).phase is t.Phase.CANCELED
 
 
 def test_a_held_task_is_canceled_when_its_worker_confirms() -> None:
-    held = given(c.Queue(SPEC), claim(), c.Cancel())
+    held = given(claim(), c.Cancel())
     assert held.phase is t.Phase.LEASED
     assert given_from(held, c.ConfirmCancel(1)).phase is t.Phase.CANCELED
 
 
 @pytest.mark.parametrize("end", [c.Expire(1, UNTIL, UNTIL), fail(), c.Release(1, NOW)])
 def test_a_task_to_be_canceled_is_never_requeued(end: object) -> None:
-    held = given(c.Queue(SPEC), claim(), c.Cancel())
+    held = given(claim(), c.Cancel())
     assert given_from(held, end).phase is t.Phase.CANCELED
 
 
 def test_a_success_beats_a_cancellation_under_way() -> None:
-    held = given(c.Queue(SPEC), claim(), c.Cancel())
+    held = given(claim(), c.Cancel())
     assert given_from(held, succeed()).phase is t.Phase.SUCCEEDED
 
 
 def test_a_confirmation_nobody_asked_for_is_refused() -> None:
-    assert rejects(given(c.Queue(SPEC), claim()), c.ConfirmCancel(1)) == "NOT_CANCELING"
+    assert rejects(given(claim()), c.ConfirmCancel(1)) == "NOT_CANCELING"
 
 
 def test_a_success_with_missing_primaries_is_refused() -> None:
-    task = given(c.Queue(SPEC), claim())
+    task = given(claim())
     assert rejects(task, replace(succeed(), primaries=499)) == "WRONG_PRIMARIES"
+
+
+def test_a_task_that_a_former_release_queued_begins_with_its_own_event() -> None:
+    stored = {**asdict(SPEC), "input_ref": REF, "attempt": 1}
+    for first in (t.TASK, t.task_of(SPEC)):
+        assert first.fold(first.initial, [ev.TaskQueued(**stored)]) == t.task_of(SPEC).initial
 
 
 def test_nothing_reaches_a_task_that_was_never_queued() -> None:
@@ -176,7 +182,7 @@ class TaskMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.task = t.TASK.initial
+        self.task = t.task_of(SPEC).initial
         self.events: list[object] = []
         self.now = NOW
 
@@ -190,10 +196,6 @@ class TaskMachine(RuleBasedStateMachine):
         self.events.extend(events)
         assert not (before.phase.terminal and events)
         assert t.decide(self.task, command) == ()
-
-    @rule()
-    def queue(self) -> None:
-        self.send(c.Queue(SPEC))
 
     @rule(worker=st.sampled_from("abc"), attempt=st.integers(1, 3))
     def claim(self, worker: str, attempt: int) -> None:
@@ -226,9 +228,9 @@ class TaskMachine(RuleBasedStateMachine):
     @invariant()
     def folding_in_parts_is_folding_at_once(self) -> None:
         half = len(self.events) // 2
-        first = t.TASK.fold(t.TASK.initial, self.events[:half])
+        first = t.TASK.fold(t.task_of(SPEC).initial, self.events[:half])
         assert t.TASK.fold(first, self.events[half:]) == self.task
-        assert t.TASK.fold(t.TASK.initial, self.events) == self.task
+        assert t.TASK.fold(t.task_of(SPEC).initial, self.events) == self.task
 
     @invariant()
     def attempts_are_bounded_and_leases_have_holders(self) -> None:

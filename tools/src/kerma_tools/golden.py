@@ -60,7 +60,8 @@ def _value(name: str, schema: dict[str, Any], defs: dict[str, Any]) -> Any:
         case "object":
             return {"sample": _value("value", schema["additionalProperties"], defs)}
         case "array":
-            return [_value(name, schema["items"], defs)] * 2
+            parts = schema.get("prefixItems") or [schema["items"]] * 2
+            return [_value(name, part, defs) for part in parts]
         case "string":
             return _text(name, schema.get("format"))
         case kind:

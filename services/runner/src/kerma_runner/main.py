@@ -30,6 +30,7 @@ from kerma_runner.app.duties import QueueSink, Round
 from kerma_runner.app.expiry import Expiry
 from kerma_runner.app.heartbeats import Heartbeats
 from kerma_runner.app.supply import SupplyHandlers, TaskSupply
+from kerma_runner.app.task_sets import TaskSets
 from kerma_runner.read.models import HEARTBEATS
 from kerma_runner.read.open_tasks import OpenTasks
 from kerma_runner.read.project import QUEUE
@@ -71,7 +72,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
     if "api" in infra.roles:
-        claims = Claims(infra.bus, heard, tickets, infra.clock, terms)
+        claims = Claims(infra.bus, TaskSets(infra.bus), heard, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(heard, rows, signals, infra.clock, terms))
     if "project" in infra.roles:
         sink = QueueSink(
@@ -84,7 +85,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
             projection_loop(identity, infra.log, infra.db, infra.positions),
         ]
     if "process" in infra.roles:
-        handlers = SupplyHandlers(infra.bus, signals)
+        handlers = SupplyHandlers(infra.bus, infra.log, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     retries += (loop.retries for loop in loops)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
@@ -121,5 +122,8 @@ def _rounds(
     dispatcher = Dispatcher(
         OpenTasks(reading(infra.db)), tickets, infra.clock, terms, rules.weights
     )
-    expiry = Expiry(HeartbeatRows(infra.db), rows, infra.bus, infra.clock, terms, outages, fenced)
+    sets = TaskSets(infra.bus)
+    expiry = Expiry(
+        HeartbeatRows(infra.db), rows, infra.bus, sets, infra.clock, terms, outages, fenced
+    )
     return (dispatcher.round, expiry.round)

@@ -9,7 +9,8 @@ from kerma_tools import golden
 
 NO_ROW = {
     "jobs": {"JobStarted"},  # comes with JobSubmitted, which makes the rows
-    "runner": {"TaskLeaseExpired"},  # comes with TaskRequeued or TaskFailed
+    # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows
+    "runner": {"TaskLeaseExpired", "TasksCanceled"},
 }
 
 

@@ -77,9 +77,18 @@ class CommandBus:
         self._states: OrderedDict[str, _Held[Any]] = OrderedDict()
 
     async def execute(
-        self, aggregate: Aggregate[S], subject: Subject, command: object, ctx: CommandContext
+        self,
+        aggregate: Aggregate[S],
+        subject: Subject,
+        command: object,
+        ctx: CommandContext,
+        *,
+        fresh: bool = False,
     ) -> Executed[S]:
         """Decide ``command`` and store the events.
+
+        ``fresh`` says that the aggregate probably has no commit yet: it is not read before the
+        append, which conflicts if it has one.
 
         Raises DomainRejected if a rule forbids it, ConcurrencyConflict after five lost races, and
         whatever ``EventLog.append`` raises. A cause that is already stored is not decided again:
@@ -89,7 +98,10 @@ class CommandBus:
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0, 0.005) * 2**attempt)  # noqa: S311 - jitter
-            held = self._recall(subject) or await self._load(aggregate, subject)
+            held = self._recall(subject)
+            if held is None and fresh and not attempt:
+                held = _Held(aggregate.initial, 0, 0, frozenset())
+            held = held or await self._load(aggregate, subject)
             if commit_id in held.commits:
                 return await self._stored(aggregate, subject, commit_id)
             events = await self._decide(aggregate, subject, held, command)
@@ -118,6 +130,12 @@ class CommandBus:
         """Return an aggregate's current state and the sequence of its last commit (0: none)."""
         held = await self._load(aggregate, subject)
         return held.state, held.seq
+
+    async def known(self, aggregate: Aggregate[S], subject: Subject) -> S:
+        """Return an aggregate's state from memory if it is there, possibly a former one."""
+        held = self._recall(subject) or await self._load(aggregate, subject)
+        state: S = held.state
+        return state
 
     async def _decide(
         self, aggregate: Aggregate[S], subject: Subject, held: _Held[S], command: object
@@ -201,7 +219,8 @@ class CommandBus:
             state = aggregate.fold(state, _typed(r))
             version, seq = version + len(r.commit.events), r.seq
         held = _Held(state, seq, version, frozenset(r.commit.id for r in history))
-        self._keep(subject, held)
+        if history:  # another caller may let the aggregate begin in another state
+            self._keep(subject, held)
         return held
 
     def _recall(self, subject: Subject) -> _Held[Any] | None:

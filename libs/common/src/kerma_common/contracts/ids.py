@@ -28,10 +28,15 @@ def commit_id(*cause: str) -> str:
     return str(uuid5(COMMITS, "\x1f".join(cause)))
 
 
-def split_primaries(total: int, n_tasks: int) -> tuple[int, ...]:
-    """Return the primaries of each task; the first tasks take one more each of the remainder."""
+def share_of_primaries(total: int, n_tasks: int, index: int) -> int:
+    """Return the primaries of one task; the first tasks take one more each of the remainder."""
     base, rest = divmod(total, n_tasks)
-    return tuple(base + (index < rest) for index in range(n_tasks))
+    return base + (index < rest)
+
+
+def split_primaries(total: int, n_tasks: int) -> tuple[int, ...]:
+    """Return the primaries of each task."""
+    return tuple(share_of_primaries(total, n_tasks, index) for index in range(n_tasks))
 
 
 SEED_RULE = 2

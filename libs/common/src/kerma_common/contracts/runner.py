@@ -9,9 +9,48 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.registry import event
 
 
+@event("runner", "task_set", public=True)
+class TasksQueued:
+    """All tasks of a job wait for workers.
+
+    The share of ``primaries`` and the seed of each follow from its number, from 0, by the rules in
+    ``contracts.ids``. Its own events begin with its first lease.
+    """
+
+    job_id: str
+    owner: str
+    resource_class: str
+    engine: str
+    input_ref: Ref
+    primaries: int
+    n_tasks: int
+    max_attempts: int
+    seed_rule: int
+
+
+@event("runner", "task_set")
+class TasksWithdrawn:
+    """No task of the job is leased for the first time any more; a first lease after this is void."""
+
+    job_id: str
+
+
+@event("runner", "task_set", public=True)
+class TasksCanceled:
+    """These tasks of the job had not been leased and never will be.
+
+    ``tasks`` are ranges (first, stop) of task numbers. ``withdrawn`` is the stream sequence of
+    ``TasksWithdrawn``.
+    """
+
+    job_id: str
+    tasks: tuple[tuple[int, int], ...]
+    withdrawn: int
+
+
 @event("runner", "task", public=True)
 class TaskQueued:
-    """A task waits for a worker."""
+    """A task waits for a worker. Former releases queued tasks one by one."""
 
     job_id: str
     index: int

@@ -69,6 +69,16 @@ def task_subject(job_id: str, index: int) -> Subject:
     return Subject("runner", "task", f"{job_id}.{index}", job_id)
 
 
+def task_set_subject(job_id: str) -> Subject:
+    """Return the subject of a job's set of tasks in the runner service."""
+    return Subject("runner", "task_set", job_id, job_id)
+
+
+def tasks_pattern(job_id: str) -> str:
+    """Return the pattern of the subjects of all tasks of a job."""
+    return f"ev.runner.task.{shard_of(job_id)}.{job_id}.*"
+
+
 def worker_subject(worker_id: str) -> Subject:
     """Return the subject of a worker in the runner service."""
     return Subject("runner", "worker", worker_id, worker_id)

@@ -53,6 +53,12 @@ class EventLog(Protocol):
         Raises UnreadableHistory if commits are missing in between.
         """
 
+    async def history(self, stream: str, pattern: str) -> Sequence[Recorded]:
+        """Return all messages on the subjects of ``pattern`` (wildcards allowed), in stream order.
+
+        They reach to the end that the leader knew of when it was asked.
+        """
+
     async def last_seq(self, subject: Subject) -> int:
         """Return the stream sequence of the aggregate's last commit, from the leader; 0 if none."""
 

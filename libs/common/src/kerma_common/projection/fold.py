@@ -2,7 +2,8 @@
 
 Operations on different tables are independent, and so are operations that name rows by different
 values of the same columns. So, per table, only a change of the naming columns starts a new phase;
-inside a phase every row has at most one deletion, one update and one upsert, in that order.
+inside a phase every row has at most one deletion, one update and one upsert, in that order. A series
+of rows is a phase of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kerma_common.errors import ContractViolation
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -34,13 +35,20 @@ class Pending:
 class Phase:
     """Operations on one table that name rows by the same columns, keyed by their values.
 
-    ``moves``: the phase is a single update that changes the naming columns themselves.
+    ``moves``: the phase is a single update that changes the naming columns themselves. ``series``:
+    the phase is only this.
     """
 
     table: Table
     columns: Columns
     rows: dict[Values, Pending] = field(default_factory=dict)
     moves: bool = False
+    series: Series | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other operation may join the phase."""
+        return self.moves or self.series is not None
 
 
 def fold(operations: Iterable[Op]) -> list[Phase]:
@@ -61,6 +69,10 @@ class Folded:
     def add(self, op: Op) -> None:
         """Add an operation after all earlier ones."""
         table = op.table
+        if isinstance(op, Series):
+            self._last[table] = Phase(table, _primary_key(table), series=op)
+            self.phases.append(self._last[table])
+            return
         naming = op.key if isinstance(op, Upsert) else op.where
         primary = _primary_key(table)
         columns = primary if naming.keys() == set(primary) else tuple(sorted(naming))
@@ -69,7 +81,7 @@ class Folded:
         phase = self._last.get(table)
         # An update of the naming columns changes which rows later operations name.
         moves = isinstance(op, Update) and not op.values.keys().isdisjoint(columns)
-        if phase is None or phase.columns != columns or phase.moves or moves:
+        if phase is None or phase.columns != columns or phase.alone or moves:
             phase = self._last[table] = Phase(table, columns, moves=moves)
             self.phases.append(phase)
         name = tuple(naming[column] for column in columns)
@@ -79,7 +91,7 @@ class Folded:
         _merge(pending, op)
 
 
-def _merge(pending: Pending, op: Op) -> None:
+def _merge(pending: Pending, op: Upsert | Update | Delete) -> None:
     if isinstance(op, Upsert):
         if pending.upsert is None:
             pending.upsert = dict(op.values)

@@ -36,4 +36,21 @@ class Delete:
     where: Mapping[str, Any]
 
 
-Op = Upsert | Update | Delete
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Insert a row for each number from ``first`` to before ``stop``.
+
+    ``number`` is the column of the primary key that holds it, ``key`` the rest of that key. Rows
+    that exist are left as they are, or get these values if ``replace``.
+    """
+
+    table: Table
+    key: Mapping[str, Any]
+    number: str
+    first: int
+    stop: int
+    values: Mapping[str, Any]
+    replace: bool = False
+
+
+Op = Upsert | Update | Delete | Series

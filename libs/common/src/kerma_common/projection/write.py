@@ -22,7 +22,7 @@ from kerma_common.projection.fold import Columns, Folded, Phase
 if TYPE_CHECKING:
     import sqlalchemy.ext.asyncio as sa
 
-    from kerma_common.projection.ops import Op
+    from kerma_common.projection.ops import Op, Series
 
 OPERATIONS = 200
 """Operations folded between two calls of ``give_way``."""
@@ -58,12 +58,24 @@ async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
     driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
     async with driver.pipeline():  # one round trip for all statements
         for phase in folded.phases:
+            if phase.series is not None:
+                await driver.execute(*_series(schema, phase.series))
+                continue
             for statement, rows in _statements(schema, phase):
                 for start in range(0, len(rows), ROWS):
                     some = rows[start : start + ROWS]
                     payload = orjson.dumps(some, default=_plain, option=_OPTIONS).decode()
                     await driver.execute(statement, (payload,))
                     await give_way()
+
+
+def _series(schema: str, op: Series) -> tuple[sql.Composed, tuple[str, int, int]]:
+    columns = tuple(sorted(op.values)) if op.replace else ()
+    statement = _numbered(
+        schema, op.table.name, tuple(op.key), op.number, tuple(op.values), columns
+    )
+    row = orjson.dumps([{**op.key, **op.values}], default=_plain, option=_OPTIONS).decode()
+    return statement, (row, op.first, op.stop - 1)
 
 
 def _statements(schema: str, phase: Phase) -> Iterable[Batch]:
@@ -127,6 +139,28 @@ def _upsert(schema: str, table: str, key: Columns, columns: Columns) -> sql.Comp
         rows=_rows(schema, table),
         key=_list(sql.Identifier(c) for c in key),
         action=action if columns else sql.SQL("NOTHING"),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _numbered(
+    schema: str, table: str, key: Columns, number: str, values: Columns, replaced: Columns
+) -> sql.Composed:
+    constant = [sql.Identifier(c) for c in (*key, *values)]
+    return sql.SQL(
+        "INSERT INTO {t} ({names}, {number}) SELECT {constant}, n"
+        " FROM {rows} AS r, generate_series(%s::int, %s::int) AS n"
+        " ON CONFLICT ({primary}) DO {action}"
+    ).format(
+        t=sql.Identifier(schema, table),
+        names=_list(constant),
+        number=sql.Identifier(number),
+        constant=_list(sql.SQL("r.{}").format(c) for c in constant),
+        rows=_rows(schema, table),
+        primary=_list(sql.Identifier(c) for c in (*key, number)),
+        action=sql.SQL("UPDATE SET {}").format(_sets("excluded", replaced))
+        if replaced
+        else sql.SQL("NOTHING"),
     )
 
 

@@ -1,11 +1,11 @@
 """JobLifecycle: moves a job on when its tasks and its result set have ended.
 
 In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
-TaskCanceled (runner); ResultSetPublished, ResultSetFailed (results). Out: SettleTasks, CompleteJob,
-FailMerge.
+TaskCanceled, TasksCanceled (runner); ResultSetPublished, ResultSetFailed (results). Out:
+SettleTasks, CompleteJob, FailMerge.
 
-Each task has exactly one final event, and each event takes effect exactly once here, so counting is
-enough.
+Each task has exactly one final event, its own or one that many share, and each event takes effect
+exactly once here, so counting is enough.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ _EVENTS = (
     runner.TaskSucceeded,
     runner.TaskFailed,
     runner.TaskCanceled,
+    runner.TasksCanceled,
     results.ResultSetPublished,
     results.ResultSetFailed,
 )
@@ -119,6 +120,9 @@ def _count(known: Endings, event: Any) -> Endings:
             return replace(known, succeeded=known.succeeded + 1, stored_bytes=stored)
         case runner.TaskCanceled():
             return replace(known, canceled=known.canceled + 1)
+        case runner.TasksCanceled():
+            number = sum(stop - first for first, stop in event.tasks)
+            return replace(known, canceled=known.canceled + number)
         case runner.TaskFailed():
             known = replace(known, stored_bytes=known.stored_bytes + _size(event.log_ref))
             if not event.final:

@@ -1,8 +1,8 @@
 """Projection ``jobs``: events of jobs, tasks and result sets become rows.
 
 In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
-TaskCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted, EstimatorMaterialised
-(results).
+TaskCanceled, TasksCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted,
+EstimatorMaterialised (results).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kerma_common.contracts import jobs, results, runner
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import ESTIMATOR, JOB, METADATA, OFFER, TASK
@@ -149,6 +149,14 @@ def task_failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
 def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
     """The task was cancelled before its end."""
     yield _set_task(event, at, state="CANCELED", ended_at=at.time)
+
+
+@JOBS.on(runner.TasksCanceled)
+def tasks_canceled(event: runner.TasksCanceled, at: At) -> Iterator[Op]:
+    """These tasks were cancelled before any of them started."""
+    values = {"state": "CANCELED", "updated_at": at.time, "ended_at": at.time}
+    for first, stop in event.tasks:
+        yield Series(TASK, {"job_id": event.job_id}, "index", first, stop, values, replace=True)
 
 
 @JOBS.on(results.MergeStarted)

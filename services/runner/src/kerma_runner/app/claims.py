@@ -17,12 +17,12 @@ from kerma_common.contracts.subjects import task_subject, worker_subject
 from kerma_common.errors import DomainRejected
 from kerma_runner.domain import commands as tasks
 from kerma_runner.domain import worker as workers
-from kerma_runner.domain.task import TASK
 
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.infra import Clock
     from kerma_runner.app.ports import HeartbeatStore, Tickets
+    from kerma_runner.app.task_sets import TaskSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Claims:
     """
 
     bus: CommandBus
+    sets: TaskSets
     heard: HeartbeatStore
     tickets: Tickets
     clock: Clock
@@ -80,10 +81,14 @@ class Claims:
         command = tasks.Claim(request.worker, request.attempt, now + self.terms.lease, now)
         subject = task_subject(request.job_id, request.index)
         ctx = self._ctx(request.worker, request.job_id)
+        task = await self.sets.task(request.job_id, request.index)
+        fresh = request.attempt == task.initial.attempt
         try:
-            done = await self.bus.execute(TASK, subject, command, ctx)
+            done = await self.bus.execute(task, subject, command, ctx, fresh=fresh)
         except DomainRejected as refusal:
             return rpc.ClaimReply(None, refusal.code)
+        if await self.sets.is_void(request.job_id, done):
+            return rpc.ClaimReply(None, "GONE")
         spec = done.state.spec
         assert spec is not None
         granted = rpc.Granted(
@@ -118,8 +123,9 @@ class Claims:
 
     async def _told(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
         subject = task_subject(held.job_id, held.index)
+        task = await self.sets.task(held.job_id, held.index)
         try:
-            await self.bus.execute(TASK, subject, command, self._ctx(worker, held.job_id))
+            await self.bus.execute(task, subject, command, self._ctx(worker, held.job_id))
         except DomainRejected as refusal:
             return rpc.Verdict(refusal.code, refusal.message)
         return rpc.Verdict()

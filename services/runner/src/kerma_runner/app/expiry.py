@@ -20,7 +20,6 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
 from kerma_runner.domain.commands import Expire
 from kerma_runner.domain.leases import Due, due, over
-from kerma_runner.domain.task import TASK
 from kerma_runner.domain.worker import WORKER, Retire
 from kerma_sandbox.sandbox import Level
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.sink import Transaction
     from kerma_runner.app.claims import Terms
     from kerma_runner.app.ports import HeartbeatStore
+    from kerma_runner.app.task_sets import TaskSets
     from kerma_runner.read.queries import QueueRows
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
@@ -50,6 +50,7 @@ class Expiry:
     heard: HeartbeatStore
     rows: QueueRows
     bus: CommandBus
+    sets: TaskSets
     clock: Clock
     terms: Terms
     outages: Callable[[], int | None]
@@ -112,7 +113,8 @@ class Expiry:
             now=now,
         )
         command = Expire(key.lease, lease.until, now)
-        done = await self.bus.execute(TASK, task_subject(key.job_id, key.index), command, ctx)
+        task = await self.sets.task(key.job_id, key.index)
+        done = await self.bus.execute(task, task_subject(key.job_id, key.index), command, ctx)
         if done.changed:
             EXPIRED.inc()
 

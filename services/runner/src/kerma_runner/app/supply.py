@@ -7,48 +7,32 @@ Out: QueueTasks, CancelTasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from kerma_common.contracts import ids, jobs
-from kerma_common.contracts.refs import Ref
+from kerma_common.contracts import jobs
 from kerma_common.contracts.rpc_runner import HeldLease
-from kerma_common.contracts.subjects import task_subject
+from kerma_common.contracts.subjects import task_set_subject, task_subject, tasks_pattern
 from kerma_common.precedence import give_way
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
-from kerma_runner.domain.commands import Cancel, Queue, Spec
-from kerma_runner.domain.task import TASK
+from kerma_runner.app.task_sets import TaskSets
+from kerma_runner.domain.commands import Cancel
+from kerma_runner.domain.task_set import TASK_SET, CancelWithdrawn, QueueTasks, Withdraw
 
 if TYPE_CHECKING:
-    from kerma_common.commands.bus import CommandBus, Executed
+    from kerma_common.commands.bus import CommandBus
     from kerma_common.commands.context import CommandContext
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.eventlog.port import EventLog
     from kerma_runner.app.ports import Signals
-    from kerma_runner.domain.task import Task
-
-T = TypeVar("T")
 
 IN_FLIGHT = 16
 """Commands in progress at a time; more would delay requests in this process."""
 OF_ONE_JOB = 8
 """Commands of one job among them, so that jobs of other users need not wait for its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueTasks:
-    """Queue every task of a job."""
-
-    job_id: str
-    owner: str
-    engine: str
-    input_ref: Ref
-    primaries: int
-    n_tasks: int
-    max_attempts: int
-    resource_class: str
-    seed_rule: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +110,12 @@ def _queue(event: jobs.JobStarted) -> QueueTasks:
     )
 
 
-def specs(command: QueueTasks) -> Iterator[Spec]:
-    """Return the tasks of a job: its primaries are shared out, and every seed is fixed."""
-    for index, primaries in enumerate(ids.split_primaries(command.primaries, command.n_tasks)):
-        yield Spec(
-            job_id=command.job_id,
-            index=index,
-            owner=command.owner,
-            resource_class=command.resource_class,
-            engine=command.engine,
-            input_ref=command.input_ref,
-            primaries=primaries,
-            seed=ids.task_seed(command.job_id, index, command.seed_rule),
-            max_attempts=command.max_attempts,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class SupplyHandlers:
     """Execute the commands of TaskSupply; repeating one changes nothing."""
 
     bus: CommandBus
+    log: EventLog
     signals: Signals
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
 
@@ -154,49 +123,57 @@ class SupplyHandlers:
         """Execute a command of the process."""
         match command:
             case QueueTasks():
-                await self._queue(command, ctx)
+                subject = task_set_subject(command.job_id)
+                await self.bus.execute(TASK_SET, subject, command, ctx)
             case CancelTasks():
                 await self._cancel(command, ctx)
             case _:
                 raise TypeError(f"no handler for {type(command).__name__}")
 
-    async def _queue(self, command: QueueTasks, ctx: CommandContext) -> None:
-        async def queue(spec: Spec) -> None:
-            subject = task_subject(spec.job_id, spec.index)
-            await self.bus.execute(TASK, subject, Queue(spec), ctx)
-
-        await self._pipelined(queue, specs(command))
-
     async def _cancel(self, command: CancelTasks, ctx: CommandContext) -> None:
+        """Cancel tasks that never had a lease by one event, and every other one by its own.
+
+        After the withdrawal, the log shows which tasks had a lease: a later one is void.
+        """
+        subject = task_set_subject(command.job_id)
+        done = await self.bus.execute(TASK_SET, subject, Withdraw(), ctx.step("withdraw"))
+        withdrawal = done.state.withdrawal(done.seq)
+        history = await self.log.history(subject.stream, tasks_pattern(command.job_id))
+        first = _first_commits(history)
+        if withdrawal is None:  # a former release queued the tasks one by one
+            begun: Iterable[int] = range(command.n_tasks)
+        else:
+            begun = sorted(index for index, seq in first.items() if seq < withdrawal)
+            rest = CancelWithdrawn(begun, withdrawal)
+            await self.bus.execute(TASK_SET, subject, rest, ctx.step("cancel"))
+        await self._cancel_each(command.job_id, begun, ctx)
+
+    async def _cancel_each(self, job_id: str, tasks: Iterable[int], ctx: CommandContext) -> None:
         stopped: dict[str, list[HeldLease]] = {}
+        sets = TaskSets(self.bus)
 
         async def cancel(index: int) -> None:
-            subject = task_subject(command.job_id, index)
-            done: Executed[Task] = await self.bus.execute(TASK, subject, Cancel(), ctx)
-            task = done.state
-            if task.phase.held and task.worker is not None:
-                held = HeldLease(command.job_id, index, task.lease)
-                stopped.setdefault(task.worker, []).append(held)
+            task = await sets.task(job_id, index)
+            done = await self.bus.execute(task, task_subject(job_id, index), Cancel(), ctx)
+            if done.state.phase.held and done.state.worker is not None:
+                held = HeldLease(job_id, index, done.state.lease)
+                stopped.setdefault(done.state.worker, []).append(held)
 
-        await self._pipelined(cancel, range(command.n_tasks))
+        await self._pipelined(cancel, tasks)
         for worker, leases in stopped.items():
             await self.signals.stop(worker, leases)
 
     async def _pipelined(
-        self, step: Callable[[T], Coroutine[Any, Any, None]], arguments: Iterable[T]
+        self, step: Callable[[int], Coroutine[Any, Any, None]], tasks: Iterable[int]
     ) -> None:
-        """Call a step for each argument, several at a time. Raises the first failure.
-
-        Arguments are made when they are needed: making ten thousand at once would block the event
-        loop.
-        """
-        remaining = iter(arguments)
+        """Call a step for each task, several at a time. Raises the first failure."""
+        remaining = iter(tasks)
 
         async def lane() -> None:
-            for argument in remaining:
+            for index in remaining:
                 await give_way()
                 async with self._slots:
-                    await step(argument)
+                    await step(index)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -204,3 +181,13 @@ class SupplyHandlers:
                     group.create_task(lane())
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+
+def _first_commits(history: Sequence[Recorded]) -> dict[int, int]:
+    """Return the sequence of the first commit of each task."""
+    first: dict[int, int] = {}
+    for record in history:
+        index = record.commit.aggregate_id.rpartition(".")[2]
+        if index.isdecimal():  # anyone may store something at another place
+            first.setdefault(int(index), record.seq)
+    return first

@@ -24,13 +24,6 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """Create the task and let it wait for a worker."""
-
-    spec: Spec
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """Lease the task to a worker, in this attempt, until a given time."""
 
@@ -101,5 +94,5 @@ class ConfirmCancel:
 Report = Start | Succeed | Fail | Release | ConfirmCancel
 """Reports of a worker on its lease."""
 
-Command = Queue | Claim | Report | Expire | Cancel
+Command = Claim | Report | Expire | Cancel
 """Every command of a task."""

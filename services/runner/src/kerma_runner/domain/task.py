@@ -21,7 +21,6 @@ from kerma_runner.domain.commands import (
     ConfirmCancel,
     Expire,
     Fail,
-    Queue,
     Release,
     Report,
     Spec,
@@ -100,8 +99,6 @@ def decide(task: Task, command: object) -> tuple[object, ...]:
     """Return the events that follow from ``command``; see the commands for their meaning."""
     if not isinstance(command, Command):
         raise TypeError(f"a task knows no {type(command).__name__}")
-    if isinstance(command, Queue):
-        return () if task.phase is not Phase.NEW else (_queued(command.spec),)
     if task.spec is None:
         raise Rejected("NO_SUCH_TASK", "the task was never queued")
     match command:
@@ -121,21 +118,6 @@ def may_retry(task: Task, spec: Spec, code: str) -> bool:
     """Return whether an attempt that ended with ``code`` may be retried."""
     repeats = code in FINAL_CODES or code.endswith(_LIMIT)
     return task.attempt < spec.max_attempts and not repeats
-
-
-def _queued(spec: Spec) -> ev.TaskQueued:
-    return ev.TaskQueued(
-        job_id=spec.job_id,
-        index=spec.index,
-        owner=spec.owner,
-        resource_class=spec.resource_class,
-        engine=spec.engine,
-        input_ref=spec.input_ref,
-        primaries=spec.primaries,
-        seed=spec.seed,
-        max_attempts=spec.max_attempts,
-        attempt=1,
-    )
 
 
 def _claim(task: Task, spec: Spec, command: Claim) -> tuple[object, ...]:
@@ -360,3 +342,10 @@ def _spec(event: ev.TaskQueued) -> Spec:
 
 
 TASK: Aggregate[Task] = Aggregate("runner", "task", Task(), decide, evolve)
+"""A task that was queued by an event of its own, as former releases did."""
+
+
+def task_of(spec: Spec, *, withdrawn: bool = False) -> Aggregate[Task]:
+    """Return the aggregate of a task that its job's set has queued, or has ``withdrawn`` again."""
+    phase = Phase.CANCELED if withdrawn else Phase.QUEUED
+    return replace(TASK, initial=Task(phase, spec, attempt=1))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kerma_common.contracts import runner as ev
 from kerma_common.contracts.rpc_runner import DIED
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_runner.read.models import METADATA, TASK, WORKER
 
@@ -29,6 +29,33 @@ def _set(
     **values: object,
 ) -> Op:
     return Update(TASK, {"job_id": event.job_id, "index": event.index}, values)
+
+
+@QUEUE.on(ev.TasksQueued)
+def all_queued(event: ev.TasksQueued, at: At) -> Iterator[Op]:
+    """Every task waits, except those that a former release had queued one by one."""
+    yield Series(
+        TASK,
+        {"job_id": event.job_id},
+        "index",
+        0,
+        event.n_tasks,
+        {
+            "owner": event.owner,
+            "resource_class": event.resource_class,
+            "engine": event.engine,
+            "state": "QUEUED",
+            "attempt": 1,
+            "queued_seq": at.seq,
+            "trace": at.trace,
+        },
+    )
+
+
+@QUEUE.on(ev.TasksWithdrawn)
+def withdrawn(event: ev.TasksWithdrawn, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """Tasks without a lease leave the queue; one that is stored after this finds no row."""
+    yield Delete(TASK, {"job_id": event.job_id, "lease": 0})
 
 
 @QUEUE.on(ev.TaskQueued)
