@@ -36,6 +36,7 @@ from kerma_runner.domain.task import Task
 from kerma_runner.main import build
 from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
+from kerma_sandbox import removal
 from kit.services import prepare
 from kit.tasks import end
 
@@ -260,6 +261,11 @@ async def running_runner(
 def _end_workers(running: Running) -> None:
     for worker in running.workers:
         worker.kill()
+        # pytest can't remove what a killed worker leaves of a tree deeper than Python recurses
+        trash = running.folder / "removed"
+        if worker.scratch.exists():
+            removal.move_aside(worker.scratch, trash)
+            removal.empty(trash)
 
 
 @asynccontextmanager

@@ -59,8 +59,8 @@ def forks() -> list[psutil.Process]:
 
 def the_nursery() -> psutil.Process | None:
     """Return the process that conversions are forked from: the first of those that match."""
-    named = [process for process in below() if process.info["cmdline"][:1] == [sys.executable]]
-    named = [process for process in named if MODULE in process.info["cmdline"]]
+    lines = [(process, process.info["cmdline"] or []) for process in below()]
+    named = [process for process, line in lines if line[:1] == [sys.executable] and MODULE in line]
     pids = {process.pid for process in named}
     return next((process for process in named if process.info["ppid"] not in pids), None)
 

@@ -89,8 +89,11 @@ def device(path: Path) -> None:
 
 
 def unix_socket(path: Path) -> None:
+    # addresses of sockets hold about a hundred bytes, fewer than some temporary folders need
+    folder = os.open(path.parent, os.O_PATH)
     with socket.socket(socket.AF_UNIX) as made:
-        made.bind(os.path.relpath(path))
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
 
 
 def hard_link(path: Path) -> None:

@@ -147,8 +147,8 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
         except NotFound:
             raise
         except DomainRejected as rejected:
-            # shown as canceled while the last tasks are still stopping
-            raise Forbidden(rejected.message) from rejected
+            # shown as canceled, but its last tasks take long to stop
+            raise Forbidden("The last tasks of the job are still stopping; try again") from rejected
         return answer("Job deleted", headers=await routes.seen(seq))
 
 

@@ -5,6 +5,7 @@ Out: JobCancellationRequested, JobDeleted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,13 @@ from datetime import datetime
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
+from kerma_common.errors import DomainRejected
 from kerma_jobs.domain.commands import CancelJob, DeleteJob
-from kerma_jobs.domain.job import JOB
+from kerma_jobs.domain.job import ACTIVE, JOB
+
+STOPPING_SECONDS = 5.0
+"""Time limit for the last tasks of a cancelled job to stop before a deletion is refused."""
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,19 @@ class JobControl:
         return await self._execute(CancelJob(job_id, by, collect=False), by, request_id)
 
     async def delete(self, job_id: str, by: str, request_id: str) -> int:
-        """Delete an ended job. Raises DomainRejected for one that has not ended."""
-        return await self._execute(DeleteJob(job_id, by), by, request_id)
+        """Delete an ended job, or a cancelled one once its last tasks have stopped.
+
+        Raises DomainRejected if the job has not ended after ``STOPPING_SECONDS``.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + STOPPING_SECONDS
+        while True:
+            try:
+                return await self._execute(DeleteJob(job_id, by), by, request_id)
+            except DomainRejected as rejected:
+                if rejected.code != ACTIVE or clock() >= until:
+                    raise
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _execute(self, command: CancelJob | DeleteJob, by: str, request_id: str) -> int:
         context = CommandContext(

@@ -37,6 +37,9 @@ class Phase(StrEnum):
 TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
 """Final phases, and the states that users see for them."""
 
+ACTIVE = "JOB_ACTIVE"
+"""Code of the refusal to delete a job that has not ended."""
+
 JobEvent = (
     events.JobSubmitted
     | events.JobStarted
@@ -208,7 +211,7 @@ def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
 def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
     _must_exist(job)
     if job.phase not in TERMINAL:
-        raise Rejected("JOB_ACTIVE", "A job that has not ended cannot be deleted; cancel it first")
+        raise Rejected(ACTIVE, "A job that has not ended cannot be deleted; cancel it first")
     return (events.JobDeleted(job_id=c.job_id, by=c.by),)
 
 
