@@ -39,6 +39,7 @@ class Watermarks:
     def __init__(self) -> None:
         self._reached: dict[Key, int] = {}
         self._waiting: dict[Key, dict[asyncio.Future[None], int]] = {}
+        self._resting: dict[Key, asyncio.Future[None]] = {}
 
     def __getitem__(self, key: Key) -> int:
         return self._reached.get(key, 0)
@@ -60,6 +61,8 @@ class Watermarks:
             return True
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, {})[future] = value
+        if (resting := self._resting.pop(key, None)) is not None and not resting.done():
+            resting.set_result(None)
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -68,6 +71,25 @@ class Watermarks:
         finally:
             self._waiting[key].pop(future, None)
         return True
+
+    async def rest(self, key: Key, seconds: float) -> None:
+        """Sleep for ``seconds``, or until a task waits for the number. One task at a time may."""
+        if self._waiting.get(key):
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._resting[key] = future
+        timer = asyncio.get_running_loop().call_later(seconds, _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            if self._resting.get(key) is future:
+                del self._resting[key]
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Positions:
@@ -103,6 +125,10 @@ class Positions:
     async def reach(self, projection: str, stream: str, seq: int, timeout: float) -> bool:
         """Return whether this process hears within ``timeout`` seconds that ``seq`` is passed."""
         return await self._marks.wait((projection, stream), seq, timeout)
+
+    async def rest(self, projection: str, stream: str, seconds: float) -> None:
+        """Sleep for ``seconds``, or until a task of this process waits for this position."""
+        await self._marks.rest((projection, stream), seconds)
 
     async def wait(self, projection: str, stream: str, seq: int, timeout: float = 2.0) -> bool:
         """Return whether ``projection`` passes ``seq`` of ``stream`` within ``timeout`` seconds."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 SHARDS = 64
 STREAMS = {
@@ -22,6 +23,7 @@ STREAMS = {
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
+@lru_cache(maxsize=4096)
 def shard_of(key: str) -> str:
     """Return the shard, two hex digits 00..3f, of a job id (or, in auth, a user id)."""
     return f"{hashlib.sha256(key.encode()).digest()[0] % SHARDS:02x}"

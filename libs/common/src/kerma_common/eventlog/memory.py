@@ -79,8 +79,9 @@ class MemoryLog:
             async with self._appended:
                 while len(commits) <= position:
                     await self._appended.wait()
-            yield tuple(commits[position : position + max_batch])
-            position = min(position + max_batch, len(commits))
+            batch = tuple(commits[position : position + max_batch])
+            yield batch
+            position += len(batch)  # more may have been appended meanwhile
 
 
 def _matches(pattern: str, subject: str) -> bool:

@@ -12,18 +12,22 @@ import random
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
+from psycopg import sql
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kerma_common.projection.tables import CHECKPOINT, LEASE
+from kerma_common.projection.write import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.contracts.envelope import Recorded
@@ -155,14 +159,20 @@ async def release(engine: AsyncEngine, lease: Lease) -> None:
 
 async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded) -> None:
     """Move a checkpoint to ``last`` in the rows' transaction. Raises Fenced if it is not ours."""
-    done = await conn.execute(
-        update(CHECKPOINT)
-        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.stream == last.stream)
-        .where(CHECKPOINT.c.seq == old, CHECKPOINT.c.fence == lease.fence)
-        .values(seq=last.seq, commit=last.commit.id)
-    )
+    driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+    values = (last.seq, last.commit.id, lease.name, last.stream, old, lease.fence)
+    done = await driver.execute(_moved(schema_of(conn)), values)
     if done.rowcount != 1:
         raise Fenced(lease.name)
+
+
+@cache
+def _moved(schema: str) -> bytes:
+    statement = sql.SQL(
+        "UPDATE {} SET seq = %s, commit = %s"
+        " WHERE name = %s AND stream = %s AND seq = %s AND fence = %s"
+    )
+    return statement.format(sql.Identifier(schema, CHECKPOINT.name)).as_bytes(None)
 
 
 async def raise_fence(conn: AsyncConnection, name: str) -> None:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+REST_SECONDS = 0.02
+"""Pause after a short batch, so that the next one is longer: a transaction costs as much as fifty
+commits in it. A request of this process that waits for the projection ends it."""
+SHORT = 50
+"""Commits of a batch that is followed by a pause."""
 BARRIER_SECONDS = 5.0
 """Seconds a commit waits for another stream that makes no progress."""
 
@@ -86,9 +91,17 @@ class Session:
                         self._retries.recovered(stream)
                         waits = delays()
                         await self._apply_held(stream, batch)
+                        if len(batch) <= SHORT:
+                            await self._rest(stream)
             except Exception as error:
                 self._retries.failed(stream, error)
                 await pause(waits)
+
+    async def _rest(self, stream: str) -> None:
+        if self._positions is None:
+            await asyncio.sleep(REST_SECONDS)
+        else:
+            await self._positions.rest(self._sink.name, stream, REST_SECONDS)
 
     async def _apply_held(self, stream: str, batch: Sequence[Recorded]) -> None:
         start = 0

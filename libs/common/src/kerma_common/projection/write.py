@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     from kerma_common.projection.ops import Op, Series
 
+# Statements are bytes: psycopg converts and plans the same bytes only once.
 OPERATIONS = 200
 """Operations folded between two calls of ``give_way``."""
 ROWS = 250
 """Rows of one statement; packing more takes longer than a request should wait."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS
-Batch = tuple[sql.Composed, list[dict[str, Any]]]
+Batch = tuple[bytes, list[dict[str, Any]]]
 
 
 def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
@@ -69,7 +70,7 @@ async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
                     await give_way()
 
 
-def _series(schema: str, op: Series) -> tuple[sql.Composed, tuple[str, int, int]]:
+def _series(schema: str, op: Series) -> tuple[bytes, tuple[str, int, int]]:
     columns = tuple(sorted(op.values)) if op.replace else ()
     statement = _numbered(
         schema, op.table.name, tuple(op.key), op.number, tuple(op.values), columns
@@ -102,65 +103,83 @@ def _statements(schema: str, phase: Phase) -> Iterable[Batch]:
 
 
 @lru_cache(maxsize=1024)
-def _delete(schema: str, table: str, key: Columns) -> sql.Composed:
-    return sql.SQL("DELETE FROM {t} AS t USING {rows} AS k WHERE {match}").format(
-        t=sql.Identifier(schema, table), rows=_rows(schema, table), match=_match(key)
+def _delete(schema: str, table: str, key: Columns) -> bytes:
+    return (
+        sql.SQL("DELETE FROM {t} AS t USING {rows} AS k WHERE {match}")
+        .format(t=sql.Identifier(schema, table), rows=_rows(schema, table), match=_match(key))
+        .as_bytes(None)
     )
 
 
 @lru_cache(maxsize=1024)
-def _update(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
-    return sql.SQL("UPDATE {t} AS t SET {sets} FROM {rows} AS k WHERE {match}").format(
-        t=sql.Identifier(schema, table),
-        sets=_sets("k", columns),
-        rows=_rows(schema, table),
-        match=_match(key),
+def _update(schema: str, table: str, key: Columns, columns: Columns) -> bytes:
+    return (
+        sql.SQL("UPDATE {t} AS t SET {sets} FROM {rows} AS k WHERE {match}")
+        .format(
+            t=sql.Identifier(schema, table),
+            sets=_sets("k", columns),
+            rows=_rows(schema, table),
+            match=_match(key),
+        )
+        .as_bytes(None)
     )
 
 
 @lru_cache(maxsize=1024)
-def _move(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
-    return sql.SQL(
-        "UPDATE {t} AS t SET {sets} FROM json_array_elements(%s::json) AS e,"
-        " json_populate_record(NULL::{t}, e->'k') AS k,"
-        " json_populate_record(NULL::{t}, e->'v') AS v WHERE {match}"
-    ).format(t=sql.Identifier(schema, table), sets=_sets("v", columns), match=_match(key))
+def _move(schema: str, table: str, key: Columns, columns: Columns) -> bytes:
+    return (
+        sql.SQL(
+            "UPDATE {t} AS t SET {sets} FROM json_array_elements(%s::json) AS e,"
+            " json_populate_record(NULL::{t}, e->'k') AS k,"
+            " json_populate_record(NULL::{t}, e->'v') AS v WHERE {match}"
+        )
+        .format(t=sql.Identifier(schema, table), sets=_sets("v", columns), match=_match(key))
+        .as_bytes(None)
+    )
 
 
 @lru_cache(maxsize=1024)
-def _upsert(schema: str, table: str, key: Columns, columns: Columns) -> sql.Composed:
+def _upsert(schema: str, table: str, key: Columns, columns: Columns) -> bytes:
     names = _list(sql.Identifier(c) for c in (*key, *columns))
     action = sql.SQL("UPDATE SET {}").format(_sets("excluded", columns))
-    return sql.SQL(
-        "INSERT INTO {t} ({names}) SELECT {names} FROM {rows} ON CONFLICT ({key}) DO {action}"
-    ).format(
-        t=sql.Identifier(schema, table),
-        names=names,
-        rows=_rows(schema, table),
-        key=_list(sql.Identifier(c) for c in key),
-        action=action if columns else sql.SQL("NOTHING"),
+    return (
+        sql.SQL(
+            "INSERT INTO {t} ({names}) SELECT {names} FROM {rows} ON CONFLICT ({key}) DO {action}"
+        )
+        .format(
+            t=sql.Identifier(schema, table),
+            names=names,
+            rows=_rows(schema, table),
+            key=_list(sql.Identifier(c) for c in key),
+            action=action if columns else sql.SQL("NOTHING"),
+        )
+        .as_bytes(None)
     )
 
 
 @lru_cache(maxsize=1024)
 def _numbered(
     schema: str, table: str, key: Columns, number: str, values: Columns, replaced: Columns
-) -> sql.Composed:
+) -> bytes:
     constant = [sql.Identifier(c) for c in (*key, *values)]
-    return sql.SQL(
-        "INSERT INTO {t} ({names}, {number}) SELECT {constant}, n"
-        " FROM {rows} AS r, generate_series(%s::int, %s::int) AS n"
-        " ON CONFLICT ({primary}) DO {action}"
-    ).format(
-        t=sql.Identifier(schema, table),
-        names=_list(constant),
-        number=sql.Identifier(number),
-        constant=_list(sql.SQL("r.{}").format(c) for c in constant),
-        rows=_rows(schema, table),
-        primary=_list(sql.Identifier(c) for c in (*key, number)),
-        action=sql.SQL("UPDATE SET {}").format(_sets("excluded", replaced))
-        if replaced
-        else sql.SQL("NOTHING"),
+    return (
+        sql.SQL(
+            "INSERT INTO {t} ({names}, {number}) SELECT {constant}, n"
+            " FROM {rows} AS r, generate_series(%s::int, %s::int) AS n"
+            " ON CONFLICT ({primary}) DO {action}"
+        )
+        .format(
+            t=sql.Identifier(schema, table),
+            names=_list(constant),
+            number=sql.Identifier(number),
+            constant=_list(sql.SQL("r.{}").format(c) for c in constant),
+            rows=_rows(schema, table),
+            primary=_list(sql.Identifier(c) for c in (*key, number)),
+            action=sql.SQL("UPDATE SET {}").format(_sets("excluded", replaced))
+            if replaced
+            else sql.SQL("NOTHING"),
+        )
+        .as_bytes(None)
     )
 
 
