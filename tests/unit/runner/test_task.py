@@ -57,6 +57,15 @@ def test_a_task_lives_from_queue_to_success() -> None:
     assert (task.phase, task.lease, task.attempt) == (t.Phase.SUCCEEDED, 1, 1)
 
 
+def test_a_report_may_tell_the_start_too() -> None:
+    leased = given(claim())
+    told = replace(succeed(), started=True)
+    assert names(t.decide(leased, told)) == ["TaskStarted", "TaskSucceeded"]
+    assert names(t.decide(given(claim(), c.Start(1)), told)) == ["TaskSucceeded"]
+    failed = names(t.decide(leased, replace(fail(), started=True)))
+    assert failed == ["TaskStarted", "TaskFailed", "TaskRequeued"]
+
+
 def test_one_of_two_claims_wins() -> None:
     task = given(claim(worker="a"))
     assert rejects(task, claim(worker="b")) == "BUSY"

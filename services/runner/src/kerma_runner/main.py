@@ -48,6 +48,9 @@ NAME = "runner"
 
 MIGRATED = MigratedSchema(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
+EXPIRY_REST = 0.25
+"""Seconds between two looks at all leases, however often tasks change."""
+
 PROCESS = TaskSupply()
 PROCESSES = (PROCESS,)
 """The process managers of the service."""
@@ -126,4 +129,4 @@ def _rounds(
     expiry = Expiry(
         HeartbeatRows(infra.db), rows, infra.bus, sets, infra.clock, terms, outages, fenced
     )
-    return (dispatcher.round, expiry.round)
+    return Round(dispatcher.round), Round(expiry.round, EXPIRY_REST)

@@ -202,7 +202,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a lease ended: exactly one of ``success``, ``failure``, ``canceled``, ``released``."""
+    """How a lease ended: exactly one of ``success``, ``failure``, ``canceled``, ``released``.
+
+    ``started`` says that the engine ran, in case no request has told it.
+    """
 
     worker: Id
     held: HeldLease
@@ -210,6 +213,7 @@ class Report:
     failure: Failure | None = None
     canceled: bool = False
     released: bool = False
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,10 +113,12 @@ class Claims:
         lease, now = report.held.lease, self.clock()
         if report.success is not None:
             s = report.success
-            return tasks.Succeed(lease, s.output_ref, s.log_ref, s.primaries, s.cpu_seconds)
+            return tasks.Succeed(
+                lease, s.output_ref, s.log_ref, s.primaries, s.cpu_seconds, report.started
+            )
         if report.failure is not None:
             f = report.failure
-            return tasks.Fail(lease, f.code, f.message, f.log_ref, now)
+            return tasks.Fail(lease, f.code, f.message, f.log_ref, now, report.started)
         if report.canceled:
             return tasks.ConfirmCancel(lease)
         return tasks.Release(lease, now)

@@ -1,13 +1,15 @@
 """The dispatcher: keeps a short queue of fairly chosen tickets in front of the workers.
 
-The stream of tickets is first in, first out, so it cannot be fair over users. It therefore never
-holds more than about two tickets per free slot and engine. Tickets are hints: the dispatcher
+The stream of tickets is first in, first out, so it cannot be fair over users. It therefore holds no
+more than about two tickets per free slot and engine, except while workers use them up between two
+rounds: then it holds as many more as they used, up to ``DEEP`` per slot. Tickets are hints: the dispatcher
 remembers those it issued only while it leads, purges the stream when it takes over, and reissues a
 ticket that stays unused for a while.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from kerma_runner.read.open_tasks import OpenTasks
 
 REISSUE = timedelta(seconds=60)
+DEEP = 8
+SOON = timedelta(seconds=1)
+"""Tickets used since the last round show a pace only if that round was within this time."""
 
 DEMAND = Gauge(
     "runner_demand", "Tasks that wait or are held, as far as counted", ["resource_class", "engine"]
@@ -46,6 +51,7 @@ class _Out:
 class _Tickets:
     deficits: Deficits = field(default_factory=Deficits)
     out: dict[_Key, _Out] = field(default_factory=dict)
+    at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -84,17 +90,22 @@ class Dispatcher:
             await self.tickets.clear(lane)
             # only now: a round that fails above is repeated from here
             known = self._lanes[lane] = _Tickets()
-        wanted = demand.slots + max(0, demand.slots - demand.held)
         still = await self.rows.still([ticket.task for ticket in known.out.values()])
+        used = len(known.out) - len(still) if known.at is not None and now - known.at < SOON else 0
+        known.at = now
         known.out = {key: out for key, out in known.out.items() if out.task in still}
         await self._repeat(lane, known, now)
+        spare = max(demand.slots - demand.held, min(used, DEEP * demand.slots))
+        wanted = demand.slots + max(0, spare)
         room = wanted - len(known.out)
         if room <= 0:
             return
         fresh = await self.rows.waiting(lane, now, room, known.out)
         picks, known.deficits = pick(fresh, known.deficits, room, self.weights)
-        for task in picks:
-            await self._issue(lane, known, task, now)
+        issued = [self._issue(lane, known, task, now) for task in picks]
+        for failure in await asyncio.gather(*issued, return_exceptions=True):
+            if failure is not None:
+                raise failure
 
     async def _repeat(self, lane: Lane, known: _Tickets, now: datetime) -> None:
         overdue = [out for out in known.out.values() if now - out.at >= REISSUE]

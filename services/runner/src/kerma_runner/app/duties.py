@@ -6,6 +6,7 @@ fenced lease. Its own projected changes wake it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.sink import Transaction
 
-Round = Callable[[], Awaitable[datetime | None]]
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Work that is repeated, at most once per ``rest`` seconds.
+
+    ``run`` returns when it wants to run again if nothing changes before.
+    """
+
+    run: Callable[[], Awaitable[datetime | None]]
+    rest: float = 0.0
 
 
 @dataclass(slots=True)
@@ -29,8 +39,7 @@ class QueueSink(ProjectionSink):
     """Projects the queue, and runs rounds of work when it has changed.
 
     ``rounds`` makes the rounds anew for each leadership, so that they remember nothing from an
-    earlier one, and passes them the fenced transaction in which they write. A round returns when it
-    wants to run again if nothing changes before. The first round waits for ``caught_up``: on old
+    earlier one, and passes them the fenced transaction in which they write. The first round waits for ``caught_up``: on old
     rows it would offer tasks that have ended and retire workers that are alive.
     """
 
@@ -59,19 +68,20 @@ class QueueSink(ProjectionSink):
         rounds = self.rounds(transaction)
         self._bells = [Bell() for _ in rounds]
         pairs = zip(rounds, self._bells, strict=True)
-        return [self._repeat(action, bell, retries) for action, bell in pairs]
+        return [self._repeat(one, bell, retries) for one, bell in pairs]
 
-    async def _repeat(self, action: Round, bell: Bell, retries: Persistence) -> None:
+    async def _repeat(self, one: Round, bell: Bell, retries: Persistence) -> None:
         await self.caught_up()
         waits = delays()
         while True:
             try:
-                due = await action()
+                due = await one.run()
             except Exception as error:
-                retries.failed(action, error)
+                retries.failed(one, error)
                 await pause(waits)
                 continue
-            retries.recovered(action)
+            retries.recovered(one)
             waits = delays()
+            await asyncio.sleep(one.rest)
             seconds = None if due is None else (due - self.clock()).total_seconds()
             await bell.wait(seconds if seconds is None else max(0.0, seconds))

@@ -42,24 +42,29 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
-    """Record that the outputs are stored and readable."""
+    """Record that the outputs are stored and readable; ``started`` if the engine ran."""
 
     lease: int
     output_ref: Ref
     log_ref: Ref | None
     primaries: int
     cpu_seconds: float
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Record that the attempt failed; ``code`` decides whether it is retried."""
+    """Record that the attempt failed; ``code`` decides whether it is retried.
+
+    ``started`` says that the engine ran.
+    """
 
     lease: int
     code: str
     message: str
     log_ref: Ref | None
     now: datetime
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)

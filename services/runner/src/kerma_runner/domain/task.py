@@ -188,9 +188,11 @@ def _settle(task: Task, spec: Spec, command: Report) -> tuple[object, ...]:
         case Start():
             return _start(task, spec)
         case Succeed():
-            return (_succeeded(task, spec, command),)
+            begun = _start(task, spec) if command.started else ()
+            return (*begun, _succeeded(task, spec, command))
         case Fail():
-            return _fail(task, spec, command)
+            begun = _start(task, spec) if command.started else ()
+            return (*begun, *_fail(task, spec, command))
         case Release():
             if task.canceling:
                 return (_canceled(spec),)

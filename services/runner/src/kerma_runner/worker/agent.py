@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TELL_SECONDS = 0.2
 """Shortest interval between two progress messages of a task."""
 
+START_SECONDS = 0.05
+"""The start of an engine is told after this time; if it has ended by then, the report tells both."""
+
 LEAVE_SECONDS = 3.0
 """How long a stopping worker tries to tell the runner; after that its leases expire."""
 
@@ -206,6 +209,7 @@ class Agent:
         held, teller = granted.held, Teller()
 
         async def started() -> None:
+            await asyncio.sleep(START_SECONDS)
             request = rpc.StartRequest(self.worker, held)
             verdict = await self.runner.insist(rpc.START, request, rpc.Verdict)
             if verdict.code == "STALE_LEASE":
@@ -227,7 +231,7 @@ class Agent:
                     report = await attempt.run()
                     telling.cancel()
                 if report is not None:
-                    await self._report(report)
+                    await self._report(replace(report, started=attempt.engine_ran))
         except Exception as error:
             if is_guard_lost(error):
                 raise

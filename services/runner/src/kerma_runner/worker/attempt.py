@@ -80,6 +80,7 @@ class Attempt:
     told: Callable[[Progress], None]
     stop_reason: Stop | None = None
     engine_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    engine_ran: bool = False
     _overrun: Failed | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _out: logs.HeadAndTail = field(default_factory=logs.HeadAndTail)
@@ -195,6 +196,7 @@ class Attempt:
         self._about = self._describe(inputs)
         command = await self._prepare(engine, inputs, directory)
         process = await self._spawn(command, directory)
+        self.engine_ran = True
         try:
             with span(f"engine {self.granted.engine}"):
                 ended = await self._follow(process, engine, command, directory)

@@ -96,6 +96,7 @@ class _Hollow:
         self._runner = runner
         self._offer = rpc.Registration("hollow", "pool", SLOTS, {UNLIKELY: "1"})
         self._left = 0
+        self._done = asyncio.Event()
 
     async def register(self) -> None:
         await self._runner.insist(rpc.REGISTER, self._offer, rpc.Registered)
@@ -103,9 +104,12 @@ class _Hollow:
     async def work(self, tasks: int) -> None:
         """Run this many tasks, several at a time, as the worker's slots do."""
         self._left = tasks
+        self._done.clear()
         async with asyncio.TaskGroup() as group:
-            for _ in range(SLOTS):
-                group.create_task(self._slot())
+            slots = [group.create_task(self._slot()) for _ in range(SLOTS)]
+            await self._done.wait()
+            for slot in slots:
+                slot.cancel()
 
     async def _slot(self) -> None:
         while self._left > 0:
@@ -118,12 +122,12 @@ class _Hollow:
             await self._runner.settle(message)
             if (granted := reply.granted) is None:
                 continue
-            start = rpc.StartRequest("hollow", granted.held)
-            await self._runner.insist(rpc.START, start, rpc.Verdict)
             success = rpc.Success(Ref("0" * 64, 1), None, granted.primaries, 0.0)
-            report = rpc.Report("hollow", granted.held, success=success)
+            report = rpc.Report("hollow", granted.held, success=success, started=True)
             await self._runner.insist(rpc.REPORT, report, rpc.Verdict)
             self._left -= 1
+            if not self._left:
+                self._done.set()
 
 
 def tiny() -> Iterable[Figure]:
