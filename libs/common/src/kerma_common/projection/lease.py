@@ -21,8 +21,7 @@ from psycopg import sql
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kerma_common.projection.tables import CHECKPOINT, LEASE
-from kerma_common.projection.write import schema_of
+from kerma_common.projection.tables import CHECKPOINT, LEASE, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -13,6 +15,11 @@ from sqlalchemy import (
     Text,
     func,
 )
+
+from kerma_common.errors import ContractViolation
+
+if TYPE_CHECKING:
+    import sqlalchemy.ext.asyncio as sa
 
 _own = MetaData()
 
@@ -69,3 +76,16 @@ def projection_tables(metadata: MetaData) -> None:
     """Add the tables of the loop to the metadata of a service's read models."""
     for table in _own.sorted_tables:
         table.to_metadata(metadata)
+
+
+def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
+    """Return the schema that tables without one are mapped to on this connection or engine."""
+    options = (
+        conn.sync_connection.get_execution_options()  # type: ignore[union-attr]
+        if hasattr(conn, "sync_connection")
+        else conn.sync_engine.get_execution_options()
+    )
+    schema = options.get("schema_translate_map", {}).get(None)
+    if not schema:
+        raise ContractViolation("the engine maps no schema for the service's tables")
+    return str(schema)

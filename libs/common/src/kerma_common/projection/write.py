@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from psycopg import AsyncConnection, sql
 
-from kerma_common.errors import ContractViolation
 from kerma_common.precedence import give_way
 from kerma_common.projection.fold import Columns, Folded, Phase
+from kerma_common.projection.tables import schema_of
 
 if TYPE_CHECKING:
     import sqlalchemy.ext.asyncio as sa
@@ -31,19 +31,6 @@ ROWS = 250
 """Rows of one statement; packing more takes longer than a request should wait."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 Batch = tuple[bytes, list[dict[str, Any]]]
-
-
-def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
-    """Return the schema that tables without one are mapped to on this connection or engine."""
-    options = (
-        conn.sync_connection.get_execution_options()  # type: ignore[union-attr]
-        if hasattr(conn, "sync_connection")
-        else conn.sync_engine.get_execution_options()
-    )
-    schema = options.get("schema_translate_map", {}).get(None)
-    if not schema:
-        raise ContractViolation("the engine maps no schema for the service's tables")
-    return str(schema)
 
 
 async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
