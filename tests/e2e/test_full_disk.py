@@ -13,6 +13,8 @@ from kit.projects import submission
 from kit.small_disk import MB, SmallDisk, small_disk
 from kit.whole import Whole, whole
 
+pytestmark = pytest.mark.slow
+
 RESERVE_MB = 48
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from kerma_tools.bench.whole import footprint, requests
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _settings_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
