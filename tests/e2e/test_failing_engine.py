@@ -32,7 +32,7 @@ class Script(DirectConverter):
         self, name: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
     ) -> Converted:
         inputs = script_input("mixed", json.dumps(self.modes))
-        return Converted("script", decode_inputs(inputs).primaries, inputs)
+        return Converted("script", decode_inputs(inputs).primaries, inputs, bins=1)
 
 
 @pytest.fixture(scope="module")

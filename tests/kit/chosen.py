@@ -45,7 +45,7 @@ class DirectConverter:
 
 def _converted(inputs: InputSet, stands_in_for: str) -> Converted:
     found = replace(inputs, stands_in_for=stands_in_for)
-    return Converted(found.engine, found.primaries, encode_inputs(found))
+    return Converted(found.engine, found.primaries, encode_inputs(found), bins=1)
 
 
 class Unlimited:

@@ -128,6 +128,14 @@ def test_a_macro_tells_how_much_it_scores() -> None:
     assert wide["bins"] - asked(with_macro(""), kind="files")[0]["bins"] == 100 * 200**3
 
 
+@pytest.mark.parametrize("name", ["shieldhit", "fluka", "topas"])
+def test_ready_made_files_tell_how_much_they_score(name: str) -> None:
+    """The same bins as the project they were converted from."""
+    files = dict(engine(name, {}).convert(REHEARSAL).files)
+    project, ready_made = asked(REHEARSAL, name=name)[0], asked(files, kind="files", name=name)[0]
+    assert ready_made["bins"] == project["bins"] == 10
+
+
 @pytest.mark.parametrize(("bins", "tasks", "refused"), [(10, 10, False), (10, 11, True)])
 def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> None:
     if refused:

@@ -101,7 +101,10 @@ class Engine(Protocol):
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
 
     def scored_bins(self, inputs: InputSet) -> int:
-        """Return the bins of all quantities of a task; 0 where only its run tells how many."""
+        """Return the bins of all quantities of a task, or more.
+
+        Raises InvalidInput, as ``accept_files`` does, where they can't be counted.
+        """
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task (>= 1 primaries, seed >= 1) and return how to start it."""

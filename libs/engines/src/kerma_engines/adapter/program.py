@@ -32,6 +32,7 @@ class ProgramEngine:
     seeds: int
     converted: Callable[[Project], InputSet]
     accepted: Callable[[Mapping[str, str]], InputSet]
+    bins: Callable[[InputSet], int]
     written: Callable[[InputSet, Path, int, int], Command]
     """Writes the files of a task; called with input set, directory, primaries and seed."""
     new_monitor: Callable[[int], Monitor]
@@ -45,9 +46,9 @@ class ProgramEngine:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
         return self.accepted(files)
 
-    def scored_bins(self, inputs: InputSet) -> int:  # noqa: ARG002 - the interface
-        """Return 0: the bins in files of these programs are not counted."""
-        return 0
+    def scored_bins(self, inputs: InputSet) -> int:
+        """Return the bins of all quantities of a task, or more. Raises InvalidInput."""
+        return self.bins(inputs)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task and return how to start it.

@@ -227,7 +227,7 @@ class InstalledEngine:
         return self.engine.accept_files(files)
 
     def scored_bins(self, inputs: InputSet) -> int:
-        """Return the bins of all quantities of a task; 0 where only its run tells how many."""
+        """Return the bins of all quantities of a task, or more. Raises InvalidInput."""
         return self.engine.scored_bins(inputs)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from kerma_engines.adapter.files import write_files
 from kerma_engines.adapter.port import Command
 from kerma_engines.adapter.program import ProgramEngine
+from kerma_engines.fluka.bins import scored_bins
 from kerma_engines.fluka.convert.convert import convert
-from kerma_engines.fluka.files import accept, input_name, with_task
+from kerma_engines.fluka.files import accept, with_task
+from kerma_engines.fluka.input import input_name
 from kerma_engines.fluka.monitor import FlukaMonitor
 from kerma_engines.fluka.read.read import read
 
@@ -37,6 +39,7 @@ FLUKA = ProgramEngine(
     seeds=899_999_999,  # RANDOMIZ takes 1 to 9e8
     converted=convert,
     accepted=accept,
+    bins=scored_bins,
     written=_write_task,
     new_monitor=FlukaMonitor,
     results=read,

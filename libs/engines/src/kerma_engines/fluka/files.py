@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from kerma_engines.adapter.bins import BinCount
 from kerma_engines.adapter.files import checked_files, lines_of, whole
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.fluka.bins import count
 from kerma_engines.fluka.convert.cards import card
-from kerma_engines.fluka.input import cards, number
+from kerma_engines.fluka.input import cards, input_name, number
 from kerma_engines.fluka.paths import path_problems
 from kerma_engines.fluka.read.scores import particle_name
 
@@ -59,6 +61,7 @@ def accept(files: Mapping[str, str]) -> InputSet:
     primaries = _primaries(name, found, problems)
     _check_seed(name, found, problems)
     outputs = _outputs(found, problems)
+    count(found, files, BinCount(problems))
     problems += path_problems(found, files)
     if not outputs and not problems:
         detectors = ", ".join(_UNIT_WHAT)
@@ -66,11 +69,6 @@ def accept(files: Mapping[str, str]) -> InputSet:
     if problems:
         raise InvalidInput(tuple(problems))
     return InputSet("fluka", dict(files), primaries, outputs)
-
-
-def input_name(files: Mapping[str, str]) -> str:
-    """Return the name of the one input file of an accepted or converted set."""
-    return next(name for name in files if name.lower().endswith(".inp"))
 
 
 def with_task(files: Mapping[str, str], primaries: int, seed: int) -> str:

@@ -75,6 +75,11 @@ class Card:
         return f"{body[:end]}{missing}{body[end:]}{comment}"
 
 
+def input_name(files: Mapping[str, str]) -> str:
+    """Return the name of the one input file of an accepted or converted set."""
+    return next(name for name in files if name.lower().endswith(".inp"))
+
+
 def number(text: str) -> float | None:
     """Parse a number as FORTRAN does; an empty field is 0."""
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kerma_engines.adapter.files import write_files
 from kerma_engines.adapter.port import Command
 from kerma_engines.adapter.program import ProgramEngine
+from kerma_engines.shieldhit.bins import scored_bins
 from kerma_engines.shieldhit.convert.convert import convert
 from kerma_engines.shieldhit.files import accept, with_task
 from kerma_engines.shieldhit.monitor import ShieldHitMonitor
@@ -40,6 +41,7 @@ SHIELDHIT = ProgramEngine(
     seeds=780_000_000,  # this many runs differ in their random numbers, whatever RNDSEED is
     converted=convert,
     accepted=accept,
+    bins=scored_bins,
     written=_write_task,
     new_monitor=ShieldHitMonitor,
     results=read,

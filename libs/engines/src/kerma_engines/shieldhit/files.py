@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerma_engines.adapter.bins import BinCount
 from kerma_engines.adapter.files import checked_files, lines_of, plain_output, put, whole
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.shieldhit.bins import count
 from kerma_engines.shieldhit.convert.beam import RNDSEED
-from kerma_engines.shieldhit.paths import old_detectors, path_problems
+from kerma_engines.shieldhit.detect import blocks, old_detectors
+from kerma_engines.shieldhit.paths import path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from kerma_engines.shieldhit.detect import Block
 
 REQUIRED = ("beam.dat", "geo.dat", "mat.dat", "detect.dat")
 
@@ -36,6 +40,7 @@ def accept(files: Mapping[str, str]) -> InputSet:
     problems += path_problems(files)
     detect = files.get("detect.dat", "")
     outputs = tuple(_outputs(detect, problems))
+    count(detect, BinCount(problems))
     if not problems and not outputs and not any(old_detectors(detect)):
         problems.append(Problem("detect.dat", "nothing is scored: it has no Output"))
     if problems:
@@ -91,22 +96,17 @@ def _check_seed(beam: str, problems: list[Problem]) -> None:
             problems.append(Problem(f"beam.dat:{index + 1}", reason))
 
 
-@dataclass(slots=True)
-class _Block:
-    line: int
-    file: str = ""
-    quantities: list[OutputQuantity] | None = None
-
-
 def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
     """Return the outputs that Output blocks declare.
 
     Detectors of the old format are read without a map.
     """
     seen: set[str] = set()
-    for block in _blocks(detect):
-        name = block.file
-        place = f"detect.dat:{block.line}"
+    for block in blocks(detect):
+        if block.kind != "output":
+            continue
+        line, name, quantities = _declared(block)
+        place = f"detect.dat:{line}"
         if not plain_output(name):
             problems.append(Problem(place, f"not a plain file name: {name[:64]!r}"))
         elif not name.lower().endswith(".bdo"):
@@ -115,28 +115,19 @@ def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
             problems.append(Problem(place, f"written twice: {name[:64]!r}"))
         else:
             stem = name[: -len(".bdo")]
-            yield Output(stem, stem, name, tuple(block.quantities or ()))
+            yield Output(stem, stem, name, quantities)
         seen.add(name)
 
 
-def _blocks(detect: str) -> Iterator[_Block]:
-    block: _Block | None = None
-    for number, line in enumerate(detect.splitlines(), start=1):
-        words = line.split("!")[0].split("#")[0].split()
-        if not words or line.lstrip().startswith("*"):
-            continue
+def _declared(block: Block) -> tuple[int, str, tuple[OutputQuantity, ...]]:
+    """Return the line that names an output's file, the file, and the quantities."""
+    line, file = block.line, ""
+    quantities: list[OutputQuantity] = []
+    for number, words in block.below:
         key = words[0].lower()
-        if key in {"geometry", "filter", "settings", "output"}:
-            if block is not None:
-                yield block
-            block = _Block(number, quantities=[]) if key == "output" else None
-        elif block is not None and block.quantities is not None:
-            if key == "filename" and len(words) > 1:
-                block.file, block.line = words[1], number
-            elif key == "quantity" and len(words) > 1:
-                name = " ".join(words[1:])
-                filters = " ".join(words[2:])
-                quantity = OutputQuantity(len(block.quantities), name, words[1], filters)
-                block.quantities.append(quantity)
-    if block is not None:
-        yield block
+        if key == "filename" and len(words) > 1:
+            line, file = number, words[1]
+        elif key == "quantity" and len(words) > 1:
+            name, filters = " ".join(words[1:]), " ".join(words[2:])
+            quantities.append(OutputQuantity(len(quantities), name, words[1], filters))
+    return line, file, tuple(quantities)

@@ -8,6 +8,7 @@ from kerma_engines.adapter.files import write_files
 from kerma_engines.adapter.outputs import read_outputs
 from kerma_engines.adapter.port import Command
 from kerma_engines.adapter.program import ProgramEngine
+from kerma_engines.topas.bins import scored_bins
 from kerma_engines.topas.convert.beam import SOURCE
 from kerma_engines.topas.convert.convert import PARAMETER_FILE, convert
 from kerma_engines.topas.files import accept, with_task
@@ -62,6 +63,7 @@ TOPAS = ProgramEngine(
     seeds=2**31 - 1,
     converted=convert,
     accepted=accept,
+    bins=scored_bins,
     written=_write_task,
     new_monitor=TopasMonitor,
     results=_read,

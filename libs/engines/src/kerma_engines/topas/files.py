@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kerma_engines.adapter.bins import BinCount
 from kerma_engines.adapter.files import checked_files, plain_output
 from kerma_engines.adapter.port import InputSet, Output, OutputQuantity
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.topas.bins import count
 from kerma_engines.topas.parameters import (
     IN_RANDOM_JOB,
     IN_RUN,
@@ -21,6 +23,7 @@ from kerma_engines.topas.parameters import (
     integer,
     parse,
     resolved,
+    scorers,
     sources,
     text_of,
     truth,
@@ -59,6 +62,7 @@ def accept(files: Mapping[str, str]) -> InputSet:
     _check_edits(files[main], main, problems)
     problems += path_problems(found, files)
     outputs = tuple(_outputs(found, problems))
+    count(found, BinCount(problems))
     if not outputs and not problems:
         problems.append(Problem("files", "no scorer that is active writes results"))
     if problems:
@@ -176,19 +180,13 @@ def _check_edits(text: str, main: str, problems: list[Problem]) -> None:
 
 
 def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
-    scorers: dict[str, dict[str, Parameter]] = {}
-    for parameter in found.values():
-        parts = parameter.name.split("/")
-        if len(parts) == 3 and parts[0].lower() == "sc":
-            scorers.setdefault(parts[1].lower(), {})[parts[2].lower()] = parameter
-            # Inactive scorers write files too.
-            if parts[2].lower() == "outputfile" and not _plain_file(found, parameter):
-                reason = (
-                    f"writes to something other than a plain file name: {parameter.value[:64]!r}"
-                )
-                problems.append(Problem(parameter.place, reason))
     files: dict[str, str] = {}
-    for settings in scorers.values():
+    for settings in scorers(found).values():
+        # inactive scorers write files too
+        written = settings.get("outputfile")
+        if written is not None and not _plain_file(found, written):
+            reason = f"writes to something other than a plain file name: {written.value[:64]!r}"
+            problems.append(Problem(written.place, reason))
         output = _output(found, settings, problems) if "quantity" in settings else None
         if output is None:
             continue

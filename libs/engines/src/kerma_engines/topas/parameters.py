@@ -157,6 +157,16 @@ def sources(found: Mapping[str, Parameter], setting: str) -> dict[str, Parameter
     }
 
 
+def scorers(found: Mapping[str, Parameter]) -> dict[str, dict[str, Parameter]]:
+    """Return the settings of every scorer, by its name and theirs in lower case."""
+    grouped: dict[str, dict[str, Parameter]] = {}
+    for key, parameter in found.items():
+        parts = key.split("/")
+        if len(parts) == 3 and parts[0] == "sc":
+            grouped.setdefault(parts[1], {})[parts[2]] = parameter
+    return grouped
+
+
 def histories(found: Mapping[str, Parameter]) -> int:
     """Return the histories of all sources over all times; 0 when computed or unknown."""
     random = truth(found, found.get(RANDOM_TIMES))

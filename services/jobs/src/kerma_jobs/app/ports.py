@@ -15,13 +15,13 @@ from kerma_jobs.domain.quotas import Quotas
 class Converted:
     """An input set as it is stored; ``inputs`` is its encoding, which need not be decoded here.
 
-    ``bins`` counts the bins of all scorers of one task, 0 if unknown before the task runs.
+    ``bins`` is the number of bins of all scorers of one task, or more.
     """
 
     engine: str
     primaries: int
     inputs: bytes
-    bins: int = 0
+    bins: int
 
 
 class Converter(Protocol):

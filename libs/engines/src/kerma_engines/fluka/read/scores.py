@@ -26,6 +26,8 @@ _NAMES = {
     255: "LGH-IONS", 256: "HVY-IONS", 257: "E+E-GAMM",
 }  # fmt: skip
 
+_OTHER_PARTICLES = {name for code, name in _NAMES.items() if code < 201 and code not in (8, 40)}
+
 _MEV = 1000.0
 """FLUKA counts in GeV, pages use MeV."""
 
@@ -50,6 +52,11 @@ _OTHERS = {
 def particle_name(code: int) -> str:
     """Return FLUKA's name of a particle or generalised particle."""
     return _NAMES.get(code, f"PARTICLE {code}")
+
+
+def never_neutron(particle: str) -> bool:
+    """Return whether a detector of ``particle``, a name of FLUKA's, scores no neutrons."""
+    return particle in _OTHER_PARTICLES
 
 
 def binned_score(code: int, *, per_region: bool) -> Score:
