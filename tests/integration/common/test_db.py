@@ -3,15 +3,18 @@
 import asyncio
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator
+from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, QueuePool, Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.db.engine import create_engine
+from kerma_common.db.engine import create_engine, reading
 from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.settings import PgSettings
@@ -125,3 +128,71 @@ async def test_tables_without_a_schema_are_found_in_the_engines(
         found = await connection.execute(text("SELECT n FROM mapped_1.thing"))
         assert found.scalar_one() == 3
         assert (await connection.execute(select(THING.c.n))).scalar_one() == 3
+
+
+class _CancelledAt:
+    """A call whose task is cancelled when it waits for the nth time, and the next time."""
+
+    def __init__(self, call: Coroutine[Any, Any, None], numbers: Collection[int]) -> None:
+        self._call, self._numbers = call, numbers
+        self.waits = 0
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._call.__await__()
+        resume: Callable[[], Any] = partial(next, steps)
+        while True:
+            try:
+                waiting_for = resume()
+            except StopIteration:
+                return
+            self.waits += 1
+            if self.waits in self._numbers and (task := asyncio.current_task()):
+                task.cancel()
+            try:
+                yield waiting_for
+                resume = partial(next, steps)
+            except BaseException as error:
+                resume = partial(steps.throw, error)
+
+
+async def _write(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_sleep(0.001)"))
+
+
+async def _read(engine: AsyncEngine) -> None:
+    async with reading(engine).connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(0.001)"))
+
+
+@pytest.mark.parametrize("call", [_write, _read])
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("used", [False, True], ids=["new pool", "used pool"])
+async def test_a_cancellation_leaves_no_connection_behind(
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[AsyncEngine], Coroutine[Any, Any, None]],
+    twice: bool,
+    used: bool,
+) -> None:
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", -1.0)  # as if the loop were always busy
+    for wait in count(1):
+        engine = create_engine(PgSettings(url=postgres_url), "test", "public")
+        if used:
+            await _read(engine)
+        cancelled = _CancelledAt(call(engine), {wait, wait + twice})
+        (outcome,) = await asyncio.gather(_awaited(cancelled), return_exceptions=True)
+        assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+        assert cast(QueuePool, engine.pool).checkedout() == 0, f"at wait {wait}"
+        async with engine.begin() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            assert not raw.autocommit, f"at wait {wait}"
+        await engine.dispose()
+        if cancelled.waits < wait:
+            break
+    assert wait > 2
+
+
+async def _awaited(call: _CancelledAt) -> None:
+    await call

@@ -1,6 +1,7 @@
 """`serve` in its own process: signals, failing workers, taken ports, large bodies, overhead."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -144,6 +145,42 @@ async def test_a_taken_port_is_told() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ServiceError, match=f"127.0.0.1:{port}: Address already in use"):
             await serve(Service("t", asgi, (), nothing), "127.0.0.1", port)
+
+
+async def test_requests_that_outlast_the_drain_end_before_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kerma_common.service.DRAIN_SECONDS", 1)
+    ended: list[str] = []
+    clients: list[asyncio.Task[None]] = []
+
+    async def asgi(_scope: object, _receive: object, _send: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)  # such as returning a connection
+            ended.append("request")
+
+    async def ask(port: int) -> None:
+        async with httpx.AsyncClient(timeout=60) as client:
+            await client.get(f"http://127.0.0.1:{port}/")
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def healthy() -> dict[str, str]:
+        return {}
+
+    service = Service("t", asgi, (("w", forever),), healthy)
+    await serve(
+        service,
+        "127.0.0.1",
+        0,
+        started=lambda port: clients.append(asyncio.create_task(ask(port))),
+    )
+    assert ended == ["request"]
+    await asyncio.gather(*clients, return_exceptions=True)
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -118,9 +118,24 @@ async def _guard(name: str, work: Background) -> None:
 
 
 async def _web(server: "_Server", stop: asyncio.Event) -> None:
-    await server.serve(sockets=[server.listener])
+    try:
+        await server.serve(sockets=[server.listener])
+    finally:
+        await _end(server.server_state.tasks)
     if not stop.is_set():
         raise ServiceError("the web server ended")
+
+
+async def _end(requests: Collection[asyncio.Task[None]]) -> None:
+    """Cancel requests that outlast the drain; uvicorn would not wait until they have ended.
+
+    They hold connections of the database, whose pool closes after the server.
+    """
+    for request in requests:
+        if not request.cancelling():  # a second cancellation would interrupt its clean-up
+            request.cancel()
+    if requests:
+        await asyncio.wait(list(requests))
 
 
 async def _insist(tasks: tuple[asyncio.Task[None], ...]) -> None:

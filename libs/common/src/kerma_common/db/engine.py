@@ -3,6 +3,7 @@
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from kerma_common.db.driver import Connection
 from kerma_common.settings import PgSettings
 
 CONNECT_SECONDS = 5
@@ -27,6 +28,7 @@ def create_engine(settings: PgSettings, application_name: str, schema: str) -> A
         pool_timeout=settings.pool_seconds,
         execution_options={"schema_translate_map": {None: schema}},
         connect_args={
+            "async_creator_fn": Connection.connect,
             "application_name": application_name,
             "prepare_threshold": None,
             "connect_timeout": CONNECT_SECONDS,
