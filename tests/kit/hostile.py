@@ -118,6 +118,34 @@ def bomb() -> None:
             time.sleep(0.01)
 
 
+def chain(links: int) -> None:
+    """Start processes that each fork and end at once, and leave them."""
+    for _ in range(links):
+        if os.fork() == 0:
+            while True:
+                with suppress(OSError):
+                    if os.fork():
+                        os._exit(0)
+
+
+def scatter() -> None:
+    """Fork twice without end, each time in a new session and without the parent."""
+    while True:
+        with suppress(OSError):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork():
+                    os._exit(0)
+
+
+def spawn() -> None:
+    """Start itself without end, by vfork where the C library uses it."""
+    argv = [sys.executable, "-I", "-S", __file__, "spawn"]
+    while True:
+        with suppress(OSError):
+            os.posix_spawn(sys.executable, argv, {})
+
+
 def threads(number: int) -> None:
     import threading
 
@@ -172,7 +200,7 @@ def environment() -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    numbers = {"daemonise", "eat", "share", "hide_memory", "spin", "fill", "threads"}
+    numbers = {"daemonise", "chain", "eat", "share", "hide_memory", "spin", "fill", "threads"}
     action = globals()[mode]
     action(*(int(a) for a in arguments) if mode in numbers else arguments)
     say("done")

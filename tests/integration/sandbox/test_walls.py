@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -258,14 +259,92 @@ def test_address_space_is_bounded(cell: Cell) -> None:
     assert "MemoryError" in text
 
 
-async def test_a_fork_bomb_ends_and_leaves_nothing(cell: Cell) -> None:
+@pytest.fixture(params=[0, 4])
+def busy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A machine whose processors have nothing else to do, and one where they do."""
+    code = "while True: pass"
+    spinning = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(request.param)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("mode", ["bomb", "scatter", "spawn"])
+async def test_a_fork_bomb_ends_and_leaves_nothing(cell: Cell, mode: str) -> None:
     limits = Limits(processes=32)
     async with launcher(cell.sandbox) as made:
-        process = await made.spawn(cell.argv("bomb"), env={}, confinement=cell.confinement(limits))
+        process = await made.spawn(cell.argv(mode), env={}, confinement=cell.confinement(limits))
         ended = await process.wait()
         assert ended.exceeded is Limit.PROCESSES
         assert ended.left == 0
         assert working_below(cell.work) == []
+
+
+@pytest.mark.usefixtures("busy")
+async def test_processes_that_fork_and_end_leave_nothing(cell: Cell) -> None:
+    """There are never many of them, and none lives until it is looked at."""
+    async with launcher(cell.sandbox) as made:
+        process = await made.spawn(
+            cell.argv("chain", 8), env={}, confinement=cell.confinement(Limits())
+        )
+        ended = await process.wait()
+        # those that died and wait for their parent count as well
+        assert ended.exceeded in {None, Limit.PROCESSES}
+        assert ended.left == 0
+        assert working_below(cell.work) == []
+
+
+ORDINARY = """
+import json, sys
+from pathlib import Path
+from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.measure import measure
+from kerma_sandbox.sandbox import Level
+from kerma_sandbox.start import run
+scratch, program, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+sandbox = measure(scratch, levels=(Level.LANDLOCK,))
+(scratch / "work").mkdir()
+made = Confinement(scratch / "work", (program,), limits=Limits(processes=32))
+argv = [sys.executable, "-I", "-S", str(program), mode]
+ended = run(sandbox, argv, env={}, confinement=made, seconds=60, most_output=1000).ended
+print(json.dumps([sandbox.level, sandbox.open, ended.exceeded, ended.left]))
+"""
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("mode", ["bomb", "scatter"])
+def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(public: Path, mode: str) -> None:
+    """Without root, all processes have the same user, and nothing runs before others."""
+    if os.geteuid() != 0 or SYSTEM_PYTHON is None or landlock.abi() < landlock.SCOPE_ABI:
+        pytest.skip("only root can become an ordinary user; the other tests are run as one then")
+    with tempfile.TemporaryDirectory(dir=public) as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        shutil.copytree(Path(landlock.__file__).parent, folder / "kerma_sandbox")
+        program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
+        (folder / "scratch").mkdir()
+        os.chown(folder / "scratch", 64_900, 64_900)
+        done = subprocess.run(
+            [SYSTEM_PYTHON, "-c", ORDINARY, str(folder / "scratch"), str(program), mode],
+            env={"PYTHONPATH": str(folder)},
+            cwd="/",
+            user=64_900,
+            group=64_900,
+            extra_groups=[],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        assert json.loads(done.stdout) == ["landlock", [], "processes", 0]
+        assert working_below(folder) == []
+
+
+def test_the_number_of_processes_is_not_only_looked_at(cell: Cell) -> None:
+    """The trial forks until the kernel refuses, or is alone in its namespace."""
+    assert Wall.COUNT in cell.sandbox.standing
 
 
 def test_threads_are_bounded(cell: Cell) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+_FEW = 4
 
 
 def _through(action: Callable[[], bool]) -> bool:
@@ -39,6 +42,29 @@ def _signals(pid: int) -> bool:
     return False
 
 
+def _multiplies() -> bool:
+    """Return whether the kernel neither limits the number of processes nor ends all at once."""
+    if os.getppid() == 1:
+        return False  # in a namespace of its own, which ends with its first process
+    most, highest = resource.getrlimit(resource.RLIMIT_NPROC)
+    if most == resource.RLIM_INFINITY:
+        return True
+    resource.setrlimit(resource.RLIMIT_NPROC, (_FEW, highest))
+    made = []
+    try:
+        for _ in range(_FEW + 1):
+            if (pid := os.fork()) == 0:
+                signal.pause()
+            made.append(pid)
+    except BlockingIOError:
+        return False
+    finally:
+        for pid in made:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return True
+
+
 def main(arguments: list[str]) -> None:
     """Print a JSON object of booleans by wall, after proving that the work folder works."""
     folder, port, abstract, pid, token = arguments
@@ -51,6 +77,7 @@ def main(arguments: list[str]) -> None:
         "sockets": _through(lambda: _connects(socket.AF_UNIX, f"\0{abstract}"))
         or _through(lambda: _connects(socket.AF_UNIX, f"{folder}/socket")),
         "processes": _through(lambda: _reads(f"/proc/{pid}/environ", token)),
+        "count": _multiplies(),
         "signals": _through(lambda: _signals(int(pid))),
     }
     sys.stdout.write(json.dumps(result) + "\n")

@@ -70,7 +70,7 @@ class Exit:
     overhead_seconds: float = 0.0
 
     @classmethod
-    def told(cls, message: Mapping[str, Any]) -> Exit:
+    def from_message(cls, message: Mapping[str, Any]) -> Exit:
         """Return the exit in the guard's message about a process that is gone."""
         exceeded = message.get("exceeded")
         return cls(

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kerma_sandbox import tree
+from kerma_sandbox import tree, users
 from kerma_sandbox.keeper import KILL_SECONDS, adopt_orphans, keep
 
 MAX_MESSAGE = 1 << 17
@@ -35,8 +35,14 @@ class _Kept:
     id: int
     pid: int
     control: socket.socket
-    uid: int | None
+    claimed: socket.socket | None
     gone: bool = False
+
+    def close(self) -> None:
+        """Close its sockets; its user is free when the keeper's copy is closed too."""
+        self.control.close()
+        if self.claimed is not None:
+            self.claimed.close()
 
 
 class Guard:
@@ -78,17 +84,21 @@ class Guard:
 
     def _spawn(self, order: dict[str, Any], fds: list[int]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        order["uid"] = self._free_uid(order["uid"])
+        guard, claimed = os.getpid(), None
         try:
+            if order["uid"] is not None:
+                order["uid"], claimed = users.claim(order["uid"])
             pid = os.fork()
         except OSError as error:
             ours.close()
-            self._tell({"op": "refused", "id": order["id"], "reason": str(error)})
+            if claimed is not None:
+                claimed.close()
+            self._report({"op": "refused", "id": order["id"], "reason": str(error)})
         else:
             if pid == 0:
                 self._close_all(ours)
-                keep(order, fds, theirs)
-            kept = _Kept(order["id"], pid, ours, order["uid"])
+                keep(order, fds, theirs, guard)
+            kept = _Kept(order["id"], pid, ours, claimed)
             self._kept[kept.id] = kept
             self._keepers.add(pid)
             self._selector.register(ours, selectors.EVENT_READ, kept)
@@ -103,13 +113,7 @@ class Guard:
         self._sock.close()
         self._selector.close()
         for kept in self._kept.values():
-            kept.control.close()
-
-    def _free_uid(self, first: int | None) -> int | None:
-        if first is None:
-            return None
-        taken = {kept.uid for kept in self._kept.values()}
-        return next(uid for uid in range(first, first + len(taken) + 1) if uid not in taken)
+            kept.close()
 
     def _hear(self, kept: _Kept) -> None:
         try:
@@ -119,17 +123,18 @@ class Guard:
         if body:
             message = json.loads(body)
             kept.gone = message["op"] in {"gone", "refused"}
-            self._tell({**message, "id": kept.id})
+            self._report({**message, "id": kept.id})
         if not body or kept.gone:
             self._forget(kept)
 
     def _forget(self, kept: _Kept) -> None:
         self._selector.unregister(kept.control)
-        kept.control.close()
         del self._kept[kept.id]
         if not kept.gone:
             self._end_strays(kept.pid)
-            self._tell({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
+        kept.close()
+        if not kept.gone:
+            self._report({"op": "gone", "id": kept.id, "code": -signal.SIGKILL, "cpu_seconds": 0.0})
 
     def _end_strays(self, keeper: int) -> None:
         """Kill the processes that a killed keeper left to the guard."""
@@ -138,15 +143,12 @@ class Guard:
             os.waitpid(keeper, 0)
         until = time.monotonic() + KILL_SECONDS
         while time.monotonic() < until:
-            strays = [pid for pid in tree.children(os.getpid()) if pid not in self._keepers]
-            if not strays:
+            if self._keepers.issuperset(tree.children(os.getpid())):
                 return
-            for stray in strays:
-                tree.kill_below(stray)
-            tree.signal_all(strays, signal.SIGKILL)
+            tree.kill_below(os.getpid(), spare=self._keepers)
             time.sleep(_SWEEP_SECONDS)
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _report(self, message: dict[str, Any]) -> None:
         with suppress(OSError):
             self._sock.send(json.dumps(message).encode())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import selectors
@@ -21,7 +22,7 @@ from base64 import b64decode
 from contextlib import suppress
 from typing import Any
 
-from kerma_sandbox import landlock, seccomp, tree
+from kerma_sandbox import landlock, seccomp, tree, users
 
 SAMPLE_SECONDS = 0.1
 KILL_SECONDS = 10.0
@@ -31,6 +32,7 @@ FILTER_DESCRIPTOR = 3
 
 _FAULT_DESCRIPTOR = 4
 _USAGE_SECONDS = 0.2
+_REST_SECONDS = 0.002
 _SWEEP_SECONDS = 0.02
 _PATIENT_SWEEP_SECONDS = 1.0
 _BUBBLEWRAPS = 2  # the outer one and the first process of the namespace
@@ -47,18 +49,25 @@ def adopt_orphans() -> None:
 
 
 class Keeper:
-    """Keeps one process, started from ``order``. ``control`` leads to the guard."""
+    """Keeps one process, started from ``order``. ``control`` leads to the guard.
 
-    def __init__(self, order: dict[str, Any], control: socket.socket) -> None:
-        self._order, self._control = order, control
+    ``isolated`` says that the keeper's signals reach only processes below it.
+    """
+
+    def __init__(
+        self, order: dict[str, Any], control: socket.socket, *, isolated: bool = False
+    ) -> None:
+        self._order, self._control, self._isolated = order, control, isolated
         self._contained: bool = order["contained"]
+        self._others = _BUBBLEWRAPS if self._contained else 0
         self._main = 0
         self._status: int | None = None
         self._exceeded: str | None = None
         self._killing_since: float | None = None
-        self._told = False
+        self._reported = False
         self._cpu_seconds = 0.0
         self._guarded = True
+        self._next_watch = 0.0
         self._next_usage = time.monotonic() + _USAGE_SECONDS
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake_write, False)
@@ -76,14 +85,14 @@ class Keeper:
             os.close(fd)
         # this end of the pipe closes when the program is executed
         if reason := os.read(fault, 4096):
-            self._tell({"op": "refused", "reason": reason.decode(errors="replace")})
+            self._report({"op": "refused", "reason": reason.decode(errors="replace")})
             return
         os.close(fault)
-        self._tell({"op": "started", "pid": self._main})
+        self._report({"op": "started", "pid": self._main})
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
-            while not (self._told and not tree.descendants(parent)):
+            while not self._reported or tree.children(parent):
                 ready = {key.fd for key, _ in selector.select(self._pause())}
                 if self._wake in ready:
                     with suppress(BlockingIOError):
@@ -94,9 +103,12 @@ class Keeper:
                     self._kill()
                 self._reap()
                 self._look(parent)
+                if self._status is None and self._killing_since is None:
+                    # children that end all the time must not keep it running before others
+                    time.sleep(_REST_SECONDS)
 
     def _pause(self) -> float:
-        if self._told:
+        if self._reported:
             return _PATIENT_SWEEP_SECONDS
         return _SWEEP_SECONDS if self._killing_since is not None else SAMPLE_SECONDS
 
@@ -123,7 +135,19 @@ class Keeper:
     def _kill(self) -> None:
         if self._killing_since is None:
             self._killing_since = time.monotonic()
-        tree.kill_below(os.getpid())
+        me = os.getpid()
+        if self._isolated:
+            # in one step that no fork can pass
+            with suppress(OSError):
+                os.kill(-1, signal.SIGKILL)
+        elif self._contained:
+            # the first process of the namespace takes all others with it, once it runs
+            for pid in tree.children(me):
+                for other in (pid, *tree.children(pid)):
+                    tree.hurry(other)
+                    tree.signal_all([other], signal.SIGKILL)
+        else:
+            tree.kill_below(me)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
@@ -145,57 +169,70 @@ class Keeper:
         return code
 
     def _look(self, me: int) -> None:
-        below = tree.descendants(me)
-        used = tree.usage(below)
         if self._status is None and self._killing_since is None:
-            self._check(used)
+            self._watch(me)
         if self._status is not None or self._killing_since is not None:
-            if below:
+            if tree.children(me):
                 self._kill()
-            self._tell_gone(len(below), used)
-        elif time.monotonic() >= self._next_usage:
+            self._report_gone(me)
+
+    def _watch(self, me: int) -> None:
+        if time.monotonic() < self._next_watch:
+            return
+        self._next_watch = time.monotonic() + SAMPLE_SECONDS
+        most: int | None = self._order["watch"].get("processes")
+        if most is not None:
+            most += self._others
+        below = tree.descendants(me, most)
+        if most is not None and len(below) > most:
+            self._exceeded = "processes"
+            self._kill()
+            return
+        used = tree.usage(below)
+        self._check(used)
+        if time.monotonic() >= self._next_usage:
             self._next_usage = time.monotonic() + _USAGE_SECONDS
-            self._tell({"op": "usage", "cpu_seconds": self._cpu(used), "memory": used.memory})
+            self._report({"op": "usage", "cpu_seconds": self._cpu(used), "memory": used.memory})
 
     def _check(self, used: tree.Usage) -> None:
-        others = _BUBBLEWRAPS if self._contained else 0
         measured = {
             "memory": used.memory,
-            "processes": used.processes - others,
-            "threads": used.threads - others,
+            "threads": used.threads - self._others,
             "cpu_seconds": self._cpu(used),
         }
-        for name, limit in self._order["watch"].items():
-            if measured[name] > limit:
+        for name, amount in measured.items():
+            if amount > self._order["watch"].get(name, math.inf):
                 self._exceeded = name
                 self._kill()
                 return
 
-    def _cpu(self, used: tree.Usage) -> float:
+    def _cpu(self, used: tree.Usage | None = None) -> float:
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = used.cpu_seconds + waited.ru_utime + waited.ru_stime
+        seconds = waited.ru_utime + waited.ru_stime
+        if used is not None:
+            seconds += used.cpu_seconds
         # The time of processes that die with their namespace is no longer counted anywhere.
         self._cpu_seconds = max(self._cpu_seconds, seconds)
         return self._cpu_seconds
 
-    def _tell_gone(self, left: int, used: tree.Usage) -> None:
+    def _report_gone(self, me: int) -> None:
         since = self._killing_since
         late = since is not None and time.monotonic() - since > KILL_SECONDS
-        if self._told or (left and not late):
+        if self._reported or (tree.children(me) and not late):
             return
-        self._told = True
-        self._tell(
+        self._reported = True
+        self._report(
             {
                 "op": "gone",
                 "code": -signal.SIGKILL if self._status is None else self._status,
-                "cpu_seconds": self._cpu(used),
+                "cpu_seconds": self._cpu(),
                 "exceeded": self._exceeded,
-                "left": left,
+                "left": len(tree.descendants(me)),
                 "overhead_seconds": time.process_time(),
             }
         )
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _report(self, message: dict[str, Any]) -> None:
         with suppress(OSError):
             self._control.send(json.dumps(message).encode())
 
@@ -239,13 +276,14 @@ def _redirect(fds: list[int], fault: int) -> None:
 
 def _confine(order: dict[str, Any]) -> None:
     if order["uid"] is not None:
-        _change_user(order["uid"], order["work"])
+        users.become(order["uid"], order["work"], reach=order["reach"])
     for name, (soft, hard) in order["rlimits"].items():
         number = getattr(resource, f"RLIMIT_{name}")
         highest = resource.getrlimit(number)[1]
         if highest != resource.RLIM_INFINITY:
             soft, hard = min(soft, highest), min(hard, highest)
         resource.setrlimit(number, (soft, hard))
+    _limit_shared_user(order["processes_above"])
     if (rules := order["landlock"]) is not None:
         landlock.restrict(
             rules["abi"],
@@ -254,6 +292,17 @@ def _confine(order: dict[str, Any]) -> None:
             devices=rules["devices"],
             network=rules["network"],
         )
+
+
+def _limit_shared_user(above: int | None) -> None:
+    """Allow the user ``above`` more threads than it has; the kernel ignores this for root."""
+    user = os.geteuid()
+    if above is None or user == 0:
+        return
+    highest = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = tree.threads_of_user(user) + above
+    if highest == resource.RLIM_INFINITY or most < highest:
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _filter(order: dict[str, Any]) -> None:
@@ -272,23 +321,40 @@ def _filter(order: dict[str, Any]) -> None:
         os.close(descriptor)
 
 
-def _change_user(uid: int, work: str) -> None:
-    for folder, _, files, descriptor in os.fwalk(work):
-        os.chown(descriptor, uid, uid)
-        for name in files:
-            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-        del folder
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+def _isolate(order: dict[str, Any], guard: int) -> bool:
+    """Enter a Landlock domain whose processes signal nobody outside; return whether it works.
+
+    All processes below the keeper are in the domain as well, so that a signal to everybody reaches
+    them and nobody else.
+    """
+    if landlock.abi() < landlock.SCOPE_ABI:
+        return False
+    try:
+        if order["no_new_privileges"]:
+            landlock.forbid_new_privileges()
+        landlock.isolate_signals()
+    except OSError:
+        return False
+    # The guard has the same user, so only the domain forbids a signal to it. Another process may
+    # have its number if it has died.
+    if os.getppid() != guard:
+        return False
+    try:
+        os.kill(guard, 0)
+    except PermissionError:
+        return os.getppid() == guard
+    except ProcessLookupError:
+        pass
+    return False
 
 
-def keep(order: dict[str, Any], fds: list[int], control: socket.socket) -> None:
-    """Run a keeper in a fresh fork of the guard; never returns."""
+def keep(order: dict[str, Any], fds: list[int], control: socket.socket, guard: int) -> None:
+    """Run a keeper in a fresh fork of the process ``guard``; never returns."""
     code = 1
     try:
         adopt_orphans()
-        Keeper(order, control).run(fds)
+        tree.hurry()
+        Keeper(order, control, isolated=_isolate(order, guard)).run(fds)
         code = 0
     except BaseException as error:
         sys.stderr.write(f"keeper: {type(error).__name__}: {error}\n")

@@ -24,9 +24,10 @@ _FIRST_RIGHTS = (1 << 13) - 1
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _BIND_AND_CONNECT_TCP = 3
+_SCOPE_SIGNALS = 2
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 
-_TCP_ABI, _SCOPE_ABI = 4, 6
+_TCP_ABI, SCOPE_ABI = 4, 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -57,16 +58,9 @@ def restrict(
     """
     handled = _handled(version)
     tcp = _BIND_AND_CONNECT_TCP if version >= _TCP_ABI and not network else 0
-    scope = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= _SCOPE_ABI else 0
-    fields = [handled, tcp, scope][
-        : 3 if version >= _SCOPE_ABI else 2 if version >= _TCP_ABI else 1
-    ]
-    attributes = struct.pack(f"={len(fields)}Q", *fields)
-    ruleset: int = _libc.syscall(
-        _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
-    )
-    if ruleset < 0:
-        raise _last_error("landlock_create_ruleset")
+    scope = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= SCOPE_ABI else 0
+    fields = [handled, tcp, scope][: 3 if version >= SCOPE_ABI else 2 if version >= _TCP_ABI else 1]
+    ruleset = _create(fields)
     try:
         own = handled & ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
         rules = [(path, _READ & handled) for path in read]
@@ -75,10 +69,36 @@ def restrict(
         for path, rights in rules:
             _allow(ruleset, path, rights)
         forbid_new_privileges()
-        if _libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)):
-            raise _last_error("landlock_restrict_self")
+        _restrict_self(ruleset)
     finally:
         os.close(ruleset)
+
+
+def isolate_signals() -> None:
+    """Let this process and its children signal only each other, from ABI 6 on.
+
+    Unless it is privileged, new privileges must be forbidden first. Raises OSError.
+    """
+    ruleset = _create([0, 0, _SCOPE_SIGNALS])
+    try:
+        _restrict_self(ruleset)
+    finally:
+        os.close(ruleset)
+
+
+def _create(fields: Sequence[int]) -> int:
+    attributes = struct.pack(f"={len(fields)}Q", *fields)
+    ruleset: int = _libc.syscall(
+        _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
+    )
+    if ruleset < 0:
+        raise _last_error("landlock_create_ruleset")
+    return ruleset
+
+
+def _restrict_self(ruleset: int) -> None:
+    if _libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0)):
+        raise _last_error("landlock_restrict_self")
 
 
 def _handled(version: int) -> int:

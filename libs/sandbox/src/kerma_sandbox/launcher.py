@@ -175,7 +175,7 @@ class Launcher:
         if (started := self._started.pop(number, None)) is not None:
             _refuse(started, OSError("its keeper was killed"))
         self._running.pop(number, None)
-        _resolve(self._gone.pop(number), Exit.told(message))
+        _resolve(self._gone.pop(number), Exit.from_message(message))
         # a process that could not be killed may hold the other end forever
         asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self._close_pipes, number)
 

@@ -96,7 +96,10 @@ def _candidates(levels: Sequence[Level], reasons: dict[Level, str]) -> Iterator[
     if Level.LANDLOCK in levels:
         if abi := landlock.abi():
             if root:
-                yield Sandbox(Level.LANDLOCK, landlock_abi=abi, uid=FIRST_USER)
+                own = Sandbox(Level.LANDLOCK, landlock_abi=abi, uid=FIRST_USER)
+                yield own
+                # that user may not reach the work folder or Kerma's interpreter
+                yield replace(own, reach=True)
             yield Sandbox(Level.LANDLOCK, landlock_abi=abi)
         else:
             reasons[Level.LANDLOCK] = "the kernel has no Landlock"

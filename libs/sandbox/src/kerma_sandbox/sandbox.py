@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kerma_sandbox.confinement import Confinement, Limits
 
 _CPU_GRACE_SECONDS = 5
+_HEADROOM = 4096
+"""Threads that a shared user may start elsewhere while a confined process runs."""
 
 
 class Level(StrEnum):
@@ -43,12 +46,15 @@ class Wall(StrEnum):
     """The environment of other processes."""
     SIGNALS = "signals"
     """Signals to other processes."""
+    COUNT = "count"
+    """Any number of processes, until the next look at them: the kernel limits how many there are,
+    or ends a whole namespace at once."""
 
 
 PROMISED: Mapping[Level, frozenset[Wall]] = {
     Level.NAMESPACES: frozenset(Wall),
-    Level.LANDLOCK: frozenset(Wall),
-    Level.USER: frozenset({Wall.SECRETS, Wall.PROCESSES, Wall.SIGNALS}),
+    Level.LANDLOCK: frozenset(Wall) - {Wall.COUNT},
+    Level.USER: frozenset({Wall.SECRETS, Wall.PROCESSES, Wall.SIGNALS, Wall.COUNT}),
     Level.NONE: frozenset(),
 }
 """Walls that a level must have to be used."""
@@ -59,7 +65,8 @@ class Sandbox:
     """How to confine. ``standing`` are the walls that held when they were tried.
 
     ``reasons`` say why stronger levels are not in force. ``uid`` is the first of a range of user
-    ids, one per running process.
+    ids, one per running process; with
+    ``reach``, these users keep root's right to read and write any file, and only Landlock decides.
     """
 
     level: Level = Level.NONE
@@ -69,6 +76,7 @@ class Sandbox:
     own_proc: bool = True
     landlock_abi: int = 0
     uid: int | None = None
+    reach: bool = False
 
     @property
     def open(self) -> tuple[Wall, ...]:
@@ -99,12 +107,21 @@ class Sandbox:
             "work": str(confinement.work),
             "nice": confinement.nice,
             "contained": self.bwrap is not None,
+            "no_new_privileges": self._forbids_privileges(),
             "uid": self.uid,
+            "reach": self.reach,
             "landlock": self._landlock(confinement),
             "seccomp": b64encode(filter_code).decode(),
             "rlimits": _rlimits(confinement.limits, counted=self.uid is not None),
+            "processes_above": _above(confinement.limits) if self.uid is None else None,
             "watch": _watched(confinement.limits),
         }
+
+    def _forbids_privileges(self) -> bool:
+        """Return whether the keeper may forbid privileges; some systems' bubblewrap needs them."""
+        if self.bwrap is not None:
+            return not self.bwrap.stat().st_mode & stat.S_ISUID
+        return self.level is not Level.NONE
 
     def _landlock(self, confinement: Confinement) -> dict[str, Any] | None:
         if not self.landlock_abi:
@@ -122,7 +139,7 @@ class Sandbox:
 def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
     """Return soft and hard limits by the names of the ``resource`` module, without their prefix.
 
-    The kernel counts threads by user, so that limit is set only for a user with a single process.
+    The kernel counts threads by user, so this limit is for users with a single confined process.
     It allows one more than the watch does: the watch then sees the excess and names the limit.
     """
     threads = None if limits.threads is None else limits.threads + 1
@@ -138,6 +155,10 @@ def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
         seconds = max(1, round(limits.cpu_seconds))
         found["CPU"] = (seconds, seconds + _CPU_GRACE_SECONDS)
     return found
+
+
+def _above(limits: Limits) -> int | None:
+    return None if limits.threads is None else limits.threads + 1 + _HEADROOM
 
 
 def _watched(limits: Limits) -> dict[str, float]:

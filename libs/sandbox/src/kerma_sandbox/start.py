@@ -133,7 +133,7 @@ def _exit(ours: socket.socket) -> Exit | None:
     message: dict[str, Any] = json.loads(ours.recv(_MAX_MESSAGE) or b'{"op": "lost"}')
     match message["op"]:
         case "gone":
-            return Exit.told(message)
+            return Exit.from_message(message)
         case "refused":
             raise OSError(message["reason"])
         case "lost":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_STOP_ROUNDS = 64
+_KILL_ROUNDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,21 @@ class Usage:
     threads: int
 
 
-def descendants(root: int) -> list[int]:
-    """Return all processes below ``root``, parents before their children."""
+def descendants(root: int, most: int | None = None) -> list[int]:
+    """Return all processes below ``root``, parents before their children.
+
+    With ``most``, stop as soon as there are more: a fork bomb grows faster than it can be listed.
+    """
     found: list[int] = []
     pending = [root]
     while pending:
-        pending = [child for pid in pending for child in children(pid)]
-        found += pending
+        generation, pending = pending, []
+        for pid in generation:
+            below = children(pid)
+            found += below
+            pending += below
+            if most is not None and len(found) > most:
+                return found
     return found
 
 
@@ -44,18 +53,43 @@ def usage(pids: list[int]) -> Usage:
     return Usage(memory, ticks / _TICKS, living, threads)
 
 
-def kill_below(root: int) -> None:
-    """Kill all processes below ``root``. They are stopped first, so that none forks meanwhile."""
-    stopped: dict[int, None] = {}
-    for _ in range(_STOP_ROUNDS):
-        fresh = [pid for pid in descendants(root) if pid not in stopped]
-        if not fresh:
-            break
-        for pid in fresh:
-            _send(pid, signal.SIGSTOP)
-            stopped[pid] = None
-    for pid in stopped:
-        _send(pid, signal.SIGKILL)
+def kill_below(root: int, spare: Container[int] = ()) -> None:
+    """Kill all processes below ``root``, except those children of it that ``spare`` contains.
+
+    A process with a pending SIGKILL completes no fork, so children read after the kill are all
+    there will be. Nothing is waited for in between: where the kernel limits the number of
+    processes, the dead ones count too, and a bomb runs out of them.
+    """
+    killed: set[int] = set()
+    for _ in range(_KILL_ROUNDS):
+        before = len(killed)
+        pending = [pid for pid in children(root) if pid not in spare]
+        while pending:
+            pid = pending.pop()
+            if pid not in killed:
+                _send(pid, signal.SIGKILL)
+                killed.add(pid)
+            pending += children(pid)
+        # children of a dead process become children of the root, so look again
+        if len(killed) == before:
+            return
+
+
+def threads_of_user(uid: int) -> int:
+    """Return how many threads a user has, as RLIMIT_NPROC counts them."""
+    found = 0
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            with suppress(OSError, ValueError, IndexError):
+                if entry.name.isdecimal() and entry.stat().st_uid == uid:
+                    found += _ticks_and_threads(int(entry.name))[1]
+    return found
+
+
+def hurry(pid: int = 0) -> None:
+    """Run this process, or ``pid``, before ordinary ones, where that is allowed; not its children."""
+    with suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
 def signal_all(pids: list[int], signum: int) -> None:
