@@ -16,7 +16,7 @@ from kerma_common.contracts.jobs import JobCanceled
 from kerma_common.contracts.progress import TaskProgress, progress_subject
 from kerma_common.contracts.registry import adapter
 from kerma_common.contracts.runner import TaskStarted
-from kerma_common.contracts.subjects import STREAMS, job_subject, task_subject
+from kerma_common.contracts.subjects import STREAMS, job_subject, task_set_subject, task_subject
 from kerma_common.eventlog.kept import read_all
 from kerma_common.infra import Infra
 from kerma_common.poison import STREAM, copied
@@ -37,6 +37,7 @@ SUBJECTS = (
     *(f"ev.{context}.\xff\xfe".encode("latin-1") for context in STREAMS),
     str(job_subject(JOB)).encode(),
     str(task_subject(JOB, 0)).encode(),
+    str(task_set_subject(JOB)).encode(),
     progress_subject(JOB, 0).encode(),
     b"tele.task",
     b"tele.task.a.b.c",
@@ -89,8 +90,8 @@ async def everything_works(world: World) -> None:
     assert answer.status_code == 202, answer.text
     job = answer.json()["job_id"]
     task = task_subject(job, 0)
-    # the runner queues the task, and only this test takes it
-    await eventually(lambda: infra.log.last_seq(task))
+    # the runner queues the tasks of the job, and only this test takes one
+    await eventually(lambda: infra.log.last_seq(task_set_subject(job)))
     await append(infra, task, TaskStarted(job_id=job, index=0, lease=1, worker="w"))
     told = TaskProgress(job, 0, 1, 7, 30.0, datetime.now(UTC))
     body = adapter(TaskProgress).dump_json(told)

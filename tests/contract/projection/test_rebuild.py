@@ -101,7 +101,7 @@ async def test_readers_and_the_running_loop_notice_nothing(postgres_url: str) ->
         assert len((await rows(db))[0]) == 231
         for reader in readers:
             assert reader.result() == sorted(reader.result())
-            assert min(reader.result()) == 30
+            assert min(reader.result()) >= 30
 
 
 async def test_nothing_is_replaced_when_a_commit_cannot_be_projected(postgres_url: str) -> None:
