@@ -168,7 +168,8 @@ async def test_cancelling_shows_at_once_and_repeats_are_harmless(
     with monkeypatch.context() as hurried:
         hurried.setattr(control, "STOPPING_SECONDS", 0.1)
         early = await send("DELETE", "/user/simulations", params={"job_id": job})
-    assert early.status_code == 403
+    assert early.status_code == 503
+    assert early.headers["Retry-After"]
     assert "still stopping" in early.json()["message"]
     deletion = asyncio.create_task(send("DELETE", "/user/simulations", params={"job_id": job}))
     await asyncio.sleep(0)

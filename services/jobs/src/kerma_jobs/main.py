@@ -74,7 +74,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             quotas=own.quotas,
             job_bins=own.job_bins,
         ),
-        control=JobControl(infra.bus, infra.clock),
+        control=JobControl(infra.bus, infra.positions, infra.clock),
         positions=infra.positions,
         room=infra.room,
         blobs=infra.blobs,

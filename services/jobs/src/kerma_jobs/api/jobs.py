@@ -12,7 +12,7 @@ from starlette.responses import Response
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.consistency import Positions
 from kerma_common.contracts.ids import UNKNOWN_JOB
-from kerma_common.errors import DomainRejected, Forbidden, InvalidRequest, NotFound
+from kerma_common.errors import Forbidden, InvalidRequest, NotFound
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
@@ -142,13 +142,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
         job = await routes.owned(job_id, principal)
         if job.state not in TERMINAL:
             raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")
-        try:
-            seq = await routes.control.delete(job_id, principal.user_id, request_id())
-        except NotFound:
-            raise
-        except DomainRejected as rejected:
-            # shown as canceled, but its last tasks take long to stop
-            raise Forbidden("The last tasks of the job are still stopping; try again") from rejected
+        seq = await routes.control.delete(job_id, principal.user_id, request_id())
         return answer("Job deleted", headers=await routes.seen(seq))
 
 
