@@ -146,6 +146,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._in_head = False
         if len(self.pipeline) >= MOST_PIPELINED:
             self._stop(429, f"More than {MOST_PIPELINED} requests wait for their answer")
+        self._check_host()
         self._receiving = True
         self._body_since = self._checked = self.loop.time()
         self._body_bytes = self._discarded = 0
@@ -239,6 +240,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > self._settings.header_limit:
             self._stop(431, self._too_large())
+
+    def _check_host(self) -> None:
+        """Refuse a request whose readers may differ on the host it is for (RFC 9112 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1:
+            self._stop(400, "The request has more than one Host header")
+        if not hosts and self.parser.get_http_version() != "1.0":
+            self._stop(400, "The request has no Host header")
 
     def _too_large(self) -> str:
         return f"The head of the request is larger than {self._settings.header_limit} bytes"
