@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -193,7 +193,7 @@ class Running:
 
     async def task(self, job: str, index: int = 0) -> Task:
         """Return a task's state according to the log."""
-        task = await TaskSets(self.infra.bus).task(job, index)
+        task = await TaskSets(self.infra.bus, self.log).task(job, index)
         state, _ = await self.infra.bus.state(task, task_subject(job, index))
         return state
 
@@ -275,3 +275,11 @@ async def _group() -> AsyncIterator[list[asyncio.Future[None]]]:
         yield tasks
     finally:
         await end(tasks)
+
+
+def names(story: list[object]) -> list[str]:
+    return [type(e).__name__ for e in story]
+
+
+async def as_expected(found: Coroutine[Any, Any, object], expected: object) -> bool:
+    return await found == expected

@@ -86,8 +86,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.bus = CommandBus(self.log, "runner")
-        self.sets = TaskSets(self.bus)
-        self.handlers = SupplyHandlers(self.bus, self.log, self.heard)
+        self.sets = TaskSets(self.bus, self.log)
+        self.handlers = SupplyHandlers(self.bus, self.log, self.sets, self.heard)
 
     async def queue(self) -> None:
         await self.handlers.dispatch(QUEUE, context("queue"))
@@ -154,6 +154,22 @@ async def test_a_first_lease_after_the_withdrawal_is_void() -> None:
     last = (await world.of_set())[-1]
     assert last == runner.TasksCanceled(job_id="job", tasks=((1, 3),), withdrawn=done.seq)
     assert (await world.task(0)).canceling
+
+
+async def test_foreign_messages_do_not_move_the_withdrawal() -> None:
+    world = World()
+    await world.queue()
+    subject = task_set_subject("job")
+    world.log.store_foreign(task_subject("job", 0), b"?")
+    withdrawn = await CommandBus(world.log, "runner").execute(
+        TASK_SET, subject, Withdraw(), context("withdraw")
+    )
+    void = await world.lease(1)
+    world.log.store_foreign(subject, b"?")
+    assert await world.sets.is_void("job", void)
+    await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    last = (await world.of_set())[-1]
+    assert last == runner.TasksCanceled(job_id="job", tasks=((0, 3),), withdrawn=withdrawn.seq)
 
 
 async def test_who_knows_of_the_withdrawal_leases_nothing_more() -> None:

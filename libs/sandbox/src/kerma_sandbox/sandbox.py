@@ -65,8 +65,8 @@ class Sandbox:
     """How to confine. ``standing`` are the walls that held when they were tried.
 
     ``reasons`` say why stronger levels are not in force. ``uid`` is the first of a range of user
-    ids, one per running process; with
-    ``reach``, these users keep root's right to read and write any file, and only Landlock decides.
+    ids, one per running process; with ``reach``, these users keep root's right to read and write any
+    file, and only Landlock decides.
     """
 
     level: Level = Level.NONE

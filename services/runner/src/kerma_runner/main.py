@@ -74,8 +74,9 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     retries: list[Persistence] = []
     health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
+    sets = TaskSets(infra.bus, infra.log)
     if "api" in infra.roles:
-        claims = Claims(infra.bus, TaskSets(infra.bus), heard, tickets, infra.clock, terms)
+        claims = Claims(infra.bus, sets, heard, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(heard, rows, signals, infra.clock, terms))
     if "project" in infra.roles:
         sink = QueueSink(
@@ -88,7 +89,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
             projection_loop(identity, infra.log, infra.db, infra.positions),
         ]
     if "process" in infra.roles:
-        handlers = SupplyHandlers(infra.bus, infra.log, signals)
+        handlers = SupplyHandlers(infra.bus, infra.log, sets, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     retries += (loop.retries for loop in loops)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
@@ -125,7 +126,7 @@ def _rounds(
     dispatcher = Dispatcher(
         OpenTasks(reading(infra.db)), tickets, infra.clock, terms, rules.weights
     )
-    sets = TaskSets(infra.bus)
+    sets = TaskSets(infra.bus, infra.log)
     expiry = Expiry(
         HeartbeatRows(infra.db), rows, infra.bus, sets, infra.clock, terms, outages, fenced
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kerma_common.contracts import decoding, envelope
 from kerma_common.contracts.envelope import Commit, Recorded
 from kerma_common.errors import ConcurrencyConflict
+from kerma_common.eventlog.messages import recorded
 from kerma_common.eventlog.port import Appended, StreamState
 
 if TYPE_CHECKING:
@@ -38,8 +39,13 @@ class MemoryLog:
             self._appended.notify_all()
             return Appended(subject.stream, len(stream))
 
+    def store_foreign(self, subject: Subject, body: bytes) -> None:
+        """Store a message that is not a commit, as any client of the server can."""
+        stream = self._streams[subject.stream]
+        stream.append(recorded(subject.stream, len(stream) + 1, str(subject), body, None))
+
     async def load(self, subject: Subject) -> Sequence[Recorded]:
-        """Return all commits of an aggregate."""
+        """Return all messages of an aggregate."""
         return tuple(r for r in self._streams[subject.stream] if r.subject == str(subject))
 
     async def last_seq(self, subject: Subject) -> int:

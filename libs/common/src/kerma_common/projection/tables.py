@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -15,11 +13,9 @@ from sqlalchemy import (
     Text,
     func,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from kerma_common.errors import ContractViolation
-
-if TYPE_CHECKING:
-    import sqlalchemy.ext.asyncio as sa
 
 _own = MetaData()
 
@@ -78,13 +74,11 @@ def projection_tables(metadata: MetaData) -> None:
         table.to_metadata(metadata)
 
 
-def schema_of(conn: sa.AsyncConnection | sa.AsyncEngine) -> str:
+def schema_of(conn: AsyncConnection | AsyncEngine) -> str:
     """Return the schema that tables without one are mapped to on this connection or engine."""
-    options = (
-        conn.sync_connection.get_execution_options()  # type: ignore[union-attr]
-        if hasattr(conn, "sync_connection")
-        else conn.sync_engine.get_execution_options()
-    )
+    options = conn.sync_engine.get_execution_options()
+    if isinstance(conn, AsyncConnection) and conn.sync_connection is not None:
+        options = conn.sync_connection.get_execution_options()
     schema = options.get("schema_translate_map", {}).get(None)
     if not schema:
         raise ContractViolation("the engine maps no schema for the service's tables")

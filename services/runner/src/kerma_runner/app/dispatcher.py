@@ -2,9 +2,9 @@
 
 The stream of tickets is first in, first out, so it cannot be fair over users. It therefore holds no
 more than about two tickets per free slot and engine, except while workers use them up between two
-rounds: then it holds as many more as they used, up to ``DEEP`` per slot. Tickets are hints: the dispatcher
-remembers those it issued only while it leads, purges the stream when it takes over, and reissues a
-ticket that stays unused for a while.
+rounds: then it holds as many more as they used, up to ``DEEP`` per slot. Tickets are hints: the
+dispatcher remembers those it issued only while it leads, purges the stream when it takes over, and
+reissues a ticket that stays unused for a while.
 """
 
 from __future__ import annotations

@@ -39,8 +39,9 @@ class QueueSink(ProjectionSink):
     """Projects the queue, and runs rounds of work when it has changed.
 
     ``rounds`` makes the rounds anew for each leadership, so that they remember nothing from an
-    earlier one, and passes them the fenced transaction in which they write. The first round waits for ``caught_up``: on old
-    rows it would offer tasks that have ended and retire workers that are alive.
+    earlier one, and passes them the fenced transaction in which they write. The first round waits
+    for ``caught_up``: on old rows it would offer tasks that have ended and retire workers that are
+    alive.
     """
 
     rounds: Callable[[Transaction], Sequence[Round]]

@@ -18,7 +18,6 @@ from kerma_common.contracts.subjects import task_set_subject, task_subject, task
 from kerma_common.precedence import give_way
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
-from kerma_runner.app.task_sets import TaskSets
 from kerma_runner.domain.commands import Cancel
 from kerma_runner.domain.task_set import TASK_SET, CancelWithdrawn, QueueTasks, Withdraw
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
     from kerma_runner.app.ports import Signals
+    from kerma_runner.app.task_sets import TaskSets
 
 IN_FLIGHT = 16
 """Commands in progress at a time; more would delay requests in this process."""
@@ -116,6 +116,7 @@ class SupplyHandlers:
 
     bus: CommandBus
     log: EventLog
+    sets: TaskSets
     signals: Signals
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
 
@@ -136,8 +137,8 @@ class SupplyHandlers:
         After the withdrawal, the log shows which tasks had a lease: a later one is void.
         """
         subject = task_set_subject(command.job_id)
-        done = await self.bus.execute(TASK_SET, subject, Withdraw(), ctx.step("withdraw"))
-        withdrawal = done.state.withdrawal(done.seq)
+        await self.bus.execute(TASK_SET, subject, Withdraw(), ctx.step("withdraw"))
+        withdrawal = await self.sets.withdrawal(command.job_id)
         history = await self.log.history(subject.stream, tasks_pattern(command.job_id))
         first = _first_commits(history)
         if withdrawal is None:  # a former release queued the tasks one by one
@@ -150,10 +151,9 @@ class SupplyHandlers:
 
     async def _cancel_each(self, job_id: str, tasks: Iterable[int], ctx: CommandContext) -> None:
         stopped: dict[str, list[HeldLease]] = {}
-        sets = TaskSets(self.bus)
 
         async def cancel(index: int) -> None:
-            task = await sets.task(job_id, index)
+            task = await self.sets.task(job_id, index)
             done = await self.bus.execute(task, task_subject(job_id, index), Cancel(), ctx)
             if done.state.phase.held and done.state.worker is not None:
                 held = HeldLease(job_id, index, done.state.lease)
@@ -188,6 +188,7 @@ def _first_commits(history: Sequence[Recorded]) -> dict[int, int]:
     first: dict[int, int] = {}
     for record in history:
         index = record.commit.aggregate_id.rpartition(".")[2]
-        if index.isdecimal():  # anyone may store something at another place
+        # anyone may store a foreign message, or something at another place
+        if record.foreign is None and index.isdecimal():
             first.setdefault(int(index), record.seq)
     return first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerma_common.contracts.runner import TasksWithdrawn
 from kerma_common.contracts.subjects import task_set_subject
 from kerma_runner.domain.task import TASK, task_of
 from kerma_runner.domain.task_set import TASK_SET
@@ -12,14 +13,16 @@ from kerma_runner.domain.task_set import TASK_SET
 if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus, Executed
     from kerma_common.domain import Aggregate
+    from kerma_common.eventlog.port import EventLog
     from kerma_runner.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSets:
-    """The sets of tasks, read through the command bus."""
+    """The sets of tasks, read through the command bus; ``log`` is the one behind it."""
 
     bus: CommandBus
+    log: EventLog
 
     async def task(self, job_id: str, index: int) -> Aggregate[Task]:
         """Return the aggregate of a task.
@@ -38,6 +41,17 @@ class TaskSets:
         """
         if leased.state.lease > 1 or leased.state.canceling:
             return False
-        state, last = await self.bus.state(TASK_SET, task_set_subject(job_id))
-        withdrawal = state.withdrawal(last)
+        withdrawal = await self.withdrawal(job_id)
         return withdrawal is not None and leased.seq > withdrawal
+
+    async def withdrawal(self, job_id: str) -> int | None:
+        """Return the stream sequence of the withdrawal, or None if there is none."""
+        subject = task_set_subject(job_id)
+        state, _ = await self.bus.state(TASK_SET, subject)
+        if not state.closed or state.withdrawn is not None:
+            return state.withdrawn
+        # foreign messages may follow it, so it need not be the last on the subject
+        for record in await self.log.load(subject):
+            if any(event.type == TasksWithdrawn.__name__ for event in record.commit.events):
+                return record.seq
+        return None

@@ -77,12 +77,6 @@ class TaskSet:
             max_attempts=queued.max_attempts,
         )
 
-    def withdrawal(self, last: int) -> int | None:
-        """Return the sequence of the withdrawal, None if there is none; ``last`` is the set's last."""
-        if not self.closed:
-            return None
-        return last if self.withdrawn is None else self.withdrawn
-
 
 def decide(state: TaskSet, command: object) -> tuple[object, ...]:
     """Return the events that follow from ``command``; see the commands for their meaning."""

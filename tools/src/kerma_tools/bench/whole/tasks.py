@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def queueing() -> Iterable[Figure]:
         pid, idle = found.running.pid, idle_share(found.running.pid)
         for tasks, bar in ((1, 10.0), (100, 15.0), (1000, 25.0)):
             times = []
+            submit = partial(found.client.submit, _body(tasks))
             for _ in range(max(5, SUBMITTED if tasks < 1000 else SUBMITTED // 3)):
-                times += timed(lambda: found.client.submit(_body(tasks)), 1)  # noqa: B023
+                times += timed(submit, 1)
                 if tasks > 1:
                     wait_until_calm(pid, idle)
             yield limit(f"submit a job of {tasks} tasks, p50", quantile(times, 0.5), "ms", bar)
