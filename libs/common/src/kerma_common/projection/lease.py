@@ -119,7 +119,7 @@ async def _take(conn: AsyncConnection, name: str, holder: str, gone: str) -> int
 async def _fence_checkpoints(
     conn: AsyncConnection, name: str, fence: int, epochs: Mapping[str, str]
 ) -> None:
-    for stream, epoch in epochs.items():
+    for stream, epoch in sorted(epochs.items()):  # in the order of `_lock_checkpoints`
         fresh = insert(CHECKPOINT).values(name=name, stream=stream, seq=0, epoch=epoch, fence=fence)
         await conn.execute(
             fresh.on_conflict_do_update(
@@ -177,6 +177,7 @@ def _moved(schema: str) -> bytes:
 async def raise_fence(conn: AsyncConnection, name: str) -> None:
     """Make the leader drop its batch and reload, at its next renewal at the latest."""
     await conn.execute(update(LEASE).where(LEASE.c.name == name).values(fence=LEASE.c.fence + 1))
+    await _lock_checkpoints(conn, name)
     await conn.execute(
         update(CHECKPOINT).where(CHECKPOINT.c.name == name).values(fence=CHECKPOINT.c.fence + 1)
     )
@@ -184,10 +185,16 @@ async def raise_fence(conn: AsyncConnection, name: str) -> None:
 
 async def lock(conn: AsyncConnection, lease: Lease) -> None:
     """Block takeovers until the transaction ends. Raises Fenced if one has happened."""
-    found = await conn.execute(
-        select(CHECKPOINT.c.stream)
-        .where(CHECKPOINT.c.name == lease.name, CHECKPOINT.c.fence == lease.fence)
-        .with_for_update()
-    )
-    if found.first() is None:
+    if lease.fence not in await _lock_checkpoints(conn, lease.name):
         raise Fenced(lease.name)
+
+
+async def _lock_checkpoints(conn: AsyncConnection, name: str) -> set[int]:
+    """Lock the checkpoints of a loop and return their fences.
+
+    Transactions that lock several checkpoints do it by name and stream; in another order, two of
+    them would block one another.
+    """
+    order = (CHECKPOINT.c.name, CHECKPOINT.c.stream)
+    found = select(CHECKPOINT.c.fence).where(CHECKPOINT.c.name == name).order_by(*order)
+    return set(await conn.scalars(found.with_for_update()))

@@ -153,6 +153,8 @@ async def _hold(
     if not await _was_led(conn, service):
         return {}
     followed = {(p.name, stream) for p in projections for stream in p.streams}
+    # in the order in which every transaction locks them, see lease.py
+    await _run(conn, "SELECT FROM {present}.checkpoint ORDER BY name, stream FOR UPDATE", service)
     found = await _run(
         conn,
         "UPDATE {present}.checkpoint SET fence = fence + 1 RETURNING name, stream, seq",
