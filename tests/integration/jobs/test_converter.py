@@ -20,9 +20,12 @@ import pytest
 from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.registry import engine
+from kerma_jobs.adapters.conversion import converter as converters
 from kerma_jobs.adapters.conversion import processes
 from kerma_jobs.adapters.conversion.converter import SPARES, ProcessConverter
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
+from kerma_sandbox.confinement import Exit
+from kerma_sandbox.launcher import Confined
 from kit.projects import demo_project
 
 MODULE = processes.NURSERY[-1]
@@ -230,7 +233,17 @@ async def test_a_conversion_beyond_a_limit_is_refused_and_hurts_nobody(name: str
         assert await converter.from_project("geant4", demo_project(), user="a")
 
 
-async def test_a_converter_that_dies_is_started_again() -> None:
+async def test_a_converter_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets one of its processes while its end is being reported."""
+    wait = Confined.wait
+
+    async def wait_longer(process: Confined) -> Exit:
+        ended = await wait(process)
+        await asyncio.sleep(1)
+        return ended
+
+    monkeypatch.setattr(Confined, "wait", wait_longer)
+    monkeypatch.setattr(converters, "REPORT_SECONDS", 0.5)
     async with converting() as converter:
         await converter.from_project("geant4", demo_project(), user="a")
         nursery = the_nursery()

@@ -127,9 +127,10 @@ class Children:
             said = asyncio.create_task(_log(process))
             try:
                 await self._listen(ours)
+                # at once, since its end may be reported late
+                await self._forget()
                 logger.error("the converter ended: %s", await process.wait())
             finally:
-                self._ready.clear()
                 await self._forget()
                 said.cancel()
                 await asyncio.gather(said, return_exceptions=True)
@@ -193,13 +194,16 @@ class Children:
         return True
 
     async def _forget(self) -> None:
-        """Mark a process as gone, which wakes the task that waits for it."""
+        """Mark every process as gone, which wakes the tasks that wait for them."""
+        self._ready.clear()
         self._control = None
         gone = tuple(self._children.values())
         self._children.clear()
         for child in gone:
             if not child.ended.done():
                 child.ended.set_result(-signal.SIGKILL)
+        # only now: a task that wakes meanwhile must not take another of them
+        for child in gone:
             await self.end(child)
 
 
