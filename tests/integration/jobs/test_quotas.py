@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
+from sqlalchemy import event
 
 from kerma_common.contracts import results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import result_set_subject, task_subject
+from kerma_common.errors import QuotaExceeded
 from kerma_common.infra import Infra
+from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.domain.quotas import Quotas
 from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
@@ -82,6 +86,33 @@ async def test_concurrent_submissions_to_two_replicas_fill_the_quota_exactly(
     assert {answer.status_code for answer in over} == {429}
     assert {answer.json()["quota"] for answer in over} == {"active_jobs"}
     assert {answer.json()["used"] for answer in over} == {QUOTAS.active_jobs}
+
+
+async def test_a_job_that_appears_while_it_is_counted_is_counted(replicas: Replicas) -> None:
+    """Its reservation stops counting at that moment."""
+    _, infra = replicas[0]
+    reservations = Reservations(infra.db)
+    one, engine = Quotas(active_jobs=1), infra.db.sync_engine
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    seen = []
+
+    def appear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "count(" in statement and "reservation" in statement and not seen:
+            seen.append(statement)
+            with psycopg.connect(url) as other:
+                other.execute(
+                    "INSERT INTO jobs.job (job_id, owner, state) VALUES ('first', 'counted', 'PENDING')"
+                )
+
+    async with reservations.reserved("first", "counted", one, tasks=1, size=1):
+        event.listen(engine, "before_cursor_execute", appear)
+        try:
+            with pytest.raises(QuotaExceeded):
+                async with reservations.reserved("second", "counted", one, tasks=1, size=1):
+                    pass
+        finally:
+            event.remove(engine, "before_cursor_execute", appear)
+    assert seen
 
 
 async def test_room_is_there_again_when_a_job_ends(replicas: Replicas) -> None:

@@ -38,6 +38,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -134,11 +135,17 @@ def _sum(column: ColumnElement[Any]) -> ColumnElement[int]:
     return func.coalesce(func.sum(column), 0).cast(BigInteger)
 
 
-_JOBS = select(
-    func.count().filter(_active),
-    func.coalesce(func.sum(JOB.c.n_tasks).filter(_active), 0).cast(BigInteger),
-    _sum(JOB.c.input_size + func.coalesce(JOB.c.project_size, 0) + JOB.c.stored_bytes),
-).where(_of_owner)
+_JOBS = (
+    select(
+        func.count().filter(_active).label("jobs"),
+        func.coalesce(func.sum(JOB.c.n_tasks).filter(_active), 0).cast(BigInteger).label("tasks"),
+        _sum(JOB.c.input_size + func.coalesce(JOB.c.project_size, 0) + JOB.c.stored_bytes).label(
+            "bytes"
+        ),
+    )
+    .where(_of_owner)
+    .subquery("shown")
+)
 _PAGES = (
     select(_sum(ESTIMATOR.c.stored_bytes))
     .join(JOB, JOB.c.job_id == ESTIMATOR.c.job_id)
@@ -154,12 +161,27 @@ _STARTED = (
 _shown = exists().where(JOB.c.job_id == RESERVATION.c.job_id, JOB.c.state.is_not(None))
 _held = and_(RESERVATION.c.open, RESERVATION.c.at > _NOW - _HOLD, ~_shown)
 _recent = RESERVATION.c.at > _NOW - _WINDOW
-_RESERVED = select(
-    func.count().filter(_held),
-    func.coalesce(func.sum(RESERVATION.c.tasks).filter(_held), 0).cast(BigInteger),
-    func.coalesce(func.sum(RESERVATION.c.bytes).filter(_held), 0).cast(BigInteger),
-    func.count().filter(_recent),
-).where(RESERVATION.c.owner == _owner)
+_RESERVED = (
+    select(
+        func.count().filter(_held).label("jobs"),
+        func.coalesce(func.sum(RESERVATION.c.tasks).filter(_held), 0)
+        .cast(BigInteger)
+        .label("tasks"),
+        func.coalesce(func.sum(RESERVATION.c.bytes).filter(_held), 0)
+        .cast(BigInteger)
+        .label("bytes"),
+        func.count().filter(_recent).label("recent"),
+    )
+    .where(RESERVATION.c.owner == _owner)
+    .subquery("reserved")
+)
+# one statement, so one snapshot: a job that appears between two would be counted by neither
+_TOGETHER = select(
+    _JOBS.c.jobs + _RESERVED.c.jobs,
+    _JOBS.c.tasks + _RESERVED.c.tasks,
+    _JOBS.c.bytes + _RESERVED.c.bytes,
+    _RESERVED.c.recent,
+).select_from(_JOBS.join(_RESERVED, true()))
 _NEXT = (
     select(func.extract("epoch", RESERVATION.c.at + _WINDOW - _NOW))
     .where(RESERVATION.c.owner == _owner, _recent)
@@ -177,13 +199,12 @@ _RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == bindparam("job")).v
 async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked: int) -> Usage:
     """Return what the user has now; ``asked`` tasks are about to be added."""
     known = {"owner": owner}
-    jobs, tasks, size = (await connection.execute(_JOBS, known)).one()
+    jobs, tasks, size, recent = (await connection.execute(_TOGETHER, known)).one()
     pages = (await connection.execute(_PAGES, known)).scalar_one()
-    held = (await connection.execute(_RESERVED, known)).one()
-    if tasks + held[1] + asked > quotas.waiting_tasks:
+    if tasks + asked > quotas.waiting_tasks:
         tasks -= (await connection.execute(_STARTED, known)).scalar_one()
     following = 0.0
-    if held[3] >= quotas.submissions_per_minute > 0:
+    if recent >= quotas.submissions_per_minute > 0:
         allowed = {**known, "allowed": quotas.submissions_per_minute}
         following = float((await connection.execute(_NEXT, allowed)).scalar_one())
-    return Usage(jobs + held[0], tasks + held[1], size + pages + held[2], held[3], following)
+    return Usage(jobs, tasks, size + pages, recent, following)
