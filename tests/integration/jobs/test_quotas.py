@@ -94,7 +94,7 @@ async def test_a_job_that_appears_while_it_is_counted_is_counted(replicas: Repli
     reservations = Reservations(infra.db)
     one, engine = Quotas(active_jobs=1), infra.db.sync_engine
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    seen = []
+    seen: list[str] = []
 
     def appear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "count(" in statement and "reservation" in statement and not seen:
