@@ -15,6 +15,7 @@ from kerma_tools.bench.figure import Figure
 # name -> module:function; a function measures one figure or several that share their set-up
 BENCHES = {
     "append": "eventlog.append:append_throughput",
+    "alone": "eventlog.append:append_alone",
     "projection": "eventlog.projection:projection_throughput",
     "rebuild": "eventlog.projection:rebuild_throughput",
     "edge": "eventlog.edge:edge_cost",

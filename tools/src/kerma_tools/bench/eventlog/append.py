@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 WRITERS = 64
+ALONE = 1000
+"""Commits of the single writer; it alternates with the raw publishes."""
 EACH = 100
 ROUNDS = 5
 BAR = 0.5
+ALONE_BAR, ALONE_PER_SECOND = 0.6, 1500.0
 
 Write = Callable[[Subject, int, Commit, bytes], Awaitable[int]]
 
@@ -41,6 +44,38 @@ def append_throughput() -> Figure:
     same server, which syncs every message to disk, and wait for the same acknowledgement.
     """
     return uvloop.run(_append_throughput())
+
+
+def append_alone() -> tuple[Figure, ...]:
+    """Compare one writer, append after append, with raw publishes one after another."""
+    return uvloop.run(_append_alone())
+
+
+async def _append_alone() -> tuple[Figure, ...]:
+    with TemporaryDirectory(prefix="kerma-bench-") as folder:
+        async with (
+            nats_server(Path(folder) / "nats") as server,
+            connection(server.url, name="bench") as nc,
+        ):
+            await apply_streams(nc)
+            log, jetstream = JetStreamLog(nc), nc.jetstream()
+            took = {"ours": 0.0, "raw": 0.0}
+            for _ in range(ALONE // EACH):
+                subject, commits = _commits(f"bench-{uuid4()}")
+                other, bodies = _commits(f"bench-{uuid4()}")
+                last = 0
+                for (commit, _), (_, body) in zip(commits, bodies, strict=True):
+                    began = perf_counter()
+                    last = (await log.append(subject, last, commit)).seq
+                    took["ours"] += (between := perf_counter()) - began
+                    await jetstream.publish(str(other), body)
+                    took["raw"] += perf_counter() - between
+    ours, raw = ALONE / took["ours"], ALONE / took["raw"]
+    name = "one writer, append after append"
+    return (
+        Figure(name, ours, "commits/s", "raw publishes, alternating", raw, ALONE_BAR),
+        Figure(name, ours, "commits/s", "bar", ALONE_PER_SECOND, 1.0),
+    )
 
 
 async def _append_throughput() -> Figure:
