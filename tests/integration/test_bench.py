@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_tools.bench.whole import footprint, requests
+from kerma_tools.bench.whole import footprint, requests, tasks
 
 pytestmark = pytest.mark.slow
 
@@ -27,4 +27,12 @@ def test_starting_and_stopping_are_measured(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(footprint, "SETTLE_SECONDS", 0.1)
     figures = list(footprint.start_and_memory())
     assert [figure.unit for figure in figures] == ["s", "MB", "s"]
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_what_tasks_cost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"TASKS": 20, "JOBS": 1, "SLOTS": 3, "SUBMITTED": 3}.items():
+        monkeypatch.setattr(tasks, name, few)
+    figures = [*tasks.queueing(), *tasks.dispatching(), *tasks.tiny()]
+    assert [figure.unit for figure in figures] == ["ms"] * 4 + ["tasks/s", "ms"] * 2
     assert all(figure.value > 0 for figure in figures)

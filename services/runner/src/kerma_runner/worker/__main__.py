@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+
+import uvloop
 
 from kerma_common.settings import BlobSettings, NatsSettings, TelemetrySettings, load
 from kerma_common.telemetry.logs import configure_logs
@@ -25,7 +26,7 @@ def main() -> None:
     offers = find_offers(load(EnginesSettings), sandbox)
     shutdown_traces = configure_traces("worker", telemetry.otlp_endpoint)
     try:
-        asyncio.run(serve_worker(*settings, offers, sandbox))
+        uvloop.run(serve_worker(*settings, offers, sandbox))
     finally:
         shutdown_traces()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ LEAVE_SECONDS = 3.0
 """How long a stopping worker tries to tell the runner; after that its leases expire."""
 
 RETRY_SECONDS = 1.0
+FIT_SECONDS = 1.0
+"""How long a look at the disk counts; an engine that finds no space hands its task back."""
 UNFIT_SECONDS = 2.0
 """Interval at which a worker that lacks disk space looks again."""
 
@@ -80,6 +83,7 @@ class Agent:
     _active: dict[rpc.HeldLease, Attempt] = field(default_factory=dict)
     _works: set[asyncio.Task[None]] = field(default_factory=set)
     _lacking: str | None = None
+    _looked: float = -FIT_SECONDS
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop``, then finish or hand back what is running. Raises GuardLost."""
@@ -174,6 +178,10 @@ class Agent:
 
     async def _fit(self, stop: asyncio.Event) -> bool:
         """Return whether the scratch is writable. If not, the worker offers no engine."""
+        now = time.monotonic()
+        if self._lacking is None and now - self._looked < FIT_SECONDS:
+            return True
+        self._looked = now
         lacking = await asyncio.to_thread(self.context.scratch.lacks, self.context.settings.reserve)
         before, self._lacking = self._lacking, lacking
         if (lacking is None) != (before is None):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _STALL_CHECKS = 10
 _BUSY_SHARE = 0.001
 _LOOK_SECONDS = 1.0
+_FIRST_SECONDS = 0.25
+"""Time before the first measurement: it costs more than many an engine runs."""
 _REST = 20.0
 """Pause between measurements, in multiples of how long the last one of the work folder took."""
 
@@ -46,6 +48,7 @@ async def stall(cpu_seconds: Callable[[], float], limit: float) -> Failed:
 
 async def room(pid: int, directory: Path, settings: WorkerSettings) -> Failed:
     """Wait until the work folder of a process is too large."""
+    await asyncio.sleep(_FIRST_SECONDS)
     while True:
         begun = time.monotonic()
         failed = await asyncio.to_thread(exceeded, directory, settings, pid)

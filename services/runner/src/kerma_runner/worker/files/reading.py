@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, "kerma_engines.catalogue.registry"])
+_context.set_forkserver_preload([__name__, "kerma_engines.catalogue.catalogue"])
 
 
 @dataclass(frozen=True, slots=True)
