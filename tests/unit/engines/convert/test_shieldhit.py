@@ -213,17 +213,21 @@ class TestMaterials:
         assert "LOADDEDX" in files["mat.dat"]
         assert files["water.txt"] == "1 2 3\n"
 
-    @pytest.mark.parametrize(
-        ("overrides", "key"),
-        [
-            ({"averageIonisationPotential": 78}, "averageIonisationPotential"),
-            ({"customStoppingPower": True}, "customStoppingPower"),
-        ],
-    )
-    def test_what_can_not_be_said_is_refused(self, overrides: dict[str, Any], key: str) -> None:
-        manager = phantom()["zoneManager"] | {"zones": [zone("z", 276, "f", **overrides)]}
-        path = f"zoneManager.zones[0].materialPropertiesOverrides.{key}"
+    def test_a_stopping_power_table_that_is_missing_is_refused(self) -> None:
+        manager = phantom()["zoneManager"] | {
+            "zones": [zone("z", 276, "f", customStoppingPower=True)]
+        }
+        path = "zoneManager.zones[0].materialPropertiesOverrides.customStoppingPower"
         assert refused(phantom(zoneManager=manager)) == {path}
+
+    def test_a_mean_excitation_energy_is_left_out_with_a_note(self) -> None:
+        overrides = {"averageIonisationPotential": 78}
+        manager = phantom()["zoneManager"] | {"zones": [zone("z", 276, "f", **overrides)]}
+        converted = SHIELDHIT.convert(phantom(zoneManager=manager))
+        path = "zoneManager.zones[0].materialPropertiesOverrides.averageIonisationPotential"
+        (note,) = converted.options["notes"]
+        assert note.startswith(f"{path}: is left out")
+        assert converted.files == SHIELDHIT.convert(phantom()).files
 
 
 class TestScoring:

@@ -6,7 +6,7 @@ zone joined by OR. The rest of the world is written as one zone per alternative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kerma_engines.adapter.conversion import fixed, one_line
@@ -57,6 +57,7 @@ def plan(project: Project, layout: Layout, verdict: Verdict) -> Geometry:
     paths.append(project.world_path)
     for path, owner in zip(paths, owners, strict=True):
         _check_material(project, path, owner, verdict)
+    owners = [_with_written_overrides(owner) for owner in owners]
     wanted = [*owners, *_scored_materials(project)]
     for owner in sorted(wanted, key=lambda w: (w.overrides != Overrides(), w.material.icru)):
         if not _is_special(owner):
@@ -86,6 +87,11 @@ def _scored_materials(project: Project) -> Iterator[ZoneMaterial]:
             yield ZoneMaterial(material, Overrides())
 
 
+def _with_written_overrides(owner: ZoneMaterial) -> ZoneMaterial:
+    written = owner.overrides.model_copy(update={"average_ionisation_potential": None})
+    return replace(owner, overrides=written)
+
+
 def _key(owner: ZoneMaterial) -> tuple[int, Overrides]:
     return owner.material.icru, owner.overrides
 
@@ -101,8 +107,8 @@ def _check_material(project: Project, path: str, owner: ZoneMaterial, verdict: V
             verdict.refuse(f"{place}.density", "vacuum and black hole have no density")
         return
     if owner.overrides.average_ionisation_potential is not None:
-        reason = "SHIELD-HIT12A takes stopping power tables, not ionisation potentials"
-        verdict.refuse(f"{place}.averageIonisationPotential", reason)
+        text = "is left out: SHIELD-HIT12A takes stopping power tables, not ionisation potentials"
+        verdict.note(f"{place}.averageIonisationPotential", text)
     if owner.overrides.custom_stopping_power:
         known = project.physics.available_stopping_power_files
         if str(owner.material.icru) not in known:
