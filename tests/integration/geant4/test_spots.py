@@ -233,11 +233,11 @@ def test_a_project_becomes_commands_and_the_users_own_list() -> None:
         (beam("0.1 0 0 1 1", direction=[0, 1, 1]), "beam.position", "origin"),
         (beam("0.1 0 0 1 1", sad={"type": "single", "x": -5}), "beam.sad", "greater than 0"),
         (beam("0.1 0 0 1 1", sad={"type": "single", "x": 20}), "beam.sad", "beyond its source"),
-        (beam("0.1 0 0 1 1", energyLowCutoff=101), "beam.energyLowCutoff", "sigma"),
+        (beam("0.1 0 0 1 1", energyLowCutoff=101), "beam.energyLowCutoff", "whole spot"),
         (
             beam("0.1 0.01 0 0 1 1 1", energyHighCutoff=140),
             "beam.energyHighCutoff",
-            "sigma",
+            "standard deviations",
         ),
         (beam("0.1 0 0 1 1", divergence={"x": 5, "y": 0}), "beam.divergence", "sad"),
     ],

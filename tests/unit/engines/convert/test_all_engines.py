@@ -65,6 +65,58 @@ class TestCutOffs:
         assert found.path == "beam.energy"
         assert "transports up to" in found.reason
 
+    def test_a_wide_spectrum_without_cut_offs_is_refused_for_its_spread(self, name: str) -> None:
+        (found,) = problems(name, build({"energy": 10, "energySpread": 2}))
+        assert found.path == "beam.energySpread"
+
+    def test_the_cut_off_that_is_at_fault_is_named(self, name: str) -> None:
+        cuts = {"energyLowCutoff": 10, "energyHighCutoff": 152}
+        found = problems(name, build({"energy": 150, "energySpread": 3, **cuts}))
+        assert {problem.path for problem in found} <= {"beam.energyHighCutoff"}
+
+
+SPOTS = "0.05 0 0 0.5 1\n0.2 0 0 0.5 1\n"  # GeV per nucleon
+TAKE_SPOTS = ("geant4", "shieldhit")
+
+
+def spots(**cuts: float) -> dict[str, Any]:
+    beam = {"particle": CARBON, "sourceType": "file", "sourceFile": {"name": "s", "value": SPOTS}}
+    return build({**beam, "energy": 1, "energySpread": 0, "energyUnit": "MeV", **cuts})
+
+
+@pytest.mark.parametrize("name", TAKE_SPOTS)
+@pytest.mark.parametrize(
+    ("cuts", "reason"),
+    [
+        ({"energyHighCutoff": 1000}, "1000 MeV is below the whole spot, 2400 MeV"),
+        ({"energyHighCutoff": 100}, "100 MeV is below the whole spot, 600 MeV"),
+        ({"energyLowCutoff": 700}, "700 MeV is above the whole spot, 600 MeV"),
+    ],
+)
+def test_spots_beyond_a_cut_off_are_refused(name: str, cuts: dict[str, float], reason: str) -> None:
+    (found,) = problems(name, spots(**cuts))
+    assert found.path == f"beam.{next(iter(cuts))}"
+    assert found.reason == f"{reason}, of which nothing is left"
+
+
+@pytest.mark.parametrize("name", TAKE_SPOTS)
+def test_cut_offs_beyond_all_spots_do_not_matter(name: str) -> None:
+    assert not problems(name, spots(energyLowCutoff=599, energyHighCutoff=2401))
+
+
+@pytest.mark.parametrize("name", TAKE_SPOTS)
+def test_spots_whose_spectrum_reaches_energies_below_0_are_refused(name: str) -> None:
+    (found, _) = problems(name, spots(energySpread=2400))
+    assert found.path == "beam.sourceFile.value"
+    assert "less than a 5th" in found.reason
+
+
+def test_part_of_a_spot_is_cut_by_engines_that_can() -> None:
+    cut = spots(energySpread=12, energyHighCutoff=2410)
+    assert not problems("shieldhit", cut)
+    (found,) = problems("geant4", cut)
+    assert "can't cut the spot's spectrum off at 2410 MeV" in found.reason
+
 
 @pytest.mark.parametrize(
     ("cuts", "card"),

@@ -15,13 +15,16 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geometry.bodies import TOLERANCE
 from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.geometry.figures import enlarged
-from kerma_engines.project.source import TAILS, Cut
+from kerma_engines.project.source import TAILS, Cut, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kerma_engines.geometry.csg import Term
     from kerma_engines.project.project import Project
     from kerma_engines.project.scoring import Quantity
     from kerma_engines.project.source import Beam
+    from kerma_engines.project.spots import Spot
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -147,7 +150,7 @@ def check_energy(
 
     ``highest`` is the largest energy that it transports, in MeV per nucleon, or in MeV for a
     particle without nucleons. ``cuts`` says whether it can truncate a spectrum. Energies from a
-    list of spots are not checked.
+    list of spots are checked by ``check_spot_energies``.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
     if beam.energy_unit == "MeV/nucl" and particle.a < 1:
@@ -164,20 +167,51 @@ def check_energy(
 
 
 def _check_spectrum(beam: Beam, verdict: Verdict, engine: str, *, cuts: bool) -> None:
-    low, high = beam.cutoffs
-    above = high < beam.energy
-    path = "beam.energyHighCutoff" if above or not low else "beam.energyLowCutoff"
-    value, unit = (high if path.endswith("HighCutoff") else low), beam.energy_unit
-    if beam.cut is Cut.ALL:
-        side = "below" if above else "above"
-        reason = f"{value:g} {unit} is {side} the whole beam, {beam.energy:g} {unit}"
-        verdict.refuse(path, f"{reason}, of which nothing is left")
-    elif beam.cut is Cut.PART and not cuts:
-        reason = f"{engine} can't cut the beam's spectrum off at {value:g} {unit}"
-        verdict.refuse(path, f"{reason}, within {TAILS:g} standard deviations of its energy")
+    problem = _cut_problem(beam, engine, beam.energy, beam.energy_spread, "beam", cuts=cuts)
+    if problem is not None:
+        verdict.problems.append(problem)
+    low, _ = beam.cutoffs
     if beam.energy_spread * TAILS >= beam.energy and not (cuts and low > 0):
         reason = f"must be less than a {TAILS:g}th of the energy, or energies below 0 are drawn"
         verdict.refuse("beam.energySpread", reason)
+
+
+def check_spot_energies(
+    project: Project, spots: Iterable[Spot], verdict: Verdict, engine: str, *, cuts: bool = False
+) -> None:
+    """Refuse cut-offs that leave nothing of a spot, or a part that the engine can't cut.
+
+    ``cuts`` says whether it can truncate a spectrum. One problem per cut-off is recorded.
+    """
+    beam, particle = project.beam, project.particle(project.beam.particle)
+    scale = particle.a if particle.is_nucleus and beam.energy_unit == "MeV" else 1
+    found: dict[str, Problem] = {}
+    for spot in spots:
+        spread = beam.energy_spread if spot.energy_sigma is None else spot.energy_sigma * scale
+        energy = spot.energy * scale
+        problem = _cut_problem(beam, engine, energy, spread, "spot", cuts=cuts)
+        if problem is not None:
+            found.setdefault(problem.path, problem)
+    verdict.problems += found.values()
+
+
+def _cut_problem(
+    beam: Beam, engine: str, energy: float, spread: float, what: str, *, cuts: bool
+) -> Problem | None:
+    cut, side = beam.cut_of(energy, spread)
+    low, high = beam.cutoffs
+    value, unit = (low if side is Side.LOW else high), beam.energy_unit
+    path = f"beam.{side.value}"
+    if cut is Cut.ALL and low >= high:
+        return Problem(path, f"must be less than the high cut-off, {high:g} {unit}")
+    if cut is Cut.ALL:
+        beyond = "above" if side is Side.LOW else "below"
+        reason = f"{value:g} {unit} is {beyond} the whole {what}, {energy:g} {unit}"
+        return Problem(path, f"{reason}, of which nothing is left")
+    if cut is Cut.PART and not cuts:
+        reason = f"{engine} can't cut the {what}'s spectrum off at {value:g} {unit}"
+        return Problem(path, f"{reason}, within {TAILS:g} standard deviations of its energy")
+    return None
 
 
 def check_transport(project: Project, verdict: Verdict, engine: str) -> None:

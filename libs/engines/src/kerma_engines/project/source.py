@@ -69,6 +69,13 @@ class Cut(Enum):
     ALL = auto()
 
 
+class Side(Enum):
+    """A cut-off of a beam: its key in a project."""
+
+    LOW = "energyLowCutoff"
+    HIGH = "energyHighCutoff"
+
+
 class Beam(Model):
     """The source. Energies are in ``energy_unit``; ``energy_spread`` is one sigma."""
 
@@ -108,12 +115,24 @@ class Beam(Model):
     @property
     def cut(self) -> Cut:
         """How much of the spectrum the cut-offs remove."""
+        return self.cut_of(self.energy, self.energy_spread)[0]
+
+    def cut_of(self, energy: float, spread: float) -> tuple[Cut, Side]:
+        """Return how much of a spectrum the cut-offs remove, and the cut-off that removes it.
+
+        ``energy`` and its standard deviation ``spread`` are in the beam's unit. Energies below 0
+        are not part of a spectrum.
+        """
         low, high = self.cutoffs
-        tail = TAILS * self.energy_spread
-        lowest, highest = self.energy - tail, self.energy + tail
-        if low > highest or high < lowest or low >= high:
-            return Cut.ALL
-        return Cut.NOTHING if low <= lowest and highest <= high else Cut.PART
+        tail = TAILS * spread
+        lowest, highest = max(energy - tail, 0.0), energy + tail
+        if low > highest or low >= high:
+            return Cut.ALL, Side.LOW
+        if high < lowest:
+            return Cut.ALL, Side.HIGH
+        if highest > high:
+            return Cut.PART, Side.HIGH
+        return Cut.PART if low > lowest else Cut.NOTHING, Side.LOW
 
 
 class StoppingPowerFile(Model):

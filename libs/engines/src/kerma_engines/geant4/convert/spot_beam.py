@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerma_engines.adapter.conversion import Verdict, check_spot_energies
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert.gdml_write import number
 from kerma_engines.geant4.macro.spots import SPOTS
-from kerma_engines.geant4.transport.spot_list import TAILS, read
+from kerma_engines.geant4.transport.spot_list import read
 from kerma_engines.project.spots import FILE
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.project.project import Project
     from kerma_engines.project.source import Beam
-    from kerma_engines.project.spots import Spot, SpotList
+    from kerma_engines.project.spots import SpotList
 
 _PATH = "beam.sourceFile.value"
 _ON_AXIS = 1e-6  # cm
@@ -65,23 +66,9 @@ def problems(project: Project) -> Iterator[Problem]:
     elif distances is not None and min(distances) <= ahead:
         reason = f"the beam starts {ahead:g} cm upstream of the isocentre, beyond its source"
         yield Problem("beam.sad", reason)
-    yield from _cut_offs(project, found.spots)
-
-
-def _cut_offs(project: Project, spots: tuple[Spot, ...]) -> Iterator[Problem]:
-    beam, particle = project.beam, project.particle(project.beam.particle)
-    if not spots:
-        return
-    scale = particle.a if particle.is_nucleus and beam.energy_unit == "MeV" else 1
-    default = energy_sigma(project)
-    tails = [TAILS * (default if s.energy_sigma is None else s.energy_sigma) for s in spots]
-    lowest = min(s.energy - tail for s, tail in zip(spots, tails, strict=True)) * scale
-    highest = max(s.energy + tail for s, tail in zip(spots, tails, strict=True)) * scale
-    reason = f"a cut-off within {TAILS:g} sigma of a spot's energy can't be used with Geant4"
-    if beam.energy_low_cutoff is not None and beam.energy_low_cutoff > lowest:
-        yield Problem("beam.energyLowCutoff", reason)
-    if beam.energy_high_cutoff and beam.energy_high_cutoff < highest:
-        yield Problem("beam.energyHighCutoff", reason)
+    energies = Verdict()
+    check_spot_energies(project, found.spots, energies, "Geant4")
+    yield from energies.problems
 
 
 def notes(project: Project) -> Iterator[str]:

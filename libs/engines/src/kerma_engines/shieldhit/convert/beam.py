@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.conversion import check_energy
+from kerma_engines.adapter.conversion import check_energy, check_spot_energies
 from kerma_engines.physics.particles import Species
-from kerma_engines.project.source import Shape
+from kerma_engines.project.source import TAILS, Shape
 from kerma_engines.project.spots import FILE, parse
 
 if TYPE_CHECKING:
@@ -43,10 +43,19 @@ def check_beam(project: Project, verdict: Verdict) -> None:
 
 def _check_spots(project: Project, verdict: Verdict) -> None:
     """Refuse a list of spots that can't be interpreted; the list itself is written unchanged."""
-    found = parse(project.beam.source_file.value, most_energy=_MOST_ENERGY)
+    beam, particle = project.beam, project.particle(project.beam.particle)
+    per_nucleon = particle.a if particle.is_nucleus and beam.energy_unit == "MeV" else 1
+    low, _ = beam.cutoffs
+    found = parse(
+        beam.source_file.value,
+        most_energy=_MOST_ENERGY,
+        energy_sigma=beam.energy_spread / per_nucleon,
+        tails=0.0 if low > 0 else TAILS,
+    )
     for fault in found.faults:
         verdict.refuse("beam.sourceFile.value", str(fault))
-    if project.beam.sad.type == "none":
+    check_spot_energies(project, found.spots, verdict, "SHIELD-HIT12A", cuts=True)
+    if beam.sad.type == "none":
         verdict.note("beam.sad", "there is none, so all spots are parallel")
     verdict.note("beam", "energies, positions and widths are those of the list of spots")
 
