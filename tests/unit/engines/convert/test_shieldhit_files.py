@@ -75,3 +75,9 @@ def test_no_line_of_any_file_leads_elsewhere(name: str, path: str) -> None:
 def test_inputs_that_score_nothing_are_refused(detect: str) -> None:
     told = refused({**SHIELDHIT, "detect.dat": detect})
     assert told == "detect.dat: nothing is scored: it has no Output"
+
+
+def test_an_output_without_a_quantity_is_refused() -> None:
+    detect = f"{SHIELDHIT['detect.dat']}Output\n    Filename b.bdo\n    Trace Protons\n"
+    told = refused({**SHIELDHIT, "detect.dat": detect})
+    assert told == "detect.dat:5: nothing is scored: this Output has no Quantity"

@@ -107,6 +107,9 @@ def _outputs(detect: str, problems: list[Problem]) -> Iterator[Output]:
             continue
         line, name, quantities = _declared(block)
         place = f"detect.dat:{line}"
+        if not quantities:
+            reason = "nothing is scored: this Output has no Quantity"
+            problems.append(Problem(f"detect.dat:{block.line}", reason))
         if not plain_output(name):
             problems.append(Problem(place, f"not a plain file name: {name[:64]!r}"))
         elif not name.lower().endswith(".bdo"):
