@@ -8,8 +8,12 @@ import httpx
 import jwt
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher, extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select, update
 
+from kerma_auth.adapters.passwords import standard_hasher
+from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.main import build
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
@@ -179,3 +183,27 @@ async def test_logins_beyond_the_queue_are_told_to_come_back(
     refused = [answer for answer in answers if answer.status_code == 503]
     assert all(answer.headers["retry-after"] for answer in refused)
     assert sum(answer.status_code == 202 for answer in answers) >= 64
+
+
+async def test_a_hash_of_an_earlier_release_is_replaced_at_login(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = auth
+    await _register(client, "veteran")
+    earlier = PasswordHasher(time_cost=3, memory_cost=64, parallelism=4).hash("s3cret")
+    of_veteran = CREDENTIAL.c.username == "veteran"
+    async with infra.db.begin() as connection:
+        await connection.execute(update(CREDENTIAL).where(of_veteran).values(secret_hash=earlier))
+
+    async def stored() -> str:
+        async with infra.db.connect() as connection:
+            found = select(CREDENTIAL.c.secret_hash).where(of_veteran)
+            return str((await connection.execute(found)).scalar_one())
+
+    assert (await _login(client, "veteran", "wrong")).status_code == 401
+    assert await stored() == earlier
+    assert (await _login(client, "veteran")).status_code == 202
+    renewed = await stored()
+    assert extract_parameters(renewed) == extract_parameters(standard_hasher().hash("any"))
+    assert (await _login(client, "veteran")).status_code == 202
+    assert await stored() == renewed

@@ -39,7 +39,7 @@ class AuthSettings(Settings):
     secure_cookies: bool = False
     """Send cookies over HTTPS only; the page must be served over HTTPS too."""
     logins_waiting: int = Field(default=64, ge=1)
-    """Logins and registrations that may wait while one password is hashed; more get a 503."""
+    """Logins and registrations that may wait for their turn to hash a password; more get a 503."""
 
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))

@@ -1,8 +1,4 @@
-"""Password hashes: argon2id in one low-priority thread, behind a bounded queue.
-
-A hash takes 64 MiB and about 0.1 s of processor time, by design. Many at once would starve all
-other requests, so only one runs at a time, at the lowest priority.
-"""
+"""Password hashes: argon2id in few low-priority threads, behind a bounded and fair queue."""
 
 from __future__ import annotations
 
@@ -12,62 +8,73 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from kerma_common.errors import Unavailable
+from kerma_auth.adapters.login_queue import LoginQueue
+from kerma_auth.app.ports import Caller, Checked
 
 LOWEST_PRIORITY = 19
+# Changing these re-hashes each password at its next login.
+TIME_COST = 2
+MEMORY_KIB = 19 * 1024
+PARALLELISM = 1
+"""The minimum of OWASP's Password Storage Cheat Sheet for argon2id: 20 ms of processor time, where
+the library's defaults take 150 ms and 64 MiB.
+"""
+
 Result = TypeVar("Result")
+
+
+def standard_hasher() -> PasswordHasher:
+    """Return the hasher whose parameters new hashes have."""
+    return PasswordHasher(TIME_COST, MEMORY_KIB, PARALLELISM)
+
+
+def threads() -> int:
+    """Return how many hashes run at once: one core stays free for everything else."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+class Argon2Passwords:
+    """Makes and checks hashes; at most ``most_waiting`` requests wait for their turn."""
+
+    def __init__(
+        self, most_waiting: int, hasher: PasswordHasher | None = None, at_once: int | None = None
+    ) -> None:
+        at_once = at_once or threads()
+        self._hasher = hasher or standard_hasher()
+        self._queue = LoginQueue(most_waiting, at_once)
+        self._threads = ThreadPoolExecutor(at_once, "passwords", _step_back)
+
+    async def hash(self, password: str, caller: Caller) -> str:
+        """See ``Passwords``."""
+        return await self._in_turn(caller, lambda: self._hasher.hash(password))
+
+    async def check(self, secret_hash: str | None, password: str, caller: Caller) -> Checked:
+        """See ``Passwords``."""
+        return await self._in_turn(caller, lambda: self._check(secret_hash, password))
+
+    def _check(self, secret_hash: str | None, password: str) -> Checked:
+        if secret_hash is None:
+            self._hasher.hash(password)
+            return Checked(matches=False)
+        try:
+            self._hasher.verify(secret_hash, password)
+        except (VerificationError, InvalidHashError):
+            return Checked(matches=False)
+        if self._hasher.check_needs_rehash(secret_hash):
+            return Checked(matches=True, renewed=self._hasher.hash(password))
+        return Checked(matches=True)
+
+    async def _in_turn(self, caller: Caller, work: Callable[[], Result]) -> Result:
+        async with self._queue.turn(caller):
+            # as many as there are threads, so that a stopping process waits for these alone
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _step_back() -> None:
     if sys.platform == "linux":  # niceness is per thread there
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-
-
-@dataclass(slots=True)
-class Argon2Passwords:
-    """Makes and checks hashes; at most ``most_waiting`` requests wait for their turn."""
-
-    most_waiting: int
-    hasher: PasswordHasher = field(default_factory=PasswordHasher)
-    _waiting: int = 0
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, "passwords", _step_back)
-    )
-
-    async def hash(self, password: str) -> str:
-        """Return a new hash. Raises Unavailable when too many requests wait."""
-        return await self._in_turn(lambda: self.hasher.hash(password))
-
-    async def matches(self, secret_hash: str | None, password: str) -> bool:
-        """Return whether the password matches the hash; takes equally long when there is no hash.
-
-        Raises Unavailable when too many requests wait.
-        """
-        return await self._in_turn(lambda: self._matches(secret_hash, password))
-
-    def _matches(self, secret_hash: str | None, password: str) -> bool:
-        if secret_hash is None:
-            self.hasher.hash(password)
-            return False
-        try:
-            return self.hasher.verify(secret_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
-
-    async def _in_turn(self, work: Callable[[], Result]) -> Result:
-        if self._waiting >= self.most_waiting:
-            raise Unavailable("Too many people are logging in; please try again")
-        self._waiting += 1
-        try:
-            # submit one hash at a time, so that a stopping process waits for one at most
-            async with self._turn:
-                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._waiting -= 1

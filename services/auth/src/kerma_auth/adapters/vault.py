@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     delete,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -104,6 +105,12 @@ class Vault:
         found = select(CREDENTIAL.c.secret_hash).where(CREDENTIAL.c.credential_id == credential_id)
         async with self.db.connect() as connection:
             return (await connection.execute(found)).scalar_one_or_none()
+
+    async def renew_hash(self, credential_id: str, old: str, new: str) -> None:
+        """Replace the hash of a credential, unless it has changed meanwhile."""
+        unchanged = (CREDENTIAL.c.credential_id == credential_id, CREDENTIAL.c.secret_hash == old)
+        async with self.db.begin() as connection:
+            await connection.execute(update(CREDENTIAL).where(*unchanged).values(secret_hash=new))
 
     async def open_session(
         self,

@@ -110,18 +110,18 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @api.put("/auth/register")
     @public()
     @answers(201, 403, 409)
-    async def register(body: JsonBody) -> Response:
+    async def register(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=True)
-        seq = await routes.accounts.register(username, password)
+        seq = await routes.accounts.register(username, password, _address(request))
         await routes.positions.wait("users", "AUTH", seq)
         return answer("User created", 201)
 
     @api.post("/auth/login")
     @public()
     @answers(202, 401)
-    async def login(body: JsonBody) -> Response:
+    async def login(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=False)
-        session = await routes.accounts.login(username, password)
+        session = await routes.accounts.login(username, password, _address(request))
         response = answer(
             "Successfully logged in",
             202,
@@ -182,6 +182,10 @@ def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
     if strict and unknown:
         raise InvalidRequest("Wrong data provided", {key: ["Unknown field."] for key in unknown})
     return body["username"], body["password"]
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kerma_auth.app.ports import AccountVault, Passwords, Users
+from kerma_auth.app.ports import AccountVault, Caller, Passwords, Users
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import USER, RegisterUser
 from kerma_common.commands.bus import CommandBus
@@ -46,7 +46,7 @@ class Accounts:
     clock: Callable[[], datetime]
     passwords: Passwords
 
-    async def register(self, username: str, password: str) -> int:
+    async def register(self, username: str, password: str, address: str) -> int:
         """Create a user and return the sequence of the commit.
 
         Raises Forbidden when the name is taken.
@@ -56,7 +56,7 @@ class Accounts:
         credential_id = secrets.token_hex(16)
         # concurrent registrations of one name may store several credentials; the event names the
         # one that counts
-        secret_hash = await self.passwords.hash(password)
+        secret_hash = await self.passwords.hash(password, Caller(address, username))
         await self.vault.add_credential(credential_id, user_id, username, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
         context = CommandContext("anonymous", (credential_id,), credential_id, self.clock())
@@ -66,8 +66,8 @@ class Accounts:
             raise Forbidden(rejected.message) from rejected
         return done.seq
 
-    async def login(self, username: str, password: str) -> LoggedIn:
-        """Open a session.
+    async def login(self, username: str, password: str, address: str) -> LoggedIn:
+        """Open a session, and store a new hash of the password if the old one is outdated.
 
         Raises the same Unauthenticated for an unknown name and a wrong password.
         """
@@ -75,8 +75,11 @@ class Accounts:
         user_id = self.vault.user_id(SOURCE, username)
         credential_id = await self.users.credential_of(user_id)
         secret_hash = await self.vault.secret_hash(credential_id) if credential_id else None
-        if not await self.passwords.matches(secret_hash, password):
+        checked = await self.passwords.check(secret_hash, password, Caller(address, username))
+        if not checked.matches:
             raise Unauthenticated("Invalid login or password")
+        if checked.renewed and credential_id and secret_hash:
+            await self.vault.renew_hash(credential_id, secret_hash, checked.renewed)
         now = self.clock()
         session_id, refresh_token = secrets.token_hex(16), secrets.token_urlsafe(32)
         expires = now.replace(microsecond=0) + REFRESH_LIFE

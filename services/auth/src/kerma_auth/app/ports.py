@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the client's address, or "" if unknown, and the name to log in with."""
+
+    address: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Whether a password matches; ``renewed`` is a new hash to store if the old one is outdated."""
+
+    matches: bool
+    renewed: str | None = None
 
 
 class OpenSession(Protocol):
@@ -40,6 +57,9 @@ class AccountVault(Protocol):
     async def secret_hash(self, credential_id: str) -> str | None:
         """Return the password hash of a credential."""
 
+    async def renew_hash(self, credential_id: str, old: str, new: str) -> None:
+        """Replace the hash of a credential, unless it has changed meanwhile."""
+
     async def open_session(
         self,
         session_id: str,
@@ -62,16 +82,16 @@ class AccountVault(Protocol):
 
 
 class Passwords(Protocol):
-    """Makes and checks password hashes with bounded resources."""
+    """Makes and checks password hashes with bounded resources, callers taking fair turns.
 
-    async def hash(self, password: str) -> str:
-        """Return a new hash. Raises Unavailable when too many requests wait."""
+    Raises Unavailable when too many requests wait.
+    """
 
-    async def matches(self, secret_hash: str | None, password: str) -> bool:
-        """Return whether the password matches the hash; takes equally long when there is no hash.
+    async def hash(self, password: str, caller: Caller) -> str:
+        """Return a new hash."""
 
-        Raises Unavailable when too many requests wait.
-        """
+    async def check(self, secret_hash: str | None, password: str, caller: Caller) -> Checked:
+        """Compare the password with a hash; takes as long when there is no hash."""
 
 
 class Users(Protocol):
