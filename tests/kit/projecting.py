@@ -15,7 +15,14 @@ from kerma_common.contracts import auth, jobs, runner
 from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.ids import commit_id
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import Subject, job_subject, keyring_subject, task_subject
+from kerma_common.contracts.subjects import (
+    Subject,
+    job_subject,
+    keyring_subject,
+    session_subject,
+    task_subject,
+    user_subject,
+)
 from kerma_common.eventlog.port import EventLog
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.ops import Delete, Op, Update, Upsert
@@ -142,8 +149,12 @@ async def record(
 def _subject(event: Any) -> Subject:
     if isinstance(event, runner.TaskStarted | runner.TaskSucceeded):
         return task_subject(event.job_id, event.index)
-    if isinstance(event, auth.SigningKeyIntroduced):
+    if isinstance(event, auth.SigningKeyIntroduced | auth.SigningKeyRetired):
         return keyring_subject()
+    if isinstance(event, auth.SessionEnded):
+        return session_subject(event.user_id, event.session_id)
+    if isinstance(event, auth.SessionsRevoked | auth.UserRegistered):
+        return user_subject(event.user_id)
     return job_subject(event.job_id)
 
 

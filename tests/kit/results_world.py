@@ -38,7 +38,8 @@ from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.projection.rebuild import Compared, ensure_read_models, rebuild
 from kerma_common.projection.router import Projection
-from kerma_common.security.identity import identity_projection
+from kerma_common.security.follower import Follower
+from kerma_common.security.identity import Identity
 from kerma_common.service import Service
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
 from kerma_engines.adapter.packing import OUTPUT_MEDIA, encode_inputs, pack_outputs, take_outputs
@@ -56,7 +57,6 @@ from kit.tasks import settled
 NOW = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 OWNER = "user-1"
 SCHEMA = "results"
-IDENTITY = identity_projection(SCHEMA)
 OUTPUTS = ("depth", "a map", "entrance")
 """Names of the test engine's outputs, deliberately not in alphabetical order."""
 PAGES = 3
@@ -264,6 +264,7 @@ class World:
     ) -> AsyncIterator[Running]:
         """Run the service, or a part of it, as after a process start."""
         positions = Positions("results", self.db, self.nats)
+        identity = Identity()
         infra = Infra(
             "results",
             self.nats,
@@ -275,6 +276,8 @@ class World:
             verifier,
             system_clock,
             roles,
+            identity=identity,
+            background=(("identity", Follower(identity, self.log, self.nats, "results").run),),
         )
         service = build(HttpSettings(), infra, engines)
         async with running(*(work() for _, work in service.background)):
@@ -306,7 +309,7 @@ class World:
         return await rebuild(self._projections(), self.log, self.db)
 
     def _projections(self) -> tuple[Projection, ...]:
-        return (replace(RESULTS, prepare=FragmentRows(self.blobs).prepare), IDENTITY)
+        return (replace(RESULTS, prepare=FragmentRows(self.blobs).prepare),)
 
 
 @dataclass(frozen=True, slots=True)

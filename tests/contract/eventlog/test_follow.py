@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from nats.aio.client import Client
@@ -74,6 +75,20 @@ async def test_a_follower_ahead_of_nothing_waits(log: EventLog) -> None:
     async with log.follow("RUNNER", after) as batches:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(batches), 0.2)
+
+
+async def test_a_follower_can_start_at_a_moment(log: EventLog) -> None:
+    subject = fresh_subject()
+    await write(log, subject, 3)
+    await asyncio.sleep(0.01)
+    moment = datetime.now(UTC)
+    last = (await log.state("RUNNER")).last
+    assert await log.before("RUNNER", moment) == last
+    done = await write(log, fresh_subject(), 2)
+    assert await log.before("RUNNER", moment) == last
+    assert await log.before("RUNNER", moment - timedelta(days=9)) == 0
+    async with log.follow("RUNNER", last) as batches:
+        assert [r.commit for r in await take(batches, 2)] == [made for made, _ in done]
 
 
 async def test_followers_leave_nothing_behind(url: str) -> None:

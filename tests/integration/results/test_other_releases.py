@@ -38,7 +38,7 @@ OLDER = {
         "ALTER TABLE checkpoint DROP COLUMN fence",
         "DROP TABLE read_model",
     ],
-    "the one of a read model is gone": ["DELETE FROM read_model WHERE name = 'identity'"],
+    "the one of a read model is gone": ["DELETE FROM read_model WHERE name = 'results'"],
 }
 
 

@@ -13,7 +13,7 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
-from kerma_common.db.engine import create_engine, reading
+from kerma_common.db.engine import create_engine
 from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
@@ -22,7 +22,9 @@ from kerma_common.infra import Infra
 from kerma_common.nats import connection
 from kerma_common.projection.rebuild import ensure_read_models
 from kerma_common.room import Room, disk_room
-from kerma_common.security.identity import TokenVerifier
+from kerma_common.security.follower import Follower
+from kerma_common.security.identity import Identity
+from kerma_common.security.verifier import TokenVerifier
 from kerma_common.service import ServiceError
 from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
 from kerma_common.telemetry.traces import traceparent
@@ -41,11 +43,13 @@ async def open_infra(
     postgres: PgSettings,
     blobs: BlobSettings,
     room: Room | None = None,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Infra]:
     """Open the ports of one service, with its tables migrated and the streams verified.
 
-    ``room`` is that of the folder of blobs, unless given. Raises ServiceError when a newer release
-    has left tables that this one does not know.
+    ``room`` is that of the folder of blobs, unless given. An ``identity`` that is given is kept up
+    to date by the caller. Raises ServiceError when a newer release has left tables that this one
+    does not know.
     """
     main = import_module(f"{package}.main")
     migrated: MigratedSchema | None = main.MIGRATED
@@ -59,6 +63,10 @@ async def open_infra(
         ) as client:
             await verify_streams(client)
             log = JetStreamLog(client, traceparent=traceparent)
+            known = identity or Identity()
+            followers = []
+            if identity is None and "api" in roles:
+                followers.append(("identity", Follower(known, log, client, service).run))
             infra = Infra(
                 service=service,
                 nats=client,
@@ -67,11 +75,13 @@ async def open_infra(
                 db=engine,
                 blobs=open_blobs(blobs),
                 positions=Positions(service, engine, client),
-                verifier=TokenVerifier(reading(engine)),
+                verifier=TokenVerifier(known),
                 clock=system_clock,
                 roles=roles,
                 refusals=log.refusals,
                 room=room or disk_room(*blob_folders(blobs)),
+                identity=known,
+                background=tuple(followers),
             )
             with _told():
                 await ensure_read_models(main.projections(infra), log, engine)

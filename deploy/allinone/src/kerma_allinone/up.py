@@ -43,6 +43,8 @@ from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.readiness import Readiness
 from kerma_common.room import MB, DiskRoom, disk_room, free_bytes
+from kerma_common.security.follower import Follower
+from kerma_common.security.identity import Identity
 from kerma_common.service import Background, Service, serve
 from kerma_common.settings import (
     BlobSettings,
@@ -117,6 +119,7 @@ async def run(
         health = WholeHealth(services, worker.fault if worker else _nothing)
         ready = Announcement(data, health, backing.blobs.url, worker, say)
         workers = _workers(services, backing, worker, ready.run)
+        workers += (("identity", _follower(infras["auth"]).run),)
         internal = _internal(data, infras, health)
         routes = LocalGateway({service.name: service.asgi for service in services}, internal)
         whole = Service("kerma", routes, workers, health)
@@ -175,10 +178,11 @@ async def _open_services(
     if not master.exists():
         write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
     os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
+    identity = Identity()
     try:
         async with asyncio.TaskGroup() as group:
             opening = {
-                name: group.create_task(stack.enter_async_context(_infra(name, backing)))
+                name: group.create_task(stack.enter_async_context(_infra(name, backing, identity)))
                 for name in SERVICES
             }
     except ExceptionGroup as faults:
@@ -188,7 +192,7 @@ async def _open_services(
     return tuple(part.build(http, infras[name]) for name, part in SERVICES.items()), infras
 
 
-def _infra(name: str, backing: Backing) -> AbstractAsyncContextManager[Infra]:
+def _infra(name: str, backing: Backing, identity: Identity) -> AbstractAsyncContextManager[Infra]:
     return open_infra(
         name,
         SERVICES[name].package,
@@ -197,7 +201,13 @@ def _infra(name: str, backing: Backing) -> AbstractAsyncContextManager[Infra]:
         postgres=backing.postgres,
         blobs=backing.blobs,
         room=backing.room,
+        identity=identity,
     )
+
+
+def _follower(infra: Infra) -> Follower:
+    """Return what keeps the identity of all services up to date."""
+    return Follower(infra.identity, infra.log, infra.nats, "kerma")
 
 
 def _nothing() -> None:

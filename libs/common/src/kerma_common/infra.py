@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.room import DiskRoom, Room
+from kerma_common.security.identity import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from nats.aio.client import Client
@@ -38,6 +40,8 @@ class Infra:
     ``db`` maps tables without a schema to the service's schema. ``roles`` says which parts of the
     service this process runs: routes, projections, processes (policies, dispatchers, pollers).
     ``refusals`` knows the streams that refuse writes, ``room`` whether there is space for new work.
+    ``identity`` is what the process knows of keys and revocations. ``background`` tasks run with
+    those of the service.
     """
 
     service: str
@@ -52,3 +56,5 @@ class Infra:
     roles: frozenset[str] = ALL_ROLES
     refusals: Refusals = field(default_factory=Refusals)
     room: Room = field(default_factory=lambda: DiskRoom((), 0))
+    identity: Identity = field(default_factory=Identity)
+    background: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = ()

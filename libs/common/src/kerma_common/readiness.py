@@ -47,6 +47,7 @@ class Readiness:
     def background(self) -> tuple[tuple[str, Background], ...]:
         """Keep the report up to date; run this as a background task of the service."""
         return (
+            *self.infra.background,
             ("positions", self.infra.positions.run),
             ("catch-up", self.catch_up.run),
             ("probes", self._probing.run),
@@ -72,6 +73,8 @@ class Readiness:
             faults["database"] = type(error).__name__
         if not self.catch_up.done:
             faults["read models"] = ", ".join(map(str, self.catch_up.behind)) or "not looked at yet"
+        if "api" in self.infra.roles and (fault := self.infra.identity.fault) is not None:
+            faults["sessions"] = fault
         for retries in (*self.retries, self.catch_up.retries):
             if (fault := retries.fault) is not None:
                 faults[retries.name] = fault

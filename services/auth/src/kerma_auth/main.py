@@ -22,7 +22,6 @@ from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
-from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, Settings, SettingsError, load
 
@@ -50,7 +49,7 @@ PROCESSES = ()
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Return every read model of the service."""
-    return (USERS, identity_projection("auth"))
+    return (USERS,)
 
 
 def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None) -> Service:
@@ -77,7 +76,9 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         infra.clock,
         Argon2Passwords(own.logins_waiting),
     )
-    routes = AuthRoutes(accounts, infra.positions, infra.verifier, own.secure_cookies)
+    routes = AuthRoutes(
+        accounts, infra.positions, infra.identity, infra.verifier, own.secure_cookies
+    )
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
     background += health.background
     app = create_app(

@@ -10,7 +10,6 @@ from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
-from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings
 
@@ -22,7 +21,7 @@ PROCESSES = ()
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Return every read model of the service."""
-    return (CLUSTERS, identity_projection("batch"))
+    return (CLUSTERS,)
 
 
 def build(settings: HttpSettings, infra: Infra) -> Service:

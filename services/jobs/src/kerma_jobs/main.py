@@ -19,7 +19,6 @@ from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
-from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, load
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
@@ -48,7 +47,7 @@ PROCESSES = (PROCESS,)
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Return every read model of the service."""
-    return (JOBS, identity_projection("jobs"))
+    return (JOBS,)
 
 
 def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None) -> Service:

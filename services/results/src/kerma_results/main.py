@@ -12,7 +12,6 @@ from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
-from kerma_common.security.identity import identity_projection
 from kerma_common.service import Background, Service
 from kerma_engines.catalogue.registry import engine
 from kerma_results.adapters.fragment_rows import FragmentRows
@@ -46,7 +45,7 @@ PROCESSES = (PROCESS,)
 def projections(infra: Infra) -> tuple[Projection, ...]:
     """Return every read model of the service."""
     prepare = FragmentRows(infra.blobs).prepare
-    return (replace(RESULTS, prepare=prepare), identity_projection(NAME))
+    return (replace(RESULTS, prepare=prepare),)
 
 
 def build(

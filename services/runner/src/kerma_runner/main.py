@@ -14,9 +14,7 @@ from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.persistence import Persistence
-from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
-from kerma_common.security.identity import identity_projection
 from kerma_common.service import Service
 from kerma_common.settings import load
 from kerma_runner.adapters.heartbeat_rows import HeartbeatRows
@@ -58,7 +56,7 @@ PROCESSES = (PROCESS,)
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Return every read model of the service."""
-    return (QUEUE, identity_projection(NAME))
+    return (QUEUE,)
 
 
 def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = None) -> Service:
@@ -83,11 +81,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
             QUEUE, partial(_rounds, rules, infra, rows, tickets), infra.clock, health.catch_up.wait
         )
         serve_dispatch_signal(broker, sink.ring)
-        identity = identity_projection(NAME)
-        loops += [
-            LogLoop(sink, infra.log, infra.db, infra.positions),
-            projection_loop(identity, infra.log, infra.db, infra.positions),
-        ]
+        loops.append(LogLoop(sink, infra.log, infra.db, infra.positions))
     if "process" in infra.roles:
         handlers = SupplyHandlers(infra.bus, infra.log, sets, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))

@@ -31,7 +31,8 @@ from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.http.policy import Access, declared
 from kerma_common.http.statuses import MEANINGS, statuses_of
 from kerma_common.infra import Infra
-from kerma_common.security.identity import TokenVerifier
+from kerma_common.security.identity import Identity
+from kerma_common.security.verifier import TokenVerifier
 from kerma_common.settings import BlobSettings, HttpSettings, PgSettings
 
 OPENAPI = "openapi/kerma.json"
@@ -136,7 +137,7 @@ def _unconnected(name: str, folder: str) -> Infra:
         db=db,
         blobs=open_blobs(BlobSettings.model_construct(url=f"file://{folder}")),
         positions=Positions(name),
-        verifier=TokenVerifier(db),
+        verifier=TokenVerifier(Identity()),
         clock=system_clock,
         roles=frozenset({"api"}),
     )

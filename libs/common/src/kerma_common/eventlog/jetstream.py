@@ -37,6 +37,8 @@ from kerma_common.eventlog.streams import EPOCH
 from kerma_common.telemetry.traces import traceparent as current_trace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
@@ -113,6 +115,10 @@ class JetStreamLog:
         answer = await api.call(self._nc, f"STREAM.INFO.{stream}", timeout=READ_TIMEOUT)
         state, metadata = answer["state"], answer["config"].get("metadata") or {}
         return StreamState(state["first_seq"], state["last_seq"], metadata.get(EPOCH, ""))
+
+    async def before(self, stream: str, moment: datetime) -> int:
+        """Return the sequence after which everything comes that was stored since ``moment``."""
+        return await pull.before(self._nc, stream, moment)
 
     @asynccontextmanager
     async def follow(

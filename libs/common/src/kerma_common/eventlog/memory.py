@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kerma_common.contracts import decoding, envelope
@@ -23,6 +24,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self._streams: dict[str, list[Recorded]] = defaultdict(list)
+        self._times: dict[str, list[datetime]] = defaultdict(list)
         self._appended = asyncio.Condition()
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
@@ -36,6 +38,7 @@ class MemoryLog:
             if later or expected != self._last(subject):
                 raise ConcurrencyConflict(f"{subject} has moved on from {expected}")
             stream.append(Recorded(subject.stream, len(stream) + 1, str(subject), stored))
+            self._times[subject.stream].append(datetime.now(UTC))
             self._appended.notify_all()
             return Appended(subject.stream, len(stream))
 
@@ -43,6 +46,7 @@ class MemoryLog:
         """Store a message that is not a commit, as any client of the server can."""
         stream = self._streams[subject.stream]
         stream.append(recorded(subject.stream, len(stream) + 1, str(subject), body, None))
+        self._times[subject.stream].append(datetime.now(UTC))
 
     async def load(self, subject: Subject) -> Sequence[Recorded]:
         """Return all messages of an aggregate."""
@@ -56,6 +60,10 @@ class MemoryLog:
         """Return the extent of a stream; its epoch never changes."""
         last = len(self._streams[stream])
         return StreamState(min(last, 1), last, "memory")
+
+    async def before(self, stream: str, moment: datetime) -> int:
+        """Return the sequence after which everything comes that was stored since ``moment``."""
+        return sum(stored < moment for stored in self._times[stream])
 
     @asynccontextmanager
     async def follow(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from kerma_common.contracts.envelope import Commit, Recorded
     from kerma_common.contracts.subjects import Subject
 
@@ -64,6 +66,12 @@ class EventLog(Protocol):
 
     async def state(self, stream: str) -> StreamState:
         """Return the extent of a stream."""
+
+    async def before(self, stream: str, moment: datetime) -> int:
+        """Return the sequence after which everything comes that was stored since ``moment``.
+
+        The times are those of the server. A server that is behind may return an earlier sequence.
+        """
 
     def follow(
         self, stream: str, after: int, *, max_batch: int = 256

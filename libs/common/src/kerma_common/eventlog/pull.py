@@ -13,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +27,8 @@ from kerma_common.eventlog.messages import note_foreign, recorded
 from kerma_common.precedence import STEP, give_way
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
@@ -85,6 +88,30 @@ async def batches(
             await consumer.close()
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         pause = min(2 * pause, RETRY[1])
+
+
+async def before(nc: Client, stream: str, moment: datetime) -> int:
+    """Return the sequence after which everything comes that was stored since ``moment``.
+
+    Only a consumer looks messages up by time, and it says where it starts.
+    """
+    name = f"before-{uuid4().hex}"
+    config = {
+        "name": name,
+        "deliver_policy": "by_start_time",
+        "opt_start_time": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": int(INACTIVE * _NANO),
+    }
+    created = await api.call(
+        nc, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config}
+    )
+    with suppress(nats.errors.Error):
+        await nc.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+    found: int = created["delivered"]["stream_seq"]
+    return found
 
 
 class _Consumer:

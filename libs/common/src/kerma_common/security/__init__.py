@@ -1,1 +1,1 @@
-"""Authentication: signed tokens, which every service verifies with keys it has projected."""
+"""Authentication: signed tokens, which every process verifies with keys it reads from AUTH."""

@@ -1,143 +1,154 @@
-"""The projection ``identity``: keys and revocations, so that services verify tokens without auth.
+"""Keys and revocations in memory, so that tokens are verified without a query and without auth.
+
+One follower per process reads AUTH. Keys are kept for ever, revocations for as long as a token that
+they concern could be valid. While the follower does not see the end of AUTH, a logout elsewhere may
+be missing, so after ``STALE_SECONDS`` no token is accepted.
 
 In: SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked (auth).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import jwt
-from sqlalchemy import (
-    JSON,
-    Column,
-    DateTime,
-    MetaData,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    or_,
-    select,
-)
-from sqlalchemy.ext.asyncio import AsyncEngine
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from kerma_common.commands.consistency import Watermarks
 from kerma_common.contracts import auth
-from kerma_common.errors import Forbidden
-from kerma_common.projection.ops import Op, Update, Upsert
-from kerma_common.projection.router import At, Projection
-from kerma_common.security.principal import Principal
-from kerma_common.security.tokens import Claims, key_id_of, verify
+from kerma_common.errors import Unavailable
+from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, Claims, public_key
 
-METADATA = MetaData()
-_TIME = DateTime(timezone=True)
-
-JWKS = Table(
-    "jwks",
-    METADATA,
-    Column("kid", Text, primary_key=True),
-    Column("public_jwk", JSON, nullable=False),
-    Column("not_before", _TIME, nullable=False),
-    Column("not_after", _TIME),
-)
-
-REVOCATION = Table(
-    "revocation",
-    METADATA,
-    Column("user_id", Text, primary_key=True),
-    # '' revokes every session of the user that began before not_before
-    Column("session_id", Text, primary_key=True),
-    Column("not_before", _TIME),
-)
+STREAM = "AUTH"
+KEPT = ACCESS_LIFE + 2 * CLOCK_SKEW
+"""How long a revocation is kept. A token lives no longer; clocks may differ in both directions."""
+STALE_SECONDS = 10.0
+"""Seconds after which what is known about sessions is too old to accept a token."""
+START_SECONDS = 1.0
+"""Seconds that a request waits while AUTH is read for the first time."""
+_READ = (STREAM,)
+V = TypeVar("V")
 
 
-def identity_projection(service: str) -> Projection:
-    """Return the identity projection of a service."""
-    projection = Projection(service, "identity", ("AUTH",), METADATA)
+class _Expiring(Generic[V]):
+    """Values that are dropped when their time is over; times are put in ascending order."""
 
-    @projection.on(auth.SigningKeyIntroduced)
-    def introduced(event: auth.SigningKeyIntroduced, at: At) -> Iterator[Op]:  # noqa: ARG001
-        values = {"public_jwk": dict(event.public_jwk), "not_before": event.not_before}
-        yield Upsert(JWKS, {"kid": event.kid}, values)
+    def __init__(self) -> None:
+        self._kept: dict[Any, tuple[V, float]] = {}
 
-    @projection.on(auth.SigningKeyRetired)
-    def retired(event: auth.SigningKeyRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
-        yield Update(JWKS, {"kid": event.kid}, {"not_after": event.not_after})
+    def put(self, key: object, value: V, until: float) -> None:
+        self._kept.pop(key, None)  # so that it comes last
+        self._kept[key] = (value, until)
 
-    @projection.on(auth.SessionEnded)
-    def ended(event: auth.SessionEnded, at: At) -> Iterator[Op]:  # noqa: ARG001
-        yield Upsert(REVOCATION, {"user_id": event.user_id, "session_id": event.session_id})
+    def has(self, key: object) -> bool:
+        return key in self._kept
 
-    @projection.on(auth.SessionsRevoked)
-    def revoked(event: auth.SessionsRevoked, at: At) -> Iterator[Op]:  # noqa: ARG001
-        key = {"user_id": event.user_id, "session_id": ""}
-        yield Upsert(REVOCATION, key, {"not_before": event.not_before})
+    def get(self, key: object) -> V | None:
+        found = self._kept.get(key)
+        return found[0] if found else None
 
-    return projection
+    def drop(self, now: float) -> None:
+        for key in list(self._over(now)):
+            del self._kept[key]
+
+    def _over(self, now: float) -> Iterator[object]:
+        for key, (_, until) in self._kept.items():
+            if until > now:
+                return
+            yield key
 
 
 @dataclass(slots=True)
-class TokenVerifier:
-    """Verifier of access tokens against the service's identity rows."""
+class Identity:
+    """What this process knows of AUTH. ``clock`` is monotonic, in seconds."""
 
-    db: AsyncEngine
-    _keys: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _keys: dict[str, Ed25519PublicKey] = field(default_factory=dict, init=False)
+    _retired: dict[str, datetime] = field(default_factory=dict, init=False)
+    _ended: _Expiring[None] = field(default_factory=_Expiring, init=False)
+    _revoked: _Expiring[datetime] = field(default_factory=_Expiring, init=False)
+    _marks: Watermarks = field(default_factory=Watermarks, init=False)
+    _complete: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _seen: float = field(default=0.0, init=False)
 
-    async def __call__(self, token: str) -> Principal:
-        """Return the principal of a valid token. Raises Forbidden with the reason."""
-        try:
-            kid = key_id_of(token)
-            if (key := await self._key(kid)) is None:
-                raise jwt.InvalidTokenError("The token's key is not known")
-            claims = verify(token, kid, key)
-        except jwt.InvalidTokenError as error:
-            raise Forbidden(str(error)) from error
-        if not await self._alive(claims):
-            raise Forbidden("The session has ended")
-        return Principal(claims.user_id, claims.session_id, frozenset(claims.roles))
+    def apply(self, event: object) -> None:
+        """Take an event into account. Raises jwt.InvalidKeyError for what is not a key."""
+        match event:
+            case auth.SigningKeyIntroduced():
+                self._introduce(event.kid, public_key(event.public_jwk))
+            case auth.SigningKeyRetired():
+                self._retired[event.kid] = event.not_after
+            case auth.SessionEnded():
+                self._ended.put((event.user_id, event.session_id), None, self._until)
+            case auth.SessionsRevoked():
+                earlier = self._revoked.get(event.user_id) or event.not_before
+                latest = max(earlier, event.not_before)
+                self._revoked.put(event.user_id, latest, self._until)
 
-    async def _key(self, kid: str) -> Mapping[str, Any] | None:
-        known = self._keys.get(kid)
-        if known is not None:
-            return known
-        found = select(JWKS.c.public_jwk).where(JWKS.c.kid == kid)
-        async with self.db.connect() as connection:
-            row = (await connection.execute(found)).first()
-        if row is None:
-            return None
-        self._keys[kid] = row.public_jwk
-        return self._keys[kid]
+    def _introduce(self, kid: str, key: Ed25519PublicKey) -> None:
+        # An event that is read again leaves the key as it is: verified tokens refer to it.
+        if (known := self._keys.get(kid)) is None or known != key:
+            self._keys[kid] = key
 
-    async def _alive(self, claims: Claims) -> bool:
-        """Return whether neither session nor key was revoked; one statement, by primary keys."""
-        asked = {
-            "user_id": claims.user_id,
-            "session_id": claims.session_id,
-            "issued_at": claims.issued_at,
-            "kid": claims.key_id,
-            "now": datetime.now(UTC),
-        }
-        async with self.db.connect() as connection:
-            over = (await connection.execute(_OVER, asked)).first()
-        return over is None
+    @property
+    def _until(self) -> float:
+        """When a revocation that is read now can be dropped.
 
+        The time of reading is later than that of the event: replayed events are kept longer than
+        they need to be, and a wrong time in an event has no effect.
+        """
+        return self.clock() + KEPT.total_seconds()
 
-_OVER = (
-    select(REVOCATION.c.user_id)
-    .where(
-        REVOCATION.c.user_id == bindparam("user_id"),
-        or_(
-            REVOCATION.c.session_id == bindparam("session_id"),
-            and_(REVOCATION.c.session_id == "", REVOCATION.c.not_before > bindparam("issued_at")),
-        ),
-    )
-    .union_all(
-        select(JWKS.c.kid).where(
-            JWKS.c.kid == bindparam("kid"), JWKS.c.not_after < bindparam("now")
-        )
-    )
-    .limit(1)
-)
+    def key(self, kid: str) -> Ed25519PublicKey | None:
+        """Return a key by its id, None if AUTH has not introduced it."""
+        return self._keys.get(kid)
+
+    def is_over(self, claims: Claims) -> bool:
+        """Return whether the session or the key of a token was revoked."""
+        user = claims.user_id
+        if self._ended.has((user, claims.session_id)):
+            return True
+        not_before = self._revoked.get(user)
+        if not_before is not None and not_before > claims.issued_at:
+            return True
+        not_after = self._retired.get(claims.key_id)
+        return not_after is not None and not_after < datetime.now(UTC)
+
+    def advance(self, seq: int) -> None:
+        """Note that AUTH is known up to a sequence."""
+        self._marks.advance(_READ, seq)
+
+    async def wait(self, seq: int, timeout: float = 2.0) -> bool:
+        """Return whether this process knows AUTH up to ``seq`` within ``timeout`` seconds."""
+        return await self._marks.wait(_READ, seq, timeout)
+
+    def saw_end(self, at: float) -> None:
+        """Note that everything that was stored at a moment of ``clock`` is known."""
+        self._seen = at
+        self._complete.set()
+        now = self.clock()
+        self._ended.drop(now)
+        self._revoked.drop(now)
+
+    @property
+    def fault(self) -> str | None:
+        """Return why no token is accepted, None if tokens are."""
+        if not self._complete.is_set():
+            return "AUTH has not been read yet"
+        age = self.clock() - self._seen
+        return f"the end of AUTH was seen {age:.0f} s ago" if age > STALE_SECONDS else None
+
+    async def require_current(self) -> None:
+        """Wait for the first reading of AUTH. Raises Unavailable if what is known is too old."""
+        if not self._complete.is_set():
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await self._complete.wait()
+            except TimeoutError:
+                pass
+        if self.fault is not None:
+            raise Unavailable("Sessions cannot be checked now; try again")

@@ -87,11 +87,16 @@ def key_id_of(token: str) -> str:
     return kid
 
 
-def verify(token: str, kid: str, public_jwk: Mapping[str, Any]) -> Claims:
-    """Return the claims of a valid token. Raises jwt.InvalidTokenError with the reason."""
-    key = OKPAlgorithm.from_jwk(dict(public_jwk))
+def public_key(jwk: Mapping[str, Any]) -> Ed25519PublicKey:
+    """Return the key that a JWK holds. Raises jwt.InvalidKeyError."""
+    key = OKPAlgorithm.from_jwk(dict(jwk))
     if not isinstance(key, Ed25519PublicKey):
         raise jwt.InvalidKeyError("Not a public Ed25519 key")
+    return key
+
+
+def verify(token: str, kid: str, key: Ed25519PublicKey) -> Claims:
+    """Return the claims of a valid token. Raises jwt.InvalidTokenError with the reason."""
     claims = jwt.decode(
         token,
         key,

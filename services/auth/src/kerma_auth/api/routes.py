@@ -26,6 +26,7 @@ from kerma_common.http.policy import (
 )
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
+from kerma_common.security.identity import Identity
 
 REFRESH_COOKIE = "refresh_token"
 LOGIN_AGAIN = "Please log in again: "
@@ -39,6 +40,7 @@ class AuthRoutes:
 
     accounts: Accounts
     positions: Positions
+    identity: Identity
     verifier: Verifier
     secure: bool = False
 
@@ -47,7 +49,7 @@ class AuthRoutes:
         session = await self._session(request)
         if session is not None:
             seq = await self.accounts.logout(*session, request_id())
-            await self.positions.wait("identity", "AUTH", seq)
+            await self.identity.wait(seq)
 
     async def _session(self, request: Request) -> tuple[str, str] | None:
         if token := request.cookies.get(COOKIE):

@@ -1,0 +1,120 @@
+"""The follower of AUTH that keeps the identity of a process up to date."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from kerma_common.contracts.auth import (
+    SessionEnded,
+    SessionsRevoked,
+    SigningKeyIntroduced,
+    SigningKeyRetired,
+)
+from kerma_common.contracts.subjects import stream_subjects
+from kerma_common.eventlog.pull import LogWentBackwards
+from kerma_common.poison import Source, put_aside
+from kerma_common.precedence import STEP, give_way
+from kerma_common.projection.decoding import typed_events
+from kerma_common.projection.failures import LoopHalted, delays, pause
+from kerma_common.projection.persistence import Persistence
+from kerma_common.security.identity import KEPT, STREAM
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from kerma_common.contracts.envelope import Recorded
+    from kerma_common.eventlog.port import EventLog
+    from kerma_common.security.identity import Identity
+
+NAME = "identity"
+WANTED = frozenset(
+    kind.__name__
+    for kind in (SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked)
+)
+KEYRINGS = stream_subjects("auth").replace(".>", ".keyring.>")
+LOOK_SECONDS = 2.0
+"""Seconds between two looks at the end of AUTH, and the time limit of each."""
+
+
+@dataclass(slots=True)
+class Follower:
+    """Reads all keys and recent revocations, then follows AUTH; ``service`` labels its metrics.
+
+    Run ``run`` as a background task, once per process.
+    """
+
+    identity: Identity
+    log: EventLog
+    client: Client
+    service: str
+    retries: Persistence = field(init=False)
+    _epoch: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self.retries = Persistence(self.service, NAME)
+
+    async def run(self) -> None:
+        """Follow until cancelled. Raises LogWentBackwards, possibly in a group."""
+        after = await self.retries.persist(self._load)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(after))
+            group.create_task(self._watch())
+
+    async def _load(self) -> int:
+        """Read all keys; return the sequence to follow from, so that recent revocations are read."""
+        self._epoch = (await self.log.state(STREAM)).epoch
+        after = await self.log.before(STREAM, datetime.now(UTC) - KEPT)
+        # A key that is introduced after this was read has a later sequence.
+        await self._take(await self.log.history(STREAM, KEYRINGS))
+        self.identity.advance(after)
+        return after
+
+    async def _follow(self, after: int) -> None:
+        waits = delays()
+        while True:
+            try:
+                async with self.log.follow(STREAM, after) as batches:
+                    async for batch in batches:
+                        self.retries.recovered(STREAM)
+                        waits = delays()
+                        await self._take(batch)
+                        after = batch[-1].seq
+                        self.identity.advance(after)
+            except Exception as error:
+                self.retries.failed(STREAM, error)
+                await pause(waits)
+
+    async def _watch(self) -> None:
+        while True:
+            await self.retries.persist(self._look)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """Compare what is known with the end of AUTH."""
+        asked = self.identity.clock()
+        async with asyncio.timeout(LOOK_SECONDS):
+            state = await self.log.state(STREAM)
+            if state.epoch != self._epoch:
+                raise LogWentBackwards(
+                    f"{STREAM} was restored: its epoch is {state.epoch}, not {self._epoch}"
+                )
+            if await self.identity.wait(state.last, LOOK_SECONDS):
+                self.identity.saw_end(asked)
+
+    async def _take(self, records: Sequence[Recorded]) -> None:
+        for number, record in enumerate(records, start=1):
+            try:
+                for event, _ in typed_events([record], self.service, NAME, WANTED):
+                    self.identity.apply(event)
+            except LoopHalted:
+                raise
+            except Exception as error:
+                subject = f"{record.stream}:{record.subject}"
+                reason = f"{type(error).__name__}: {error}"
+                await put_aside(self.client, Source.LOG, subject, None, reason, seq=record.seq)
+            if number % STEP == 0:
+                await give_way()

@@ -1,0 +1,74 @@
+"""Verification of access tokens against what this process knows of AUTH."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import jwt
+
+from kerma_common.errors import Forbidden
+from kerma_common.security.principal import Principal
+from kerma_common.security.tokens import Claims, key_id_of, verify
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from kerma_common.security.identity import Identity
+
+REMEMBERED = 4096
+"""Verified tokens that are remembered, about 1 kB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token whose signature is valid under ``key``; it may have expired or been revoked since."""
+
+    claims: Claims
+    principal: Principal
+    key: Ed25519PublicKey
+
+
+@dataclass(slots=True)
+class TokenVerifier:
+    """Verifier that checks a token's signature once, and expiry and revocation on every call."""
+
+    identity: Identity
+    _verified: dict[bytes, _Verified] = field(default_factory=dict, init=False)
+
+    async def __call__(self, token: str) -> Principal:
+        """Return the principal of a valid token.
+
+        Raises Forbidden with the reason, Unavailable while revocations cannot be known.
+        """
+        await self.identity.require_current()
+        # The hash stands for the token, so that no usable token stays in memory.
+        name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        found = self._verified.get(name)
+        if found is None or self.identity.key(found.claims.key_id) is not found.key:
+            found = self._verify(token)
+            self._remember(name, found)
+        if found.claims.expires <= datetime.now(UTC):
+            del self._verified[name]
+            raise Forbidden("Signature has expired")
+        if self.identity.is_over(found.claims):
+            raise Forbidden("The session has ended")
+        return found.principal
+
+    def _verify(self, token: str) -> _Verified:
+        try:
+            kid = key_id_of(token)
+            if (key := self.identity.key(kid)) is None:
+                raise jwt.InvalidTokenError("The token's key is not known")
+            claims = verify(token, kid, key)
+        except jwt.InvalidTokenError as error:
+            raise Forbidden(str(error)) from error
+        principal = Principal(claims.user_id, claims.session_id, frozenset(claims.roles))
+        return _Verified(claims, principal, key)
+
+    def _remember(self, name: bytes, verified: _Verified) -> None:
+        if name not in self._verified and len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[name] = verified
