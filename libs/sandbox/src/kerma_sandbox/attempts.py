@@ -6,11 +6,15 @@ after the token is an error, so that the trial can't pass by accident.
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import json
+import mmap
 import os
 import resource
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,9 +47,7 @@ def _signals(pid: int) -> bool:
 
 
 def _multiplies() -> bool:
-    """Return whether the kernel neither limits the number of processes nor ends all at once."""
-    if os.getppid() == 1:
-        return False  # in a namespace of its own, which ends with its first process
+    """Return whether the kernel lets the process fork past the limit on its user's processes."""
     most, highest = resource.getrlimit(resource.RLIMIT_NPROC)
     if most == resource.RLIM_INFINITY:
         return True
@@ -65,6 +67,56 @@ def _multiplies() -> bool:
     return True
 
 
+def _keeps_socket_buffers() -> bool:
+    for end in socket.socketpair():
+        end.close()
+    return True
+
+
+def _keeps_shared_memory() -> bool:
+    mmap.mmap(-1, mmap.PAGESIZE).close()
+    return True
+
+
+def _keeps_zeros() -> bool:
+    with Path("/dev/zero").open("r+b", buffering=0) as zeros:
+        mmap.mmap(zeros.fileno(), mmap.PAGESIZE).close()
+    return True
+
+
+def _keeps_unnamed_file() -> bool:
+    os.close(os.memfd_create("trial"))
+    return True
+
+
+def _keeps_pages_in_pipe() -> bool:
+    """Return whether a page can be moved to a pipe. Raises OSError."""
+    read, write = os.pipe()
+    page = ctypes.create_string_buffer(1)
+    vector = struct.pack("PN", ctypes.addressof(page), 1)
+    moved: int = ctypes.CDLL(None, use_errno=True).vmsplice(write, vector, 1, 0)
+    os.close(read)
+    os.close(write)
+    return moved == 1
+
+
+def _keeps_locks() -> bool:
+    with Path("trial").open("wb") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+    return True
+
+
+_HIDING = (
+    _keeps_socket_buffers,
+    _keeps_shared_memory,
+    _keeps_zeros,
+    _keeps_unnamed_file,
+    _keeps_pages_in_pipe,
+    _keeps_locks,
+)
+"""Ways to take memory that belongs to no process."""
+
+
 def main(arguments: list[str]) -> None:
     """Print a JSON object of booleans by wall, after proving that the work folder works."""
     folder, port, abstract, pid, token = arguments
@@ -78,6 +130,7 @@ def main(arguments: list[str]) -> None:
         or _through(lambda: _connects(socket.AF_UNIX, f"{folder}/socket")),
         "processes": _through(lambda: _reads(f"/proc/{pid}/environ", token)),
         "count": _multiplies(),
+        "memory": any(_through(hides) for hides in _HIDING),
         "signals": _through(lambda: _signals(int(pid))),
     }
     sys.stdout.write(json.dumps(result) + "\n")

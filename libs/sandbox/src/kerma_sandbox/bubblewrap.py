@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerma_sandbox.keeper import FILTER_DESCRIPTOR
-from kerma_sandbox.places import SYSTEM, interpreter
+from kerma_sandbox.places import DEVICES, SYSTEM, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kerma_sandbox.confinement import Confinement
 
-_TEMPORARY_BYTES = 64 << 20
-_SHARED_MEMORY_BYTES = 16 << 20
 _USER = "65534"
 _ELF_HEAD = 20
+_STREAMS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
 
 
 def find() -> Path | None:
@@ -60,9 +64,8 @@ def command(
         *("--hostname", "kerma", "--die-with-parent"),
         *(("--add-seccomp-fd", str(FILTER_DESCRIPTOR)) if filtered else ()),
         *_system(),
-        *("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp"),  # noqa: S108
-        *("--dev", "/dev", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108
-        *("--remount-ro", "/dev"),
+        *("--dir", "/tmp"),  # noqa: S108
+        *_devices(),
         *(("--proc", "/proc") if own_proc else ()),
         *_readable((*interpreter(), *confinement.readable)),
         *("--bind", work, work, "--chdir", work),
@@ -101,6 +104,17 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
         else:
             yield from ("--ro-bind-try", path, path)
+
+
+def _devices() -> Iterator[str]:
+    """Yield mounts of devices.
+
+    ``--dev`` would add ``/dev/zero``, terminals and a writable file system in memory.
+    """
+    for device in DEVICES:
+        yield from ("--dev-bind-try", device, device)
+    for name, target in _STREAMS.items():
+        yield from ("--symlink", target, f"/dev/{name}")
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[str]:

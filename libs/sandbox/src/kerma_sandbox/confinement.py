@@ -45,11 +45,13 @@ class Confinement:
     """A process that may read and write ``work`` (an absolute path) and read ``readable``.
 
     The system's libraries, Kerma's Python interpreter and its packages are readable as well.
+    ``confines`` is for a process that restricts its children further, by Landlock and a filter.
     """
 
     work: Path
     readable: tuple[Path, ...] = ()
     network: bool = False
+    confines: bool = False
     limits: Limits = field(default_factory=Limits)
     nice: int = 0
 

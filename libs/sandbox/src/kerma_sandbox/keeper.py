@@ -23,6 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 from kerma_sandbox import landlock, seccomp, tree, users
+from kerma_sandbox.mappings import Mappings
 
 SAMPLE_SECONDS = 0.1
 KILL_SECONDS = 10.0
@@ -66,7 +67,7 @@ class Keeper:
         self._killing_since: float | None = None
         self._reported = False
         self._cpu_seconds = 0.0
-        self._guarded = True
+        self._mappings = Mappings()
         self._next_watch = 0.0
         self._next_usage = time.monotonic() + _USAGE_SECONDS
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -99,7 +100,6 @@ class Keeper:
                         os.read(self._wake, 512)
                 if self._control.fileno() in ready and not self._receive():
                     selector.unregister(self._control)
-                    self._guarded = False
                     self._kill()
                 self._reap()
                 self._look(parent)
@@ -189,14 +189,15 @@ class Keeper:
             self._kill()
             return
         used = tree.usage(below)
-        self._check(used)
+        most_memory: float = self._order["watch"].get("memory", math.inf)
+        self._check(used, self._mappings.memory(below, most_memory))
         if time.monotonic() >= self._next_usage:
             self._next_usage = time.monotonic() + _USAGE_SECONDS
             self._report({"op": "usage", "cpu_seconds": self._cpu(used), "memory": used.memory})
 
-    def _check(self, used: tree.Usage) -> None:
+    def _check(self, used: tree.Usage, mapped: int) -> None:
         measured = {
-            "memory": used.memory,
+            "memory": used.memory + mapped,
             "threads": used.threads - self._others,
             "cpu_seconds": self._cpu(used),
         }
@@ -248,6 +249,7 @@ def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> N
         _redirect(fds, fault)
         os.chdir(order["cwd"])
         os.nice(order["nice"])
+        tree.go_first()
         _confine(order)
         # after the change of user, which clears it
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -284,6 +286,9 @@ def _confine(order: dict[str, Any]) -> None:
             soft, hard = min(soft, highest), min(hard, highest)
         resource.setrlimit(number, (soft, hard))
     _limit_shared_user(order["processes_above"])
+    if order["landlock"] is not None and os.geteuid() == 0:
+        # root may raise its limits
+        users.keep_only_reach()
     if (rules := order["landlock"]) is not None:
         landlock.restrict(
             rules["abi"],

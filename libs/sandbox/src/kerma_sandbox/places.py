@@ -22,7 +22,8 @@ SYSTEM = (
     "/etc/localtime",
     "/sys/devices/system/cpu",
 )
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
+"""Not ``/dev/zero``: a shared mapping of it is memory that stays when no process maps it."""
 PROCESS_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm")
 
 

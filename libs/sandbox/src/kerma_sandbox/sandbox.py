@@ -47,13 +47,16 @@ class Wall(StrEnum):
     SIGNALS = "signals"
     """Signals to other processes."""
     COUNT = "count"
-    """Any number of processes, until the next look at them: the kernel limits how many there are,
-    or ends a whole namespace at once."""
+    """Any number of processes between two looks at them, without a limit of the kernel."""
+    MEMORY = "memory"
+    """Memory that belongs to no process, so that no limit counts it."""
 
 
+_DEPENDS = frozenset({Wall.COUNT, Wall.MEMORY})
+"""Walls that depend on the user and the architecture, at any level."""
 PROMISED: Mapping[Level, frozenset[Wall]] = {
-    Level.NAMESPACES: frozenset(Wall),
-    Level.LANDLOCK: frozenset(Wall) - {Wall.COUNT},
+    Level.NAMESPACES: frozenset(Wall) - _DEPENDS,
+    Level.LANDLOCK: frozenset(Wall) - _DEPENDS,
     Level.USER: frozenset({Wall.SECRETS, Wall.PROCESSES, Wall.SIGNALS, Wall.COUNT}),
     Level.NONE: frozenset(),
 }
@@ -90,9 +93,11 @@ class Sandbox:
 
         Raises OSError for a program that is missing or not for this machine.
         """
-        filter_code = (
-            b"" if self.level is Level.NONE else seccomp.program(network=confinement.network)
-        )
+        filter_code = b""
+        if self.level is not Level.NONE:
+            filter_code = seccomp.program(
+                network=confinement.network, confines=confinement.confines
+            )
         start = list(argv)
         if self.bwrap is not None:
             if (program := Path(argv[0])).is_absolute():
@@ -141,6 +146,7 @@ def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
 
     The kernel counts threads by user, so this limit is for users with a single confined process.
     It allows one more than the watch does: the watch then sees the excess and names the limit.
+    Locked pages of files would count for no process and never be freed.
     """
     threads = None if limits.threads is None else limits.threads + 1
     same = {
@@ -149,6 +155,7 @@ def _rlimits(limits: Limits, *, counted: bool) -> dict[str, tuple[int, int]]:
         "NOFILE": limits.open_files,
         "NPROC": threads if counted else None,
         "CORE": 0,
+        "MEMLOCK": 0,
     }
     found = {name: (value, value) for name, value in same.items() if value is not None}
     if limits.cpu_seconds is not None:

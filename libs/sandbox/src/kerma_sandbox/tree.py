@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KILL_ROUNDS = 4096
+_OWN_MEMORY = (b"RssAnon:", b"RssShmem:", b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,15 @@ def hurry(pid: int = 0) -> None:
         os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
+def go_first() -> None:
+    """Let the kernel end this process and its children first when the machine has no memory left."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    try:
+        os.write(descriptor, b"1000")
+    finally:
+        os.close(descriptor)
+
+
 def signal_all(pids: list[int], signum: int) -> None:
     """Signal processes; those that have ended meanwhile are skipped."""
     for pid in pids:
@@ -120,10 +130,13 @@ def _ticks_and_threads(pid: int) -> tuple[int, int]:
 
 
 def _memory(pid: int) -> int:
-    """Return anonymous and shared memory in bytes; pages of files are not the process's own."""
+    """Return anonymous and shared memory in bytes, in RAM or swapped, and the page tables.
+
+    Pages of files are not the process's own.
+    """
     kibibytes = 0
     for line in _read(f"/proc/{pid}/status").splitlines():
-        if line.startswith((b"RssAnon:", b"RssShmem:")):
+        if line.startswith(_OWN_MEMORY):
             kibibytes += int(line.split()[1])
     return kibibytes << 10
 

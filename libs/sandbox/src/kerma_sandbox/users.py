@@ -12,7 +12,7 @@ import socket
 import struct
 
 _USERS = 1000
-_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+_REACH = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 _VERSION_3 = 0x20080522
 _KEEP_CAPABILITIES = 8
 _AMBIENT, _AMBIENT_RAISE = 47, 2
@@ -55,18 +55,21 @@ def become(uid: int, work: str, *, reach: bool) -> None:
         _prctl(_KEEP_CAPABILITIES, 1)
     os.setresuid(uid, uid, uid)
     if reach:
-        _keep((_DAC_OVERRIDE, _DAC_READ_SEARCH))
+        keep_only_reach()
+        for capability in _REACH:
+            _prctl(_AMBIENT, _AMBIENT_RAISE, capability)
 
 
-def _keep(capabilities: tuple[int, ...]) -> None:
-    """Drop all capabilities but these, and pass them on to programs."""
-    low = sum(1 << capability for capability in capabilities)
+def keep_only_reach() -> None:
+    """Drop all capabilities but root's right to read and write files of others. Raises OSError.
+
+    Where new privileges are forbidden, a program that root executes gets no more than these.
+    """
+    low = sum(1 << capability for capability in _REACH)
     head = struct.pack("=Ii", _VERSION_3, 0)
     # effective, permitted and inheritable, the lower half and the upper one
     if _libc.capset(head, struct.pack("=6I", low, low, low, 0, 0, 0)):
         raise _last_error("capset")
-    for capability in capabilities:
-        _prctl(_AMBIENT, _AMBIENT_RAISE, capability)
 
 
 def _prctl(*numbers: int) -> None:

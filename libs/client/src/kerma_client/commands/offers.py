@@ -71,7 +71,7 @@ def list_engines(
 def _about(sandbox: Sandbox) -> Iterator[str]:
     yield f"Engines are confined by: {sandbox.level}."
     if sandbox.open:
-        yield f"They can reach what they should not: {', '.join(sandbox.open)}."
+        yield f"These walls are open: {', '.join(sandbox.open)}."
     for level, reason in sandbox.reasons.items():
         yield f"Not by {level}: {reason}"
 

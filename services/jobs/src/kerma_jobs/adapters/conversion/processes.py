@@ -121,7 +121,7 @@ class Children:
                 process = await guard.spawn(
                     [*NURSERY, self._arguments],
                     env=ENVIRONMENT,
-                    confinement=Confinement(folder, limits=LIMITS),
+                    confinement=Confinement(folder, confines=True, limits=LIMITS),
                     stdin_from=theirs.fileno(),
                 )
             said = asyncio.create_task(_log(process))
