@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from kerma_allinone.children import NatsChild, NatsCluster
 from kerma_common.contracts.envelope import Recorded
 from kerma_common.errors import OutcomeUnknown, Unavailable
-from kerma_common.eventlog import api, pull
+from kerma_common.eventlog import api, pull, tail
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.pull import LogWentBackwards
@@ -111,7 +111,11 @@ async def _consumers(nc: Client, stream: str) -> int:
     return count
 
 
-async def test_pauses_longer_than_a_heartbeat_lose_nothing(url: str) -> None:
+async def test_pauses_longer_than_a_heartbeat_lose_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(pull, "SILENCE", 1.5)
     async with connection(url, name="test") as nc:
         log = JetStreamLog(nc)
         after = (await log.state("RUNNER")).last
@@ -124,7 +128,10 @@ async def test_pauses_longer_than_a_heartbeat_lose_nothing(url: str) -> None:
     assert_contiguous(found, after)
 
 
-async def test_a_cut_connection_loses_and_repeats_nothing(single: NatsChild) -> None:
+async def test_a_cut_connection_loses_and_repeats_nothing(
+    single: NatsChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "READ", 8)  # so that there are many requests to lose
     async with Proxy("127.0.0.1", single.port).listening() as proxy:
         through = single.url.replace(str(single.port), str(proxy.port))
         async with (
@@ -233,6 +240,71 @@ async def test_killed_cluster_node_loses_nothing(own_cluster: NatsCluster) -> No
             found += await take(batches, 1)
         assert_contiguous(found, 0)
         assert found[-1].commit == made
+
+
+async def test_followers_at_the_end_share_one_consumer(url: str) -> None:
+    async with connection(url, name="test") as nc:
+        log = JetStreamLog(nc)
+        after = (await log.state("RUNNER")).last
+        done = [commit.id for commit, _ in await write(log, fresh_subject(), 600)]
+        async with (
+            log.follow("RUNNER", after + 590) as near,
+            log.follow("RUNNER", after + 600, max_batch=3) as end,
+            log.follow("RUNNER", after) as far,
+        ):
+            later = [asyncio.ensure_future(take(one, 5)) for one in (near, end)]
+            assert_contiguous(await take(far, 600), after)
+            done += [commit.id for commit, _ in await write(log, fresh_subject(), 20)]
+            found = [*await asyncio.gather(*later), await take(far, 20)]
+            async with asyncio.timeout(60):
+                while await _consumers(nc, "RUNNER") > 1:
+                    await asyncio.sleep(0.02)
+            found[0] += await take(near, 30 - len(found[0]))
+            found[1] += await take(end, 20 - len(found[1]))
+    for batch, start in zip(found, (590, 600, 600), strict=True):
+        assert_contiguous(batch, after + start)
+        assert [r.commit.id for r in batch] == done[start:]
+
+
+async def test_a_follower_that_is_too_slow_for_the_others_goes_on_alone(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "READ", 5)
+    monkeypatch.setattr(tail, "KEPT", 10)
+    async with connection(url, name="test") as nc:
+        log = JetStreamLog(nc)
+        after = (await log.state("RUNNER")).last
+        async with (
+            log.follow("RUNNER", after, max_batch=2) as slow,
+            log.follow("RUNNER", after) as fast,
+        ):
+            await write(log, fresh_subject(), 1)
+            found = await take(slow, 1)
+            assert_contiguous(await take(fast, 1), after)
+            await write(log, fresh_subject(), 50)
+            assert_contiguous(await take(fast, 50), after + 1)
+            found += await take(slow, 50)
+            await write(log, fresh_subject(), 1)
+            assert_contiguous(await take(fast, 1), after + 51)
+            found += await take(slow, 1)
+    assert_contiguous(found, after)
+
+
+async def test_a_follower_that_leaves_while_it_reads_for_all_holds_nobody_up(url: str) -> None:
+    async with connection(url, name="test") as nc:
+        log = JetStreamLog(nc)
+        after = (await log.state("RUNNER")).last
+        async with log.follow("RUNNER", after) as stays:
+            async with log.follow("RUNNER", after) as leaves:
+                reading = asyncio.ensure_future(anext(leaves))
+                await asyncio.sleep(0.1)
+                waiting = asyncio.ensure_future(take(stays, 3))
+                await asyncio.sleep(0.1)
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+            await write(log, fresh_subject(), 3)
+            assert_contiguous(await waiting, after)
 
 
 async def test_a_log_that_lost_its_tail_is_not_followed(

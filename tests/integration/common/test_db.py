@@ -14,7 +14,7 @@ from sqlalchemy import Column, Integer, MetaData, QueuePool, Table, insert, sele
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.db.engine import create_engine, reading
+from kerma_common.db.engine import autocommit, create_engine
 from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.settings import PgSettings
@@ -161,7 +161,7 @@ async def _write(engine: AsyncEngine) -> None:
 
 
 async def _read(engine: AsyncEngine) -> None:
-    async with reading(engine).connect() as connection:
+    async with autocommit(engine).connect() as connection:
         await connection.execute(text("SELECT pg_sleep(0.001)"))
 
 

@@ -18,6 +18,7 @@ from kerma_common.db.migrations import migrate
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams
+from kerma_common.eventlog.tail import Tails
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
 from kerma_common.projection.rebuild import ensure_read_models
@@ -44,12 +45,13 @@ async def open_infra(
     blobs: BlobSettings,
     room: Room | None = None,
     identity: Identity | None = None,
+    tails: Tails | None = None,
 ) -> AsyncIterator[Infra]:
     """Open the ports of one service, with its tables migrated and the streams verified.
 
     ``room`` is that of the folder of blobs, unless given. An ``identity`` that is given is kept up
-    to date by the caller. Raises ServiceError when a newer release has left tables that this one
-    does not know.
+    to date by the caller. Services that get the same ``tails`` read the log together. Raises
+    ServiceError when a newer release has left tables that this one does not know.
     """
     main = import_module(f"{package}.main")
     migrated: MigratedSchema | None = main.MIGRATED
@@ -62,7 +64,7 @@ async def open_infra(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials
         ) as client:
             await verify_streams(client)
-            log = JetStreamLog(client, traceparent=traceparent)
+            log = JetStreamLog(client, traceparent=traceparent, tails=tails)
             known = identity or Identity()
             followers = []
             if identity is None and "api" in roles:

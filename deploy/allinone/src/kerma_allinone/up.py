@@ -38,6 +38,7 @@ from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
 from kerma_allinone.starting import Servers
 from kerma_common.eventlog.streams import apply_streams
+from kerma_common.eventlog.tail import Tails
 from kerma_common.http.app import create_app
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
@@ -179,10 +180,15 @@ async def _open_services(
         write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
     os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
     identity = Identity()
+    url, credentials = backing.nats.url.get_secret_value(), backing.nats.credentials
+    reader = connection(url, name="reader", credentials=credentials)
+    tails = Tails(await stack.enter_async_context(reader))
     try:
         async with asyncio.TaskGroup() as group:
             opening = {
-                name: group.create_task(stack.enter_async_context(_infra(name, backing, identity)))
+                name: group.create_task(
+                    stack.enter_async_context(_infra(name, backing, identity, tails))
+                )
                 for name in SERVICES
             }
     except ExceptionGroup as faults:
@@ -192,7 +198,9 @@ async def _open_services(
     return tuple(part.build(http, infras[name]) for name, part in SERVICES.items()), infras
 
 
-def _infra(name: str, backing: Backing, identity: Identity) -> AbstractAsyncContextManager[Infra]:
+def _infra(
+    name: str, backing: Backing, identity: Identity, tails: Tails
+) -> AbstractAsyncContextManager[Infra]:
     return open_infra(
         name,
         SERVICES[name].package,
@@ -202,6 +210,7 @@ def _infra(name: str, backing: Backing, identity: Identity) -> AbstractAsyncCont
         blobs=backing.blobs,
         room=backing.room,
         identity=identity,
+        tails=tails,
     )
 
 

@@ -39,6 +39,15 @@ def end_process(reason: str) -> None:
 class _Client(Client):
     """The client of nats-py 2.16, with a read loop that only a lost connection ends."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_reconnect: set[Callable[[], None]] = set()
+
+    async def reconnected(self) -> None:
+        """Tell those who asked that what the server kept for the old connection may be gone."""
+        for call in tuple(self.on_reconnect):
+            call()
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
@@ -135,6 +144,7 @@ async def connection(
                 ping_interval=PING_SECONDS,
                 pending_size=PENDING_BYTES,
                 closed_cb=closed,
+                reconnected_cb=client.reconnected,
                 error_cb=failed,
                 **options,
             )
@@ -147,6 +157,14 @@ async def connection(
         # The server may be gone already.
         with suppress(nats.errors.Error, OSError):
             await client.close()
+
+
+def when_reconnected(client: Client, call: Callable[[], None]) -> Callable[[], None]:
+    """Call ``call`` after every reconnection of ``client``; the result ends this."""
+    if not isinstance(client, _Client):
+        return lambda: None
+    client.on_reconnect.add(call)
+    return lambda: client.on_reconnect.discard(call)
 
 
 def _login(url: str) -> tuple[list[str], dict[str, Any]]:

@@ -15,7 +15,7 @@ from kerma_auth.api.routes import AuthRoutes, router
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.keys import Keys
 from kerma_auth.read.users import USERS, UserQueries
-from kerma_common.db.engine import reading
+from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
@@ -71,7 +71,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     accounts = Accounts(
         infra.bus,
         vault,
-        UserQueries(reading(infra.db)),
+        UserQueries(autocommit(infra.db)),
         keys.signing_key,
         infra.clock,
         Argon2Passwords(own.logins_waiting),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerma_batch_gateway.api.clusters import router
 from kerma_batch_gateway.read.clusters import CLUSTERS, ClusterQueries
-from kerma_common.db.engine import reading
+from kerma_common.db.engine import autocommit
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
@@ -40,6 +40,6 @@ def build(settings: HttpSettings, infra: Infra) -> Service:
         health=health,
         settings=settings,
         catch_up=health.catch_up,
-        routers=[router(ClusterQueries(reading(infra.db)))] if "api" in infra.roles else [],
+        routers=[router(ClusterQueries(autocommit(infra.db)))] if "api" in infra.roles else [],
     )
     return Service("batch", app, tuple(background), health)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kerma_common.db.engine import reading
+from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
@@ -55,7 +55,7 @@ def build(
 
     ``engines`` returns the engine that reads a job's outputs, by name.
     """
-    queries = ResultQueries(reading(infra.db))
+    queries = ResultQueries(autocommit(infra.db))
     loops = _loops(infra)
     retries = [loop.retries for loop in loops]
     health = Readiness(infra, projections(infra), retries)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
-from kerma_common.db.engine import reading
+from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
@@ -91,7 +91,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     background += health.background
     told = (infra.clock, terms.lease)
     routers = (
-        [demand_routes(OpenTasks(reading(infra.db)), *told), engine_routes(rows, *told)]
+        [demand_routes(OpenTasks(autocommit(infra.db)), *told), engine_routes(rows, *told)]
         if "api" in infra.roles
         else []
     )
@@ -118,7 +118,7 @@ def _rounds(
 
     terms = rules.terms
     dispatcher = Dispatcher(
-        OpenTasks(reading(infra.db)), tickets, infra.clock, terms, rules.weights
+        OpenTasks(autocommit(infra.db)), tickets, infra.clock, terms, rules.weights
     )
     sets = TaskSets(infra.bus, infra.log)
     expiry = Expiry(

@@ -37,8 +37,8 @@ def create_engine(settings: PgSettings, application_name: str, schema: str) -> A
     )
 
 
-def reading(engine: AsyncEngine) -> AsyncEngine:
-    """Return the same pool in autocommit mode, for single read-only statements.
+def autocommit(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same pool in autocommit mode, for single statements.
 
     A transaction costs two more round trips than the statement itself.
     """

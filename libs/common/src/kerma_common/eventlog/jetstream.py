@@ -34,6 +34,7 @@ from kerma_common.eventlog.messages import MESSAGE_ID, TYPES, note_foreign, reco
 from kerma_common.eventlog.port import Appended, StreamState
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.eventlog.streams import EPOCH
+from kerma_common.eventlog.tail import Tails
 from kerma_common.telemetry.traces import traceparent as current_trace
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class _Untrusted(Exception):  # noqa: N818 - a reason to read in another way
 class JetStreamLog:
     """``EventLog`` on a connection that the caller owns.
 
-    ``traceparent`` returns the trace context that is stored with a commit.
+    ``traceparent`` returns the trace context that is stored with a commit. Logs that get the same
+    ``tails`` read the ends of their streams together.
     """
 
     def __init__(
@@ -74,10 +76,12 @@ class JetStreamLog:
         *,
         traceparent: Callable[[], str | None] = current_trace,
         ack_timeout: float = ACK_TIMEOUT,
+        tails: Tails | None = None,
     ) -> None:
         self._nc = nc
         self._traceparent = traceparent
         self._ack_timeout = ack_timeout
+        self._tails = tails or Tails(nc)
         self.refusals = Refusals(lambda: nc.stats["reconnects"])
 
     async def append(self, subject: Subject, expected: int, commit: Commit) -> Appended:
@@ -125,7 +129,7 @@ class JetStreamLog:
         self, stream: str, after: int, *, max_batch: int = 256
     ) -> AsyncIterator[AsyncGenerator[Sequence[Recorded], None]]:
         """Yield commits after a sequence, in order and without gaps; see the port."""
-        following = pull.batches(self._nc, stream, after, max_batch)
+        following = self._tails.follow(stream, after, max_batch)
         try:
             yield following
         finally:

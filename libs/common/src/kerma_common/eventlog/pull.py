@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from kerma_common.contracts.envelope import Recorded
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.eventlog import api
 from kerma_common.eventlog.messages import note_foreign, recorded
+from kerma_common.nats import when_reconnected
 from kerma_common.precedence import STEP, give_way
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 0.5
-SILENCE = 1.5
-"""Seconds without message or heartbeat after which the consumer counts as lost."""
+HEARTBEAT = 2.0
+SILENCE = 5.0
+"""Seconds without message or heartbeat after which the consumer counts as lost. A lost connection
+is noticed at once, so these matter only where the server loses a consumer and says nothing."""
 EXPIRES = 30.0
 INACTIVE = 60.0
 RETRY = (0.05, 1.0)
@@ -55,6 +57,39 @@ class _Doubt(Exception):  # noqa: N818 - a reason to start over, not a fault
     """The consumer may have lost a message."""
 
 
+class Patience:
+    """Pauses between tries to read a stream, and the decision when to stop trying."""
+
+    FAULTS = (_Doubt, LogWentBackwards, Unavailable, api.ApiError, nats.errors.Error)
+    """What another try may cure."""
+
+    def __init__(self, nc: Client, stream: str) -> None:
+        self._nc, self._stream = nc, stream
+        self.reset()
+
+    def reset(self) -> None:
+        """Note that reading works."""
+        self._pause, self._short = RETRY[0], 0
+
+    async def after(self, fault: Exception, position: int) -> None:
+        """Wait before the next try to read after ``position``.
+
+        Raises the fault if the stream keeps ending before it, Unavailable if the connection was
+        closed for good.
+        """
+        if isinstance(fault, LogWentBackwards):
+            self._short += 1
+            if self._short >= BACKWARDS_TRIES:
+                raise fault
+        elif self._nc.is_closed:
+            raise Unavailable("the connection to the event log was closed") from fault
+        else:
+            told = {"stream": self._stream, "after": position, "reason": str(fault)}
+            log.info("following again", extra=told)
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        self._pause = min(2 * self._pause, RETRY[1])
+
+
 async def batches(
     nc: Client, stream: str, after: int, max_batch: int, subject: str | None = None
 ) -> AsyncGenerator[Sequence[Recorded], None]:
@@ -63,31 +98,30 @@ async def batches(
     Raises ContractViolation for a commit of a newer release, LogWentBackwards if the stream keeps
     ending before the last message handed on.
     """
-    position, pause, short = after, RETRY[0], 0
+    position, patience = after, Patience(nc, stream)
     while True:
-        consumer = _Consumer(nc, stream, position, max_batch, subject)
+        consumer = Consumer(nc, stream, position, max_batch, subject)
         try:
             await consumer.open()
             while True:
                 batch = await consumer.next_batch()
-                position, pause, short = batch[-1].seq, RETRY[0], 0
-                await note_foreign(nc, batch)
+                position = batch[-1].seq
+                patience.reset()
                 yield batch
-        except LogWentBackwards:
-            short += 1
-            if short == BACKWARDS_TRIES:
-                raise
-        except (_Doubt, Unavailable, api.ApiError, nats.errors.Error) as reason:
-            if nc.is_closed:
-                raise Unavailable("the connection to the event log was closed") from reason
-            log.info(
-                "following again",
-                extra={"stream": stream, "after": position, "reason": str(reason)},
-            )
+        except Patience.FAULTS as fault:
+            failed = fault
         finally:
             await consumer.close()
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-        pause = min(2 * pause, RETRY[1])
+        await patience.after(failed, position)
+
+
+async def last_seq(nc: Client, stream: str, known: int) -> int:
+    """Return the sequence of the last message. Raises LogWentBackwards if ``known`` is later."""
+    state = (await api.call(nc, f"STREAM.INFO.{stream}"))["state"]
+    last: int = state["last_seq"]
+    if last < known:
+        raise LogWentBackwards(f"{stream} ends at {last}, but {known} was already read")
+    return last
 
 
 async def before(nc: Client, stream: str, moment: datetime) -> int:
@@ -114,11 +148,11 @@ async def before(nc: Client, stream: str, moment: datetime) -> int:
     return found
 
 
-class _Consumer:
+class Consumer:
     """One consumer of the server and the pull request that feeds it."""
 
     def __init__(
-        self, nc: Client, stream: str, after: int, max_batch: int, subject: str | None
+        self, nc: Client, stream: str, after: int, max_batch: int, subject: str | None = None
     ) -> None:
         self._nc, self._stream, self._after = nc, stream, after
         self._max_batch, self._subject = max_batch, subject
@@ -129,13 +163,16 @@ class _Consumer:
         self._subscription: Subscription | None = None
         self._delivered = 0
         self._credit = 0
+        self._lost = False
+        self._forget_loss: Callable[[], None] = lambda: None
 
-    async def open(self) -> None:
-        state = (await api.call(self._nc, f"STREAM.INFO.{self._stream}"))["state"]
-        if state["last_seq"] < self._after:
-            raise LogWentBackwards(
-                f"{self._stream} ends at {state['last_seq']}, but {self._after} was already read"
-            )
+    async def open(self, known: int = 0) -> None:
+        """Create the consumer. Raises LogWentBackwards if the stream ends before a known message.
+
+        The message at which the consumer starts is known; ``known`` may name a later one.
+        """
+        self._forget_loss = when_reconnected(self._nc, self._lose)
+        await last_seq(self._nc, self._stream, max(known, self._after))
         config: dict[str, Any] = {
             "name": self._name,
             "deliver_policy": "by_start_sequence",
@@ -159,6 +196,7 @@ class _Consumer:
 
     async def close(self) -> None:
         """Delete the consumer if the server can be reached; otherwise it expires."""
+        self._forget_loss()
         with suppress(nats.errors.Error):
             if self._subscription is not None:
                 await self._subscription.unsubscribe()
@@ -169,6 +207,8 @@ class _Consumer:
         """Return at least one commit and all others that have arrived, in order."""
         found: list[Recorded] = []
         while not found:
+            if self._lost:
+                raise _Doubt("the connection was lost")
             if not self._waiting:
                 await self._wait()
             while self._waiting and len(found) < self._max_batch:
@@ -182,7 +222,13 @@ class _Consumer:
             if self._credit == 0:
                 # Ask before the batch is processed, so that the server works meanwhile.
                 await self._pull()
+        await note_foreign(self._nc, found)
         return found
+
+    def _lose(self) -> None:
+        # The pull request is lost, and a server that was started again has no such consumer.
+        self._lost = True
+        self._arrived.set()
 
     async def _receive(self, message: Msg) -> None:
         self._waiting.append(message)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from kerma_common.db.engine import autocommit
 from kerma_common.projection.failures import delays, pause
 from kerma_common.projection.persistence import Persistence
 from kerma_common.projection.tables import CHECKPOINT
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 """Seconds between checks while something is behind; positions from other processes end it early."""
-WATCH_SECONDS = 2.0
+WATCH_SECONDS = 6.0
 """Seconds between checks while nothing is behind: a restore of the database may set rows back."""
 _log = logging.getLogger(__name__)
 _Key = tuple[str, str]
@@ -102,7 +104,7 @@ class CatchUp:
 
     async def _rest(self) -> None:
         if self.done:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(WATCH_SECONDS - time.monotonic() % WATCH_SECONDS)
             return
         lag = self.behind[0]
         if (lag.projection, lag.stream) in self._went_back:
@@ -113,7 +115,7 @@ class CatchUp:
     async def _look(self) -> None:
         if not self._targets:
             self._targets = await self._ends()
-        async with self.db.connect() as conn:
+        async with autocommit(self.db).connect() as conn:
             found = await conn.execute(
                 select(CHECKPOINT.c.name, CHECKPOINT.c.stream, CHECKPOINT.c.seq)
             )

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import socket
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -21,6 +22,7 @@ from psycopg import sql
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from kerma_common.db.engine import autocommit
 from kerma_common.projection.tables import CHECKPOINT, LEASE, schema_of
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
 
     from kerma_common.contracts.envelope import Recorded
 
-TTL = timedelta(seconds=6)
-RENEWAL = 2.0
-"""Seconds between renewals."""
+TTL = timedelta(seconds=9)
+RENEWAL = 3.0
+"""Seconds between renewals. All loops of a process renew at the same time: it wakes up once."""
 
 
 class Fenced(Exception):  # noqa: N818 - names say what happened
@@ -47,6 +49,11 @@ class Lease:
     name: str
     holder: str
     fence: int
+
+
+def until_renewal() -> float:
+    """Return the seconds until the loops of this process renew their leases."""
+    return RENEWAL - time.monotonic() % RENEWAL
 
 
 def process_identity() -> str:
@@ -135,15 +142,20 @@ async def _fence_checkpoints(
 
 async def renew(engine: AsyncEngine, lease: Lease) -> None:
     """Extend the deadline. Raises Fenced if the lease is no longer held."""
-    async with engine.begin() as conn:
-        done = await conn.execute(
-            update(LEASE)
-            .where(LEASE.c.name == lease.name, LEASE.c.fence == lease.fence)
-            .where(LEASE.c.holder == lease.holder)
-            .values(until=func.clock_timestamp() + literal(TTL))
-        )
+    async with autocommit(engine).connect() as conn:
+        driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+        values = (TTL, lease.name, lease.fence, lease.holder)
+        done = await driver.execute(_renewed(schema_of(conn)), values)
     if done.rowcount != 1:
         raise Fenced(lease.name)
+
+
+@cache
+def _renewed(schema: str) -> bytes:
+    statement = sql.SQL(
+        "UPDATE {} SET until = clock_timestamp() + %s WHERE name = %s AND fence = %s AND holder = %s"
+    )
+    return statement.format(sql.Identifier(schema, LEASE.name)).as_bytes(None)
 
 
 async def release(engine: AsyncEngine, lease: Lease) -> None:

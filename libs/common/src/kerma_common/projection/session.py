@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from kerma_common.commands.consistency import Watermarks
@@ -36,6 +37,8 @@ REST_SECONDS = 0.02
 commits in it. A request of this process that waits for the projection ends it."""
 SHORT = 50
 """Commits of a batch that is followed by a pause."""
+BEATS = 3
+"""Renewals of the lease per measurement of the lag, which asks the log for its ends."""
 BARRIER_SECONDS = 5.0
 """Seconds a commit waits for another stream that makes no progress."""
 
@@ -222,9 +225,11 @@ class Session:
 
     async def heartbeat(self) -> None:
         """Renew the lease, measure the lag, and halt if the log is shorter than the checkpoint."""
-        while True:
+        for beat in count():
             await self._retries.persist(self._beat)
-            await asyncio.sleep(leadership.RENEWAL)
+            if beat % BEATS == 0:
+                await self._retries.persist(self._measure)
+            await asyncio.sleep(leadership.until_renewal())
 
     async def _save_passed(self) -> None:
         for stream in self._sink.streams:
@@ -241,6 +246,9 @@ class Session:
     async def _beat(self) -> None:
         await leadership.renew(self._db, self.lease)
         await self._save_passed()
+        metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))
+
+    async def _measure(self) -> None:
         for stream in self._sink.streams:
             reached = self._marks[stream,]
             last = (await self._log.state(stream)).last
@@ -255,4 +263,3 @@ class Session:
             behind = last > reached and applied is not None
             age = (datetime.now(UTC) - applied).total_seconds() if applied and behind else 0.0
             metrics.LAG_SECONDS.labels(*labels).set(age)
-        metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))

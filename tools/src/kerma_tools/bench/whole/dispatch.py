@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.children import postgres_server
 from kerma_common.contracts.rpc_runner import Lane, Ticket
-from kerma_common.db.engine import create_engine, reading
+from kerma_common.db.engine import autocommit, create_engine
 from kerma_common.projection.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_runner.app.dispatcher import Dispatcher
@@ -78,7 +78,7 @@ async def _rounds(db: AsyncEngine) -> float:
         tickets = _Counted()
         # a new dispatcher, as after a takeover: it still has every ticket to issue
         dispatcher = Dispatcher(
-            OpenTasks(reading(db)), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
+            OpenTasks(autocommit(db)), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
         )
         began = perf_counter()
         await dispatcher.round()
