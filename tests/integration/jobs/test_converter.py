@@ -190,6 +190,22 @@ async def test_others_are_converted_while_slow_ones_run() -> None:
         await until(lambda: len(forks()) == SPARES)
 
 
+async def test_conversions_leave_a_core_to_the_service_and_slow_ones_run_when_it_is_idle() -> None:
+    queue = QueueLimits(fast=2, slow=1, fast_seconds=0.1)
+    async with converting(ConversionLimits(cpu_seconds=60, wall_seconds=60), queue) as converter:
+        slow = asyncio.create_task(converter.from_files("geant4", bad_macro(), user="slow"))
+        await until(lambda: len(forks()) == SPARES + 1)
+        idle = os.SCHED_IDLE
+        await until(lambda: any(os.sched_getscheduler(fork.pid) == idle for fork in forks()))
+        allowed = os.sched_getaffinity(0)
+        for fork in forks():
+            cores = os.sched_getaffinity(fork.pid)
+            assert cores < allowed if len(allowed) > 1 else cores == allowed
+            assert os.getpriority(os.PRIO_PROCESS, fork.pid) >= processes.NICE
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+
+
 async def test_too_many_slow_ones_are_told_to_come_back() -> None:
     queue = QueueLimits(fast=2, slow=1, fast_seconds=0.2)
     async with converting(ConversionLimits(cpu_seconds=60, wall_seconds=60), queue) as converter:

@@ -79,6 +79,21 @@ async def test_an_engine_runs_in_its_own_session_and_tells_its_output(tmp_path: 
 
 
 @pytest.mark.parametrize("confined", CONFINED)
+async def test_a_process_and_its_session_have_the_priority_asked_for(
+    tmp_path: Path, strongest: Sandbox, confined: bool
+) -> None:
+    code = "import os; print(os.nice(0), flush=True); input()"
+    argv = (sys.executable, "-I", "-c", code)
+    async with launcher(strongest if confined else None) as made:
+        process = await made.spawn(argv, env={}, confinement=Confinement(tmp_path, nice=7))
+        # a keeper with real-time priority forks at niceness 0, whatever the tests run at
+        assert int(await process.stdout.readline()) >= 7
+        session = Path(f"/proc/{process.pid}/autogroup")
+        if session.exists():
+            assert session.read_text().endswith(" nice 7\n")
+
+
+@pytest.mark.parametrize("confined", CONFINED)
 async def test_exit_codes_and_signals_are_told(
     tmp_path: Path, strongest: Sandbox, confined: bool
 ) -> None:

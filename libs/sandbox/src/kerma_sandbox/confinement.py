@@ -46,6 +46,7 @@ class Confinement:
 
     The system's libraries, Kerma's Python interpreter and its packages are readable as well.
     ``confines`` is for a process that restricts its children further, by Landlock and a filter.
+    ``nice`` counts for its session too, where the kernel shares processor time among sessions.
     """
 
     work: Path

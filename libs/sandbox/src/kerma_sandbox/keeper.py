@@ -248,7 +248,7 @@ def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> N
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         _redirect(fds, fault)
         os.chdir(order["cwd"])
-        os.nice(order["nice"])
+        _lower(order["nice"])
         tree.go_first()
         _confine(order)
         # after the change of user, which clears it
@@ -266,6 +266,21 @@ def _become(order: dict[str, Any], fds: list[int], fault: int, parent: int) -> N
                 os.write(descriptor, reason.encode())
                 break
         os._exit(127)
+
+
+def _lower(nice: int) -> None:
+    """Lower the priority of this session.
+
+    Where the kernel shares processor time among sessions (autogroup), the niceness of a process
+    counts only within its session.
+    """
+    os.nice(nice)
+    with suppress(OSError):  # a kernel without autogroups, or a read-only /proc
+        session = os.open("/proc/self/autogroup", os.O_WRONLY)
+        try:
+            os.write(session, str(nice).encode())
+        finally:
+            os.close(session)
 
 
 def _redirect(fds: list[int], fault: int) -> None:

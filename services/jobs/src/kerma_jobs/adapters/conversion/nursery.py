@@ -30,7 +30,6 @@ from kerma_jobs.adapters.conversion import work
 from kerma_sandbox import landlock, seccomp
 from kerma_sandbox.places import SYSTEM, interpreter
 
-NICE_WHEN_SLOW = 15
 OPEN_FILES = 32
 FRAMES_TOLD = 8
 CONTROL = 0
@@ -113,7 +112,7 @@ class Nursery:
             self._fork(name, files[0])
         elif (pid := self._children.get(name)) is not None:
             if order == "LOWER":
-                os.setpriority(os.PRIO_PROCESS, pid, NICE_WHEN_SLOW)
+                os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
             elif order == "KILL":
                 os.kill(pid, signal.SIGKILL)
         return True
@@ -219,9 +218,21 @@ def _write(connection: socket.socket, answer: bytes) -> None:
     connection.sendall(answer)
 
 
+def leave_a_core_free() -> None:
+    """Leave one core to the service, where there are several.
+
+    Priority alone does not keep a conversion from a core for the first milliseconds in which a
+    request needs it.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores[1:])
+
+
 def main() -> None:
     """Run the nursery. Arguments: the engines' data and the limits, as JSON."""
     told = orjson.loads(sys.argv[1])
+    leave_a_core_free()
     available = work.engines(told["geant4_data"])
     for engine in available:
         _rehearse(engine, available)

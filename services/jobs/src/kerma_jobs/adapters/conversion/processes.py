@@ -29,6 +29,8 @@ NURSERY = (sys.executable, "-m", "kerma_jobs.adapters.conversion.nursery")
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
 LIMITS = Limits(memory=None, processes=64, open_files=256, file_size=1 << 20)
 """Limits of the nursery with all its conversions; each conversion has narrower ones."""
+NICE = 4
+"""Niceness of conversions: below the service, above engines."""
 REPORT_SIZE = 64
 LONGEST_LINE = 500
 CHUNK = 1 << 20
@@ -121,7 +123,7 @@ class Children:
                 process = await guard.spawn(
                     [*NURSERY, self._arguments],
                     env=ENVIRONMENT,
-                    confinement=Confinement(folder, confines=True, limits=LIMITS),
+                    confinement=Confinement(folder, confines=True, limits=LIMITS, nice=NICE),
                     stdin_from=theirs.fileno(),
                 )
             said = asyncio.create_task(_log(process))
