@@ -29,6 +29,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import Subject, job_subject, result_set_subject, task_subject
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrations import migrate
+from kerma_common.db.reads import Reads, open_reads
 from kerma_common.errors import Forbidden
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
@@ -145,6 +146,7 @@ class World:
     nats: Client
     log: EventLog
     db: AsyncEngine
+    reads: Reads
     blobs: BlobStore
     folder: Path
     lengths: dict[str, int] = field(default_factory=dict)
@@ -275,6 +277,7 @@ class World:
             positions,
             verifier,
             system_clock,
+            self.reads,
             roles,
             identity=identity,
             background=(("identity", Follower(identity, self.log, self.nats, "results").run),),
@@ -347,14 +350,16 @@ async def opened(nats_url: str, postgres_url: str, folder: Path) -> AsyncIterato
     settings = PgSettings(url=SecretStr(postgres_url), pool_size=8)
     await migrate(postgres_url, "kerma_results", MIGRATED.schema)
     db = create_engine(settings, "results", SCHEMA)
+    reads = open_reads(settings, "results", SCHEMA)
     try:
         async with connection(nats_url, name="results") as nats:
             await apply_streams(nats)
-            world = World(nats, JetStreamLog(nats), db, blobs, folder)
+            world = World(nats, JetStreamLog(nats), db, reads, blobs, folder)
             await world.ensure()
             yield world
     finally:
         await settled()
+        await reads.close()
         await db.dispose()
 
 

@@ -15,6 +15,7 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrations import migrate
+from kerma_common.db.reads import open_reads
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams
@@ -59,6 +60,7 @@ async def open_infra(
         with _told():
             await migrate(postgres.url.get_secret_value(), package, migrated.schema)
     engine = create_engine(postgres, f"kerma-{service}", service)
+    reads = open_reads(postgres, f"kerma-{service}", service)
     try:
         async with connection(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials
@@ -79,6 +81,7 @@ async def open_infra(
                 positions=Positions(service, engine, client),
                 verifier=TokenVerifier(known),
                 clock=system_clock,
+                reads=reads,
                 roles=roles,
                 refusals=log.refusals,
                 room=room or disk_room(*blob_folders(blobs)),
@@ -89,6 +92,7 @@ async def open_infra(
                 await ensure_read_models(main.projections(infra), log, engine)
             yield infra
     finally:
+        await reads.close()
         await engine.dispose()
 
 

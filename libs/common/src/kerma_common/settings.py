@@ -93,10 +93,14 @@ class PgSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="KERMA_PG_")
 
     url: SecretStr
-    pool_size: int = Field(default=4, ge=1, le=200)
-    pool_overflow: int = Field(default=4, ge=0, le=200)
+    pool_size: int = Field(default=8, ge=1, le=200)
+    pool_overflow: int = Field(default=0, ge=0, le=200)
     pool_seconds: float = Field(default=5.0, gt=0)
     """Seconds a request waits for a connection before it gets 503."""
+    readers: int = Field(default=8, ge=1, le=200)
+    """Further connections, for the reads that pages poll."""
+    prepare: bool = True
+    """Prepare those reads in the server; off behind a pooler that keeps no prepared statements."""
 
     @field_validator("url")
     @classmethod

@@ -9,7 +9,6 @@ from uuid import uuid4
 from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
@@ -58,7 +57,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     own = own or load(JobsSettings)
     loops = _loops(infra)
     live, converter = TelemetryProgress(), ProcessConverter(_geant4_data(), sandbox=own.sandbox)
-    queries = JobQueries(autocommit(infra.db))
+    queries = JobQueries(infra.reads)
     routes = JobRoutes(
         queries=queries,
         submitter=Submitter(

@@ -55,7 +55,7 @@ def build(
 
     ``engines`` returns the engine that reads a job's outputs, by name.
     """
-    queries = ResultQueries(autocommit(infra.db))
+    queries = ResultQueries(autocommit(infra.db), infra.reads)
     loops = _loops(infra)
     retries = [loop.retries for loop in loops]
     health = Readiness(infra, projections(infra), retries)

@@ -26,6 +26,7 @@ from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.engine import create_engine
+from kerma_common.db.reads import open_reads
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.http.policy import Access, declared
@@ -139,5 +140,6 @@ def _unconnected(name: str, folder: str) -> Infra:
         positions=Positions(name),
         verifier=TokenVerifier(Identity()),
         clock=system_clock,
+        reads=open_reads(_NOBODY, "docs", name),
         roles=frozenset({"api"}),
     )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -114,7 +115,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(KermaError, known)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
-    for unreachable in (OperationalError, InterfaceError, PoolTimeoutError):
+    ours = (OperationalError, InterfaceError, PoolTimeoutError)
+    for unreachable in (*ours, psycopg.OperationalError, psycopg.InterfaceError):
         app.add_exception_handler(unreachable, database_down)
 
 

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, Text, bindparam, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    func,
+    select,
+    true,
+)
 
 from kerma_common.contracts.ids import split_primaries
 from kerma_common.contracts.refs import Ref
+from kerma_common.db.reads import Reads, Statement
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.read.models import JOB, OFFER, TASK
 
 AT_A_TIME = 500
 """Tasks that are handled before other requests get a turn."""
 
-ORDERS = {"start_time": JOB.c.submitted_at, "end_time": JOB.c.ended_at}
+ORDERS = {"start_time": "submitted_at", "end_time": "ended_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +134,20 @@ _TASKS = (
 )
 
 
-# built once: for statements this small, building takes as long as executing
 _FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 _STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+
+
+_LISTED = (
+    JOB.c.job_id,
+    JOB.c.title,
+    JOB.c.submitted_at,
+    JOB.c.ended_at,
+    JOB.c.platform,
+    JOB.c.input_kind,
+    JOB.c.sim_type,
+    JOB.c.shown_state,
+)
 
 
 def _head(row: Sequence[Any]) -> JobHead:
@@ -155,22 +177,73 @@ def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+_OFFERS = select(OFFER.c.engines.cast(Text), OFFER.c.substitutes.cast(Text)).order_by(
+    OFFER.c.worker
+)
+
+
+def _page(order_by: str, *, descending: bool, filtered: bool) -> Select[Any]:
+    """Build the statement of a list: jobs of an owner with their number, in an order."""
+    matching = [JOB.c.owner == bindparam("owner"), JOB.c.state.is_not(None)]
+    if filtered:
+        states: BindParameter[Any] = bindparam("states", type_=ARRAY(Text))
+        matching.append(JOB.c.shown_state == func.any(states))
+    count = select(func.count()).select_from(JOB).where(*matching)
+    listed = (
+        select(*_LISTED)
+        .where(*matching)
+        .order_by(*_order(JOB.c, order_by, descending=descending))
+        .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("skipped", type_=Integer))
+        .subquery()
+    )
+    # no row beyond the last page could hold the number
+    numbered = select(count.scalar_subquery().label("number")).subquery()
+    return (
+        select(numbered.c.number, *listed.c)
+        .select_from(numbered.outerjoin(listed, true()))
+        .order_by(*_order(listed.c, order_by, descending=descending))
+    )
+
+
+def _order(of: Any, order_by: str, *, descending: bool) -> tuple[Any, Any]:
+    column = of[ORDERS[order_by]]
+    if descending:
+        return column.desc().nulls_first(), of.job_id.desc()
+    return column.asc().nulls_last(), of.job_id.asc()
+
+
+@dataclass(slots=True)
 class JobQueries:
     """Queries on the jobs schema. They return None for a job that does not exist."""
 
-    db: AsyncEngine
+    reads: Reads
+    _find: Statement = field(init=False)
+    _status: Statement = field(init=False)
+    _offers: Statement = field(init=False)
+    _pages: dict[tuple[str, bool, bool], Statement] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # built once: for statements this small, building takes longer than executing
+        self._find, self._status = map(self.reads.statement, (_FIND, _STATUS))
+        self._offers = self.reads.statement(_OFFERS)
+        self._pages = {
+            (order_by, descending, filtered): self.reads.statement(
+                _page(order_by, descending=descending, filtered=filtered)
+            )
+            for order_by in ORDERS
+            for descending in (True, False)
+            for filtered in (True, False)
+        }
 
     async def head(self, job_id: str) -> JobHead | None:
         """Return the job without its tasks."""
-        async with self.db.connect() as connection:
-            row = (await connection.execute(_FIND, {"job": job_id})).first()
-        return _head(tuple(row)) if row else None
+        row = await self.reads.first(self._find, job=job_id)
+        return _head(row) if row else None
 
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
         """Return the job and its tasks ordered by index."""
-        async with self.db.connect() as connection:
-            row = (await connection.execute(_STATUS, {"job": job_id})).first()
+        row = await self.reads.first(self._status, job=job_id)
         if row is None:
             return None
         *columns, told = row
@@ -179,9 +252,7 @@ class JobQueries:
 
     async def offers(self) -> Sequence[Offer]:
         """See ``Offers``."""
-        found = select(OFFER.c.engines, OFFER.c.substitutes).order_by(OFFER.c.worker)
-        async with self.db.connect() as connection:
-            return [Offer(*row) for row in await connection.execute(found)]
+        return [Offer(*map(orjson.loads, row)) for row in await self.reads.all(self._offers)]
 
     async def page(
         self,
@@ -194,35 +265,7 @@ class JobQueries:
         offset: int,
     ) -> tuple[int, list[ListedJob]]:
         """Return how many jobs match, and one page of them; equal times are ordered by job id."""
-        matching = [JOB.c.owner == owner, JOB.c.state.is_not(None)]
-        if states is not None:
-            matching.append(JOB.c.shown_state.in_(states))
-        column = ORDERS[order_by]
-        order = (
-            (column.desc().nulls_first(), JOB.c.job_id.desc())
-            if descending
-            else (column.asc().nulls_last(), JOB.c.job_id.asc())
-        )
-        count = select(func.count()).select_from(JOB).where(*matching)
-        listed: Select[Any] = (
-            select(
-                JOB.c.job_id,
-                JOB.c.title,
-                JOB.c.submitted_at,
-                JOB.c.ended_at,
-                JOB.c.platform,
-                JOB.c.input_kind,
-                JOB.c.sim_type,
-                JOB.c.shown_state,
-                count.scalar_subquery(),
-            )
-            .where(*matching)
-            .order_by(*order)
-            .limit(limit)
-            .offset(offset)
-        )
-        async with self.db.connect() as connection:
-            rows = (await connection.execute(listed)).all()
-            if not rows:  # no row beyond the last page holds the number
-                return (await connection.execute(count)).scalar_one(), []
-        return rows[0][-1], [ListedJob(*row[:-1]) for row in rows]
+        statement = self._pages[order_by, descending, states is not None]
+        chosen = {} if states is None else {"states": list(states)}
+        rows = await self.reads.all(statement, owner=owner, limit=limit, skipped=offset, **chosen)
+        return rows[0][0], [ListedJob(*row[1:]) for row in rows if row[1] is not None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import false, or_, select, true, tuple_
+from sqlalchemy import ARRAY, BindParameter, Integer, Select, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
+from kerma_common.db.reads import Reads, Statement
 from kerma_common.projection.tables import CHECKPOINT
 from kerma_results.read.models import (
     ESTIMATOR,
@@ -102,23 +103,89 @@ _PAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+_SOURCE = select(
+    JOB_SOURCE.c.owner,
+    JOB_SOURCE.c.engine,
+    JOB_SOURCE.c.input_sha256,
+    JOB_SOURCE.c.input_size,
+    JOB_SOURCE.c.input_media,
+).where(JOB_SOURCE.c.job_id == bindparam("job"), ~JOB_SOURCE.c.deleted)
+
+
+def _estimators(*, named: bool, numbered: bool) -> Select[Any]:
+    """Build the statement for estimators and pages: all, or of one name or of ranges of numbers."""
+    pages = (PAGE.c.job_id == ESTIMATOR.c.job_id) & (PAGE.c.estimator == ESTIMATOR.c.index)
+    if numbered:
+        ranges = (
+            func.unnest(_integers("firsts"), _integers("lasts"))
+            .table_valued("first", "last")
+            .render_derived()
+        )
+        pages &= exists().where(PAGE.c.number.between(ranges.c.first, ranges.c.last))
+    found = (
+        select(ESTIMATOR.c.index, ESTIMATOR.c.name, ESTIMATOR_METADATA.c.body, *_PAGE)
+        .join(
+            RESULT_SET,
+            (RESULT_SET.c.job_id == ESTIMATOR.c.job_id) & (RESULT_SET.c.state == "COMPLETE"),
+        )
+        .join(
+            ESTIMATOR_METADATA,
+            (ESTIMATOR_METADATA.c.job_id == ESTIMATOR.c.job_id)
+            & (ESTIMATOR_METADATA.c.estimator == ESTIMATOR.c.index),
+        )
+        .outerjoin(PAGE, pages)
+        .where(ESTIMATOR.c.job_id == bindparam("job"))
+        .order_by(ESTIMATOR.c.index, PAGE.c.number)
+    )
+    return found.where(ESTIMATOR.c.name == bindparam("name")) if named else found
+
+
+def _fragments() -> Select[Any]:
+    """Build the statement for parts of fragments, by their keys."""
+    keys = (
+        func.unnest(_integers("estimators"), _integers("numbers"), _integers("parts"))
+        .table_valued("estimator", "number", "part")
+        .render_derived()
+    )
+    return select(
+        PAGE_FRAGMENT.c.estimator,
+        PAGE_FRAGMENT.c.number,
+        PAGE_FRAGMENT.c.part,
+        PAGE_FRAGMENT.c.body,
+    ).where(
+        PAGE_FRAGMENT.c.job_id == bindparam("job"),
+        PAGE_FRAGMENT.c.estimator == keys.c.estimator,
+        PAGE_FRAGMENT.c.number == keys.c.number,
+        PAGE_FRAGMENT.c.part == keys.c.part,
+    )
+
+
+def _integers(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=ARRAY(Integer))
+
+
+@dataclass(slots=True)
 class ResultQueries:
-    """Queries on the results schema."""
+    """Queries on the results schema; ``reads`` serves users, ``db`` the merge."""
 
     db: AsyncEngine
+    reads: Reads
+    _source: Statement = field(init=False)
+    _estimators: dict[tuple[bool, bool], Statement] = field(init=False)
+    _fragments: Statement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._source = self.reads.statement(_SOURCE)
+        self._fragments = self.reads.statement(_fragments())
+        self._estimators = {
+            (named, numbered): self.reads.statement(_estimators(named=named, numbered=numbered))
+            for named in (True, False)
+            for numbered in (True, False)
+        }
 
     async def source(self, job_id: str) -> JobSource | None:
         """Return the job, or None when it is unknown or deleted."""
-        found = select(
-            JOB_SOURCE.c.owner,
-            JOB_SOURCE.c.engine,
-            JOB_SOURCE.c.input_sha256,
-            JOB_SOURCE.c.input_size,
-            JOB_SOURCE.c.input_media,
-        ).where(JOB_SOURCE.c.job_id == job_id, ~JOB_SOURCE.c.deleted)
-        async with self.db.connect() as connection:
-            row = (await connection.execute(found)).first()
+        row = await self.reads.first(self._source, job=job_id)
         return JobSource(row[0], row[1], Ref(*row[2:])) if row else None
 
     async def outputs(self, job_id: str) -> list[TaskOutput]:
@@ -189,33 +256,14 @@ class ResultQueries:
 
         They hold the pages in the inclusive ranges ``numbers``; one without such pages holds none.
         """
-        of_estimator = (PAGE.c.job_id == ESTIMATOR.c.job_id) & (
-            PAGE.c.estimator == ESTIMATOR.c.index
-        )
-        chosen = (
-            true()
-            if numbers is None
-            else or_(false(), *(PAGE.c.number.between(a, b) for a, b in numbers))
-        )
-        found = (
-            select(ESTIMATOR.c.index, ESTIMATOR.c.name, ESTIMATOR_METADATA.c.body, *_PAGE)
-            .join(
-                RESULT_SET,
-                (RESULT_SET.c.job_id == ESTIMATOR.c.job_id) & (RESULT_SET.c.state == "COMPLETE"),
-            )
-            .join(
-                ESTIMATOR_METADATA,
-                (ESTIMATOR_METADATA.c.job_id == ESTIMATOR.c.job_id)
-                & (ESTIMATOR_METADATA.c.estimator == ESTIMATOR.c.index),
-            )
-            .outerjoin(PAGE, of_estimator & chosen)
-            .where(ESTIMATOR.c.job_id == job_id)
-            .order_by(ESTIMATOR.c.index, PAGE.c.number)
-        )
+        asked: dict[str, Any] = {"job": job_id}
         if name is not None:
-            found = found.where(ESTIMATOR.c.name == name)
-        async with self.db.connect() as connection:
-            rows: list[Sequence[Any]] = [tuple(row) for row in await connection.execute(found)]
+            asked["name"] = name
+        if numbers is not None:
+            asked["firsts"] = [first for first, _ in numbers]
+            asked["lasts"] = [last for _, last in numbers]
+        statement = self._estimators[name is not None, numbers is not None]
+        rows = await self.reads.all(statement, **asked)
         pages: dict[int, list[StoredPage]] = {}
         for row in rows:
             pages.setdefault(row[0], []).extend(
@@ -226,13 +274,12 @@ class ResultQueries:
 
     async def fragments(self, job_id: str, keys: Sequence[PartKey]) -> dict[PartKey, bytes]:
         """Return the stored parts of fragments that exist."""
-        key = tuple_(PAGE_FRAGMENT.c.estimator, PAGE_FRAGMENT.c.number, PAGE_FRAGMENT.c.part)
-        found = select(
-            PAGE_FRAGMENT.c.estimator,
-            PAGE_FRAGMENT.c.number,
-            PAGE_FRAGMENT.c.part,
-            PAGE_FRAGMENT.c.body,
-        ).where(PAGE_FRAGMENT.c.job_id == job_id, key.in_(keys))
-        async with self.db.connect() as connection:
-            rows = (await connection.execute(found)).all()
+        estimators, numbers, parts = zip(*keys, strict=True) if keys else ((), (), ())
+        rows = await self.reads.all(
+            self._fragments,
+            job=job_id,
+            estimators=list(estimators),
+            numbers=list(numbers),
+            parts=list(parts),
+        )
         return {(row[0], row[1], row[2]): row[3] for row in rows}
