@@ -54,7 +54,9 @@ async def large(): return Response(bytes(64 * 2**20))
 
 @router.post("/read")
 @public()
-async def read(request: Request): return answer("read", size=len(await request.body()))
+async def read(request: Request):
+    size = len(await request.body())
+    return answer("read", size=size, names=[name.decode() for name, _ in request.scope["headers"]])
 
 @router.post("/keep")
 @public()

@@ -71,10 +71,29 @@ def test_empty_lines_and_chunk_extensions_do_not_go_on_for_ever(plain: Server) -
         assert exchange(made, post, b"1\r\na\r\n0\r\nX-Trailer: ", *[b"a" * 2**16] * 40)[0] == 431
 
 
-def test_trailers_are_headers(plain: Server) -> None:
-    post = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+CHUNKED = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+
+def test_trailers_count_as_headers(plain: Server) -> None:
     trailers = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
-    assert plain.ask(post + trailers + b"\r\n")[0] == 431
+    assert plain.ask(CHUNKED + trailers + b"\r\n")[0] == 431
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_trailers_are_dropped(plain: Server, together: bool) -> None:
+    """An application that reads its headers after the body sees those before the body alone."""
+    trailers = [b"Cookie: access_token=x\r\n", b"Host: y\r\n", b"\r\n"]
+    pieces = [b"".join([CHUNKED, *trailers])] if together else [CHUNKED, *trailers]
+    with plain.connect() as made:
+        for piece in pieces:
+            made.sendall(piece)
+        status, answer = read_answer(made)
+        assert status == 200
+        assert b'"size":1' in answer
+        assert b'"names":["host","transfer-encoding"]' in answer
+        # the next request of the connection has its own headers
+        made.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nX-Own: 1\r\n\r\n")
+        assert b'"names":["host","x-own"]' in read_answer(made)[1]
 
 
 def test_what_is_no_request_is_told_so(plain: Server) -> None:

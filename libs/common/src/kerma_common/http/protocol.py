@@ -64,7 +64,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._quiet = True  # no byte of a request has arrived
         self._in_head = False
         self._deadline = 0.0  # for the next head; meaningless while a request is answered
-        self._head_bytes = 0
+        self._head_bytes = self._fields = 0  # trailers included
         self._heard = False  # whether the parser made something of the last bytes
         self._unheard = 0
         # The request body.
@@ -124,7 +124,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = self._extensions
         self._heard = self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._fields = 0
         if self._at_rest():
             self._await_head()
 
@@ -134,10 +134,16 @@ class EdgeProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer after a chunked body."""
-        super().on_header(name, value)
+        """Take a header; drop a trailer after a chunked body.
+
+        The application reads the list of headers while the body arrives, so a trailer in it would
+        pass for a header that was checked at the start (RFC 9110 6.5.1).
+        """
+        self._fields += 1
+        if self._in_head:
+            super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
-        if len(self.headers) > self._settings.header_count:
+        if self._fields > self._settings.header_count:
             self._stop(431, f"The request has more than {self._settings.header_count} headers")
 
     def on_headers_complete(self) -> None:
