@@ -29,7 +29,7 @@ class Script(DirectConverter):
         self.modes = modes
 
     async def from_files(
-        self, name: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+        self, name: str, files: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
         inputs = script_input("mixed", json.dumps(self.modes))
         return Converted("script", decode_inputs(inputs).primaries, inputs, bins=1)

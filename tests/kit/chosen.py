@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from kerma_common.admin.story import Told, story
 from kerma_common.blobs.store import open_blobs
 from kerma_common.commands.bus import CommandBus
@@ -33,14 +35,14 @@ class DirectConverter:
     """Converter in this process; the bodies of these tests are well-formed."""
 
     async def from_project(
-        self, name: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+        self, name: str, project: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
-        return _converted(engine(name).convert(project), stands_in_for)
+        return _converted(engine(name).convert(orjson.loads(project)), stands_in_for)
 
     async def from_files(
-        self, name: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+        self, name: str, files: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
-        return _converted(engine(name).accept_files(files), stands_in_for)
+        return _converted(engine(name).accept_files(orjson.loads(files)), stands_in_for)
 
 
 def _converted(inputs: InputSet, stands_in_for: str) -> Converted:

@@ -9,6 +9,7 @@ import pytest
 
 from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import NotFound
+from kerma_common.http.json_body import LARGE
 from kerma_common.http.problem import problem
 from kerma_common.infra import Infra
 from kerma_common.room import DiskRoom
@@ -84,11 +85,45 @@ async def test_hostile_bodies(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
         (b"[]", 400),
         (b"not json", 400),
         (nested, 400),
+        (b'{"x":"' + b"y" * 100_000, 400),
+        (b'{"a":[' + b"0," * 1_000_000 + b"0]}", 400),
         (b'{"x":"' + b"y" * 50_000_000 + b'"}', 413),
     ):
         answer = await send("POST", "/jobs/direct", content=body)
         assert answer.status_code == status
         assert isinstance(answer.json()["message"], str)
+
+
+async def test_faults_of_large_submissions_are_named(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = jobs
+    send = as_user(client)
+    padded = {**demo_project(), "notes": "n" * LARGE}
+    for change, field in (
+        ({"ntasks": 0, "input_json": padded}, "ntasks"),
+        ({"title": "t" * LARGE}, "title"),
+        ({"input_json": {**padded, "beam": 5}}, "input_json.beam"),
+        ({"input_json": {**padded, "notes": "\u0000"}, "more": "m" * LARGE}, "input_json.notes"),
+        ({"input_json": "n" * LARGE}, "input_json"),
+        ({"input_type": "files", "input_files": ["n" * LARGE]}, "input_files"),
+        ({"input_type": "files", "input_files": {"run.mac": ["n" * LARGE]}}, "input_files"),
+    ):
+        answer = await send("POST", "/jobs/direct", json=submission(**change))
+        assert answer.status_code == 400, answer.text
+        assert field in answer.json(), answer.text
+
+
+async def test_a_large_project_is_accepted_and_shown_as_it_was_sent(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = jobs
+    send = as_user(client)
+    project = {**demo_project(10), "notes": "ż" * LARGE}
+    answer = await send("POST", "/jobs/direct", json=submission(input_json=project))
+    assert answer.status_code == 202, answer.text
+    shown = await send("GET", "/inputs", params={"job_id": answer.json()["job_id"]})
+    assert shown.json()["input"]["input_json"] == project
 
 
 async def test_without_room_nothing_new_is_taken_in(

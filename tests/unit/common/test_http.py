@@ -28,6 +28,7 @@ from kerma_common.errors import (
 )
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.app import create_app
+from kerma_common.http.json_body import deeper_than
 from kerma_common.http.policy import (
     CurrentPrincipal,
     Principal,
@@ -36,7 +37,7 @@ from kerma_common.http.policy import (
     role,
     worker,
 )
-from kerma_common.http.route import KermaRoute, deeper_than
+from kerma_common.http.route import KermaRoute
 from kerma_common.settings import HttpSettings
 
 ORIGIN = "http://localhost:3000"

@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from kerma_common.errors import Unauthenticated
+from kerma_common.errors import InvalidRequest, Unauthenticated
 from kerma_common.http.answers import answer
 from kerma_common.http.app import create_app
+from kerma_common.http.json_body import LARGE, more_values_than, parse
 from kerma_common.http.policy import Principal, public
-from kerma_common.http.route import KermaRoute, more_values_than
+from kerma_common.http.route import KermaRoute
 from kerma_common.security.tokens import (
     CLOCK_SKEW,
     SigningKey,
@@ -130,10 +131,19 @@ async def test_lone_surrogates_are_no_json() -> None:
     assert (await _ask("POST", b"/jobs", content=rb'{"a": "\ud800"}')).status_code == 400
 
 
-async def test_bodies_of_very_many_values_are_refused() -> None:
+def test_bodies_of_very_many_values_are_refused() -> None:
     body = b'{"a":[' + b"[]," * 600_000 + b"[]]}"
-    reply = await _ask("POST", b"/jobs", content=body)
-    assert (reply.status_code, "values" in reply.json()["message"]) == (400, True)
+    with pytest.raises(InvalidRequest, match="values"):
+        parse(body, 64)
+
+
+async def test_bodies_that_would_hold_up_the_event_loop_are_refused() -> None:
+    def body(size: int) -> bytes:
+        return b'{"a":"' + b"x" * (size - 8) + b'"}'
+
+    assert (await _ask("POST", b"/jobs", content=body(LARGE))).status_code == 200
+    reply = await _ask("POST", b"/jobs", content=body(LARGE + 1))
+    assert (reply.status_code, "65536 bytes" in reply.json()["message"]) == (413, True)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,18 @@ import orjson
 import pytest
 
 from kerma_common.errors import InvalidRequest
+from kerma_common.http.json_body import Unparsed, parse
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import MAX_PROBLEMS
 from kerma_engines.geant4.data import REQUIRED, installed
 from kerma_engines.project.project import parse_project
+from kerma_jobs.adapters.conversion.bodies import MOST_SMALL, body_of
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
 from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
-from kerma_jobs.app.submission import check_bins
+from kerma_jobs.adapters.conversion.work import request as request_of
+from kerma_jobs.app.submission import BODY_KEYS, check_bins, parse_submission
 from kit.projects import demo_project
 
 MACRO = "run.mac"
@@ -27,8 +30,15 @@ MACRO = "run.mac"
 def asked(payload: object, *, kind: str = "project", name: str = "geant4") -> tuple[Any, bytes]:
     """Return the first line of the answer, and the rest."""
     request = {"engine": name, "kind": kind, "payload": payload, "stands_in_for": ""}
-    line, _, inputs = answer(orjson.dumps(request), engines({})).partition(b"\n")
+    line, _, inputs = answer(sent(request), engines({})).partition(b"\n")
     return orjson.loads(line), inputs
+
+
+def sent(order: dict[str, Any]) -> bytes:
+    """Return a request; the payload is one of the order's values here."""
+    return request_of(
+        {k: v for k, v in order.items() if k != "payload"}, orjson.dumps(order["payload"])
+    )
 
 
 def with_macro(text: str) -> dict[str, str]:
@@ -51,7 +61,7 @@ def test_data_sets_allow_what_needs_them(tmp_path: Path, monkeypatch: pytest.Mon
     file.write_text(f"[geant4]\nenvironment = {{ {variables} }}\n")
     data = installed(load_catalogue(file).environment("geant4"))
     request = {"engine": "geant4", "kind": "project", "payload": project, "stands_in_for": ""}
-    assert b"problems" not in answer(orjson.dumps(request), engines(data)).partition(b"\n")[0]
+    assert b"problems" not in answer(sent(request), engines(data)).partition(b"\n")[0]
 
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)
@@ -68,7 +78,7 @@ def test_the_engine_asked_for_is_kept_beside_the_one_that_runs() -> None:
         "payload": REHEARSAL,
         "stands_in_for": "fluka",
     }
-    _, _, inputs = answer(orjson.dumps(request), engines({})).partition(b"\n")
+    _, _, inputs = answer(sent(request), engines({})).partition(b"\n")
     assert decode_inputs(inputs).stands_in_for == "fluka"
 
 
@@ -102,15 +112,14 @@ def steps_for(count: int) -> int:
         "stands_in_for": "",
     }
     profile = cProfile.Profile()
-    reply = profile.runcall(answer, orjson.dumps(request), engines({}))
+    reply = profile.runcall(answer, sent(request), engines({}))
     assert b"problems" not in reply.partition(b"\n")[0]
     return sum(entry.callcount for entry in profile.getstats())
 
 
 def test_a_project_tells_how_much_it_scores() -> None:
     project = demo_project(10)
-    asked = {"engine": "geant4", "kind": "project", "payload": project, "stands_in_for": ""}
-    facts = orjson.loads(answer(orjson.dumps(asked), engines({})).partition(b"\n")[0])
+    facts, _ = asked(project)
     detectors = {d.uuid: d.geometry_data.bins for d in parse_project(project).detectors}
     assert facts["bins"] >= sum(detectors.values()) > 1
 
@@ -144,3 +153,69 @@ def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> 
         assert "KERMA_JOBS_JOB_BINS" in str(error.value.fields)
     else:
         check_bins(bins, tasks, most=100)
+
+
+def read(body: bytes, depth: int = 64) -> dict[str, Any]:
+    """Return a large body as the service gets it."""
+    order = {"kind": "read", "depth": depth, "keys": ["title", "ntasks", "input_json"]}
+    line, _, rest = answer(request_of(order, body), {}).partition(b"\n")
+    return body_of(orjson.loads(line), rest)
+
+
+def test_large_values_of_a_body_stay_json() -> None:
+    project = {"notes": "ż\n" * MOST_SMALL, "beam": {"energy": 1.5}}
+    given = {"ntasks": 3, "title": "a", "input_json": project, "other": ["x"] * 10_000}
+    assert read(orjson.dumps(given)) == {
+        "ntasks": 3,
+        "title": "a",
+        "input_json": Unparsed(dict, orjson.dumps(project)),
+    }
+    given = {"title": "t" * (MOST_SMALL + 1), "input_json": [0] * MOST_SMALL}
+    assert read(orjson.dumps(given)) == {
+        "title": Unparsed(str, orjson.dumps(given["title"])),
+        "input_json": Unparsed(list, orjson.dumps(given["input_json"])),
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "depth", "told"),
+    [
+        (b'{"title": ', 64, "not valid JSON"),
+        (b"[1]", 64, "not a JSON object"),
+        (b'{"title": [[[]]]}', 3, "deeper than 3"),
+        (b'{"title": [' + b"0," * 1_000_000 + b"0]}", 64, "values"),
+    ],
+)
+def test_large_bodies_are_refused_as_small_ones_are(body: bytes, depth: int, told: str) -> None:
+    for reader in (read, parse):
+        with pytest.raises(InvalidRequest, match=told):
+            reader(body, depth)
+
+
+def test_a_key_of_a_large_body_that_is_at_fault_is_named() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read(b'{"input_json": {"title": "\\u0000"}}')
+    assert list(refused.value.fields) == ["input_json.title"]
+
+
+def test_a_submission_is_the_same_from_large_and_small_bodies() -> None:
+    project = {**demo_project(), "notes": "n" * MOST_SMALL}
+    body = {"sim_type": "Geant4", "ntasks": 2, "input_type": "editor", "input_json": project}
+    keys = {"kind": "read", "depth": 64, "keys": BODY_KEYS}
+    line, _, rest = answer(request_of(keys, orjson.dumps(body)), {}).partition(b"\n")
+    found = parse_submission(body_of(orjson.loads(line), rest))
+    assert found == parse_submission(body)
+    assert found.project == orjson.dumps(project)
+
+
+@pytest.mark.parametrize("key", ["sim_type", "ntasks", "title", "wait_for_engine", "input_type"])
+def test_a_value_that_is_too_large_for_its_key_is_named(key: str) -> None:
+    body = {"sim_type": "geant4", "ntasks": 1, "input_type": "editor", "input_json": {"a": 1}}
+    with pytest.raises(InvalidRequest) as refused:
+        parse_submission({**body, key: Unparsed(str, b'"..."')})
+    assert list(refused.value.fields) == [key]
+
+
+def test_files_are_texts() -> None:
+    told, _ = asked({"run.mac": ["/run/beamOn 1"]}, kind="files")
+    assert told["problems"] == [["", "Every file must be a text."]]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+WRONG_PARAMETERS = "Wrong parameters"
+"""Message of an `InvalidRequest` whose fields say what is wrong."""
+
 
 class KermaError(Exception):
     """Base class of all errors that are part of a contract."""

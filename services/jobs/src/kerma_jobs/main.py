@@ -92,6 +92,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         health=health,
         settings=settings,
         catch_up=health.catch_up,
+        large_bodies=converter.read,
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("jobs", app, tuple(background), health)

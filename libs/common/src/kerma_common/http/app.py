@@ -10,6 +10,7 @@ from kerma_common.http import problem
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import BodyLimit, Cors, RequestScope
 from kerma_common.http.gate import Gate
+from kerma_common.http.json_body import LargeBodies
 from kerma_common.http.policy import Verifier, public
 from kerma_common.http.route import KermaRoute, assert_policies
 from kerma_common.http.text import PlainText
@@ -29,11 +30,13 @@ def create_app(
     settings: HttpSettings,
     routers: Sequence[APIRouter] = (),
     catch_up: CatchUp | None = None,
+    large_bodies: LargeBodies | None = None,
 ) -> FastAPI:
     """Build the application of service `name`.
 
     Raises `ContractViolation` if a route lacks a policy. Health and metrics are below `/internal`,
-    which a gateway does not forward. Other requests wait for `catch_up`, if given.
+    which a gateway does not forward. Other requests wait for `catch_up`, if given. Without
+    `large_bodies`, larger JSON bodies get a 413.
     """
     app = FastAPI(
         title=f"Kerma {name}",
@@ -42,6 +45,7 @@ def create_app(
     )
     app.state.verifier = verifier
     app.state.settings = settings
+    app.state.large_bodies = large_bodies
     for router in (_internal(health), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from kerma_common.errors import (
+    WRONG_PARAMETERS,
     ConcurrencyConflict,
     ContractViolation,
     DomainRejected,
@@ -39,7 +40,6 @@ from kerma_common.http.answers import answer
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
-WRONG_PARAMETERS = "Wrong parameters"
 UNREADABLE = "Its history cannot be read; an operator has to mend it"
 STATUS: dict[type[KermaError], int] = {
     InvalidRequest: 400,

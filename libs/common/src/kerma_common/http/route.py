@@ -1,10 +1,8 @@
 """The route class of all services: policy first, then strict parameters, then the handler."""
 
-import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -12,15 +10,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kerma_common.errors import ContractViolation, InvalidRequest
+from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
+from kerma_common.http.answers import answer
+from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.policy import declared
-from kerma_common.http.problem import WRONG_PARAMETERS
-from kerma_common.http.text import check_json
-
-MOST_VALUES = 1_000_000
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?')
-NOT_JSON = "The body is not valid JSON"
-NOT_AN_OBJECT = "The body is not a JSON object"
 
 
 class KermaRoute(APIRoute):
@@ -44,58 +37,27 @@ class KermaRoute(APIRoute):
                 )
             if has_body:
                 request = _JsonRequest(_with_json_type(request.scope), request.receive)
-                await request.read(edge.settings.json_depth)
+                if await request.read():
+                    return answer(f"The body is larger than {LARGE} bytes", 413)
             return await inner(request)
 
         return handle
 
 
 class _JsonRequest(Request):
-    """A request whose body is a JSON object of bounded depth."""
+    """A request whose body is a JSON object."""
 
-    async def read(self, depth_limit: int) -> None:
-        """Parse the body; `json` returns the result later."""
-        body = await self.body()
-        if not body:
-            raise InvalidRequest("The body is empty where JSON is expected")
-        if more_values_than(body, MOST_VALUES):
-            raise InvalidRequest(f"The body holds more than {MOST_VALUES} values")
-        try:
-            self._json = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise InvalidRequest(NOT_JSON) from None
-        if not isinstance(self._json, dict):
-            raise InvalidRequest(NOT_AN_OBJECT)
-        if deeper_than(self._json, depth_limit):
-            raise InvalidRequest(f"The body is nested deeper than {depth_limit} levels")
-        if b"\\u0000" in body:
-            check_json(self._json)
-
-
-def more_values_than(body: bytes, limit: int) -> bool:
-    """Return whether JSON holds more than `limit` values, each of which takes memory when parsed.
-
-    Parsed values take twenty times their size. Every value but the first follows a comma, a colon
-    or an opening bracket.
-    """
-
-    def signs(text: bytes) -> int:
-        return sum(text.count(sign) for sign in (b",", b":", b"[", b"{"))
-
-    return signs(body) > limit and signs(_STRING.sub(b"", body)) > limit
-
-
-def deeper_than(value: object, limit: int) -> bool:
-    """Return whether containers are nested more than `limit` levels deep."""
-    level: list[Any] = [value]
-    for _ in range(limit + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
+    async def read(self) -> bool:
+        """Parse the body; `json` returns the result later. Return whether the body is too large."""
+        edge, body = self.app.state, await self.body()
+        depth = edge.settings.json_depth
+        if len(body) <= LARGE:
+            self._json = parse(body, depth)
             return False
-        level = []
-        for item in containers:
-            level.extend(item.values() if isinstance(item, dict) else item)
-    return True
+        if edge.large_bodies is None:
+            return True
+        self._json = await edge.large_bodies(body, depth, self.state.principal)
+        return False
 
 
 def assert_policies(app: FastAPI) -> None:

@@ -9,19 +9,17 @@ to a service.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kerma_common.errors import InvalidRequest
-from kerma_common.http.problem import WRONG_PARAMETERS, problem
+from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
+from kerma_common.http.json_body import MOST_NAME
+from kerma_common.http.problem import problem
 
 MOST_PATH, MOST_QUERY, MOST_PARAMETERS = 2048, 8192, 64
-MOST_NAME = 64
 NOT_UTF8 = "Must be valid UTF-8."
 CONTROL = "Must not contain control characters."
-NUL = "Must not contain NUL characters."
 NOT_PLAIN = (
     "Must be written plainly: without empty or dot segments, semicolons, backslashes, and encoded"
     " slashes."
@@ -84,33 +82,6 @@ def _decoded(raw: bytes, field: str) -> str:
     if _CONTROL.search(text):
         raise _refused(field, CONTROL)
     return text
-
-
-def check_json(value: object) -> None:
-    """Refuse NUL in any string or key of a JSON value: PostgreSQL cannot store it.
-
-    Raises `InvalidRequest` naming the first one by its path. Line ends and the like are allowed:
-    input files contain them.
-    """
-    for path, text in _strings(value, ""):
-        if "\x00" in text:
-            raise _refused(path[:MOST_NAME].replace("\x00", "\ufffd") or "body", NUL)
-
-
-def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every string and key with its path, `beam.energy`."""
-    rest: list[tuple[str, object]] = [(path, value)]
-    while rest:
-        path, found = rest.pop()
-        if isinstance(found, str):
-            yield path, found
-        elif isinstance(found, dict):
-            for key, below in found.items():
-                inner = f"{path}.{key}" if path else key
-                yield inner, key
-                rest.append((inner, below))
-        elif isinstance(found, list):
-            rest.extend((f"{path}.{number}", item) for number, item in enumerate(found))
 
 
 def _refused(field: str, reason: str) -> InvalidRequest:

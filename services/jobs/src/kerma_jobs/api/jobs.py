@@ -159,7 +159,8 @@ def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
             "number_of_all_primaries": job.primaries,
         }
         if job.project_ref is not None:
-            shown["input_json"] = orjson.loads(await routes.blobs.get(job.project_ref))
+            # it was checked at submission; parsing a large one here would hold up other requests
+            shown["input_json"] = orjson.Fragment(await routes.blobs.get(job.project_ref))
         return answer("Input of the job", input=shown)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.domain.quotas import Quotas
@@ -33,14 +33,14 @@ class Converter(Protocol):
     """
 
     async def from_project(
-        self, engine: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+        self, engine: str, project: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
-        """Return the input set of an editor project."""
+        """Return the input set of an editor project, an object as JSON."""
 
     async def from_files(
-        self, engine: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+        self, engine: str, files: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
-        """Return the input set of user-supplied files."""
+        """Return the input set of user-supplied files, an object of names and texts as JSON."""
 
 
 class Admission(Protocol):

@@ -20,6 +20,7 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import InvalidRequest
+from kerma_common.http.json_body import Unparsed
 from kerma_engines.adapter.packing import INPUT_MEDIA
 from kerma_jobs.app.ports import Admission, Converted, Converter, Offers
 from kerma_jobs.domain.commands import SubmitJob
@@ -31,6 +32,16 @@ MAX_TASKS = 10_000
 JOB_BINS = 4 * 10**9
 """Bins of all scorers times tasks of a job: 64 GB of Geant4's outputs."""
 
+BODY_KEYS = (
+    "sim_type",
+    "ntasks",
+    "input_type",
+    "title",
+    "wait_for_engine",
+    "input_json",
+    "input_files",
+)
+"""Keys of a request body; others are ignored."""
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
 PROJECT_MEDIA = "application/json"
@@ -38,18 +49,21 @@ PROJECT_MEDIA = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A checked request body. Editor jobs have ``project``, the others ``files``."""
+    """A checked request body. Editor jobs have ``project``, the others ``files``, as JSON."""
 
     sim_type: str
     n_tasks: int
     title: str
-    project: Mapping[str, Any] | None
-    files: Mapping[str, str] | None
+    project: bytes | None
+    files: bytes | None
     wait_for_engine: bool = False
 
 
 def parse_submission(body: Mapping[str, Any]) -> Submission:
-    """Parse the request body. Raises InvalidRequest naming every invalid key."""
+    """Parse the request body, of which large values are unparsed.
+
+    Raises InvalidRequest naming every invalid key.
+    """
     faults: dict[str, list[str]] = {}
     missing = [key for key in ("sim_type", "ntasks", "input_type") if key not in body]
     if missing:
@@ -82,25 +96,28 @@ def _check_tasks(n_tasks: object, faults: dict[str, list[str]]) -> None:
 
 def _check_input(
     body: Mapping[str, Any], faults: dict[str, list[str]]
-) -> tuple[Mapping[str, Any] | None, Mapping[str, str] | None]:
+) -> tuple[bytes | None, bytes | None]:
     match body["input_type"]:
         case "editor":
-            project = body.get("input_json")
-            if not isinstance(project, dict) or not project:
+            project = _object(body.get("input_json"))
+            if project is None:
                 faults["input_json"] = ["Must be the editor project, an object."]
-                return None, None
             return project, None
         case "files":
-            files = body.get("input_files")
-            if not isinstance(files, dict) or not files:
+            files = _object(body.get("input_files"))
+            if files is None:
                 faults["input_files"] = ["Must be an object of file names and their text."]
-                return None, None
-            if not all(isinstance(text, str) for text in files.values()):
-                faults["input_files"] = ["Every file must be a text."]
             return None, files
         case _:
             faults["input_type"] = ["Must be one of: editor, files."]
             return None, None
+
+
+def _object(value: object) -> bytes | None:
+    """Return a JSON object that is not empty as bytes, or None."""
+    if isinstance(value, Unparsed):
+        return value.json if value.type is dict else None
+    return orjson.dumps(value) if isinstance(value, dict) and value else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +151,20 @@ class Submitter:
         Raises QuotaExceeded and InvalidRequest.
         """
         choice = await self._choose(submission)
-        body = _stored_project(submission)
         job = job_id(self.clock(), self.new_id(), "DIRECT")
         async with self.admission.reserved(
             job,
             owner,
             quotas_of(roles, self.quotas),
             tasks=submission.n_tasks,
-            size=len(body) if body is not None else _size(submission.files or {}),
+            size=len(submission.project or submission.files or b""),
         ):
-            return job, await self._accept(submission, choice, body, job, owner, request_id)
+            return job, await self._accept(submission, choice, job, owner, request_id)
 
     async def _accept(
         self,
         submission: Submission,
         choice: Choice,
-        project: bytes | None,
         job: str,
         owner: str,
         request_id: str,
@@ -158,8 +173,8 @@ class Submitter:
         converted = await self._convert(submission, choice.engine, owner)
         check_bins(converted.bins, submission.n_tasks, self.job_bins)
         project_ref = None
-        if project is not None:
-            project_ref = await self.blobs.put(project, media=PROJECT_MEDIA)
+        if submission.project is not None:
+            project_ref = await self.blobs.put(submission.project, media=PROJECT_MEDIA)
         command = SubmitJob(
             job_id=job,
             owner=owner,
@@ -205,18 +220,8 @@ class Submitter:
                 engine, submission.project, user=user, stands_in_for=asked
             )
         return await self.converter.from_files(
-            engine, submission.files or {}, user=user, stands_in_for=asked
+            engine, submission.files or b"{}", user=user, stands_in_for=asked
         )
-
-
-def _stored_project(submission: Submission) -> bytes | None:
-    """Return the project as it is stored, or None for files."""
-    return None if submission.project is None else orjson.dumps(submission.project)
-
-
-def _size(files: Mapping[str, str]) -> int:
-    """Return the approximate size of input files: characters, which are mostly ASCII."""
-    return sum(len(text) for text in files.values())
 
 
 def check_bins(bins: int, n_tasks: int, most: int) -> None:

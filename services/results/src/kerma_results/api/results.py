@@ -10,10 +10,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kerma_common.errors import InvalidRequest, NotFound
+from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
-from kerma_common.http.problem import WRONG_PARAMETERS
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
 from kerma_results.api import layout

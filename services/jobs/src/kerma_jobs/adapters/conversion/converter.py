@@ -1,4 +1,4 @@
-"""Converts submissions, each in its own process, in fair turns and within limits."""
+"""Reads large submissions and converts them, each in its own process, in turns, within limits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import orjson
 from prometheus_client import Counter, Gauge
 
 from kerma_common.errors import InvalidRequest, Unavailable
+from kerma_common.security.principal import Principal
+from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_jobs.adapters.conversion.processes import GONE, Child, Children, TooLongError
-from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE
+from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE, request
 from kerma_jobs.app.ports import Converted
+from kerma_jobs.app.submission import BODY_KEYS
 from kerma_sandbox.measure import Mode
 
 SPARES = 2
@@ -53,18 +56,30 @@ class ProcessConverter:
         RUNNING.labels("slow").set_function(lambda: self._queue.slow)
 
     async def from_project(
-        self, engine: str, project: Mapping[str, Any], *, user: str, stands_in_for: str = ""
+        self, engine: str, project: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
         """See ``Converter``."""
-        request = _request(engine, "project", project, stands_in_for)
-        return await self._convert(user, "input_json", request)
+        order = {"engine": engine, "kind": "project", "stands_in_for": stands_in_for}
+        return await self._convert(user, "input_json", request(order, project))
 
     async def from_files(
-        self, engine: str, files: Mapping[str, str], *, user: str, stands_in_for: str = ""
+        self, engine: str, files: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
         """See ``Converter``."""
-        request = _request(engine, "files", files, stands_in_for)
-        return await self._convert(user, "input_files", request)
+        order = {"engine": engine, "kind": "files", "stands_in_for": stands_in_for}
+        return await self._convert(user, "input_files", request(order, files))
+
+    async def read(
+        self, body: bytes, depth_limit: int, principal: Principal | None
+    ) -> dict[str, Any]:
+        """Read the body of a large submission. See ``LargeBodies``."""
+        user = principal.user_id if principal else ""
+        order = {"kind": "read", "depth": depth_limit, "keys": BODY_KEYS}
+        try:
+            told, rest = await self._told(user, request(order, body))
+        except _RefusedError as refused:
+            raise InvalidRequest(f"The body {refused}") from None
+        return body_of(told, rest)
 
     async def run(self) -> None:
         """Keep processes ready until cancelled, then end them."""
@@ -73,22 +88,29 @@ class ProcessConverter:
             group.create_task(self._refill())
 
     async def _convert(self, user: str, field: str, request: bytes) -> Converted:
-        async with self._queue.turn(user, len(request)) as turn:
-            try:
-                answer = await self._answer(turn, request)
-            except _RefusedError as refused:
-                CONVERSIONS.labels("stopped").inc()
-                raise _invalid(field, [["", str(refused)]], 1) from None
-            except Unavailable:
-                CONVERSIONS.labels("unavailable").inc()
-                raise
-        line, _, inputs = answer.partition(b"\n")
-        told: dict[str, Any] = orjson.loads(line)
+        try:
+            told, inputs = await self._told(user, request)
+        except _RefusedError as refused:
+            raise _invalid(field, [["", str(refused)]], 1) from None
         if "problems" in told:
             CONVERSIONS.labels("refused").inc()
             raise _invalid(field, told["problems"], told["count"])
         CONVERSIONS.labels("converted").inc()
         return Converted(told["engine"], told["primaries"], inputs, told["bins"])
+
+    async def _told(self, user: str, request: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return the first line of the answer, and the rest."""
+        async with self._queue.turn(user, len(request)) as turn:
+            try:
+                answer = await self._answer(turn, request)
+            except _RefusedError:
+                CONVERSIONS.labels("stopped").inc()
+                raise
+            except Unavailable:
+                CONVERSIONS.labels("unavailable").inc()
+                raise
+        line, _, rest = answer.partition(b"\n")
+        return orjson.loads(line), rest
 
     async def _answer(self, turn: Turn, request: bytes) -> bytes:
         async with self._child() as child:
@@ -164,11 +186,6 @@ class ProcessConverter:
 
 class _RefusedError(Exception):
     """The input itself is invalid."""
-
-
-def _request(engine: str, kind: str, payload: Mapping[str, Any], stands_in_for: str) -> bytes:
-    request = {"engine": engine, "kind": kind, "payload": payload, "stands_in_for": stands_in_for}
-    return orjson.dumps(request)
 
 
 def _invalid(field: str, problems: list[list[str]], count: int) -> InvalidRequest:

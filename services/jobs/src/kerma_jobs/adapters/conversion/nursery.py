@@ -201,8 +201,8 @@ def _memory_kept() -> Iterator[None]:
 
 
 def _rehearse(engine: str, available: work.Engines) -> None:
-    request = {"engine": engine, "kind": "project", "payload": REHEARSAL, "stands_in_for": ""}
-    work.answer(orjson.dumps(request), available)
+    order = {"engine": engine, "kind": "project", "stands_in_for": ""}
+    work.answer(work.request(order, orjson.dumps(REHEARSAL)), available)
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -1,7 +1,9 @@
 """One conversion: turns a request into an input set or problems, as bytes, in its own process.
 
-The answer is a line of JSON, followed by the encoding of an input set, if any. The service parses
-only the line; it stores the rest as it is, because hostile input may have made it large.
+A request is a line of JSON, the order, followed by the project or the files as JSON. The answer is
+a line of JSON, followed by the encoding of an input set, if any. The service parses only the line;
+it stores the rest as it is, because hostile input may have made it large. Large request bodies are
+read in such a process too (``bodies``).
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from kerma_engines.adapter.outputs import plain_names
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import Engine, InputSet
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
-from kerma_engines.errors import InvalidInput
+from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project, scored_bins
+from kerma_jobs.adapters.conversion.bodies import read_body
 
 LONGEST_PATH = 200
 LONGEST_REASON = 500
@@ -43,12 +46,25 @@ def engines(geant4_data: Mapping[str, str]) -> Engines:
     return found
 
 
+def request(order: Mapping[str, Any], payload: bytes) -> bytes:
+    """Return the bytes of a request."""
+    return orjson.dumps(order) + b"\n" + payload
+
+
 def answer(request: bytes, available: Engines) -> bytes:
-    """Answer a request: an object of engine, kind, payload and stands_in_for."""
+    """Answer a request.
+
+    An order has a kind: ``read`` (with depth and keys), ``project`` or ``files`` (with engine and
+    stands_in_for).
+    """
+    line, _, payload = request.partition(b"\n")
+    order = orjson.loads(line)
+    if order["kind"] == "read":
+        return read_body(payload, order["depth"], order["keys"])
     try:
-        asked = orjson.loads(request)
-        inputs = _convert(asked, available)
-        bins = _bins(asked, inputs, available)
+        given = orjson.loads(payload)
+        inputs = _convert(order, given, available)
+        bins = _bins(order, given, inputs, available)
     except InvalidInput as invalid:
         return orjson.dumps(_told(invalid)) + b"\n"
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
@@ -58,18 +74,20 @@ def answer(request: bytes, available: Engines) -> bytes:
     return orjson.dumps(facts) + b"\n" + encode_inputs(inputs)
 
 
-def _convert(request: Mapping[str, Any], available: Engines) -> InputSet:
-    found = available[request["engine"]]
-    if request["kind"] == "project":
-        inputs = found.convert(request["payload"])
+def _convert(order: Mapping[str, Any], given: Any, available: Engines) -> InputSet:
+    found = available[order["engine"]]
+    if order["kind"] == "project":
+        inputs = found.convert(given)
+    elif all(isinstance(text, str) for text in given.values()):
+        inputs = plain_names(found.accept_files(given))
     else:
-        inputs = plain_names(found.accept_files(request["payload"]))
-    return replace(inputs, stands_in_for=request["stands_in_for"])
+        raise InvalidInput([Problem("", "Every file must be a text.")])
+    return replace(inputs, stands_in_for=order["stands_in_for"])
 
 
-def _bins(request: Mapping[str, Any], inputs: InputSet, available: Engines) -> int:
-    if request["kind"] == "project":
-        return scored_bins(parse_project(request["payload"]))
+def _bins(order: Mapping[str, Any], given: Any, inputs: InputSet, available: Engines) -> int:
+    if order["kind"] == "project":
+        return scored_bins(parse_project(given))
     return available[inputs.engine].scored_bins(inputs)
 
 

@@ -1,0 +1,58 @@
+"""Reads a large request body in a process of its own: returns its small values, and where the large
+ones are.
+
+The answer is a line of JSON, ``{"small": {...}, "large": [[key, type, size], ...]}``, followed by
+the JSON of the large values in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kerma_common.errors import InvalidRequest
+from kerma_common.http.json_body import Unparsed, parse
+
+MOST_SMALL = 4096
+"""Bytes of JSON of a value that the service parses itself."""
+TYPES = {kind.__name__: kind for kind in (dict, list, str)}
+
+
+def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> bytes:
+    """Return the values of these keys of a body; others are checked and left out.
+
+    A body that is refused yields ``{"refused": {"message": ..., "fields": {...}}}``.
+    """
+    try:
+        found = parse(body, depth_limit)
+    except InvalidRequest as refused:
+        told = {"message": refused.message, "fields": refused.fields}
+        return orjson.dumps({"refused": told}) + b"\n"
+    small: dict[str, Any] = {}
+    large: list[tuple[str, str, int]] = []
+    parts = []
+    for key in keys:
+        if key not in found:
+            continue
+        value = found[key]
+        written = orjson.dumps(value)
+        if len(written) <= MOST_SMALL:
+            small[key] = value
+        else:
+            large.append((key, type(value).__name__, len(written)))
+            parts.append(written)
+    return b"".join([orjson.dumps({"small": small, "large": large}), b"\n", *parts])
+
+
+def body_of(told: dict[str, Any], rest: bytes) -> dict[str, Any]:
+    """Return the body as ``LargeBodies`` does. Raises InvalidRequest for one that was refused."""
+    if refused := told.get("refused"):
+        raise InvalidRequest(refused["message"], refused["fields"])
+    found: dict[str, Any] = dict(told["small"])
+    start = 0
+    for key, kind, size in told["large"]:
+        found[key] = Unparsed(TYPES[kind], rest[start : start + size])
+        start += size
+    return found
