@@ -28,6 +28,7 @@ from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
 from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.api.jobs import JobRoutes, router
+from kerma_jobs.api.status import TaskLists
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.lifecycle import JobLifecycle
 from kerma_jobs.app.submission import Submitter
@@ -76,7 +77,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         positions=infra.positions,
         room=infra.room,
         blobs=infra.blobs,
-        live=live,
+        lists=TaskLists(queries, live),
     )
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:

@@ -20,9 +20,8 @@ from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
 from kerma_common.room import Room
 from kerma_engines.adapter.packing import decode_inputs
-from kerma_jobs.api.status import describe, render_tasks
+from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
-from kerma_jobs.app.ports import LiveProgress
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.job import TERMINAL
 from kerma_jobs.read.queries import ORDERS, JobHead, JobQueries, ListedJob
@@ -56,7 +55,7 @@ class JobRoutes:
     control: JobControl
     positions: Positions
     blobs: BlobStore
-    live: LiveProgress
+    lists: TaskLists
     room: Room
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
@@ -114,13 +113,12 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
     @authenticated()
     @answers(200, 404)
     async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        found = await routes.queries.status(job_id)
-        job = _owned(found[0] if found else None, principal)
-        tasks = found[1] if found else []
+        found, tasks = await routes.lists.read(job_id, principal.user_id)
+        job = _owned(found, principal)
         return answer(
             describe(job),
             job_state=job.state,
-            job_tasks_status=await render_tasks(job, tasks, routes.live),
+            job_tasks_status=orjson.Fragment(tasks),
         )
 
 

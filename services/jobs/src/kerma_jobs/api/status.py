@@ -3,14 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from kerma_common.http.answers import http_date
 from kerma_jobs.app.ports import LiveProgress
-from kerma_jobs.read.queries import AT_A_TIME, JobHead, TaskRow
+from kerma_jobs.read.queries import AT_A_TIME, JobHead, JobQueries, TaskRow
 
+KEPT_BYTES = 32 << 20
+"""Bytes of task lists that a process keeps."""
 _UNSETTLED = frozenset({"PENDING", "RUNNING"})
+
+
+@dataclass(slots=True)
+class TaskLists:
+    """Task lists of status answers as JSON, kept for as long as the rows have the same version.
+
+    The version is read from the database for every answer, so no answer is older than the rows.
+    """
+
+    queries: JobQueries
+    live: LiveProgress
+    _kept: OrderedDict[str, tuple[str, bytes]] = field(default_factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)
+
+    async def read(self, job_id: str, user_id: str) -> tuple[JobHead | None, bytes]:
+        """Return a job and its task list, which is not rendered for others than the owner."""
+        if job_id in self._kept:
+            job = await self.queries.head(job_id)
+            version, shown = self._kept.get(job_id, ("", b""))
+            if job is not None and job.version == version:
+                self._kept.move_to_end(job_id)
+                return job, shown
+        found = await self.queries.status(job_id)
+        if found is None:
+            self._drop(job_id)
+            return None, b""
+        job, tasks = found
+        if job.owner != user_id:
+            return job, b""
+        rendered = await render_tasks(job, tasks, self.live)
+        shown = orjson.dumps(rendered, option=orjson.OPT_SORT_KEYS)
+        # Workers report progress of running tasks, which the rows do not hold.
+        if any(task["task_state"] == "RUNNING" for task in rendered):
+            self._drop(job_id)
+        else:
+            self._keep(job, shown)
+        return job, shown
+
+    def _keep(self, job: JobHead, shown: bytes) -> None:
+        self._drop(job.job_id)
+        self._kept[job.job_id] = (job.version, shown)
+        self._size += len(shown)
+        while self._size > KEPT_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, job_id: str) -> None:
+        _, shown = self._kept.pop(job_id, ("", b""))
+        self._size -= len(shown)
 
 
 async def render_tasks(

@@ -1,8 +1,8 @@
 """Tables of the jobs read model.
 
 Column groups are disjoint by stream, so rows do not depend on how streams interleave: the job's
-own events write ``state`` and what belongs to it, the runner's write ``task_started_at`` and the
-tasks' progress, the results' write ``merge_started_at``. What users see follows from the groups.
+own events write ``state`` and what belongs to it, the runner's write ``task_started_at``,
+``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at``. What users see follows from the groups.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ JOB = Table(
     Column("failure", Text),
     Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Column("task_started_at", _TIME),
+    # of the last event of a task, so that the row changes whenever a task does
+    Column("tasks_seq", BigInteger, nullable=False, server_default="0"),
     Column("merge_started_at", _TIME),
     Column(
         "shown_state",

@@ -15,7 +15,7 @@ from kerma_common.projection.router import At, Projection
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import ESTIMATOR, JOB, METADATA, OFFER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=3)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=4)
 
 
 def _set_job(job_id: str, **values: object) -> Op:
@@ -30,9 +30,14 @@ def _set_task(
     | runner.TaskCanceled,
     at: At,
     **values: object,
-) -> Op:
+) -> Iterator[Op]:
     key = {"job_id": event.job_id, "index": event.index}
-    return Upsert(TASK, key, {"updated_at": at.time, **values})
+    yield Upsert(TASK, key, {"updated_at": at.time, **values})
+    yield _tasks_changed(event.job_id, at)
+
+
+def _tasks_changed(job_id: str, at: At) -> Op:
+    return Upsert(JOB, {"job_id": job_id}, {"tasks_seq": at.seq})
 
 
 @JOBS.on(jobs.JobSubmitted)
@@ -115,20 +120,22 @@ def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
 @JOBS.on(runner.TaskStarted)
 def task_started(event: runner.TaskStarted, at: At) -> Iterator[Op]:
     """The task runs; the first one also starts the job for its users."""
-    yield _set_task(event, at, state="RUNNING", lease=event.lease, started_at=at.time, simulated=0)
+    yield from _set_task(
+        event, at, state="RUNNING", lease=event.lease, started_at=at.time, simulated=0
+    )
     yield Upsert(JOB, {"job_id": event.job_id}, {"task_started_at": at.time})
 
 
 @JOBS.on(runner.TaskRequeued)
 def task_requeued(event: runner.TaskRequeued, at: At) -> Iterator[Op]:
     """The task waits for another attempt."""
-    yield _set_task(event, at, state="PENDING", simulated=0)
+    yield from _set_task(event, at, state="PENDING", simulated=0)
 
 
 @JOBS.on(runner.TaskSucceeded)
 def task_succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
     """All primaries of the task are simulated."""
-    yield _set_task(
+    yield from _set_task(
         event,
         at,
         state="COMPLETED",
@@ -142,13 +149,13 @@ def task_succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
 def task_failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
     """An attempt failed; the task fails with the last one."""
     if event.final:
-        yield _set_task(event, at, state="FAILED", ended_at=at.time, failure=event.message)
+        yield from _set_task(event, at, state="FAILED", ended_at=at.time, failure=event.message)
 
 
 @JOBS.on(runner.TaskCanceled)
 def task_canceled(event: runner.TaskCanceled, at: At) -> Iterator[Op]:
     """The task was cancelled before its end."""
-    yield _set_task(event, at, state="CANCELED", ended_at=at.time)
+    yield from _set_task(event, at, state="CANCELED", ended_at=at.time)
 
 
 @JOBS.on(runner.TasksCanceled)
@@ -157,6 +164,7 @@ def tasks_canceled(event: runner.TasksCanceled, at: At) -> Iterator[Op]:
     values = {"state": "CANCELED", "updated_at": at.time, "ended_at": at.time}
     for first, stop in event.tasks:
         yield Series(TASK, {"job_id": event.job_id}, "index", first, stop, values, replace=True)
+    yield _tasks_changed(event.job_id, at)
 
 
 @JOBS.on(results.MergeStarted)

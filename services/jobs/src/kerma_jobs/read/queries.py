@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     select,
     true,
 )
@@ -39,7 +40,8 @@ class JobHead:
     """What is needed to authorise and answer a request on one job.
 
     ``engine`` runs the job; it differs from ``sim_type`` for a substitute. ``offered`` is whether a
-    worker offers that engine now.
+    worker offers that engine now. ``version`` is that of the rows of the job and its tasks: if it is
+    the same in two answers, so are the rows.
     """
 
     job_id: str
@@ -58,6 +60,7 @@ class JobHead:
     primaries_merged: int | None
     partial: bool
     failure: str | None
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,11 @@ class ListedJob:
 _SAME = JOB.alias()
 # depends on the parameter, not on the row, so it is evaluated once, not per task
 _ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scalar_subquery()
+# The transaction that wrote the row last; a rebuilt table has another number, and a restored
+# database another last event.
+_VERSION = func.concat(
+    literal_column("job.tableoid"), "-", literal_column("job.xmin"), "-", JOB.c.tasks_seq
+)
 _OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
 _HEAD = (
     JOB.c.job_id,
@@ -111,6 +119,7 @@ _HEAD = (
     JOB.c.primaries_merged,
     JOB.c.partial,
     JOB.c.failure,
+    _VERSION,
 )
 _REFS = 10  # columns before those of the blobs
 # aggregated into one value: of ten thousand rows, most time goes into decoding them
