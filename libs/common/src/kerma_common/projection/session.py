@@ -35,8 +35,10 @@ _log = logging.getLogger(__name__)
 REST_SECONDS = 0.02
 """Pause after a short batch, so that the next one is longer: a transaction costs as much as fifty
 commits in it. A request of this process that waits for the projection ends it."""
+YIELD_SECONDS = 0.005
+"""Pause before a short batch, so that a projection for which a request waits comes first."""
 SHORT = 50
-"""Commits of a batch that is followed by a pause."""
+"""Most commits of a batch with such pauses."""
 BEATS = 3
 """Renewals of the lease per measurement of the lag, which asks the log for its ends."""
 BARRIER_SECONDS = 5.0
@@ -93,18 +95,21 @@ class Session:
                     async for batch in batches:
                         self._retries.recovered(stream)
                         waits = delays()
+                        if len(batch) > SHORT:
+                            await self._apply_held(stream, batch)
+                            continue
+                        await self._rest(stream, YIELD_SECONDS)
                         await self._apply_held(stream, batch)
-                        if len(batch) <= SHORT:
-                            await self._rest(stream)
+                        await self._rest(stream, REST_SECONDS)
             except Exception as error:
                 self._retries.failed(stream, error)
                 await pause(waits)
 
-    async def _rest(self, stream: str) -> None:
+    async def _rest(self, stream: str, seconds: float) -> None:
         if self._positions is None:
-            await asyncio.sleep(REST_SECONDS)
+            await asyncio.sleep(seconds)
         else:
-            await self._positions.rest(self._sink.name, stream, REST_SECONDS)
+            await self._positions.rest(self._sink.name, stream, seconds)
 
     async def _apply_held(self, stream: str, batch: Sequence[Recorded]) -> None:
         start = 0

@@ -6,6 +6,7 @@ except unreferenced blobs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
+from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.json_body import Unparsed
@@ -172,9 +174,9 @@ class Submitter:
         """Convert, store and append; return the sequence of the commit."""
         converted = await self._convert(submission, choice.engine, owner)
         check_bins(converted.bins, submission.n_tasks, self.job_bins)
-        project_ref = None
-        if submission.project is not None:
-            project_ref = await self.blobs.put(submission.project, media=PROJECT_MEDIA)
+        input_ref, project_ref = await asyncio.gather(
+            self.blobs.put(converted.inputs, media=INPUT_MEDIA), self._keep(submission.project)
+        )
         command = SubmitJob(
             job_id=job,
             owner=owner,
@@ -184,7 +186,7 @@ class Submitter:
             engine=converted.engine,
             engine_version=choice.version,
             input_kind="EDITOR" if project_ref else "FILES",
-            input_ref=await self.blobs.put(converted.inputs, media=INPUT_MEDIA),
+            input_ref=input_ref,
             project_ref=project_ref,
             primaries=converted.primaries,
             n_tasks=min(submission.n_tasks, converted.primaries),
@@ -193,8 +195,11 @@ class Submitter:
             wait_for_engine=submission.wait_for_engine,
         )
         context = CommandContext(f"user:{owner}", (owner, request_id), request_id, self.clock())
-        done = await self.bus.execute(JOB, job_subject(job), command, context)
+        done = await self.bus.execute(JOB, job_subject(job), command, context, fresh=True)
         return done.seq
+
+    async def _keep(self, project: bytes | None) -> Ref | None:
+        return None if project is None else await self.blobs.put(project, media=PROJECT_MEDIA)
 
     async def _choose(self, submission: Submission) -> Choice:
         """Return the engine that runs the job. Raises InvalidRequest when none does."""

@@ -125,7 +125,7 @@ class SupplyHandlers:
         match command:
             case QueueTasks():
                 subject = task_set_subject(command.job_id)
-                await self.bus.execute(TASK_SET, subject, command, ctx)
+                await self.bus.execute(TASK_SET, subject, command, ctx, fresh=True)
             case CancelTasks():
                 await self._cancel(command, ctx)
             case _:

@@ -163,12 +163,13 @@ class ProcessConverter:
         try:
             yield child
         finally:
+            # not before: getting ready would take a core from the conversion
+            self._wanted.set()
             await self._children.end(child)
 
     async def _take(self) -> Child:
         while self._spares:
             spare = self._spares.popleft()
-            self._wanted.set()
             if not spare.ended.done():
                 return spare
             await self._children.end(spare)
