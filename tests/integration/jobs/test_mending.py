@@ -159,10 +159,12 @@ async def test_parked_commands_are_listed_retried_and_dropped(
     send, mender = as_user(client), Mender(SERVICES["jobs"], infra)
     right = CommandBus.execute
 
-    async def wrong(self: CommandBus, aggregate: Any, subject: Any, command: Any, ctx: Any) -> Any:
+    async def wrong(
+        self: CommandBus, aggregate: Any, subject: Any, command: Any, ctx: Any, **options: Any
+    ) -> Any:
         if isinstance(command, SettleTasks):
             raise ContractViolation("no such thing")
-        return await right(self, aggregate, subject, command, ctx)
+        return await right(self, aggregate, subject, command, ctx, **options)
 
     monkeypatch.setattr(CommandBus, "execute", wrong)
     kept, given_up = await submitted(send), await submitted(send)
