@@ -1,4 +1,4 @@
-"""Kept task lists never differ from the rows: after every event, a rebuild and a restore."""
+"""What is kept of task lists and of numbers of jobs never differs from the rows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from kerma_common.projection.rebuild import rebuild
 from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.main import projections
+from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.queries import JobQueries
 from kit.jobs_world import appears, append, as_user, fail, publish, succeed
 from kit.projects import submission
@@ -126,3 +127,77 @@ async def test_rows_that_an_operator_mended_show(watched: Watched) -> None:
         ):
             await connection.execute(text(change), {"job": watched.job})
     assert [task["simulated_primaries"] for task in await watched.same()] == [7, 0]
+
+
+async def complete(infra: Infra, job: str) -> None:
+    """Bring a job of two tasks to its end."""
+    for index in range(2):
+        await succeed(infra, job, index, 10)
+    await appears(infra, job, "JobMergeRequested")
+    await publish(infra, job, 2, 20, partial=False)
+    await appears(infra, job, "JobCompleted")
+
+
+async def test_the_number_of_jobs_is_that_of_the_rows(jobs: Jobs) -> None:
+    client, infra = jobs
+    send, other = as_user(client), as_user(client)
+
+    async def numbers(of: Callable[..., Any]) -> list[int]:
+        """Return the number that the service shows, twice, and the number of jobs it lists."""
+        found = []
+        for size in (1, 2, 100):
+            answer = await of("GET", "/user/simulations", params={"page_size": size})
+            found.append(answer.json()["simulations_count"])
+            assert len(answer.json()["simulations"]) == min(size, found[-1])
+        return found
+
+    async def submit(of: Callable[..., Any]) -> str:
+        made = await of("POST", "/jobs/direct", json=submission(primaries=20, tasks=2))
+        job: str = made.json()["job_id"]
+        return job
+
+    assert await numbers(send) == [0, 0, 0]
+    mine = [await submit(send) for _ in range(2)]
+    assert await numbers(send) == [2, 2, 2]
+    theirs = await submit(other)
+    assert await numbers(send) == [2, 2, 2]
+    assert await numbers(other) == [1, 1, 1]
+    for of, job, left in ((other, theirs, [0, 0, 0]), (send, mine[0], [1, 1, 1])):
+        await complete(infra, job)
+        assert (await of("DELETE", "/user/simulations", params={"job_id": job})).status_code == 200
+        assert await numbers(of) == left
+    canceled = await send("GET", "/user/simulations", params={"job_state": "CANCELED"})
+    assert canceled.json()["simulations_count"] == 0
+    await rebuild(projections(infra), infra.log, infra.db)
+    assert await numbers(send) == [1, 1, 1]
+    assert await numbers(other) == [0, 0, 0]
+
+
+async def test_the_number_is_counted_once_per_set_of_jobs(jobs: Jobs) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    await send("POST", "/jobs/direct", json=submission())
+    lists = JobLists(infra.reads)
+    job = (await send("GET", "/user/simulations")).json()["simulations"][0]["job_id"]
+    found = await JobQueries(infra.reads).head(job)
+    assert found is not None
+    counted = [statement for kind, statement in lists._statements.items() if kind.counted]
+
+    class Watching:
+        """Reads that tell which statements were executed."""
+
+        def __init__(self) -> None:
+            self.seen: list[Any] = []
+
+        async def all(self, statement: Any, **parameters: Any) -> Any:
+            self.seen.append(statement)
+            return await infra.reads.all(statement, **parameters)
+
+    watching: Any = Watching()
+    lists.reads = watching
+    for _ in range(3):
+        number, _ = await lists.page(
+            found.owner, order_by="start_time", descending=True, states=None, limit=6, offset=0
+        )
+        assert number == 1
+    assert sum(statement in counted for statement in watching.seen) == 1

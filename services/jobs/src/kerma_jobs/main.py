@@ -34,6 +34,7 @@ from kerma_jobs.app.lifecycle import JobLifecycle
 from kerma_jobs.app.submission import Submitter
 from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
+from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
 from kerma_jobs.settings import JobsSettings
@@ -77,7 +78,8 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         positions=infra.positions,
         room=infra.room,
         blobs=infra.blobs,
-        lists=TaskLists(queries, live),
+        tasks=TaskLists(queries, live),
+        lists=JobLists(infra.reads),
     )
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:

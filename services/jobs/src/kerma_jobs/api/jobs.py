@@ -24,7 +24,8 @@ from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.job import TERMINAL
-from kerma_jobs.read.queries import ORDERS, JobHead, JobQueries, ListedJob
+from kerma_jobs.read.lists import ORDERS, JobLists, ListedJob
+from kerma_jobs.read.queries import JobHead, JobQueries
 
 STATES = frozenset(
     [
@@ -55,7 +56,8 @@ class JobRoutes:
     control: JobControl
     positions: Positions
     blobs: BlobStore
-    lists: TaskLists
+    tasks: TaskLists
+    lists: JobLists
     room: Room
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
@@ -113,7 +115,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
     @authenticated()
     @answers(200, 404)
     async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        found, tasks = await routes.lists.read(job_id, principal.user_id)
+        found, tasks = await routes.tasks.read(job_id, principal.user_id)
         job = _owned(found, principal)
         return answer(
             describe(job),
@@ -176,7 +178,7 @@ def _add_list(api: APIRouter, routes: JobRoutes) -> None:
     ) -> Response:
         size = min(page_size, MAX_PAGE_SIZE) if page_size >= 1 else PAGE_SIZE_INSTEAD_OF_LESS
         page = min(max(page_idx, 1), MAX_PAGE)
-        total, listed = await routes.queries.page(
+        total, listed = await routes.lists.page(
             principal.user_id,
             order_by=_order(order_by),
             descending=order_type == "descend",

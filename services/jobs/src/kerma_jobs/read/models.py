@@ -67,6 +67,22 @@ JOB = Table(
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
 )
 
+OWNER = Table(
+    "job_owner",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("submitted_seq", BigInteger, nullable=False),
+)
+"""Changes whenever the owner gets a job."""
+
+DELETION = Table(
+    "job_deletion",
+    METADATA,
+    Column("only", Integer, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+"""A single row, which changes whenever a job is deleted: the event does not name the owner."""
+
 ESTIMATOR = Table(
     "estimator",
     METADATA,

@@ -13,9 +13,9 @@ from kerma_common.contracts import jobs, results, runner
 from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 from kerma_common.projection.router import At, Projection
 from kerma_jobs.domain.offers import POOL
-from kerma_jobs.read.models import ESTIMATOR, JOB, METADATA, OFFER, TASK
+from kerma_jobs.read.models import DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=4)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=5)
 
 
 def _set_job(job_id: str, **values: object) -> Op:
@@ -43,6 +43,7 @@ def _tasks_changed(job_id: str, at: At) -> Op:
 @JOBS.on(jobs.JobSubmitted)
 def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
     """The job exists, and so do its tasks: those without a row have not been started."""
+    yield Upsert(OWNER, {"owner": event.owner}, {"submitted_seq": at.seq})
     yield Upsert(
         JOB,
         {"job_id": event.job_id},
@@ -110,8 +111,9 @@ def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @JOBS.on(jobs.JobDeleted)
-def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:
     """The owner does not see the job any more."""
+    yield Upsert(DELETION, {"only": 0}, {"seq": at.seq})
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
     yield Delete(ESTIMATOR, {"job_id": event.job_id})

@@ -1,4 +1,4 @@
-"""Queries on jobs; an answer on one job is one statement, so one snapshot."""
+"""Queries on one job; an answer is one statement, so one snapshot."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
-    ARRAY,
-    BindParameter,
-    Integer,
-    Select,
     Text,
     bindparam,
     exists,
     func,
     literal_column,
     select,
-    true,
 )
 
 from kerma_common.contracts.ids import split_primaries
@@ -31,8 +26,6 @@ from kerma_jobs.read.models import JOB, OFFER, TASK
 
 AT_A_TIME = 500
 """Tasks that are handled before other requests get a turn."""
-
-ORDERS = {"start_time": "submitted_at", "end_time": "ended_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +68,6 @@ class TaskRow:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListedJob:
-    """A job in a user's list."""
-
-    job_id: str
-    title: str
-    submitted_at: datetime
-    ended_at: datetime | None
-    platform: str
-    input_kind: str
-    sim_type: str
-    state: str
 
 
 _SAME = JOB.alias()
@@ -147,18 +126,6 @@ _FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_no
 _STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 
 
-_LISTED = (
-    JOB.c.job_id,
-    JOB.c.title,
-    JOB.c.submitted_at,
-    JOB.c.ended_at,
-    JOB.c.platform,
-    JOB.c.input_kind,
-    JOB.c.sim_type,
-    JOB.c.shown_state,
-)
-
-
 def _head(row: Sequence[Any]) -> JobHead:
     before, refs, after = row[:_REFS], row[_REFS : _REFS + 4], row[_REFS + 4 : len(_HEAD)]
     sha, size, project_sha, project_size = refs
@@ -191,37 +158,6 @@ _OFFERS = select(OFFER.c.engines.cast(Text), OFFER.c.substitutes.cast(Text)).ord
 )
 
 
-def _page(order_by: str, *, descending: bool, filtered: bool) -> Select[Any]:
-    """Build the statement of a list: jobs of an owner with their number, in an order."""
-    matching = [JOB.c.owner == bindparam("owner"), JOB.c.state.is_not(None)]
-    if filtered:
-        states: BindParameter[Any] = bindparam("states", type_=ARRAY(Text))
-        matching.append(JOB.c.shown_state == func.any(states))
-    count = select(func.count()).select_from(JOB).where(*matching)
-    listed = (
-        select(*_LISTED)
-        .where(*matching)
-        .order_by(*_order(JOB.c, order_by, descending=descending))
-        .limit(bindparam("limit", type_=Integer))
-        .offset(bindparam("skipped", type_=Integer))
-        .subquery()
-    )
-    # no row beyond the last page could hold the number
-    numbered = select(count.scalar_subquery().label("number")).subquery()
-    return (
-        select(numbered.c.number, *listed.c)
-        .select_from(numbered.outerjoin(listed, true()))
-        .order_by(*_order(listed.c, order_by, descending=descending))
-    )
-
-
-def _order(of: Any, order_by: str, *, descending: bool) -> tuple[Any, Any]:
-    column = of[ORDERS[order_by]]
-    if descending:
-        return column.desc().nulls_first(), of.job_id.desc()
-    return column.asc().nulls_last(), of.job_id.asc()
-
-
 @dataclass(slots=True)
 class JobQueries:
     """Queries on the jobs schema. They return None for a job that does not exist."""
@@ -230,20 +166,11 @@ class JobQueries:
     _find: Statement = field(init=False)
     _status: Statement = field(init=False)
     _offers: Statement = field(init=False)
-    _pages: dict[tuple[str, bool, bool], Statement] = field(init=False)
 
     def __post_init__(self) -> None:
         # built once: for statements this small, building takes longer than executing
         self._find, self._status = map(self.reads.statement, (_FIND, _STATUS))
         self._offers = self.reads.statement(_OFFERS)
-        self._pages = {
-            (order_by, descending, filtered): self.reads.statement(
-                _page(order_by, descending=descending, filtered=filtered)
-            )
-            for order_by in ORDERS
-            for descending in (True, False)
-            for filtered in (True, False)
-        }
 
     async def head(self, job_id: str) -> JobHead | None:
         """Return the job without its tasks."""
@@ -262,19 +189,3 @@ class JobQueries:
     async def offers(self) -> Sequence[Offer]:
         """See ``Offers``."""
         return [Offer(*map(orjson.loads, row)) for row in await self.reads.all(self._offers)]
-
-    async def page(
-        self,
-        owner: str,
-        *,
-        order_by: str,
-        descending: bool,
-        states: Sequence[str] | None,
-        limit: int,
-        offset: int,
-    ) -> tuple[int, list[ListedJob]]:
-        """Return how many jobs match, and one page of them; equal times are ordered by job id."""
-        statement = self._pages[order_by, descending, states is not None]
-        chosen = {} if states is None else {"states": list(states)}
-        rows = await self.reads.all(statement, owner=owner, limit=limit, skipped=offset, **chosen)
-        return rows[0][0], [ListedJob(*row[1:]) for row in rows if row[1] is not None]
