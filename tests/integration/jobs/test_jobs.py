@@ -8,10 +8,11 @@ import pytest
 
 from kerma_common.contracts import runner
 from kerma_common.contracts.progress import progress_subject
-from kerma_common.contracts.subjects import job_subject, task_subject
+from kerma_common.contracts.subjects import job_subject, task_set_subject, task_subject
 from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
 from kerma_jobs.app import control
+from kerma_jobs.app.submission import JOB_BYTES
 from kit.jobs_world import appears, append, as_user, fail, publish, succeed
 from kit.projects import demo_project, submission
 
@@ -176,6 +177,30 @@ async def test_cancelling_shows_at_once_and_repeats_are_harmless(
     await append(infra, task_subject(job, 1), runner.TaskCanceled(job_id=job, index=1))
     assert (await deletion).status_code == 200
     assert (await send("GET", "/jobs", params={"job_id": job})).status_code == 404
+
+
+async def test_a_job_that_stores_too_much_fails_and_its_tasks_stop(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    body = submission(primaries=30, tasks=3)
+    job = (await send("POST", "/jobs/direct", json=body)).json()["job_id"]
+    await succeed(infra, job, 0, 10, size=JOB_BYTES)
+    await succeed(infra, job, 1, 10)
+    await appears(infra, job, "JobLimitExceeded")
+    early = (await send("GET", "/jobs", params={"job_id": job})).json()
+    assert early["job_state"] == "FAILED"
+    assert "KERMA_JOBS_JOB_BYTES" in early["message"]
+    # as the runner does
+    stopped = runner.TasksCanceled(job_id=job, tasks=((2, 3),), withdrawn=1)
+    await append(infra, task_set_subject(job), stopped)
+    await appears(infra, job, "JobFailed")
+    status = (await send("GET", "/jobs", params={"job_id": job})).json()
+    assert (status["job_state"], status["message"]) == ("FAILED", early["message"])
+    tasks = [task["task_state"] for task in status["job_tasks_status"]]
+    assert tasks == ["COMPLETED", "COMPLETED", "CANCELED"]
+    assert (await send("DELETE", "/user/simulations", params={"job_id": job})).status_code == 200
 
 
 async def test_jobs_of_others_are_not_shown(jobs: tuple[httpx.AsyncClient, Infra]) -> None:

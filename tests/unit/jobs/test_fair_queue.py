@@ -132,9 +132,15 @@ async def test_bytes_that_wait_are_bounded() -> None:
         await w.submit("a1", 100)  # alone it may be as large as bodies may be
         await w.submit("a2", 7)
         await w.submit("a3", 2)
-        assert isinstance(await w.refused("a3"), TooManyRequests)
+        own = await w.refused("a3")
+        assert isinstance(own, TooManyRequests)
+        assert "have 7 bytes" in own.message
+        assert "the limit of 8" in own.message
         await w.submit("b1", 4)
-        assert isinstance(await w.refused("b1"), Unavailable)
+        everyones = await w.refused("b1")
+        assert isinstance(everyones, Unavailable)
+        assert "have 7 bytes" in everyones.message
+        assert "the limit of 10" in everyones.message
         await w.submit("c1", 3)
         assert w.queue.waiting == 2
 

@@ -15,6 +15,7 @@ from kerma_jobs.domain.commands import (
     DeleteJob,
     FailMerge,
     SettleTasks,
+    StopJob,
     SubmitJob,
 )
 from kerma_jobs.domain.job import JOB, TERMINAL, Job, Phase
@@ -42,6 +43,7 @@ COLLECT = CancelJob(JOB_ID, "u1", collect=True)
 COMPLETE = CompleteJob(JOB_ID, 4, 100, partial=False, now=NOW)
 FAIL_MERGE = FailMerge(JOB_ID, "BROKEN", "broken output", NOW)
 DELETE = DeleteJob(JOB_ID, "u1")
+STOP = StopJob(JOB_ID, "JOB_BYTES_LIMIT", "too many bytes")
 
 
 def settle(succeeded: int, failed: int, canceled: int = 0) -> SettleTasks:
@@ -71,6 +73,14 @@ def names(*made: object) -> list[str]:
         ([SUBMIT], settle(1, 3), ["JobAllTasksSettled", "JobMergeRequested"]),
         ([SUBMIT], settle(0, 4), ["JobAllTasksSettled", "JobFailed"]),
         ([SUBMIT, settle(4, 0)], settle(4, 0), []),
+        ([SUBMIT], STOP, ["JobLimitExceeded"]),
+        ([SUBMIT, STOP], STOP, []),
+        ([SUBMIT, STOP], CANCEL, []),
+        ([SUBMIT, STOP], settle(1, 0, 3), ["JobAllTasksSettled", "JobFailed"]),
+        ([SUBMIT, STOP], settle(4, 0), ["JobAllTasksSettled", "JobFailed"]),
+        ([SUBMIT, CANCEL], STOP, []),
+        ([SUBMIT, COLLECT], STOP, []),
+        ([SUBMIT, settle(4, 0)], STOP, []),
         ([SUBMIT, settle(4, 0)], COMPLETE, ["JobCompleted"]),
         ([SUBMIT, settle(4, 0)], FAIL_MERGE, ["JobFailed"]),
         ([SUBMIT], COMPLETE, []),
@@ -99,6 +109,7 @@ def test_decide(given_: list[object], when: object, then: list[str]) -> None:
         ([], CANCEL, "UNKNOWN_JOB"),
         ([], DELETE, "UNKNOWN_JOB"),
         ([SUBMIT], DELETE, "JOB_ACTIVE"),
+        ([SUBMIT, STOP], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, settle(4, 0)], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, settle(4, 0), COMPLETE, DELETE], CANCEL, "UNKNOWN_JOB"),
         ([SUBMIT, settle(4, 0), COMPLETE, DELETE], DELETE, "UNKNOWN_JOB"),
@@ -123,7 +134,7 @@ def test_a_job_that_forbids_partial_results_fails_with_one_task() -> None:
 
 
 COMMANDS = st.sampled_from(
-    [SUBMIT, CANCEL, COLLECT, COMPLETE, FAIL_MERGE, DELETE, settle(4, 0), settle(2, 2)]
+    [SUBMIT, CANCEL, COLLECT, STOP, COMPLETE, FAIL_MERGE, DELETE, settle(4, 0), settle(2, 2)]
 )
 
 
@@ -146,6 +157,13 @@ def test_any_history(commands: list[object], cut: int) -> None:
     ended = [e for e in history if isinstance(e, events.JobCompleted | events.JobFailed)]
     assert len(ended) <= 1
     assert JOB.fold(JOB.fold(JOB.initial, history[:cut]), history[cut:]) == state
+
+
+def test_a_job_beyond_a_limit_fails_with_its_code() -> None:
+    _, failed = JOB.decide(after(SUBMIT, STOP), settle(1, 1, 2))
+    assert isinstance(failed, events.JobFailed)
+    assert (failed.code, failed.summary) == ("JOB_BYTES_LIMIT", "too many bytes")
+    assert failed.failed_tasks == (0,)
 
 
 def test_phases_cover_every_event() -> None:

@@ -1,5 +1,6 @@
 """JobLifecycle: the end of a job follows from the ends of its tasks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from kerma_common.contracts import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At
 from kerma_jobs.app.lifecycle import Endings, JobLifecycle
-from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks
+from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks, StopJob
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 AT = At("RUNNER", 7, "c.0", NOW, "j", "svc:runner")
@@ -81,6 +82,22 @@ def test_the_last_ending_settles_the_tasks_once() -> None:
 def test_endings_seen_before_the_submission_count() -> None:
     _, commands = run(succeeded(0), succeeded(1), succeeded(2), SUBMITTED)
     assert commands == [SettleTasks("j", 3, 0, 0, (), "", NOW, 3)]
+
+
+def test_a_job_that_stores_too_much_is_stopped_once_and_before_it_is_settled() -> None:
+    limited = replace(SUBMITTED, byte_limit=1)
+    message = "The outputs and logs of its tasks have 2 bytes, more than 1, the limit KERMA_JOBS_JOB_BYTES"
+    stop = StopJob("j", "JOB_BYTES_LIMIT", message)
+    ends = [succeeded(index) for index in range(3)]
+    assert run(limited, ends[0])[1] == []
+    assert run(limited, *ends[:2])[1] == [stop]
+    assert run(limited, *ends)[1] == [stop, SettleTasks("j", 3, 0, 0, (), "", NOW, 3)]
+    of_logs = replace(failed(0, final=False), log_ref=Ref("00", 2))
+    assert run(limited, of_logs)[1] == [stop]
+    assert run(SUBMITTED, of_logs)[1] == []  # of a release without the limit
+    late, settle = run(*ends, replace(SUBMITTED, byte_limit=2))[1]
+    assert isinstance(late, StopJob)
+    assert isinstance(settle, SettleTasks)
 
 
 def test_cancellations_count_as_endings() -> None:

@@ -40,6 +40,7 @@ STARTED = jobs.JobStarted(
 )
 QUEUE = QueueTasks("job", "ada", "geant4", REF, 10, 3, 2, "pool", ids.SEED_RULE)
 CANCEL = jobs.JobCancellationRequested(job_id="job", by="ada", collect=True)
+EXCEEDED = jobs.JobLimitExceeded(job_id="job", code="JOB_BYTES_LIMIT", summary="s")
 DELETED = jobs.JobDeleted(job_id="job", by="ada")
 
 
@@ -67,7 +68,7 @@ def test_a_started_job_is_queued() -> None:
 
 
 def test_a_job_nobody_wants_loses_its_tasks_once_it_has_them() -> None:
-    for event in (CANCEL, DELETED):
+    for event in (CANCEL, EXCEEDED, DELETED):
         assert TaskSupply().handle(Supplied(3), event, AT).commands == (CancelTasks("job", 3),)
         assert TaskSupply().handle(None, event, AT).commands == ()
 

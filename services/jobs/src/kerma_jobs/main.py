@@ -73,6 +73,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             admission=Reservations(infra.db),
             quotas=own.quotas,
             job_bins=own.job_bins,
+            job_bytes=own.job_bytes,
         ),
         control=JobControl(infra.bus, infra.positions, infra.clock),
         positions=infra.positions,

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from kerma_common.settings import Settings
-from kerma_jobs.app.submission import JOB_BINS
+from kerma_jobs.app.submission import JOB_BINS, JOB_BYTES
 from kerma_jobs.domain.quotas import Quotas
 from kerma_sandbox.measure import Mode
 
@@ -22,6 +22,8 @@ class JobsSettings(Settings):
     """Quotas by role as JSON; ``default`` is for users without one of these roles."""
     job_bins: int = Field(default=JOB_BINS, gt=0)
     """Most bins a job may have: bins of all scorers times tasks."""
+    job_bytes: int = Field(default=JOB_BYTES, gt=0)
+    """Most bytes that the outputs and logs of a job's tasks may have; then the job fails."""
     sandbox: Mode = Mode.PREFER
     """Whether conversions must be confined."""
 

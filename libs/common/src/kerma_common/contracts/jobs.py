@@ -16,7 +16,8 @@ class JobSubmitted:
     Primaries per task and seeds follow from ``primaries``, ``n_tasks`` and the job id by the rules
     in ``contracts.ids``. ``engine`` runs the job; it differs from ``sim_type``, the engine the user
     asked for, if it substitutes for that. With ``wait_for_engine``, the job was accepted
-    even if no worker offered the engine yet.
+    even if no worker offered the engine yet. ``byte_limit`` bounds the bytes of all outputs and
+    logs together; 0 is no limit.
     """
 
     job_id: str
@@ -34,6 +35,7 @@ class JobSubmitted:
     max_attempts: int
     allow_partial: bool
     wait_for_engine: bool = False
+    byte_limit: int = 0
 
 
 @event("jobs", "job", public=True)
@@ -102,6 +104,15 @@ class JobCancellationRequested:
     job_id: str
     by: str
     collect: bool
+
+
+@event("jobs", "job", public=True)
+class JobLimitExceeded:
+    """The job exceeds a limit: its tasks stop, and it fails once they have."""
+
+    job_id: str
+    code: str
+    summary: str
 
 
 @event("jobs", "job", public=True)

@@ -101,7 +101,7 @@ def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
 
 def _shown(job_state: str, task_state: str) -> str:
     """Return a task state that fits the job's: clients keep the last state of a job for ever."""
-    if job_state == "CANCELED" and task_state in _UNSETTLED:
+    if job_state in ("CANCELED", "FAILED") and task_state in _UNSETTLED:
         return "CANCELED"
     if job_state == "COMPLETED" and task_state == "CANCELED":
         # stopped and collected: clients poll any other state for ever

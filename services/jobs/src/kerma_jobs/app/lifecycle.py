@@ -2,7 +2,7 @@
 
 In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
 TaskCanceled, TasksCanceled (runner); ResultSetPublished, ResultSetFailed (results). Out:
-SettleTasks, CompleteJob, FailMerge.
+SettleTasks, CompleteJob, FailMerge, StopJob.
 
 Each task has exactly one final event, its own or one that many share, and each event takes effect
 exactly once here, so counting is enough.
@@ -19,16 +19,18 @@ from kerma_common.contracts import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
-from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks
+from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks, StopJob
 
 FAILED_TASKS_NAMED = 20
+TOO_MANY_BYTES = "JOB_BYTES_LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
 class Endings:
     """How many tasks of a job ended and how; ``n_tasks`` is 0 until the submission is seen.
 
-    ``stored_bytes``: outputs and logs of every attempt that ended.
+    ``stored_bytes``: outputs and logs of every attempt that ended; ``byte_limit`` bounds them, 0 is
+    no limit.
     """
 
     n_tasks: int = 0
@@ -38,11 +40,17 @@ class Endings:
     failed_tasks: tuple[int, ...] = ()
     reason: str = ""
     stored_bytes: int = 0
+    byte_limit: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every task has ended."""
         return 0 < self.n_tasks <= self.succeeded + self.failed + self.canceled
+
+    @property
+    def excessive(self) -> bool:
+        """Whether the job stores more than it may."""
+        return 0 < self.byte_limit < self.stored_bytes
 
 
 class JobLifecycle:
@@ -56,6 +64,7 @@ class JobLifecycle:
         "SettleTasks": SettleTasks,
         "CompleteJob": CompleteJob,
         "FailMerge": FailMerge,
+        "StopJob": StopJob,
     }
 
     def key(self, event: Any) -> str | None:
@@ -82,9 +91,12 @@ class JobLifecycle:
                 return Reaction(state, (fail,))
         known = state or Endings()
         after = _count(known, event)
+        commands: list[SettleTasks | StopJob] = []
+        if after.excessive and not known.excessive:
+            commands.append(_stop(event.job_id, after))
         if after.complete and not known.complete:
-            return Reaction(after, (_settle(event.job_id, after, at.time),))
-        return Reaction(after)
+            commands.append(_settle(event.job_id, after, at.time))
+        return Reaction(after, tuple(commands))
 
     def wake(
         self,
@@ -114,7 +126,7 @@ _EVENTS = (
 def _count(known: Endings, event: Any) -> Endings:
     match event:
         case jobs.JobSubmitted():
-            return replace(known, n_tasks=event.n_tasks)
+            return replace(known, n_tasks=event.n_tasks, byte_limit=event.byte_limit)
         case runner.TaskSucceeded():
             stored = known.stored_bytes + _size(event.output_ref) + _size(event.log_ref)
             return replace(known, succeeded=known.succeeded + 1, stored_bytes=stored)
@@ -136,6 +148,14 @@ def _count(known: Endings, event: Any) -> Endings:
 
 def _size(ref: Ref | None) -> int:
     return ref.size if ref is not None else 0
+
+
+def _stop(job_id: str, endings: Endings) -> StopJob:
+    message = (
+        f"The outputs and logs of its tasks have {endings.stored_bytes} bytes, more than "
+        f"{endings.byte_limit}, the limit KERMA_JOBS_JOB_BYTES"
+    )
+    return StopJob(job_id, TOO_MANY_BYTES, message)
 
 
 def _settle(job_id: str, endings: Endings, now: datetime) -> SettleTasks:

@@ -33,6 +33,8 @@ from kerma_jobs.domain.quotas import Quotas, quotas_of
 MAX_TASKS = 10_000
 JOB_BINS = 4 * 10**9
 """Bins of all scorers times tasks of a job: 64 GB of Geant4's outputs."""
+JOB_BYTES = 80 << 30
+"""Bytes of the outputs and logs of all tasks of a job."""
 
 BODY_KEYS = (
     "sim_type",
@@ -139,6 +141,7 @@ class Submitter:
     admission: Admission
     quotas: Mapping[str, Quotas] = field(default_factory=dict)
     job_bins: int = JOB_BINS
+    job_bytes: int = JOB_BYTES
 
     async def submit(
         self,
@@ -193,6 +196,7 @@ class Submitter:
             max_attempts=MAX_ATTEMPTS,
             allow_partial=True,
             wait_for_engine=submission.wait_for_engine,
+            byte_limit=self.job_bytes,
         )
         context = CommandContext(f"user:{owner}", (owner, request_id), request_id, self.clock())
         done = await self.bus.execute(JOB, job_subject(job), command, context, fresh=True)

@@ -27,6 +27,7 @@ class SubmitJob:
     max_attempts: int
     allow_partial: bool
     wait_for_engine: bool = False
+    byte_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,15 @@ class CancelJob:
 
 
 @dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop a job that exceeds a limit, which ``code`` names."""
+
+    job_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteJob:
     """Delete an ended job and everything that belongs to it."""
 
@@ -85,4 +95,4 @@ class DeleteJob:
     by: str
 
 
-JobCommand = SubmitJob | SettleTasks | CompleteJob | FailMerge | CancelJob | DeleteJob
+JobCommand = SubmitJob | SettleTasks | CompleteJob | FailMerge | CancelJob | StopJob | DeleteJob

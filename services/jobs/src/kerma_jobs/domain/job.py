@@ -6,6 +6,7 @@
              |           |--> FAILED
              |--> FAILED (too few tasks succeeded)
              |--> CANCELING -> CANCELED, or MERGING when the user asked to collect
+             |--> STOPPING -> FAILED (a limit was exceeded)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Phase(StrEnum):
     RUNNING = "RUNNING"
     MERGING = "MERGING"
     CANCELING = "CANCELING"
+    STOPPING = "STOPPING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELED = "CANCELED"
@@ -48,6 +50,7 @@ JobEvent = (
     | events.JobCompleted
     | events.JobFailed
     | events.JobCancellationRequested
+    | events.JobLimitExceeded
     | events.JobCanceled
     | events.JobDeleted
 )
@@ -64,7 +67,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """State of one job. ``collect``: a cancellation still merges the tasks that succeeded."""
+    """State of one job.
+
+    ``collect``: a cancellation still merges the tasks that succeeded. ``fault`` is code and summary
+    of the limit that the job exceeds.
+    """
 
     phase: Phase = Phase.NEW
     owner: str = ""
@@ -72,6 +79,7 @@ class Job:
     allow_partial: bool = True
     collect: bool = False
     settled: Settled | None = None
+    fault: tuple[str, str] | None = None
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
@@ -87,6 +95,8 @@ def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
             return _fail_merge(job, command)
         case commands.CancelJob():
             return _cancel(job, command)
+        case commands.StopJob():
+            return _stop(job, command)
         case commands.DeleteJob():
             return _delete(job, command)
         case _:
@@ -114,6 +124,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         max_attempts=c.max_attempts,
         allow_partial=c.allow_partial,
         wait_for_engine=c.wait_for_engine,
+        byte_limit=c.byte_limit,
     )
     started = events.JobStarted(
         job_id=c.job_id,
@@ -130,7 +141,8 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
 
 
 def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
-    if job.phase not in (Phase.RUNNING, Phase.CANCELING) or job.settled is not None:
+    open_ = (Phase.RUNNING, Phase.CANCELING, Phase.STOPPING)
+    if job.phase not in open_ or job.settled is not None:
         return ()
     settled = events.JobAllTasksSettled(
         job_id=c.job_id,
@@ -139,6 +151,8 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
         canceled=c.canceled,
         stored_bytes=c.stored_bytes,
     )
+    if job.fault is not None:
+        return (settled, _failed(c, *job.fault))
     if job.phase is Phase.CANCELING and not (job.collect and c.succeeded):
         how = Settled(c.succeeded, c.failed, c.canceled)
         return (settled, _canceled(c.job_id, how, c))
@@ -151,14 +165,18 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
             partial=c.succeeded < job.n_tasks,
         )
         return (settled, merge)
-    failed = events.JobFailed(
+    summary = f"{c.failed} of {job.n_tasks} tasks failed: {c.reason}"[:1024]
+    return (settled, _failed(c, "TASKS_FAILED", summary))
+
+
+def _failed(c: commands.SettleTasks, code: str, summary: str) -> events.JobFailed:
+    return events.JobFailed(
         job_id=c.job_id,
-        code="TASKS_FAILED",
-        summary=f"{c.failed} of {job.n_tasks} tasks failed: {c.reason}"[:1024],
+        code=code,
+        summary=summary,
         failed_tasks=c.failed_tasks,
         ended_at=c.now,
     )
-    return (settled, failed)
 
 
 def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
@@ -203,9 +221,15 @@ def _canceled(
 
 def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     _must_exist(job)
-    if job.phase in TERMINAL or job.phase is Phase.CANCELING:
+    if job.phase in TERMINAL or job.phase in (Phase.CANCELING, Phase.STOPPING):
         return ()
     return (events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect),)
+
+
+def _stop(job: Job, c: commands.StopJob) -> tuple[object, ...]:
+    if job.phase is not Phase.RUNNING:
+        return ()
+    return (events.JobLimitExceeded(job_id=c.job_id, code=c.code, summary=c.message[:1024]),)
 
 
 def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
@@ -231,6 +255,8 @@ def evolve(job: Job, event: JobEvent) -> Job:
             return replace(job, settled=Settled(event.succeeded, event.failed, event.canceled))
         case events.JobCancellationRequested():
             return replace(job, phase=Phase.CANCELING, collect=event.collect)
+        case events.JobLimitExceeded():
+            return replace(job, phase=Phase.STOPPING, fault=(event.code, event.summary))
         case events.JobMergeRequested():
             return replace(job, phase=Phase.MERGING)
         case events.JobCompleted() | events.JobFailed() | events.JobCanceled():

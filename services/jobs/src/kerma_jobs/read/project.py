@@ -104,6 +104,12 @@ def cancellation_requested(event: jobs.JobCancellationRequested, at: At) -> Iter
         yield _set_job(event.job_id, state="CANCELED", ended_at=at.time)
 
 
+@JOBS.on(jobs.JobLimitExceeded)
+def limit_exceeded(event: jobs.JobLimitExceeded, at: At) -> Iterator[Op]:
+    """Show the failure at once, though the last tasks are still stopping."""
+    yield _set_job(event.job_id, state="FAILED", ended_at=at.time, failure=event.summary)
+
+
 @JOBS.on(jobs.JobCanceled)
 def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
     """Every task has stopped."""

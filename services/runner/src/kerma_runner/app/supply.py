@@ -1,6 +1,7 @@
 """TaskSupply: queues the tasks of a started job, and cancels them when the job needs them no more.
 
-In: JobStarted, JobCancellationRequested, JobDeleted, JobCompleted, JobFailed, JobCanceled (jobs).
+In: JobStarted, JobCancellationRequested, JobLimitExceeded, JobDeleted, JobCompleted, JobFailed,
+JobCanceled (jobs).
 Out: QueueTasks, CancelTasks.
 """
 
@@ -69,7 +70,9 @@ class TaskSupply:
         match event:
             case jobs.JobStarted():
                 return Reaction(Supplied(event.n_tasks), (_queue(event),))
-            case jobs.JobCancellationRequested() | jobs.JobDeleted() if state is not None:
+            case jobs.JobCancellationRequested() | jobs.JobLimitExceeded() | jobs.JobDeleted() if (
+                state is not None
+            ):
                 return Reaction(state, (CancelTasks(event.job_id, state.n_tasks),))
             case jobs.JobCompleted() | jobs.JobFailed() | jobs.JobCanceled():
                 return Reaction(None)
@@ -89,6 +92,7 @@ class TaskSupply:
 _EVENTS = (
     jobs.JobStarted,
     jobs.JobCancellationRequested,
+    jobs.JobLimitExceeded,
     jobs.JobDeleted,
     jobs.JobCompleted,
     jobs.JobFailed,

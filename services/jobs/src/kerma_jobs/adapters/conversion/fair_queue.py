@@ -97,11 +97,15 @@ class FairQueue:
                 "accepted",
                 RETRY_SECONDS,
             )
-        full = self.waiting >= limits.waiting
-        if full or (self.waiting and self._size + size > limits.waiting_bytes):
+        if self.waiting >= limits.waiting:
             raise Unavailable(
                 f"{self.waiting} submissions of all users are waiting for conversion, which is the "
                 "limit; try again later"
+            )
+        if self.waiting and self._size + size > limits.waiting_bytes:
+            raise Unavailable(
+                f"The submissions of all users waiting for conversion have {self._size} bytes; this "
+                f"one would exceed the limit of {limits.waiting_bytes}; try again later"
             )
 
     def _enter(self, turn: Turn) -> None:
