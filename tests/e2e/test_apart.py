@@ -13,6 +13,8 @@ from kit.chosen import successes
 from kit.projects import submission
 from kit.visitor import Visitor
 
+pytestmark = pytest.mark.slow
+
 PRIMARIES, TASKS = 400, 4
 
 

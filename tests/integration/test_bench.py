@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_tools.bench.whole import footprint, requests, tasks
+from kerma_tools.bench.whole import idle, logins, polling, requests, start, tasks
 
 pytestmark = pytest.mark.slow
 
@@ -16,17 +16,36 @@ def _settings_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_of_a_bench_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"WARM": 1, "SUBMITTED": 2, "READ": 2, "LISTED": 5}.items():
+    for name, few in {"WARM": 1, "SUBMITTED": 2}.items():
         monkeypatch.setattr(requests, name, few)
-    figures = list(requests.request_latencies())
-    assert len(figures) == 5
+    for name, few in {"WARM": 1, "TURNS": 1, "READ": 2, "EACH": 2}.items():
+        monkeypatch.setattr(polling, name, few)
+    monkeypatch.setattr(polling, "JOBS", (2, 5))
+    figures = [*requests.request_latencies(), *polling.polling()]
+    assert [figure.unit for figure in figures] == ["ms"] * 5 + ["/s"] + ["ms"] * 6
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_logins_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"AT_ONCE": 2, "TIMES": 2, "READ": 5}.items():
+        monkeypatch.setattr(logins, name, few)
+    figures = list(logins.logins())
+    assert [figure.unit for figure in figures] == ["ms"] * 2
     assert all(figure.value > 0 for figure in figures)
 
 
 def test_starting_and_stopping_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint, "SETTLE_SECONDS", 0.1)
-    figures = list(footprint.start_and_memory())
-    assert [figure.unit for figure in figures] == ["s", "MB", "s"]
+    monkeypatch.setattr(start, "SETTLE_SECONDS", 0.1)
+    figures = list(start.starts_and_stop())
+    assert [figure.unit for figure in figures] == ["s"] * 3
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_an_idle_platform_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(idle, "WATCHED_SECONDS", 1.0)
+    figures = list(idle.idle())
+    assert [figure.unit for figure in figures] == ["MB", "% of a core", "/s"]
     assert all(figure.value > 0 for figure in figures)
 
 

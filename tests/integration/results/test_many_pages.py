@@ -24,6 +24,8 @@ from kerma_common.contracts.subjects import result_set_subject
 from kerma_results.adapters import manifest
 from kit.results_world import NOW, World
 
+pytestmark = pytest.mark.slow
+
 MANY = 5000
 CASES = [(("depth",), MANY), (tuple(f"scorer {n}" for n in range(100)), 20)]
 

@@ -47,7 +47,7 @@ def _beside(found: Platform, job: str, name: str, attack: str, count: int) -> It
     idle = quantile(_latencies(found, job, ASKED), 0.99)
     memory = psutil.Process(found.running.pid).memory_info
     before = memory().rss
-    with _neighbours(attack, found.running.url, count), _highest(memory) as highest:
+    with attacked(attack, found.running.url, count), _highest(memory) as highest:
         beside = quantile(_latencies(found, job, ASKED), 0.99)
     status = f"status of another user, {name}, p99"
     yield Figure(status, beside, "ms", "idle", idle, MOST_SLOWER, lower_is_better=True)
@@ -67,7 +67,7 @@ def _latencies(found: Platform, job: str, times: int) -> list[float]:
 
 
 @contextmanager
-def _neighbours(attack: str, url: str, count: int) -> Iterator[None]:
+def attacked(attack: str, url: str, count: int) -> Iterator[None]:
     """Run hostile clients, from when all of them are at work to the end of the block."""
     module = "kerma_tools.bench.whole.neighbours"
     # they stand for other machines, so their work should not take this one's processor time
