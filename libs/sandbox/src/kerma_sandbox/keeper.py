@@ -26,6 +26,8 @@ from kerma_sandbox import landlock, seccomp, tree, users
 from kerma_sandbox.mappings import Mappings
 
 SAMPLE_SECONDS = 0.1
+QUIET_SECONDS = 0.5
+"""Longest pause between samples while the processes use no processor time."""
 KILL_SECONDS = 10.0
 """After this time, processes that can't be killed are reported rather than awaited."""
 FILTER_DESCRIPTOR = 3
@@ -69,6 +71,9 @@ class Keeper:
         self._cpu_seconds = 0.0
         self._mappings = Mappings()
         self._next_watch = 0.0
+        self._sample = SAMPLE_SECONDS
+        self._last: tuple[float, int] = (0.0, 0)  # processor time and memory of the last sample
+        self._told: tuple[float, int] | None = None
         self._next_usage = time.monotonic() + _USAGE_SECONDS
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake_write, False)
@@ -110,7 +115,7 @@ class Keeper:
     def _pause(self) -> float:
         if self._reported:
             return _PATIENT_SWEEP_SECONDS
-        return _SWEEP_SECONDS if self._killing_since is not None else SAMPLE_SECONDS
+        return _SWEEP_SECONDS if self._killing_since is not None else self._sample
 
     def _receive(self) -> bool:
         try:
@@ -179,7 +184,7 @@ class Keeper:
     def _watch(self, me: int) -> None:
         if time.monotonic() < self._next_watch:
             return
-        self._next_watch = time.monotonic() + SAMPLE_SECONDS
+        self._next_watch = time.monotonic() + self._sample
         most: int | None = self._order["watch"].get("processes")
         if most is not None:
             most += self._others
@@ -191,9 +196,13 @@ class Keeper:
         used = tree.usage(below)
         most_memory: float = self._order["watch"].get("memory", math.inf)
         self._check(used, self._mappings.memory(below, most_memory))
-        if time.monotonic() >= self._next_usage:
+        now = self._cpu(used), used.memory
+        self._sample = min(2 * self._sample, QUIET_SECONDS) if now == self._last else SAMPLE_SECONDS
+        self._last = now
+        if time.monotonic() >= self._next_usage and now != self._told:
             self._next_usage = time.monotonic() + _USAGE_SECONDS
-            self._report({"op": "usage", "cpu_seconds": self._cpu(used), "memory": used.memory})
+            self._told = now
+            self._report({"op": "usage", "cpu_seconds": now[0], "memory": now[1]})
 
     def _check(self, used: tree.Usage, mapped: int) -> None:
         measured = {
