@@ -226,11 +226,11 @@ def test_data_of_an_older_revision_is_projected_anew(kerma: Whole, job: str) -> 
 async def _make_older(kerma: Whole) -> None:
     """Make tables as they were before read models were stamped, one column short in each service."""
     missing = {
-        "auth": "jwks DROP COLUMN not_after",
+        "auth": '"user" DROP COLUMN source',
         "jobs": "job DROP COLUMN title",
         "runner": "worker DROP COLUMN substitutes",
         "results": "page DROP COLUMN unit",
-        "batch": "jwks DROP COLUMN not_after",
+        "batch": "cluster DROP COLUMN scheduler",
     }
     async with (
         postgres_server(kerma.data / "postgres") as server,
