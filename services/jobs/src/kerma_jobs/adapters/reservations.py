@@ -70,7 +70,7 @@ _NOW = func.clock_timestamp()
 # losing a reservation in a crash is harmless: afterwards the job exists or it does not
 _LOCK = text(
     "SELECT set_config('synchronous_commit', 'off', true),"
-    " pg_advisory_xact_lock(hashtextextended('kerma quota ' || :owner, 0))"
+    " pg_advisory_xact_lock(hashtextextended('kerma quota ' || :user, 0))"
 )
 
 
@@ -106,7 +106,7 @@ class Reservations:
         self, job_id: str, owner: str, quotas: Quotas, tasks: int, size: int
     ) -> None:
         async with self.db.begin() as connection:
-            await connection.execute(_LOCK, {"owner": owner})
+            await connection.execute(_LOCK, {"user": owner})
             usage = await _usage(connection, owner, quotas, tasks)
             found = exceeded(usage, quotas, tasks=tasks, size=size)
             if found is not None:
@@ -117,8 +117,7 @@ class Reservations:
                     limit=found.limit,
                     retry_after=found.retry_after,
                 )
-            await connection.execute(_FORGET, {"owner": owner})
-            row = {"job_id": job_id, "owner": owner, "tasks": tasks, "bytes": size}
+            row = {"job_id": job_id, "owner": owner, "tasks": tasks, "bytes": size, "user": owner}
             await connection.execute(_ADD, row)
 
     async def _release(self, job_id: str) -> None:
@@ -126,7 +125,7 @@ class Reservations:
             await connection.execute(_RELEASE, {"job": job_id})
 
 
-_owner: BindParameter[str] = bindparam("owner")
+_owner: BindParameter[str] = bindparam("user")
 _active = and_(JOB.c.ended_at.is_(None), JOB.c.state.is_not(None))
 _of_owner = and_(JOB.c.owner == _owner, JOB.c.state.is_not(None))
 
@@ -150,6 +149,7 @@ _PAGES = (
     select(_sum(ESTIMATOR.c.stored_bytes))
     .join(JOB, JOB.c.job_id == ESTIMATOR.c.job_id)
     .where(_of_owner)
+    .scalar_subquery()
 )
 # computed only if the total number of tasks of active jobs is not small enough already
 _STARTED = (
@@ -179,7 +179,7 @@ _RESERVED = (
 _TOGETHER = select(
     _JOBS.c.jobs + _RESERVED.c.jobs,
     _JOBS.c.tasks + _RESERVED.c.tasks,
-    _JOBS.c.bytes + _RESERVED.c.bytes,
+    _JOBS.c.bytes + _RESERVED.c.bytes + _PAGES,
     _RESERVED.c.recent,
 ).select_from(_JOBS.join(_RESERVED, true()))
 _NEXT = (
@@ -192,19 +192,19 @@ _NEXT = (
 _FORGET = delete(RESERVATION).where(
     RESERVATION.c.owner == _owner, RESERVATION.c.at < _NOW - max(_HOLD, _WINDOW)
 )
-_ADD = insert(RESERVATION).values(at=_NOW)
+# in one statement: each costs the user a round trip
+_ADD = insert(RESERVATION).values(at=_NOW).add_cte(_FORGET.cte("forgotten"))
 _RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == bindparam("job")).values(open=False)
 
 
 async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked: int) -> Usage:
     """Return what the user has now; ``asked`` tasks are about to be added."""
-    known = {"owner": owner}
+    known = {"user": owner}
     jobs, tasks, size, recent = (await connection.execute(_TOGETHER, known)).one()
-    pages = (await connection.execute(_PAGES, known)).scalar_one()
     if tasks + asked > quotas.waiting_tasks:
         tasks -= (await connection.execute(_STARTED, known)).scalar_one()
     following = 0.0
     if recent >= quotas.submissions_per_minute > 0:
         allowed = {**known, "allowed": quotas.submissions_per_minute}
         following = float((await connection.execute(_NEXT, allowed)).scalar_one())
-    return Usage(jobs, tasks, size + pages, recent, following)
+    return Usage(jobs, tasks, size, recent, following)
