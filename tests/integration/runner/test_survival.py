@@ -17,7 +17,9 @@ from kerma_common.bus.rpc import call
 from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.subjects import task_set_subject
+from kerma_common.errors import Unavailable
 from kerma_common.nats import connection
+from kerma_runner.adapters.tickets import ACK_WAIT
 from kerma_runner.domain.task import Phase
 from kerma_runner.worker import runner_client
 from kit.runner_service import PATIENCE, SHORT_LEASE, Running, as_expected, eventually, names
@@ -226,7 +228,7 @@ async def test_a_deleted_job_loses_its_tasks(runner: Running) -> None:
     await runner.record(jobs.JobDeleted(job_id=job, by="ada"))
     expected = ["TasksQueued", "TasksWithdrawn", "TasksCanceled"]
     await eventually(lambda: as_expected(of_set(runner, job), expected))
-    assert await runner.rows(job) == []
+    await eventually(lambda: as_expected(runner.rows(job), []))
     # no worker gets a task of this job any more
     runner.start_worker(slots=1)
     later = await runner.submit(script_input("ok"))
@@ -312,6 +314,35 @@ async def test_a_claim_of_an_unknown_task_is_refused(runner: Running) -> None:
     request = rpc.ClaimRequest("w", "20260101-000000-none", 0, 1)
     reply = await call(runner.broker, rpc.CLAIM, request, rpc.ClaimReply)
     assert reply == rpc.ClaimReply(None, "NO_SUCH_TASK")
+
+
+async def test_a_ticket_whose_claim_is_not_answered_is_there_for_others_at_once(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ticket request ends long before a ticket that nobody gives back is delivered again."""
+    assert runner_client.PULL_SECONDS < ACK_WAIT
+
+    async def away(*_: object) -> rpc.ClaimReply:
+        raise Unavailable("away")
+
+    offer = rpc.Registration("w", "pool", 1, {"script": "1"})
+    await call(runner.broker, rpc.REGISTER, offer, rpc.Registered)
+    async with connection(runner.nats_url, name="w") as client:
+        worker = runner_client.RunnerClient(EdgeBroker(client))
+        job = await runner.submit(script_input("ok"))
+        found = await worker.next_ticket(offer.lanes)
+        assert found is not None
+        assert found[0].job_id == job
+        with monkeypatch.context() as broken:
+            broken.setattr(worker, "ask", away)
+            with pytest.raises(Unavailable):
+                await worker.claim("w", *found)
+        again = await worker.next_ticket(offer.lanes)
+        assert again is not None
+        assert again[0] == found[0]
+        granted = (await worker.claim("w", *again)).granted
+        assert granted is not None
+        assert await worker.next_ticket(offer.lanes) is None
 
 
 async def test_a_worker_takes_tickets_after_the_bus_stood_still(

@@ -28,7 +28,11 @@ from kerma_common.telemetry.traces import HEADER
 if TYPE_CHECKING:
     from kerma_common.bus.faststream import EdgeBroker
 
-ACK_WAIT = 30.0
+ACK_WAIT = 10.0
+"""Seconds until the ticket of a worker that died with it is delivered to another.
+
+A claim is answered, or given up, within half of that (``kerma_common.bus.rpc.call``).
+"""
 PROBE_SUBJECT, PROBE_BYTES = "work.probe", 1024
 MAX_TAKEN = 10_000
 """Tickets that may be delivered and not yet acknowledged; more than any lane has slots."""

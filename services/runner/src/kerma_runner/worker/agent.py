@@ -203,10 +203,8 @@ class Agent:
             await self.runner.give_back(message)
             return None
         trace = (message.headers or {}).get(HEADER)
-        request = rpc.ClaimRequest(self.worker, ticket.job_id, ticket.index, ticket.attempt)
         with span("ticket", trace, kind=SpanKind.CONSUMER):
-            reply = await self.runner.ask(rpc.CLAIM, request, rpc.ClaimReply)
-        await self.runner.settle(message)
+            reply = await self.runner.claim(self.worker, ticket, message)
         if reply.granted is None or reply.granted.held in self._active:
             return None
         return reply.granted, trace

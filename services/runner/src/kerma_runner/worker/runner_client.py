@@ -98,6 +98,21 @@ class RunnerClient:
             return None
         return ticket, message
 
+    async def claim(self, worker: str, ticket: rpc.Ticket, message: Msg) -> rpc.ClaimReply:
+        """Claim the task of a ticket, and settle the ticket.
+
+        Raises what ``ask`` raises; then the ticket is given back, or its task would wait until the
+        ticket is redelivered.
+        """
+        request = rpc.ClaimRequest(worker, ticket.job_id, ticket.index, ticket.attempt)
+        try:
+            reply = await self.ask(rpc.CLAIM, request, rpc.ClaimReply)
+        except RETRYABLE:
+            await self.give_back(message)
+            raise
+        await self.settle(message)
+        return reply
+
     async def settle(self, message: Msg) -> None:
         """Acknowledge a ticket whose claim was decided. A lost acknowledgement does no harm."""
         try:
