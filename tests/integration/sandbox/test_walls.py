@@ -415,6 +415,28 @@ def test_a_required_sandbox_that_cannot_be_had_is_refused(public: Path) -> None:
     assert measure(public, mode=Mode.PREFER, levels=()).open == tuple(Wall)
 
 
+@pytest.mark.parametrize("folder", ["/usr/local/share/kerma", f"{sys.prefix}/data"])
+def test_data_where_every_engine_reads_is_refused(public: Path, folder: str) -> None:
+    """As root in namespaces, an engine is the owner of files with mode 0600."""
+    with pytest.raises(SandboxUnavailable, match=f"{folder} is in .*; move it"):
+        measure(public, private=[Path(folder)])
+
+
+def test_a_place_that_holds_secrets_is_not_shown(cell: Cell) -> None:
+    secret = cell.folder / "data" / "nats-url"
+    secret.parent.mkdir()
+    secret.write_text("secret")
+    kept = replace(cell, sandbox=replace(cell.sandbox, private=(secret,)))
+    wide = Confinement(cell.work, (cell.folder / "data",))
+    with pytest.raises(ValueError, match=r"data, which holds .*nats-url; name narrower"):
+        kept.sandbox.order(["true"], {}, wide)
+    if cell.sandbox.level is Level.USER:
+        found = measure(cell.folder, levels=(Level.USER,), private=[secret])
+        assert found.reasons[Level.USER] == f"every user may read {secret}"
+        secret.chmod(0o600)
+    assert kept.does("read", secret)[0] == "done\n"
+
+
 def test_a_level_that_keeps_less_than_it_promises_is_not_in_force(
     public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

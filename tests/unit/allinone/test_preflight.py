@@ -1,6 +1,7 @@
 """Obstacles are reported before the start, each with what to do."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         found = preflight.problems("127.0.0.1", taken.getsockname()[1], tmp_path, 10**7)
     assert len(found) == 3
+
+
+def test_data_where_engines_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(sys.prefix) / "kerma-data"
+    assert "which every engine reads" in preflight.problems("127.0.0.1", 0, data, 1)[0]
+    monkeypatch.setenv("KERMA_NATS_URL_FILE", "/usr/share/nats-url")
+    found = preflight.problems("127.0.0.1", 0, Path("/tmp/kerma"), 1)
+    assert found[0].startswith("/usr/share/nats-url is in /usr,")

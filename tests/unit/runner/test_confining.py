@@ -29,19 +29,19 @@ def test_the_folder_of_a_program_is_its_installation(tmp_path: Path) -> None:
     work = tmp_path / "scratch" / "1"
     flat = program(tmp_path / "fluka" / "rfluka")
     deep = program(tmp_path / "shieldhit" / "bin" / "shieldhit")
-    assert installation(flat, kept_from=work) == (flat.parent,)
-    assert installation(deep, kept_from=work) == (deep.parent.parent,)
+    assert installation(flat, kept_from=[work]) == (flat.parent,)
+    assert installation(deep, kept_from=[work]) == (deep.parent.parent,)
 
 
 def test_a_folder_that_holds_the_work_of_others_is_not_read(tmp_path: Path) -> None:
     beside = program(tmp_path / "data" / "shieldhit")
-    assert installation(beside, kept_from=tmp_path / "data" / "scratch" / "1") == (beside,)
+    assert installation(beside, kept_from=[tmp_path / "data" / "scratch" / "1"]) == (beside,)
 
 
 def test_a_home_is_not_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "ada"))
     loose = program(tmp_path / "ada" / "bin" / "topas")
-    assert installation(loose, kept_from=tmp_path / "work") == (loose,)
+    assert installation(loose, kept_from=[tmp_path / "work"]) == (loose,)
 
 
 def test_a_link_is_followed_to_the_installation(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_link_is_followed_to_the_installation(tmp_path: Path) -> None:
     link = tmp_path / "links" / "topas"
     link.parent.mkdir()
     link.symlink_to(real)
-    found = installation(link, kept_from=tmp_path / "work")
+    found = installation(link, kept_from=[tmp_path / "work"])
     assert found == (link.parent, real.parent.parent)
 
 
@@ -72,6 +72,18 @@ def test_a_folder_named_for_an_engine_may_not_hold_the_work(tmp_path: Path) -> N
     command = Command(("shieldhit",), readable=(tmp_path,))
     with pytest.raises(ValueError, match="name narrower folders"):
         confinement(command, {}, work, SETTINGS)
+
+
+def test_a_folder_that_holds_something_private_is_not_read(tmp_path: Path) -> None:
+    """The data may be elsewhere than the work folders."""
+    work, data = tmp_path / "scratch" / "1", tmp_path / "srv" / "data"
+    for folder in (work, data):
+        folder.mkdir(parents=True)
+    beside = program(tmp_path / "srv" / "bin" / "shieldhit")
+    variables = {"FLUPRO": str(tmp_path / "srv")}
+    assert readable_places(str(beside), variables, (), work, [data]) == (beside,)
+    with pytest.raises(ValueError, match=f"names {data.parent}, which holds {data}"):
+        confinement(Command(("x",), readable=(data.parent,)), {}, work, SETTINGS, [data])
 
 
 @pytest.mark.parametrize("path", ["data", "/"])

@@ -15,7 +15,8 @@ import psutil
 
 from kerma_allinone.children.process import ChildError, directory_lock
 from kerma_common.room import RoomSettings
-from kerma_common.settings import load
+from kerma_common.settings import load, private_places
+from kerma_sandbox.measure import misplaced
 
 MB = 1 << 20
 DATA_RESERVES = 2
@@ -52,7 +53,13 @@ def check(data: Path, port: int, slots: int | None) -> None:
 
 def problems(host: str, port: int, data: Path, engines: int) -> list[str]:
     """Return all obstacles to serving on `host:port` from `data` with `engines` concurrent engines."""
-    checks = (port_taken(host, port), disk_full(data), libraries_missing(), memory_low(engines))
+    checks = (
+        port_taken(host, port),
+        disk_full(data),
+        misplaced((data, *private_places())),
+        libraries_missing(),
+        memory_low(engines),
+    )
     return [sentence for sentence in checks if sentence is not None]
 
 

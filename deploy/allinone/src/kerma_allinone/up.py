@@ -286,11 +286,13 @@ class WorkerChild:
         self._data = data
         self._has_room = backing.has_room
         telemetry = load(TelemetrySettings)
+        private = load(WorkerSettings).private
         self._environment = {
             **passed_on(os.environ),
             **{name: os.environ[name] for name in os.environ if name.startswith(WORKER_SETTINGS)},
             "KERMA_NATS_URL_FILE": str(data / NATS_URL),
             "KERMA_WORKER_SCRATCH": str(data / "scratch"),
+            "KERMA_WORKER_PRIVATE": os.pathsep.join(map(str, (data, *private))),
             "KERMA_ENGINES_FILE": str(engines.file),
             "KERMA_TELEMETRY_LOG_LEVEL": telemetry.log_level,
             **({OTLP: telemetry.otlp_endpoint} if telemetry.otlp_endpoint else {}),

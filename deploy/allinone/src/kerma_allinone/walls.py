@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerma_common.settings import load
+from kerma_common.settings import load, private_places
 from kerma_runner.worker.settings import WorkerSettings
 from kerma_sandbox.measure import Mode, measure
 
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from kerma_sandbox.sandbox import Sandbox
 
 
-def local_sandbox() -> Sandbox:
-    """Return a worker's sandbox with this process's settings, whatever its level. Raises
-    SettingsError.
+def local_sandbox(data: Path) -> Sandbox:
+    """Return the sandbox of a worker for ``data`` with this process's settings, whatever its level.
+
+    Raises SettingsError, and SandboxUnavailable where engines could read the data.
     """
-    off = load(WorkerSettings).sandbox is Mode.OFF
-    return measure(Path(tempfile.gettempdir()), mode=Mode.OFF if off else Mode.PREFER)
+    settings = load(WorkerSettings)
+    mode = Mode.OFF if settings.sandbox is Mode.OFF else Mode.PREFER
+    private = (data, *settings.private, *private_places())
+    return measure(Path(tempfile.gettempdir()), mode=mode, private=private)

@@ -8,7 +8,7 @@ one, `load` raises an error that names the variable.
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -18,6 +18,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+_PUBLIC_FILES = frozenset({"KERMA_ENGINES_FILE"})
 
 
 class SettingsError(Exception):
@@ -130,6 +132,22 @@ class BlobSettings(Settings):
         elif parts.scheme != "file" or parts.netloc or len(parts.path) < 2:
             raise ValueError("must look like file:///folder or s3://bucket/prefix")
         return self
+
+
+def private_places() -> tuple[Path, ...]:
+    """Return the files and folders in the environment that no engine may read.
+
+    These are the files of secrets, the credentials of the bus and a folder of blobs.
+    """
+    named = [
+        value
+        for name, value in os.environ.items()
+        if name.startswith("KERMA_") and name.endswith("_FILE") and name not in _PUBLIC_FILES
+    ]
+    named += filter(None, [os.environ.get("KERMA_NATS_CREDENTIALS")])
+    blobs = urlsplit(os.environ.get("KERMA_BLOB_URL", ""))
+    named += [unquote(blobs.path)] if blobs.scheme == "file" else []
+    return tuple(Path(path) for path in named if path)
 
 
 class HttpSettings(Settings):

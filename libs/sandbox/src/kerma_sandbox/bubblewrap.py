@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,14 @@ from kerma_sandbox.keeper import FILTER_DESCRIPTOR
 from kerma_sandbox.places import DEVICES, SYSTEM, interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kerma_sandbox.confinement import Confinement
 
 _USER = "65534"
+_SYSTEM_FOLDERS = tuple(
+    path for path in map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib64")) if path.is_dir()
+)
 _ELF_HEAD = 20
 _STREAMS = {
     "fd": "/proc/self/fd",
@@ -67,7 +70,7 @@ def command(
         *("--dir", "/tmp"),  # noqa: S108
         *_devices(),
         *(("--proc", "/proc") if own_proc else ()),
-        *_readable((*interpreter(), *confinement.readable)),
+        *_readable(confinement.readable),
         *("--bind", work, work, "--chdir", work),
         *("--remount-ro", "/", "--"),
         *argv,
@@ -98,12 +101,30 @@ def _own_format() -> tuple[bytes, bytes]:
     return head[:6], head[18:20]
 
 
-def _system() -> Iterator[str]:
+@cache
+def _system() -> tuple[str, ...]:
+    """Return mounts of the system and of Kerma's interpreter."""
+    arguments: list[str] = []
     for path in SYSTEM:
         if Path(path).is_symlink():
-            yield from ("--symlink", os.readlink(path), path)  # noqa: PTH115
+            arguments += ("--symlink", os.readlink(path), path)  # noqa: PTH115
         else:
-            yield from ("--ro-bind-try", path, path)
+            arguments += ("--ro-bind-try", path, path)
+    return (*arguments, *_mounts(interpreter(), _SYSTEM_FOLDERS))
+
+
+@lru_cache(maxsize=64)
+def _readable(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    return tuple(_mounts(paths, (*_SYSTEM_FOLDERS, *interpreter())))
+
+
+def _mounts(paths: Iterable[Path], shown: Iterable[Path]) -> Iterator[str]:
+    """Yield mounts of paths that are not below ``shown``, nor below another one."""
+    covered = set(shown)
+    for path in sorted(set(paths)):
+        if covered.isdisjoint((path, *path.parents)):
+            covered.add(path)
+            yield from ("--ro-bind-try", str(path), str(path))
 
 
 def _devices() -> Iterator[str]:
@@ -115,14 +136,3 @@ def _devices() -> Iterator[str]:
         yield from ("--dev-bind-try", device, device)
     for name, target in _STREAMS.items():
         yield from ("--symlink", target, f"/dev/{name}")
-
-
-def _readable(paths: Sequence[Path]) -> Iterator[str]:
-    """Yield mounts of directories before their contents, or later mounts would
-    hide earlier ones.
-    """
-    covered = [Path(path) for path in ("/usr", "/bin", "/lib", "/lib64") if Path(path).is_dir()]
-    for path in sorted(dict.fromkeys(paths)):
-        if not any(path.is_relative_to(folder) for folder in covered):
-            covered.append(path)
-            yield from ("--ro-bind-try", str(path), str(path))

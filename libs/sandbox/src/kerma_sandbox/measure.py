@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 from kerma_sandbox import bubblewrap, landlock
 from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.places import exposed, shown_to_all
 from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
 from kerma_sandbox.start import run
 
@@ -44,7 +46,7 @@ class Mode(StrEnum):
 
 
 class SandboxUnavailable(Exception):  # noqa: N818 - a fact
-    """Nothing confines processes here; the message says why and what to do."""
+    """Processes can't be confined as required; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +65,55 @@ class _Surroundings:
 
 
 def measure(
-    scratch: Path, *, mode: Mode = Mode.PREFER, levels: Sequence[Level] = tuple(Level)
+    scratch: Path,
+    *,
+    mode: Mode = Mode.PREFER,
+    levels: Sequence[Level] = tuple(Level),
+    private: Sequence[Path] = (),
 ) -> Sandbox:
     """Return the strongest of ``levels`` that works for work folders in ``scratch``.
 
     Each is tried with a process that reads files, connects and signals. Raises SandboxUnavailable
-    when a sandbox is required and none works.
+    when a sandbox is required and none works, or when every process could read one of ``private``.
     """
     if mode is Mode.OFF:
         return Sandbox(reasons=dict.fromkeys((Level.NAMESPACES, Level.LANDLOCK, Level.USER), _OFF))
+    if fault := misplaced(private):
+        raise SandboxUnavailable(fault)
     reasons: dict[Level, str] = {}
     with _surroundings() as surroundings:
         for candidate in _candidates(levels, reasons):
+            if candidate.level is Level.USER and (bare := _open_to_others(private)) is not None:
+                reasons[candidate.level] = f"every user may read {bare}"
+                continue
             standing, reason = _try(candidate, surroundings, scratch)
             if not reason:
-                return replace(candidate, standing=standing, reasons=reasons)
+                return replace(
+                    candidate, standing=standing, reasons=reasons, private=tuple(private)
+                )
             reasons[candidate.level] = reason
     if mode is Mode.REQUIRE:
         told = "; ".join(f"{level}: {reason}" for level, reason in reasons.items())
         raise SandboxUnavailable(f"nothing confines engines here ({told}); {_ADVICE}")
     return Sandbox(reasons=reasons)
+
+
+def misplaced(private: Sequence[Path]) -> str | None:
+    """Return which private path every confined process could read, and what to do."""
+    if (found := exposed(shown_to_all(), private)) is None:
+        return None
+    return f"{found[1]} is in {found[0]}, which every engine reads; move it to another place"
+
+
+def _open_to_others(private: Sequence[Path]) -> Path | None:
+    """Return the first place that a user without an account may read."""
+    for place in private:
+        whole = place.resolve()
+        if not whole.exists() or not whole.stat().st_mode & stat.S_IROTH:
+            continue
+        if all(above.stat().st_mode & stat.S_IXOTH for above in whole.parents):
+            return place
+    return None
 
 
 def _candidates(levels: Sequence[Level], reasons: dict[Level, str]) -> Iterator[Sandbox]:

@@ -7,6 +7,10 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 SYSTEM = (
     "/usr",
@@ -40,25 +44,40 @@ def interpreter() -> tuple[Path, ...]:
     return tuple(path for path in dict.fromkeys(found) if path != Path("/"))
 
 
-def installation(program: Path, *, kept_from: Path) -> tuple[Path, ...]:
+def exposed(shown: Iterable[Path], private: Iterable[Path]) -> tuple[Path, Path] | None:
+    """Return the first path of ``shown`` that is or holds one of ``private``, and that one.
+
+    A confined process reads all of ``shown``. Links are followed, and missing paths are allowed.
+    """
+    places = [place.resolve() for place in private]
+    for path in shown:
+        whole = path.resolve()
+        for place in places:
+            if place.is_relative_to(whole):
+                return path, place
+    return None
+
+
+def shown_to_all() -> tuple[Path, ...]:
+    """Return what every confined process reads besides its own places."""
+    return (*map(Path, SYSTEM), *interpreter())
+
+
+def installation(program: Path, *, kept_from: Sequence[Path]) -> tuple[Path, ...]:
     """Return a program's installation: its directory, or the one above if that is ``bin``.
 
     Only the program itself if its directory is not an installation: a home, a temporary directory
-    or one that contains ``kept_from``. Links are followed: their targets are readable as well.
+    or one that contains a path of ``kept_from``. Links are followed: their targets are readable as
+    well.
     """
     places = dict.fromkeys((program, program.resolve()))
     return tuple(dict.fromkeys(_folder(place, kept_from) for place in places))
 
 
-def holds(folder: Path, place: Path) -> bool:
-    """Return whether ``place`` is ``folder`` or below it, links followed."""
-    return place.resolve().is_relative_to(folder.resolve())
-
-
-def _folder(program: Path, kept_from: Path) -> Path:
+def _folder(program: Path, kept_from: Sequence[Path]) -> Path:
     folder = program.parent
     if folder.name in {"bin", "sbin"}:
         folder = folder.parent
     public = {Path("/"), Path("/home"), Path("/root"), Path("/tmp"), Path("/opt")}  # noqa: S108
     public |= {Path(tempfile.gettempdir()), Path(os.path.expanduser("~"))}  # noqa: PTH111
-    return program if folder in public or holds(folder, kept_from) else folder
+    return program if folder in public or exposed((folder,), kept_from) else folder

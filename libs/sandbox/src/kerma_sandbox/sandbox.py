@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_sandbox import bubblewrap, seccomp
-from kerma_sandbox.places import DEVICES, PROCESS_FILES, SYSTEM, interpreter
+from kerma_sandbox.places import DEVICES, PROCESS_FILES, SYSTEM, exposed, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ class Sandbox:
 
     ``reasons`` say why stronger levels are not in force. ``uid`` is the first of a range of user
     ids, one per running process; with ``reach``, these users keep root's right to read and write any
-    file, and only Landlock decides.
+    file, and only Landlock decides. ``private`` are files and folders that no process may be shown.
     """
 
     level: Level = Level.NONE
@@ -80,6 +80,7 @@ class Sandbox:
     landlock_abi: int = 0
     uid: int | None = None
     reach: bool = False
+    private: tuple[Path, ...] = ()
 
     @property
     def open(self) -> tuple[Wall, ...]:
@@ -91,8 +92,13 @@ class Sandbox:
     ) -> dict[str, Any]:
         """Return the order for the guard to start ``argv`` with exactly ``env``.
 
-        Raises OSError for a program that is missing or not for this machine.
+        Raises OSError for a program that is missing or not for this machine, ValueError for a
+        readable path that holds a private one.
         """
+        if found := exposed(confinement.readable, self.private):
+            raise ValueError(
+                f"it may read {found[0]}, which holds {found[1]}; name narrower folders"
+            )
         filter_code = b""
         if self.level is not Level.NONE:
             filter_code = seccomp.program(

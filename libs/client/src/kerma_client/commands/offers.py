@@ -37,7 +37,7 @@ def list_engines(
     from kerma_allinone.walls import local_sandbox
     from kerma_engines.catalogue.catalogue import Absent, Offer, load_catalogue
 
-    sandbox = local_sandbox()
+    sandbox = local_sandbox(data)
     survey = load_catalogue(catalogue or data / CATALOGUE, sandbox).survey()
     offers = tuple(found for found in survey if isinstance(found, Offer))
     absent = tuple(found for found in survey if isinstance(found, Absent))

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerma_sandbox.places import holds, installation
+from kerma_sandbox.places import exposed, installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,20 +45,25 @@ def engine_environment(
 
 
 def readable_places(
-    program: str, variables: Mapping[str, str], named: Iterable[Path], work: Path
+    program: str,
+    variables: Mapping[str, str],
+    named: Iterable[Path],
+    work: Path,
+    private: Iterable[Path] = (),
 ) -> tuple[Path, ...]:
     """Return what an engine may read besides its work folder: its installation and ``named``.
 
-    ``named`` is kept as it is. Directories in variables are added if they exist and do not contain
-    ``work``, which would expose the work of other tasks.
+    ``named`` is kept as it is. Directories in variables are added if they exist and contain neither
+    ``work``, which would expose the work of other tasks, nor a path of ``private``.
     """
     found = dict.fromkeys(named)
+    kept = (work, *private)
     if Path(program).is_absolute():
-        found |= dict.fromkeys(installation(Path(program), kept_from=work))
+        found |= dict.fromkeys(installation(Path(program), kept_from=kept))
     for name, value in variables.items():
         if name not in _NOT_READ:
             parts = [Path(part) for part in value.split(os.pathsep) if part.startswith("/")]
-            found |= dict.fromkeys(p for p in parts if _exists(p) and not holds(p, work))
+            found |= dict.fromkeys(p for p in parts if _exists(p) and not exposed((p,), kept))
     return tuple(found)
 
 

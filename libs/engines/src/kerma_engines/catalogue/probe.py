@@ -57,7 +57,9 @@ def ask(
                 argv,
                 env=env,
                 confinement=Confinement(
-                    folder, readable_places(argv[0], env, readable, folder), limits=_LIMITS
+                    folder,
+                    readable_places(argv[0], env, readable, folder, sandbox.private),
+                    limits=_LIMITS,
                 ),
                 seconds=SECONDS,
                 most_output=BYTES,

@@ -240,13 +240,14 @@ class Attempt:
     async def _spawn(self, command: Command, directory: Path) -> Confined:
         if self._stop.is_set():
             raise Stopped
-        settings = self.context.settings
+        settings, launcher = self.context.settings, self.context.launcher
         env = engine_environment(os.environ, directory, command.env)
+        private = launcher.sandbox.private
         try:
-            return await self.context.launcher.spawn(
+            return await launcher.spawn(
                 command.argv,
                 env=env,
-                confinement=confinement(command, env, directory, settings),
+                confinement=confinement(command, env, directory, settings, private),
             )
         except (OSError, ValueError) as error:
             raise Failed("WORKER_FAULT", f"the engine cannot be started: {error}") from None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from kerma_engines.adapter.environment import readable_places
 from kerma_sandbox.confinement import Confinement, Exit, Limit
-from kerma_sandbox.places import holds
+from kerma_sandbox.places import exposed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kerma_engines.adapter.port import Command
     from kerma_runner.worker.settings import WorkerSettings
@@ -39,20 +39,23 @@ _REFUSED = (
 
 
 def confinement(
-    command: Command, env: Mapping[str, str], directory: Path, settings: WorkerSettings
+    command: Command,
+    env: Mapping[str, str],
+    directory: Path,
+    settings: WorkerSettings,
+    private: Sequence[Path] = (),
 ) -> Confinement:
-    """Return what the engine may see and use.
+    """Return what the engine may see and use, without ``private``.
 
     Raises ValueError naming a folder that is too wide.
     """
-    for path in command.readable:
-        if holds(path, directory):
-            raise ValueError(
-                f"readable in the catalogue of engines names {path}, which holds the work folders"
-                " of all tasks; name narrower folders"
-            )
+    if found := exposed(command.readable, (directory, *private)):
+        raise ValueError(
+            f"readable in the catalogue of engines names {found[0]}, which holds {found[1]};"
+            " name narrower folders"
+        )
     work = directory.resolve()
-    readable = readable_places(command.argv[0], env, command.readable, work)
+    readable = readable_places(command.argv[0], env, command.readable, work, private)
     return Confinement(work, readable, limits=settings.limits, nice=settings.nice)
 
 

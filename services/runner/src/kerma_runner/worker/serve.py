@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kerma_common import nats
 from kerma_common.blobs.store import open_blobs
 from kerma_common.contracts.rpc_runner import Registration
+from kerma_common.settings import private_places
 from kerma_runner.worker.agent import Agent
 from kerma_runner.worker.attempt import AttemptContext
 from kerma_runner.worker.files.reading import start_server
@@ -33,10 +34,11 @@ _log = logging.getLogger(__name__)
 def find_sandbox(settings: WorkerSettings) -> Sandbox:
     """Find, test and log what confines engines here.
 
-    Raises SandboxUnavailable if required and absent.
+    Raises SandboxUnavailable if required and absent, or if engines could read Kerma's secrets.
     """
     settings.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sandbox = measure(settings.scratch, mode=settings.sandbox)
+    private = (settings.scratch, *settings.private, *private_places())
+    sandbox = measure(settings.scratch, mode=settings.sandbox, private=private)
     told = {
         "level": sandbox.level,
         "open": [*sandbox.open],

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kerma_common.settings import Settings
 from kerma_sandbox.confinement import Limits
@@ -42,6 +43,9 @@ class WorkerSettings(Settings):
     """Free bytes to keep on the scratch's file system: below it, the worker takes no tasks."""
     sandbox: Mode = Mode.PREFER
     """Whether a worker starts where nothing confines engines."""
+    private: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Files and folders that no engine may read, separated by colons, besides the secrets, the blobs
+    and other tasks."""
     task_memory: int = Field(default=4 << 30, gt=0)
     """Resident memory of a task's processes together, in bytes."""
     task_address_space: int = Field(default=16 << 30, gt=0)
@@ -66,6 +70,11 @@ class WorkerSettings(Settings):
     """Between SIGTERM and SIGKILL of an engine."""
     finish_seconds: float = Field(default=0.0, ge=0)
     """How long a stopping worker lets its engines run before it hands their tasks back."""
+
+    @field_validator("private", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
     @property
     def limits(self) -> Limits:

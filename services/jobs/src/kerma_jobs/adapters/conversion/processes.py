@@ -19,6 +19,7 @@ import orjson
 
 from kerma_common.errors import Unavailable
 from kerma_common.projection.failures import delays, pause
+from kerma_common.settings import private_places
 from kerma_jobs.adapters.conversion.limits import ConversionLimits
 from kerma_jobs.adapters.conversion.work import LENGTH_SIZE, READY
 from kerma_sandbox.confinement import Confinement, Limits
@@ -96,11 +97,12 @@ class Children:
     async def run(self) -> None:
         """Keep a nursery alive until cancelled.
 
-        Raises SandboxUnavailable where a sandbox is required.
+        Raises SandboxUnavailable where a sandbox is required, or where it would show secrets.
         """
         with tempfile.TemporaryDirectory(prefix="kerma-convert-") as folder:
             work = Path(folder)
-            sandbox = await asyncio.to_thread(measure, work, mode=self._mode)
+            private = private_places()
+            sandbox = await asyncio.to_thread(measure, work, mode=self._mode, private=private)
             logger.info("conversions are confined by %s", sandbox.level)
             waits = delays()
             while True:
