@@ -70,7 +70,8 @@ async def vanishing():
 
 app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), routers=[router])
 worker = {f.__name__: f for f in (forever, stubborn, broken, grouped, returning, vanishing)}[sys.argv[1]]
-service = Service("t", app, (("w", worker),), health)
+others = tuple((f.__name__, f) for f in (stubborn,) if f.__name__ in sys.argv[2:])
+service = Service("t", app, (*others, ("w", worker)), health)
 try:
     uvloop.run(serve(service, "127.0.0.1", 0, started=lambda port: print(port, flush=True)))
 except ServiceError as error:
@@ -80,12 +81,12 @@ except ServiceError as error:
 
 
 @asynccontextmanager
-async def _running(worker: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _running(*workers: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PROGRAM,
-        worker,
+        *workers,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -132,6 +133,11 @@ async def test_a_worker_that_ignores_its_end_cannot_keep_the_process() -> None:
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(60):
             assert await process.wait() == 1
+
+
+async def test_a_worker_that_ignores_its_end_cannot_keep_a_process_that_lost_another() -> None:
+    async with _running("broken", "stubborn") as (process, _url), asyncio.timeout(60):
+        assert await process.wait() == 1
 
 
 async def test_a_taken_port_is_told() -> None:

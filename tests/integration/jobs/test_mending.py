@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -18,12 +15,12 @@ from kerma_common.admin.audit import entries
 from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts import jobs as events
 from kerma_common.contracts import runner
-from kerma_common.contracts.envelope import Meta, make_commit
-from kerma_common.contracts.subjects import Subject, job_subject, task_subject
+from kerma_common.contracts.subjects import job_subject, task_subject
 from kerma_common.errors import ContractViolation, InvalidRequest, NotFound
 from kerma_common.infra import Infra
 from kerma_jobs.app import lifecycle
 from kerma_jobs.domain.commands import SettleTasks
+from kit.forged import forge
 from kit.jobs_world import REF, appears, as_user, publish, succeed
 from kit.projects import submission
 
@@ -43,18 +40,6 @@ async def submitted(send: Callable[..., Any], tasks: int = 2) -> str:
     assert answer.status_code == 202, answer.text
     job: str = answer.json()["job_id"]
     return job
-
-
-async def forge(infra: Infra, subject: Subject, event: object) -> None:
-    """Append a well-formed commit whose event has a value of the wrong type."""
-    history = await infra.log.load(subject)
-    meta = Meta("svc:test", "Test", "test", subject.context)
-    place = (str(uuid4()), subject.aggregate, subject.id, len(history) + 1)
-    made = make_commit(*place, meta, (event,), datetime.now(UTC))
-    [stored] = made.events
-    wrong = replace(stored, data={**stored.data, "job_id": {"not": "a text"}})
-    last = history[-1].seq if history else 0
-    await infra.log.append(subject, last, replace(made, events=(wrong,)))
 
 
 def ended(job: str, index: int) -> runner.TaskSucceeded:
@@ -86,7 +71,7 @@ async def test_a_forged_event_is_skipped_and_the_job_finishes(jobs: World) -> No
     client, infra = jobs
     send, mender = as_user(client), Mender(SERVICES["jobs"], infra)
     job = await submitted(send)
-    await forge(infra, task_subject(job, 0), ended(job, 0))
+    await forge(infra.log, task_subject(job, 0), ended(job, 0))
     for index in range(2):
         await succeed(infra, job, index, 5)
     found = await until(lambda: _aside(mender, job, 2))
@@ -146,7 +131,7 @@ async def test_a_job_whose_history_cannot_be_read_is_refused_with_the_reason(job
     client, infra = jobs
     send = as_user(client)
     job = await submitted(send)
-    await forge(infra, job_subject(job), events.JobDeleted(job_id=job, by="x"))
+    await forge(infra.log, job_subject(job), events.JobDeleted(job_id=job, by="x"))
     for path in ("/jobs/direct", "/jobs/direct"):
         answer = await send("DELETE", path, params={"job_id": job})
         assert (answer.status_code, answer.json()["code"]) == (409, "UNREADABLE_HISTORY")

@@ -15,7 +15,7 @@ from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_set_subject, task_subject
-from kerma_common.errors import DomainRejected
+from kerma_common.errors import DomainRejected, UnreadableHistory
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.router import At
 from kerma_runner.app.supply import CancelTasks, Supplied, SupplyHandlers, TaskSupply
@@ -23,6 +23,7 @@ from kerma_runner.app.task_sets import TaskSets
 from kerma_runner.domain.commands import Claim, ConfirmCancel
 from kerma_runner.domain.task import TASK, Phase, Task
 from kerma_runner.domain.task_set import TASK_SET, QueueTasks, Withdraw
+from kit.forged import forge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AT = At("JOBS", 7, "e", NOW, "job", "user:ada")
@@ -137,6 +138,22 @@ async def test_canceling_ends_what_waits_and_signals_who_holds() -> None:
     assert not await world.log.load(task_subject("job", 0))
     assert world.heard.stopped[0] == ("w", (HeldLease("job", 1, 1),))
     assert not await world.sets.is_void("job", leased)
+
+
+async def test_a_task_with_an_unreadable_history_does_not_keep_the_others_from_being_canceled() -> (
+    None
+):
+    world = World()
+    await world.queue()
+    for index in range(3):
+        await world.lease(index)
+    started = runner.TaskStarted(job_id="job", index=0, lease=1, worker="w")
+    await forge(world.log, task_subject("job", 0), started)
+    with pytest.raises(UnreadableHistory):
+        await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    assert [(await world.task(index)).canceling for index in (1, 2)] == [True, True]
+    [(_, stopped)] = world.heard.stopped
+    assert {held.index for held in stopped} == {1, 2}
 
 
 async def test_a_first_lease_after_the_withdrawal_is_void() -> None:

@@ -82,7 +82,12 @@ async def _run(
         for name, work in service.background
     ]
     web = group.create_task(_web(server, stop), name=f"{service.name}:web")
-    await stop.wait()
+    try:
+        await stop.wait()
+    except asyncio.CancelledError:
+        # A part failed. The group waits for the others for ever, and takes no more tasks.
+        server.insisting = asyncio.create_task(_insist((web, *background)))
+        raise
     server.should_exit = True
     ending = [web]
     if stopping is not None:
@@ -159,6 +164,7 @@ class _Server(uvicorn.Server):
         self._connections = config.connections
         self.listener = listener
         self._tell = started
+        self.insisting: asyncio.Task[None] | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,17 +9,20 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
+from kerma_common.projection.failures import is_transient
 from kerma_runner.domain.commands import Expire
-from kerma_runner.domain.leases import Due, due, over
+from kerma_runner.domain.leases import Due, LeaseKey, due, over
 from kerma_runner.domain.worker import WORKER, Retire
 from kerma_sandbox.sandbox import Level
 
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     from kerma_runner.read.queries import QueueRows
 
 EXPIRED = Counter("runner_lease_expired_total", "Leases whose worker fell silent")
+GIVEN_UP = Counter("runner_unendable_total", "Leases and workers that could not be ended")
 WORKERS = Gauge("runner_workers", "Workers that live, by what confines their engines", ["sandbox"])
 
+_log = logging.getLogger(__name__)
 _STILL = timedelta(seconds=5)
 """Waking up this much too late means that the process was suspended."""
 
@@ -59,6 +64,7 @@ class Expiry:
     _outages: int | None = None
     _asked: datetime | None = None
     _hearing: bool = field(default=False)
+    _given_up: set[LeaseKey | str] = field(default_factory=set)
 
     async def round(self) -> datetime | None:
         """End the leases that are over; return when the next one, or a worker, may be due."""
@@ -71,7 +77,7 @@ class Expiry:
         )
         ended = over(leases, now)
         for lease in ended:
-            await self._expire(lease, now)
+            await self._alone(lease.key, partial(self._expire, lease, now))
         moments = [lease.until for lease in leases[len(ended) : len(ended) + 1]]
         moments += await self._retire_silent(now)
         self._hearing = True
@@ -94,7 +100,9 @@ class Expiry:
                 level = known.sandbox or str(Level.NONE)
                 confined[level] = confined.get(level, 0) + 1
             else:
-                await self._retire(known.worker, known.seen, now)
+                await self._alone(
+                    known.worker, partial(self._retire, known.worker, known.seen, now)
+                )
         for level, number in confined.items():
             WORKERS.labels(level).set(number)
         return later
@@ -103,6 +111,23 @@ class Expiry:
         before, self._outages = self._outages, self.outages()
         late = self._asked is not None and now - self._asked > _STILL
         return not self._hearing or late or self._outages is None or self._outages != before
+
+    async def _alone(self, what: LeaseKey | str, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step that must not keep the others from being taken.
+
+        One that can't succeed, such as for a task whose history is unreadable, is not repeated by
+        this leader. Raises transient errors.
+        """
+        if what in self._given_up:
+            return
+        try:
+            await step()
+        except Exception as error:
+            if is_transient(error):
+                raise
+            self._given_up.add(what)
+            GIVEN_UP.inc()
+            _log.exception("cannot be ended: %s", what)
 
     async def _expire(self, lease: Due, now: datetime) -> None:
         key = lease.key

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kerma_common.contracts import jobs
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_set_subject, task_subject, tasks_pattern
+from kerma_common.errors import UnreadableHistory
 from kerma_common.precedence import give_way
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
@@ -154,11 +155,17 @@ class SupplyHandlers:
         await self._cancel_each(command.job_id, begun, ctx)
 
     async def _cancel_each(self, job_id: str, tasks: Iterable[int], ctx: CommandContext) -> None:
+        """Cancel these tasks. Raises UnreadableHistory once all others are cancelled."""
         stopped: dict[str, list[HeldLease]] = {}
+        unreadable: list[UnreadableHistory] = []
 
         async def cancel(index: int) -> None:
             task = await self.sets.task(job_id, index)
-            done = await self.bus.execute(task, task_subject(job_id, index), Cancel(), ctx)
+            try:
+                done = await self.bus.execute(task, task_subject(job_id, index), Cancel(), ctx)
+            except UnreadableHistory as error:
+                unreadable.append(error)
+                return
             if done.state.phase.held and done.state.worker is not None:
                 held = HeldLease(job_id, index, done.state.lease)
                 stopped.setdefault(done.state.worker, []).append(held)
@@ -166,6 +173,8 @@ class SupplyHandlers:
         await self._pipelined(cancel, tasks)
         for worker, leases in stopped.items():
             await self.signals.stop(worker, leases)
+        if unreadable:
+            raise unreadable[0]
 
     async def _pipelined(
         self, step: Callable[[int], Coroutine[Any, Any, None]], tasks: Iterable[int]

@@ -39,6 +39,10 @@ START_SECONDS = 0.05
 LEAVE_SECONDS = 3.0
 """How long a stopping worker tries to tell the runner; after that its leases expire."""
 
+MOST_UNREPORTED = 256
+"""Attempts, running ones among them, whose report the runner has not accepted; with more, the
+worker takes no tasks."""
+
 RETRY_SECONDS = 1.0
 FIT_SECONDS = 1.0
 """How long a look at the disk counts; an engine that finds no space hands its task back."""
@@ -150,15 +154,20 @@ class Agent:
         return await self.runner.insist(rpc.REGISTER, offer, rpc.Registered)
 
     async def _slot(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
-        """Run one engine at a time; a result is stored and reported while the next engine runs."""
-        earlier: asyncio.Task[None] | None = None
-        latest: asyncio.Task[None] | None = None
+        """Run one engine at a time; a result is stored and reported while the next engine runs.
+
+        A report that is not accepted holds no slot.
+        """
+        earlier: Attempt | None = None
+        latest: Attempt | None = None
         while not stop.is_set():
             if earlier is not None:
                 # store at most one result beside the engine, so that a slow store cannot pile up
                 # results
-                await earlier
+                await earlier.over.wait()
                 earlier = None
+            while len(self._works) >= MOST_UNREPORTED:
+                await asyncio.wait(self._works, return_when=asyncio.FIRST_COMPLETED)
             if not await self._fit(stop):
                 await _unless(stop, asyncio.sleep(UNFIT_SECONDS))
                 continue
@@ -170,8 +179,8 @@ class Agent:
                 continue
             if taken is not None:
                 granted, trace = taken
-                earlier, latest = latest, self._begin(granted, trace, group)
-                attempt = self._active[granted.held]
+                attempt = self._begin(granted, trace, group)
+                earlier, latest = latest, attempt
                 if stop.is_set():
                     attempt.stop(Stop.RELEASE)
                 await attempt.engine_gone.wait()
@@ -209,9 +218,7 @@ class Agent:
             return None
         return reply.granted, trace
 
-    def _begin(
-        self, granted: rpc.Granted, trace: str | None, group: asyncio.TaskGroup
-    ) -> asyncio.Task[None]:
+    def _begin(self, granted: rpc.Granted, trace: str | None, group: asyncio.TaskGroup) -> Attempt:
         held, teller = granted.held, Teller()
 
         async def started() -> None:
@@ -226,7 +233,7 @@ class Agent:
         work = group.create_task(self._work(attempt, teller, trace))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
-        return work
+        return attempt
 
     async def _work(self, attempt: Attempt, teller: Teller, trace: str | None) -> None:
         held = attempt.granted.held

@@ -70,7 +70,8 @@ class Attempt:
     """One run of a task under one lease.
 
     ``started`` is awaited once the engine runs, ``told`` is called with every progress, and
-    ``engine_gone`` is set when no engine of the attempt runs or will run.
+    ``engine_gone`` is set when no engine of the attempt runs or will run, and ``over`` when only
+    the report is left to be sent.
     """
 
     granted: Granted
@@ -80,6 +81,7 @@ class Attempt:
     told: Callable[[Progress], None]
     stop_reason: Stop | None = None
     engine_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     engine_ran: bool = False
     _overrun: Failed | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,6 +114,7 @@ class Attempt:
             return await self._faulted(error)
         finally:
             self.engine_gone.set()
+            self.over.set()
 
     async def _run(self) -> Report | None:
         directory = await asyncio.to_thread(
