@@ -178,10 +178,11 @@ async def test_a_conversion_reaches_nothing(seen: dict[str, Any], attempt: str) 
 
 
 async def test_others_are_converted_while_slow_ones_run() -> None:
-    queue = QueueLimits(fast=1, slow=2, fast_seconds=0.2)
+    queue = QueueLimits(fast=1, slow=2)
+    macro = bad_macro(600_000)
     async with converting(ConversionLimits(cpu_seconds=60, wall_seconds=60), queue) as converter:
         slow = [
-            asyncio.create_task(converter.from_files("geant4", bad_macro(), user=f"slow{k}"))
+            asyncio.create_task(converter.from_files("geant4", macro, user=f"slow{k}"))
             for k in range(2)
         ]
         for _ in range(3):

@@ -19,8 +19,7 @@ from kerma_engines.geant4.data import REQUIRED, installed
 from kerma_engines.project.project import parse_project
 from kerma_jobs.adapters.conversion.bodies import MOST_SMALL, body_of
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
-from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
-from kerma_jobs.adapters.conversion.work import request as request_of
+from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines, order_line
 from kerma_jobs.app.submission import BODY_KEYS, check_bins, parse_submission
 from kit.projects import demo_project
 
@@ -36,9 +35,8 @@ def asked(payload: object, *, kind: str = "project", name: str = "geant4") -> tu
 
 def sent(order: dict[str, Any]) -> bytes:
     """Return a request; the payload is one of the order's values here."""
-    return request_of(
-        {k: v for k, v in order.items() if k != "payload"}, orjson.dumps(order["payload"])
-    )
+    line = order_line({k: v for k, v in order.items() if k != "payload"})
+    return line + orjson.dumps(order["payload"])
 
 
 def with_macro(text: str) -> dict[str, str]:
@@ -158,7 +156,7 @@ def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> 
 def read(body: bytes, depth: int = 64) -> dict[str, Any]:
     """Return a large body as the service gets it."""
     order = {"kind": "read", "depth": depth, "keys": ["title", "ntasks", "input_json"]}
-    line, _, rest = answer(request_of(order, body), {}).partition(b"\n")
+    line, _, rest = answer(order_line(order) + body, {}).partition(b"\n")
     return body_of(orjson.loads(line), rest)
 
 
@@ -202,7 +200,7 @@ def test_a_submission_is_the_same_from_large_and_small_bodies() -> None:
     project = {**demo_project(), "notes": "n" * MOST_SMALL}
     body = {"sim_type": "Geant4", "ntasks": 2, "input_type": "editor", "input_json": project}
     keys = {"kind": "read", "depth": 64, "keys": BODY_KEYS}
-    line, _, rest = answer(request_of(keys, orjson.dumps(body)), {}).partition(b"\n")
+    line, _, rest = answer(order_line(keys) + orjson.dumps(body), {}).partition(b"\n")
     found = parse_submission(body_of(orjson.loads(line), rest))
     assert found == parse_submission(body)
     assert found.project == orjson.dumps(project)

@@ -17,8 +17,8 @@ from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
-from kerma_jobs.adapters.conversion.processes import GONE, Child, Children, TooLongError
-from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE, request
+from kerma_jobs.adapters.conversion.processes import GONE, Answer, Child, Children, TooLongError
+from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE, order_line
 from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import BODY_KEYS
 from kerma_sandbox.measure import Mode
@@ -60,14 +60,14 @@ class ProcessConverter:
     ) -> Converted:
         """See ``Converter``."""
         order = {"engine": engine, "kind": "project", "stands_in_for": stands_in_for}
-        return await self._convert(user, "input_json", request(order, project))
+        return await self._convert(user, "input_json", order, project)
 
     async def from_files(
         self, engine: str, files: bytes, *, user: str, stands_in_for: str = ""
     ) -> Converted:
         """See ``Converter``."""
         order = {"engine": engine, "kind": "files", "stands_in_for": stands_in_for}
-        return await self._convert(user, "input_files", request(order, files))
+        return await self._convert(user, "input_files", order, files)
 
     async def read(
         self, body: bytes, depth_limit: int, principal: Principal | None
@@ -76,7 +76,7 @@ class ProcessConverter:
         user = principal.user_id if principal else ""
         order = {"kind": "read", "depth": depth_limit, "keys": BODY_KEYS}
         try:
-            told, rest = await self._told(user, request(order, body))
+            told, rest = await self._told(user, order, body)
         except _RefusedError as refused:
             raise InvalidRequest(f"The body {refused}") from None
         return body_of(told, rest)
@@ -87,9 +87,11 @@ class ProcessConverter:
             group.create_task(self._children.run())
             group.create_task(self._refill())
 
-    async def _convert(self, user: str, field: str, request: bytes) -> Converted:
+    async def _convert(
+        self, user: str, field: str, order: Mapping[str, Any], payload: bytes
+    ) -> Converted:
         try:
-            told, inputs = await self._told(user, request)
+            told, inputs = await self._told(user, order, payload)
         except _RefusedError as refused:
             raise _invalid(field, [["", str(refused)]], 1) from None
         if "problems" in told:
@@ -98,23 +100,24 @@ class ProcessConverter:
         CONVERSIONS.labels("converted").inc()
         return Converted(told["engine"], told["primaries"], inputs, told["bins"])
 
-    async def _told(self, user: str, request: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return the first line of the answer, and the rest."""
-        async with self._queue.turn(user, len(request)) as turn:
+    async def _told(
+        self, user: str, order: Mapping[str, Any], payload: bytes
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the first line of the answer, parsed, and the rest."""
+        async with self._queue.turn(user, len(payload)) as turn:
             try:
-                answer = await self._answer(turn, request)
+                line, rest = await self._answer(turn, order_line(order), payload)
             except _RefusedError:
                 CONVERSIONS.labels("stopped").inc()
                 raise
             except Unavailable:
                 CONVERSIONS.labels("unavailable").inc()
                 raise
-        line, _, rest = answer.partition(b"\n")
         return orjson.loads(line), rest
 
-    async def _answer(self, turn: Turn, request: bytes) -> bytes:
+    async def _answer(self, turn: Turn, order: bytes, payload: bytes) -> Answer:
         async with self._child() as child:
-            exchange = asyncio.ensure_future(child.exchange(request, self._limits.answer))
+            exchange = asyncio.ensure_future(child.exchange(order, payload, self._limits.answer))
             try:
                 answer = await self._in_time(turn, child, exchange)
             except TooLongError:
@@ -130,8 +133,8 @@ class ProcessConverter:
         return answer
 
     async def _in_time(
-        self, turn: Turn, child: Child, exchange: asyncio.Future[bytes | None]
-    ) -> bytes | None:
+        self, turn: Turn, child: Child, exchange: asyncio.Future[Answer | None]
+    ) -> Answer | None:
         done, _ = await asyncio.wait([exchange], timeout=self._queue_limits.fast_seconds)
         if not done:
             if not self._queue.slow_down(turn):

@@ -202,7 +202,7 @@ def _memory_kept() -> Iterator[None]:
 
 def _rehearse(engine: str, available: work.Engines) -> None:
     order = {"engine": engine, "kind": "project", "stands_in_for": ""}
-    work.answer(work.request(order, orjson.dumps(REHEARSAL)), available)
+    work.answer(work.order_line(order) + orjson.dumps(REHEARSAL), available)
 
 
 def _read(connection: socket.socket) -> bytes:

@@ -41,6 +41,10 @@ GONE = "The converter ended unexpectedly; please try again"
 logger = logging.getLogger(__name__)
 
 
+Answer = tuple[bytes, bytes]
+"""The first line of an answer, and the rest."""
+
+
 class TooLongError(Exception):
     """The answer of a conversion is too long."""
 
@@ -54,20 +58,25 @@ class Child:
     writer: StreamWriter
     ended: asyncio.Future[int]
 
-    async def exchange(self, request: bytes, longest: int) -> bytes | None:
+    async def exchange(self, order: bytes, payload: bytes, longest: int) -> Answer | None:
         """Send the request and return the answer, or None when the process ends first.
 
-        Raises TooLongError for an answer longer than ``longest`` bytes.
+        Raises TooLongError for an answer longer than ``longest`` bytes. Payload and answer may be
+        tens of megabytes, so they are neither joined nor split here: each copy holds up the loop.
         """
         try:
             await self.reader.readexactly(len(READY))
-            self.writer.write(request)
+            self.writer.write(order)
+            self.writer.write(payload)
             self.writer.write_eof()
             await self.writer.drain()
             length = int.from_bytes(await self.reader.readexactly(LENGTH_SIZE), "big")
             if length > longest:
                 raise TooLongError
-            return await self.reader.readexactly(length)
+            line = await self.reader.readuntil(b"\n")
+            return line, await self.reader.readexactly(length - len(line))
+        except asyncio.LimitOverrunError:
+            raise TooLongError from None
         except (ConnectionError, asyncio.IncompleteReadError):
             return None
 

@@ -46,9 +46,9 @@ def engines(geant4_data: Mapping[str, str]) -> Engines:
     return found
 
 
-def request(order: Mapping[str, Any], payload: bytes) -> bytes:
-    """Return the bytes of a request."""
-    return orjson.dumps(order) + b"\n" + payload
+def order_line(order: Mapping[str, Any]) -> bytes:
+    """Return the first line of a request."""
+    return orjson.dumps(order) + b"\n"
 
 
 def answer(request: bytes, available: Engines) -> bytes:
