@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from kerma_common.settings import PgSettings
 THING = Table("thing", MetaData(), Column("n", Integer, primary_key=True), Column("name", Text))
 BY_NUMBER = select(THING.c.name).where(THING.c.n == bindparam("number"), THING.c.name != "50%")
 SLEEP = select(func.pg_sleep(bindparam("seconds")))
-NAME = "reads of a test"
+_numbers = count()
 
 
 def settings(postgres_url: str, **changed: Any) -> PgSettings:
@@ -40,21 +41,27 @@ async def _make(server: psycopg.AsyncConnection[Any], schema: str, name: str) ->
 
 
 @pytest.fixture
-async def reads(postgres_url: str) -> AsyncIterator[Reads]:
-    made = open_reads(settings(postgres_url, readers=2, pool_seconds=0.2), NAME, "hot")
+def name() -> str:
+    """The name of a test's connections: those of others may outlast their cancellation."""
+    return f"reads {next(_numbers)}"
+
+
+@pytest.fixture
+async def reads(postgres_url: str, name: str) -> AsyncIterator[Reads]:
+    made = open_reads(settings(postgres_url, readers=2, pool_seconds=0.2), name, "hot")
     yield made
     await made.close()
 
 
-async def _connected(server: psycopg.AsyncConnection[Any]) -> list[int]:
+async def _connected(server: psycopg.AsyncConnection[Any], name: str) -> list[int]:
     found = await server.execute(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = %s", (NAME,)
+        "SELECT pid FROM pg_stat_activity WHERE application_name = %s", (name,)
     )
     return [pid for (pid,) in await found.fetchall()]
 
 
 async def test_rows_are_read_by_prepared_statements(
-    server: psycopg.AsyncConnection[Any], reads: Reads, postgres_url: str
+    server: psycopg.AsyncConnection[Any], reads: Reads, name: str, postgres_url: str
 ) -> None:
     statement = reads.statement(BY_NUMBER)
     assert await reads.first(statement, number=1) == ("one",)
@@ -63,13 +70,13 @@ async def test_rows_are_read_by_prepared_statements(
     assert await reads.all(every) == [(1, "one"), (2, "two")]
     prepared = reads.statement(select(func.count()).select_from(func.pg_prepared_statement()))
     assert (await reads.first(prepared)) == (3,)
-    plain = open_reads(settings(postgres_url, prepare=False), NAME, "hot")
+    assert len(await _connected(server, name)) == 1
+    plain = open_reads(settings(postgres_url, prepare=False), name, "hot")
     try:
         assert await plain.first(plain.statement(BY_NUMBER), number=2) == ("two",)
         assert (await plain.first(prepared)) == (0,)
     finally:
         await plain.close()
-    assert len(await _connected(server)) == 1
 
 
 async def test_a_rebuilt_read_model_is_read_from_then_on(
@@ -88,41 +95,41 @@ async def test_a_rebuilt_read_model_is_read_from_then_on(
 
 
 async def test_after_a_lost_connection_all_are_opened_again(
-    server: psycopg.AsyncConnection[Any], reads: Reads
+    server: psycopg.AsyncConnection[Any], reads: Reads, name: str
 ) -> None:
     statement = reads.statement(BY_NUMBER)
     both = [reads.first(statement, number=1) for _ in range(2)]
     assert await asyncio.gather(*both) == [("one",)] * 2
-    for pid in await _connected(server):
+    for pid in await _connected(server, name):
         await server.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
     with pytest.raises(psycopg.OperationalError):
         await reads.first(statement, number=1)
     assert await reads.first(statement, number=1) == ("one",)
-    assert len(await _connected(server)) == 1
+    assert len(reads._idle) == 1
 
 
 async def test_a_failed_statement_costs_no_connection(
-    server: psycopg.AsyncConnection[Any], reads: Reads
+    server: psycopg.AsyncConnection[Any], reads: Reads, name: str
 ) -> None:
     missing = reads.statement(select(Table("missing", MetaData(), Column("n", Integer))))
     statement = reads.statement(BY_NUMBER)
     assert await reads.first(statement, number=1) == ("one",)
-    before = await _connected(server)
+    before = await _connected(server, name)
     for _ in range(3):
         with pytest.raises(psycopg.errors.UndefinedTable):
             await reads.all(missing)
     assert await reads.first(statement, number=1) == ("one",)
-    assert await _connected(server) == before
+    assert await _connected(server, name) == before
 
 
 async def test_cancelled_statements_free_their_turn(
-    server: psycopg.AsyncConnection[Any], reads: Reads
+    server: psycopg.AsyncConnection[Any], reads: Reads, name: str
 ) -> None:
     statement, sleep = reads.statement(BY_NUMBER), reads.statement(SLEEP)
     for _ in range(3):
         sleeping = asyncio.ensure_future(reads.first(sleep, seconds=60))
         async with asyncio.timeout(30):
-            while not await _connected(server):
+            while not await _connected(server, name):
                 await asyncio.sleep(0.01)
         sleeping.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -148,7 +155,7 @@ async def test_more_statements_than_connections_take_turns_and_then_fail(
 
 
 async def test_closing_leaves_no_connection(
-    server: psycopg.AsyncConnection[Any], reads: Reads
+    server: psycopg.AsyncConnection[Any], reads: Reads, name: str
 ) -> None:
     sleep = reads.statement(SLEEP)
     await reads.first(sleep, seconds=0)
@@ -157,5 +164,5 @@ async def test_closing_leaves_no_connection(
     await reads.close()
     await busy
     async with asyncio.timeout(30):
-        while await _connected(server):
+        while await _connected(server, name):
             await asyncio.sleep(0.01)

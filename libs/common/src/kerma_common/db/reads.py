@@ -9,8 +9,7 @@ while the database is down, each request would wait instead of failing at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,36 +66,28 @@ class Reads:
 
     async def first(self, statement: Statement, **parameters: Any) -> Row | None:
         """Return the first row; None if there is none."""
-        async with self._connection() as connection:
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(statement.sql, {**statement.fixed, **parameters})
-            return await cursor.fetchone()
+        rows = await self.all(statement, **parameters)
+        return rows[0] if rows else None
 
     async def all(self, statement: Statement, **parameters: Any) -> list[Row]:
-        """Return all rows."""
-        async with self._connection() as connection:
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(statement.sql, {**statement.fixed, **parameters})
-            return await cursor.fetchall()
-
-    async def close(self) -> None:
-        """Close the idle connections; others close when their statement ends."""
-        self.most = 0
-        await self._forget()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection. Raises Unavailable if none becomes free in time."""
+        """Return all rows. Raises Unavailable if no connection becomes free in time."""
         await self._turn()
         try:
             # The one used last: the others may be closed by a pooler or the server meanwhile.
             connection = self._idle.pop() if self._idle else await self.connect()
             try:
-                yield connection
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(statement.sql, {**statement.fixed, **parameters})
+                return await cursor.fetchall()
             finally:
                 await self._take_back(connection)
         finally:
             self._turns.release()
+
+    async def close(self) -> None:
+        """Close the idle connections; others close when their statement ends."""
+        self.most = 0
+        await self._forget()
 
     async def _turn(self) -> None:
         if not self._turns.locked():

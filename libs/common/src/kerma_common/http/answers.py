@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -30,4 +31,10 @@ def json_answer(
 
 def http_date(moment: datetime | None) -> str | None:
     """Return an RFC 7231 date (`Sun, 22 Nov 2026 01:25:56 GMT`) of an aware datetime, None of None."""
-    return None if moment is None else format_datetime(moment.astimezone(UTC), usegmt=True)
+    return None if moment is None else _http_date(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=8192)
+def _http_date(second: int) -> str:
+    # Formatting takes longer than everything else about a task, and tasks share their seconds.
+    return format_datetime(datetime.fromtimestamp(second, UTC), usegmt=True)

@@ -28,7 +28,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and not scope["path"].startswith(_INTERNAL):
+        open_ = self._catch_up.done or scope["type"] != "http"
+        if not open_ and not scope["path"].startswith(_INTERNAL):
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._catch_up.wait()
