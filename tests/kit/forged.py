@@ -21,6 +21,7 @@ async def forge(log: EventLog, subject: Subject, event: object) -> None:
     place = (str(uuid4()), subject.aggregate, subject.id, len(history) + 1)
     made = make_commit(*place, meta, (event,), datetime.now(UTC))
     [stored] = made.events
-    wrong = replace(stored, data={**stored.data, "job_id": {"not": "a text"}})
+    key = "job_id" if "job_id" in stored.data else "worker"
+    wrong = replace(stored, data={**stored.data, key: {"not": "a text"}})
     last = history[-1].seq if history else 0
     await log.append(subject, last, replace(made, events=(wrong,)))

@@ -1,11 +1,13 @@
-"""A task whose history cannot be decoded takes no slot and no other task down."""
+"""A task or worker whose history cannot be decoded takes no slot and nothing else down."""
 
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from kerma_common.contracts import runner as events
-from kerma_common.contracts.subjects import task_subject
+from kerma_common.contracts.subjects import task_subject, worker_subject
+from kerma_runner.read.models import WORKER
 from kit.forged import forge
 from kit.runner_service import SHORT_LEASE, Running
 from kit.script_engine import script_input
@@ -43,4 +45,25 @@ async def test_other_leases_of_a_dead_worker_end(runner: Running) -> None:
     runner.start_worker(slots=1)
     await runner.until(other, "SUCCEEDED")
     # the runner still dispatches, and retires the worker
+    await runner.until(await runner.submit(script_input("ok")), "SUCCEEDED")
+
+
+async def test_a_ticket_of_such_a_task_holds_no_slot(runner: Running) -> None:
+    spoilt = await runner.submit(script_input("ok"))
+    await runner.until(spoilt, "QUEUED")
+    await spoil(runner, spoilt)
+    other = await runner.submit(script_input("ok"))
+    await runner.until(other, "QUEUED")
+    runner.start_worker(slots=1)
+    await runner.until(other, "SUCCEEDED")
+
+
+async def test_a_dead_worker_whose_history_is_unreadable_stops_no_other(runner: Running) -> None:
+    first = runner.start_worker(slots=1)
+    await runner.until(await runner.submit(script_input("ok")), "SUCCEEDED")
+    async with runner.db.connect() as conn:
+        name = str(await conn.scalar(select(WORKER.c.worker)))
+    await forge(runner.log, worker_subject(name), events.WorkerRetired(worker=name, reason="LOST"))
+    first.kill()
+    runner.start_worker(slots=1, scratch=first.scratch)
     await runner.until(await runner.submit(script_input("ok")), "SUCCEEDED")

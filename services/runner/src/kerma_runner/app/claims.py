@@ -6,6 +6,7 @@ TaskRequeued, TaskCanceled.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from uuid import uuid4
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.subjects import task_subject, worker_subject
-from kerma_common.errors import DomainRejected
+from kerma_common.errors import DomainRejected, UnreadableHistory
 from kerma_runner.domain import commands as tasks
 from kerma_runner.domain import worker as workers
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.app.ports import HeartbeatStore, Tickets
     from kerma_runner.app.task_sets import TaskSets
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,21 @@ class Claims:
         )
 
     async def retire(self, leaving: rpc.Retirement) -> rpc.Verdict:
-        """Retire a worker."""
+        """Retire a worker.
+
+        One whose history is unreadable is forgotten: its leases last until they end by themselves.
+        No worker of its machine would start otherwise, since each retires the dead ones first.
+        """
         command = workers.Retire(leaving.worker, leaving.reason)
         subject = worker_subject(leaving.worker)
-        await self.bus.execute(workers.WORKER, subject, command, self._ctx(leaving.worker))
+        verdict = rpc.Verdict()
+        try:
+            await self.bus.execute(workers.WORKER, subject, command, self._ctx(leaving.worker))
+        except UnreadableHistory as error:
+            _log.exception("cannot be retired: %s", leaving.worker)
+            verdict = rpc.Verdict("UNREADABLE_HISTORY", error.message)
         await self.heard.forget(leaving.worker)
-        return rpc.Verdict()
+        return verdict
 
     async def claim(self, request: rpc.ClaimRequest) -> rpc.ClaimReply:
         """Lease the task of a ticket to a worker, or say why the ticket is worthless."""
