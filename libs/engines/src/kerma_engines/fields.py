@@ -10,6 +10,9 @@ from pydantic.alias_generators import to_camel
 
 MAX_PRIMARIES = 2**53  # the largest count that every part of the platform can carry exactly
 MAX_BINS = 10**8  # of one page, with its differential axes
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors put at the start of a text; removed from all files."""
+
 _MAX_ATTACHMENT = 64 * 2**20  # characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -56,6 +59,10 @@ def _encodable(text: str) -> str:
     return text
 
 
+def _content(text: str) -> str:
+    return _encodable(text).removeprefix(BYTE_ORDER_MARK)
+
+
 def _plain_name(text: str) -> str:
     if not text.strip() or text in {".", ".."}:
         raise ValueError("must not be empty")
@@ -69,6 +76,6 @@ Whole = BeforeValidator(_integer)
 Count = Annotated[int, Whole, Field(ge=1, le=10**6)]
 Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
 FileName = Annotated[str, Field(max_length=128), AfterValidator(_plain_name)]
-Text = Annotated[str, Field(max_length=_MAX_ATTACHMENT), AfterValidator(_encodable)]
+Text = Annotated[str, Field(max_length=_MAX_ATTACHMENT), AfterValidator(_content)]
 Energy = Annotated[Number, Field(ge=0, le=1e9)]
 Positive = Annotated[Number, Field(gt=0, le=1e9)]

@@ -100,6 +100,13 @@ def test_spots_beyond_a_cut_off_are_refused(name: str, cuts: dict[str, float], r
 
 
 @pytest.mark.parametrize("name", TAKE_SPOTS)
+def test_files_inside_a_project_lose_their_byte_order_mark(name: str) -> None:
+    marked = spots()
+    marked["beam"]["sourceFile"] = {"name": "s", "value": f"\ufeff{SPOTS}"}
+    assert engine(name).convert(marked).files == engine(name).convert(spots()).files
+
+
+@pytest.mark.parametrize("name", TAKE_SPOTS)
 def test_cut_offs_beyond_all_spots_do_not_matter(name: str) -> None:
     assert not problems(name, spots(energyLowCutoff=599, energyHighCutoff=2401))
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kerma_engines.errors import InvalidInput, Problem
-from kerma_engines.fields import MAX_PRIMARIES
+from kerma_engines.fields import BYTE_ORDER_MARK, MAX_PRIMARIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,10 +16,6 @@ MAX_FILES = 100
 MAX_SIZE = 64 * 2**20  # bytes of all files together
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
-
-
-_MARK = "\ufeff"
-"""The byte order mark that some editors put at the start of a text."""
 
 
 def checked_files(files: Mapping[str, str]) -> dict[str, str]:
@@ -54,7 +50,7 @@ def checked_files(files: Mapping[str, str]) -> dict[str, str]:
         problems.append(Problem("files", f"{size} bytes; at most {MAX_SIZE} are taken"))
     if problems:
         raise InvalidInput(tuple(problems))
-    return {name: text.removeprefix(_MARK) for name, text in files.items()}
+    return {name: text.removeprefix(BYTE_ORDER_MARK) for name, text in files.items()}
 
 
 def why_not_beside(name: str) -> str:
