@@ -79,6 +79,12 @@ def test_commands_outside_the_list_are_refused_with_their_line(line: str) -> Non
         ("proton\n/gps/e", "ion\n/gps/ion x\n/gps/e", "a whole number"),
         ("onlyProtons proton", "f proton neutron", "too low by factors"),
         ("particle onlyProtons proton", "neutral f", "too low by factors"),
+        ("particle onlyProtons proton", "kineticEnergy f 10 1 MeV", "from 10 to 1 is empty"),
+        (
+            "particle onlyProtons proton",
+            "particleWithKineticEnergy f 1 1 MeV proton",
+            "from 1 to 1 is empty",
+        ),
         ("dose dose.csv", "dose ../dose.csv", "plain file"),
         ("dose dose.csv", "dose /tmp/dose.csv", "plain file"),
         ("nBin 1 50 1", "nBin 1 50000 50000", "1 to"),

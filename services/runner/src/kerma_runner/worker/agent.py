@@ -40,8 +40,7 @@ LEAVE_SECONDS = 3.0
 """How long a stopping worker tries to tell the runner; after that its leases expire."""
 
 MOST_UNREPORTED = 256
-"""Attempts, running ones among them, whose report the runner has not accepted; with more, the
-worker takes no tasks."""
+"""Attempts beside those in slots whose report is not accepted; with more, no tasks are taken."""
 
 RETRY_SECONDS = 1.0
 FIT_SECONDS = 1.0
@@ -166,7 +165,7 @@ class Agent:
                 # results
                 await earlier.over.wait()
                 earlier = None
-            while len(self._works) >= MOST_UNREPORTED:
+            while len(self._works) >= self.context.settings.slots + MOST_UNREPORTED:
                 await asyncio.wait(self._works, return_when=asyncio.FIRST_COMPLETED)
             if not await self._fit(stop):
                 await _unless(stop, asyncio.sleep(UNFIT_SECONDS))

@@ -193,6 +193,8 @@ class ScoringReader:
         names = neutrals.PARTICLES & set(arguments[1:])
         if not self.full and (kind == "neutral" or names):
             raise Refused(neutrals.REFUSAL)
+        if kind.lower().endswith("kineticenergy"):
+            _check_range(arguments[1:3])
         scorer = self._filtered()
         scorer.filtered = " ".join(arguments)
         scorer.neutral = scorer.neutral and kind == "kineticEnergy"
@@ -207,3 +209,9 @@ class ScoringReader:
         if scorer.filtered:
             raise Refused(f"{scorer.name} has a filter already, which Geant4 would put aside")
         return scorer
+
+
+def _check_range(energies: list[str]) -> None:
+    """Raise Refused for a range without energies, in which Geant4 would count nothing."""
+    if len(energies) == 2 and float(energies[0]) >= float(energies[1]):
+        raise Refused(f"the range from {energies[0]} to {energies[1]} is empty")
