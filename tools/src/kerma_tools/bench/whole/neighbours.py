@@ -8,8 +8,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +24,7 @@ HALF = b"GET /jobs HTTP/1.1\r\nHost: kerma\r\nX-"
 PER_ADDRESS = 1000
 AGAIN_SECONDS = 5.0
 SCORERS = 55_000
+VALUES = 330_000
 ACCOUNT = {"username": "neighbour", "password": "long enough for a bench"}
 
 
@@ -64,19 +66,13 @@ def conversions(url: str, count: int) -> None:
     scorers = "".join(f"/score/quantity/doseDeposit d{number}\n" for number in range(SCORERS))
     mesh = f"/score/create/boxMesh m\n/score/mesh/boxSize 1 1 1 cm\n{scorers}"
     files["run.mac"] = mesh + files["run.mac"]
-    body = {"sim_type": "geant4", "ntasks": 1, "input_type": "files", "input_files": files}
+    _submit_again(url, count, {"input_type": "files", "input_files": files})
 
-    ready = threading.Barrier(count + 1)
 
-    def submit_again(number: int) -> None:
-        with _user(url, f"converter-{number}") as client:
-            ready.wait()
-            while True:
-                client.post("/jobs/direct", json={**body, "wait_for_engine": True})
-
-    for number in range(count):
-        threading.Thread(target=submit_again, args=(number,), daemon=True).start()
-    ready.wait()
+def bodies(url: str, count: int) -> None:
+    """Run this many users that submit, again and again, JSON of many values that is no project."""
+    project = {str(number): [number] for number in range(VALUES)}
+    _submit_again(url, count, {"input_type": "editor", "input_json": project})
 
 
 def tasks(url: str, count: int) -> None:
@@ -93,6 +89,23 @@ def tasks(url: str, count: int) -> None:
 
     threading.Thread(target=submit, daemon=True).start()
     first.wait()
+
+
+def _submit_again(url: str, count: int, given: Mapping[str, Any]) -> None:
+    """Let this many users submit the same job for ever; return once all are logged in."""
+    body = {"sim_type": "geant4", "ntasks": 1, "wait_for_engine": True, **given}
+    content = json.dumps(body).encode()
+    ready = threading.Barrier(count + 1)
+
+    def submit(number: int) -> None:
+        with _user(url, f"neighbour-{number}") as client:
+            ready.wait()
+            while True:
+                client.post("/jobs/direct", content=content)
+
+    for number in range(count):
+        threading.Thread(target=submit, args=(number,), daemon=True).start()
+    ready.wait()
 
 
 @contextmanager
@@ -128,8 +141,13 @@ def _is_closed(one: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
-    {"logins": logins, "half-open": half_open, "conversions": conversions, "tasks": tasks}[
-        sys.argv[1]
-    ](sys.argv[2], int(sys.argv[3]))
+    attacks = {
+        "logins": logins,
+        "half-open": half_open,
+        "conversions": conversions,
+        "bodies": bodies,
+        "tasks": tasks,
+    }
+    attacks[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
     say("begun")
     threading.Event().wait()

@@ -26,11 +26,11 @@ ASKED, WARM = 600, 100
 PAUSE_SECONDS = 0.003
 SAMPLE_SECONDS = 0.05
 MOST_SLOWER, MOST_MEMORY = 2.0, 150.0  # times, MB
-HALF_OPEN, LOGINS, CONVERSIONS, JOBS = 6000, 32, 3, 10
+HALF_OPEN, LOGINS, CONVERSIONS, BODIES, JOBS = 6000, 32, 3, 4, 10
 
 
 def walls() -> Iterable[Figure]:
-    """Measure under others' logins, half-open connections, slow conversions and wide jobs."""
+    """Measure under others' logins, half-open connections, slow conversions, large bodies, wide jobs."""
     with platform(slots=0) as found:
         body = submit_body(PROJECT, tasks=8, primaries=1000, engine="geant4")
         job = found.client.submit({**body, "wait_for_engine": True})
@@ -39,6 +39,8 @@ def walls() -> Iterable[Figure]:
         yield from _beside(found, job, f"{HALF_OPEN} half-open connections", "half-open", HALF_OPEN)
         name = f"{CONVERSIONS} hostile conversions"
         yield from _beside(found, job, name, "conversions", CONVERSIONS)
+        name = f"{BODIES} users' bodies of a million values"
+        yield from _beside(found, job, name, "bodies", BODIES)
         # last, because its tasks stay queued long after the clients are gone
         yield from _beside(found, job, f"{JOBS} jobs of 10 000 tasks", "tasks", JOBS)
 
