@@ -188,3 +188,51 @@ def test_files_that_came_along_are_read() -> None:
         "i:Ge/Patient/NumberOfFiles = 1\n"
     )
     assert accepted(f"{SOURCE}{SCORER}{lines}", ct="1 2 3\n").primaries == 1000
+
+
+def cad(file: str, form: str, kind: str = "TsCAD") -> str:
+    return (
+        f's:Ge/Thing/Type = "{kind}"\ns:Ge/Thing/FileFormat = "{form}"\n'
+        f's:Ge/Thing/InputFile = "{file}"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (cad("part", "ply"), ("part.ply",)),
+        (cad("part", "PLY", "tscad"), ("part.ply",)),
+        (cad("part.v2", "tet"), ("part.v2.node", "part.v2.ele")),
+        (cad("part", "ply").replace('"part"', "Ts/Part") + 's:Ts/Part = "part"\n', ("part.ply",)),
+    ],
+)
+def test_cad_files_are_named_without_their_ending(lines: str, names: tuple[str, ...]) -> None:
+    given = dict.fromkeys(names, "ply")
+    text = f"{SOURCE}{SCORER}{lines}"
+    inputs = engine("topas").accept_files({"a.txt": text, **given})
+    assert set(names) <= set(inputs.files)
+    for missing in names:
+        rest = {name: "ply" for name in names if name != missing}
+        with pytest.raises(InvalidInput, match="not among the files"):
+            engine("topas").accept_files({"a.txt": text, **rest})
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (cad("part.ply", "ply"), "with .ply is not among the files"),
+        (cad("/etc/part", "ply"), "absolute path"),
+        (cad("../part", "tet"), "parent folder"),
+        (cad("/dev/sda", "ply"), "absolute path"),
+        (cad("part", "stl"), "binary STL"),
+        (cad("part", "obj"), "FileFormat"),
+        (cad("part", "ply", "TsImageCube"), "'part', which is not among the files"),
+    ],
+)
+def test_cad_files_that_topas_can_not_read_are_refused_with_their_line(
+    lines: str, reason: str
+) -> None:
+    with pytest.raises(InvalidInput) as told:
+        engine("topas").accept_files({"a.txt": f"{SOURCE}{SCORER}{lines}", "part.ply": "ply"})
+    assert "a.txt:5: " in str(told.value)
+    assert reason in str(told.value)

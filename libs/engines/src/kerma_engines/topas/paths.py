@@ -4,6 +4,9 @@ After the TOPAS user guide: "Phase Space Sources", "Dividing Components", "Patie
 "Generic CAD", "Graphics" and "Output Specification". A parameter that takes a file must name one
 that came with the input. Any other value with a path that leads out of the work folder is
 refused too, since users can give TOPAS extensions with their own parameters.
+
+CAD components (``TsCAD``) name their file without its ending, which TOPAS adds after ``FileFormat``
+(``geometry/TsCADComponent.cc`` of OpenTOPAS). Inputs are text, so a binary STL file can't be given.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r'"([^"]*)"')
 _PHASE_SPACE = (".header", ".phsp")
 """A phase space is named without these endings and read from both files."""
+_CAD = {"ply": (".ply",), "tet": (".node", ".ele")}
+"""The endings of CAD files by format."""
 
 _READ = re.compile(
     r"ge/.+/(inputfile|filename|structurefile|materialfile|imagingtomaterialconverterfile)"
@@ -61,7 +66,7 @@ def _file_reason(found: Parameters, parameter: Parameter, files: Mapping[str, st
     if _WRITTEN.fullmatch(key):
         reason = why_not_beside(value)
     elif _READ.fullmatch(key):
-        reason = _why_unread(key, value, files)
+        reason = _why_unread(found, key, value, files)
     else:
         return f"names a file, {shown}, in a way that is not allowed"
     return f"names {shown}, which {reason}" if reason else ""
@@ -74,12 +79,29 @@ def _is_text(found: Parameters, parameter: Parameter) -> bool:
     return not re.fullmatch(r"[-+.\deE]+( \w+)?|true|false|t|f", bare.lower())
 
 
-def _why_unread(key: str, value: str, files: Mapping[str, str]) -> str:
-    if not key.endswith("phasespacefilename"):
-        return why_not_given(value, files)
-    return next(
-        (reason for end in _PHASE_SPACE if (reason := why_not_given(value + end, files))), ""
-    )
+def _why_unread(found: Parameters, key: str, value: str, files: Mapping[str, str]) -> str:
+    """Return why TOPAS may not read the files that it makes of ``value``, or ""."""
+    endings: tuple[str, ...] = ("",)
+    component, _, name = key.rpartition("/")
+    if name == "phasespacefilename":
+        endings = _PHASE_SPACE
+    elif name == "inputfile" and _lower(found, f"{component}/type") == "tscad":
+        wanted = _lower(found, f"{component}/fileformat")
+        if wanted == "stl":
+            return 'would be a binary STL file, but inputs are text; use the format "ply" or "tet"'
+        if wanted not in _CAD:
+            return 'needs the FileFormat "ply" or "tet"'
+        endings = _CAD[wanted]
+    for ending in endings:
+        if reason := why_not_given(value + ending, files):
+            return f"with {ending} {reason}" if ending else reason
+    return ""
+
+
+def _lower(found: Parameters, key: str) -> str:
+    """Return the text of a parameter in lower case, or "" without it."""
+    parameter = found.get(key)
+    return ("" if parameter is None else text_of(found, parameter) or "").lower()
 
 
 def quoted(parameter: Parameter) -> list[str]:
