@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+from sqlalchemy import delete
 
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.jobs import JobDeleted
@@ -19,6 +20,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.results import ResultSetPublished
 from kerma_results.api import stitched
 from kerma_results.app.logs import HEAD, MOST_LOGS, TAIL, TOTAL
+from kerma_results.read.models import PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
 from kit.results_world import NOW, OUTPUTS, OWNER, Running, World
 
@@ -195,6 +197,20 @@ async def test_large_pages_are_sent_from_several_rows(
     page = json.loads(plain)["pages"][2]
     sums = [3 * np.random.default_rng(i).random(70_000) * (i + 10) for i in (0, 1)]
     np.testing.assert_allclose(page["data"]["values"], sum(sums) / 21, rtol=1e-12)
+
+
+async def test_a_small_answer_is_whole_or_an_error(
+    client: httpx.AsyncClient, world: World, published: JobId
+) -> None:
+    """A large one is a stream, which can only break off."""
+    query = {"job_id": published, "estimator_name": "depth", "page_number": "0"}
+    async with world.db.begin() as connection:
+        deleted = delete(PAGE_FRAGMENT).where(PAGE_FRAGMENT.c.job_id == published)
+        await connection.execute(deleted)
+    response = await client.get("/results", params=query)
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert "deleted" in response.json()["message"]
 
 
 async def test_a_client_that_has_it_is_not_sent_it_again(

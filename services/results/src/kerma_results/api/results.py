@@ -44,7 +44,7 @@ def routes(queries: ResultQueries) -> APIRouter:
     ) -> Response:
         await require_owner(queries, asked.job_id, principal)
         pieces = await _pieces(queries, asked)
-        return stitched(request, queries, asked.job_id, pieces)
+        return await stitched(request, queries, asked.job_id, pieces)
 
     @router.get("/estimators")
     @authenticated()

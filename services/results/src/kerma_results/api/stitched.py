@@ -16,15 +16,18 @@ from kerma_results.read.queries import PART_BYTES, PartKey, ResultQueries
 
 LOADED_AT_ONCE = 4 * PART_BYTES
 ROWS_AT_ONCE = 1000
+WHOLE = 128 << 10
+"""Bytes of an answer that is sent in one piece: each piece of a stream costs a write."""
 _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)", re.ASCII)
 
 
-def stitched(
+async def stitched(
     request: Request, queries: ResultQueries, job_id: str, pieces: Sequence[Piece]
 ) -> Response:
     """Return the answer made of ``pieces``, or 304 when the client has it.
 
-    It is gzip if the client accepts that; the size is known beforehand in either form.
+    It is gzip if the client accepts that; the size is known beforehand in either form. Raises
+    Unavailable if the results of a small answer have just been deleted.
     """
     zipped = accepts_gzip(request.headers.get("accept-encoding", ""))
     tag = f'"{entity(pieces)}-{"gzip" if zipped else "identity"}"'
@@ -39,6 +42,9 @@ def stitched(
     else:
         headers |= {"Content-Length": str(sum(part.raw_size for part in made))}
         body = _plain(source, pieces)
+    if int(headers["Content-Length"]) <= WHOLE:
+        whole = b"".join([chunk async for chunk in body])
+        return Response(whole, headers=headers, media_type="application/json")
     return StreamingResponse(body, headers=headers, media_type="application/json")
 
 
