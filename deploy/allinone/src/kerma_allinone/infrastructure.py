@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,19 @@ if TYPE_CHECKING:
     from kerma_common.db.migrated import MigratedSchema
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What services of one process have in common.
+
+    ``room`` is that of the folder of blobs, unless given. The caller keeps an ``identity`` up to
+    date. Services with the same ``tails`` read the log together.
+    """
+
+    room: Room | None = None
+    identity: Identity | None = None
+    tails: Tails | None = None
+
+
 @asynccontextmanager
 async def open_infra(
     service: str,
@@ -44,21 +58,15 @@ async def open_infra(
     nats: NatsSettings,
     postgres: PgSettings,
     blobs: BlobSettings,
-    room: Room | None = None,
-    identity: Identity | None = None,
-    tails: Tails | None = None,
+    shared: Shared | None = None,
 ) -> AsyncIterator[Infra]:
     """Open the ports of one service, with its tables migrated and the streams verified.
 
-    ``room`` is that of the folder of blobs, unless given. An ``identity`` that is given is kept up
-    to date by the caller. Services that get the same ``tails`` read the log together. Raises
-    ServiceError when a newer release has left tables that this one does not know.
+    Raises ServiceError when a newer release has left tables that this one does not know.
     """
     main = import_module(f"{package}.main")
-    migrated: MigratedSchema | None = main.MIGRATED
-    if migrated is not None:
-        with _told():
-            await migrate(postgres.url.get_secret_value(), package, migrated.schema)
+    await _migrate(main.MIGRATED, package, postgres)
+    shared = shared or Shared()
     engine = create_engine(postgres, f"kerma-{service}", service)
     reads = open_reads(postgres, f"kerma-{service}", service)
     try:
@@ -66,10 +74,10 @@ async def open_infra(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials
         ) as client:
             await verify_streams(client)
-            log = JetStreamLog(client, traceparent=traceparent, tails=tails)
-            known = identity or Identity()
+            log = JetStreamLog(client, traceparent=traceparent, tails=shared.tails)
+            known = shared.identity or Identity()
             followers = []
-            if identity is None and "api" in roles:
+            if shared.identity is None and "api" in roles:
                 followers.append(("identity", Follower(known, log, client, service).run))
             infra = Infra(
                 service=service,
@@ -84,11 +92,11 @@ async def open_infra(
                 reads=reads,
                 roles=roles,
                 refusals=log.refusals,
-                room=room or disk_room(*blob_folders(blobs)),
+                room=shared.room or disk_room(*blob_folders(blobs)),
                 identity=known,
                 background=tuple(followers),
             )
-            with _told():
+            with _for_people():
                 await ensure_read_models(main.projections(infra), log, engine)
             yield infra
     finally:
@@ -102,8 +110,14 @@ def blob_folders(blobs: BlobSettings) -> tuple[Path, ...]:
     return (Path(unquote(parts.path)),) if parts.scheme == "file" else ()
 
 
+async def _migrate(migrated: MigratedSchema | None, package: str, postgres: PgSettings) -> None:
+    if migrated is not None:
+        with _for_people():
+            await migrate(postgres.url.get_secret_value(), package, migrated.schema)
+
+
 @contextmanager
-def _told() -> Iterator[None]:
+def _for_people() -> Iterator[None]:
     try:
         yield
     except ContractViolation as error:

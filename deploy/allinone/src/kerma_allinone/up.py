@@ -33,7 +33,7 @@ from kerma_allinone.children.supervision import keep
 from kerma_allinone.edge.health import WholeHealth
 from kerma_allinone.edge.internal import Guarded
 from kerma_allinone.edge.routing import LocalGateway
-from kerma_allinone.infrastructure import blob_folders, open_infra
+from kerma_allinone.infrastructure import Shared, blob_folders, open_infra
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
 from kerma_allinone.starting import Servers
@@ -183,12 +183,11 @@ async def _open_services(
     url, credentials = backing.nats.url.get_secret_value(), backing.nats.credentials
     reader = connection(url, name="reader", credentials=credentials)
     tails = Tails(await stack.enter_async_context(reader))
+    shared = Shared(backing.room, identity, tails)
     try:
         async with asyncio.TaskGroup() as group:
             opening = {
-                name: group.create_task(
-                    stack.enter_async_context(_infra(name, backing, identity, tails))
-                )
+                name: group.create_task(stack.enter_async_context(_infra(name, backing, shared)))
                 for name in SERVICES
             }
     except ExceptionGroup as faults:
@@ -198,9 +197,7 @@ async def _open_services(
     return tuple(part.build(http, infras[name]) for name, part in SERVICES.items()), infras
 
 
-def _infra(
-    name: str, backing: Backing, identity: Identity, tails: Tails
-) -> AbstractAsyncContextManager[Infra]:
+def _infra(name: str, backing: Backing, shared: Shared) -> AbstractAsyncContextManager[Infra]:
     return open_infra(
         name,
         SERVICES[name].package,
@@ -208,9 +205,7 @@ def _infra(
         nats=backing.nats,
         postgres=backing.postgres,
         blobs=backing.blobs,
-        room=backing.room,
-        identity=identity,
-        tails=tails,
+        shared=shared,
     )
 
 

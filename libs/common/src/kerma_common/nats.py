@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,21 +133,10 @@ async def connection(
     servers, options = _login(url)
     if credentials is not None:
         options["user_credentials"] = str(credentials)
+    options |= {"closed_cb": closed, "error_cb": failed}
     try:
         async with asyncio.timeout(connect_within):
-            await client.connect(
-                servers,
-                name=name,
-                inbox_prefix=f"_INBOX.{name}",
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
-                ping_interval=PING_SECONDS,
-                pending_size=PENDING_BYTES,
-                closed_cb=closed,
-                reconnected_cb=client.reconnected,
-                error_cb=failed,
-                **options,
-            )
+            await _connect(client, servers, name, options)
     except (TimeoutError, OSError, nats.errors.Error) as error:
         raise Unavailable(f"no NATS server answers at {', '.join(servers)}") from error
     try:
@@ -157,6 +146,22 @@ async def connection(
         # The server may be gone already.
         with suppress(nats.errors.Error, OSError):
             await client.close()
+
+
+async def _connect(
+    client: _Client, servers: list[str], name: str, options: Mapping[str, Any]
+) -> None:
+    await client.connect(
+        servers,
+        name=name,
+        inbox_prefix=f"_INBOX.{name}",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # seconds, may be a fraction
+        ping_interval=PING_SECONDS,
+        pending_size=PENDING_BYTES,
+        reconnected_cb=client.reconnected,
+        **options,
+    )
 
 
 def when_reconnected(client: Client, call: Callable[[], None]) -> Callable[[], None]:

@@ -54,62 +54,42 @@ def _log_stream(context: str, replicas: int) -> dict[str, Any]:
 
 def definitions(replicas: int = 1) -> tuple[Mapping[str, Any], ...]:
     """Return the configuration of every stream, in the server's terms (times in nanoseconds)."""
-    work = {
-        "name": "WORK",
-        "subjects": ["work.>"],
-        "retention": "workqueue",
-        "storage": "file",
-        "num_replicas": replicas,
-        "discard": "old",
-        "max_age": _DAY,
-        "duplicate_window": 120 * _SECOND,
-    }
-    telemetry = {
-        "name": "TELEMETRY",
-        "subjects": ["tele.>"],
-        "retention": "limits",
-        "storage": "file",
-        "num_replicas": 1,
-        "discard": "old",
-        "max_age": _DAY,
-        "max_msgs_per_subject": 1,
-        "allow_direct": True,
-        "persist_mode": "async",
-    }
-    poison = {
-        "name": POISON,
-        "subjects": ["poison.>"],
-        "retention": "limits",
-        "storage": "file",
-        "num_replicas": 1,
-        "discard": "old",
-        "max_age": 30 * _DAY,
-        "max_msgs": 1000,
-        "max_msg_size": 16 * 1024,
-        "max_msgs_per_subject": 1,
-    }
-    audit = {
-        "name": "AUDIT",
-        "subjects": ["audit.>"],
-        "retention": "limits",
-        "storage": "file",
-        "num_replicas": replicas,
-        "discard": "new",
-        "deny_delete": True,
-        "max_age": 0,
-    }
-    probes = {
-        "name": PROBES,
-        "subjects": ["probe.>"],
-        "retention": "limits",
-        "storage": "file",
-        "num_replicas": replicas,
-        "discard": "old",
-        "max_msgs_per_subject": 1,
-        "max_bytes": 4 * 2**20,
-    }
+    work = _stream(
+        "WORK",
+        "work.>",
+        replicas,
+        retention="workqueue",
+        max_age=_DAY,
+        duplicate_window=120 * _SECOND,
+    )
+    telemetry = _stream(
+        "TELEMETRY",
+        "tele.>",
+        1,
+        max_age=_DAY,
+        max_msgs_per_subject=1,
+        allow_direct=True,
+        persist_mode="async",
+    )
+    poison = _stream(
+        POISON,
+        "poison.>",
+        1,
+        max_age=30 * _DAY,
+        max_msgs=1000,
+        max_msg_size=16 * 1024,
+        max_msgs_per_subject=1,
+    )
+    audit = _stream("AUDIT", "audit.>", replicas, discard="new", deny_delete=True, max_age=0)
+    probes = _stream(PROBES, "probe.>", replicas, max_msgs_per_subject=1, max_bytes=4 * 2**20)
     logs = (_log_stream(context, replicas) for context in STREAMS)
     return (*logs, work, telemetry, poison, audit, probes)
+
+
+def _stream(name: str, subjects: str, replicas: int, **settings: object) -> Mapping[str, Any]:
+    """Return a stream in a file that drops its oldest messages, unless settings say otherwise."""
+    usual = {"retention": "limits", "storage": "file", "discard": "old"}
+    return {**usual, "name": name, "subjects": [subjects], "num_replicas": replicas, **settings}
 
 
 async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:
