@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_common.process.manager import ProcessManager
     from kerma_common.projection.persistence import Persistence
-    from kerma_common.projection.sink import Transaction
+    from kerma_common.projection.sink import Store, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class ProcessSink:
     async def apply(
         self,
         records: Sequence[Recorded],
+        store: Store,  # noqa: ARG002
         transaction: Transaction,
         fenced: Transaction,  # noqa: ARG002
     ) -> None:

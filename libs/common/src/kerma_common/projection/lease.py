@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from psycopg import AsyncConnection as Driver
+    from psycopg import AsyncCursor
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.contracts.envelope import Recorded
@@ -171,9 +172,24 @@ async def release(engine: AsyncEngine, lease: Lease) -> None:
 async def advance(conn: AsyncConnection, lease: Lease, old: int, last: Recorded) -> None:
     """Move a checkpoint to ``last`` in the rows' transaction. Raises Fenced if it is not ours."""
     driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+    moved = await send_advance(driver, schema_of(conn), lease, old, last)
+    check_advanced(moved, lease)
+
+
+async def send_advance(
+    driver: Driver, schema: str, lease: Lease, old: int, last: Recorded
+) -> AsyncCursor:
+    """Execute the statement of ``advance``, which may be one of a pipeline.
+
+    The caller passes the cursor to ``check_advanced`` once the pipeline has ended.
+    """
     values = (last.seq, last.commit.id, lease.name, last.stream, old, lease.fence)
-    done = await driver.execute(_moved(schema_of(conn)), values)
-    if done.rowcount != 1:
+    return await driver.execute(_moved(schema), values)
+
+
+def check_advanced(moved: AsyncCursor, lease: Lease) -> None:
+    """Raise Fenced if no checkpoint was moved; the transaction must not commit then."""
+    if moved.rowcount != 1:
         raise Fenced(lease.name)
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.admin.story import in_causal_order
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import quarantine
 from kerma_common.projection.quarantine import QuarantinedCommit
+from kerma_common.projection.write import write
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,7 +91,9 @@ async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded])
     if records:
         # An instance has commits of several streams.
         ordered = in_causal_order(records)
-        await sink.apply(ordered, lambda: nullcontext(conn), lambda: nullcontext(conn))
+        await sink.apply(
+            ordered, partial(write, conn), lambda: nullcontext(conn), lambda: nullcontext(conn)
+        )
     return len(records)
 
 

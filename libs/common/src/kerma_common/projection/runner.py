@@ -10,7 +10,6 @@ from kerma_common.precedence import STEP, give_way
 from kerma_common.projection.decoding import decoded
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.schema import recognise
-from kerma_common.projection.write import write
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.ops import Op
     from kerma_common.projection.persistence import Persistence
     from kerma_common.projection.router import Projection
-    from kerma_common.projection.sink import Transaction
+    from kerma_common.projection.sink import Store, Transaction
 
 
 def projection_loop(
@@ -58,12 +57,15 @@ class ProjectionSink:
         await recognise(conn, self.projection)
 
     async def apply(
-        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+        self,
+        records: Sequence[Recorded],
+        store: Store,
+        transaction: Transaction,  # noqa: ARG002
+        fenced: Transaction,
     ) -> None:
         """Project the batch and write its rows."""
         if operations := await project(self.projection, records, fenced):
-            async with transaction() as conn:
-                await write(conn, operations)
+            await store(operations)
 
     def duties(
         self,

@@ -9,18 +9,21 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kerma_common.commands.consistency import Watermarks
+from kerma_common.db.engine import autocommit
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
 from kerma_common.projection.failures import LoopHalted, delays, pause
 from kerma_common.projection.lease import Fenced, Lease
-from kerma_common.projection.write import write
+from kerma_common.projection.tables import schema_of
+from kerma_common.projection.write import fold_giving_way, send, write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.commands.consistency import Positions
@@ -66,6 +69,7 @@ class Session:
         """
         self._sink, self._log, self._db, self._positions = sink, log, db, positions
         self._retries = retries
+        self._pipelined = autocommit(db)
         self.lease = lease
         self._labels = (sink.service, sink.name)
         self._parked = parked
@@ -188,14 +192,14 @@ class Session:
             quarantine.keep(name, record, error) for record in commits if self._is_parked(record)
         ]
         last = batch[-1]
+        store = partial(self._store, last, aside)
         transaction = partial(self._transaction, last, aside)
         if live:
             traces = {record.traceparent for record in live if record.traceparent}
             with span(f"{self._sink.service}.{name}", links=sorted(traces)):
-                await self._sink.apply(live, transaction, self.fenced)
+                await self._sink.apply(live, store, transaction, self.fenced)
         if aside and self._saved[stream] != last.seq:
-            async with transaction():
-                pass
+            await store(())
         if self._saved[stream] != last.seq:
             # Most commits mean nothing to most sinks; reading some again after a restart is cheaper
             # than a transaction for each.
@@ -208,6 +212,32 @@ class Session:
         if self._positions is not None:
             await self._positions.advance(name, stream, last.seq)
 
+    async def _store(self, last: Recorded, aside: Sequence[Op], operations: Sequence[Op]) -> None:
+        """Write rows and the checkpoint in one transaction of two round trips.
+
+        BEGIN, the rows and the checkpoint are one pipeline; COMMIT follows if the checkpoint was
+        still ours. Outside autocommit mode psycopg would wait for its own BEGIN.
+        """
+        phases = await fold_giving_way([*operations, *aside])
+        schema = schema_of(self._db)
+        async with self._turn:
+            async with self._pipelined.begin() as conn:
+                raw = await conn.get_raw_connection()
+                driver = cast("Driver", raw.driver_connection)
+                async with driver.pipeline():
+                    await driver.execute(b"BEGIN")
+                    await send(driver, schema, phases)
+                    moved = await leadership.send_advance(
+                        driver, schema, self.lease, self._saved[last.stream], last
+                    )
+                leadership.check_advanced(moved, self.lease)
+                reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+            self._advanced(last)
+
+    def _advanced(self, last: Recorded) -> None:
+        self._saved[last.stream] = last.seq
+        self._passed.pop(last.stream, None)
+
     @asynccontextmanager
     async def _transaction(
         self, last: Recorded, aside: Sequence[Op]
@@ -218,8 +248,7 @@ class Session:
                 await write(conn, aside)
                 reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
                 await leadership.advance(conn, self.lease, self._saved[last.stream], last)
-            self._saved[last.stream] = last.seq
-            self._passed.pop(last.stream, None)
+            self._advanced(last)
 
     @asynccontextmanager
     async def fenced(self) -> AsyncGenerator[AsyncConnection, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from kerma_common.contracts.envelope import Recorded
+    from kerma_common.projection.ops import Op
     from kerma_common.projection.persistence import Persistence
 
 Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
+Store = Callable[[Sequence["Op"]], Awaitable[None]]
 
 
 class Sink(Protocol):
@@ -40,11 +42,16 @@ class Sink(Protocol):
         """Raise LoopHalted if the sink's tables are not the ones it was written for."""
 
     async def apply(
-        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+        self,
+        records: Sequence[Recorded],
+        store: Store,
+        transaction: Transaction,
+        fenced: Transaction,
     ) -> None:
-        """Apply the batch inside one ``transaction()``, or do nothing if it has no effect.
+        """Apply the batch, or do nothing if it has no effect.
 
-        ``fenced`` transactions come before it, for rows that are too large to be written with the
+        Rows that depend on no other rows go into one ``store()``; a sink that reads rows first
+        does everything inside one ``transaction()``, which takes more round trips. ``fenced`` transactions come before it, for rows that are too large to be written with the
         batch. They commit only while this process leads, and move no checkpoint. May be called
         again for the same batch.
         """

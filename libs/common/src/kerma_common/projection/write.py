@@ -35,26 +35,39 @@ Batch = tuple[bytes, list[dict[str, Any]]]
 
 async def write(conn: sa.AsyncConnection, operations: Iterable[Op]) -> None:
     """Apply operations inside the open transaction of ``conn``, as if one by one."""
+    phases = await fold_giving_way(operations)
+    if not phases:
+        return
+    driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
+    async with driver.pipeline():  # one round trip for all statements
+        await send(driver, schema_of(conn), phases)
+
+
+async def fold_giving_way(operations: Iterable[Op]) -> list[Phase]:
+    """Fold operations, and let requests run first in between."""
     folded = Folded()
     for number, op in enumerate(operations, start=1):
         folded.add(op)
         if number % OPERATIONS == 0:
             await give_way()
-    if not folded.phases:
-        return
-    schema = schema_of(conn)
-    driver = cast("AsyncConnection", (await conn.get_raw_connection()).driver_connection)
-    async with driver.pipeline():  # one round trip for all statements
-        for phase in folded.phases:
-            if phase.series is not None:
-                await driver.execute(*_series(schema, phase.series))
-                continue
-            for statement, rows in _statements(schema, phase):
-                for start in range(0, len(rows), ROWS):
-                    some = rows[start : start + ROWS]
-                    payload = orjson.dumps(some, default=_plain, option=_OPTIONS).decode()
-                    await driver.execute(statement, (payload,))
-                    await give_way()
+    return folded.phases
+
+
+async def send(driver: AsyncConnection, schema: str, phases: Iterable[Phase]) -> None:
+    """Send the statements of ``phases`` in the open pipeline of ``driver``.
+
+    The server works on the first rows while the next are packed.
+    """
+    for phase in phases:
+        if phase.series is not None:
+            await driver.execute(*_series(schema, phase.series))
+            continue
+        for statement, rows in _statements(schema, phase):
+            for start in range(0, len(rows), ROWS):
+                some = rows[start : start + ROWS]
+                payload = orjson.dumps(some, default=_plain, option=_OPTIONS).decode()
+                await driver.execute(statement, (payload,))
+                await give_way()
 
 
 def _series(schema: str, op: Series) -> tuple[bytes, tuple[str, int, int]]:

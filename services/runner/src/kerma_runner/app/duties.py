@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.infra import Clock
     from kerma_common.projection.persistence import Persistence
-    from kerma_common.projection.sink import Transaction
+    from kerma_common.projection.sink import Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,15 @@ class QueueSink(ProjectionSink):
     _bells: list[Bell] = field(default_factory=list, init=False)
 
     async def apply(
-        self, records: Sequence[Recorded], transaction: Transaction, fenced: Transaction
+        self,
+        records: Sequence[Recorded],
+        store: Store,
+        transaction: Transaction,
+        fenced: Transaction,
     ) -> None:
         """Project a batch, then wake the rounds."""
         # not super(): a slotted dataclass is not the class that the closure's cell refers to
-        await ProjectionSink.apply(self, records, transaction, fenced)
+        await ProjectionSink.apply(self, records, store, transaction, fenced)
         self.ring()
 
     def ring(self) -> None:
