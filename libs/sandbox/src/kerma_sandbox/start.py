@@ -10,13 +10,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from kerma_sandbox import tree
 from kerma_sandbox.confinement import Exit
+from kerma_sandbox.usage import usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _SOURCES = str(Path(__file__).parents[1])
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from kerma_sandbox.guard import main; main(sys.argv[2:])"
 _STOP_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
 _CHUNK = 1 << 14
 _BUBBLEWRAP_FAULT = re.compile(rb"bwrap: (?:execvp .*: )?(.*)")
 _MAX_MESSAGE = 1 << 17
@@ -36,13 +40,50 @@ _MAX_MESSAGE = 1 << 17
 class Finished:
     """The kept output of a process, and how it ended.
 
-    ``late`` and ``verbose`` say that it was killed for its time or its output.
+    ``late``, ``verbose`` and ``full`` say that it was killed for its time, its output or the size of
+    its work folder.
     """
 
     output: bytes
     ended: Exit
     late: bool = False
     verbose: bool = False
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a work folder may take: bytes of disk, deleted files included, and number of files."""
+
+    size: int
+    files: int
+
+
+class _Watch:
+    """Looks at a work folder in a thread, and kills the process when it exceeds its room."""
+
+    def __init__(self, guard: socket.socket, pid: int, work: Path, room: Room | None) -> None:
+        self._guard, self._pid, self._work, self._room = guard, pid, work, room
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="work folder")
+        self.full = False
+
+    def __enter__(self) -> None:
+        if self._room is not None:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._room is not None:
+            self._thread.join()
+
+    def _look(self) -> None:
+        while self._room is not None and not self._ended.wait(_LOOK_SECONDS):
+            found = usage(self._work, self._room.files, tree.descendants(self._pid))
+            if found.size > self._room.size or found.entries > self._room.files:
+                self.full = True
+                _kill(self._guard)
+                return
 
 
 def start_guard() -> tuple[socket.socket, subprocess.Popen[bytes]]:
@@ -73,11 +114,12 @@ def run(
     confinement: Confinement,
     seconds: float,
     most_output: int,
+    room: Room | None = None,
 ) -> Finished:
     """Run a process until it ends and nothing of it is left, stdout and stderr together.
 
-    It is killed after ``seconds`` or when it prints more than ``most_output`` bytes. Raises OSError
-    when it can't be started.
+    It is killed after ``seconds``, when it prints more than ``most_output`` bytes or exceeds
+    ``room``. Raises OSError when it can't be started.
     """
     order = sandbox.order(argv, env, confinement)
     message = json.dumps({"op": "spawn", "id": 0, **order}).encode()
@@ -93,7 +135,10 @@ def run(
         finally:
             os.close(null)
             os.close(write)
-        finished = _listen(ours, pipe, time.monotonic() + seconds, most_output)
+        watch = _Watch(ours, process.pid, confinement.work, room)
+        with watch:
+            finished = _listen(ours, pipe, time.monotonic() + seconds, most_output)
+        finished = replace(finished, full=watch.full)
     fault = _BUBBLEWRAP_FAULT.match(finished.output)
     if order["contained"] and finished.ended.code == 1 and fault is not None:
         raise OSError(fault[1].decode(errors="replace"))

@@ -14,6 +14,7 @@ from kerma_engines.catalogue import probe
 from kerma_engines.catalogue.probe import Unusable
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Sandbox
+from kerma_sandbox.start import Room
 
 Ask = Callable[[list[str], dict[str, str]], str]
 
@@ -78,6 +79,26 @@ def test_much_output_is_no_fault_below_the_bound(tmp_path: Path, ask: Ask) -> No
     told = ask([chatty], {})
     assert told.startswith("v1.2\n")
     assert len(told) == 1 << 16
+
+
+@pytest.mark.parametrize(
+    "writes",
+    [
+        "i=0; while :; do head -c 100000 program.txt > $i; i=$((i + 1)); done",
+        "exec 3> gone; rm gone; yes >&3",
+        "i=0; while :; do : > $i; i=$((i + 1)); done",
+    ],
+    ids=["files", "a deleted file", "empty files"],
+)
+def test_what_a_probe_writes_is_bounded(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch, writes: str
+) -> None:
+    """A limit on the size of each file left the disk to a program that writes many."""
+    monkeypatch.setattr(probe, "ROOM", Room(size=4 << 20, files=100))
+    writing = program(tmp_path, f"#!/bin/sh\nyes | head -c 100000 > program.txt\n{writes}\n")
+    with pytest.raises(Unusable, match="wrote more than 4 MiB or 100 files"):
+        ask([writing], {"PROBED_WRITING": "1"})
+    assert family("PROBED_WRITING") == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from kerma_engines.adapter.environment import engine_environment, readable_place
 from kerma_engines.errors import EngineError
 from kerma_sandbox.confinement import Confinement, Limits
 from kerma_sandbox.removal import empty
-from kerma_sandbox.start import run
+from kerma_sandbox.start import Room, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 BYTES = 1 << 20
 _KEPT = 1 << 16
-_LIMITS = Limits(memory=2 << 30, file_size=64 << 20)
+ROOM = Room(size=256 << 20, files=1000)
+"""What a probe may write; a task may write as much as the worker's settings say."""
+_LIMITS = Limits(memory=2 << 30, address_space=16 << 30, cpu_seconds=SECONDS, file_size=64 << 20)
 
 
 class Unusable(EngineError):  # noqa: N818 - a fact
@@ -46,7 +48,8 @@ def ask(
 ) -> str:
     """Return the first 64 KiB that a program prints, run in the environment of its tasks.
 
-    Raises Unusable when it can't be started, takes longer than 10 s or prints more than 1 MiB. The
+    Raises Unusable when it can't be started, exceeds a limit, takes longer than 10 s, prints more
+    than 1 MiB or writes more than 256 MiB or 1000 files. The
     exit code is ignored, as some programs have no option to print their version.
     """
     with _folder() as folder:
@@ -63,12 +66,17 @@ def ask(
                 ),
                 seconds=SECONDS,
                 most_output=BYTES,
+                room=ROOM,
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise Unusable(f"it cannot be started: {reason}") from None
     if finished.late:
         raise Unusable(f"it did not end within {SECONDS:g} s when asked for its version")
+    if finished.full:
+        raise Unusable(
+            f"it wrote more than {ROOM.size >> 20} MiB or {ROOM.files} files when asked for its version"
+        )
     if finished.verbose:
         raise Unusable(f"it printed more than {BYTES >> 20} MiB when asked for its version")
     if (limit := finished.ended.exceeded) is not None:
