@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -10,11 +11,12 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from kerma_auth.adapters.passwords import standard_hasher
-from kerma_auth.adapters.vault import CREDENTIAL
+from kerma_auth.adapters.vault import CREDENTIAL, SESSION
 from kerma_auth.main import build
+from kerma_auth.read.users import ROLE
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
 from kit.services import MASTER_KEY, prepare, running
@@ -183,6 +185,28 @@ async def test_logins_beyond_the_queue_are_told_to_come_back(
     refused = [answer for answer in answers if answer.status_code == 503]
     assert all(answer.headers["retry-after"] for answer in refused)
     assert sum(answer.status_code == 202 for answer in answers) >= 64
+
+
+async def test_a_login_deletes_expired_sessions_and_grants_the_roles(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = auth
+    await _register(client, "gale")
+    first = await _login(client, "gale")
+    plain = jwt.decode(first.cookies["access_token"], options={"verify_signature": False})
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    of_gale = SESSION.c.user_id == plain["sub"]
+    async with infra.db.begin() as connection:
+        await connection.execute(update(SESSION).where(of_gale).values(expires=past))
+        for role in ("worker", "admin"):
+            await connection.execute(insert(ROLE).values(user_id=plain["sub"], role=role))
+    second = jwt.decode(
+        (await _login(client, "gale")).cookies["access_token"], options={"verify_signature": False}
+    )
+    assert second["roles"] == ["admin", "worker"]
+    async with infra.db.connect() as connection:
+        left = (await connection.execute(select(SESSION.c.session_id).where(of_gale))).scalars()
+        assert len(list(left)) == 1
 
 
 async def test_a_hash_of_an_earlier_release_is_replaced_at_login(

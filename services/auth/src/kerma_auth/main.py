@@ -58,7 +58,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     Raises SettingsError.
     """
     own = own or load(AuthSettings)
-    vault = Vault(infra.db, _master(own))
+    vault = Vault(autocommit(infra.db), _master(own))
     keys = Keys(infra.bus, vault, infra.clock)
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)

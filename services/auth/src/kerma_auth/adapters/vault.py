@@ -76,7 +76,10 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Secrets in PostgreSQL. ``master`` is 32 bytes from the settings."""
+    """Secrets in PostgreSQL; every method is one statement.
+
+    ``master`` is 32 bytes from the settings.
+    """
 
     db: AsyncEngine
     master: bytes
@@ -122,17 +125,16 @@ class Vault:
         now: datetime,
     ) -> None:
         """Store a session until it expires, and delete expired sessions."""
+        session = insert(SESSION).values(
+            session_id=session_id,
+            user_id=user_id,
+            username=username,
+            refresh_hash=_digest(refresh_token),
+            expires=expires,
+        )
+        expired = delete(SESSION).where(SESSION.c.expires < now).cte("expired")
         async with self.db.begin() as connection:
-            await connection.execute(delete(SESSION).where(SESSION.c.expires < now))
-            await connection.execute(
-                insert(SESSION).values(
-                    session_id=session_id,
-                    user_id=user_id,
-                    username=username,
-                    refresh_hash=_digest(refresh_token),
-                    expires=expires,
-                )
-            )
+            await connection.execute(session.add_cte(expired))
 
     async def session_of_refresh(self, refresh_token: str) -> StoredSession | None:
         """Return the session that a refresh token belongs to."""

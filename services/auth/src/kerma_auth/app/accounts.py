@@ -73,7 +73,7 @@ class Accounts:
         """
         check_credentials(username, password)
         user_id = self.vault.user_id(SOURCE, username)
-        credential_id = await self.users.credential_of(user_id)
+        credential_id, roles = await self.users.account_of(user_id)
         secret_hash = await self.vault.secret_hash(credential_id) if credential_id else None
         checked = await self.passwords.check(secret_hash, password, Caller(address, username))
         if not checked.matches:
@@ -84,7 +84,6 @@ class Accounts:
         session_id, refresh_token = secrets.token_hex(16), secrets.token_urlsafe(32)
         expires = now.replace(microsecond=0) + REFRESH_LIFE
         await self.vault.open_session(session_id, user_id, username, refresh_token, expires, now)
-        roles = await self.users.roles_of(user_id)
         access, access_expires = issue(await self.signing_key(), user_id, session_id, roles, now)
         return LoggedIn(access, access_expires, refresh_token, expires)
 

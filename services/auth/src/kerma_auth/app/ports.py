@@ -97,8 +97,8 @@ class Passwords(Protocol):
 class Users(Protocol):
     """Queries on projected users."""
 
-    async def credential_of(self, user_id: str) -> str | None:
-        """Return the id of the user's current credential, or None for an unknown user."""
+    async def account_of(self, user_id: str) -> tuple[str | None, tuple[str, ...]]:
+        """Return the id of the user's current credential, None if unknown, and the roles, sorted."""
 
     async def roles_of(self, user_id: str) -> tuple[str, ...]:
         """Return the roles of a user, sorted."""

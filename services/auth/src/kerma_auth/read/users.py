@@ -62,11 +62,18 @@ class UserQueries:
 
     db: AsyncEngine
 
-    async def credential_of(self, user_id: str) -> str | None:
-        """Return the id of the user's current credential, or None for an unknown user."""
-        found = select(USER.c.credential_id).where(USER.c.user_id == user_id)
+    async def account_of(self, user_id: str) -> tuple[str | None, tuple[str, ...]]:
+        """Return the id of the user's current credential, None if unknown, and the roles, sorted."""
+        found = (
+            select(USER.c.credential_id, ROLE.c.role)
+            .join_from(USER, ROLE, ROLE.c.user_id == USER.c.user_id, isouter=True)
+            .where(USER.c.user_id == user_id)
+            .order_by(ROLE.c.role)
+        )
         async with self.db.connect() as connection:
-            return (await connection.execute(found)).scalar_one_or_none()
+            rows = (await connection.execute(found)).all()
+        credential = rows[0].credential_id if rows else None
+        return credential, tuple(row.role for row in rows if row.role is not None)
 
     async def roles_of(self, user_id: str) -> tuple[str, ...]:
         """Return the roles of a user, sorted."""
