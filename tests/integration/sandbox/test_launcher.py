@@ -191,6 +191,14 @@ async def test_closing_the_launcher_kills_every_engine(tmp_path: Path) -> None:
     assert working_in(tmp_path) == []
 
 
+async def test_a_closed_launcher_leaves_no_keeper(tmp_path: Path) -> None:
+    for _ in range(5):
+        async with launcher() as made:
+            started = [await start(made, tmp_path, "stubborn") for _ in range(4)]
+            keepers = [psutil.Process(process.pid).parent() for process in started]
+        assert not any(keeper is not None and keeper.is_running() for keeper in keepers)
+
+
 async def test_engines_do_not_outlive_a_killed_guard(tmp_path: Path) -> None:
     async with launcher() as made:
         process = await start(made, tmp_path, "stubborn")

@@ -67,6 +67,10 @@ class Guard:
                     self._selector.unregister(self._sock)
                     for kept in self._kept.values():
                         _signal(kept, signal.SIGKILL)
+        # Keepers report the end of their processes before they end themselves.
+        for keeper in self._keepers:
+            with suppress(ChildProcessError):
+                os.waitpid(keeper, 0)
 
     def _receive(self) -> bool:
         try:
