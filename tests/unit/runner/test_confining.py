@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
+from kerma_common.telemetry.logs import JsonFormatter
 from kerma_engines.adapter.environment import readable_places
 from kerma_engines.adapter.port import Command
 from kerma_engines.catalogue.catalogue import CatalogueError, load_catalogue
 from kerma_runner.worker.confining import confinement, exceeded
+from kerma_runner.worker.serve import find_sandbox
 from kerma_runner.worker.settings import WorkerSettings
 from kerma_sandbox.confinement import Exit, Limit
+from kerma_sandbox.measure import Mode
 from kerma_sandbox.places import installation
+from kerma_sandbox.sandbox import Wall
 
 SETTINGS = WorkerSettings(task_memory=1 << 30, task_processes=7)
 
@@ -124,3 +129,13 @@ def test_limits_of_the_kernel_are_known_by_what_engines_say(errors: str, code: s
 
 def test_other_ends_exceed_nothing() -> None:
     assert exceeded(Exit(3, 1.0), "no beam", SETTINGS) is None
+
+
+def test_the_log_names_the_sandbox_and_its_open_walls(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a field of its own: ``level`` is the level of the line."""
+    found = find_sandbox(WorkerSettings(scratch=tmp_path, sandbox=Mode.OFF))
+    line = json.loads(JsonFormatter("worker").format(caplog.records[-1]))
+    assert (line["level"], line["sandbox"]) == ("WARNING", found.level)
+    assert line["open"] == list(Wall)

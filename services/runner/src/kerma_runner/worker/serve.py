@@ -40,7 +40,7 @@ def find_sandbox(settings: WorkerSettings) -> Sandbox:
     private = (settings.scratch, *settings.private, *private_places())
     sandbox = measure(settings.scratch, mode=settings.sandbox, private=private)
     told = {
-        "level": sandbox.level,
+        "sandbox": sandbox.level,
         "open": [*sandbox.open],
         "reasons": {str(level): reason for level, reason in sandbox.reasons.items()},
     }
