@@ -66,6 +66,8 @@ def platform(
     """
     with tempfile.TemporaryDirectory(prefix="kerma-bench-") as temporary:
         directory = data or Path(temporary)
+        # PostgreSQL runs as another user under root, and would keep its data elsewhere for ever
+        directory.chmod(0o711)
         command = [sys.executable, "-m", "kerma_client.cli", "up", "--port", "0"]
         began = time.perf_counter()
         child = subprocess.Popen(
