@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.commands.consistency import Positions
+from kerma_common.db.kept import KeptConnection
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.runner import projection_loop
 from kerma_common.projection.tables import CHECKPOINT
@@ -70,3 +71,34 @@ async def test_the_commit_waits_for_one_round_trip(db: AsyncEngine, tmp_path: Pa
     end = next(number for number, line in enumerate(batch) if COMMIT.search(line))
     assert any('UPDATE "jobs"."checkpoint"' in line for line in batch[:end])
     assert sum(ANSWER in line for line in batch[:end]) == 1
+
+
+async def test_a_kept_connection_takes_no_place_in_the_pool(db: AsyncEngine) -> None:
+    kept = KeptConnection(db)
+    async with kept.lend() as driver:
+        await driver.execute(b"BEGIN")
+        assert db.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        await driver.commit()
+    assert not driver.closed
+    await kept.close()
+    assert driver.closed
+
+
+async def test_a_failed_transaction_leaves_nothing_behind(db: AsyncEngine) -> None:
+    kept = KeptConnection(db)
+
+    async def fail() -> None:
+        async with kept.lend() as driver:
+            await driver.execute(b"BEGIN")
+            await driver.execute(b"INSERT INTO jobs.job (job_id) VALUES ('half')")
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        await fail()
+    async with kept.lend() as driver:
+        await driver.execute(b"BEGIN")
+        await driver.execute(b"INSERT INTO jobs.job (job_id) VALUES ('whole')")
+        await driver.commit()
+    await kept.close()
+    async with db.connect() as conn:
+        assert list(await conn.scalars(sa.select(JOB.c.job_id))) == ["whole"]

@@ -71,6 +71,7 @@ class LogLoop:
                 _log.warning("%s: leadership lost, loading again", self.sink.name)
             finally:
                 self.retries.forget()
+                await session.close()
                 # Others may lead at once; if this fails, they wait for the lease to end.
                 with suppress(Exception):
                     await leadership.release(self.db, session.lease)

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kerma_common.commands.consistency import Watermarks
-from kerma_common.db.engine import autocommit
+from kerma_common.db.kept import KeptConnection
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
@@ -23,7 +23,6 @@ from kerma_common.projection.write import fold_giving_way, send, write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.commands.consistency import Positions
@@ -69,7 +68,7 @@ class Session:
         """
         self._sink, self._log, self._db, self._positions = sink, log, db, positions
         self._retries = retries
-        self._pipelined = autocommit(db)
+        self._kept = KeptConnection(db)
         self.lease = lease
         self._labels = (sink.service, sink.name)
         self._parked = parked
@@ -82,6 +81,10 @@ class Session:
         self._passed: dict[str, Recorded] = {}
         for stream, seq in reached.items():
             self._marks.advance((stream,), seq)
+
+    async def close(self) -> None:
+        """Close the session's own connection."""
+        await self._kept.close()
 
     async def announce(self) -> None:
         """Tell waiting requests what the rows already hold."""
@@ -221,9 +224,7 @@ class Session:
         phases = await fold_giving_way([*operations, *aside])
         schema = schema_of(self._db)
         async with self._turn:
-            async with self._pipelined.begin() as conn:
-                raw = await conn.get_raw_connection()
-                driver = cast("Driver", raw.driver_connection)
+            async with self._kept.lend() as driver:
                 async with driver.pipeline():
                     await driver.execute(b"BEGIN")
                     await send(driver, schema, phases)
@@ -232,6 +233,7 @@ class Session:
                     )
                 leadership.check_advanced(moved, self.lease)
                 reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+                await driver.commit()
             self._advanced(last)
 
     def _advanced(self, last: Recorded) -> None:

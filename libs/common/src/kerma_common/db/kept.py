@@ -1,0 +1,52 @@
+"""A connection that one loop keeps, outside the pool.
+
+For a small transaction, taking a connection from SQLAlchemy's pool, changing its mode and giving it
+back costs as much processor time as everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from kerma_common.db.engine import autocommit
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection as Driver
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+@dataclass(slots=True)
+class KeptConnection:
+    """A connection in autocommit mode, opened when it is first used; for one user at a time."""
+
+    engine: AsyncEngine
+    _driver: Driver[Any] | None = field(default=None, init=False)
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[Driver[Any], None]:
+        """Lend the connection to the block, which begins and commits its own transaction.
+
+        After any failure the connection is closed, which rolls back.
+        """
+        driver = self._driver or await self._connect()
+        try:
+            yield driver
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connect(self) -> Driver[Any]:
+        raw = await (await autocommit(self.engine).connect()).get_raw_connection()
+        self._driver = driver = cast("Driver[Any]", raw.driver_connection)
+        # Its place in the pool is free again, and SQLAlchemy does not close it.
+        raw.detach()
+        return driver
+
+    async def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.close()
