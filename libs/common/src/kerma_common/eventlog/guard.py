@@ -6,14 +6,17 @@ read; it must stop instead.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerma_common.errors import Unavailable
 from kerma_common.eventlog.pull import LogWentBackwards
 
 if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
 
+READ_SECONDS = 20.0
 RUNBOOK = "docs/runbooks/log-went-backwards.md"
 
 
@@ -27,7 +30,10 @@ class Checkpoint:
 
 
 async def check(log: EventLog, stream: str, checkpoint: Checkpoint) -> None:
-    """Raise LogWentBackwards if ``stream`` does not continue after ``checkpoint``."""
+    """Raise LogWentBackwards if ``stream`` does not continue after ``checkpoint``.
+
+    Raises Unavailable if the log does not deliver the commit at the checkpoint in time.
+    """
     state = await log.state(stream)
     if state.epoch != checkpoint.epoch:
         raise _halt(stream, f"epoch is {state.epoch}, {checkpoint.epoch} was read")
@@ -35,8 +41,14 @@ async def check(log: EventLog, stream: str, checkpoint: Checkpoint) -> None:
         raise _halt(stream, f"ends at {state.last}, {checkpoint.seq} was read")
     if checkpoint.commit is None or checkpoint.seq < max(state.first, 1):
         return
-    async with log.follow(stream, checkpoint.seq - 1, max_batch=1) as commits:
-        found = (await anext(commits))[0]
+    try:
+        async with (
+            asyncio.timeout(READ_SECONDS),
+            log.follow(stream, checkpoint.seq - 1, max_batch=1) as commits,
+        ):
+            found = (await anext(commits))[0]
+    except TimeoutError:
+        raise Unavailable(f"{stream}:{checkpoint.seq} cannot be read in time") from None
     # A later sequence means that the message was purged; the history is still the same.
     if found.seq == checkpoint.seq and found.commit.id != checkpoint.commit:
         raise _halt(stream, f"holds {found.commit.id} at {found.seq}, {checkpoint.commit} was read")
