@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-pytest_plugins = ("kit.servers",)
+pytest_plugins = ("kit.running.servers",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

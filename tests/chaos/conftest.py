@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kit.chosen import submit_chosen
-from kit.reference import JOBS, body_of
-from kit.whole import whole
+from kit.events.chosen import submit_chosen
+from kit.events.reference import JOBS, body_of
+from kit.running.whole import whole
 
 
 @pytest.fixture(scope="session")

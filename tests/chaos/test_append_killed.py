@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from kerma_common.commands.bus import CommandBus
-from kerma_common.contracts.auth import RoleGranted, UserRegistered
+from kerma_common.contracts.events.auth import RoleGranted, UserRegistered
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.faults import FaultPoint
 from kerma_common.nats import connection
-from kit.users import USERS, Grant, Register, context
+from kit.events.users import USERS, Grant, Register, context
 
 CHILD = """
 import asyncio, sys
@@ -24,7 +24,7 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
-from kit.users import USERS, Register, context
+from kit.events.users import USERS, Register, context
 
 async def main(url, user):
     async with connection(url, name="child") as nc:

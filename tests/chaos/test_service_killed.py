@@ -13,13 +13,13 @@ import pytest
 
 from kerma_allinone.children import NatsChild, PostgresChild
 from kerma_common.faults import FaultPoint
-from kit.apart import SERVICES, Apart, apart
-from kit.chosen import submit_chosen
-from kit.family import eventually
-from kit.reference import SECONDS, body_of, survived
-from kit.services import prepare
-from kit.visitor import Visitor
-from kit.whole import SHORT_LEASES
+from kit.events.chosen import submit_chosen
+from kit.events.reference import SECONDS, body_of, survived
+from kit.programs.family import eventually
+from kit.running.apart import SERVICES, Apart, apart
+from kit.running.services import prepare
+from kit.running.visitor import Visitor
+from kit.running.whole import SHORT_LEASES
 
 pytestmark = pytest.mark.chaos
 

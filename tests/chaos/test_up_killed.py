@@ -12,12 +12,12 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from kit.chosen import submit_chosen, successes, told
-from kit.family import PATIENCE, eventually
-from kit.projects import submission
-from kit.reference import SECONDS, body_of, survived
-from kit.visitor import Visitor
-from kit.whole import SHORT_LEASES, Whole, whole
+from kit.events.chosen import submit_chosen, successes, told
+from kit.events.reference import SECONDS, body_of, survived
+from kit.inputs.projects import submission
+from kit.programs.family import PATIENCE, eventually
+from kit.running.visitor import Visitor
+from kit.running.whole import SHORT_LEASES, Whole, whole
 
 pytestmark = pytest.mark.chaos
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.apart import Apart, apart
-from kit.services import prepare
+from kit.running.apart import Apart, apart
+from kit.running.services import prepare
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import httpx
 import orjson
 import pytest
 
-from kit.apart import Apart
-from kit.chosen import successes
-from kit.projects import submission
-from kit.visitor import Visitor
+from kit.events.chosen import successes
+from kit.inputs.projects import submission
+from kit.running.apart import Apart
+from kit.running.visitor import Visitor
 
 pytestmark = pytest.mark.slow
 

@@ -21,10 +21,10 @@ from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.catalogue.registry import engine
 from kerma_engines.results.estimators import Estimator
 from kerma_engines.results.merge import MergeState
-from kit.editor import box, mesh, project, zone
-from kit.family import eventually, processes_in
-from kit.visitor import Visitor
-from kit.whole import Whole, whole
+from kit.inputs.editor import box, mesh, project, zone
+from kit.programs.family import eventually, processes_in
+from kit.running.visitor import Visitor
+from kit.running.whole import Whole, whole
 from standins.behaviour import Mode, install
 
 PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}

@@ -12,10 +12,10 @@ import pytest
 from kerma_common.contracts.ids import SEED_RULE, task_seed
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_jobs.app.ports import Converted
-from kit.apart import Apart
-from kit.chosen import DirectConverter, chosen_id, submit_chosen, told
-from kit.script_engine import script_input
-from kit.visitor import Visitor
+from kit.events.chosen import DirectConverter, chosen_id, submit_chosen, told
+from kit.programs.script_engine import script_input
+from kit.running.apart import Apart
+from kit.running.visitor import Visitor
 
 TASKS = 4
 PRIMARIES = 1000

@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from kit.family import PATIENCE, eventually
-from kit.projects import submission
-from kit.small_disk import MB, SmallDisk, small_disk
-from kit.whole import Whole, whole
+from kit.inputs.projects import submission
+from kit.programs.family import PATIENCE, eventually
+from kit.running.small_disk import MB, SmallDisk, small_disk
+from kit.running.whole import Whole, whole
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.apart import Apart
-from kit.visitor import Visitor
+from kit.running.apart import Apart
+from kit.running.visitor import Visitor
 
 pytestmark = pytest.mark.slow
 

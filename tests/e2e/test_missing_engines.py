@@ -14,10 +14,10 @@ import orjson
 import pytest
 
 from kerma_engines.catalogue.registry import engine
-from kit.editor import box, mesh, project, zone
-from kit.family import KERMA, environment
-from kit.visitor import Visitor
-from kit.whole import Whole, whole
+from kit.inputs.editor import box, mesh, project, zone
+from kit.programs.family import KERMA, environment
+from kit.running.visitor import Visitor
+from kit.running.whole import Whole, whole
 from standins.behaviour import install
 
 PROJECT = project(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kit.family import PATIENCE, eventually
-from kit.otlp import collector
-from kit.projects import submission
-from kit.whole import whole
+from kit.inputs.projects import submission
+from kit.programs.family import PATIENCE, eventually
+from kit.running.otlp import collector
+from kit.running.whole import whole
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TOLD = {

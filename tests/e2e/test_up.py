@@ -18,12 +18,12 @@ import psycopg
 import pytest
 
 from kerma_allinone.children import postgres_server
-from kit.chosen import told
-from kit.family import PATIENCE, eventually, processes_in
-from kit.projects import submission
-from kit.rows import differences, drop, dump
-from kit.visitor import Visitor
-from kit.whole import Whole, whole
+from kit.events.chosen import told
+from kit.events.rows import differences, drop, dump
+from kit.inputs.projects import submission
+from kit.programs.family import PATIENCE, eventually, processes_in
+from kit.running.visitor import Visitor
+from kit.running.whole import Whole, whole
 
 PRIMARIES, TASKS = 400, 4
 

@@ -12,21 +12,21 @@ import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from kerma_common.contracts.jobs import JobCanceled
+from kerma_common.contracts.events.jobs import JobCanceled
+from kerma_common.contracts.events.runner import TaskStarted
 from kerma_common.contracts.progress import TaskProgress, progress_subject
 from kerma_common.contracts.registry import adapter
-from kerma_common.contracts.runner import TaskStarted
 from kerma_common.contracts.subjects import STREAMS, job_subject, task_set_subject, task_subject
 from kerma_common.eventlog.kept import read_all
 from kerma_common.infra import Infra
 from kerma_common.poison import STREAM, copied
 from kerma_jobs.main import build
-from kit.jobs_world import NamedUsers, append, as_user, offer
-from kit.projects import submission
-from kit.runner_service import Running, eventually, running_runner
-from kit.script_engine import script_input
-from kit.services import prepare, running
-from kit.strange_messages import BODIES, HEADERS, messages, send
+from kit.events.strange_messages import BODIES, HEADERS, messages, send
+from kit.inputs.projects import submission
+from kit.programs.script_engine import script_input
+from kit.running.jobs_world import NamedUsers, append, as_user, offer
+from kit.running.runner_service import Running, eventually, running_runner
+from kit.running.services import prepare, running
 
 World = tuple[httpx.AsyncClient, Infra, Running]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kerma_engines.geant4.engine import Geant4
-from kit import geant4_steps
+from kit.programs import geant4_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

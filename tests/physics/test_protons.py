@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kerma_engines.results.ranges import csda_range_in_water, distal_range
-from kit import editor as make
-from kit.geant4 import transport
+from kit.inputs import editor as make
+from kit.programs.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path

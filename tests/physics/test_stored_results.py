@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from kerma_engines.results.estimators import Page
 from kerma_engines.results.ranges import distal_range
-from kit.geant4 import transport
 from kit.pages import errors_of
+from kit.programs.geant4 import transport
 
 EXAMPLE = Path(__file__).parents[2] / "../shared/realdata/projects/ex1.json"
 PRIMARIES, STORED_PRIMARIES = 4000, 9990

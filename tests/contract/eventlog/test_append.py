@@ -8,7 +8,7 @@ import pytest
 
 from kerma_common.errors import ConcurrencyConflict
 from kerma_common.eventlog.port import Appended, EventLog
-from kit.commits import commit, fresh_subject, write
+from kit.events.commits import commit, fresh_subject, write
 
 
 async def test_first_commit_gets_a_place(log: EventLog) -> None:

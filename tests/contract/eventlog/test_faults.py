@@ -15,8 +15,8 @@ from kerma_common.errors import OutcomeUnknown, Unavailable
 from kerma_common.eventlog import api
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
-from kit.commits import commit, fresh_subject, write
-from kit.proxy import Proxy
+from kit.events.commits import commit, fresh_subject, write
+from kit.running.proxy import Proxy
 
 
 async def test_lost_acknowledgement_means_one_commit(url: str) -> None:

@@ -18,8 +18,8 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.nats import connection
-from kit.commits import commit, fresh_subject, write
-from kit.proxy import Proxy
+from kit.events.commits import commit, fresh_subject, write
+from kit.running.proxy import Proxy
 
 Batches = AsyncGenerator[Sequence[Recorded], None]
 

@@ -24,8 +24,8 @@ from kerma_common.eventlog.messages import recorded
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.nats import connection
 from kerma_common.poison import STREAM, copied
-from kit.commits import commit, fresh_subject, write
-from kit.strange_messages import BODIES, HEADERS, mutants, send
+from kit.events.commits import commit, fresh_subject, write
+from kit.events.strange_messages import BODIES, HEADERS, mutants, send
 
 FORGED = (b"ev.runner.\xff\xfe", b"ev.runner.a\x00b", b"ev.runner.worker.zz.a", b"ev.runner.x")
 

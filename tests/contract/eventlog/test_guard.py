@@ -13,7 +13,7 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.nats import connection
-from kit.commits import fresh_subject, write
+from kit.events.commits import fresh_subject, write
 
 
 async def checkpoint_of(log: EventLog) -> Checkpoint:

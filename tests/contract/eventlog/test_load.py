@@ -18,7 +18,7 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.nats import connection
-from kit.commits import commit, fresh_subject, write
+from kit.events.commits import commit, fresh_subject, write
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 20, 300])

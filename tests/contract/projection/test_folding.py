@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.errors import ContractViolation
-from kerma_common.projection.fold import fold
-from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
-from kerma_common.projection.write import write
-from kit.projecting import schema
+from kerma_common.projection.rows.fold import fold
+from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
+from kerma_common.projection.rows.write import write
+from kit.events.projecting import schema
 
 METADATA = sa.MetaData()
 PAIR = sa.Table(

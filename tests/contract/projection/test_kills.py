@@ -21,8 +21,8 @@ from kerma_common.faults import FaultPoint
 from kerma_common.nats import connection
 from kerma_common.process.tables import OUTBOX, placed_process_tables
 from kerma_common.projection.runner import projection_loop
-from kit.processing import now
-from kit.projecting import (
+from kit.events.processing import now
+from kit.events.projecting import (
     caught_up,
     mapped,
     read_model,
@@ -49,7 +49,7 @@ async def child(
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kit.processing", env=environment
+        sys.executable, "-m", "kit.events.processing", env=environment
     )
     try:
         yield process

@@ -13,8 +13,8 @@ from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection import lease as leadership
 from kerma_common.projection.lease import Lease
 from kerma_common.projection.rebuild import rebuild
-from kerma_common.projection.tables import CHECKPOINT, LEASE
-from kit.projecting import read_model, schema
+from kerma_common.projection.rows.tables import CHECKPOINT, LEASE
+from kit.events.projecting import read_model, schema
 
 NAME, HOLDER, FENCE = "jobs", "someone", 1
 OTHERS_ORDER = ("RUNNER", "JOBS")

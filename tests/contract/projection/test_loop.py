@@ -12,17 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.children import postgres_server
 from kerma_common.commands.consistency import Positions
-from kerma_common.contracts import jobs
+from kerma_common.contracts.events import jobs
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import session as sessions
-from kerma_common.projection.failures import LoopHalted
 from kerma_common.projection.mending import replay
+from kerma_common.projection.retries.failures import LoopHalted
+from kerma_common.projection.rows.tables import LEASE, QUARANTINE
 from kerma_common.projection.runner import ProjectionSink, projection_loop
-from kerma_common.projection.tables import LEASE, QUARANTINE
-from kit.projecting import (
+from kit.events.projecting import (
     NOW,
     TASK,
     caught_up,

@@ -14,9 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.kept import KeptConnection
 from kerma_common.eventlog.memory import MemoryLog
+from kerma_common.projection.rows.tables import CHECKPOINT
 from kerma_common.projection.runner import projection_loop
-from kerma_common.projection.tables import CHECKPOINT
-from kit.projecting import JOB, TASK, caught_up, read_model, record, running, schema, submitted
+from kit.events.projecting import (
+    JOB,
+    TASK,
+    caught_up,
+    read_model,
+    record,
+    running,
+    schema,
+    submitted,
+)
 
 ANSWER = "ReadyForQuery"
 """The server sends it once per round trip: psycopg waits for it before it goes on."""

@@ -8,8 +8,8 @@ from sqlalchemy import insert
 
 from kerma_common.commands.consistency import Positions
 from kerma_common.nats import connection
-from kerma_common.projection.tables import CHECKPOINT
-from kit.projecting import running, schema
+from kerma_common.projection.rows.tables import CHECKPOINT
+from kit.events.projecting import running, schema
 
 
 async def test_a_position_reached_elsewhere_ends_a_wait(nats_url: str) -> None:

@@ -20,8 +20,17 @@ from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import OUTBOX, STATE, TIMER, placed_process_tables
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.mending import list_aside, skip
-from kit.processing import Counting, Settle, now
-from kit.projecting import caught_up, mapped, record, rows, running, schema, submitted, succeeded
+from kit.events.processing import Counting, Settle, now
+from kit.events.projecting import (
+    caught_up,
+    mapped,
+    record,
+    rows,
+    running,
+    schema,
+    submitted,
+    succeeded,
+)
 
 
 class Executor:

@@ -12,7 +12,7 @@ from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.rebuild import Compared, rebuild
 from kerma_common.projection.runner import projection_loop
-from kit.projecting import (
+from kit.events.projecting import (
     JOB,
     caught_up,
     mapped,

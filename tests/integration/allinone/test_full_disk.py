@@ -18,9 +18,9 @@ from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import PROBES, apply_streams
 from kerma_common.nats import connection
 from kerma_common.room import free_bytes
-from kit.family import PATIENCE
-from kit.projecting import record, running, submitted
-from kit.small_disk import MB, SmallDisk, small_disk
+from kit.events.projecting import record, running, submitted
+from kit.programs.family import PATIENCE
+from kit.running.small_disk import MB, SmallDisk, small_disk
 
 
 @pytest.fixture

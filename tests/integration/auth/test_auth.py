@@ -19,7 +19,7 @@ from kerma_auth.main import build
 from kerma_auth.read.users import ROLE
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
-from kit.services import MASTER_KEY, prepare, running
+from kit.running.services import MASTER_KEY, prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,8 +18,8 @@ from kerma_allinone.children import NatsChild
 from kerma_auth.main import build as build_auth
 from kerma_batch_gateway.main import build as build_batch
 from kerma_common.security import follower, identity
-from kit.family import PATIENCE
-from kit.services import MASTER_KEY, prepare, running
+from kit.programs.family import PATIENCE
+from kit.running.services import MASTER_KEY, prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from kerma_allinone.children import NatsChild
 from kerma_common import nats as bus
-from kit.servers import standing_still
+from kit.running.servers import standing_still
 
 PATIENCE = 20.0
 Connect = Callable[[], AbstractAsyncContextManager[Client]]

@@ -17,7 +17,7 @@ from kerma_allinone.assembly import SERVICES
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.db.migrations import migrate
-from kerma_common.projection.schema import create_read_models
+from kerma_common.projection.rows.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_tools import golden
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerma_engines.geant4.engine import Geant4
-from kit.geant4 import GEOMETRY, MACRO, execute, run_files
+from kit.programs.geant4 import GEOMETRY, MACRO, execute, run_files
 
 if TYPE_CHECKING:
     from pathlib import Path

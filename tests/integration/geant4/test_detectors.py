@@ -11,9 +11,9 @@ from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import MACRO, Geant4
 from kerma_engines.geant4.macro import macro
 from kerma_engines.geometry.figures import rotation_angles, rotation_matrix
-from kit import editor as make
-from kit.geant4 import transport
+from kit.inputs import editor as make
 from kit.pages import errors_of
+from kit.programs.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path

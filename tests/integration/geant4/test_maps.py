@@ -13,9 +13,9 @@ from kerma_engines.geant4.read.alone import read_result_file
 from kerma_engines.geometry.figures import rotation_matrix
 from kerma_engines.project.project import parse_project
 from kerma_engines.results.estimators import MergeClass
-from kit import editor as make
-from kit.geant4 import transport
+from kit.inputs import editor as make
 from kit.pages import errors_of
+from kit.programs.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path

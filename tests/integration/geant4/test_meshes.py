@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from kit.geant4 import GEOMETRY, run_files
+from kit.programs.geant4 import GEOMETRY, run_files
 
 if TYPE_CHECKING:
     from pathlib import Path

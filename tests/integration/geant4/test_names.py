@@ -10,7 +10,7 @@ from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.convert.gdml_write import clean
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.gdml.check import numbering, strip, volume_names
-from kit.geant4 import run_files
+from kit.programs.geant4 import run_files
 
 if TYPE_CHECKING:
     from pathlib import Path

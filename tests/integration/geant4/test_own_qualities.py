@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kerma_engines.geant4.scorers.quantities import quality_factor
-from kit import editor as make
-from kit.geant4 import transport
-from kit.geant4_scores import score, spectrum
+from kit.inputs import editor as make
 from kit.pages import errors_of
+from kit.programs.geant4 import transport
+from kit.programs.geant4_scores import score, spectrum
 
 if TYPE_CHECKING:
     from pathlib import Path

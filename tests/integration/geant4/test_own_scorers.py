@@ -15,10 +15,10 @@ from kerma_engines.geant4.scorers.quantities import AMU, AXES, Passage
 from kerma_engines.geant4.transport import result_file
 from kerma_engines.results.estimators import MergeClass
 from kerma_engines.results.ranges import csda_range_in_water
-from kit import editor as make
-from kit.geant4 import transport
-from kit.geant4_scores import PROTONS, generation, score, spectrum
+from kit.inputs import editor as make
 from kit.pages import errors_of
+from kit.programs.geant4 import transport
+from kit.programs.geant4_scores import PROTONS, generation, score, spectrum
 
 if TYPE_CHECKING:
     from pathlib import Path

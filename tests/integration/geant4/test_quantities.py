@@ -12,7 +12,7 @@ from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.macro.canonical import check_arguments
 from kerma_engines.geant4.scorers.native import QUANTITIES
-from kit.geant4 import run_files
+from kit.programs.geant4 import run_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ import pytest
 from engine_inputs import real_project
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import MACRO, Geant4
-from kit import editor as make
-from kit.geant4 import transport
+from kit.inputs import editor as make
+from kit.programs.geant4 import transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kit import editor as make
-from kit.geant4 import transport
+from kit.inputs import editor as make
+from kit.programs.geant4 import transport
 
 if TYPE_CHECKING:
     from pathlib import Path

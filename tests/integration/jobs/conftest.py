@@ -8,8 +8,8 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
-from kit.jobs_world import NamedUsers, offer
-from kit.services import prepare, running
+from kit.running.jobs_world import NamedUsers, offer
+from kit.running.services import prepare, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -26,7 +26,7 @@ from kerma_jobs.adapters.conversion.converter import SPARES, ProcessConverter
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_sandbox.confinement import Exit
 from kerma_sandbox.launcher import Confined
-from kit.projects import demo_project
+from kit.inputs.projects import demo_project
 
 MODULE = processes.NURSERY[-1]
 SECRET = "postgresql://user:secret@host"

@@ -6,15 +6,15 @@ import json
 import httpx
 import pytest
 
-from kerma_common.contracts import runner
+from kerma_common.contracts.events import runner
 from kerma_common.contracts.progress import progress_subject
 from kerma_common.contracts.subjects import job_subject, task_set_subject, task_subject
 from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
 from kerma_jobs.app import control
 from kerma_jobs.app.submission import JOB_BYTES
-from kit.jobs_world import appears, append, as_user, fail, publish, succeed
-from kit.projects import demo_project, submission
+from kit.inputs.projects import demo_project, submission
+from kit.running.jobs_world import appears, append, as_user, fail, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

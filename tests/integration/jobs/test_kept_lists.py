@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from kerma_common.contracts import runner
+from kerma_common.contracts.events import runner
 from kerma_common.contracts.subjects import task_subject
 from kerma_common.infra import Infra
 from kerma_common.projection.rebuild import rebuild
@@ -21,8 +21,8 @@ from kerma_jobs.api.status import TaskLists
 from kerma_jobs.main import projections
 from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.queries import JobQueries
-from kit.jobs_world import appears, append, as_user, fail, publish, succeed
-from kit.projects import submission
+from kit.inputs.projects import submission
+from kit.running.jobs_world import appears, append, as_user, fail, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Jobs = tuple[httpx.AsyncClient, Infra]

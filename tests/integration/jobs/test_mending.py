@@ -13,16 +13,16 @@ from kerma_allinone.admin.mending import PROCESS, Mender
 from kerma_allinone.assembly import SERVICES
 from kerma_common.admin.audit import entries
 from kerma_common.commands.bus import CommandBus
-from kerma_common.contracts import jobs as events
-from kerma_common.contracts import runner
+from kerma_common.contracts.events import jobs as events
+from kerma_common.contracts.events import runner
 from kerma_common.contracts.subjects import job_subject, task_subject
 from kerma_common.errors import ContractViolation, InvalidRequest, NotFound
 from kerma_common.infra import Infra
 from kerma_jobs.app import lifecycle
 from kerma_jobs.domain.commands import SettleTasks
 from kit.forged import forge
-from kit.jobs_world import REF, appears, as_user, publish, succeed
-from kit.projects import submission
+from kit.inputs.projects import submission
+from kit.running.jobs_world import REF, appears, as_user, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

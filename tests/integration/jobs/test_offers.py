@@ -10,12 +10,12 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from kerma_common.contracts import jobs as ev
+from kerma_common.contracts.events import jobs as ev
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.infra import Infra
 from kerma_engines.catalogue.registry import engine
-from kit.editor import box, project, zone
-from kit.jobs_world import as_user, leave, offer
+from kit.inputs.editor import box, project, zone
+from kit.running.jobs_world import as_user, leave, offer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

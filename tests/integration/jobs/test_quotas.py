@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event
 
-from kerma_common.contracts import results, runner
+from kerma_common.contracts.events import results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import result_set_subject, task_subject
 from kerma_common.errors import QuotaExceeded
@@ -21,9 +21,9 @@ from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.domain.quotas import Quotas
 from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
-from kit.jobs_world import NamedUsers, appears, append, as_user, offer, succeed
-from kit.projects import submission
-from kit.services import prepare, running
+from kit.inputs.projects import submission
+from kit.running.jobs_world import NamedUsers, appears, append, as_user, offer, succeed
+from kit.running.services import prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

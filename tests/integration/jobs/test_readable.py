@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kerma_allinone.children import PostgresChild, nats_server
-from kerma_common.contracts import auth
+from kerma_common.contracts.events import auth
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.port import EventLog
 from kerma_common.http import gate
@@ -26,9 +26,9 @@ from kerma_common.security.tokens import SigningKey, issue
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings
 from kerma_jobs.main import build
-from kit.projecting import record, submitted
-from kit.servers import fresh_database
-from kit.services import prepare, running
+from kit.events.projecting import record, submitted
+from kit.running.servers import fresh_database
+from kit.running.services import prepare, running
 
 JOBS, BEFORE, STEP = 300, 100, 10
 SESSION = "session"

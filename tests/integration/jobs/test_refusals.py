@@ -16,9 +16,9 @@ from kerma_common.room import DiskRoom
 from kerma_common.settings import HttpSettings
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.main import build
-from kit.jobs_world import as_user
-from kit.projecting import running
-from kit.projects import demo_project, submission
+from kit.events.projecting import running
+from kit.inputs.projects import demo_project, submission
+from kit.running.jobs_world import as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

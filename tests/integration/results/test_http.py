@@ -14,15 +14,15 @@ import orjson
 import pytest
 from sqlalchemy import delete
 
+from kerma_common.contracts.events.jobs import JobDeleted
+from kerma_common.contracts.events.results import ResultSetPublished
 from kerma_common.contracts.ids import JobId, job_id
-from kerma_common.contracts.jobs import JobDeleted
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.results import ResultSetPublished
 from kerma_results.api import stitched
 from kerma_results.app.logs import HEAD, MOST_LOGS, TAIL, TOTAL
 from kerma_results.read.models import PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
-from kit.results_world import NOW, OUTPUTS, OWNER, Running, World
+from kit.running.results_world import NOW, OUTPUTS, OWNER, Running, World
 
 UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
 GZIP = {"accept-encoding": "gzip"}

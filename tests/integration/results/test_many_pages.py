@@ -18,11 +18,11 @@ from kerma_common.contracts.envelope import (
     encode,
     make_commit,
 )
+from kerma_common.contracts.events.results import EstimatorMaterialised, ResultSetPublished
 from kerma_common.contracts.ids import JobId, commit_id, job_id
-from kerma_common.contracts.results import EstimatorMaterialised, ResultSetPublished
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_results.adapters import manifest
-from kit.results_world import NOW, World
+from kit.running.results_world import NOW, World
 
 pytestmark = pytest.mark.slow
 

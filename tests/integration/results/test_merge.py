@@ -13,10 +13,8 @@ import pytest
 import sqlalchemy.exc
 
 from kerma_common.commands.consistency import Positions
-from kerma_common.contracts.ids import JobId, job_id
-from kerma_common.contracts.jobs import JobCanceled, JobDeleted
-from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.results import (
+from kerma_common.contracts.events.jobs import JobCanceled, JobDeleted
+from kerma_common.contracts.events.results import (
     EstimatorMaterialised,
     MergeStarted,
     ResultSetCompleted,
@@ -25,10 +23,12 @@ from kerma_common.contracts.results import (
     ResultSetOpened,
     ResultSetPublished,
 )
+from kerma_common.contracts.ids import JobId, job_id
+from kerma_common.contracts.refs import Ref
 from kerma_common.errors import Unavailable
 from kerma_results.app import merging
 from kerma_results.pages.arrays import open_page
-from kit.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
+from kit.running.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
 
 
 async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from kerma_common.contracts.events.results import ResultSetPublished
 from kerma_common.contracts.ids import JobId, job_id
-from kerma_common.contracts.results import ResultSetPublished
 from kerma_common.errors import ContractViolation
-from kerma_common.projection.failures import LoopHalted
+from kerma_common.projection.retries.failures import LoopHalted
 from kerma_results.read import project
-from kit import results_world
-from kit.results_world import NOW, World
+from kit.running import results_world
+from kit.running.results_world import NOW, World
 
 OLDER = {
     "a column is missing": ["ALTER TABLE page DROP COLUMN unit", "DROP TABLE read_model"],

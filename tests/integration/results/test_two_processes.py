@@ -11,19 +11,19 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
-from kerma_common.contracts.ids import JobId, job_id
-from kerma_common.contracts.jobs import JobDeleted
-from kerma_common.contracts.results import (
+from kerma_common.contracts.events.jobs import JobDeleted
+from kerma_common.contracts.events.results import (
     EstimatorMaterialised,
     ResultSetDeleted,
     ResultSetPublished,
 )
+from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.eventlog.port import EventLog
 from kerma_common.projection import lease
-from kerma_common.projection.tables import LEASE
+from kerma_common.projection.rows.tables import LEASE
 from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
-from kit.results_world import NOW, OUTPUTS, OWNER, PAGES, Frozen, Running, World
-from kit.runner_service import eventually
+from kit.running.results_world import NOW, OUTPUTS, OWNER, PAGES, Frozen, Running, World
+from kit.running.runner_service import eventually
 
 
 async def _fence(world: World) -> int:

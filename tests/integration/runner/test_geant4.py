@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kerma_common.contracts import ids
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_engines.adapter.packing import encode_inputs, unpack_outputs
 from kerma_engines.catalogue.registry import engine
-from kit import runner_service
-from kit.projects import demo_project
-from kit.runner_service import Running, eventually
+from kit.inputs.projects import demo_project
+from kit.running import runner_service
+from kit.running.runner_service import Running, eventually
 
 
 async def test_geant4_tasks_run_and_a_canceled_one_stops(

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client import REGISTRY
 
-from kerma_common.contracts import runner as ev
-from kit.runner_service import Running, eventually
-from kit.script_engine import hostile_input, script_input
+from kerma_common.contracts.events import runner as ev
+from kit.programs.script_engine import hostile_input, script_input
+from kit.running.runner_service import Running, eventually
 
 
 async def does(runner: Running, mode: str, *arguments: object) -> str:

@@ -14,7 +14,7 @@ from kerma_common.contracts.rpc_runner import Lane
 from kerma_runner.domain.fairness import Deficits, pick
 from kerma_runner.read.models import HEARTBEATS, METADATA, TASK, WORKER, WORKER_HEARTBEAT
 from kerma_runner.read.open_tasks import COUNTED, LaneDemand, OpenTasks, Waiting
-from kit.projecting import schema
+from kit.events.projecting import schema
 
 LANE = Lane("pool", "geant4")
 OTHER = Lane("pool", "topas")

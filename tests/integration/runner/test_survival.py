@@ -14,17 +14,24 @@ import pytest
 from kerma_allinone.children import NatsChild
 from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.bus.rpc import call
-from kerma_common.contracts import jobs
 from kerma_common.contracts import rpc_runner as rpc
+from kerma_common.contracts.events import jobs
 from kerma_common.contracts.subjects import task_set_subject
 from kerma_common.errors import Unavailable
 from kerma_common.nats import connection
 from kerma_runner.adapters.tickets import ACK_WAIT
 from kerma_runner.domain.task import Phase
 from kerma_runner.worker import runner_client
-from kit.runner_service import PATIENCE, SHORT_LEASE, Running, as_expected, eventually, names
-from kit.script_engine import script_input
-from kit.servers import standing_still
+from kit.programs.script_engine import script_input
+from kit.running.runner_service import (
+    PATIENCE,
+    SHORT_LEASE,
+    Running,
+    as_expected,
+    eventually,
+    names,
+)
+from kit.running.servers import standing_still
 
 short_leases = pytest.mark.parametrize("lease_seconds", [SHORT_LEASE])
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from kerma_common.contracts import runner as events
+from kerma_common.contracts.events import runner as events
 from kerma_common.contracts.subjects import task_subject, worker_subject
 from kerma_runner.read.models import WORKER
 from kit.forged import forge
-from kit.runner_service import SHORT_LEASE, Running
-from kit.script_engine import script_input
+from kit.programs.script_engine import script_input
+from kit.running.runner_service import SHORT_LEASE, Running
 
 
 async def spoil(runner: Running, job: str) -> None:

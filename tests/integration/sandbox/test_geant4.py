@@ -10,12 +10,12 @@ import pytest
 
 from kerma_engines.adapter.environment import engine_environment, readable_places
 from kerma_engines.geant4.engine import Geant4
-from kerma_sandbox import landlock
 from kerma_sandbox.confinement import Confinement
+from kerma_sandbox.kernel import landlock
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Level, Sandbox
 from kerma_sandbox.start import run
-from kit.projects import demo_project
+from kit.inputs.projects import demo_project
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 PRIMARIES, SEED = 200, 11

@@ -19,7 +19,7 @@ from kerma_sandbox.launcher import Confined, GuardLost, Launcher
 from kerma_sandbox.launcher import launcher as confined_launcher
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Sandbox
-from kit.script_engine import PROGRAM
+from kit.programs.script_engine import PROGRAM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux process control")
 

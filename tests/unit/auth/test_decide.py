@@ -9,7 +9,7 @@ import pytest
 from kerma_auth.domain.keyring import KEYRING, EnsureKey
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import USER, RegisterUser, RevokeSessions, User
-from kerma_common.contracts import auth as events
+from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Missing, Rejected
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

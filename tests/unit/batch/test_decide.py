@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kerma_batch_gateway.domain.cluster import CLUSTER, MAX_NAME, AddCluster, Cluster, RemoveCluster
-from kerma_common.contracts import batch as events
+from kerma_common.contracts.events import batch as events
 from kerma_common.domain import Missing, Rejected
 
 ADD = AddCluster("id", "Ares", "login.ares.example", 22, "slurm")

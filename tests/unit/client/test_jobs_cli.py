@@ -8,7 +8,7 @@ import pytest
 
 from kerma_client.submission import notes_of
 from kerma_engines.catalogue.registry import engine
-from kit import editor as make
+from kit.inputs import editor as make
 
 
 def body(keyword: str, **changes: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
 from kerma_common.telemetry.traces import HEADER, span, traceparent
-from kit.strange_messages import BODIES, messages
+from kit.events.strange_messages import BODIES, messages
 
 ROOT = Path(__file__).parents[3]
 EDGE = {

@@ -13,7 +13,7 @@ from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.progress import TaskProgress
 from kerma_common.contracts.registry import adapter
 from kerma_common.poison import Malformed, Source, put_aside
-from kit.strange_messages import BODIES, messages
+from kit.events.strange_messages import BODIES, messages
 
 KINDS: tuple[type, ...] = (
     TaskProgress,

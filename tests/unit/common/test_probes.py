@@ -12,8 +12,8 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.errors import Unavailable
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.probes import Probes
-from kerma_common.projection import persistence
-from kerma_common.projection.persistence import Persistence
+from kerma_common.projection.retries import persistence
+from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.room import MB, DiskRoom, free_bytes
 from kerma_common.settings import BlobSettings
 

@@ -11,17 +11,17 @@ import pytest
 import sqlalchemy as sa
 
 from kerma_common.commands.consistency import Watermarks
-from kerma_common.contracts import runner
 from kerma_common.contracts.envelope import Commit, Meta, Recorded, StoredEvent
+from kerma_common.contracts.events import runner
 from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
-from kerma_common.projection import persistence
 from kerma_common.projection.decoding import typed_events
-from kerma_common.projection.failures import LoopHalted, is_transient
 from kerma_common.projection.lease import is_gone, process_identity
 from kerma_common.projection.loop import LogLoop
+from kerma_common.projection.retries import persistence
+from kerma_common.projection.retries.failures import LoopHalted, is_transient
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import ProjectionSink
-from kit.projecting import NOW, read_model
+from kit.events.projecting import NOW, read_model
 
 
 async def test_waiters_wake_at_their_own_number() -> None:

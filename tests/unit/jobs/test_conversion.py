@@ -21,7 +21,7 @@ from kerma_jobs.adapters.conversion.bodies import MOST_SMALL, body_of
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
 from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines, order_line
 from kerma_jobs.app.submission import BODY_KEYS, check_bins, parse_submission
-from kit.projects import demo_project
+from kit.inputs.projects import demo_project
 
 MACRO = "run.mac"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerma_common.contracts import jobs as events
+from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
 from kerma_jobs.domain.commands import (

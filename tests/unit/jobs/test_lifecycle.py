@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At
 from kerma_jobs.app.lifecycle import Endings, JobLifecycle

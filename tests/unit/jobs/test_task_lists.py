@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from kerma_common.contracts.refs import Ref
-from kerma_common.projection.ops import Delete, Series, Upsert
 from kerma_common.projection.router import At
+from kerma_common.projection.rows.ops import Delete, Series, Upsert
 from kerma_jobs.api import status
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.read.models import JOB, TASK

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At
+from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
 from kerma_results.app.supply import MergeSupply
 from kerma_results.domain.result_set import DeleteResultSet, OpenResultSet
 from kerma_results.read import models

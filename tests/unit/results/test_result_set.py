@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_common.contracts.pages import PageMaterialised
-from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.results import (
+from kerma_common.contracts.events.results import (
     EstimatorMaterialised,
     MergeStarted,
     ResultSetCompleted,
@@ -15,6 +13,8 @@ from kerma_common.contracts.results import (
     ResultSetOpened,
     ResultSetPublished,
 )
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
 from kerma_results.domain import result_set as rs
 

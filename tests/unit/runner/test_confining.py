@@ -16,8 +16,8 @@ from kerma_runner.worker.confining import confinement, exceeded
 from kerma_runner.worker.serve import find_sandbox
 from kerma_runner.worker.settings import WorkerSettings
 from kerma_sandbox.confinement import Exit, Limit
+from kerma_sandbox.files.places import installation
 from kerma_sandbox.measure import Mode
-from kerma_sandbox.places import installation
 from kerma_sandbox.sandbox import Wall
 
 SETTINGS = WorkerSettings(task_memory=1 << 30, task_processes=7)

@@ -16,7 +16,7 @@ from kerma_engines.shieldhit.monitor import ShieldHitMonitor
 from kerma_engines.topas.monitor import TopasMonitor
 from kerma_runner.worker import logs
 from kerma_runner.worker.logs import GrowingFile
-from kit.script_engine import ScriptMonitor
+from kit.programs.script_engine import ScriptMonitor
 
 PATTERN = "fluka_*/*001.out"
 

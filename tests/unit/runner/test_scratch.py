@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kerma_runner.worker.files import scratch
-from kerma_sandbox import removal
+from kerma_sandbox.files import removal
 
 
 def worker_folder(root: Path, name: str, held: str = "worker") -> Path:
@@ -121,7 +121,7 @@ def test_any_tree_is_removed(tmp_path: Path, shape: Callable[[Path], None]) -> N
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from kerma_sandbox import removal
+from kerma_sandbox.files import removal
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 root = Path(sys.argv[1])
 (root / "tree" / "a" / "b").mkdir(parents=True)
@@ -135,7 +135,7 @@ print(removal.empty(root / ".trash").count, os.listdir(root / ".trash"))
 _WITH_A_MOUNT = """
 import os, subprocess, sys
 from pathlib import Path
-from kerma_sandbox import removal
+from kerma_sandbox.files import removal
 root = Path(sys.argv[1])
 (root / "tree" / "a" / "mounted").mkdir(parents=True)
 (root / "tree" / "a" / "file").touch()

@@ -10,8 +10,9 @@ import pytest
 
 from kerma_common.commands.bus import CommandBus, Executed
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts import ids, jobs, runner
+from kerma_common.contracts import ids
 from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.events import jobs, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_set_subject, task_subject

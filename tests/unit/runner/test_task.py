@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.registry import all_types
 from kerma_common.domain import Rejected

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kerma_common.contracts import runner as ev
-from kerma_common.projection.ops import Delete, Update
+from kerma_common.contracts.events import runner as ev
 from kerma_common.projection.router import At
+from kerma_common.projection.rows.ops import Delete, Update
 from kerma_runner.domain import leases
 from kerma_runner.domain import worker as w
 from kerma_runner.read.models import TASK, WORKER

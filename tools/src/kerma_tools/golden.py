@@ -20,7 +20,7 @@ from kerma_common.contracts.document import CONTEXTS
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
 from kerma_common.contracts.registry import EventType
 from kerma_common.projection.router import Projection
-from kerma_common.projection.schema import shape_of
+from kerma_common.projection.rows.schema import shape_of
 from kerma_tools.paths import ROOT
 
 GOLDEN = ROOT / "tests" / "fixtures" / "golden" / "events"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerma_common.contracts.events.runner import WorkerRegistered
 from kerma_common.contracts.registry import type_of
-from kerma_common.contracts.runner import WorkerRegistered
 
 if TYPE_CHECKING:
     from kerma_common.infra import Infra

@@ -16,7 +16,7 @@ from kerma_common.projection.catch_up import CatchUp
 if TYPE_CHECKING:
     from kerma_common.infra import Infra
     from kerma_common.probes import Probe
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.router import Projection
     from kerma_common.service import Background
 

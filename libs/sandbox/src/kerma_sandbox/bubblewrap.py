@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerma_sandbox.files.places import DEVICES, SYSTEM, interpreter
 from kerma_sandbox.keeper import FILTER_DESCRIPTOR
-from kerma_sandbox.places import DEVICES, SYSTEM, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

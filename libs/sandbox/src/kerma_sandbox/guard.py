@@ -22,8 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kerma_sandbox import tree, users
 from kerma_sandbox.keeper import KILL_SECONDS, adopt_orphans, keep
+from kerma_sandbox.kernel import tree, users
 
 MAX_MESSAGE = 1 << 17
 _STREAMS = 3

@@ -22,8 +22,8 @@ from base64 import b64decode
 from contextlib import suppress
 from typing import Any
 
-from kerma_sandbox import landlock, seccomp, tree, users
-from kerma_sandbox.mappings import Mappings
+from kerma_sandbox.kernel import landlock, seccomp, tree, users
+from kerma_sandbox.kernel.mappings import Mappings
 
 SAMPLE_SECONDS = 0.1
 QUIET_SECONDS = 0.5

@@ -16,9 +16,10 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
-from kerma_sandbox import bubblewrap, landlock
+from kerma_sandbox import bubblewrap
 from kerma_sandbox.confinement import Confinement, Limits
-from kerma_sandbox.places import exposed, shown_to_all
+from kerma_sandbox.files.places import exposed, shown_to_all
+from kerma_sandbox.kernel import landlock
 from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
 from kerma_sandbox.start import run
 

@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerma_sandbox import bubblewrap, seccomp
-from kerma_sandbox.places import DEVICES, PROCESS_FILES, SYSTEM, exposed, interpreter
+from kerma_sandbox import bubblewrap
+from kerma_sandbox.files.places import DEVICES, PROCESS_FILES, SYSTEM, exposed, interpreter
+from kerma_sandbox.kernel import seccomp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

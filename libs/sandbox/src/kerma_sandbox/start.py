@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kerma_sandbox import tree
 from kerma_sandbox.confinement import Exit
-from kerma_sandbox.usage import usage
+from kerma_sandbox.files.usage import usage
+from kerma_sandbox.kernel import tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

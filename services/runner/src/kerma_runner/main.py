@@ -13,7 +13,7 @@ from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.loop import LogLoop
-from kerma_common.projection.persistence import Persistence
+from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.readiness import Readiness
 from kerma_common.service import Service
 from kerma_common.settings import load

@@ -13,9 +13,9 @@ import pytest
 from kerma_common.admin.story import in_causal_order, lines, story
 from kerma_common.contracts.cloudevents import to_cloudevent
 from kerma_common.contracts.envelope import Meta, Recorded, make_commit
-from kerma_common.contracts.jobs import JobDeleted, JobMergeRequested
-from kerma_common.contracts.results import ResultSetPublished
-from kerma_common.contracts.runner import TaskCanceled
+from kerma_common.contracts.events.jobs import JobDeleted, JobMergeRequested
+from kerma_common.contracts.events.results import ResultSetPublished
+from kerma_common.contracts.events.runner import TaskCanceled
 from kerma_common.contracts.subjects import Subject, job_subject, result_set_subject, task_subject
 from kerma_common.eventlog.memory import MemoryLog
 

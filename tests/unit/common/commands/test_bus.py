@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from kerma_common.commands.bus import CommandBus
-from kerma_common.contracts.auth import RoleGranted, UserRegistered
 from kerma_common.contracts.envelope import Commit
+from kerma_common.contracts.events.auth import RoleGranted, UserRegistered
 from kerma_common.contracts.subjects import Subject, user_subject
 from kerma_common.domain import Aggregate
 from kerma_common.errors import (
@@ -19,7 +19,7 @@ from kerma_common.errors import (
 )
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import Appended
-from kit.users import NOW, USERS, Grant, Register, State, context
+from kit.events.users import NOW, USERS, Grant, Register, State, context
 
 USER = user_subject("u1")
 

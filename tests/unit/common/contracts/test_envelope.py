@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kerma_common.contracts import envelope
 from kerma_common.contracts.decoding import NewerCommit, NotACommit, decode
-from kerma_common.contracts.runner import WorkerRetired
-from kit.commits import NOW, commit, fresh_subject
+from kerma_common.contracts.events.runner import WorkerRetired
+from kit.events.commits import NOW, commit, fresh_subject
 
 
 def test_a_commit_survives_the_wire() -> None:

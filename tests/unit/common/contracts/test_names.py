@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerma_common.contracts import ids, jobs, registry
+from kerma_common.contracts import ids, registry
+from kerma_common.contracts.events import jobs
 from kerma_common.contracts.subjects import (
     SHARDS,
     Subject,

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kerma_common import poison
-from kerma_common.contracts import auth
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
+from kerma_common.contracts.events import auth
 from kerma_common.contracts.subjects import session_subject
 from kerma_common.errors import Forbidden, Unavailable
 from kerma_common.eventlog.memory import MemoryLog
@@ -25,8 +25,8 @@ from kerma_common.security.follower import Follower
 from kerma_common.security.identity import KEPT, STALE_SECONDS, Identity
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
 from kerma_common.security.verifier import TokenVerifier
-from kit.projecting import record
-from kit.tasks import end
+from kit.events.projecting import record
+from kit.events.tasks import end
 
 KEY = SigningKey("first", Ed25519PrivateKey.generate())
 OTHER = SigningKey("second", Ed25519PrivateKey.generate())

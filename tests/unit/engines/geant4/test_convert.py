@@ -11,7 +11,7 @@ import pytest
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import MACRO, Geant4
 from kerma_engines.physics.material_names import material_density, material_name
-from kit import editor as make
+from kit.inputs import editor as make
 
 FIGURES = {"a": make.box((4, 4, 4))}
 ZONES = [make.zone("water", "a")]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from kerma_engines.geometry.operand import Operand
 
-from kit import editor as make
-from kit.geant4 import located
+from kit.inputs import editor as make
+from kit.programs.geant4 import located
 
 POINTS = 3000
 

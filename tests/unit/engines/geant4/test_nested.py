@@ -12,9 +12,9 @@ from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import GEOMETRY, MACRO, Geant4
 from kerma_engines.project.project import parse_project
-from kit import editor as make
-from kit.geant4 import located, transport
+from kit.inputs import editor as make
 from kit.pages import errors_of
+from kit.programs.geant4 import located, transport
 
 if TYPE_CHECKING:
     from pathlib import Path

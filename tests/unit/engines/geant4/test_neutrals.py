@@ -11,8 +11,8 @@ from kerma_engines.errors import InvalidInput
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.scorers import neutrals
 from kerma_engines.geant4.scorers.grammar import parse_rules
-from kit import editor as make
-from kit.geant4 import run_files
+from kit.inputs import editor as make
+from kit.programs.geant4 import run_files
 
 INPUTS = Path(__file__).parent / "inputs"
 GEOMETRY = (INPUTS / "box.gdml").read_text()

@@ -17,8 +17,8 @@ from kerma_common.admin.audit import Entry
 from kerma_common.errors import InvalidRequest, NotFound
 from kerma_common.process import mending as parking
 from kerma_common.projection import mending
+from kerma_common.projection.rows.tables import CHECKPOINT
 from kerma_common.projection.runner import ProjectionSink
-from kerma_common.projection.tables import CHECKPOINT
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

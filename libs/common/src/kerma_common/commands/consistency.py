@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import select
 
 from kerma_common.poison import Source, put_aside
-from kerma_common.projection.tables import CHECKPOINT
+from kerma_common.projection.rows.tables import CHECKPOINT
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

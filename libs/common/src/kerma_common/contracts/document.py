@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from kerma_common.contracts import auth, batch, jobs, registry, results, runner
+from kerma_common.contracts import registry
+from kerma_common.contracts.events import auth, batch, jobs, results, runner
 from kerma_common.contracts.registry import EventType
 from kerma_common.contracts.subjects import SHARDS, STREAMS
 

@@ -18,10 +18,10 @@ from kerma_common.errors import DomainRejected
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.process import metrics
 from kerma_common.process.tables import OUTBOX
-from kerma_common.projection.failures import delays, is_transient, pause
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
-from kerma_common.projection.persistence import Persistence
-from kerma_common.projection.write import write
+from kerma_common.projection.retries.failures import delays, is_transient, pause
+from kerma_common.projection.retries.persistence import Persistence
+from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
+from kerma_common.projection.rows.write import write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:

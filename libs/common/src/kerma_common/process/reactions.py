@@ -12,7 +12,7 @@ from sqlalchemy import select
 from kerma_common.contracts import registry
 from kerma_common.process.outbox import Owed, Relay
 from kerma_common.process.tables import STATE, TIMER
-from kerma_common.projection.ops import Delete, Op, Upsert
+from kerma_common.projection.rows.ops import Delete, Op, Upsert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

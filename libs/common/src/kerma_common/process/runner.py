@@ -17,10 +17,10 @@ from kerma_common.process.reactions import Cause, Reactions
 from kerma_common.process.tables import TIMER, process_schema
 from kerma_common.process.timers import Timers
 from kerma_common.projection.decoding import decoded, typed_events
-from kerma_common.projection.failures import is_transient
 from kerma_common.projection.loop import LogLoop
-from kerma_common.projection.ops import Delete, Update
-from kerma_common.projection.write import write
+from kerma_common.projection.retries.failures import is_transient
+from kerma_common.projection.rows.ops import Delete, Update
+from kerma_common.projection.rows.write import write
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_common.infra import Clock
     from kerma_common.process.manager import ProcessManager
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.sink import Store, Transaction
 
 _log = logging.getLogger(__name__)

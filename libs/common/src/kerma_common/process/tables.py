@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from kerma_common.projection.tables import projection_tables
+from kerma_common.projection.rows.tables import projection_tables
 
 _own = MetaData()
 _TIME = DateTime(timezone=True)

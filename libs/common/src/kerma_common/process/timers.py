@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from kerma_common.process.tables import TIMER
-from kerma_common.projection.failures import delays, pause
+from kerma_common.projection.retries.failures import delays, pause
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.sink import Transaction
 
 

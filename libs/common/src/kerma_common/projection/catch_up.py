@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from kerma_common.db.engine import autocommit
-from kerma_common.projection.failures import delays, pause
-from kerma_common.projection.persistence import Persistence
-from kerma_common.projection.tables import CHECKPOINT
+from kerma_common.projection.retries.failures import delays, pause
+from kerma_common.projection.retries.persistence import Persistence
+from kerma_common.projection.rows.tables import CHECKPOINT
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

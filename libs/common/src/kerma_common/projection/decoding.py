@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kerma_common.contracts import registry
 from kerma_common.precedence import STEP, give_way
 from kerma_common.projection import metrics
-from kerma_common.projection.failures import LoopHalted
+from kerma_common.projection.retries.failures import LoopHalted
 from kerma_common.projection.router import At
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kerma_common.db.engine import autocommit
-from kerma_common.projection.tables import CHECKPOINT, LEASE, schema_of
+from kerma_common.projection.rows.tables import CHECKPOINT, LEASE, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

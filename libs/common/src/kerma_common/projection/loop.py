@@ -16,7 +16,7 @@ from kerma_common.eventlog import guard
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
 from kerma_common.projection.lease import Fenced
-from kerma_common.projection.persistence import Persistence
+from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.projection.session import Session
 
 if TYPE_CHECKING:

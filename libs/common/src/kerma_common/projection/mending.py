@@ -13,7 +13,7 @@ from kerma_common.admin.story import in_causal_order
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import quarantine
 from kerma_common.projection.quarantine import QuarantinedCommit
-from kerma_common.projection.write import write
+from kerma_common.projection.rows.write import write
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,8 +13,8 @@ from sqlalchemy import delete, distinct, func, literal, select, tuple_
 from kerma_common.contracts.decoding import decode
 from kerma_common.contracts.envelope import Recorded, encode
 from kerma_common.eventlog.guard import Checkpoint
-from kerma_common.projection.ops import Upsert
-from kerma_common.projection.tables import CHECKPOINT, QUARANTINE
+from kerma_common.projection.rows.ops import Upsert
+from kerma_common.projection.rows.tables import CHECKPOINT, QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from kerma_common.projection.ops import Op
+    from kerma_common.projection.rows.ops import Op
 
 LIMIT = 20
 WINDOW = timedelta(minutes=10)

@@ -21,9 +21,9 @@ from sqlalchemy.schema import DropSchema
 
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import ContractViolation
+from kerma_common.projection.rows.schema import Standing, create_read_models, standing
+from kerma_common.projection.rows.tables import schema_of
 from kerma_common.projection.runner import projection_loop
-from kerma_common.projection.schema import Standing, create_read_models, standing
-from kerma_common.projection.tables import schema_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

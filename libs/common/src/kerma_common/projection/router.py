@@ -13,7 +13,7 @@ from kerma_common.errors import ContractViolation
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-    from kerma_common.projection.ops import Op
+    from kerma_common.projection.rows.ops import Op
     from kerma_common.projection.sink import Transaction
 
 F = TypeVar("F", bound=Callable[..., "Iterable[Op]"])

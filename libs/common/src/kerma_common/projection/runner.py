@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kerma_common.precedence import STEP, give_way
 from kerma_common.projection.decoding import decoded
 from kerma_common.projection.loop import LogLoop
-from kerma_common.projection.schema import recognise
+from kerma_common.projection.rows.schema import recognise
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from kerma_common.commands.consistency import Positions
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
-    from kerma_common.projection.ops import Op
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.router import Projection
+    from kerma_common.projection.rows.ops import Op
     from kerma_common.projection.sink import Store, Transaction
 
 

@@ -16,10 +16,10 @@ from kerma_common.db.kept import KeptConnection
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
-from kerma_common.projection.failures import LoopHalted, delays, pause
 from kerma_common.projection.lease import Fenced, Lease
-from kerma_common.projection.tables import schema_of
-from kerma_common.projection.write import fold_giving_way, send, write
+from kerma_common.projection.retries.failures import LoopHalted, delays, pause
+from kerma_common.projection.rows.tables import schema_of
+from kerma_common.projection.rows.write import fold_giving_way, send, write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from kerma_common.commands.consistency import Positions
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
-    from kerma_common.projection.ops import Op
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
+    from kerma_common.projection.rows.ops import Op
     from kerma_common.projection.sink import Sink
 
 _log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from kerma_common.contracts.envelope import Recorded
-    from kerma_common.projection.ops import Op
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
+    from kerma_common.projection.rows.ops import Op
 
 Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
 Store = Callable[[Sequence["Op"]], Awaitable[None]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from kerma_common.contracts.auth import (
+from kerma_common.contracts.events.auth import (
     SessionEnded,
     SessionsRevoked,
     SigningKeyIntroduced,
@@ -19,8 +19,8 @@ from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.poison import Source, put_aside
 from kerma_common.precedence import STEP, give_way
 from kerma_common.projection.decoding import typed_events
-from kerma_common.projection.failures import LoopHalted, delays, pause
-from kerma_common.projection.persistence import Persistence
+from kerma_common.projection.retries.failures import LoopHalted, delays, pause
+from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.security.identity import KEPT, STREAM
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from kerma_common.commands.consistency import Watermarks
-from kerma_common.contracts import auth
+from kerma_common.contracts.events import auth
 from kerma_common.errors import Unavailable
 from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, Claims, public_key
 

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerma_sandbox.places import exposed, installation
+from kerma_sandbox.files.places import exposed, installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

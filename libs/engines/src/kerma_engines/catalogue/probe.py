@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kerma_engines.adapter.environment import engine_environment, readable_places
 from kerma_engines.errors import EngineError
 from kerma_sandbox.confinement import Confinement, Limits
-from kerma_sandbox.removal import empty
+from kerma_sandbox.files.removal import empty
 from kerma_sandbox.start import Room, run
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from kerma_common.contracts import auth as events
+from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Aggregate
 
 

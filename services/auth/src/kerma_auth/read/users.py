@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import Column, DateTime, MetaData, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.contracts import auth
-from kerma_common.projection.ops import Op, Update, Upsert
+from kerma_common.contracts.events import auth
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.ops import Op, Update, Upsert
 
 METADATA = MetaData()
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import assert_never
 
-from kerma_common.contracts import batch as events
+from kerma_common.contracts.events import batch as events
 from kerma_common.domain import Aggregate, Missing, Rejected
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")

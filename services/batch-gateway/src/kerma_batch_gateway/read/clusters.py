@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_common.contracts import batch
-from kerma_common.projection.ops import Delete, Op, Upsert
+from kerma_common.contracts.events import batch
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.ops import Delete, Op, Upsert
 
 METADATA = MetaData()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from kerma_common.contracts import jobs as events
+from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.ids import SEED_RULE, UNKNOWN_JOB
 from kerma_common.domain import Aggregate, Missing, Rejected
 from kerma_jobs.domain import commands

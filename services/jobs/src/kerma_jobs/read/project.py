@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kerma_common.contracts import jobs, results, runner
-from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
+from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert
 
-from kerma_common.contracts.results import EstimatorMaterialised
+from kerma_common.contracts.events.results import EstimatorMaterialised
 from kerma_results.adapters.manifest import decode_pages
 from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
-from kerma_common.projection.failures import delays, is_transient, pause
-from kerma_common.projection.persistence import Persistence
+from kerma_common.projection.retries.failures import delays, is_transient, pause
+from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.telemetry.traces import span
 from kerma_results.app.ports import Unmergeable
 from kerma_results.domain.result_set import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.contracts import jobs
+from kerma_common.contracts.events import jobs
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At

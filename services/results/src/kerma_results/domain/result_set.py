@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from kerma_common.contracts.pages import PageMaterialised
-from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.results import (
+from kerma_common.contracts.events.results import (
     EstimatorMaterialised,
     MergeStarted,
     ResultSetCompleted,
@@ -21,6 +19,8 @@ from kerma_common.contracts.results import (
     ResultSetOpened,
     ResultSetPublished,
 )
+from kerma_common.contracts.pages import PageMaterialised
+from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Aggregate, Rejected
 
 MAX_ATTEMPTS = 3

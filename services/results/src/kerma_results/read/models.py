@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from kerma_common.projection.schema import STORAGE
+from kerma_common.projection.rows.schema import STORAGE
 
 METADATA = MetaData()
 

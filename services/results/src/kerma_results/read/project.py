@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kerma_common.contracts import jobs, results, runner
+from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.refs import Ref
-from kerma_common.projection.ops import Delete, Op, Update, Upsert
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
 from kerma_results.read.models import (
     ESTIMATOR,
     ESTIMATOR_METADATA,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
 from kerma_common.db.reads import Reads, Statement
-from kerma_common.projection.tables import CHECKPOINT
+from kerma_common.projection.rows.tables import CHECKPOINT
 from kerma_results.read.models import (
     ESTIMATOR,
     ESTIMATOR_METADATA,

@@ -12,7 +12,7 @@ from kerma_common.bus.decoding import decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import KermaError, Unavailable
-from kerma_common.projection.failures import is_transient
+from kerma_common.projection.retries.failures import is_transient
 
 if TYPE_CHECKING:
     from kerma_common.bus.faststream import EdgeBroker

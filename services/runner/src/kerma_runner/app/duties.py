@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.projection.failures import delays, pause
+from kerma_common.projection.retries.failures import delays, pause
 from kerma_common.projection.runner import ProjectionSink
 from kerma_runner.app.bell import Bell
 
 if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.infra import Clock
-    from kerma_common.projection.persistence import Persistence
+    from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.sink import Store, Transaction
 
 

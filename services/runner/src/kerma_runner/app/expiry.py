@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
-from kerma_common.projection.failures import is_transient
+from kerma_common.projection.retries.failures import is_transient
 from kerma_runner.domain.commands import Expire
 from kerma_runner.domain.leases import Due, LeaseKey, due, over
 from kerma_runner.domain.worker import WORKER, Retire

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kerma_common.contracts import jobs
+from kerma_common.contracts.events import jobs
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_common.contracts.subjects import task_set_subject, task_subject, tasks_pattern
 from kerma_common.errors import UnreadableHistory

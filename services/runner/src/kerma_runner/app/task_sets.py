@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerma_common.contracts.runner import TasksWithdrawn
+from kerma_common.contracts.events.runner import TasksWithdrawn
 from kerma_common.contracts.subjects import task_set_subject
 from kerma_runner.domain.task import TASK, task_of
 from kerma_runner.domain.task_set import TASK_SET

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Aggregate, Rejected
 from kerma_runner.domain.commands import (

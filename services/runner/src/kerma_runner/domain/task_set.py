@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from kerma_common.contracts import ids
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Aggregate
 from kerma_runner.domain.commands import Spec

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_common.domain import Aggregate
 
 

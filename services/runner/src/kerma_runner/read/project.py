@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kerma_common.contracts import runner as ev
+from kerma_common.contracts.events import runner as ev
 from kerma_common.contracts.rpc_runner import DIED
-from kerma_common.projection.ops import Delete, Op, Series, Update, Upsert
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_runner.read.models import METADATA, TASK, WORKER
 
 QUEUE = Projection("runner", "queue", ("RUNNER",), METADATA, revision=5)

@@ -29,8 +29,8 @@ from kerma_runner.worker import logs, watches
 from kerma_runner.worker.confining import confinement, exceeded
 from kerma_runner.worker.files.reading import Bounds, Unreadable, primaries_of
 from kerma_runner.worker.outcomes import Failed, Stop, Stopped
+from kerma_sandbox.files.usage import usage
 from kerma_sandbox.launcher import is_guard_lost
-from kerma_sandbox.usage import usage
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kerma_engines.adapter.environment import readable_places
 from kerma_sandbox.confinement import Confinement, Exit, Limit
-from kerma_sandbox.places import exposed
+from kerma_sandbox.files.places import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

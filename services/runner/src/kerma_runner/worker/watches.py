@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from kerma_runner.worker.outcomes import Failed
-from kerma_sandbox.usage import MAX_DEPTH, usage
+from kerma_sandbox.files.usage import MAX_DEPTH, usage
 
 if TYPE_CHECKING:
     from kerma_runner.worker.settings import WorkerSettings

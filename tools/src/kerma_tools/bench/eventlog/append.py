@@ -16,7 +16,7 @@ import uvloop
 from kerma_allinone.children import nats_server
 from kerma_common.contracts import envelope
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
-from kerma_common.contracts.runner import TaskStarted
+from kerma_common.contracts.events.runner import TaskStarted
 from kerma_common.contracts.subjects import Subject, task_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams

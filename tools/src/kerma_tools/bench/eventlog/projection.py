@@ -22,20 +22,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from kerma_allinone.children import nats_server, postgres_server
 from kerma_common.commands.consistency import Positions
-from kerma_common.contracts import jobs, runner
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
+from kerma_common.contracts.events import jobs, runner
 from kerma_common.contracts.ids import commit_id, split_primaries
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import Subject, job_subject, task_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.nats import connection
-from kerma_common.projection.fold import fold
-from kerma_common.projection.ops import Op, Update, Upsert
 from kerma_common.projection.rebuild import rebuild
 from kerma_common.projection.router import At, Projection
+from kerma_common.projection.rows.fold import fold
+from kerma_common.projection.rows.ops import Op, Update, Upsert
+from kerma_common.projection.rows.schema import create_read_models
 from kerma_common.projection.runner import project, projection_loop
-from kerma_common.projection.schema import create_read_models
 from kerma_tools.bench.figure import Figure
 
 JOBS = 300

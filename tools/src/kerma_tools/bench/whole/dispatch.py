@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from kerma_allinone.children import postgres_server
 from kerma_common.contracts.rpc_runner import Lane, Ticket
 from kerma_common.db.engine import autocommit, create_engine
-from kerma_common.projection.schema import create_read_models
+from kerma_common.projection.rows.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_runner.app.dispatcher import Dispatcher
 from kerma_runner.read.models import HEARTBEATS, TASK, WORKER, WORKER_HEARTBEAT

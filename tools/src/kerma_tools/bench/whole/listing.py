@@ -10,8 +10,8 @@ from uuid import uuid4
 import jwt
 
 from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.events.jobs import JobSubmitted
 from kerma_common.contracts.ids import job_id
-from kerma_common.contracts.jobs import JobSubmitted
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.eventlog.jetstream import JetStreamLog

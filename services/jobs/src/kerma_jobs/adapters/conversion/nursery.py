@@ -27,8 +27,8 @@ from typing import NoReturn
 import orjson
 
 from kerma_jobs.adapters.conversion import work
-from kerma_sandbox import landlock, seccomp
-from kerma_sandbox.places import SYSTEM, interpreter
+from kerma_sandbox.files.places import SYSTEM, interpreter
+from kerma_sandbox.kernel import landlock, seccomp
 
 OPEN_FILES = 32
 FRAMES_TOLD = 8

@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from kerma_common.errors import Unavailable
-from kerma_common.projection.failures import delays, pause
+from kerma_common.projection.retries.failures import delays, pause
 from kerma_common.settings import private_places
 from kerma_jobs.adapters.conversion.limits import ConversionLimits
 from kerma_jobs.adapters.conversion.work import LENGTH_SIZE, READY

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import psutil
 
-from kerma_sandbox.removal import Remover
+from kerma_sandbox.files.removal import Remover
 
 _LOCK = ".lock"
 _TRASH = ".trash"

@@ -1,0 +1,1 @@
+"""Events of the services, one module per service."""

@@ -1,0 +1,1 @@
+"""What a loop does when a transaction fails: try again, wait, or halt."""

@@ -1,0 +1,1 @@
+"""Files and folders: what engines read, what they take, and their removal."""

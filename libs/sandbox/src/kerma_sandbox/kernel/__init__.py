@@ -1,0 +1,1 @@
+"""Interfaces of the Linux kernel: Landlock, seccomp, process trees, users, memory maps."""

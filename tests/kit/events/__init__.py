@@ -1,0 +1,1 @@
+"""Events and messages that tests write, and small models over them."""

@@ -1,0 +1,1 @@
+"""Projects and inputs that tests convert or submit."""

@@ -1,0 +1,1 @@
+"""Programs that tests run in place of engines, or beside them."""

@@ -1,0 +1,132 @@
+"""The jobs service alone: users by name; tests append the events of other services."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.events import results, runner
+from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.subjects import (
+    Subject,
+    result_set_subject,
+    task_subject,
+    worker_subject,
+)
+from kerma_common.errors import Forbidden
+from kerma_common.http.policy import Principal
+from kerma_common.infra import Infra
+
+REF = Ref("0" * 64, 1)
+
+
+class NamedUsers:
+    """A verifier that accepts a user's name as the token."""
+
+    async def __call__(self, token: str) -> Principal:
+        if token == "void":
+            raise Forbidden("void token")
+        return Principal(token, f"session-{token}")
+
+
+def as_user(client: httpx.AsyncClient) -> Callable[..., Any]:
+    """Return an HTTP client with a new user."""
+    user = f"u{uuid4().hex[:8]}"
+
+    async def send(method: str, path: str, **how: Any) -> httpx.Response:
+        return await client.request(
+            method, path, headers={"Authorization": f"Bearer {user}"}, **how
+        )
+
+    return send
+
+
+async def append(infra: Infra, subject: Subject, event: object, **after: int) -> int:
+    """Append an event of another service to the log."""
+    history = await infra.log.load(subject)
+    last = history[-1].seq if history else 0
+    meta = Meta("svc:test", "Test", "test", subject.context, after=after)
+    commit = make_commit(
+        str(uuid4()),
+        subject.aggregate,
+        subject.id,
+        len(history) + 1,
+        meta,
+        (event,),
+        datetime.now(UTC),
+    )
+    return (await infra.log.append(subject, last, commit)).seq
+
+
+async def succeed(infra: Infra, job: str, index: int, primaries: int, size: int = 1) -> None:
+    started = runner.TaskStarted(job_id=job, index=index, lease=1, worker="w")
+    await append(infra, task_subject(job, index), started)
+    ended = runner.TaskSucceeded(
+        job_id=job,
+        index=index,
+        lease=1,
+        attempt=1,
+        output_ref=Ref(REF.sha256, size),
+        log_ref=None,
+        primaries=primaries,
+        cpu_seconds=1.0,
+    )
+    await append(infra, task_subject(job, index), ended)
+
+
+async def fail(infra: Infra, job: str, index: int) -> None:
+    ended = runner.TaskFailed(
+        job_id=job,
+        index=index,
+        lease=1,
+        attempt=3,
+        code="EXIT",
+        message="exit status 3",
+        log_ref=None,
+        final=True,
+    )
+    await append(infra, task_subject(job, index), ended)
+
+
+async def publish(infra: Infra, job: str, tasks: int, primaries: int, *, partial: bool) -> None:
+    published = results.ResultSetPublished(
+        job_id=job, tasks_merged=tasks, primaries_merged=primaries, partial=partial
+    )
+    await append(infra, result_set_subject(job), published)
+
+
+async def appears(infra: Infra, job: str, event: str) -> None:
+    """Wait until the jobs service has recorded an event of this type."""
+    async with infra.log.follow("JOBS", 0) as batches:
+        async for batch in batches:
+            for record in batch:
+                if record.commit.aggregate_id == job and event in record.commit.types:
+                    assert await infra.positions.wait("jobs", "JOBS", record.seq, 5.0)
+                    return
+
+
+async def offer(
+    infra: Infra, worker: str, *engines: str, resource_class: str = "pool", **substitutes: str
+) -> None:
+    """Make a worker offer engines, as the runner would; return once the service has seen it."""
+    registered = runner.WorkerRegistered(
+        worker=worker,
+        resource_class=resource_class,
+        slots=1,
+        engines=dict.fromkeys(engines, "1.0"),
+        substitutes=substitutes,
+    )
+    await _seen(infra, await append(infra, worker_subject(worker), registered))
+
+
+async def leave(infra: Infra, worker: str) -> None:
+    """Retire a worker."""
+    retired = runner.WorkerRetired(worker=worker, reason="test")
+    await _seen(infra, await append(infra, worker_subject(worker), retired))
+
+
+async def _seen(infra: Infra, seq: int) -> None:
+    assert await infra.positions.wait("jobs", "RUNNER", seq, 10.0)
