@@ -85,7 +85,7 @@ def test_much_output_is_no_fault_below_the_bound(tmp_path: Path, ask: Ask) -> No
     "writes",
     [
         "i=0; while :; do head -c 100000 program.txt > $i; i=$((i + 1)); done",
-        "exec 3> gone; rm gone; yes >&3",
+        "exec 3> gone; rm gone; yes >&3; sleep 1000",
         "i=0; while :; do : > $i; i=$((i + 1)); done",
     ],
     ids=["files", "a deleted file", "empty files"],
