@@ -79,8 +79,9 @@ async def test_a_forged_event_is_skipped_and_the_job_finishes(jobs: World) -> No
     assert units["lifecycle"].unit == job
     assert units["jobs"].unit == str(task_subject(job, 0))
     assert "validation error for TaskSucceeded" in units["lifecycle"].error
-    lags = {(lag.kind, lag.name): lag.quarantined for lag in await mender.lags()}
-    assert lags[PROCESS, "lifecycle"] == 1
+    lags = {(lag.kind, lag.name, lag.stream): lag.quarantined for lag in await mender.lags()}
+    assert lags[PROCESS, "lifecycle", "RUNNER"] == 1
+    assert sum(count for (_, name, _), count in lags.items() if name == "lifecycle") == 1
     with pytest.raises(InvalidRequest, match="reason"):
         await mender.skip("lifecycle", job, " ")
     # everything that waited behind it is applied: the final events of both tasks

@@ -193,7 +193,9 @@ async def test_rows_that_go_back_shut_the_gate(log: Log, monkeypatch: pytest.Mon
     monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr("kerma_common.projection.catch_up.WATCH_SECONDS", 0.02)
     async with log.service(slow_build) as client:
-        assert await _ready(client)
+        async with asyncio.timeout(30):
+            while not await _ready(client):
+                await asyncio.sleep(0.01)
         log.execute(
             "DELETE FROM jobs.job",
             "UPDATE jobs.checkpoint SET seq = 0 WHERE stream = 'JOBS'",

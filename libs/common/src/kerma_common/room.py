@@ -19,6 +19,8 @@ from kerma_common.errors import Unavailable
 from kerma_common.settings import Settings, load
 
 MB = 1 << 20
+RETRY_SECONDS = 30.0
+"""When a refused client may ask again: space rarely returns sooner."""
 FREE = Gauge("kerma_room_free_bytes", "Free bytes where data is kept", ["folder"])
 
 
@@ -59,7 +61,7 @@ class DiskRoom:
     def check(self) -> None:
         """See ``Room``."""
         if reason := self.short():
-            raise Unavailable(f"Nothing new is taken in now: {reason}")
+            raise Unavailable(f"Nothing new is taken in now: {reason}", RETRY_SECONDS)
 
 
 def disk_room(*folders: Path) -> DiskRoom:

@@ -65,6 +65,12 @@ class TestCutOffs:
         assert found.path == "beam.energy"
         assert "transports up to" in found.reason
 
+    def test_energies_below_the_engine_are_refused(self, name: str) -> None:
+        found = problems(name, build({"energy": 1e-6, "energySpread": 0}))
+        assert [problem.path for problem in found] == ["beam.energy"]
+        assert "transports from" in found[0].reason
+        assert not problems(name, build({"energy": 0.2, "energySpread": 0}))
+
     def test_a_wide_spectrum_without_cut_offs_is_refused_for_its_spread(self, name: str) -> None:
         (found,) = problems(name, build({"energy": 10, "energySpread": 2}))
         assert found.path == "beam.energySpread"

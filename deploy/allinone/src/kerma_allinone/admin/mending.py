@@ -6,6 +6,7 @@ Every change is recorded in the audit stream first, with its reason.
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,10 @@ READ_MODEL, PROCESS = "read model", "process"
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a read model or process is behind a stream, and how much is in quarantine or parked."""
+    """How far a read model or process is behind a stream.
+
+    ``quarantined`` counts the units that failed first at a commit of this stream.
+    """
 
     service: str
     kind: str
@@ -66,7 +70,7 @@ class Mender:
         parked = [entry.process for entry in await self.parked()]
         found = []
         for kind, sink, db in self._sinks():
-            aside = len(await mending.list_aside(sink, db))
+            aside = Counter(unit.stream for unit in await mending.list_aside(sink, db))
             of_name = CHECKPOINT.c.name == sink.name
             query = select(CHECKPOINT.c.stream, CHECKPOINT.c.seq).where(of_name)
             async with db.connect() as conn:
@@ -75,7 +79,7 @@ class Mender:
             for stream, seq in rows:
                 behind = (await self.infra.log.state(stream)).last - seq
                 place = (self.infra.service, kind, sink.name, stream)
-                found.append(Lag(*place, behind, aside, waiting))
+                found.append(Lag(*place, behind, aside[stream], waiting))
         return found
 
     async def quarantined(self) -> list[Quarantined]:

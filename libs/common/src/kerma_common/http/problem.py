@@ -39,7 +39,6 @@ from kerma_common.http.answers import answer
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER = {"Retry-After": "1"}
 UNREADABLE = "Its history cannot be read; an operator has to mend it"
 STATUS: dict[type[KermaError], int] = {
     InvalidRequest: 400,
@@ -69,9 +68,12 @@ def problem(error: KermaError) -> Response:
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
         return _answer(UNREADABLE, status, None, {"code": "UNREADABLE_HISTORY"})
     fields: dict[str, Any] = {}
-    headers = RETRY_AFTER if status == 503 else None
-    if isinstance(error, TooManyRequests | QuotaExceeded) and error.retry_after is not None:
-        status, headers = 429, {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    headers = None
+    if isinstance(error, QuotaExceeded) and error.retry_after is not None:
+        status = 429
+    retry_after: float | None = getattr(error, "retry_after", 1.0 if status == 503 else None)
+    if retry_after is not None:
+        headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
     if isinstance(error, InvalidRequest):
         fields = {name: list(reasons) for name, reasons in error.fields.items()}
         fields.pop("message", None)

@@ -15,6 +15,7 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geometry.bodies import TOLERANCE
 from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.geometry.figures import enlarged
+from kerma_engines.physics.particles import Species
 from kerma_engines.project.source import TAILS, Cut, Side
 
 if TYPE_CHECKING:
@@ -143,13 +144,25 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
     return layout
 
 
+_COLDEST = 1e-11
+"""MeV: 10 µeV, where evaluated neutron data begin (ENDF-6 format manual)."""
+_SOFTEST = 1e-3
+"""MeV: photons below 1 keV are outside of the common cross section tables (EPDL97)."""
+
+
 def check_energy(
-    project: Project, verdict: Verdict, engine: str, *, highest: float, cuts: bool = False
+    project: Project,
+    verdict: Verdict,
+    engine: str,
+    *,
+    lowest: float,
+    highest: float,
+    cuts: bool = False,
 ) -> None:
     """Refuse a beam whose energies the engine can't produce or transport.
 
-    ``highest`` is the largest energy that it transports, in MeV per nucleon, or in MeV for a
-    particle without nucleons. ``cuts`` says whether it can truncate a spectrum. Energies from a
+    ``lowest`` and ``highest`` bound the energies of charged particles that it transports, in MeV
+    per nucleon, or in MeV for a particle without nucleons. ``cuts`` says whether it can truncate a spectrum. Energies from a
     list of spots are checked by ``check_spot_energies``.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
@@ -159,10 +172,15 @@ def check_energy(
     if beam.source_type == "file":
         return
     per_nucleon = particle.a if beam.energy_unit == "MeV" and particle.a > 1 else 1
-    if beam.energy / per_nucleon > highest:
+    if particle.species is Species.NEUTRON:
+        lowest = min(lowest, _COLDEST)
+    elif particle.species is Species.PHOTON:
+        lowest = min(lowest, _SOFTEST)
+    energy = beam.energy / per_nucleon
+    if not lowest <= energy <= highest:
         unit = "MeV per nucleon" if particle.a > 0 else "MeV"
-        reason = f"{beam.energy / per_nucleon:g} {unit}; {engine} transports up to {highest:g}"
-        verdict.refuse("beam.energy", reason)
+        limit = f"from {lowest:g}" if energy < lowest else f"up to {highest:g}"
+        verdict.refuse("beam.energy", f"{energy:g} {unit}; {engine} transports {limit}")
     _check_spectrum(beam, verdict, engine, cuts=cuts)
 
 

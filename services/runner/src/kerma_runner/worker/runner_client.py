@@ -33,6 +33,8 @@ PULL_SECONDS = 5.0
 _MARGIN_SECONDS = 2.0
 _NOTHING_CAME = "408"
 _FIRST_RETRY, _GROWTH, _LAST_RETRY = 0.1, 1.3, 5.0
+_CLAIM_AGAIN, _LAST_CLAIM = 2.0, 10.0
+"""Seconds until a ticket whose claim failed comes back: the first time, and at most."""
 _log = logging.getLogger(__name__)
 
 RETRYABLE = (Unavailable, ContractViolation)
@@ -102,13 +104,15 @@ class RunnerClient:
         """Claim the task of a ticket, and settle the ticket.
 
         Raises what ``ask`` raises; then the ticket is given back, or its task would wait until the
-        ticket is redelivered.
+        ticket is redelivered. The server hands out such a ticket before all others, so it comes
+        back after a pause, longer each time: a task that nobody can claim stops no other.
         """
         request = rpc.ClaimRequest(worker, ticket.job_id, ticket.index, ticket.attempt)
         try:
             reply = await self.ask(rpc.CLAIM, request, rpc.ClaimReply)
         except RETRYABLE:
-            await self.give_back(message)
+            tries = message.metadata.num_delivered or 1
+            await self.give_back(message, min(_CLAIM_AGAIN * tries, _LAST_CLAIM))
             raise
         await self.settle(message)
         return reply
@@ -120,13 +124,14 @@ class RunnerClient:
         except (nats.errors.Error, OSError):
             _log.info("acknowledgement lost")
 
-    async def give_back(self, message: Msg) -> None:
-        """Leave a ticket to another worker.
+    async def give_back(self, message: Msg, seconds: float = 0.0) -> None:
+        """Leave a ticket to another worker, who gets it after ``seconds``.
 
         If this message is lost, it is redelivered after some seconds.
         """
+        pause = orjson.dumps({"delay": int(seconds * 1e9)})
         try:
-            await self._client.publish(message.reply, b"-NAK")
+            await self._client.publish(message.reply, b"-NAK " + pause)
         except (nats.errors.Error, OSError):
             _log.info("ticket not given back")
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 """The full width at half maximum of a Gaussian of unit standard deviation."""
 
+_LOWEST = (
+    0.1  # MeV per nucleon; below, DEFAULTS HADROTHE stops charged particles (manual, chapter 7)
+)
 _HIGHEST = 2e7  # MeV per nucleon: 20 TeV, above which FLUKA needs DPMJET (manual, chapter 1)
 _LINE = 1e-6  # cm
 _NUCLEON = 931.494  # MeV, atomic mass unit
@@ -49,7 +52,7 @@ _MASSES = {  # MeV, Particle Data Group
 
 def check_beam(project: Project, verdict: Verdict) -> None:
     """Refuse beams that FLUKA's BEAM card can't express."""
-    check_energy(project, verdict, "FLUKA", highest=_HIGHEST)
+    check_energy(project, verdict, "FLUKA", lowest=_LOWEST, highest=_HIGHEST)
     check_transport(project, verdict, "FLUKA")
     beam = project.beam
     if beam.source_type == "file":

@@ -42,6 +42,7 @@ _FULL_BEAMS = {
     Species.PION_MINUS,
     Species.PION_PLUS,
 }
+_LOWEST = 1e-4  # MeV per nucleon: 100 eV, where Geant4's tables of stopping powers begin
 _HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's hadronic models end
 
 
@@ -50,7 +51,7 @@ def problems(project: Project, *, full: bool) -> Iterator[Problem]:
     beam = project.beam
     yield from _particle_problems(project.particle(beam.particle), full=full)
     energy = Verdict()
-    check_energy(project, energy, "Geant4", highest=_HIGHEST)
+    check_energy(project, energy, "Geant4", lowest=_LOWEST, highest=_HIGHEST)
     yield from energy.problems
     if beam.source_type == "file":
         yield from spot_beam.problems(project)

@@ -22,6 +22,7 @@ RNDSEED = 89736501
 
 _STRAGGLING = {"no straggling": 0, "Gaussian": 1, "Vavilov": 2}
 _SCATTERING = {"no scattering": 0, "Gaussian": 1, "Moliere": 2}
+_LOWEST = 0.025  # MeV per nucleon; below, particles are stopped (user's guide, DEMIN)
 _MOST_ENERGY = 1e6  # MeV per nucleon; SHIELD's models of nuclear reactions end at 1 TeV
 _THIN = 1e-6  # cm; a flat square with a side of 0 would be read as a circle
 
@@ -32,7 +33,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
     if particle.kind.jpart is None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
         verdict.refuse("beam.particle.id", reason)
-    check_energy(project, verdict, "SHIELD-HIT12A", highest=_MOST_ENERGY, cuts=True)
+    check_energy(project, verdict, "SHIELD-HIT12A", lowest=_LOWEST, highest=_MOST_ENERGY, cuts=True)
     if beam.source_type == "file":
         _check_spots(project, verdict)
     if beam.sad.type != "none" and (

@@ -34,6 +34,7 @@ SOURCE = "Beam"
 _THIN = 1e-9  # cm or rad
 _FAR = 10.0  # standard deviations at which Gaussians are truncated
 _POINTS = 201  # points of a truncated spectrum
+_LOWEST = 1e-4  # MeV per nucleon: 100 eV, where Geant4's tables of stopping powers begin
 _HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's hadronic models end
 _SINGLE_PRECISION = 2.0  # mrad below which flat beams are off by more than a percent
 
@@ -56,7 +57,7 @@ _WITHOUT_NUCLEI = ("g4em-standard_opt4", "g4decay")
 
 def check_beam(project: Project, verdict: Verdict) -> None:
     """Refuse beams that TOPAS's sources can't express."""
-    check_energy(project, verdict, "TOPAS", highest=_HIGHEST, cuts=True)
+    check_energy(project, verdict, "TOPAS", lowest=_LOWEST, highest=_HIGHEST, cuts=True)
     check_transport(project, verdict, "TOPAS")
     beam = project.beam
     spread = min((abs(x) for x in (beam.divergence.x, beam.divergence.y) if x), default=0.0)
