@@ -21,7 +21,7 @@ from kerma_allinone.children import postgres_server
 from kit.events.chosen import told
 from kit.events.rows import differences, drop, dump
 from kit.inputs.projects import submission
-from kit.programs.family import PATIENCE, eventually, processes_in
+from kit.programs.family import PATIENCE, eventually, processes_in, runs
 from kit.running.visitor import Visitor
 from kit.running.whole import Whole, whole
 
@@ -269,15 +269,7 @@ def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -
     eventually(lambda: _engines(kerma), PATIENCE, "an engine")
     program.end(number)
     kerma.nobody_left(0)
-    assert not [process for process in family if _runs(process)]
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether a process runs: one that has ended stays a zombie where no init reaps it."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert not [process for process in family if runs(process)]
 
 
 def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:

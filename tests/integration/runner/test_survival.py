@@ -22,6 +22,7 @@ from kerma_common.nats import connection
 from kerma_runner.adapters.tickets import ACK_WAIT
 from kerma_runner.domain.task import Phase
 from kerma_runner.worker import runner_client
+from kit.programs.family import runs
 from kit.programs.script_engine import script_input
 from kit.running.runner_service import (
     PATIENCE,
@@ -42,7 +43,7 @@ async def of_set(runner: Running, job: str) -> list[str]:
 
 
 async def alive(processes: list[psutil.Process]) -> bool:
-    return any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+    return any(map(runs, processes))
 
 
 async def none_left(processes: list[psutil.Process]) -> bool:

@@ -19,6 +19,7 @@ from kerma_sandbox.launcher import Confined, GuardLost, Launcher
 from kerma_sandbox.launcher import launcher as confined_launcher
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Sandbox
+from kit.programs.family import runs
 from kit.programs.script_engine import PROGRAM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux process control")
@@ -196,7 +197,7 @@ async def test_a_closed_launcher_leaves_no_keeper(tmp_path: Path) -> None:
         async with launcher() as made:
             started = [await start(made, tmp_path, "stubborn") for _ in range(4)]
             keepers = [psutil.Process(process.pid).parent() for process in started]
-        assert not any(keeper is not None and keeper.is_running() for keeper in keepers)
+        assert not any(keeper is not None and runs(keeper) for keeper in keepers)
 
 
 async def test_engines_do_not_outlive_a_killed_guard(tmp_path: Path) -> None:

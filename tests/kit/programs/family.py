@@ -38,6 +38,14 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes}
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether a process runs: one that has ended stays a zombie where no init reaps it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def processes_in(folder: Path) -> list[psutil.Process]:
     """Return living processes that work in ``folder`` or have it among their arguments."""
     found = []
