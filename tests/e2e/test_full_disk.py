@@ -52,7 +52,7 @@ def test_below_the_reserve_nothing_new_is_taken_in(kerma: Whole, disk: SmallDisk
     refused = _post(visitor.http)
     assert refused.status_code == 503, refused.text
     assert "almost full" in refused.json()["message"]
-    assert refused.headers["Retry-After"]
+    assert refused.headers["Retry-After"] == "30"
     assert visitor.http.get("/user/simulations").json()["simulations_count"] == 1
     assert _ready(visitor.http)
     disk.free()

@@ -71,6 +71,11 @@ class TestCutOffs:
         assert "transports from" in found[0].reason
         assert not problems(name, build({"energy": 0.2, "energySpread": 0}))
 
+    @pytest.mark.parametrize(("energy", "refused"), [(1e-8, False), (1e-12, True)])
+    def test_neutrons_may_be_thermal(self, name: str, energy: float, refused: bool) -> None:
+        found = problems(name, build({"particle": {"id": 1}, "energy": energy, "energySpread": 0}))
+        assert ("beam.energy" in {problem.path for problem in found}) is refused
+
     def test_a_wide_spectrum_without_cut_offs_is_refused_for_its_spread(self, name: str) -> None:
         (found,) = problems(name, build({"energy": 10, "energySpread": 2}))
         assert found.path == "beam.energySpread"

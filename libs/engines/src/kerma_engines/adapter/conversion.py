@@ -162,8 +162,8 @@ def check_energy(
     """Refuse a beam whose energies the engine can't produce or transport.
 
     ``lowest`` and ``highest`` bound the energies of charged particles that it transports, in MeV
-    per nucleon, or in MeV for a particle without nucleons. ``cuts`` says whether it can truncate a spectrum. Energies from a
-    list of spots are checked by ``check_spot_energies``.
+    per nucleon, or in MeV for a particle without nucleons. ``cuts`` says whether it can truncate a
+    spectrum. Energies from a list of spots are checked by ``check_spot_energies``.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
     if beam.energy_unit == "MeV/nucl" and particle.a < 1:
