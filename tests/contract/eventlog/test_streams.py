@@ -11,6 +11,7 @@ import pytest_asyncio
 from nats.aio.client import Client, ServerVersion
 
 from kerma_allinone.children import nats_server
+from kerma_common.contracts.rpc_runner import WORK_STREAM
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog import api
 from kerma_common.eventlog.jetstream import JetStreamLog
@@ -47,6 +48,23 @@ async def test_the_server_keeps_every_setting(nc: Client) -> None:
     for wanted in definitions():
         echoed = (await api.call(nc, f"STREAM.INFO.{wanted['name']}"))["config"]
         assert {key: echoed.get(key) for key in wanted} == wanted
+
+
+async def test_streams_wait_until_the_cluster_has_a_place(
+    nc: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader that is new does not know the other members yet, and refuses."""
+    answered, refused = api.call, list[str]()
+
+    async def call(nc: Client, subject: str, request: object = None, **options: Any) -> Any:
+        if subject.startswith("STREAM.CREATE.") and len(refused) < 2:
+            refused.append(subject)
+            raise api.ApiError(api.NO_PLACE, "no suitable peers for placement")
+        return await answered(nc, subject, request, **options)
+
+    monkeypatch.setattr(api, "call", call)
+    assert f"{WORK_STREAM}: created" in await apply_streams(nc)
+    assert len(refused) == 2
 
 
 async def test_applying_again_changes_nothing(nc: Client) -> None:

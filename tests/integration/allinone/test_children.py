@@ -26,6 +26,10 @@ from kerma_allinone.children import (
 from kerma_allinone.children import nats as nats_child
 from kerma_allinone.children import postgres as postgres_child
 from kerma_allinone.children import process as child
+from kerma_common.errors import Unavailable
+from kerma_common.eventlog import api, streams
+from kerma_common.eventlog.streams import apply_streams
+from kerma_common.nats import connection
 
 HOLD = """
 import asyncio, sys
@@ -190,13 +194,25 @@ async def test_a_port_lost_to_somebody_faster_is_replaced(
 
 
 async def test_a_cluster_replicates_three_times(folder: Path) -> None:
-    async with nats_cluster(folder / "cluster") as cluster:
-        client = await nats.connect(cluster.url.split(","))
-        stream = client.jetstream()
-        info = await stream.add_stream(name="S", subjects=["s"], num_replicas=3)
-        assert info.cluster is not None
-        assert len(info.cluster.replicas or ()) == 2
-        await client.close()
+    async with (
+        nats_cluster(folder / "cluster") as cluster,
+        connection(cluster.url, name="test") as client,
+    ):
+        await apply_streams(client, replicas=3)
+        answer = await api.call(client, "STREAM.INFO.JOBS")
+        assert len(answer["cluster"]["replicas"]) == 2
+
+
+async def test_a_cluster_that_stays_too_small_for_the_replicas_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PLACE_SECONDS", 0.5)
+    async with (
+        nats_cluster(folder / "cluster", size=2) as cluster,
+        connection(cluster.url, name="test") as client,
+    ):
+        with pytest.raises(Unavailable, match="no place for AUTH"):
+            await apply_streams(client, replicas=3)
 
 
 FORKS = """

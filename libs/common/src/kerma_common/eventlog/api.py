@@ -19,6 +19,8 @@ WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 DUPLICATE_IN_PROCESS = 10158
 """A cluster is storing a message with this id right now."""
 STREAM_FULL = 10077
+NO_PLACE = 10005
+"""The cluster has too few members for the replicas now, as while one of them starts."""
 
 
 class ApiError(Exception):

@@ -6,6 +6,8 @@ that is too old accepts settings that it does not know and silently drops them.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,6 +28,9 @@ EPOCH = "kerma.epoch"
 PROBES = "PROBES"
 """Stream of probe writes; keeps the last message of each service."""
 
+PLACE_SECONDS = 15.0
+"""How long a cluster may take until it has a member for each replica."""
+PLACE_AGAIN_SECONDS = 0.2
 _SECOND = 1_000_000_000
 _DAY = 24 * 3600 * _SECOND
 _CHANGEABLE = frozenset({"num_replicas", "duplicate_window", "max_msg_size", "allow_direct"})
@@ -96,7 +101,7 @@ async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:
     """Create missing streams and change those that may change; return a sentence for each change.
 
     Raises ContractViolation, before anything is touched, if a change could lose or reinterpret
-    stored events.
+    stored events; Unavailable if a cluster stays too small for the replicas.
     """
     _require_server(nc)
     wanted = definitions(replicas)
@@ -108,13 +113,28 @@ async def apply_streams(nc: Client, replicas: int = 1) -> tuple[str, ...]:
         name, found = config["name"], present[config["name"]]
         if found is None:
             fresh = {**config, "metadata": {EPOCH: str(uuid4())}}
-            await api.call(nc, f"STREAM.CREATE.{name}", fresh)
+            await _create(nc, name, fresh)
             done.append(f"{name}: created")
         elif changes := _differences(config, found):
             await api.call(nc, f"STREAM.UPDATE.{name}", {**found, **config})
             done.append(f"{name}: changed {', '.join(sorted(changes))}")
     await verify_streams(nc)
     return tuple(done)
+
+
+async def _create(nc: Client, name: str, config: Mapping[str, Any]) -> None:
+    until = time.monotonic() + PLACE_SECONDS
+    while True:
+        try:
+            await api.call(nc, f"STREAM.CREATE.{name}", config)
+        except api.ApiError as error:
+            if error.code != api.NO_PLACE:
+                raise
+            if time.monotonic() >= until:
+                raise Unavailable(f"the cluster has no place for {name}: {error}") from error
+            await asyncio.sleep(PLACE_AGAIN_SECONDS)
+        else:
+            return
 
 
 async def verify_streams(nc: Client) -> Mapping[str, str]:
