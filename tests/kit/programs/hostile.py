@@ -154,7 +154,7 @@ def in_file_system() -> None:
     for folder in ("/tmp", "/dev/shm", "/run", "/"):
         with suppress(OSError):
             os.close(os.open(f"{folder}/hidden", os.O_CREAT | os.O_WRONLY, 0o600))
-            os.unlink(f"{folder}/hidden")  # noqa: PTH108
+            Path(folder, "hidden").unlink()
             return
     raise OSError("refused")
 

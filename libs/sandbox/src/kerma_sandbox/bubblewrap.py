@@ -67,7 +67,7 @@ def command(
         *("--hostname", "kerma", "--die-with-parent"),
         *(("--add-seccomp-fd", str(FILTER_DESCRIPTOR)) if filtered else ()),
         *_system(),
-        *("--dir", "/tmp"),  # noqa: S108
+        *("--dir", "/tmp"),  # noqa: S108 - inside of the sandbox
         *_devices(),
         *(("--proc", "/proc") if own_proc else ()),
         *_readable(confinement.readable),
@@ -107,7 +107,7 @@ def _system() -> tuple[str, ...]:
     arguments: list[str] = []
     for path in SYSTEM:
         if Path(path).is_symlink():
-            arguments += ("--symlink", os.readlink(path), path)  # noqa: PTH115
+            arguments += ("--symlink", os.readlink(path), path)  # noqa: PTH115 - as written
         else:
             arguments += ("--ro-bind-try", path, path)
     return (*arguments, *_mounts(interpreter(), _SYSTEM_FOLDERS))

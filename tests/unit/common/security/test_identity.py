@@ -156,7 +156,7 @@ async def test_all_sessions_of_a_user_end_at_a_moment(world: World) -> None:
 async def test_a_remembered_token_expires(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Later(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]  # stands still
             return datetime.now(tz) + ACCESS_LIFE
 
     known = token("s1")

@@ -57,7 +57,7 @@ class Reads:
     def statement(self, select: SelectBase) -> Statement:
         """Render a statement once, for many executions."""
         compiled = select.compile(
-            dialect=PGDialect_psycopg(),  # type: ignore[no-untyped-call]
+            dialect=PGDialect_psycopg(),  # type: ignore[no-untyped-call]  # SQLAlchemy's
             schema_translate_map={None: self.schema},
             render_schema_translate=True,
         )

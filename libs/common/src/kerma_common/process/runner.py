@@ -103,9 +103,9 @@ class ProcessSink:
     async def apply(
         self,
         records: Sequence[Recorded],
-        store: Store,  # noqa: ARG002
+        store: Store,  # noqa: ARG002 - a process reads its states first
         transaction: Transaction,
-        fenced: Transaction,  # noqa: ARG002
+        fenced: Transaction,  # noqa: ARG002 - part of the protocol
     ) -> None:
         """Handle the events of a batch in order."""
         places = {(r.stream, r.seq): r for r in records}

@@ -60,7 +60,7 @@ class ProjectionSink:
         self,
         records: Sequence[Recorded],
         store: Store,
-        transaction: Transaction,  # noqa: ARG002
+        transaction: Transaction,  # noqa: ARG002 - part of the protocol
         fenced: Transaction,
     ) -> None:
         """Project the batch and write its rows."""
@@ -69,8 +69,8 @@ class ProjectionSink:
 
     def duties(
         self,
-        transaction: Transaction,  # noqa: ARG002
-        retries: Persistence,  # noqa: ARG002
+        transaction: Transaction,  # noqa: ARG002 - part of the protocol
+        retries: Persistence,  # noqa: ARG002 - part of the protocol
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """Return no duties."""
         return ()
