@@ -22,7 +22,8 @@ from kerma_results.api import stitched
 from kerma_results.app.logs import HEAD, MOST_LOGS, TAIL, TOTAL
 from kerma_results.read.models import PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
-from kit.running.results_world import NOW, OUTPUTS, OWNER, Running, World
+from kit.programs.tally import OUTPUTS
+from kit.running.results_world import NOW, OWNER, Running, World
 
 UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
 GZIP = {"accept-encoding": "gzip"}

@@ -28,7 +28,8 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.errors import Unavailable
 from kerma_results.app import merging
 from kerma_results.pages.arrays import open_page
-from kit.running.results_world import NOW, OUTPUTS, OWNER, Frozen, World, task_output
+from kit.programs.tally import OUTPUTS, task_output
+from kit.running.results_world import NOW, OWNER, Frozen, World
 
 
 async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:

@@ -22,7 +22,8 @@ from kerma_common.eventlog.port import EventLog
 from kerma_common.projection import lease
 from kerma_common.projection.rows.tables import LEASE
 from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
-from kit.running.results_world import NOW, OUTPUTS, OWNER, PAGES, Frozen, Running, World
+from kit.programs.tally import OUTPUTS, PAGES
+from kit.running.results_world import NOW, OWNER, Frozen, Running, World
 from kit.running.runner_service import eventually
 
 

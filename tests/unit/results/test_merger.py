@@ -11,7 +11,7 @@ from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet, Output
 from kerma_results.adapters.merger import FETCHED_AT_ONCE, BlobMerger
 from kerma_results.read.queries import JobSource, TaskOutput
-from kit.running.results_world import engines, task_output
+from kit.programs.tally import engines, task_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
