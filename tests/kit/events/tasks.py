@@ -1,4 +1,4 @@
-"""End the tasks that a fixture started."""
+"""Tasks of tests: wait until they rest, and end them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ async def end(tasks: Collection[asyncio.Future[Any]]) -> list[BaseException]:
         raise TimeoutError(f"still running: {pending}")
     ended = [task.exception() for task in tasks if not task.cancelled()]
     return [fault for fault in ended if fault is not None]
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)

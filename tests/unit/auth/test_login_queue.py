@@ -11,6 +11,7 @@ import pytest
 from kerma_auth.adapters.login_queue import LoginQueue, site
 from kerma_auth.app.ports import Caller
 from kerma_common.errors import Unavailable
+from kit.events.tasks import settle
 
 
 class World:
@@ -66,12 +67,6 @@ async def world(most_waiting: int = 8, at_once: int = 1) -> AsyncIterator[World]
         yield found
     finally:
         await found.end()
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def test_an_address_with_many_requests_lets_others_pass() -> None:

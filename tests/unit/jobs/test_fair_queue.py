@@ -11,6 +11,7 @@ import pytest
 from kerma_common.errors import TooManyRequests, Unavailable
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.limits import QueueLimits
+from kit.events.tasks import settle
 
 
 class World:
@@ -65,12 +66,6 @@ async def world(**limits: int) -> AsyncIterator[World]:
         yield found
     finally:
         await found.end()
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def test_one_user_s_many_submissions_let_others_pass() -> None:
