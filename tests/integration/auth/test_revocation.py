@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kerma_auth.main import build as build_auth
 from kerma_batch_gateway.main import build as build_batch
 from kerma_common.security import follower, identity
 from kit.programs.family import PATIENCE
+from kit.running.servers import standing_still
 from kit.running.services import MASTER_KEY, prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -94,11 +94,8 @@ async def test_a_process_that_cannot_see_the_end_of_auth_refuses_every_token(
 ) -> None:
     session = await pair.login("grace")
     await pair.becomes(200, session, PATIENCE)
-    nats_child.child.send(signal.SIGSTOP)
-    try:
+    with standing_still(nats_child):
         await pair.becomes(503, session, PATIENCE)
         ready = await pair.other.get("/internal/readyz")
         assert (ready.status_code, "sessions" in ready.json()["faults"]) == (503, True)
-    finally:
-        nats_child.child.send(signal.SIGCONT)
     await pair.becomes(200, session, PATIENCE)

@@ -28,6 +28,7 @@ from kerma_allinone.children import (
     nats_server,
     postgres_server,
 )
+from kit.programs.family import PATIENCE, eventually
 
 _databases = count(1)
 
@@ -100,6 +101,14 @@ def standing_still(server: NatsChild) -> Iterator[None]:
     """Suspend the server for the block: it keeps its connections and answers nothing."""
     server.child.send(signal.SIGSTOP)
     try:
+        # kill() returns before threads on other processors stop: they may still answer
+        eventually(lambda: _stands(server.child.pid), PATIENCE, "the server stands still")
         yield
     finally:
         server.child.send(signal.SIGCONT)
+
+
+def _stands(pid: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    stats = [thread.read_text() for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from kerma_common.eventlog import pull
@@ -68,14 +69,10 @@ class _Tail:
                         position = batch[-1].seq
                         yield batch
                     await self._leave(follower)
-                alone = pull.batches(self._nc, self._stream, position, max_batch)
-                try:
-                    while position < self._begin:
-                        batch = await anext(alone)
+                async with aclosing(self._alone(position, max_batch)) as behind:
+                    async for batch in behind:
                         position = batch[-1].seq
                         yield batch
-                finally:
-                    await alone.aclose()
         finally:
             await self._leave(follower)
 
@@ -97,6 +94,16 @@ class _Tail:
             return False
         self._places[follower] = position
         return True
+
+    async def _alone(
+        self, position: int, max_batch: int
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Yield what comes after ``position`` until the shared commits continue it."""
+        async with aclosing(pull.batches(self._nc, self._stream, position, max_batch)) as batches:
+            while (batch := await anext(batches))[-1].seq < self._begin:
+                yield batch
+        # The consumer is gone before the follower, which may be slow, gets the last batch.
+        yield batch
 
     async def _next(
         self, follower: object, position: int, max_batch: int
