@@ -98,10 +98,11 @@ class Log:
             client.headers["Authorization"] = f"Bearer {self.token}"
             yield client
 
-    def execute(self, *statements: str) -> None:
-        with psycopg.connect(self.postgres_url) as conn:
+    async def execute(self, *statements: str) -> None:
+        # async: a statement may wait for a lock that the service, on the same loop, gives up
+        async with await psycopg.AsyncConnection.connect(self.postgres_url) as conn:
             for statement in statements:
-                conn.execute(statement)
+                await conn.execute(statement)
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ async def test_no_wrong_answer_while_rows_are_made(
 ) -> None:
     monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.01)
     await log.fill(JOBS)
-    log.execute(damage)
+    await log.execute(damage)
     async with log.service(slow_build, caught_up=False) as client:
         told = await _poll(log, client)
         assert await _ready(client)
@@ -183,7 +184,7 @@ async def test_no_wrong_answer_while_rows_are_made(
 
 async def test_no_wrong_answer_after_a_new_revision(log: Log) -> None:
     await log.fill(JOBS)
-    log.execute("UPDATE jobs.read_model SET revision = 0")
+    await log.execute("UPDATE jobs.read_model SET revision = 0")
     async with log.service(caught_up=False) as client:
         await _poll(log, client)
 
@@ -196,7 +197,7 @@ async def test_rows_that_go_back_shut_the_gate(log: Log, monkeypatch: pytest.Mon
         async with asyncio.timeout(30):
             while not await _ready(client):
                 await asyncio.sleep(0.01)
-        log.execute(
+        await log.execute(
             "DELETE FROM jobs.job",
             "UPDATE jobs.checkpoint SET seq = 0 WHERE stream = 'JOBS'",
             "UPDATE jobs.lease SET fence = fence - 1",
