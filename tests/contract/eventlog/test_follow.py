@@ -252,18 +252,32 @@ async def test_followers_at_the_end_share_one_consumer(url: str) -> None:
             log.follow("RUNNER", after + 600, max_batch=3) as end,
             log.follow("RUNNER", after) as far,
         ):
-            later = [asyncio.ensure_future(take(one, 5)) for one in (near, end)]
+            later = [asyncio.ensure_future(take(one, n)) for one, n in ((near, 30), (end, 20))]
             assert_contiguous(await take(far, 600), after)
             done += [commit.id for commit, _ in await write(log, fresh_subject(), 20)]
             found = [*await asyncio.gather(*later), await take(far, 20)]
             async with asyncio.timeout(60):
                 while await _consumers(nc, "RUNNER") > 1:
                     await asyncio.sleep(0.02)
-            found[0] += await take(near, 30 - len(found[0]))
-            found[1] += await take(end, 20 - len(found[1]))
     for batch, start in zip(found, (590, 600, 600), strict=True):
         assert_contiguous(batch, after + start)
         assert [r.commit.id for r in batch] == done[start:]
+
+
+async def test_a_follower_that_has_everything_holds_up_no_other(log: EventLog) -> None:
+    after = (await log.state("RUNNER")).last
+    await write(log, fresh_subject(), 2)
+    async with (
+        log.follow("RUNNER", after + 1) as first,
+        log.follow("RUNNER", after + 2) as waits,
+        log.follow("RUNNER", after + 1) as second,
+    ):
+        asked = [asyncio.ensure_future(take(one, 1)) for one in (first, waits, second)]
+        for one in (asked[0], asked[2]):
+            assert_contiguous(await one, after + 1)
+        assert not asked[1].done()
+        await write(log, fresh_subject(), 1)
+        assert_contiguous(await asked[1], after + 2)
 
 
 async def test_a_follower_that_is_too_slow_for_the_others_goes_on_alone(

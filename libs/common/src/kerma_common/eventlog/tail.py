@@ -56,7 +56,7 @@ class _Tail:
         self._records: list[Recorded] = []
         self._begin = self._end = 0
         self._places: dict[object, int] = {}
-        self._turn = asyncio.Lock()
+        self._reading: asyncio.Event | None = None
         self._consumer: pull.Consumer | None = None
         self._patience = pull.Patience(nc, stream)
 
@@ -110,9 +110,7 @@ class _Tail:
     ) -> Sequence[Recorded] | None:
         """Return the commits after ``position``, at least one; None if they are no longer here."""
         while position >= self._end:
-            async with self._turn:
-                if position >= self._end:
-                    await self._read()
+            await self._more()
         if position < self._begin:
             return None
         first = bisect_right(self._records, position, key=_seq)
@@ -120,6 +118,19 @@ class _Tail:
         self._places[follower] = batch[-1].seq
         self._drop(min(self._places.values()))
         return batch
+
+    async def _more(self) -> None:
+        """Read for all, or wait until another follower has read or given up."""
+        if self._reading is not None:
+            # Not a lock: one that has all there is would wait in front of one that has not.
+            await self._reading.wait()
+            return
+        self._reading = ended = asyncio.Event()
+        try:
+            await self._read()
+        finally:
+            self._reading = None
+            ended.set()
 
     async def _read(self) -> None:
         """Add at least one commit, or pause after a fault."""
