@@ -61,7 +61,11 @@ def demo() -> bytes:
 def forks() -> list[psutil.Process]:
     """Return the processes of conversions."""
     nursery = the_nursery()
-    return [process for process in below() if nursery is not None and process.ppid() == nursery.pid]
+    return [
+        process
+        for process in below()
+        if nursery is not None and process.info["ppid"] == nursery.pid
+    ]
 
 
 def the_nursery() -> psutil.Process | None:
@@ -90,12 +94,12 @@ from kerma_jobs.adapters.conversion import nursery, work
 
 answer = work.answer
 
-def look(request, available):
-    told = orjson.loads(request.partition(b"\\n")[2])
+def look(head, payload, available):
+    told = orjson.loads(payload)
     if "secret" not in told:  # a rehearsal
-        return answer(request, available)
+        return answer(head, payload, available)
     found = {name: attempt(action, told) for name, action in ATTEMPTS.items()}
-    return orjson.dumps({"engine": "probe", "primaries": 1, "bins": 0}) + b"\\n" + orjson.dumps(found)
+    return orjson.dumps({"engine": "probe", "primaries": 1, "bins": 0}), orjson.dumps(found)
 
 def attempt(action, told):
     try:
@@ -270,7 +274,7 @@ async def test_a_converter_that_dies_is_started_again(monkeypatch: pytest.Monkey
         nursery = the_nursery()
         assert nursery is not None
         running = asyncio.create_task(converter.from_files("geant4", bad_macro(), user="b"))
-        await until(lambda: any(fork.cpu_times().user > 0.2 for fork in nursery.children()))
+        await until(lambda: any(user_seconds(fork) > 0.2 for fork in nursery.children()))
         nursery.send_signal(signal.SIGKILL)
         with pytest.raises(Unavailable):
             await running
@@ -299,7 +303,15 @@ async def test_problems_are_told_by_place_and_counted() -> None:
     fields: Mapping[str, Any] = refused.value.fields
     assert "input_files.run.mac:100" in fields
     assert "input_files.run.mac:101" not in fields
-    assert fields["input_files"] == ["500 problems, of which the first 100 are told."]
+    assert fields["input_files"] == ["500 problems, of which the first 100 are shown."]
+
+
+def user_seconds(process: psutil.Process) -> float:
+    """Return the processor time of a process, 0 for one that has ended."""
+    try:
+        return process.cpu_times().user
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerma_engines.adapter.packing import encode_inputs
-from kerma_engines.adapter.port import Command, InputSet, Output, Progress
+from kerma_engines.adapter.port import Command, InputSet, Output, Program, Progress
 from kerma_engines.errors import InvalidInput, Problem, ReadError
 from kerma_engines.results.estimators import Estimator, MergeClass, Page
 
@@ -34,6 +34,10 @@ class ScriptEngine:
     """``options`` of the input set: ``mode`` and ``argument`` of the program."""
 
     name: str = "script"
+
+    @property
+    def program(self) -> Program:
+        return Program(sys.executable, readable=(PROGRAM, HOSTILE))
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
         raise NotImplementedError

@@ -43,6 +43,9 @@ from kit.running.services import prepare
 WORKER: tuple[str, ...] = (str(Path(__file__).parents[1] / "programs" / "script_worker.py"),)
 """Arguments of the interpreter for a worker."""
 
+CONFINED = "kerma_runner.worker.confined.process"
+"""The module whose processes parse and read engines' files for a worker."""
+
 SHORT_LEASE = 3.0
 HEARTBEAT_SECONDS = 0.3
 """Ten heartbeats may be late before a lease of ``SHORT_LEASE`` ends."""
@@ -77,11 +80,12 @@ class Worker:
         return int(told) << 10
 
     def engines(self) -> list[psutil.Process]:
-        """Return processes that work below this worker's scratch folder."""
+        """Return processes that work below this worker's scratch folder, except Kerma's own."""
         found = []
         for process in psutil.process_iter():
             try:
-                if process.cwd().startswith(str(self.scratch)):
+                below = process.cwd().startswith(str(self.scratch))
+                if below and CONFINED not in process.cmdline():
                     found.append(process)
             except psutil.Error:
                 continue

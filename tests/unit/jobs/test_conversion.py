@@ -19,7 +19,7 @@ from kerma_engines.geant4.data import REQUIRED, installed
 from kerma_engines.project.project import parse_project
 from kerma_jobs.adapters.conversion.bodies import MOST_SMALL, body_of
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
-from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines, order_line
+from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
 from kerma_jobs.app.submission import BODY_KEYS, check_bins, parse_submission
 from kit.inputs.projects import demo_project
 
@@ -27,16 +27,16 @@ MACRO = "run.mac"
 
 
 def asked(payload: object, *, kind: str = "project", name: str = "geant4") -> tuple[Any, bytes]:
-    """Return the first line of the answer, and the rest."""
+    """Return the head of the answer, parsed, and its body."""
     request = {"engine": name, "kind": kind, "payload": payload, "stands_in_for": ""}
-    line, _, inputs = answer(sent(request), engines({})).partition(b"\n")
-    return orjson.loads(line), inputs
+    head, inputs = answer(*sent(request), engines({}))
+    return orjson.loads(head), inputs
 
 
-def sent(order: dict[str, Any]) -> bytes:
+def sent(order: dict[str, Any]) -> tuple[bytes, bytes]:
     """Return a request; the payload is one of the order's values here."""
-    line = order_line({k: v for k, v in order.items() if k != "payload"})
-    return line + orjson.dumps(order["payload"])
+    head = {k: v for k, v in order.items() if k != "payload"}
+    return orjson.dumps(head), orjson.dumps(order["payload"])
 
 
 def with_macro(text: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ def test_data_sets_allow_what_needs_them(tmp_path: Path, monkeypatch: pytest.Mon
     file.write_text(f"[geant4]\nenvironment = {{ {variables} }}\n")
     data = installed(load_catalogue(file).environment("geant4"))
     request = {"engine": "geant4", "kind": "project", "payload": project, "stands_in_for": ""}
-    assert b"problems" not in answer(sent(request), engines(data)).partition(b"\n")[0]
+    assert b"problems" not in answer(*sent(request), engines(data))[0]
 
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)
@@ -76,7 +76,7 @@ def test_the_engine_asked_for_is_kept_beside_the_one_that_runs() -> None:
         "payload": REHEARSAL,
         "stands_in_for": "fluka",
     }
-    _, _, inputs = answer(sent(request), engines({})).partition(b"\n")
+    _, inputs = answer(*sent(request), engines({}))
     assert decode_inputs(inputs).stands_in_for == "fluka"
 
 
@@ -110,8 +110,8 @@ def steps_for(count: int) -> int:
         "stands_in_for": "",
     }
     profile = cProfile.Profile()
-    reply = profile.runcall(answer, sent(request), engines({}))
-    assert b"problems" not in reply.partition(b"\n")[0]
+    head, _ = profile.runcall(answer, *sent(request), engines({}))
+    assert b"problems" not in head
     return sum(entry.callcount for entry in profile.getstats())
 
 
@@ -156,8 +156,8 @@ def test_bins_of_all_tasks_are_bounded(bins: int, tasks: int, refused: bool) -> 
 def read(body: bytes, depth: int = 64) -> dict[str, Any]:
     """Return a large body as the service gets it."""
     order = {"kind": "read", "depth": depth, "keys": ["title", "ntasks", "input_json"]}
-    line, _, rest = answer(order_line(order) + body, {}).partition(b"\n")
-    return body_of(orjson.loads(line), rest)
+    head, large = answer(orjson.dumps(order), body, {})
+    return body_of(orjson.loads(head), large)
 
 
 def test_large_values_of_a_body_stay_json() -> None:
@@ -200,8 +200,8 @@ def test_a_submission_is_the_same_from_large_and_small_bodies() -> None:
     project = {**demo_project(), "notes": "n" * MOST_SMALL}
     body = {"sim_type": "Geant4", "ntasks": 2, "input_type": "editor", "input_json": project}
     keys = {"kind": "read", "depth": 64, "keys": BODY_KEYS}
-    line, _, rest = answer(order_line(keys) + orjson.dumps(body), {}).partition(b"\n")
-    found = parse_submission(body_of(orjson.loads(line), rest))
+    head, large = answer(orjson.dumps(keys), orjson.dumps(body), {})
+    found = parse_submission(body_of(orjson.loads(head), large))
     assert found == parse_submission(body)
     assert found.project == orjson.dumps(project)
 

@@ -58,7 +58,7 @@ def test_the_proof_of_a_death_stays_until_the_runner_has_heard_of_it(tmp_path: P
 def test_a_worker_that_ends_unheard_is_found_dead(tmp_path: Path) -> None:
     name = scratch.worker_id()
     with scratch.worker_scratch(tmp_path, name) as ended:
-        (ended.work_directory(3) / "dose.result").touch()
+        (ended.new_folder() / "dose.result").touch()
     assert [path.name for path in (tmp_path / name).iterdir()] == [".lock"]
     with scratch.worker_scratch(tmp_path, scratch.worker_id()) as found:
         assert found.dead() == (name,)
@@ -195,3 +195,24 @@ def test_a_full_disk_is_told_with_its_setting(tmp_path: Path) -> None:
         assert "KERMA_WORKER_RESERVE" in (mine.lacks(1 << 62) or "")
         mine.home.rename(tmp_path / "away")
         assert "cannot be written" in (mine.lacks(0) or "")
+
+
+def test_a_folder_is_emptied_whatever_it_holds(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    with scratch.worker_scratch(tmp_path / "scratch", "worker") as mine:
+        folder = mine.new_folder()
+        (folder / "dose.result").touch()
+        (folder / "nested" / "deeper").mkdir(parents=True)
+        (folder / "nested").chmod(0)
+        (folder / "link").symlink_to(outside)
+        os.mkfifo(folder / "fifo")
+        assert mine.emptied(folder)
+        assert not [*folder.iterdir()]
+    assert (outside / "kept").exists()
+
+
+def test_a_folder_that_is_gone_is_not_emptied(tmp_path: Path) -> None:
+    with scratch.worker_scratch(tmp_path, "worker") as mine:
+        assert not mine.emptied(mine.home / "gone")

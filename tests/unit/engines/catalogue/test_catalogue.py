@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kerma_engines.adapter.port import Command
+from kerma_engines.adapter.port import Command, Program
 from kerma_engines.catalogue.catalogue import CatalogueError, Offer, load_catalogue
 
 SCRIPT = "#!/bin/sh\necho 'SHIELD-HIT12A  Version: v1.0.0-5-gc589a089'\n"
@@ -132,6 +132,7 @@ def test_installed_engines_prepare_commands_of_their_programs(tmp_path: Path) ->
     command = found.prepare(inputs, tmp_path, primaries=5, seed=2)
     assert command.argv == (str(path), "-N", "2", str(tmp_path))
     assert command.env == {"A": "1"}
+    assert found.program == Program(command.argv[0], command.env, command.readable)
     assert (found.name, found.monitor(5).feed("nothing")) == ("shieldhit", None)
 
 

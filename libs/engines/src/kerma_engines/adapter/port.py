@@ -56,12 +56,25 @@ class InputSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """What all commands of an engine have in common, whatever their input is.
+
+    ``name`` is the first argument, ``env`` the extra environment. ``readable`` are the directories
+    and files that the engine reads besides those of its program.
+    """
+
+    name: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    readable: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """How to start one task: argument list, extra environment, and where progress is reported.
 
     ``watch`` is None when progress comes on stdout, otherwise the glob, relative to the work
     directory, of the log file to follow. ``results`` are globs of the files to keep. ``readable``
-    are the directories and files that the engine reads besides those of its program.
+    is that of the engine's program.
     """
 
     argv: tuple[str, ...]
@@ -93,6 +106,10 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The name by which jobs refer to it."""
+
+    @property
+    def program(self) -> Program:
+        """What it starts for every task."""
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.adapter.files import limit_primaries
+from kerma_engines.adapter.port import Program
 from kerma_engines.adapter.seeds import narrowed
 from kerma_engines.project.project import parse_project
 
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 class ProgramEngine:
     """An ``Engine`` made of functions.
 
-    ``title`` is its name as users know it. A task has at most ``most_primaries``. The program takes
-    ``seeds`` different seeds, counted from 1.
+    ``title`` is its name as users know it, ``executable`` the name of its program. A task has at most
+    ``most_primaries``. The program takes ``seeds`` different seeds, counted from 1.
     """
 
     name: str
     title: str
+    executable: str
     most_primaries: int
     seeds: int
     converted: Callable[[Project], InputSet]
@@ -37,6 +39,11 @@ class ProgramEngine:
     """Writes the files of a task; called with input set, directory, primaries and seed."""
     new_monitor: Callable[[int], Monitor]
     results: Callable[[Path, InputSet], tuple[Estimator, ...]]
+
+    @property
+    def program(self) -> Program:
+        """What it starts for every task."""
+        return Program(self.executable)
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""

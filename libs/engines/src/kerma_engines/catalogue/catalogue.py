@@ -31,6 +31,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerma_engines.adapter.port import Program
 from kerma_engines.catalogue.catalogue_file import BUILT_IN, CatalogueError, Entry, read_entries
 from kerma_engines.catalogue.probe import Unusable, ask
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
@@ -195,14 +196,18 @@ class Catalogue:
 
     def start(self, name: str, command: Command) -> Command:
         """Return the command with the catalogue's program and environment."""
-        place = self._place(name)
-        argv = command.argv if place is None else (str(place), *command.argv[1:])
-        entry = self.entry(name)
-        return replace(
-            command,
-            argv=argv,
-            env={**entry.environment, **command.env},
-            readable=(*command.readable, *entry.readable),
+        own = Program(command.argv[0], command.env, command.readable)
+        program = self.located(name, own)
+        argv = (program.name, *command.argv[1:])
+        return replace(command, argv=argv, env=program.env, readable=program.readable)
+
+    def located(self, name: str, own: Program) -> Program:
+        """Return an engine's ``own`` program with the catalogue's place and environment."""
+        place, entry = self._place(name), self.entry(name)
+        return Program(
+            own.name if place is None else str(place),
+            {**entry.environment, **own.env},
+            (*own.readable, *entry.readable),
         )
 
 
@@ -217,6 +222,11 @@ class InstalledEngine:
     def name(self) -> str:
         """The engine's name."""
         return self.engine.name
+
+    @property
+    def program(self) -> Program:
+        """What it starts for every task."""
+        return self.catalogue.located(self.name, self.engine.program)
 
     def convert(self, project: Mapping[str, Any]) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""

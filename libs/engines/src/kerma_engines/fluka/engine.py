@@ -35,6 +35,7 @@ def _write_task(inputs: InputSet, directory: Path, primaries: int, seed: int) ->
 FLUKA = ProgramEngine(
     "fluka",
     "FLUKA",
+    "rfluka",
     most_primaries=10**9 - 1,
     seeds=899_999_999,  # RANDOMIZ takes 1 to 9e8
     converted=convert,

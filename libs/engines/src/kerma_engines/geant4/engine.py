@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerma_engines.adapter.files import checked_files
-from kerma_engines.adapter.port import Command, InputSet, Output, OutputQuantity, Progress
+from kerma_engines.adapter.port import (
+    Command,
+    InputSet,
+    Output,
+    OutputQuantity,
+    Program,
+    Progress,
+)
 from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
 from kerma_engines.geant4.convert import beam, score_write, spot_beam
 from kerma_engines.geant4.convert.gdml_write import GeometryWriter
@@ -72,6 +79,13 @@ class Geant4:
     def from_environment(cls, env: Mapping[str, str]) -> Geant4:
         """Return the engine with the data sets that the environment names, if they exist."""
         return cls(installed(env))
+
+    @property
+    def program(self) -> Program:
+        """What it starts for every task: the transport, with Python."""
+        sources = str(Path(__file__).parents[2])
+        env = {"PYTHONPATH": sources, **(self.data or dict.fromkeys(DATA_SETS, ""))}
+        return Program(sys.executable, env)
 
     @property
     def full(self) -> bool:
@@ -161,10 +175,9 @@ class Geant4:
         (directory / _TASK).write_text(json.dumps(task, indent=1))
         module = "kerma_engines.geant4.transport.run"
         arguments = (_TASK, "--primaries", str(primaries), "--seed", str(seed))
-        sources = str(Path(__file__).parents[2])
         return Command(
-            argv=(sys.executable, "-m", module, *arguments),
-            env={"PYTHONPATH": sources, **(self.data or dict.fromkeys(DATA_SETS, ""))},
+            argv=(self.program.name, "-m", module, *arguments),
+            env=self.program.env,
             results=(f"*{SUFFIX}",),
             logs=(_LOG,),
         )

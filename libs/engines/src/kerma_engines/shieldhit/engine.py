@@ -37,6 +37,7 @@ def _write_task(inputs: InputSet, directory: Path, primaries: int, seed: int) ->
 SHIELDHIT = ProgramEngine(
     "shieldhit",
     "SHIELD-HIT12A",
+    "shieldhit",
     most_primaries=2**31 - 1,
     seeds=780_000_000,  # this many runs differ in their random numbers, whatever RNDSEED is
     converted=convert,

@@ -59,6 +59,7 @@ def _read(directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
 TOPAS = ProgramEngine(
     "topas",
     "TOPAS",
+    "topas",
     most_primaries=2**31 - 1,
     seeds=2**31 - 1,
     converted=convert,

@@ -20,14 +20,13 @@ from kerma_engines.adapter.environment import engine_environment
 from kerma_engines.adapter.packing import (
     OUTPUT_MEDIA,
     OutputsTooLarge,
-    decode_inputs,
     pack_outputs,
     take_outputs,
 )
-from kerma_engines.errors import EngineError, InvalidInput
+from kerma_engines.errors import EngineError
 from kerma_runner.worker import logs, watches
+from kerma_runner.worker.confined.session import CallFailed, Exceeded, Refused
 from kerma_runner.worker.confining import confinement, exceeded
-from kerma_runner.worker.files.reading import Bounds, Unreadable, primaries_of
 from kerma_runner.worker.outcomes import Failed, Stop, Stopped
 from kerma_sandbox.files.usage import usage
 from kerma_sandbox.launcher import is_guard_lost
@@ -35,7 +34,9 @@ from kerma_sandbox.launcher import is_guard_lost
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
-    from kerma_engines.adapter.port import Command, Engine, InputSet, Progress
+    from kerma_engines.adapter.port import Command, Engine, Progress
+    from kerma_runner.worker.confined.client import ConfinedEngines
+    from kerma_runner.worker.confined.session import Session
     from kerma_runner.worker.files.scratch import Scratch
     from kerma_runner.worker.settings import WorkerSettings
     from kerma_sandbox.confinement import Exit
@@ -59,7 +60,7 @@ class AttemptContext:
 
     settings: WorkerSettings
     blobs: BlobStore
-    engines: Mapping[str, Engine]
+    confined: ConfinedEngines
     versions: Mapping[str, str]
     launcher: Launcher
     scratch: Scratch
@@ -117,14 +118,13 @@ class Attempt:
             self.over.set()
 
     async def _run(self) -> Report | None:
-        directory = await asyncio.to_thread(
-            self.context.scratch.work_directory, self.granted.held.index
-        )
-        try:
-            return await self._report(directory)
-        finally:
-            self.engine_gone.set()
-            await asyncio.to_thread(self.context.scratch.remove, directory)
+        granted = self.granted
+        job = (granted.held.job_id, granted.engine, granted.input_ref)
+        async with self.context.confined.session(job) as session:
+            try:
+                return await self._report(session)
+            finally:
+                self.engine_gone.set()
 
     async def _faulted(self, error: Exception) -> Report | None:
         """Return the report of an attempt that ended with an unexpected error."""
@@ -140,15 +140,15 @@ class Attempt:
         failure = Failure("WORKER_FAULT", message, log)
         return Report(self.worker, self.granted.held, failure=failure)
 
-    async def _report(self, directory: Path) -> Report | None:
+    async def _report(self, session: Session) -> Report | None:
         worker, held = self.worker, self.granted.held
         try:
-            output, cpu_seconds = await self._simulate(directory)
+            output, cpu_seconds = await self._simulate(session)
             log = await self._store_logs()
             success = Success(output, log, self.granted.primaries, cpu_seconds)
             return Report(worker, held, success=success)
         except Failed as failed:
-            if failed.code in _FOR_WANT_OF_ROOM and await self._lacks_room(directory):
+            if failed.code in _FOR_WANT_OF_ROOM and await self._lacks_room(session.work):
                 return self._handed_back()
             message = self._explain(failed.message)
             try:
@@ -191,54 +191,52 @@ class Attempt:
         tail = self._err.end(room).strip() if room > 0 else ""
         return f"{head}\n{tail}" if tail else head
 
-    async def _simulate(self, directory: Path) -> tuple[Ref, float]:
-        engine = self.context.engines.get(self.granted.engine)
+    async def _simulate(self, session: Session) -> tuple[Ref, float]:
+        engine = self.context.confined.engines.get(self.granted.engine)
         if engine is None:
             raise Failed("UNKNOWN_ENGINE", f"this worker has no engine {self.granted.engine!r}")
-        inputs = await self._inputs()
-        self._about = self._describe(inputs)
-        command = await self._prepare(engine, inputs, directory)
-        process = await self._spawn(command, directory)
+        if session.engine is None:
+            session.engine, session.inputs = engine, await self._inputs()
+        try:
+            command = await self._prepare(session)
+        finally:
+            self._about = self._describe(session.stands_in_for)
+        process = await self._spawn(command, session.work)
         self.engine_ran = True
         try:
             with span(f"engine {self.granted.engine}"):
-                ended = await self._follow(process, engine, command, directory)
+                ended = await self._follow(process, engine, command, session.work)
         finally:
             self.engine_gone.set()
-            self._engine_logs = await asyncio.to_thread(logs.log_files, directory, command.logs)
+            self._engine_logs = await asyncio.to_thread(logs.log_files, session.work, command.logs)
+        if ended.left:
+            session.reusable = False
         self._require_success(ended)
-        output = await self._collect(engine, inputs, command, directory)
-        return output, ended.cpu_seconds
+        return await self._collect(session, command), ended.cpu_seconds
 
-    def _describe(self, inputs: InputSet) -> str:
+    def _describe(self, stands_in_for: str) -> str:
         granted, version = self.granted, self.context.versions.get(self.granted.engine, "")
-        instead = f" in place of {inputs.stands_in_for}" if inputs.stands_in_for else ""
+        instead = f" in place of {stands_in_for}" if stands_in_for else ""
         return (
             f"engine {granted.engine} {version}{instead} on worker {self.worker}: "
             f"{granted.primaries} primaries, seed {granted.seed}, attempt {granted.attempt}\n"
         )
 
-    async def _inputs(self) -> InputSet:
-        body = await self._insist(lambda: self.context.blobs.get(self.granted.input_ref))
-        try:
-            return decode_inputs(body)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Failed("BAD_INPUT", f"the input set cannot be read: {error!r}") from None
+    async def _inputs(self) -> bytes:
+        return await self._insist(lambda: self.context.blobs.get(self.granted.input_ref))
 
-    async def _prepare(self, engine: Engine, inputs: InputSet, directory: Path) -> Command:
+    async def _prepare(self, session: Session) -> Command:
+        """Write the task's files. Raises Failed, Stopped."""
         granted = self.granted
+        preparing = session.prepare(primaries=granted.primaries, seed=granted.seed)
         try:
-            return await asyncio.to_thread(
-                engine.prepare,
-                inputs,
-                directory,
-                primaries=granted.primaries,
-                seed=granted.seed,
-            )
-        except InvalidInput as error:
+            return await self._unless_stopped(preparing)
+        except Refused as error:
             raise Failed("BAD_INPUT", str(error)) from None
-        except OSError as error:
-            raise Failed("WORKER_FAULT", f"no work folder: {error.strerror}") from None
+        except Exceeded as error:
+            raise Failed("PREPARE_LIMIT", f"the task cannot be prepared: {error}") from None
+        except CallFailed as error:
+            raise Failed("WORKER_FAULT", f"the task cannot be prepared: {error}") from None
 
     async def _spawn(self, command: Command, directory: Path) -> Confined:
         if self._stop.is_set():
@@ -318,49 +316,50 @@ class Attempt:
         if ended.code > 0:
             raise Failed("EXIT_CODE", f"the engine ended with exit code {ended.code}")
 
-    async def _collect(
-        self, engine: Engine, inputs: InputSet, command: Command, directory: Path
-    ) -> Ref:
+    async def _collect(self, session: Session, command: Command) -> Ref:
         """Check the results and store them as a stream of pieces."""
-        settings = self.context.settings
-        kept = directory.with_name(f"{directory.name}.kept")
+        settings, directory = self.context.settings, session.work
+        kept = session.kept / "results"
+        failed = await asyncio.to_thread(watches.exceeded, directory, settings)
+        if failed is not None:
+            raise failed
         try:
-            if (
-                failed := await asyncio.to_thread(watches.exceeded, directory, settings)
-            ) is not None:
-                raise failed
             taken = await asyncio.to_thread(
                 take_outputs, directory, command.results, kept, settings.output_bytes
             )
-            await self._check(engine, kept, inputs)
+            await self._check(session, kept)
             pieces = partial(pack_outputs, kept, taken)
             return await self._insist(lambda: self.context.blobs.put(pieces, OUTPUT_MEDIA))
         except OutputsTooLarge as error:
             reason = f"{error.reason}, the limit KERMA_WORKER_OUTPUT_BYTES"
             raise Failed("OUTPUT_LIMIT", reason) from None
-        except (EngineError, Unreadable) as error:
+        except Exceeded as error:
+            raise Failed("READ_LIMIT", f"the results cannot be read: {error}") from None
+        except (EngineError, Refused) as error:
             raise Failed("BAD_OUTPUT", f"the results cannot be read: {error}") from None
-        finally:
-            await asyncio.to_thread(self.context.scratch.remove, kept)
+        except CallFailed as error:
+            raise Failed("WORKER_FAULT", f"the results cannot be read: {error}") from None
 
-    async def _check(self, engine: Engine, kept: Path, inputs: InputSet) -> None:
+    async def _check(self, session: Session, kept: Path) -> None:
         """Raise Failed for incomplete results, Stopped when the attempt is stopped meanwhile."""
-        settings = self.context.settings
-        bounds = Bounds(settings.read_memory, settings.read_seconds)
-        reading = asyncio.ensure_future(primaries_of(engine, kept, inputs, bounds))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                raise Stopped
-            found = reading.result()
-        finally:
-            stopping.cancel()
-            reading.cancel()
-            await asyncio.wait({reading})
+        found = await self._unless_stopped(session.estimators(kept))
         short = [name for name, primaries in found if primaries != self.granted.primaries]
         if not found or short:
             raise Failed("BAD_OUTPUT", f"results are missing or incomplete: {', '.join(short)}")
+
+    async def _unless_stopped(self, call: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a call. Raises Stopped when the attempt is stopped meanwhile."""
+        calling = asyncio.ensure_future(call)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({calling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not calling.done():
+                raise Stopped
+            return calling.result()
+        finally:
+            stopping.cancel()
+            calling.cancel()
+            await asyncio.wait({calling})
 
     async def _store_logs(self) -> Ref | None:
         texts = {

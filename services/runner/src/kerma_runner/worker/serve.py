@@ -15,7 +15,7 @@ from kerma_common.contracts.rpc_runner import Registration
 from kerma_common.settings import private_places
 from kerma_runner.worker.agent import Agent
 from kerma_runner.worker.attempt import AttemptContext
-from kerma_runner.worker.files.reading import start_server
+from kerma_runner.worker.confined.client import confined_engines
 from kerma_runner.worker.files.scratch import worker_id, worker_scratch
 from kerma_runner.worker.runner_client import RunnerClient
 from kerma_sandbox.launcher import launcher
@@ -70,12 +70,14 @@ async def serve_worker(
             asyncio.to_thread(import_module, "kerma_common.bus.faststream")
         )
         started = await stack.enter_async_context(launcher(sandbox))
-        await asyncio.to_thread(start_server)
+        confined = await stack.enter_async_context(
+            confined_engines(offers.engines, settings, sandbox, found)
+        )
         client = await stack.enter_async_context(
             nats.connection(bus.url.get_secret_value(), name=name, credentials=bus.credentials)
         )
         store = open_blobs(blobs)
-        context = AttemptContext(settings, store, offers.engines, offers.versions, started, found)
+        context = AttemptContext(settings, store, confined, offers.versions, started, found)
         offer = Registration(
             name,
             settings.resource_class,
@@ -86,4 +88,5 @@ async def serve_worker(
             sandbox.level,
         )
         broker = (await loading).EdgeBroker(client)
+        await confined.ready()
         await Agent(name, broker, RunnerClient(broker), context, offer).run(stop)

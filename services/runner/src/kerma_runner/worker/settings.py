@@ -35,8 +35,10 @@ class WorkerSettings(Settings):
     """Files and folders that a task's work folder may hold."""
     output_bytes: int = Field(default=2 << 30, gt=0)
     """Total bytes of a task's result files."""
+    prepare_seconds: float = Field(default=60.0, gt=0)
+    """Longest time that preparing a task's files may take."""
     read_memory: int = Field(default=8 << 30, ge=1 << 30)
-    """Address space of the process that checks a task's results, in bytes."""
+    """Address space of a process that prepares a task or checks its results, in bytes."""
     read_seconds: float = Field(default=600.0, gt=0)
     """Longest time that checking a task's results may take."""
     reserve: int = Field(default=256 << 20, ge=0)

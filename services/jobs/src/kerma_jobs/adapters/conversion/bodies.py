@@ -1,8 +1,8 @@
 """Reads a large request body in a process of its own: returns its small values, and where the large
 ones are.
 
-The answer is a line of JSON, ``{"small": {...}, "large": [[key, type, size], ...]}``, followed by
-the JSON of the large values in that order.
+The head of the answer is JSON, ``{"small": {...}, "large": [[key, type, size], ...]}``, its body the
+JSON of the large values in that order.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import orjson
 
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.json_body import Unparsed, parse
+from kerma_sandbox.forks.nursery import Message
 
 MOST_SMALL = 4096
 """Bytes of JSON of a value that the service parses itself."""
 TYPES = {kind.__name__: kind for kind in (dict, list, str)}
 
 
-def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> bytes:
+def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> Message:
     """Return the values of these keys of a body; others are checked and left out.
 
     A body that is refused yields ``{"refused": {"message": ..., "fields": {...}}}``.
@@ -28,8 +29,8 @@ def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> bytes:
     try:
         found = parse(body, depth_limit)
     except InvalidRequest as refused:
-        told = {"message": refused.message, "fields": refused.fields}
-        return orjson.dumps({"refused": told}) + b"\n"
+        refusal = {"message": refused.message, "fields": refused.fields}
+        return orjson.dumps({"refused": refusal}), b""
     small: dict[str, Any] = {}
     large: list[tuple[str, str, int]] = []
     parts = []
@@ -43,16 +44,16 @@ def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> bytes:
         else:
             large.append((key, type(value).__name__, len(written)))
             parts.append(written)
-    return b"".join([orjson.dumps({"small": small, "large": large}), b"\n", *parts])
+    return orjson.dumps({"small": small, "large": large}), b"".join(parts)
 
 
-def body_of(told: dict[str, Any], rest: bytes) -> dict[str, Any]:
+def body_of(head: dict[str, Any], large: bytes) -> dict[str, Any]:
     """Return the body as ``LargeBodies`` does. Raises InvalidRequest for one that was refused."""
-    if refused := told.get("refused"):
+    if refused := head.get("refused"):
         raise InvalidRequest(refused["message"], refused["fields"])
-    found: dict[str, Any] = dict(told["small"])
+    found: dict[str, Any] = dict(head["small"])
     start = 0
-    for key, kind, size in told["large"]:
-        found[key] = Unparsed(TYPES[kind], rest[start : start + size])
+    for key, kind, size in head["large"]:
+        found[key] = Unparsed(TYPES[kind], large[start : start + size])
         start += size
     return found

@@ -17,15 +17,18 @@ from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
-from kerma_jobs.adapters.conversion.processes import GONE, Answer, Child, Children, TooLongError
-from kerma_jobs.adapters.conversion.work import OUT_OF_MEMORY, TOO_LARGE, order_line
+from kerma_jobs.adapters.conversion.processes import run_nursery
+from kerma_jobs.adapters.conversion.work import TOO_LARGE
 from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import BODY_KEYS
+from kerma_sandbox.forks.children import AnswerTooLong, Child, Children, NurseryGone
+from kerma_sandbox.forks.nursery import OUT_OF_MEMORY, Message
 from kerma_sandbox.measure import Mode
 
 SPARES = 2
 """Processes kept ready for the next submissions: a new one needs 20 ms to get ready."""
 REPORT_SECONDS = 5.0
+GONE = "The converter ended unexpectedly; please try again"
 TOO_MANY_SLOW = (
     "The project takes long to convert, and too many such conversions run now; please try again"
 )
@@ -47,7 +50,9 @@ class ProcessConverter:
     ) -> None:
         self._limits = limits or ConversionLimits()
         self._queue_limits = queue or QueueLimits()
-        self._children = Children(geant4_data or {}, self._limits, sandbox)
+        self._geant4_data = geant4_data or {}
+        self._sandbox = sandbox
+        self._children = Children("converter")
         self._queue = FairQueue(self._queue_limits)
         self._spares: deque[Child] = deque()
         self._wanted = asyncio.Event()
@@ -84,7 +89,9 @@ class ProcessConverter:
     async def run(self) -> None:
         """Keep processes ready until cancelled, then end them."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._children.run())
+            group.create_task(
+                run_nursery(self._children, self._geant4_data, self._limits, self._sandbox)
+            )
             group.create_task(self._refill())
 
     async def _convert(
@@ -103,24 +110,24 @@ class ProcessConverter:
     async def _told(
         self, user: str, order: Mapping[str, Any], payload: bytes
     ) -> tuple[dict[str, Any], bytes]:
-        """Return the first line of the answer, parsed, and the rest."""
+        """Return the head of the answer, parsed, and its body."""
         async with self._queue.turn(user, len(payload)) as turn:
             try:
-                line, rest = await self._answer(turn, order_line(order), payload)
+                head, body = await self._answer(turn, orjson.dumps(order), payload)
             except _RefusedError:
                 CONVERSIONS.labels("stopped").inc()
                 raise
             except Unavailable:
                 CONVERSIONS.labels("unavailable").inc()
                 raise
-        return orjson.loads(line), rest
+        return orjson.loads(head), body
 
-    async def _answer(self, turn: Turn, order: bytes, payload: bytes) -> Answer:
+    async def _answer(self, turn: Turn, order: bytes, payload: bytes) -> Message:
         async with self._child() as child:
-            exchange = asyncio.ensure_future(child.exchange(order, payload, self._limits.answer))
+            exchange = asyncio.ensure_future(child.ask(order, payload, self._limits.answer))
             try:
                 answer = await self._in_time(turn, child, exchange)
-            except TooLongError:
+            except AnswerTooLong:
                 raise _RefusedError("becomes input files that are too large") from None
             except TimeoutError:
                 reason = f"could not be converted within {self._limits.wall_seconds:g} s"
@@ -133,8 +140,8 @@ class ProcessConverter:
         return answer
 
     async def _in_time(
-        self, turn: Turn, child: Child, exchange: asyncio.Future[Answer | None]
-    ) -> Answer | None:
+        self, turn: Turn, child: Child, exchange: asyncio.Future[Message | None]
+    ) -> Message | None:
         done, _ = await asyncio.wait([exchange], timeout=self._queue_limits.fast_seconds)
         if not done:
             if not self._queue.slow_down(turn):
@@ -176,7 +183,13 @@ class ProcessConverter:
             if not spare.ended.done():
                 return spare
             await self._children.end(spare)
-        return await self._children.fork()
+        return await self._fork()
+
+    async def _fork(self) -> Child:
+        try:
+            return await self._children.fork()
+        except NurseryGone as gone:
+            raise Unavailable(f"{gone}; please try again") from None
 
     async def _refill(self) -> None:
         """Keep spare processes, until cancelled."""
@@ -184,7 +197,7 @@ class ProcessConverter:
             self._wanted.clear()
             while len(self._spares) < SPARES:
                 with suppress(Unavailable):  # while the nursery restarts
-                    self._spares.append(await self._children.fork())
+                    self._spares.append(await self._fork())
             await self._wanted.wait()
 
 
@@ -200,6 +213,6 @@ def _invalid(field: str, problems: list[list[str]], count: int) -> InvalidReques
         if reason not in reasons:
             reasons.append(reason)
     if count > len(problems):
-        text = f"{count} problems, of which the first {len(problems)} are told."
+        text = f"{count} problems, of which the first {len(problems)} are shown."
         fields.setdefault(field, []).append(text)
     return InvalidRequest("Wrong data provided", fields)

@@ -1,8 +1,8 @@
 """One conversion: turns a request into an input set or problems, as bytes, in its own process.
 
-A request is a line of JSON, the order, followed by the project or the files as JSON. The answer is
-a line of JSON, followed by the encoding of an input set, if any. The service parses only the line;
-it stores the rest as it is, because hostile input may have made it large. Large request bodies are
+The head of a request is the order, its body the project or the files; all are JSON. The body of
+the answer is the encoding of an input set, if any. The service parses only the head, which is JSON;
+it stores the body as it is, because hostile input may have made it large. Large request bodies are
 read in such a process too (``bodies``).
 """
 
@@ -22,15 +22,10 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project, scored_bins
 from kerma_jobs.adapters.conversion.bodies import read_body
+from kerma_sandbox.forks.nursery import Message
 
 LONGEST_PATH = 200
 LONGEST_REASON = 500
-READY = b"\n"
-"""Sent before the request is read."""
-LENGTH_SIZE = 8
-"""Bytes of the answer's length, sent before the answer."""
-OUT_OF_MEMORY = 3
-"""Exit status of a conversion that is too short of memory to answer."""
 TOO_LARGE = "is too large or too deeply nested to convert"
 
 Engines = Mapping[str, Engine]
@@ -46,19 +41,13 @@ def engines(geant4_data: Mapping[str, str]) -> Engines:
     return found
 
 
-def order_line(order: Mapping[str, Any]) -> bytes:
-    """Return the first line of a request."""
-    return orjson.dumps(order) + b"\n"
-
-
-def answer(request: bytes, available: Engines) -> bytes:
+def answer(head: bytes, payload: bytes, available: Engines) -> Message:
     """Answer a request.
 
     An order has a kind: ``read`` (with depth and keys), ``project`` or ``files`` (with engine and
     stands_in_for).
     """
-    line, _, payload = request.partition(b"\n")
-    order = orjson.loads(line)
+    order = orjson.loads(head)
     if order["kind"] == "read":
         return read_body(payload, order["depth"], order["keys"])
     try:
@@ -66,12 +55,12 @@ def answer(request: bytes, available: Engines) -> bytes:
         inputs = _convert(order, given, available)
         bins = _bins(order, given, inputs, available)
     except InvalidInput as invalid:
-        return orjson.dumps(_told(invalid)) + b"\n"
+        return orjson.dumps(_problems(invalid)), b""
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
         # the service wrote the request, so only a lack of memory can make it unreadable
-        return orjson.dumps({"problems": [["", TOO_LARGE]], "count": 1}) + b"\n"
+        return orjson.dumps({"problems": [["", TOO_LARGE]], "count": 1}), b""
     facts = {"engine": inputs.engine, "primaries": inputs.primaries, "bins": bins}
-    return orjson.dumps(facts) + b"\n" + encode_inputs(inputs)
+    return orjson.dumps(facts), encode_inputs(inputs)
 
 
 def _convert(order: Mapping[str, Any], given: Any, available: Engines) -> InputSet:
@@ -91,7 +80,7 @@ def _bins(order: Mapping[str, Any], given: Any, inputs: InputSet, available: Eng
     return available[inputs.engine].scored_bins(inputs)
 
 
-def _told(invalid: InvalidInput) -> dict[str, Any]:
+def _problems(invalid: InvalidInput) -> dict[str, Any]:
     """Return the problems, shortened, and their number."""
-    told = [[p.path[:LONGEST_PATH], p.reason[:LONGEST_REASON]] for p in invalid.problems]
-    return {"problems": told, "count": invalid.count}
+    found = [[p.path[:LONGEST_PATH], p.reason[:LONGEST_REASON]] for p in invalid.problems]
+    return {"problems": found, "count": invalid.count}

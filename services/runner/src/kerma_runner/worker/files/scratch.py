@@ -1,4 +1,4 @@
-"""Work folders of engines: one per lease, inside a folder per worker that the worker locks.
+"""Folders of engines, inside a folder per worker that the worker locks.
 
 The lock also shows that a worker has died: the kernel releases it when the process ends, however it
 ends. The folder stays until the runner knows that the worker is gone, so the next worker to start
@@ -72,9 +72,21 @@ class Scratch:
                     self.forget(home.name)
         return tuple(found)
 
-    def work_directory(self, index: int) -> Path:
-        """Return a new folder for one lease. Raises OSError."""
-        return Path(tempfile.mkdtemp(prefix=f"{index}-", dir=self.home))
+    def new_folder(self) -> Path:
+        """Return a new folder. Raises OSError."""
+        return Path(tempfile.mkdtemp(prefix="session-", dir=self.home))
+
+    def emptied(self, folder: Path) -> bool:
+        """Remove the contents of a folder; return whether it is empty now."""
+        try:
+            for entry in folder.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    self.remover.remove(entry)
+                else:
+                    entry.unlink()
+            return not any(folder.iterdir())
+        except OSError:
+            return False
 
     def remove(self, directory: Path) -> None:
         """Move a folder aside now; it is removed later."""

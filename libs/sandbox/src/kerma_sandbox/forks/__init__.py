@@ -1,0 +1,1 @@
+"""Confined forks of one prepared process."""

@@ -1,0 +1,1 @@
+"""Engines' parsers and readers, in confined processes."""
