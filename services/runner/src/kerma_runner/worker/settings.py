@@ -37,9 +37,9 @@ class WorkerSettings(Settings):
     """Total bytes of a task's result files."""
     prepare_seconds: float = Field(default=60.0, gt=0)
     """Longest time that preparing a task's files may take."""
-    read_memory: int = Field(default=8 << 30, ge=1 << 30)
+    read_memory: int = Field(default=4 << 30, ge=1 << 30)
     """Address space of a process that prepares a task or checks its results, in bytes."""
-    read_seconds: float = Field(default=600.0, gt=0)
+    read_seconds: float = Field(default=180.0, gt=0)
     """Longest time that checking a task's results may take."""
     reserve: int = Field(default=256 << 20, ge=0)
     """Free bytes to keep on the scratch's file system: below it, the worker takes no tasks."""

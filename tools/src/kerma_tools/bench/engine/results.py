@@ -18,11 +18,15 @@ import numpy as np
 from kerma_engines.catalogue.reading import read_file
 from kerma_engines.results.merge import MergeState
 from kerma_tools.bench.figure import Figure
+from kerma_tools.bench.run import limit
 
 if TYPE_CHECKING:
     from kerma_engines.results.estimators import Estimator, FloatArray
 
 READ_SHAPE = (1000, 100, 100)
+TEXT_SHAPE = (200, 100, 100)
+TEXT_SECONDS = 9.0
+"""Half of a worker's limit of 180 s, for ten times as many bins."""
 MERGE_SHAPE = (100, 100, 100)
 BINS = math.prod(MERGE_SHAPE)
 TASKS = 32
@@ -34,6 +38,7 @@ LIST_BINS = 20_000
 def engine_figures() -> Iterator[Figure]:
     """Measure reading, merging and peak memory."""
     yield read_bdo()
+    yield read_text()
     with _task_files() as paths:
         yield merge_files(paths)
         yield merge_over_lists(paths)
@@ -47,6 +52,17 @@ def read_bdo() -> Figure:
         _write_bdo(path, np.random.default_rng(1).random(math.prod(READ_SHAPE)), READ_SHAPE)
         ours, bare = _alternate(lambda: read_file(path), lambda: np.fromfile(path, "<f8"))
     return Figure("read 10 M bins BDO", ours, "s", "numpy.fromfile", bare, 3.0, True)
+
+
+def read_text() -> Figure:
+    """Measure the processor time of reading 2 M bins from a file of TOPAS, which is text."""
+    with TemporaryDirectory(prefix="kerma-bench-") as folder:
+        path = Path(folder) / "mesh.csv"
+        _write_csv(path, np.random.default_rng(1).random(math.prod(TEXT_SHAPE)), TEXT_SHAPE)
+        began = time.process_time()
+        read_file(path)
+        took = time.process_time() - began
+    return limit("read 2 M bins of text", took, "s", TEXT_SECONDS)
 
 
 def merge_files(paths: list[Path]) -> Figure:
@@ -123,6 +139,20 @@ def _task_files() -> Iterator[list[Path]]:
         for path in paths:
             _write_bdo(path, random.random(BINS), MERGE_SHAPE)
         yield paths
+
+
+def _write_csv(path: Path, values: FloatArray, shape: tuple[int, int, int]) -> None:
+    """Write a file of one quantity over a mesh in TOPAS's format."""
+    axes = zip("XYZ", shape, strict=True)
+    heads = ("TOPAS Version: 3.9", "Parameter File: run.txt", "Results for scorer dose")
+    columns = "DoseToMedium ( Gy ) : Sum   Standard_Deviation   Histories_with_Scorer_Active   "
+    with path.open("w") as file:
+        file.writelines(f"# {head}\n" for head in heads)
+        file.write("# Scored in component: mesh\n")
+        file.writelines(f"# {name} in {n} bins of 0.1 cm\n" for name, n in axes)
+        file.write(f"# {columns}\n")
+        for (x, y, z), value in zip(np.ndindex(*shape), values.tolist(), strict=True):
+            file.write(f"{x}, {y}, {z}, {value!r}, {value / 7!r}, 1000\n")
 
 
 def _write_bdo(path: Path, values: FloatArray, shape: tuple[int, int, int]) -> None:

@@ -66,7 +66,7 @@ def read_scored(path: Path) -> Scored:
     expected = START + size + 16 * bins * sum(fine) + 4
     if len(content) != expected:
         raise fail(min(len(content), expected), f"{len(content)} bytes instead of {expected}")
-    if zlib.crc32(content[:-4]) != checksum:
+    if zlib.crc32(memoryview(content)[:-4]) != checksum:
         raise fail(len(content) - 4, "the checksum does not match: the file is damaged")
     sums, squares = {}, {}
     offset = START + size
