@@ -16,6 +16,7 @@ import pytest
 
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
+from kerma_engines.results.parallel import THREAD
 from kerma_runner.worker.confined.client import ConfinedEngines, confined_engines
 from kerma_runner.worker.confined.session import CallFailed, Exceeded, Refused, Session
 from kerma_runner.worker.files.scratch import Scratch, worker_scratch
@@ -145,6 +146,11 @@ async def test_an_answer_of_another_form_ends_the_call(scratch: Scratch, inputs:
             await read(confined, inputs)
         honest = probe_input("forge", answer='{"estimators": [["dose", 1]]}')
         assert await read(confined, honest) == (("dose", 1),)
+
+
+async def test_large_arrays_are_worked_on_where_no_thread_can_start(scratch: Scratch) -> None:
+    async with calls(scratch) as confined:
+        assert await read(confined, probe_input("blocks")) == (("sum", 16 * THREAD),)
 
 
 async def test_an_answer_is_never_unpickled(scratch: Scratch, tmp_path: Path) -> None:

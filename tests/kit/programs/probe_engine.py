@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kerma_engines.adapter.port import Command, InputSet, Monitor, Program
 from kerma_engines.errors import ReadError
 from kerma_engines.results.estimators import Estimator
+from kerma_engines.results.parallel import THREAD, each_block
 from kerma_sandbox.forks.nursery import LENGTHS
 
 _calls: list[str] = []
@@ -68,6 +71,10 @@ class ProbeEngine:
         _calls.append("read")
         if inputs.options["mode"] == "count":
             return (Estimator(f"call {len(_calls)}", "", 1, ()),)
+        if inputs.options["mode"] == "blocks":
+            doubled = np.ones(8 * THREAD)
+            each_block(doubled.size, lambda part, *_: np.multiply(doubled[part], 2, doubled[part]))
+            return (Estimator("sum", "", int(doubled.sum()), ()),)
         if inputs.options["mode"] != "look":
             _misbehave(inputs)
         seen = {"own": (directory / "own").read_text(), **_look(inputs)}

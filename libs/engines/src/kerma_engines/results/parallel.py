@@ -1,4 +1,4 @@
-"""Process large arrays block by block, on all processors.
+"""Process large arrays block by block, on all processors where threads can be started.
 
 A block and its scratch arrays stay in the caches, so that a chain of numpy operations costs one
 pass over memory and no temporary of the full size. numpy releases the GIL meanwhile. Bins are
@@ -37,11 +37,11 @@ def each_block(size: int, work: Work) -> None:
     floating-point warnings off. Exceptions from ``work`` are raised here.
     """
     threads = min(_PROCESSORS, size // THREAD)
-    if threads < 2:
+    if threads < 2 or (pool := _pool()) is None:
         _work_through(work, 0, size)
         return
     bounds = [size * k // threads for k in range(threads + 1)]
-    for _ in _pool().map(partial(_work_through, work), bounds[:-1], bounds[1:]):
+    for _ in pool.map(partial(_work_through, work), bounds[:-1], bounds[1:]):
         pass
 
 
@@ -55,5 +55,11 @@ def _work_through(work: Work, low: int, high: int) -> None:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_PROCESSORS, thread_name_prefix="kerma-blocks")
+def _pool() -> ThreadPoolExecutor | None:
+    """Return the threads, or None where none can start, as in a confined process."""
+    pool = ThreadPoolExecutor(_PROCESSORS, thread_name_prefix="kerma-blocks")
+    try:
+        pool.submit(int).result()
+    except RuntimeError:
+        return None
+    return pool
