@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from kerma_common import precedence
+from kerma_common.commands.consistency import Watermarks
 from kerma_common.precedence import Precedence
 
 
@@ -77,4 +78,56 @@ async def test_without_requests_others_have_a_turn() -> None:
     task = asyncio.create_task(other())
     await found.give_way()
     assert turns == ["other"]
+    await task
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_request_does_not_hold_up_the_work_that_it_waits_for() -> None:
+    found = Precedence()
+    written = asyncio.Event()
+
+    async def work() -> None:
+        await found.give_way()
+        written.set()
+
+    with found.request():
+        task = asyncio.create_task(work())
+        await settle()
+        assert not written.is_set()
+        with found.waiting():
+            await written.wait()
+        await found.give_way()
+    await task
+
+
+@pytest.mark.usefixtures("clock")
+async def test_work_that_a_request_waits_for_gives_way_to_other_requests() -> None:
+    found = Precedence()
+
+    async def wait() -> None:
+        with found.request(), found.waiting():
+            await asyncio.Event().wait()
+
+    with found.request():
+        waiting = asyncio.create_task(wait())
+        work = asyncio.create_task(found.give_way())
+        await settle()
+        assert not work.done()
+    await work
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_wait_for_a_position_is_such_a_wait() -> None:
+    marks = Watermarks()
+
+    async def project() -> None:
+        await precedence.give_way()
+        marks.advance(("jobs",), 1)
+
+    with precedence.precedence().request():
+        task = asyncio.create_task(project())
+        assert await marks.wait(("jobs",), 1, 3600)
     await task

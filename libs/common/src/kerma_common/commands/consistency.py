@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import select
 
 from kerma_common.poison import Source, put_aside
+from kerma_common.precedence import precedence
 from kerma_common.projection.rows.tables import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Watermarks:
         if (resting := self._resting.pop(key, None)) is not None and not resting.done():
             resting.set_result(None)
         try:
-            async with asyncio.timeout(timeout):
-                await future
+            with precedence().waiting():
+                async with asyncio.timeout(timeout):
+                    await future
         except TimeoutError:
             return False
         finally:
