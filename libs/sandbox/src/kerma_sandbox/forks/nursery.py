@@ -62,15 +62,51 @@ class ForkLimits:
     open_files: int = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What isolates a fork, beyond the nursery's own confinement.
+
+    A fork can read code and what is below ``read``, write below ``write``, and neither start nor
+    signal a process. Its own Landlock domain also keeps it from tracing the others.
+
+    ``rules`` is a descriptor, None without Landlock; ``code_filter`` is empty without a filter.
+    """
+
+    rules: int | None
+    code_filter: bytes
+
+    @classmethod
+    def make(cls, *, read: Sequence[str] = (), write: Sequence[str] = ()) -> Walls:
+        """Make the walls that this kernel offers. Raises OSError."""
+        readable = [*SYSTEM, *map(str, interpreter()), *read]
+        version = landlock.abi()
+        rules = landlock.ruleset(version, read=readable, write=write) if version else None
+        return cls(rules, seccomp.program(alone=True))
+
+    def close_in(self) -> None:
+        """Isolate this process, for good. Raises OSError."""
+        landlock.forbid_new_privileges()
+        if self.rules is not None:
+            landlock.restrict_to(self.rules)
+            os.close(self.rules)
+        if self.code_filter:
+            seccomp.apply(self.code_filter)
+
+
 class Nursery:
     """Forks, and reports how forks ended."""
 
     def __init__(
-        self, control: socket.socket, begin: Callable[[], Answer], limits: ForkLimits
+        self,
+        control: socket.socket,
+        begin: Callable[[], Answer],
+        limits: ForkLimits,
+        walls: Walls | None = None,
     ) -> None:
         self._control = control
         self._begin = begin
         self._limits = limits
+        self._walls = walls
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, int] = {}
 
@@ -105,7 +141,7 @@ class Nursery:
     def _fork(self, name: str, connection: int) -> None:
         pid = os.fork()
         if pid == 0:
-            _live(connection, self._begin, self._limits)
+            _live(connection, self._begin, self._limits, self._walls)
         os.close(connection)
         self._children[name] = pid
         self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, name)
@@ -119,34 +155,34 @@ class Nursery:
             self._control.send(f"END {name} {os.waitstatus_to_exitcode(status)}".encode())
 
 
-def serve(begin: Callable[[], Answer], limits: ForkLimits) -> None:
-    """Be a nursery until the user closes stdin. Each fork calls ``begin`` before its first request."""
+def serve(begin: Callable[[], Answer], limits: ForkLimits, walls: Walls | None = None) -> None:
+    """Be a nursery until the user closes stdin. Each fork calls ``begin`` before its first request.
+
+    With ``walls``, a fork is isolated before that; otherwise ``begin`` or the answer to a first
+    request calls ``wall_off``. To make walls takes as long as a small piece of work, so forks with
+    the same walls share them.
+    """
     interpreter()  # cached for all forks
     gc.collect()
     gc.freeze()  # so that the garbage collector of a fork leaves shared pages alone
     with socket.socket(fileno=CONTROL) as control:
         control.send(b"READY")
-        Nursery(control, begin, limits).run()
+        Nursery(control, begin, limits, walls).run()
 
 
 def wall_off(*, read: Sequence[str] = (), write: Sequence[str] = ()) -> None:
-    """Isolate this fork, beyond the nursery's own confinement.
-
-    It can read code and what is below ``read``, write below ``write``, and neither start nor signal
-    a process. Its own Landlock domain also keeps it from tracing the others.
-    """
-    landlock.forbid_new_privileges()
-    if version := landlock.abi():
-        readable = [*SYSTEM, *map(str, interpreter()), *read]
-        landlock.restrict(version, read=readable, write=write, devices=(), network=False)
-    if code_filter := seccomp.program(alone=True):
-        seccomp.apply(code_filter)
+    """Isolate this fork by walls of its own; see ``Walls``. Raises OSError."""
+    Walls.make(read=read, write=write).close_in()
 
 
-def _live(connection: int, begin: Callable[[], Answer], limits: ForkLimits) -> NoReturn:
+def _live(
+    connection: int, begin: Callable[[], Answer], limits: ForkLimits, walls: Walls | None
+) -> NoReturn:
     """Answer requests in this process until the user closes the socket, then exit with status 0."""
     status = 1
     try:
+        if walls is not None:
+            walls.close_in()
         _keep_only(connection)
         _limit(limits)
         answer = begin()

@@ -51,7 +51,23 @@ def restrict(
     devices: Sequence[str],
     network: bool,
 ) -> None:
-    """Restrict this process and its children to the rights below ``read`` and ``write``.
+    """Restrict this process and its children to a ``ruleset`` of these arguments. Raises OSError."""
+    rules = ruleset(version, read=read, write=write, devices=devices, network=network)
+    try:
+        restrict_to(rules)
+    finally:
+        os.close(rules)
+
+
+def ruleset(
+    version: int,
+    *,
+    read: Sequence[str],
+    write: Sequence[str] = (),
+    devices: Sequence[str] = (),
+    network: bool = False,
+) -> int:
+    """Return the descriptor of a set of rules: rights below ``read``, ``write`` and ``devices`` only.
 
     Missing paths are skipped. Without ``network``, TCP is forbidden from ABI 4 on, and abstract
     sockets and signals to others from ABI 6 on. Raises OSError.
@@ -60,18 +76,28 @@ def restrict(
     tcp = _BIND_AND_CONNECT_TCP if version >= _TCP_ABI and not network else 0
     scope = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= SCOPE_ABI else 0
     fields = [handled, tcp, scope][: 3 if version >= SCOPE_ABI else 2 if version >= _TCP_ABI else 1]
-    ruleset = _create(fields)
+    created = _create(fields)
     try:
         own = handled & ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
         rules = [(path, _READ & handled) for path in read]
         rules += [(path, own) for path in write]
         rules += [(path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & handled) for path in devices]
         for path, rights in rules:
-            _allow(ruleset, path, rights)
-        forbid_new_privileges()
-        _restrict_self(ruleset)
-    finally:
-        os.close(ruleset)
+            _allow(created, path, rights)
+    except OSError:
+        os.close(created)
+        raise
+    return created
+
+
+def restrict_to(rules: int) -> None:
+    """Restrict this process and its children to the rules of a descriptor. Raises OSError.
+
+    Each call makes a domain of its own, so processes that use the same rules cannot trace or signal
+    each other.
+    """
+    forbid_new_privileges()
+    _restrict_self(rules)
 
 
 def isolate_signals() -> None:
