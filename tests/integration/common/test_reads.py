@@ -105,7 +105,7 @@ async def test_after_a_lost_connection_all_are_opened_again(
     with pytest.raises(psycopg.OperationalError):
         await reads.first(statement, number=1)
     assert await reads.first(statement, number=1) == ("one",)
-    assert len(reads._idle) == 1
+    assert len(reads.connections._idle) == 1
 
 
 async def test_a_failed_statement_costs_no_connection(

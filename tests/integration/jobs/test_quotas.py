@@ -10,7 +10,6 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from sqlalchemy import event
 
 from kerma_common.contracts.events import results, runner
 from kerma_common.contracts.refs import Ref
@@ -88,31 +87,85 @@ async def test_concurrent_submissions_to_two_replicas_fill_the_quota_exactly(
     assert {answer.json()["used"] for answer in over} == {QUOTAS.active_jobs}
 
 
-async def test_a_job_that_appears_while_it_is_counted_is_counted(replicas: Replicas) -> None:
-    """Its reservation stops counting at that moment."""
-    _, infra = replicas[0]
-    reservations = Reservations(infra.db)
-    one, engine = Quotas(active_jobs=1), infra.db.sync_engine
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    seen: list[str] = []
+ONE = Quotas(active_jobs=1)
+SHOW = "INSERT INTO jobs.job (job_id, owner, state) VALUES (%s, %s, 'PENDING')"
+HIDE = "DELETE FROM jobs.job WHERE job_id = %s"
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kerma quota ' || %s, 0))"
 
-    def appear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "count(" in statement and "reservation" in statement and not seen:
-            seen.append(statement)
-            with psycopg.connect(url) as other:
-                other.execute(
-                    "INSERT INTO jobs.job (job_id, owner, state) VALUES ('first', 'counted', 'PENDING')"
-                )
 
-    async with reservations.reserved("first", "counted", one, tasks=1, size=1):
-        event.listen(engine, "before_cursor_execute", appear)
+async def test_a_job_counts_once_while_it_appears_and_disappears(
+    replicas: Replicas, postgres_url: str
+) -> None:
+    """Its reservation stops counting at the moment when its row is there."""
+    reservations = Reservations(replicas[0][1].writers, "jobs")
+    async with (
+        await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as other,
+        reservations.reserved("first", "counted", ONE, tasks=1, size=1),
+    ):
+
+        async def flicker() -> None:
+            while True:
+                await other.execute(SHOW, ("first", "counted"))
+                await other.execute(HIDE, ("first",))
+
+        flickering = asyncio.create_task(flicker())
         try:
-            with pytest.raises(QuotaExceeded):
-                async with reservations.reserved("second", "counted", one, tasks=1, size=1):
-                    pass
+            for number in range(100):
+                with pytest.raises(QuotaExceeded) as refusal:
+                    async with reservations.reserved(f"{number}", "counted", ONE, tasks=1, size=1):
+                        pass
+                assert refusal.value.used == 1
         finally:
-            event.remove(engine, "before_cursor_execute", appear)
-    assert seen
+            flickering.cancel()
+            await asyncio.wait([flickering])
+        assert flickering.cancelled()
+
+
+async def test_what_another_replica_decided_before_is_counted(
+    replicas: Replicas, postgres_url: str
+) -> None:
+    reservations = Reservations(replicas[0][1].writers, "jobs")
+
+    async def reserve() -> None:
+        async with reservations.reserved("late", "patient", ONE, tasks=1, size=1):
+            pass
+
+    async with await psycopg.AsyncConnection.connect(postgres_url) as other:
+        await other.execute(LOCK, ("patient",))
+        waiting = asyncio.create_task(reserve())
+        async with asyncio.timeout(30):
+            while not await _waits_for_a_lock(other):
+                await asyncio.sleep(0.01)
+        await other.execute(SHOW, ("early", "patient"))
+        await other.commit()
+    with pytest.raises(QuotaExceeded):
+        await waiting
+
+
+async def _waits_for_a_lock(server: psycopg.AsyncConnection[Any]) -> bool:
+    found = await server.execute(
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+    return await found.fetchone() is not None
+
+
+async def test_a_refusal_leaves_nothing(replicas: Replicas, postgres_url: str) -> None:
+    reservations = Reservations(replicas[0][1].writers, "jobs")
+    none = Quotas(submissions_per_minute=1)
+    async with reservations.reserved("kept", "strict", none, tasks=1, size=1):
+        pass
+    for _ in range(2):
+        with pytest.raises(QuotaExceeded) as refusal:
+            async with reservations.reserved("refused", "strict", none, tasks=1, size=1):
+                pass
+        assert refusal.value.used == 1
+        assert refusal.value.retry_after is not None
+        assert 0 < refusal.value.retry_after <= 60
+    async with await psycopg.AsyncConnection.connect(postgres_url) as other:
+        found = await other.execute(
+            "SELECT job_id FROM jobs_process.reservation WHERE owner = 'strict'"
+        )
+        assert await found.fetchall() == [("kept",)]
 
 
 async def test_room_is_there_again_when_a_job_ends(replicas: Replicas) -> None:

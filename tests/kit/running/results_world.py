@@ -204,6 +204,7 @@ class World:
             verifier,
             system_clock,
             self.reads,
+            self.reads.connections,
             roles,
             identity=identity,
             background=(("identity", Follower(identity, self.log, self.nats, "results").run),),

@@ -14,6 +14,7 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
+from kerma_common.db.connections import open_connections
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrations import migrate
 from kerma_common.db.reads import open_reads
@@ -69,6 +70,7 @@ async def open_infra(
     shared = shared or Shared()
     engine = create_engine(postgres, f"kerma-{service}", service)
     reads = open_reads(postgres, f"kerma-{service}", service)
+    writers = open_connections(postgres, f"kerma-{service}", postgres.writers)
     try:
         async with connection(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials
@@ -90,6 +92,7 @@ async def open_infra(
                 verifier=TokenVerifier(known),
                 clock=system_clock,
                 reads=reads,
+                writers=writers,
                 roles=roles,
                 refusals=log.refusals,
                 room=shared.room or disk_room(*blob_folders(blobs)),
@@ -101,6 +104,7 @@ async def open_infra(
             yield infra
     finally:
         await reads.close()
+        await writers.close()
         await engine.dispose()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.commands.bus import CommandBus
     from kerma_common.commands.consistency import Positions
+    from kerma_common.db.connections import Connections
     from kerma_common.db.reads import Reads
     from kerma_common.eventlog.port import EventLog
     from kerma_common.security.principal import Verifier
@@ -38,7 +39,8 @@ ALL_ROLES = frozenset({"api", "project", "process"})
 class Infra:
     """The infrastructure a service depends on.
 
-    ``db`` maps tables without a schema to the service's schema; ``reads`` is for what is read often.
+    ``db`` maps tables without a schema to the service's schema; ``reads`` is for what is read often,
+    ``writers`` for small transactions of requests.
     ``roles`` says which parts of the service this process runs: routes, projections, processes
     (policies, dispatchers, pollers). ``refusals`` knows the streams that refuse writes, ``room``
     whether there is space for new work. ``identity`` is what the process knows of keys and
@@ -55,6 +57,7 @@ class Infra:
     verifier: Verifier
     clock: Clock
     reads: Reads
+    writers: Connections
     roles: frozenset[str] = ALL_ROLES
     refusals: Refusals = field(default_factory=Refusals)
     room: Room = field(default_factory=lambda: DiskRoom((), 0))

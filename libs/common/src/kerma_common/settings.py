@@ -101,8 +101,10 @@ class PgSettings(Settings):
     """Seconds a request waits for a connection before it gets 503."""
     readers: int = Field(default=8, ge=1, le=200)
     """Further connections, for the reads that pages poll."""
+    writers: int = Field(default=4, ge=1, le=200)
+    """Further connections, for the small transactions of requests."""
     prepare: bool = True
-    """Prepare those reads in the server; off behind a pooler that keeps no prepared statements."""
+    """Prepare the statements of both in the server; off behind a pooler that keeps none."""
 
     @field_validator("url")
     @classmethod

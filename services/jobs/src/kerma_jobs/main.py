@@ -70,7 +70,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             uuid4,
             known=ENGINE_NAMES,
             workers=queries,
-            admission=Reservations(infra.db),
+            admission=Reservations(infra.writers, infra.service),
             quotas=own.quotas,
             job_bins=own.job_bins,
             job_bytes=own.job_bytes,

@@ -25,6 +25,7 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
+from kerma_common.db.connections import open_connections
 from kerma_common.db.engine import create_engine
 from kerma_common.db.reads import open_reads
 from kerma_common.errors import ContractViolation
@@ -141,5 +142,6 @@ def _unconnected(name: str, folder: str) -> Infra:
         verifier=TokenVerifier(Identity()),
         clock=system_clock,
         reads=open_reads(_NOBODY, "docs", name),
+        writers=open_connections(_NOBODY, "docs", 1),
         roles=frozenset({"api"}),
     )

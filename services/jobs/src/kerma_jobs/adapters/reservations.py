@@ -2,7 +2,8 @@
 
 A reservation is made in one transaction that holds a lock of the user. It counts the user's jobs in
 the read model and the reservations that the read model does not show yet, and adds its own, so
-submissions of one user are decided one after the other, on any number of replicas. A reservation
+submissions of one user are decided one after the other, on any number of replicas. It takes two round
+trips: all statements, then the end. A reservation
 stops counting when the job is in the read model, when the submission fails, or after
 ``HOLD_SECONDS`` if its process died. Quotas hold exactly while the read model is less than
 ``HOLD_SECONDS`` behind.
@@ -11,9 +12,8 @@ stops counting when the job is in the read model, when the submission fails, or 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -41,8 +41,8 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from kerma_common.db.connections import Connection, Connections, Statement, rendered
 from kerma_common.errors import OutcomeUnknown, QuotaExceeded
 from kerma_common.process.tables import process_schema
 from kerma_jobs.domain.quotas import WINDOW_SECONDS, Quotas, Usage, exceeded
@@ -74,58 +74,8 @@ _LOCK = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reservations:
-    """Admits submissions.
-
-    Requests of one user in this process wait for each other before they take a connection, so that
-    one user cannot take them all.
-    """
-
-    db: AsyncEngine
-    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-
-    @asynccontextmanager
-    async def reserved(
-        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
-    ) -> AsyncGenerator[None, None]:
-        """See ``Admission``."""
-        turn = self._turns.get(owner) or asyncio.Lock()
-        self._turns[owner] = turn
-        async with turn:
-            await self._reserve(job_id, owner, quotas, tasks, size)
-        try:
-            yield
-        except OutcomeUnknown:
-            raise  # the job may exist
-        except Exception:
-            await self._release(job_id)
-            raise
-
-    async def _reserve(
-        self, job_id: str, owner: str, quotas: Quotas, tasks: int, size: int
-    ) -> None:
-        async with self.db.begin() as connection:
-            await connection.execute(_LOCK, {"user": owner})
-            usage = await _usage(connection, owner, quotas, tasks)
-            found = exceeded(usage, quotas, tasks=tasks, size=size)
-            if found is not None:
-                raise QuotaExceeded(
-                    found.message,
-                    quota=found.quota,
-                    used=found.used,
-                    limit=found.limit,
-                    retry_after=found.retry_after,
-                )
-            row = {"job_id": job_id, "owner": owner, "tasks": tasks, "bytes": size, "user": owner}
-            await connection.execute(_ADD, row)
-
-    async def _release(self, job_id: str) -> None:
-        async with self.db.begin() as connection:
-            await connection.execute(_RELEASE, {"job": job_id})
-
-
 _owner: BindParameter[str] = bindparam("user")
+_job: BindParameter[str] = bindparam("job")
 _active = and_(JOB.c.ended_at.is_(None), JOB.c.state.is_not(None))
 _of_owner = and_(JOB.c.owner == _owner, JOB.c.state.is_not(None))
 
@@ -184,7 +134,7 @@ _TOGETHER = select(
 ).select_from(_JOBS.join(_RESERVED, true()))
 _NEXT = (
     select(func.extract("epoch", RESERVATION.c.at + _WINDOW - _NOW))
-    .where(RESERVATION.c.owner == _owner, _recent)
+    .where(RESERVATION.c.owner == _owner, _recent, RESERVATION.c.job_id != _job)
     .order_by(RESERVATION.c.at.desc())
     .offset(bindparam("allowed") - 1)
     .limit(1)
@@ -192,19 +142,107 @@ _NEXT = (
 _FORGET = delete(RESERVATION).where(
     RESERVATION.c.owner == _owner, RESERVATION.c.at < _NOW - max(_HOLD, _WINDOW)
 )
-# in one statement: each costs the user a round trip
-_ADD = insert(RESERVATION).values(at=_NOW).add_cte(_FORGET.cte("forgotten"))
-_RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == bindparam("job")).values(open=False)
+_ADD = (
+    insert(RESERVATION)
+    .values(job_id=_job, owner=_owner, at=_NOW, tasks=bindparam("asked"), bytes=bindparam("size"))
+    .add_cte(_FORGET.cte("forgotten"))
+)
+_RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == _job).values(open=False)
 
 
-async def _usage(connection: AsyncConnection, owner: str, quotas: Quotas, asked: int) -> Usage:
-    """Return what the user has now; ``asked`` tasks are about to be added."""
-    known = {"user": owner}
-    jobs, tasks, size, recent = (await connection.execute(_TOGETHER, known)).one()
-    if tasks + asked > quotas.waiting_tasks:
-        tasks -= (await connection.execute(_STARTED, known)).scalar_one()
-    following = 0.0
-    if recent >= quotas.submissions_per_minute > 0:
-        allowed = {**known, "allowed": quotas.submissions_per_minute}
-        following = float((await connection.execute(_NEXT, allowed)).scalar_one())
-    return Usage(jobs, tasks, size, recent, following)
+class _Statements:
+    """The statements, rendered for the schema of the read model."""
+
+    def __init__(self, schema: str) -> None:
+        self.lock = rendered(_LOCK, schema)
+        self.count = rendered(_TOGETHER, schema)
+        self.started = rendered(_STARTED, schema)
+        self.next = rendered(_NEXT, schema)
+        self.add = rendered(_ADD, schema)
+        self.release = rendered(_RELEASE, schema)
+
+
+class Reservations:
+    """Admits submissions. ``schema`` is that of the read model.
+
+    Requests of one user in this process wait for each other before they take a connection, so that
+    one user cannot take them all.
+    """
+
+    def __init__(self, connections: Connections, schema: str) -> None:
+        self._connections = connections
+        self._sql = _Statements(schema)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def reserved(
+        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+    ) -> AsyncGenerator[None, None]:
+        """See ``Admission``."""
+        turn = self._turns.get(owner) or asyncio.Lock()
+        self._turns[owner] = turn
+        async with turn, self._connections.lend() as connection:
+            await self._reserve(connection, job_id, owner, quotas, tasks, size)
+        try:
+            yield
+        except OutcomeUnknown:
+            raise  # the job may exist
+        except Exception:
+            async with self._connections.lend() as connection:
+                await self._sql.release.execute(connection, job=job_id)
+            raise
+
+    async def _reserve(
+        self,
+        connection: Connection,
+        job_id: str,
+        owner: str,
+        quotas: Quotas,
+        tasks: int,
+        size: int,
+    ) -> None:
+        known = {"user": owner, "job": job_id}
+        async with connection.pipeline():
+            await connection.execute(b"BEGIN")
+            await self._sql.lock.execute(connection, user=owner)
+            counted = await self._sql.count.execute(connection, user=owner)
+            await self._sql.add.execute(connection, **known, asked=tasks, size=size)
+        counts = await counted.fetchone()
+        assert counts is not None
+        usage = await self._usage(connection, known, counts, quotas, tasks)
+        found = exceeded(usage, quotas, tasks=tasks, size=size)
+        if found is None:
+            await connection.commit()
+            return
+        await connection.rollback()
+        raise QuotaExceeded(
+            found.message,
+            quota=found.quota,
+            used=found.used,
+            limit=found.limit,
+            retry_after=found.retry_after,
+        )
+
+    async def _usage(
+        self,
+        connection: Connection,
+        known: Mapping[str, str],
+        counts: Sequence[int],
+        quotas: Quotas,
+        asked: int,
+    ) -> Usage:
+        """Return what the user has without the job; ``counts`` are before it was reserved."""
+        jobs, tasks, size, recent = counts
+        if tasks + asked > quotas.waiting_tasks:
+            tasks -= await _scalar(self._sql.started, connection, user=known["user"])
+        following = 0.0
+        if recent >= quotas.submissions_per_minute > 0:
+            allowed = quotas.submissions_per_minute
+            following = float(await _scalar(self._sql.next, connection, **known, allowed=allowed))
+        return Usage(jobs, tasks, size, recent, following)
+
+
+async def _scalar(statement: Statement, connection: Connection, **parameters: Any) -> Any:
+    row = await (await statement.execute(connection, **parameters)).fetchone()
+    assert row is not None
+    return row[0]

@@ -26,7 +26,8 @@ from sqlalchemy import (
     true,
 )
 
-from kerma_common.db.reads import Reads, Row, Statement
+from kerma_common.db.connections import Statement
+from kerma_common.db.reads import Reads, Row
 from kerma_jobs.read.models import DELETION, JOB, OWNER
 
 ORDERS = {"start_time": "submitted_at", "end_time": "ended_at"}

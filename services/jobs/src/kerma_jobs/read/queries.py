@@ -20,7 +20,8 @@ from sqlalchemy import (
 
 from kerma_common.contracts.ids import split_primaries
 from kerma_common.contracts.refs import Ref
-from kerma_common.db.reads import Reads, Statement
+from kerma_common.db.connections import Statement
+from kerma_common.db.reads import Reads
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.read.models import JOB, OFFER, TASK
 

@@ -10,7 +10,8 @@ from sqlalchemy import ARRAY, BindParameter, Integer, Select, bindparam, exists,
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
-from kerma_common.db.reads import Reads, Statement
+from kerma_common.db.connections import Statement
+from kerma_common.db.reads import Reads
 from kerma_common.projection.rows.tables import CHECKPOINT
 from kerma_results.read.models import (
     ESTIMATOR,
