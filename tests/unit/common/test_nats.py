@@ -43,3 +43,20 @@ async def test_a_task_group_that_failed_before_is_no_cancellation(
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
     assert (await _Client().request("ask")).data == b"answer"
+
+
+HEADERS = (
+    b"",
+    b"\r\n",
+    b"Nats-Msg-Id: 1-a\r\nKerma-Types: JobSubmitted.1\r\n\r\n",
+    b"Close:value\r\nTab:\tvalue\t\r\n  Space : value\r\n",
+    b"Two words: value\r\nNo colon\r\n: no name\r\nEmpty:\r\n",
+    b"Twice: first\r\nTwice: second\r\nColons: a: b:c\r\n",
+    b"L\xf6ss: value\r\nBytes: \xff\xfe\r\nText: L\xc3\xb6ss\r\nSplit: a\nOther: b\r\n",
+    b"In\x0bside: value\r\nUnit\x1fseparator: value\r\nNull\x00: value\r\n",
+)
+
+
+@pytest.mark.parametrize("raw", HEADERS)
+def test_headers_are_read_as_the_library_reads_them(raw: bytes) -> None:
+    assert _Client._parse_header_lines(raw) == Client._parse_header_lines(raw)

@@ -10,6 +10,7 @@ import sys
 import uvloop
 
 from kerma_allinone.assembly import SERVICES
+from kerma_common.garbage import collect_less
 from kerma_common.infra import ALL_ROLES
 from kerma_common.service import ServiceError, serve
 from kerma_common.settings import (
@@ -50,6 +51,8 @@ async def _service(name: str, roles: frozenset[str]) -> None:
     from kerma_allinone.infrastructure import open_infra
 
     part = SERVICES[name]
+    part.load()
+    collect_less()
     http = load(HttpSettings)
     async with open_infra(
         name,
@@ -67,4 +70,5 @@ async def _gateway() -> None:
 
     http = load(HttpSettings)
     async with Gateway(load(GatewaySettings)) as gateway:
+        collect_less()
         await serve(gateway.service(), http.host, http.port, settings=http)

@@ -21,6 +21,7 @@ import uvloop
 from kerma_allinone.children.nats import nats_server
 from kerma_allinone.children.postgres import postgres_server
 from kerma_allinone.children.process import directory_lock, make_directory
+from kerma_common.garbage import collect_less
 
 if TYPE_CHECKING:
     from kerma_allinone.children.nats import NatsChild
@@ -68,7 +69,7 @@ def _import_the_rest() -> Any:
         for part in up.SERVICES.values():
             part.load()
     finally:
-        gc.freeze()
+        collect_less()
         gc.enable()
     return up
 

@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -57,6 +58,16 @@ class _Client(Client):
         message: Msg = super()._build_message(sid, plain, reply, data, headers)
         return message
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # As in nats-py, which spends half of its time per message on the names of headers.
+        found: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon and (key := _header_name(name)) is not None:
+                found[key] = value.strip().decode("utf-8", "replace")
+        return found
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)
@@ -99,6 +110,15 @@ class _Client(Client):
         assert task is not None
         if self.is_connected and task is self._reading_task and not task.cancelling():
             await self._process_op_err(nats.errors.Error("nats: reading ended"))
+
+
+@lru_cache(maxsize=256)
+def _header_name(raw: bytes) -> str | None:
+    """Return a header's name, or None if it is not one."""
+    name = raw.strip()
+    if not name.isascii() or any(chr(byte).isspace() for byte in name):
+        return None
+    return name.decode()
 
 
 @asynccontextmanager

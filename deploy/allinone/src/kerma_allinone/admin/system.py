@@ -16,6 +16,7 @@ from kerma_common.admin.audit import Entry, entries
 from kerma_common.errors import InvalidRequest
 from kerma_common.eventlog.kept import read_all
 from kerma_common.eventlog.streams import apply_streams
+from kerma_common.garbage import collect_less
 from kerma_common.infra import Infra
 from kerma_common.nats import connection
 from kerma_common.poison import STREAM as POISON
@@ -98,6 +99,7 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
     """Project every read model of a service anew and replace the present ones."""
     part = _part(service)
     async with _infra(service) as infra:
+        collect_less()
         return await rebuild(part.projections(infra), infra.log, infra.db)
 
 

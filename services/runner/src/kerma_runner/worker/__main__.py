@@ -6,6 +6,7 @@ import sys
 
 import uvloop
 
+from kerma_common.garbage import collect_less
 from kerma_common.settings import BlobSettings, NatsSettings, TelemetrySettings, load
 from kerma_common.telemetry.logs import configure_logs
 from kerma_common.telemetry.traces import configure_traces
@@ -25,6 +26,7 @@ def main() -> None:
     sandbox = find_sandbox(settings[0])
     offers = find_offers(load(EnginesSettings), sandbox)
     shutdown_traces = configure_traces("worker", telemetry.otlp_endpoint)
+    collect_less()
     try:
         uvloop.run(serve_worker(*settings, offers, sandbox))
     finally:

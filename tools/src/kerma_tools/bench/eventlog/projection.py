@@ -29,6 +29,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import Subject, job_subject, task_subject
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import apply_streams
+from kerma_common.garbage import collect_less
 from kerma_common.nats import connection
 from kerma_common.projection.rebuild import rebuild
 from kerma_common.projection.router import At, Projection
@@ -263,6 +264,7 @@ async def _stage() -> AsyncIterator[_Stage]:
             connection(server.url, name="bench") as nc,
         ):
             await apply_streams(nc)
+            collect_less()  # as in a service
             log = JetStreamLog(nc)
             events = await _fill(log)
             url = database.url.replace("postgresql://", "postgresql+psycopg://", 1)
