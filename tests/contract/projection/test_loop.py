@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import session as sessions
+from kerma_common.projection.ahead import Ahead
 from kerma_common.projection.mending import replay
 from kerma_common.projection.retries.failures import LoopHalted
 from kerma_common.projection.rows.tables import LEASE, QUARANTINE
@@ -107,6 +109,30 @@ async def test_a_poison_commit_stops_its_aggregate_alone_until_it_is_fixed(
     found = dict(r[:1] + r[2:3] for r in (await rows(db))[0])
     assert found["c"] == "COMPLETED"
     assert await rows(db, QUARANTINE) == [[]]
+
+
+async def test_batches_that_are_read_ahead_are_applied_once_in_order(
+    db: AsyncEngine, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SHORT", 0)
+    begin = Mock(side_effect=Ahead.begin)
+    monkeypatch.setattr(Ahead, "begin", lambda ahead: begin(ahead))
+    names = [f"j{number:02}" for number in range(20)]
+    for name in names:
+        await record(log, submitted(name, "poison" if name == "j05" else "water", n_tasks=1))
+    for name in names:
+        await record(log, started(name, 0))
+        await record(log, succeeded(name, 0))
+    broken = read_model(lambda event: event.title == "poison")
+    loop = projection_loop(broken, log, db, Positions("jobs"), max_batch=3)
+    async with running(loop.run()):
+        await caught_up(loop)
+        found = await rows(db)
+        titles = [(row[0], row[1]) for row in found[0]]
+        assert titles == [(name, None if name == "j05" else "water") for name in names]
+        assert [row[2] for row in found[1]] == ["COMPLETED"] * 20
+        assert len(await log.load(job_subject("j05"))) == len((await rows(db, QUARANTINE))[0])
+    assert begin.call_count >= 60 / 3
 
 
 async def test_a_value_that_the_database_refuses_is_quarantined(

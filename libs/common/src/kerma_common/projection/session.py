@@ -16,6 +16,7 @@ from kerma_common.db.kept import KeptConnection
 from kerma_common.faults import FaultPoint, reached
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
+from kerma_common.projection.ahead import Ahead
 from kerma_common.projection.lease import Fenced, Lease
 from kerma_common.projection.retries.failures import LoopHalted, delays, pause
 from kerma_common.projection.rows.tables import schema_of
@@ -79,6 +80,7 @@ class Session:
         # The stored checkpoints, and what was passed since without any effect to store.
         self._saved = dict(reached)
         self._passed: dict[str, Recorded] = {}
+        self._ahead: dict[str, Ahead | None] = {}
         for stream, seq in reached.items():
             self._marks.advance((stream,), seq)
 
@@ -98,10 +100,16 @@ class Session:
         while True:
             try:
                 after = self._marks[stream,]
-                async with self._log.follow(stream, after, max_batch=max_batch) as batches:
-                    async for batch in batches:
+                async with (
+                    self._log.follow(stream, after, max_batch=max_batch) as batches,
+                    Ahead(batches) as ahead,
+                ):
+                    while True:
+                        batch = await ahead.next()
                         self._retries.recovered(stream)
                         waits = delays()
+                        # A short batch ends what was stored: reading on would split what follows.
+                        self._ahead[stream] = ahead if len(batch) > SHORT else None
                         if len(batch) > SHORT:
                             await self._apply_held(stream, batch)
                             continue
@@ -222,6 +230,9 @@ class Session:
         still ours. Outside autocommit mode psycopg would wait for its own BEGIN.
         """
         phases = await fold_giving_way([*operations, *aside])
+        if ahead := self._ahead.get(last.stream):
+            # The next batch is decoded while the server writes this one.
+            ahead.begin()
         schema = schema_of(self._db)
         async with self._turn:
             async with self._kept.lend() as driver:
