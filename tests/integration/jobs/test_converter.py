@@ -282,6 +282,20 @@ async def test_a_converter_that_dies_is_started_again(monkeypatch: pytest.Monkey
         assert the_nursery() != nursery
 
 
+async def test_a_process_converts_once_and_is_replaced() -> None:
+    async with converting() as converter:
+        await until(lambda: len(forks()) == SPARES)
+        first = set(forks())
+        for _ in range(SPARES + 1):
+            await converter.from_project("geant4", demo(), user="a")
+        await until(lambda: len(forks()) == SPARES)
+        second = set(forks())
+        assert not first & second
+        await converter.from_project("geant4", demo(), user="a")
+        await until(lambda: len(forks()) == SPARES and set(forks()) != second)
+        assert len(set(forks()) & second) == SPARES - 1
+
+
 async def test_nothing_is_left_when_the_service_ends() -> None:
     # other tests' servers are children of this process too
     before = set(psutil.Process().children(recursive=True))
