@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.commands.consistency import Positions
-from kerma_common.db.kept import KeptConnection
+from kerma_common.db.engine import create_engine
+from kerma_common.db.kept import OFTEN, KeptConnection
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.rows.tables import CHECKPOINT
 from kerma_common.projection.runner import projection_loop
+from kerma_common.settings import PgSettings
 from kit.events.projecting import (
     JOB,
     TASK,
@@ -91,6 +94,23 @@ async def test_a_kept_connection_takes_no_place_in_the_pool(db: AsyncEngine) -> 
     assert not driver.closed
     await kept.close()
     assert driver.closed
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+async def test_statements_that_repeat_are_prepared_unless_a_pooler_forbids_it(
+    postgres_url: str, prepare: bool
+) -> None:
+    engine = create_engine(PgSettings(url=SecretStr(postgres_url), prepare=prepare), "kept", "jobs")
+    kept = KeptConnection(engine)
+    try:
+        async with kept.lend() as driver:
+            for _ in range(OFTEN + 1):
+                await driver.execute(b"SELECT 1")
+            found = await driver.execute("SELECT statement FROM pg_prepared_statements")
+            assert await found.fetchall() == ([("SELECT 1",)] if prepare else [])
+    finally:
+        await kept.close()
+        await engine.dispose()
 
 
 async def test_a_failed_transaction_leaves_nothing_behind(db: AsyncEngine) -> None:

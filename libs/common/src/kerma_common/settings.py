@@ -104,7 +104,7 @@ class PgSettings(Settings):
     writers: int = Field(default=4, ge=1, le=200)
     """Further connections, for the small transactions of requests."""
     prepare: bool = True
-    """Prepare the statements of both in the server; off behind a pooler that keeps none."""
+    """Prepare the statements of all but the pool; off behind a pooler that keeps none."""
 
     @field_validator("url")
     @classmethod

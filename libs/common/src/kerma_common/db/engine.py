@@ -8,6 +8,8 @@ from kerma_common.settings import PgSettings
 
 CONNECT_SECONDS = 5
 DEAD_PEER_MS = 10_000
+PREPARES = "kerma_prepares"
+"""Execution option: whether connections outside the pool may prepare statements."""
 
 
 def driver_url(url: str) -> URL:
@@ -18,15 +20,15 @@ def driver_url(url: str) -> URL:
 def create_engine(settings: PgSettings, application_name: str, schema: str) -> AsyncEngine:
     """Create a pool whose statements find tables without a schema in `schema`.
 
-    Server-side prepared statements are off, so a pooler may sit in between. A lost connection
-    empties the pool; connections are not tested before use.
+    Server-side prepared statements are off in the pool. A lost connection empties the pool;
+    connections are not tested before use.
     """
     return create_async_engine(
         driver_url(settings.url.get_secret_value()),
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=settings.pool_seconds,
-        execution_options={"schema_translate_map": {None: schema}},
+        execution_options={"schema_translate_map": {None: schema}, PREPARES: settings.prepare},
         connect_args={
             "async_creator_fn": Connection.connect,
             "application_name": application_name,

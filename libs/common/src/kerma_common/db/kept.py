@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from kerma_common.db.engine import autocommit
+from kerma_common.db.engine import PREPARES, autocommit
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+OFTEN = 5
+"""Executions after which a statement is prepared in the server, which then need not plan it."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class KeptConnection:
         self._driver = driver = cast("Driver[Any]", raw.driver_connection)
         # Its place in the pool is free again, and SQLAlchemy does not close it.
         raw.detach()
+        if self.engine.get_execution_options().get(PREPARES):
+            driver.prepare_threshold = OFTEN
         return driver
 
     async def close(self) -> None:
