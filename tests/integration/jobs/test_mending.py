@@ -15,14 +15,14 @@ from kerma_common.admin.audit import entries
 from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.events import runner
-from kerma_common.contracts.subjects import job_subject, task_subject
+from kerma_common.contracts.subjects import job_subject, task_loss_subject, task_subject
 from kerma_common.errors import ContractViolation, InvalidRequest, NotFound
 from kerma_common.infra import Infra
 from kerma_jobs.app import lifecycle
 from kerma_jobs.domain.commands import SettleTasks
 from kit.forged import forge
 from kit.inputs.projects import submission
-from kit.running.jobs_world import REF, appears, as_user, publish, succeed
+from kit.running.jobs_world import REF, appears, append, as_user, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]
@@ -67,34 +67,81 @@ async def completes(infra: Infra, send: Callable[..., Any], job: str) -> None:
     assert await state_of(send, job) == "COMPLETED"
 
 
-async def test_a_forged_event_is_skipped_and_the_job_finishes(jobs: World) -> None:
+async def test_a_forged_event_of_a_task_waits_alone_until_it_is_skipped(jobs: World) -> None:
     client, infra = jobs
     send, mender = as_user(client), Mender(SERVICES["jobs"], infra)
     job = await submitted(send)
+    task = str(task_subject(job, 0))
     await forge(infra.log, task_subject(job, 0), ended(job, 0))
     for index in range(2):
         await succeed(infra, job, index, 5)
     found = await until(lambda: _aside(mender, job, 2))
     units = {entry.aside.name: entry.aside for entry in found}
-    assert units["lifecycle"].unit == job
-    assert units["jobs"].unit == str(task_subject(job, 0))
+    assert {name: aside.unit for name, aside in units.items()} == {"lifecycle": task, "jobs": task}
     assert "validation error for TaskSucceeded" in units["lifecycle"].error
     lags = {(lag.kind, lag.name, lag.stream): lag.quarantined for lag in await mender.lags()}
     assert lags[PROCESS, "lifecycle", "RUNNER"] == 1
     assert sum(count for (_, name, _), count in lags.items() if name == "lifecycle") == 1
     with pytest.raises(InvalidRequest, match="reason"):
-        await mender.skip("lifecycle", job, " ")
-    # everything that waited behind it is applied: the final events of both tasks
-    assert (await mender.skip("lifecycle", job, "forged"))[0] == 1
-    assert (await mender.skip("jobs", str(task_subject(job, 0)), "forged"))[0] == 1
-    assert not await _aside(mender, job, 0)
+        await mender.skip("lifecycle", task, " ")
     await completes(infra, send, job)
-    done = [entry for entry in await entries(infra.nats) if entry.target == job]
+    # the read model keeps the order of a task's events, so the later ones wait for this
+    for name in ("lifecycle", "jobs"):
+        assert (await mender.skip(name, task, "forged"))[0] == 1
+    assert not await _aside(mender, job, 0)
+    done = [entry for entry in await entries(infra.nats) if entry.target == task]
     assert [(entry.action, entry.part, entry.reason) for entry in done] == [
-        ("skip", "lifecycle", "forged")
+        ("skip", "lifecycle", "forged"),
+        ("skip", "jobs", "forged"),
     ]
     with pytest.raises(NotFound):
-        await mender.replay("lifecycle", job, "again")
+        await mender.replay("lifecycle", task, "again")
+
+
+async def lose(infra: Infra, job: str, index: int) -> None:
+    """Damage the history of a task, and append what the runner makes of it."""
+    await forge(infra.log, task_subject(job, index), ended(job, index))
+    lost = runner.TasksLost(job_id=job, tasks=(index,), reason="damaged")
+    await append(infra, task_loss_subject(job), lost)
+
+
+async def test_a_job_with_a_lost_task_completes_with_the_others(jobs: World) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    job = await submitted(send)
+    await lose(infra, job, 0)
+    await succeed(infra, job, 1, 5)
+    await appears(infra, job, "JobMergeRequested")
+    await publish(infra, job, 1, 5, partial=True)
+    await appears(infra, job, "JobCompleted")
+    assert await state_of(send, job) == "COMPLETED"
+    status = (await send("GET", "/jobs", params={"job_id": job})).json()
+    assert [task["task_state"] for task in status["job_tasks_status"]] == ["FAILED", "COMPLETED"]
+    assert status["message"].endswith("5 of 10 primaries; a task failed: damaged")
+    assert (await send("DELETE", "/user/simulations", params={"job_id": job})).status_code == 200
+
+
+async def test_a_job_whose_only_task_is_lost_fails_with_the_reason(jobs: World) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    job = await submitted(send, tasks=1)
+    await lose(infra, job, 0)
+    await appears(infra, job, "JobFailed")
+    status = (await send("GET", "/jobs", params={"job_id": job})).json()
+    assert status["job_state"] == "FAILED"
+    assert "1 of 1 tasks failed: damaged" in status["message"]
+    assert (await send("DELETE", "/user/simulations", params={"job_id": job})).status_code == 200
+
+
+async def test_a_cancelled_job_with_a_lost_task_can_be_deleted(jobs: World) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    job = await submitted(send)
+    assert (await send("DELETE", "/jobs/direct", params={"job_id": job})).status_code == 200
+    await append(infra, task_subject(job, 1), runner.TaskCanceled(job_id=job, index=1))
+    await lose(infra, job, 0)
+    answer = await send("DELETE", "/user/simulations", params={"job_id": job})
+    assert answer.status_code == 200, answer.text
 
 
 async def test_an_instance_waits_as_a_whole_and_goes_on_after_a_fix(

@@ -25,9 +25,11 @@ from kerma_common.contracts.events.results import (
 )
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.refs import Ref
+from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import Unavailable
 from kerma_results.app import merging
 from kerma_results.pages.arrays import open_page
+from kit.forged import forge
 from kit.programs.tally import OUTPUTS, task_output
 from kit.running.results_world import NOW, OWNER, Frozen, World
 
@@ -313,6 +315,34 @@ async def test_an_outage_is_no_attempt(world: World, job: JobId) -> None:
         events = await world.until(job, ResultSetPublished, ResultSetFailed)
     assert [type(event) for event in events].count(MergeStarted) == 1
     assert isinstance(events[-1], ResultSetPublished)
+
+
+async def test_a_merge_whose_history_is_damaged_is_given_up_and_others_go_on(
+    world: World, job: JobId, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(merging, "REST_SECONDS", 0.01)
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.blobs, name)
+
+        async def get(self, ref: Ref) -> bytes:
+            reached.set()
+            await go.wait()
+            return await world.blobs.get(ref)
+
+    blobs: Any = Slow()
+    async with world.service(blobs=blobs):
+        await submitted(world, job, 1, 0)
+        await reached.wait()
+        await forge(world.log, result_set_subject(job), MergeStarted(job_id=job, attempt=2))
+        go.set()
+        other = job_id(NOW, uuid4(), "DIRECT")
+        await submitted(world, other, 1, 0)
+        await world.until(other, ResultSetPublished)
+    given_up = [record.message for record in caplog.records if "given up" in record.message]
+    assert given_up == [f"merge of {job} given up"]
 
 
 async def test_a_database_that_is_away_while_nothing_is_to_do_ends_nothing(

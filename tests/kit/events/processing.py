@@ -61,6 +61,7 @@ class Counting:
     service = "jobs"
     name = "counting"
     streams = ("JOBS", "RUNNER")
+    independent: frozenset[str] = frozenset()
     state_type = Count
     command_types: Mapping[str, type] = field(
         default_factory=lambda: {"Settle": Settle, "Remind": Remind}

@@ -18,7 +18,7 @@ from kerma_jobs.domain.commands import (
     StopJob,
     SubmitJob,
 )
-from kerma_jobs.domain.job import JOB, TERMINAL, Job, Phase
+from kerma_jobs.domain.job import JOB, TERMINAL, Job, Phase, Settled
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB_ID = "20261122-120000-00000000-0000-0000-0000-000000000000DIRECT"
@@ -38,8 +38,8 @@ SUBMIT = SubmitJob(
     max_attempts=3,
     allow_partial=True,
 )
-CANCEL = CancelJob(JOB_ID, "u1", collect=False)
-COLLECT = CancelJob(JOB_ID, "u1", collect=True)
+CANCEL = CancelJob(JOB_ID, "u1", collect=False, now=NOW)
+COLLECT = CancelJob(JOB_ID, "u1", collect=True, now=NOW)
 COMPLETE = CompleteJob(JOB_ID, 4, 100, partial=False, now=NOW)
 FAIL_MERGE = FailMerge(JOB_ID, "BROKEN", "broken output", NOW)
 DELETE = DeleteJob(JOB_ID, "u1")
@@ -91,9 +91,12 @@ def names(*made: object) -> list[str]:
         ([SUBMIT, COLLECT], settle(1, 0, 3), ["JobAllTasksSettled", "JobMergeRequested"]),
         ([SUBMIT, COLLECT], settle(0, 0, 4), ["JobAllTasksSettled", "JobCanceled"]),
         ([SUBMIT, COLLECT, settle(1, 0, 3)], COMPLETE, ["JobCompleted"]),
-        ([SUBMIT, settle(4, 0), CANCEL], COMPLETE, ["JobCanceled"]),
+        ([SUBMIT, settle(4, 0)], CANCEL, ["JobCancellationRequested", "JobCanceled"]),
+        ([SUBMIT, settle(4, 0), COLLECT], CANCEL, []),
+        ([SUBMIT, settle(4, 0), CANCEL], COMPLETE, []),
         ([SUBMIT, settle(4, 0), COLLECT], COMPLETE, ["JobCompleted"]),
-        ([SUBMIT, settle(4, 0), CANCEL], FAIL_MERGE, ["JobCanceled"]),
+        ([SUBMIT, settle(4, 0), CANCEL], FAIL_MERGE, []),
+        ([SUBMIT, settle(4, 0), CANCEL], DELETE, ["JobDeleted"]),
         ([SUBMIT, settle(4, 0), COMPLETE], CANCEL, []),
         ([SUBMIT, settle(4, 0), COMPLETE], DELETE, ["JobDeleted"]),
         ([SUBMIT, settle(0, 4)], DELETE, ["JobDeleted"]),
@@ -131,6 +134,12 @@ def test_a_job_that_forbids_partial_results_fails_with_one_task() -> None:
     failed = made[1]
     assert isinstance(failed, events.JobFailed)
     assert failed.summary == "1 of 4 tasks failed: exit 3"
+
+
+@pytest.mark.parametrize("command", [CANCEL, COMPLETE, FAIL_MERGE])
+def test_a_cancelled_merge_of_a_former_release_ends(command: object) -> None:
+    waiting = Job(Phase.CANCELING, "u1", 4, settled=Settled(4))
+    assert names(*JOB.decide(waiting, command)) == ["JobCanceled"]
 
 
 COMMANDS = st.sampled_from(

@@ -141,3 +141,10 @@ def test_only_a_few_failures_are_named() -> None:
 
 def test_other_events_belong_to_no_job() -> None:
     assert LIFECYCLE.key(results.MergeStarted(job_id="j", attempt=1)) is None
+
+
+def test_lost_tasks_count_as_failed_once_and_users_see_why() -> None:
+    lost = runner.TasksLost(job_id="j", tasks=(0, 2), reason="damaged")
+    again = runner.TasksLost(job_id="j", tasks=(2,), reason="damaged")
+    _, commands = run(SUBMITTED, lost, again, succeeded(0), failed(2, final=True), succeeded(1))
+    assert commands == [SettleTasks("j", 1, 2, 0, (0, 2), "damaged", NOW, 1)]

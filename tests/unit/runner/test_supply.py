@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,13 +15,19 @@ from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.events import jobs, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
-from kerma_common.contracts.subjects import task_set_subject, task_subject
+from kerma_common.contracts.subjects import (
+    Subject,
+    task_loss_subject,
+    task_set_subject,
+    task_subject,
+)
 from kerma_common.errors import DomainRejected, UnreadableHistory
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.router import At
 from kerma_runner.app.supply import CancelTasks, Supplied, SupplyHandlers, TaskSupply
+from kerma_runner.app.task_loss import REASON, Losses
 from kerma_runner.app.task_sets import TaskSets
-from kerma_runner.domain.commands import Claim, ConfirmCancel
+from kerma_runner.domain.commands import Claim, ConfirmCancel, Fail
 from kerma_runner.domain.task import TASK, Phase, Task
 from kerma_runner.domain.task_set import TASK_SET, QueueTasks, Withdraw
 from kit.forged import forge
@@ -90,7 +96,9 @@ class World:
     def __post_init__(self) -> None:
         self.bus = CommandBus(self.log, "runner")
         self.sets = TaskSets(self.bus, self.log)
-        self.handlers = SupplyHandlers(self.bus, self.log, self.sets, self.heard)
+        self.handlers = SupplyHandlers(
+            self.bus, self.log, self.sets, Losses(self.bus, self.log), self.heard
+        )
 
     async def queue(self) -> None:
         await self.handlers.dispatch(QUEUE, context("queue"))
@@ -105,6 +113,16 @@ class World:
     async def task(self, index: int) -> Task:
         task = await self.sets.task("job", index)
         return (await self.bus.state(task, task_subject("job", index)))[0]
+
+    async def spoil(self, subject: Subject) -> None:
+        """Make an aggregate unreadable."""
+        started = runner.TaskStarted(job_id="job", index=0, lease=1, worker="w")
+        await forge(self.log, subject, started)
+        self.__post_init__()  # a command bus that remembers nothing
+
+    async def lost(self) -> list[object]:
+        history = await self.log.load(task_loss_subject("job"))
+        return [event.decode() for r in history for event in r.commit.events]
 
     async def of_set(self) -> list[object]:
         history = await self.log.load(task_set_subject("job"))
@@ -141,20 +159,56 @@ async def test_canceling_ends_what_waits_and_signals_who_holds() -> None:
     assert not await world.sets.is_void("job", leased)
 
 
-async def test_a_task_with_an_unreadable_history_does_not_keep_the_others_from_being_canceled() -> (
-    None
-):
+async def test_a_task_with_an_unreadable_history_is_lost_and_the_others_are_cancelled() -> None:
     world = World()
     await world.queue()
     for index in range(3):
         await world.lease(index)
-    started = runner.TaskStarted(job_id="job", index=0, lease=1, worker="w")
-    await forge(world.log, task_subject("job", 0), started)
-    with pytest.raises(UnreadableHistory):
-        await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    await world.spoil(task_subject("job", 0))
+    for cause in ("cancel", "cancel", "delete"):
+        await world.handlers.dispatch(CancelTasks("job", 3), context(cause))
     assert [(await world.task(index)).canceling for index in (1, 2)] == [True, True]
-    [(_, stopped)] = world.heard.stopped
+    stopped = world.heard.stopped[0][1]
     assert {held.index for held in stopped} == {1, 2}
+    assert await world.lost() == [runner.TasksLost(job_id="job", tasks=(0,), reason=REASON)]
+
+
+async def test_a_task_that_ended_before_its_history_was_damaged_is_not_lost() -> None:
+    world = World()
+    await world.queue()
+    await world.lease(0)
+    task, subject = await world.sets.task("job", 0), task_subject("job", 0)
+    fail = Fail(1, "BAD_INPUT", "no such material", None, NOW, started=True)
+    await world.bus.execute(task, subject, fail, context("fail"))
+    await world.spoil(subject)
+    await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    assert await world.lost() == []
+
+
+async def test_without_a_readable_set_all_tasks_that_have_not_ended_are_lost() -> None:
+    world = World()
+    await world.queue()
+    await world.lease(1)
+    task, subject = await world.sets.task("job", 1), task_subject("job", 1)
+    fail = Fail(1, "BAD_INPUT", "no such material", None, NOW, started=True)
+    await world.bus.execute(task, subject, fail, context("fail"))
+    await world.spoil(task_set_subject("job"))
+    await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    assert await world.lost() == [runner.TasksLost(job_id="job", tasks=(0, 2), reason=REASON)]
+
+
+async def test_what_a_newer_release_wrote_is_not_lost() -> None:
+    world = World()
+    await world.queue()
+    leased = await world.lease(0)
+    subject = task_subject("job", 0)
+    meta = Meta("svc:runner", "Rest", "job", "runner")
+    made = make_commit("newer", "task", subject.id, 2, meta, (queued_alone(0),), NOW)
+    events = tuple(replace(event, type="TaskRested") for event in made.events)
+    await world.log.append(subject, leased.seq, replace(made, events=events))
+    with pytest.raises(UnreadableHistory, match="TaskRested"):
+        await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
+    assert await world.lost() == []
 
 
 async def test_a_first_lease_after_the_withdrawal_is_void() -> None:

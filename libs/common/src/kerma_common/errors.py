@@ -96,5 +96,10 @@ class ContractViolation(KermaError):  # noqa: N818
 class UnreadableHistory(KermaError):  # noqa: N818
     """An aggregate's subject holds something that this release cannot read.
 
-    No command on the aggregate can be decided until an operator repairs it.
+    No command on the aggregate can be decided. ``newer`` says that a newer release wrote it, so that
+    it is not lost.
     """
+
+    def __init__(self, message: str, *, newer: bool = False) -> None:
+        self.newer = newer
+        super().__init__(message)

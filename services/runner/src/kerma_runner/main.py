@@ -28,6 +28,7 @@ from kerma_runner.app.duties import QueueSink, Round
 from kerma_runner.app.expiry import Expiry
 from kerma_runner.app.heartbeats import Heartbeats
 from kerma_runner.app.supply import SupplyHandlers, TaskSupply
+from kerma_runner.app.task_loss import Losses
 from kerma_runner.app.task_sets import TaskSets
 from kerma_runner.read.models import HEARTBEATS
 from kerma_runner.read.open_tasks import OpenTasks
@@ -72,9 +73,9 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     retries: list[Persistence] = []
     health = Readiness(infra, projections(infra), retries, {"ticket": tickets.probe})
     loops: list[LogLoop] = []
-    sets = TaskSets(infra.bus, infra.log)
+    sets, losses = TaskSets(infra.bus, infra.log), Losses(infra.bus, infra.log)
     if "api" in infra.roles:
-        claims = Claims(infra.bus, sets, heard, tickets, infra.clock, terms)
+        claims = Claims(infra.bus, sets, losses, heard, tickets, infra.clock, terms)
         serve_workers(broker, claims, Heartbeats(heard, rows, signals, infra.clock, terms))
     if "project" in infra.roles:
         sink = QueueSink(
@@ -83,7 +84,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
         serve_dispatch_signal(broker, sink.ring)
         loops.append(LogLoop(sink, infra.log, infra.db, infra.positions))
     if "process" in infra.roles:
-        handlers = SupplyHandlers(infra.bus, infra.log, sets, signals)
+        handlers = SupplyHandlers(infra.bus, infra.log, sets, losses, signals)
         loops.append(process_loop(PROCESS, infra.log, infra.db, handlers.dispatch, infra.clock))
     retries += (loop.retries for loop in loops)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
@@ -120,8 +121,15 @@ def _rounds(
     dispatcher = Dispatcher(
         OpenTasks(autocommit(infra.db)), tickets, infra.clock, terms, rules.weights
     )
-    sets = TaskSets(infra.bus, infra.log)
     expiry = Expiry(
-        HeartbeatRows(infra.db), rows, infra.bus, sets, infra.clock, terms, outages, fenced
+        HeartbeatRows(infra.db),
+        rows,
+        infra.bus,
+        TaskSets(infra.bus, infra.log),
+        Losses(infra.bus, infra.log),
+        infra.clock,
+        terms,
+        outages,
+        fenced,
     )
     return Round(dispatcher.round), Round(expiry.round, EXPIRY_REST)

@@ -254,5 +254,7 @@ def _decoded(recorded: Recorded, stored: StoredEvent) -> object:
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableHistory(f"{at} holds a {stored.type} that cannot be decoded") from error
     if event is None:
-        raise UnreadableHistory(f"{at} holds {stored.type}, which this release does not know")
+        raise UnreadableHistory(
+            f"{at} holds {stored.type}, which this release does not know", newer=True
+        )
     return event

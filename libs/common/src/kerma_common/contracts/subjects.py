@@ -76,6 +76,11 @@ def task_set_subject(job_id: str) -> Subject:
     return Subject("runner", "task_set", job_id, job_id)
 
 
+def task_loss_subject(job_id: str) -> Subject:
+    """Return the subject of a job's lost tasks in the runner service."""
+    return Subject("runner", "task_loss", job_id, job_id)
+
+
 def tasks_pattern(job_id: str) -> str:
     """Return the pattern of the subjects of all tasks of a job."""
     return f"ev.runner.task.{shard_of(job_id)}.{job_id}.*"

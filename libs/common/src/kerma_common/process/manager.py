@@ -65,6 +65,13 @@ class ProcessManager(Protocol[S]):
     def command_types(self) -> Mapping[str, type]:
         """Every command it may issue, under the name it is stored by."""
 
+    @property
+    def independent(self) -> frozenset[str]:
+        """Kinds of aggregates whose events take effect in any order.
+
+        If a commit of one cannot be decoded, it waits alone, and not its whole instance.
+        """
+
     def key(self, event: Any) -> str | None:
         """Return the instance an event belongs to, or None if the process ignores it."""
 

@@ -88,12 +88,14 @@ class ProcessSink:
     def unit(self, record: Recorded) -> str:
         """Return the instance that the commit concerns; the aggregate if it concerns none.
 
-        An event that cannot be decoded counts for the job that its subject names.
+        An event that cannot be decoded counts for the job that its subject names, or for its
+        aggregate alone if the process takes the aggregate's events in any order.
         """
         try:
             events = typed_events([record], self.service, self.name)
         except (ValueError, KeyError, TypeError):
-            return first_of_id(record.subject)
+            alone = record.commit.aggregate in self.manager.independent
+            return record.subject if alone else first_of_id(record.subject)
         keys = (self.manager.key(event) for event, _ in events)
         return next((key for key in keys if key is not None), record.subject)
 

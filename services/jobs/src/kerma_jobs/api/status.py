@@ -122,9 +122,10 @@ def describe(job: JobHead) -> str:
     if job.state == "FAILED" and job.failure:
         return f"Job failed: {job.failure}{instead}"
     if job.state == "COMPLETED" and job.partial:
+        why = f"; a task failed: {job.failure}" if job.failure else ""
         return (
             f"Job completed with {job.tasks_merged} tasks; the results rest on "
-            f"{job.primaries_merged} of {job.primaries} primaries{instead}"
+            f"{job.primaries_merged} of {job.primaries} primaries{instead}{why}"
         )
     if job.state == "PENDING" and not job.offered:
         return f"Job state: PENDING; no worker offers {job.engine} now{instead}"

@@ -33,7 +33,8 @@ class JobControl:
 
     async def cancel(self, job_id: str, by: str, request_id: str) -> int:
         """Cancel a job; no effect on one that has ended."""
-        return await self._execute(CancelJob(job_id, by, collect=False), by, request_id)
+        command = CancelJob(job_id, by, collect=False, now=self.clock())
+        return await self._execute(command, by, request_id)
 
     async def delete(self, job_id: str, by: str, request_id: str) -> int:
         """Delete an ended job, or a cancelled one once its last tasks have stopped.

@@ -1,11 +1,12 @@
 """JobLifecycle: moves a job on when its tasks and its result set have ended.
 
 In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
-TaskCanceled, TasksCanceled (runner); ResultSetPublished, ResultSetFailed (results). Out:
+TaskCanceled, TasksCanceled, TasksLost (runner); ResultSetPublished, ResultSetFailed (results). Out:
 SettleTasks, CompleteJob, FailMerge, StopJob.
 
 Each task has exactly one final event, its own or one that many share, and each event takes effect
-exactly once here, so counting is enough.
+exactly once here, so counting is enough. Only a lost task may have a second one, after a repair; it
+does not count.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TOO_MANY_BYTES = "JOB_BYTES_LIMIT"
 class Endings:
     """How many tasks of a job ended and how; ``n_tasks`` is 0 until the submission is seen.
 
+    ``lost`` are tasks whose history cannot be read; they are among the failed.
     ``stored_bytes``: outputs and logs of every attempt that ended; ``byte_limit`` bounds them, 0 is
     no limit.
     """
@@ -41,6 +43,7 @@ class Endings:
     reason: str = ""
     stored_bytes: int = 0
     byte_limit: int = 0
+    lost: tuple[int, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -59,6 +62,7 @@ class JobLifecycle:
     service = "jobs"
     name = "lifecycle"
     streams = ("JOBS", "RUNNER", "RESULTS")
+    independent = frozenset({"task", "task_set"})
     state_type = Endings
     command_types: Mapping[str, type] = {
         "SettleTasks": SettleTasks,
@@ -118,12 +122,15 @@ _EVENTS = (
     runner.TaskFailed,
     runner.TaskCanceled,
     runner.TasksCanceled,
+    runner.TasksLost,
     results.ResultSetPublished,
     results.ResultSetFailed,
 )
 
 
 def _count(known: Endings, event: Any) -> Endings:
+    if isinstance(event, _OWN_END) and event.index in known.lost:
+        return known
     match event:
         case jobs.JobSubmitted():
             return replace(known, n_tasks=event.n_tasks, byte_limit=event.byte_limit)
@@ -135,15 +142,30 @@ def _count(known: Endings, event: Any) -> Endings:
         case runner.TasksCanceled():
             number = sum(stop - first for first, stop in event.tasks)
             return replace(known, canceled=known.canceled + number)
+        case runner.TasksLost():
+            return _lose(known, event)
         case runner.TaskFailed():
             known = replace(known, stored_bytes=known.stored_bytes + _size(event.log_ref))
-            if not event.final:
-                return known
-            named = (*known.failed_tasks, event.index)[:FAILED_TASKS_NAMED]
-            reason = known.reason or event.message
-            return replace(known, failed=known.failed + 1, failed_tasks=named, reason=reason)
+            return _fail(known, (event.index,), event.message) if event.final else known
         case _:
             return known
+
+
+_OWN_END = runner.TaskSucceeded | runner.TaskFailed | runner.TaskCanceled
+
+
+def _fail(known: Endings, tasks: tuple[int, ...], reason: str) -> Endings:
+    return replace(
+        known,
+        failed=known.failed + len(tasks),
+        failed_tasks=(*known.failed_tasks, *tasks)[:FAILED_TASKS_NAMED],
+        reason=known.reason or reason,
+    )
+
+
+def _lose(known: Endings, event: runner.TasksLost) -> Endings:
+    tasks = tuple(index for index in event.tasks if index not in known.lost)
+    return replace(_fail(known, tasks, event.reason), lost=(*known.lost, *tasks))
 
 
 def _size(ref: Ref | None) -> int:

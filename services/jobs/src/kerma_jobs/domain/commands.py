@@ -76,6 +76,7 @@ class CancelJob:
     job_id: str
     by: str
     collect: bool
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

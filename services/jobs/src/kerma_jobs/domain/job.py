@@ -5,7 +5,8 @@
     NEW -> RUNNING -> MERGING -> COMPLETED
              |           |--> FAILED
              |--> FAILED (too few tasks succeeded)
-             |--> CANCELING -> CANCELED, or MERGING when the user asked to collect
+             |--> CANCELING -> CANCELED, or MERGING when the user asked to collect; from MERGING, a
+             |    cancellation ends the job at once
              |--> STOPPING -> FAILED (a limit was exceeded)
 """
 
@@ -150,6 +151,7 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
         failed=c.failed,
         canceled=c.canceled,
         stored_bytes=c.stored_bytes,
+        reason=c.reason[:1024],
     )
     if job.fault is not None:
         return (settled, _failed(c, *job.fault))
@@ -208,7 +210,7 @@ def _fail_merge(job: Job, c: commands.FailMerge) -> tuple[object, ...]:
 def _canceled(
     job_id: str,
     settled: Settled,
-    command: commands.SettleTasks | commands.CompleteJob | commands.FailMerge,
+    command: commands.SettleTasks | commands.CompleteJob | commands.FailMerge | commands.CancelJob,
 ) -> events.JobCanceled:
     return events.JobCanceled(
         job_id=job_id,
@@ -221,9 +223,15 @@ def _canceled(
 
 def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     _must_exist(job)
-    if job.phase in TERMINAL or job.phase in (Phase.CANCELING, Phase.STOPPING):
+    if job.phase in TERMINAL or job.phase is Phase.STOPPING:
         return ()
-    return (events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect),)
+    asked = job.phase is Phase.CANCELING
+    requested = events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect)
+    if job.settled and not (c.collect or (asked and job.collect)):
+        # no task is left to stop; a former release let such a job wait for its merge
+        ended = _canceled(c.job_id, job.settled, c)
+        return (ended,) if asked else (requested, ended)
+    return () if asked else (requested,)
 
 
 def _stop(job: Job, c: commands.StopJob) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """Projection ``jobs``: events of jobs, tasks and result sets become rows.
 
 In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
-TaskCanceled, TasksCanceled, WorkerRegistered, WorkerRetired (runner); MergeStarted,
+TaskCanceled, TasksCanceled, TasksLost, WorkerRegistered, WorkerRetired (runner); MergeStarted,
 EstimatorMaterialised (results).
 """
 
@@ -68,8 +68,9 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
 
 @JOBS.on(jobs.JobAllTasksSettled)
 def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:  # noqa: ARG001
-    """Store how the tasks ended."""
-    yield _set_job(event.job_id, stored_bytes=event.stored_bytes)
+    """Store how the tasks ended, and why the first that failed did."""
+    failure = event.reason or None
+    yield _set_job(event.job_id, stored_bytes=event.stored_bytes, failure=failure)
 
 
 @JOBS.on(jobs.JobMergeRequested)
@@ -172,6 +173,16 @@ def tasks_canceled(event: runner.TasksCanceled, at: At) -> Iterator[Op]:
     values = {"state": "CANCELED", "updated_at": at.time, "ended_at": at.time}
     for first, stop in event.tasks:
         yield Series(TASK, {"job_id": event.job_id}, "index", first, stop, values, replace=True)
+    yield _tasks_changed(event.job_id, at)
+
+
+@JOBS.on(runner.TasksLost)
+def tasks_lost(event: runner.TasksLost, at: At) -> Iterator[Op]:
+    """The history of these tasks cannot be read; users see the reason."""
+    values = {"state": "FAILED", "updated_at": at.time, "ended_at": at.time}
+    for index in event.tasks:
+        key = {"job_id": event.job_id, "index": index}
+        yield Upsert(TASK, key, {**values, "failure": event.reason})
     yield _tasks_changed(event.job_id, at)
 
 

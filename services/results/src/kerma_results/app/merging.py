@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
-from kerma_common.errors import DomainRejected
+from kerma_common.errors import DomainRejected, UnreadableHistory
 from kerma_common.projection.retries.failures import delays, is_transient, pause
 from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.telemetry.traces import span
@@ -69,6 +69,7 @@ class Merging:
     clock: Callable[[], datetime]
     retries: Persistence = field(default_factory=lambda: Persistence("results", "merge"))
     _busy: set[str] = field(default_factory=set)
+    _given_up: set[str] = field(default_factory=set)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def run(self) -> None:
@@ -90,7 +91,7 @@ class Merging:
         """Start merges of unfinished result sets; return the position of the read model."""
         seq, found = await self.queries.unfinished()
         for work in found:
-            if work.job_id not in self._busy:
+            if work.job_id not in self._busy | self._given_up:
                 self._busy.add(work.job_id)
                 group.create_task(self._settle(work))
         return seq
@@ -98,13 +99,18 @@ class Merging:
     async def _settle(self, work: Unfinished) -> None:
         """Merge and publish one result set, with retries.
 
-        Faults count as attempts, outages do not.
+        Faults count as attempts, outages do not. A result set whose history cannot be read is given
+        up: nothing can be recorded about it.
         """
         attempt, waits = work.attempt + 1, delays()
         try:
             while True:
                 try:
                     await self._finish(work, attempt)
+                except UnreadableHistory:
+                    _log.exception("merge of %s given up", work.job_id)
+                    self._given_up.add(work.job_id)
+                    return
                 except Exception as error:
                     transient = is_transient(error)
                     _log.warning("merge of %s: %r", work.job_id, error, exc_info=not transient)

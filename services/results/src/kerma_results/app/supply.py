@@ -34,6 +34,7 @@ class MergeSupply:
     service = "results"
     name = "merge-supply"
     streams = ("JOBS",)
+    independent: frozenset[str] = frozenset()
     state_type = Nothing
     command_types: Mapping[str, type] = {
         "OpenResultSet": OpenResultSet,

@@ -1,7 +1,7 @@
 """Requests of workers: registration, claims, starts and reports.
 
 Out: WorkerRegistered, WorkerRetired, TaskLeased, TaskStarted, TaskSucceeded, TaskFailed,
-TaskRequeued, TaskCanceled.
+TaskRequeued, TaskCanceled, TasksLost.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from kerma_runner.domain import commands as tasks
 from kerma_runner.domain import worker as workers
 
 if TYPE_CHECKING:
-    from kerma_common.commands.bus import CommandBus
+    from kerma_common.commands.bus import CommandBus, Executed
     from kerma_common.infra import Clock
     from kerma_runner.app.ports import HeartbeatStore, Tickets
+    from kerma_runner.app.task_loss import Losses
     from kerma_runner.app.task_sets import TaskSets
+    from kerma_runner.domain.task import Task
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Claims:
 
     bus: CommandBus
     sets: TaskSets
+    losses: Losses
     heard: HeartbeatStore
     tickets: Tickets
     clock: Clock
@@ -89,17 +92,16 @@ class Claims:
 
     async def claim(self, request: rpc.ClaimRequest) -> rpc.ClaimReply:
         """Lease the task of a ticket to a worker, or say why the ticket is worthless."""
-        now = self.clock()
-        command = tasks.Claim(request.worker, request.attempt, now + self.terms.lease, now)
-        subject = task_subject(request.job_id, request.index)
         ctx = self._ctx(request.worker, request.job_id)
-        task = await self.sets.task(request.job_id, request.index)
-        fresh = request.attempt == task.initial.attempt
         try:
-            done = await self.bus.execute(task, subject, command, ctx, fresh=fresh)
+            done = await self._lease(request, ctx)
+            void = await self.sets.is_void(request.job_id, done)
         except DomainRejected as refusal:
             return rpc.ClaimReply(None, refusal.code)
-        if await self.sets.is_void(request.job_id, done):
+        except UnreadableHistory as error:
+            await self.losses.lose(request.job_id, (request.index,), error, ctx.step("lose"))
+            return rpc.ClaimReply(None, "GONE")
+        if void:
             return rpc.ClaimReply(None, "GONE")
         spec = done.state.spec
         assert spec is not None
@@ -112,6 +114,14 @@ class Claims:
             spec.seed,
         )
         return rpc.ClaimReply(granted)
+
+    async def _lease(self, request: rpc.ClaimRequest, ctx: CommandContext) -> Executed[Task]:
+        now = self.clock()
+        command = tasks.Claim(request.worker, request.attempt, now + self.terms.lease, now)
+        subject = task_subject(request.job_id, request.index)
+        task = await self.sets.task(request.job_id, request.index)
+        fresh = request.attempt == task.initial.attempt
+        return await self.bus.execute(task, subject, command, ctx, fresh=fresh)
 
     async def start(self, request: rpc.StartRequest) -> rpc.Verdict:
         """Record that the engine of a lease runs."""
@@ -136,12 +146,15 @@ class Claims:
         return tasks.Release(lease, now)
 
     async def _told(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
-        subject = task_subject(held.job_id, held.index)
-        task = await self.sets.task(held.job_id, held.index)
+        subject, ctx = task_subject(held.job_id, held.index), self._ctx(worker, held.job_id)
         try:
-            await self.bus.execute(task, subject, command, self._ctx(worker, held.job_id))
+            task = await self.sets.task(held.job_id, held.index)
+            await self.bus.execute(task, subject, command, ctx)
         except DomainRejected as refusal:
             return rpc.Verdict(refusal.code, refusal.message)
+        except UnreadableHistory as error:
+            await self.losses.lose(held.job_id, (held.index,), error, ctx.step("lose"))
+            return rpc.Verdict("STALE_LEASE", f"lease {held.lease} is of a lost task")
         return rpc.Verdict()
 
     def _ctx(self, worker: str, story: str | None = None) -> CommandContext:

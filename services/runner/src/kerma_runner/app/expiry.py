@@ -1,6 +1,6 @@
 """Expiry: takes tasks back from workers that have fallen silent.
 
-Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled; WorkerRetired.
+Out: TaskLeaseExpired with TaskRequeued, TaskFailed or TaskCanceled; TasksLost; WorkerRetired.
 
 While the runner could not hear (the bus or the database was down, or the process was suspended) a
 silent worker proves nothing, so every lease lasts one full length from the moment the runner hears
@@ -20,6 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import task_subject, worker_subject
+from kerma_common.errors import UnreadableHistory
 from kerma_common.projection.retries.failures import is_transient
 from kerma_runner.domain.commands import Expire
 from kerma_runner.domain.leases import Due, LeaseKey, due, over
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.sink import Transaction
     from kerma_runner.app.claims import Terms
     from kerma_runner.app.ports import HeartbeatStore
+    from kerma_runner.app.task_loss import Losses
     from kerma_runner.app.task_sets import TaskSets
     from kerma_runner.read.queries import QueueRows
 
@@ -56,6 +58,7 @@ class Expiry:
     rows: QueueRows
     bus: CommandBus
     sets: TaskSets
+    losses: Losses
     clock: Clock
     terms: Terms
     outages: Callable[[], int | None]
@@ -115,7 +118,7 @@ class Expiry:
     async def _alone(self, what: LeaseKey | str, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step that must not keep the others from being taken.
 
-        One that can't succeed, such as for a task whose history is unreadable, is not repeated by
+        One that can't succeed, such as for a worker whose history is unreadable, is not repeated by
         this leader. Raises transient errors.
         """
         if what in self._given_up:
@@ -138,8 +141,12 @@ class Expiry:
             now=now,
         )
         command = Expire(key.lease, lease.until, now)
-        task = await self.sets.task(key.job_id, key.index)
-        done = await self.bus.execute(task, task_subject(key.job_id, key.index), command, ctx)
+        try:
+            task = await self.sets.task(key.job_id, key.index)
+            done = await self.bus.execute(task, task_subject(key.job_id, key.index), command, ctx)
+        except UnreadableHistory as error:
+            await self.losses.lose(key.job_id, (key.index,), error, ctx.step("lose"))
+            return
         if done.changed:
             EXPIRED.inc()
 

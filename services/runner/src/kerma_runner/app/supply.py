@@ -2,7 +2,7 @@
 
 In: JobStarted, JobCancellationRequested, JobLimitExceeded, JobDeleted, JobCompleted, JobFailed,
 JobCanceled (jobs).
-Out: QueueTasks, CancelTasks.
+Out: QueueTasks, CancelTasks, LoseTasks.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
     from kerma_runner.app.ports import Signals
+    from kerma_runner.app.task_loss import Losses
     from kerma_runner.app.task_sets import TaskSets
 
 IN_FLIGHT = 16
@@ -58,6 +59,7 @@ class TaskSupply:
     service = "runner"
     name = "task-supply"
     streams = ("JOBS",)
+    independent: frozenset[str] = frozenset()
     state_type = Supplied
     command_types: Mapping[str, type] = {"QueueTasks": QueueTasks, "CancelTasks": CancelTasks}
 
@@ -122,6 +124,7 @@ class SupplyHandlers:
     bus: CommandBus
     log: EventLog
     sets: TaskSets
+    losses: Losses
     signals: Signals
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
 
@@ -132,7 +135,11 @@ class SupplyHandlers:
                 subject = task_set_subject(command.job_id)
                 await self.bus.execute(TASK_SET, subject, command, ctx, fresh=True)
             case CancelTasks():
-                await self._cancel(command, ctx)
+                try:
+                    await self._cancel(command, ctx)
+                except UnreadableHistory as error:  # of the set: no task of it can be cancelled
+                    tasks = range(command.n_tasks)
+                    await self.losses.lose(command.job_id, tasks, error, ctx.step("lose"))
             case _:
                 raise TypeError(f"no handler for {type(command).__name__}")
 
@@ -155,16 +162,23 @@ class SupplyHandlers:
         await self._cancel_each(command.job_id, begun, ctx)
 
     async def _cancel_each(self, job_id: str, tasks: Iterable[int], ctx: CommandContext) -> None:
-        """Cancel these tasks. Raises UnreadableHistory once all others are cancelled."""
+        """Cancel these tasks; those whose history cannot be read are lost.
+
+        Raises UnreadableHistory, at the end, for a history that a newer release wrote.
+        """
         stopped: dict[str, list[HeldLease]] = {}
-        unreadable: list[UnreadableHistory] = []
+        lost: dict[int, UnreadableHistory] = {}
+        newer: list[UnreadableHistory] = []
 
         async def cancel(index: int) -> None:
             task = await self.sets.task(job_id, index)
             try:
                 done = await self.bus.execute(task, task_subject(job_id, index), Cancel(), ctx)
             except UnreadableHistory as error:
-                unreadable.append(error)
+                if error.newer:
+                    newer.append(error)
+                else:
+                    lost[index] = error
                 return
             if done.state.phase.held and done.state.worker is not None:
                 held = HeldLease(job_id, index, done.state.lease)
@@ -173,8 +187,10 @@ class SupplyHandlers:
         await self._pipelined(cancel, tasks)
         for worker, leases in stopped.items():
             await self.signals.stop(worker, leases)
-        if unreadable:
-            raise unreadable[0]
+        if lost:
+            await self.losses.lose(job_id, lost, next(iter(lost.values())), ctx.step("lose"))
+        if newer:
+            raise newer[0]
 
     async def _pipelined(
         self, step: Callable[[int], Coroutine[Any, Any, None]], tasks: Iterable[int]

@@ -1,6 +1,6 @@
 """Projection ``queue``: the runner's own events become the rows of the queue.
 
-In: every event of tasks and workers.
+In: every event of tasks, lost ones included, and of workers.
 """
 
 from __future__ import annotations
@@ -126,6 +126,14 @@ def cancellation_requested(event: ev.TaskCancellationRequested, at: At) -> Itera
 def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
     """The task has ended."""
     yield _set(event, state="CANCELED", **_NOT_HELD)
+
+
+@QUEUE.on(ev.TasksLost)
+def lost(event: ev.TasksLost, at: At) -> Iterator[Op]:  # noqa: ARG001
+    """These tasks leave the queue; a worker that still holds one is told to stop."""
+    for index in event.tasks:
+        key = {"job_id": event.job_id, "index": index}
+        yield Update(TASK, key, {"state": "FAILED", **_NOT_HELD})
 
 
 @QUEUE.on(ev.WorkerRegistered)

@@ -55,13 +55,17 @@ class JobStarted:
 
 @event("jobs", "job")
 class JobAllTasksSettled:
-    """Every task has ended; ``stored_bytes`` are in its outputs and logs, 0 if not counted."""
+    """Every task has ended; ``stored_bytes`` are in its outputs and logs, 0 if not counted.
+
+    ``reason`` says why the first of the failed tasks failed; empty if none did.
+    """
 
     job_id: str
     succeeded: int
     failed: int
     canceled: int
     stored_bytes: int = 0
+    reason: str = ""
 
 
 @event("jobs", "job", public=True)

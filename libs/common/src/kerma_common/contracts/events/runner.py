@@ -48,6 +48,19 @@ class TasksCanceled:
     withdrawn: int
 
 
+@event("runner", "task_loss", public=True)
+class TasksLost:
+    """The history of these tasks cannot be read: they count as failed and never run again.
+
+    ``tasks`` are numbers of tasks of which no readable event says that they have ended. A later
+    event that says so does not count.
+    """
+
+    job_id: str
+    tasks: tuple[int, ...]
+    reason: str
+
+
 @event("runner", "task", public=True)
 class TaskQueued:
     """A task waits for a worker. Former releases queued tasks one by one."""
