@@ -17,6 +17,7 @@ import numpy as np
 
 from kerma_engines.adapter.port import Command, InputSet, Monitor, Program
 from kerma_engines.errors import ReadError
+from kerma_engines.project.project import Project
 from kerma_engines.results.estimators import Estimator
 from kerma_engines.results.parallel import THREAD, each_block
 from kerma_sandbox.forks.nursery import LENGTHS
@@ -45,7 +46,7 @@ class ProbeEngine:
     def program(self) -> Program:
         return Program("/trusted/program", {"TRUSTED": "1"}, (Path("/trusted"),))
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         raise NotImplementedError
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:

@@ -14,6 +14,7 @@ import numpy as np
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import Command, InputSet, Output, Program, Progress
 from kerma_engines.errors import InvalidInput, Problem, ReadError
+from kerma_engines.project.project import Project
 from kerma_engines.results.estimators import Estimator, MergeClass, Page
 
 PROGRAM = Path(__file__).with_name("script_program.py")
@@ -39,7 +40,7 @@ class ScriptEngine:
     def program(self) -> Program:
         return Program(sys.executable, readable=(PROGRAM, HOSTILE))
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         raise NotImplementedError
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:

@@ -9,6 +9,7 @@ import pytest
 from engine_inputs import figure, project, zone
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import InvalidInput, Problem
+from kerma_engines.project.project import parse_project
 
 ENGINES = sorted(ENGINE_NAMES)
 CARBON = {"id": 25, "a": 12, "z": 6}
@@ -212,3 +213,8 @@ def test_projects_that_score_nothing_are_refused(name: str) -> None:
     built["scoringManager"]["outputs"] = []
     (found,) = problems(name, built)
     assert str(found) == "scoringManager.outputs: nothing is scored"
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_parsed_project_converts_as_its_json_does(name: str) -> None:
+    assert engine(name).convert(parse_project(build())) == engine(name).convert(build())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from kerma_engines.project.project import Project
     from kerma_engines.results.estimators import Estimator
 
 
@@ -111,8 +112,11 @@ class Engine(Protocol):
     def program(self) -> Program:
         """What it starts for every task."""
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
-        """Convert an editor project to input files. Raises InvalidInput with every problem found."""
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
+        """Convert an editor project, as JSON or parsed, to input files.
+
+        Raises InvalidInput with every problem found.
+        """
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""

@@ -45,7 +45,7 @@ class ProgramEngine:
         """What it starts for every task."""
         return Program(self.executable)
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""
         return self.converted(parse_project(project))
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kerma_engines.adapter.port import Command, Engine, InputSet, Monitor
+    from kerma_engines.project.project import Project
     from kerma_engines.results.estimators import Estimator
 
 PROGRAMS = {"shieldhit": "shieldhit", "fluka": "rfluka", "topas": "topas"}
@@ -228,7 +229,7 @@ class InstalledEngine:
         """What it starts for every task."""
         return self.catalogue.located(self.name, self.engine.program)
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""
         return self.engine.convert(project)
 

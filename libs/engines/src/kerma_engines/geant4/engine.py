@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kerma_engines.geant4.scorers.meshes import Mesh
+    from kerma_engines.project.project import Project
     from kerma_engines.results.estimators import Estimator
 
 import numpy as np
@@ -92,7 +93,7 @@ class Geant4:
         """Whether data sets make all particles and interactions available."""
         return bool(self.data)
 
-    def convert(self, project: Mapping[str, Any]) -> InputSet:
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with all problems."""
         parsed = parse_project(project)
         writer = GeometryWriter(parsed)

@@ -105,11 +105,14 @@ class Project:
         return resolve_particle(ref, geant4=self.simulator == "geant4")
 
 
-def parse_project(mapping: Mapping[str, Any]) -> Project:
+def parse_project(mapping: Mapping[str, Any] | Project) -> Project:
     """Parse a project from the editor's JSON, or from a result file downloaded from the editor.
 
-    Raises InvalidInput with every problem and its JSON path.
+    One that is parsed already is returned as it is. Raises InvalidInput with every problem and its
+    JSON path.
     """
+    if isinstance(mapping, Project):
+        return mapping
     mapping = _unwrap(mapping)
     read = Collector(mapping)
     header = read.one(_Header, "project", read.block("project", required=False)) or _Header()

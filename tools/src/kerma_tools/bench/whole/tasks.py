@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from kerma_common.nats import connection
 from kerma_engines.catalogue.registry import engine
 from kerma_runner.worker.runner_client import RunnerClient
 from kerma_tools.bench.figure import Figure
-from kerma_tools.bench.platform import Platform, platform, quantile, timed
+from kerma_tools.bench.platform import Platform, platform, quantile
 from kerma_tools.bench.run import limit
 from kerma_tools.bench.whole.cpu import cpu_by_part, idle_share, since, wait_until_calm
+from kerma_tools.bench.whole.wire import post
 from kerma_tools.paths import ROOT
 
 TASKS, JOBS, SLOTS = 1000, 5, 16
@@ -44,9 +44,9 @@ def queueing() -> Iterable[Figure]:
         pid, idle = found.running.pid, idle_share(found.running.pid)
         for tasks, bar in ((1, 10.0), (100, 15.0), (1000, 25.0)):
             times = []
-            submit = partial(found.client.submit, _body(tasks))
+            body = _body(tasks)
             for _ in range(max(5, SUBMITTED if tasks < 1000 else SUBMITTED // 3)):
-                times += timed(submit, 1)
+                times += post(found, "/jobs/direct", body, 1)
                 if tasks > 1:
                     wait_until_calm(pid, idle)
             yield limit(f"submit a job of {tasks} tasks, p50", quantile(times, 0.5), "ms", bar)

@@ -51,9 +51,7 @@ def answer(head: bytes, payload: bytes, available: Engines) -> Message:
     if order["kind"] == "read":
         return read_body(payload, order["depth"], order["keys"])
     try:
-        given = orjson.loads(payload)
-        inputs = _convert(order, given, available)
-        bins = _bins(order, given, inputs, available)
+        inputs, bins = _convert(order, orjson.loads(payload), available)
     except InvalidInput as invalid:
         return orjson.dumps(_problems(invalid)), b""
     except (MemoryError, RecursionError, orjson.JSONDecodeError):
@@ -63,21 +61,18 @@ def answer(head: bytes, payload: bytes, available: Engines) -> Message:
     return orjson.dumps(facts), encode_inputs(inputs)
 
 
-def _convert(order: Mapping[str, Any], given: Any, available: Engines) -> InputSet:
+def _convert(order: Mapping[str, Any], given: Any, available: Engines) -> tuple[InputSet, int]:
+    """Return the input set and the bins of its scorers."""
     found = available[order["engine"]]
     if order["kind"] == "project":
-        inputs = found.convert(given)
+        project = parse_project(given)
+        inputs, bins = found.convert(project), scored_bins(project)
     elif all(isinstance(text, str) for text in given.values()):
         inputs = plain_names(found.accept_files(given))
+        bins = available[inputs.engine].scored_bins(inputs)
     else:
         raise InvalidInput([Problem("", "Every file must be a text.")])
-    return replace(inputs, stands_in_for=order["stands_in_for"])
-
-
-def _bins(order: Mapping[str, Any], given: Any, inputs: InputSet, available: Engines) -> int:
-    if order["kind"] == "project":
-        return scored_bins(parse_project(given))
-    return available[inputs.engine].scored_bins(inputs)
+    return replace(inputs, stands_in_for=order["stands_in_for"]), bins
 
 
 def _problems(invalid: InvalidInput) -> dict[str, Any]:
