@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,6 +21,6 @@ async def forge(log: EventLog, subject: Subject, event: object) -> None:
     made = make_commit(*place, meta, (event,), datetime.now(UTC))
     [stored] = made.events
     key = "job_id" if "job_id" in stored.data else "worker"
-    wrong = replace(stored, data={**stored.data, key: {"not": "a text"}})
+    wrong = stored._replace(data={**stored.data, key: {"not": "a text"}})
     last = history[-1].seq if history else 0
-    await log.append(subject, last, replace(made, events=(wrong,)))
+    await log.append(subject, last, made._replace(events=(wrong,)))

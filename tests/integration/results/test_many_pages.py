@@ -125,8 +125,7 @@ async def test_events_of_the_first_version_are_read(world: World, job: JobId) ->
         await world.submit(older, 3, names=("depth",))
         subject = result_set_subject(older)
         for recorded in await world.log.load(result_set_subject(job)):
-            commit = replace(
-                recorded.commit,
+            commit = recorded.commit._replace(
                 id=commit_id("older", recorded.commit.id),
                 aggregate_id=older,
                 events=tuple(first_version(event, older) for event in recorded.commit.events),
@@ -141,4 +140,4 @@ async def test_events_of_the_first_version_are_read(world: World, job: JobId) ->
 def first_version(event: StoredEvent, job: JobId) -> StoredEvent:
     """Return the event of another job as it was stored before manifests existed."""
     data = {key: value for key, value in event.data.items() if key != "manifest_ref"}
-    return replace(event, version=1, data={**data, "job_id": job})
+    return event._replace(version=1, data={**data, "job_id": job})

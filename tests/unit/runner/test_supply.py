@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
@@ -204,8 +204,8 @@ async def test_what_a_newer_release_wrote_is_not_lost() -> None:
     subject = task_subject("job", 0)
     meta = Meta("svc:runner", "Rest", "job", "runner")
     made = make_commit("newer", "task", subject.id, 2, meta, (queued_alone(0),), NOW)
-    events = tuple(replace(event, type="TaskRested") for event in made.events)
-    await world.log.append(subject, leased.seq, replace(made, events=events))
+    events = tuple(event._replace(type="TaskRested") for event in made.events)
+    await world.log.append(subject, leased.seq, made._replace(events=events))
     with pytest.raises(UnreadableHistory, match="TaskRested"):
         await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
     assert await world.lost() == []

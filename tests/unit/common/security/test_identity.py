@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,7 +99,7 @@ def without_data(event: auth.SessionEnded) -> Commit:
     """Return a commit whose event lacks every field."""
     meta = Meta(actor="user:ada", command="Logout", correlation="c", service="auth")
     made = make_commit("broken", "session", event.session_id, 1, meta, (event,), datetime.now(UTC))
-    return replace(made, events=(replace(made.events[0], data={}),))
+    return made._replace(events=(made.events[0]._replace(data={}),))
 
 
 def token(

@@ -2,13 +2,16 @@
 
 One decision yields 1..n events that are stored together or not at all, so they share one message,
 which is atomic on any server at any replica count.
+
+These are named tuples because every reader makes four of them per message, and a frozen dataclass
+takes four times as long to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -21,8 +24,7 @@ MAX_COMMIT_BYTES = 256 * 1024
 """Size limit of a log message; larger data goes into blobs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(NamedTuple):
     """Who caused a commit and why.
 
     ``causation`` is the id of the event that a policy reacted to, ``correlation`` the id of the
@@ -35,11 +37,10 @@ class Meta:
     correlation: str
     service: str
     causation: str | None = None
-    after: Mapping[str, int] = field(default_factory=dict)
+    after: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """One event as stored: type, version and plain data."""
 
     id: str
@@ -53,8 +54,7 @@ class StoredEvent:
         return registry.from_data(self.type, self.version, self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """The events of one decision on one aggregate. ``first_version`` counts events from 1."""
 
     id: str
@@ -70,8 +70,7 @@ class Commit:
         return ",".join(f"{e.type}.{e.version}" for e in self.events)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A message at its place in the log.
 
     ``foreign`` is None for a commit. Otherwise it says why the message is not one, and ``commit``

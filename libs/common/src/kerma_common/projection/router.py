@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from kerma_common.contracts import registry
 from kerma_common.errors import ContractViolation
@@ -20,8 +20,7 @@ F = TypeVar("F", bound=Callable[..., "Iterable[Op]"])
 Prepare = Callable[[Sequence[object], "Transaction"], Awaitable[Sequence[object]]]
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(NamedTuple):
     """The place of an event: what a projection may use besides the event.
 
     ``trace`` is the trace context of the commit, a ``traceparent``.
