@@ -8,19 +8,23 @@ import pytest
 
 from engine_inputs import real_project
 from kerma_engines.project import spots
+from kerma_engines.project.energies import EnergyRange
 from kerma_engines.project.spots import Spot, parse
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 
 
+ENERGIES = EnergyRange("Geant4", 0.0, 1e6)
+
+
 def read(text: str, **limits: float) -> tuple[Spot, ...]:
-    found = parse(text, **{"most_energy": 1e6, **limits})
+    found = parse(text, energies=ENERGIES, **limits)
     assert found.faults == ()
     return found.spots
 
 
 def faults(text: str, **limits: float) -> list[str]:
-    found = parse(text, **{"most_energy": 1e6, **limits})
+    found = parse(text, energies=ENERGIES, **limits)
     assert found.spots == ()
     return [str(fault) for fault in found.faults]
 
@@ -48,8 +52,8 @@ def test_comments_and_empty_lines_say_nothing() -> None:
 
 
 def test_only_lists_of_seven_columns_tell_the_spread_of_energies() -> None:
-    assert parse("0.1 0.001 0 0 1 1 1", most_energy=1e6).tells_energy_sigma
-    assert not parse("0.1 0 0 1 1", most_energy=1e6).tells_energy_sigma
+    assert parse("0.1 0.001 0 0 1 1 1", energies=ENERGIES).tells_energy_sigma
+    assert not parse("0.1 0 0 1 1", energies=ENERGIES).tells_energy_sigma
 
 
 @pytest.mark.parametrize(
@@ -68,10 +72,10 @@ def test_only_lists_of_seven_columns_tell_the_spread_of_energies() -> None:
         ("1.5D-1 0 0 1 1", "something else"),
         ("\u0661 0 0 1 1", "something else"),
         ("0.1 0 0 1 \x001", "something else"),
-        ("0 0 0 1 1", "an energy of 0 GeV"),
-        ("-0.1 0 0 1 1", "an energy of -0.1 GeV"),
-        ("1e400 0 0 1 1", "an energy of inf GeV"),
-        ("1001 0 0 1 1", "above 0 to 1000"),
+        ("0 0 0 1 1", "0 MeV per nucleon; Geant4 transports above 0"),
+        ("-0.1 0 0 1 1", "-100 MeV per nucleon; Geant4 transports above 0"),
+        ("1e400 0 0 1 1", "inf MeV per nucleon; Geant4 transports up to 1e+06"),
+        ("1001 0 0 1 1", "transports up to 1e+06"),
         ("0.1 -0.01 0 0 1 1 1", "spread"),
         ("0.1 1e400 0 0 1 1 1", "spread"),
         ("0.1 1e6 0 1 1", "off the axis"),

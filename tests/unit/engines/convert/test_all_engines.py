@@ -112,6 +112,21 @@ def test_spots_beyond_a_cut_off_are_refused(name: str, cuts: dict[str, float], r
 
 
 @pytest.mark.parametrize("name", TAKE_SPOTS)
+@pytest.mark.parametrize("energy", [1e-6, 5e8])  # MeV per nucleon
+def test_energies_of_spots_are_bounded_like_those_of_beams(name: str, energy: float) -> None:
+    line = f"{energy / 1000!r} 0 0 0.5 1"
+    marked = spots()
+    marked["beam"]["sourceFile"]["value"] = f"{SPOTS}{line}\n"
+    (of_list,) = problems(name, marked)
+    of_beam, *_ = problems(
+        name,
+        build({"particle": CARBON, "energy": energy, "energyUnit": "MeV/nucl", "energySpread": 0}),
+    )
+    assert (of_list.path, of_beam.path) == ("beam.sourceFile.value", "beam.energy")
+    assert of_list.reason == f"line 3: {of_beam.reason}"
+
+
+@pytest.mark.parametrize("name", TAKE_SPOTS)
 def test_files_inside_a_project_lose_their_byte_order_mark(name: str) -> None:
     marked = spots()
     marked["beam"]["sourceFile"] = {"name": "s", "value": f"\ufeff{SPOTS}"}

@@ -16,6 +16,7 @@ from kerma_engines.geometry.bodies import TOLERANCE
 from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.geometry.figures import enlarged
 from kerma_engines.physics.particles import Species
+from kerma_engines.project.energies import EnergyRange
 from kerma_engines.project.source import TAILS, Cut, Side
 
 if TYPE_CHECKING:
@@ -150,6 +151,21 @@ _SOFTEST = 1e-3
 """MeV: photons below 1 keV are outside of the common cross section tables (EPDL97)."""
 
 
+def energy_range(project: Project, engine: str, *, lowest: float, highest: float) -> EnergyRange:
+    """Return the energies of a project's primaries that an engine transports.
+
+    ``lowest`` and ``highest`` bound those of charged particles, in MeV per nucleon, or in MeV for a
+    particle without nucleons.
+    """
+    particle = project.particle(project.beam.particle)
+    if particle.species is Species.NEUTRON:
+        lowest = min(lowest, _COLDEST)
+    elif particle.species is Species.PHOTON:
+        lowest = min(lowest, _SOFTEST)
+    unit = "MeV per nucleon" if particle.a > 0 else "MeV"
+    return EnergyRange(engine, lowest, highest, unit)
+
+
 def check_energy(
     project: Project,
     verdict: Verdict,
@@ -161,9 +177,9 @@ def check_energy(
 ) -> None:
     """Refuse a beam whose energies the engine can't produce or transport.
 
-    ``lowest`` and ``highest`` bound the energies of charged particles that it transports, in MeV
-    per nucleon, or in MeV for a particle without nucleons. ``cuts`` says whether it can truncate a
-    spectrum. Energies from a list of spots are checked by ``check_spot_energies``.
+    ``lowest`` and ``highest`` are those of ``energy_range``. ``cuts`` says whether the engine can
+    truncate a spectrum. Energies from a list of spots are checked when it is parsed, and by
+    ``check_spot_energies``.
     """
     beam, particle = project.beam, project.particle(project.beam.particle)
     if beam.energy_unit == "MeV/nucl" and particle.a < 1:
@@ -172,15 +188,9 @@ def check_energy(
     if beam.source_type == "file":
         return
     per_nucleon = particle.a if beam.energy_unit == "MeV" and particle.a > 1 else 1
-    if particle.species is Species.NEUTRON:
-        lowest = min(lowest, _COLDEST)
-    elif particle.species is Species.PHOTON:
-        lowest = min(lowest, _SOFTEST)
-    energy = beam.energy / per_nucleon
-    if not lowest <= energy <= highest:
-        unit = "MeV per nucleon" if particle.a > 0 else "MeV"
-        limit = f"from {lowest:g}" if energy < lowest else f"up to {highest:g}"
-        verdict.refuse("beam.energy", f"{energy:g} {unit}; {engine} transports {limit}")
+    energies = energy_range(project, engine, lowest=lowest, highest=highest)
+    if reason := energies.problem(beam.energy / per_nucleon):
+        verdict.refuse("beam.energy", reason)
     _check_spectrum(beam, verdict, engine, cuts=cuts)
 
 

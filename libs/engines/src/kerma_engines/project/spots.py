@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kerma_engines.project.energies import EnergyRange
+
 FILE = "sobp.dat"
 """The name of a project's list among the input files."""
 
@@ -95,9 +97,9 @@ class SpotList:
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Highest energy and default spread, MeV; number of sigmas that must stay above zero energy."""
+    """Energies; default spread, MeV; number of sigmas that must stay above zero energy."""
 
-    energy: float
+    energies: EnergyRange
     sigma: float
     tails: float
 
@@ -107,15 +109,15 @@ class _BadLineError(ValueError):
 
 
 def parse(
-    text: str, *, most_energy: float, energy_sigma: float = 0.0, tails: float = 0.0
+    text: str, *, energies: EnergyRange, energy_sigma: float = 0.0, tails: float = 0.0
 ) -> SpotList:
     """Return the spots of a list, or none of them unless all are valid.
 
-    ``most_energy`` is the highest energy that the engine transports and ``energy_sigma`` the spread
-    for lists without such a column, both in MeV, per nucleon for nuclei. ``tails`` is the number of
-    standard deviations that must stay above zero energy.
+    ``energies`` are those that the engine transports and ``energy_sigma`` the spread for lists
+    without such a column, both in MeV, per nucleon for nuclei. ``tails`` is the number of standard
+    deviations that must stay above zero energy.
     """
-    limits = _Limits(most_energy, energy_sigma, tails)
+    limits = _Limits(energies, energy_sigma, tails)
     spots: list[Spot] = []
     faults: list[Fault] = []
     columns = more = 0
@@ -173,11 +175,10 @@ def _spot(values: list[float], limits: _Limits) -> Spot:
     x, y, width, *other = between
     height = other[0] if other else width
     mega = 1000.0 * energy
-    if not 0.0 < mega <= limits.energy:
-        reason = f"an energy of {energy:g} GeV; above 0 to {limits.energy / 1000:g} is taken"
+    if reason := limits.energies.problem(mega):
         raise _BadLineError(reason)
     spread = limits.sigma if sigma is None else 1000.0 * sigma
-    if not 0.0 <= spread <= limits.energy:
+    if not 0.0 <= spread <= limits.energies.highest:
         raise _BadLineError(f"a spread of the energy of {spread / 1000:g} GeV")
     if limits.tails * spread >= mega:
         reason = f"the spread of the energy must be less than a {limits.tails:g}th of it"

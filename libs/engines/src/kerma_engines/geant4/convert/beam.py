@@ -12,6 +12,7 @@ from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert import spot_beam
 from kerma_engines.geant4.convert.gdml_write import number
 from kerma_engines.geant4.macro.macro import DIVERGENCE, NUCLEAR_OFF
+from kerma_engines.geant4.transport.spot_list import LEAST_ENERGY, MOST_ENERGY
 from kerma_engines.physics.particles import Species
 from kerma_engines.project.source import Shape
 
@@ -42,8 +43,6 @@ _FULL_BEAMS = {
     Species.PION_MINUS,
     Species.PION_PLUS,
 }
-_LOWEST = 1e-4  # MeV per nucleon: 100 eV, where Geant4's tables of stopping powers begin
-_HIGHEST = 1e8  # MeV per nucleon: 100 TeV, where Geant4's hadronic models end
 
 
 def problems(project: Project, *, full: bool) -> Iterator[Problem]:
@@ -51,7 +50,7 @@ def problems(project: Project, *, full: bool) -> Iterator[Problem]:
     beam = project.beam
     yield from _particle_problems(project.particle(beam.particle), full=full)
     energy = Verdict()
-    check_energy(project, energy, "Geant4", lowest=_LOWEST, highest=_HIGHEST)
+    check_energy(project, energy, "Geant4", lowest=LEAST_ENERGY, highest=MOST_ENERGY)
     yield from energy.problems
     if beam.source_type == "file":
         yield from spot_beam.problems(project)

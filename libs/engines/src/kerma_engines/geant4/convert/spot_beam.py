@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerma_engines.adapter.conversion import Verdict, check_spot_energies
+from kerma_engines.adapter.conversion import Verdict, check_spot_energies, energy_range
 from kerma_engines.errors import Problem
 from kerma_engines.geant4.convert.gdml_write import number
 from kerma_engines.geant4.macro.spots import SPOTS
-from kerma_engines.geant4.transport.spot_list import read
+from kerma_engines.geant4.transport.spot_list import LEAST_ENERGY, MOST_ENERGY, read
 from kerma_engines.project.spots import FILE
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ _REACH = 6.0  # standard deviations
 
 def spot_list(project: Project) -> SpotList:
     """Return the spots of a project's list."""
-    return read(project.beam.source_file.value, energy_sigma(project))
+    energies = energy_range(project, "Geant4", lowest=LEAST_ENERGY, highest=MOST_ENERGY)
+    return read(project.beam.source_file.value, energy_sigma(project), energies)
 
 
 def energy_sigma(project: Project) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.conversion import check_energy, check_spot_energies
+from kerma_engines.adapter.conversion import check_energy, check_spot_energies, energy_range
 from kerma_engines.physics.particles import Species
 from kerma_engines.project.source import TAILS, Shape
 from kerma_engines.project.spots import FILE, parse
@@ -49,7 +49,7 @@ def _check_spots(project: Project, verdict: Verdict) -> None:
     low, _ = beam.cutoffs
     found = parse(
         beam.source_file.value,
-        most_energy=_MOST_ENERGY,
+        energies=energy_range(project, "SHIELD-HIT12A", lowest=_LOWEST, highest=_MOST_ENERGY),
         energy_sigma=beam.energy_spread / per_nucleon,
         tails=0.0 if low > 0 else TAILS,
     )
