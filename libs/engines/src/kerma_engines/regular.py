@@ -6,12 +6,13 @@ some of these blocks forever, reading others never ends, and links lead to files
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from io import BufferedReader
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,29 @@ def open_regular(path: Path) -> BufferedReader:
     return _opened(os.open(path, _READ), str(path))
 
 
+def open_text(path: Path, encoding: str = "utf-8") -> TextIOWrapper:
+    """Open a regular text file behind its byte order mark, if it has one.
+
+    Bytes that are not of the encoding become replacement characters. Raises what ``open_regular``
+    raises.
+    """
+    file = open_regular(path)
+    if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+        file.read(len(codecs.BOM_UTF8))
+    return TextIOWrapper(file, encoding=encoding, errors="replace")
+
+
 def read_regular(path: Path, most: int) -> str | None:
-    """Return the text of a regular file of at most ``most`` bytes, None if there is no such file."""
+    """Return the text of a regular file of at most ``most`` bytes, without a byte order mark.
+
+    Returns None if there is no such file.
+    """
     try:
         with open_regular(path) as file:
             body = file.read(most + 1)
     except (OSError, ValueError):
         return None
-    return None if len(body) > most else body.decode("utf-8", "replace")
+    return None if len(body) > most else body.decode("utf-8-sig", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ def test_without_a_file_only_geant4_is_offered(tmp_path: Path) -> None:
 
 def test_an_installed_program_tells_version_and_digest(tmp_path: Path) -> None:
     path = program(tmp_path)
-    text = f'[shieldhit]\npath = "{path}"\nversion = ["--version"]\nlicence = "registered"\n'
+    mark = "\ufeff"  # as some editors put it before UTF-8
+    text = f'{mark}[shieldhit]\npath = "{path}"\nversion = ["--version"]\nlicence = "registered"\n'
     offers = {o.name: o for o in load_catalogue(catalogue(tmp_path, text)).offers()}
     offer = offers["shieldhit"]
     assert offer.version == "1.0.0-5-gc589a089"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from array import array
 from pathlib import Path
 
@@ -174,3 +175,14 @@ def test_pages_of_jobs_know_what_users_called_them(tmp_path: Path) -> None:
     assert [page.metadata["quantity_name"] for page in estimator.pages] == ["dose", "flu"]
     assert estimator.pages[1].metadata["filter_name"] == "onlyProtons proton"
     assert estimator.metadata["output_id"] == "m"
+
+
+def test_byte_order_marks_say_nothing(tmp_path: Path) -> None:
+    path = dump(tmp_path / "m.csv", histories(100), "dose")
+    macro(tmp_path, 100)
+    plain = read_file(path)
+    for file in (path, tmp_path / "run.mac"):
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    marked = read_file(path)
+    assert (marked.name, marked.primaries) == (plain.name, 100)
+    assert marked.pages[0].values.tolist() == plain.pages[0].values.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from typing import TYPE_CHECKING
 
@@ -229,3 +230,15 @@ def test_damaged_files_are_refused_with_the_line(tmp_path: Path, kind: str) -> N
     with pytest.raises(ReadError, match=reason) as caught:
         read_file(write(tmp_path, text))
     assert caught.value.where == where
+
+
+def test_byte_order_marks_say_nothing(tmp_path: Path) -> None:
+    scorer = Scorer("Dose", {"Mean": np.array(3.5), "Standard_Deviation": np.array(2.0)}, axes=())
+    path = write(tmp_path, csv(scorer, "run.txt"))
+    plain = read_file(path)
+    for file in (path, tmp_path / "run.txt"):
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    marked = read_file(path)
+    assert (marked.primaries, marked.pages[0].name) == (400, "Dose")
+    assert_array_equal(marked.pages[0].values, plain.pages[0].values)
+    assert_array_equal(errors_of(marked.pages[0]), errors_of(plain.pages[0]))

@@ -61,7 +61,7 @@ class _Tables(RootModel[dict[str, Entry]]):
 def read_entries(path: Path) -> dict[str, Entry]:
     """Read the tables by engine; none without a file. Raises CatalogueError with all problems."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -16,7 +16,7 @@ class EnergyRange:
 
     def problem(self, energy: float) -> str:
         """Return why an energy is refused, or ""."""
-        if 0.0 < energy and self.lowest <= energy <= self.highest:
+        if energy > 0.0 and self.lowest <= energy <= self.highest:
             return ""
         least = f"from {self.lowest:g}" if self.lowest else "above 0"
         limit = f"up to {self.highest:g}" if energy > self.highest else least

@@ -10,10 +10,10 @@ those of the only ``/run/beamOn`` of the macro.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from dataclasses import dataclass, replace
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
@@ -23,7 +23,7 @@ from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.read.scored import Scored, read_scored
 from kerma_engines.geant4.transport.result_file import MAGIC, NO_UNIT
-from kerma_engines.regular import open_regular, read_regular
+from kerma_engines.regular import open_text, read_regular
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def is_result(head: bytes) -> bool:
 
 def is_dump(head: bytes) -> bool:
     """Return whether a file that begins with ``head`` is a dump of a scoring mesh."""
-    return head.startswith(_MESH.encode())
+    return head.removeprefix(codecs.BOM_UTF8).startswith(_MESH.encode())
 
 
 def read_result_file(path: Path) -> Estimator:
@@ -75,7 +75,7 @@ def read_dump_file(path: Path) -> Estimator:
     Without a macro that gives the primaries, pages are sums over the run. Raises ReadError.
     """
     try:
-        with TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
+        with open_text(path) as file:
             name, sections = _sections(path, file)
     except OSError as error:
         raise ReadError(path.name, "open", error.strerror or "failed") from error

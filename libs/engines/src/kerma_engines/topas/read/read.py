@@ -10,10 +10,10 @@ number of histories; the parameter file beside it, named in the header, does.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from dataclasses import dataclass
-from io import TextIOWrapper
 from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
@@ -22,7 +22,7 @@ import numpy as np
 
 from kerma_engines.adapter.outputs import read_outputs
 from kerma_engines.errors import ReadError
-from kerma_engines.regular import open_regular, read_regular
+from kerma_engines.regular import open_text, read_regular
 from kerma_engines.results.estimators import Axis, Estimator, MergeClass, Page
 from kerma_engines.topas.parameters import gathered, histories
 
@@ -112,7 +112,7 @@ class _Header:
 
 def is_topas(head: bytes) -> bool:
     """Return whether a file that begins with ``head`` is from TOPAS."""
-    return head.startswith(b"# TOPAS")
+    return head.removeprefix(codecs.BOM_UTF8).startswith(b"# TOPAS")
 
 
 def read_topas_file(path: Path) -> Estimator:
@@ -122,7 +122,7 @@ def read_topas_file(path: Path) -> Estimator:
     converts the standard deviation of one history to that of the mean.
     """
     try:
-        with TextIOWrapper(open_regular(path), encoding="ascii", errors="replace") as file:
+        with open_text(path, "ascii") as file:
             header, first = _header(path, file)
             statistics = _statistics(path, header, chain([first] if first else [], file))
     except OSError as error:
