@@ -22,7 +22,7 @@ from kerma_engines.catalogue.registry import engine
 from kerma_engines.results.estimators import Estimator
 from kerma_engines.results.merge import MergeState
 from kit.inputs.editor import box, mesh, project, zone
-from kit.programs.family import eventually, processes_in
+from kit.programs.family import engines_in, eventually
 from kit.running.visitor import Visitor
 from kit.running.whole import Whole, whole
 from standins.behaviour import Mode, install
@@ -59,7 +59,7 @@ class Licensed:
         install(self.programs, mode, seconds)
 
     def engine_processes(self) -> list[psutil.Process]:
-        return processes_in(self.kerma.data / "scratch")
+        return engines_in(self.kerma.data / "scratch")
 
 
 def write_catalogue(folder: Path, data: Path) -> None:

@@ -21,7 +21,7 @@ from kerma_allinone.children import postgres_server
 from kit.events.chosen import told
 from kit.events.rows import differences, drop, dump
 from kit.inputs.projects import submission
-from kit.programs.family import PATIENCE, eventually, processes_in, runs
+from kit.programs.family import PATIENCE, engines_in, eventually, processes_in, runs
 from kit.running.visitor import Visitor
 from kit.running.whole import Whole, whole
 
@@ -300,7 +300,7 @@ def test_a_deaf_child_does_not_delay_the_end(kerma: Whole) -> None:
 def _engines(kerma: Whole) -> list[psutil.Process]:
     scratch = str(kerma.data / "scratch")
     found = []
-    for process in processes_in(kerma.data):
+    for process in engines_in(kerma.data):
         try:
             if process.cwd().startswith(scratch):
                 found.append(process)

@@ -21,6 +21,9 @@ START_SECONDS = 120.0
 PATIENCE = 90.0
 """Bound of waits in seconds: reached only if a condition never becomes true."""
 
+CONFINED = "kerma_runner.worker.confined.process"
+"""The module of a worker's processes that parse and read files."""
+
 KERMA = (sys.executable, "-m", "kerma_client.cli")
 
 
@@ -58,6 +61,21 @@ def processes_in(folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def engines_in(scratch: Path) -> list[psutil.Process]:
+    """Return processes that belong to engines of a worker, by its scratch folder.
+
+    The worker's own confined processes, which parse and read files, work there as well.
+    """
+    return [found for found in processes_in(scratch) if not _is_own(found)]
+
+
+def _is_own(process: psutil.Process) -> bool:
+    try:
+        return CONFINED in process.cmdline()
+    except psutil.NoSuchProcess:
+        return True
 
 
 def kill_in(folder: Path) -> None:

@@ -38,13 +38,11 @@ from kerma_runner.read.models import TASK as TASK_ROWS
 from kerma_runner.settings import RunnerSettings
 from kerma_sandbox.files import removal
 from kit.events.tasks import end
+from kit.programs.family import engines_in
 from kit.running.services import prepare
 
 WORKER: tuple[str, ...] = (str(Path(__file__).parents[1] / "programs" / "script_worker.py"),)
 """Arguments of the interpreter for a worker."""
-
-CONFINED = "kerma_runner.worker.confined.process"
-"""The module whose processes parse and read engines' files for a worker."""
 
 SHORT_LEASE = 3.0
 HEARTBEAT_SECONDS = 0.3
@@ -82,10 +80,9 @@ class Worker:
     def engines(self) -> list[psutil.Process]:
         """Return processes that work below this worker's scratch folder, except Kerma's own."""
         found = []
-        for process in psutil.process_iter():
+        for process in engines_in(self.scratch):
             try:
-                below = process.cwd().startswith(str(self.scratch))
-                if below and CONFINED not in process.cmdline():
+                if process.cwd().startswith(str(self.scratch)):
                     found.append(process)
             except psutil.Error:
                 continue
