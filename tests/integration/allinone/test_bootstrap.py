@@ -108,7 +108,7 @@ def test_a_foreign_folder_is_left_alone(outline: Path) -> None:
 
 @pytest.fixture
 def installed(outline: Path) -> Iterator[Path]:
-    done = _kerma(outline, "up", "--port", "1")
+    done = _kerma(outline, "up", "--port", "1", PYTHONDONTWRITEBYTECODE="1")
     assert (done.returncode, done.stdout) == (0, "cli up --port 1\n"), done.stderr
     yield outline
     shutil.rmtree(outline / ".venv", ignore_errors=True)
@@ -116,6 +116,7 @@ def installed(outline: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_installs_once_grows_recovers_and_moves(installed: Path) -> None:
+    _check_bytecode(installed)
     again = _kerma(installed, "jobs")
     assert (again.stdout, again.stderr) == ("cli jobs\n", "")
     pytest_command = installed / ".venv" / "bin" / "pytest"
@@ -136,6 +137,18 @@ def test_installs_once_grows_recovers_and_moves(installed: Path) -> None:
     moved = installed.rename(installed.with_name("moved"))
     assert _kerma(moved, "jobs").stdout == "cli jobs\n"
     shutil.rmtree(moved)
+
+
+def _check_bytecode(folder: Path) -> None:
+    """Check that packages and sources are compiled, even if Python may not store what it compiles."""
+    [site] = (folder / ".venv" / "lib").glob("python3.*/site-packages")
+    assert list((site / "fastapi" / "__pycache__").glob("applications.*.pyc"))
+    source = folder / "libs" / "client" / "src" / "kerma_client" / "cli.py"
+    [bytecode] = (source.parent / "__pycache__").glob("cli.*.pyc")
+    before = bytecode.read_bytes()
+    source.write_text(CLI + "# changed\n")
+    assert _kerma(folder, "jobs", PYTHONDONTWRITEBYTECODE="1").stderr == ""
+    assert bytecode.read_bytes() != before
 
 
 @pytest.mark.slow
