@@ -296,6 +296,17 @@ async def test_a_process_converts_once_and_is_replaced() -> None:
         assert len(set(forks()) & second) == SPARES - 1
 
 
+async def test_connections_of_spares_that_died_are_closed_at_the_end() -> None:
+    async with converting() as converter:
+        await until(lambda: len(converter._spares) == SPARES)
+        spares = tuple(converter._spares)
+        for fork in forks():
+            fork.kill()
+        await asyncio.gather(*(asyncio.shield(spare.ended) for spare in spares))
+        assert not any(spare.writer.is_closing() for spare in spares)
+    assert all(spare.writer.is_closing() for spare in spares)
+
+
 async def test_nothing_is_left_when_the_service_ends() -> None:
     # other tests' servers are children of this process too
     before = set(psutil.Process().children(recursive=True))

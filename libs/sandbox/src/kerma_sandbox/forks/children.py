@@ -128,7 +128,11 @@ class Children:
         self._order(f"LOWER {child.name}")
 
     async def end(self, child: Child) -> None:
-        """Kill a process that has not ended, and close its connection."""
+        """Kill a process that has not ended, and close its connection.
+
+        Those for which nobody calls this are closed when the nursery ends.
+        """
+        self._children.pop(child.name, None)
         if not child.ended.done():
             self._order(f"KILL {child.name}")
         child.writer.close()
@@ -171,7 +175,7 @@ class Children:
                 self._lived = True
                 continue
             name, _, status = rest.partition(" ")
-            child = self._children.pop(name, None)
+            child = self._children.get(name)
             if child is not None and not child.ended.done():
                 child.ended.set_result(int(status))
 
