@@ -47,7 +47,7 @@ async def calls(
     scratch: Scratch, sandbox: Sandbox | None = None, **settings: float
 ) -> AsyncIterator[ConfinedEngines]:
     """Provide the engine behind walls."""
-    made = WorkerSettings(**{"slots": 1, **settings})  # type: ignore[arg-type]
+    made = WorkerSettings(**{"slots": 1, **settings})  # type: ignore[arg-type]  # one of several
     async with confined_engines({"probe": ENGINE}, made, sandbox or Sandbox(), scratch) as confined:
         yield confined
 

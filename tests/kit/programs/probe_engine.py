@@ -8,7 +8,7 @@ import pickle
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ import numpy as np
 
 from kerma_engines.adapter.port import Command, InputSet, Monitor, Program
 from kerma_engines.errors import ReadError
-from kerma_engines.project.project import Project
 from kerma_engines.results.estimators import Estimator
 from kerma_engines.results.parallel import THREAD, each_block
 from kerma_sandbox.forks.nursery import LENGTHS
+from kit.programs.script_engine import WorkersEngine
 
 _calls: list[str] = []
 """The calls of this process."""
@@ -37,7 +37,7 @@ class Marker:
 
 
 @dataclass(frozen=True)
-class ProbeEngine:
+class ProbeEngine(WorkersEngine):
     """``options`` of the input set: ``mode``, and what to look for."""
 
     name: str = "probe"
@@ -46,17 +46,8 @@ class ProbeEngine:
     def program(self) -> Program:
         return Program("/trusted/program", {"TRUSTED": "1"}, (Path("/trusted"),))
 
-    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
-        raise NotImplementedError
-
-    def accept_files(self, files: Mapping[str, str]) -> InputSet:
-        raise NotImplementedError
-
-    def scored_bins(self, inputs: InputSet) -> int:
-        return 0
-
     def monitor(self, primaries: int) -> Monitor:
-        raise NotImplementedError
+        raise AssertionError("no program is started")
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         _calls.append("prepare")

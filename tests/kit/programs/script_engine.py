@@ -30,8 +30,21 @@ class ScriptMonitor:
         return Progress(int(number), 1.0) if word == "done" and number.isdigit() else None
 
 
+class WorkersEngine:
+    """The part of an engine that its workers never call, for engines that only workers have."""
+
+    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
+        raise AssertionError("workers convert no projects")
+
+    def accept_files(self, files: Mapping[str, str]) -> InputSet:
+        raise AssertionError("workers accept no files")
+
+    def scored_bins(self, inputs: InputSet) -> int:
+        return 0
+
+
 @dataclass(frozen=True)
-class ScriptEngine:
+class ScriptEngine(WorkersEngine):
     """``options`` of the input set: ``mode`` and ``argument`` of the program."""
 
     name: str = "script"
@@ -39,15 +52,6 @@ class ScriptEngine:
     @property
     def program(self) -> Program:
         return Program(sys.executable, readable=(PROGRAM, HOSTILE))
-
-    def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
-        raise NotImplementedError
-
-    def accept_files(self, files: Mapping[str, str]) -> InputSet:
-        raise NotImplementedError
-
-    def scored_bins(self, inputs: InputSet) -> int:
-        return 0
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         mode = inputs.options["mode"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from kerma_common.nats import _Client
+from kerma_common.nats import KNOWN_NAME_BYTES, _Client, _known_name
 
 
 async def test_a_reply_does_not_undo_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +53,7 @@ HEADERS = (
     b"Two words: value\r\nNo colon\r\n: no name\r\nEmpty:\r\n",
     b"Twice: first\r\nTwice: second\r\nColons: a: b:c\r\n",
     b"L\xf6ss: value\r\nBytes: \xff\xfe\r\nText: L\xc3\xb6ss\r\nSplit: a\nOther: b\r\n",
+    b"L" * 70 + b": value\r\n",
     b"In\x0bside: value\r\nUnit\x1fseparator: value\r\nNull\x00: value\r\n",
 )
 
@@ -60,3 +61,11 @@ HEADERS = (
 @pytest.mark.parametrize("raw", HEADERS)
 def test_headers_are_read_as_the_library_reads_them(raw: bytes) -> None:
     assert _Client._parse_header_lines(raw) == Client._parse_header_lines(raw)
+
+
+def test_long_names_of_headers_are_not_kept() -> None:
+    for size, kept in ((KNOWN_NAME_BYTES, 1), (KNOWN_NAME_BYTES + 1, 0)):
+        _known_name.cache_clear()
+        name = "N" * size
+        assert _Client._parse_header_lines(f" {name} : v\r\n".encode()) == {name: "v"}
+        assert _known_name.cache_info().currsize == kept

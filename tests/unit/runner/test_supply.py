@@ -110,6 +110,12 @@ class World:
             task, subject, Claim("w", 1, NOW, NOW), ctx, fresh=True
         )
 
+    async def fail(self, index: int) -> None:
+        """End a leased task."""
+        task, subject = await self.sets.task("job", index), task_subject("job", index)
+        command = Fail(1, "BAD_INPUT", "no such material", None, NOW, started=True)
+        await self.bus.execute(task, subject, command, context("fail"))
+
     async def task(self, index: int) -> Task:
         task = await self.sets.task("job", index)
         return (await self.bus.state(task, task_subject("job", index)))[0]
@@ -177,10 +183,8 @@ async def test_a_task_that_ended_before_its_history_was_damaged_is_not_lost() ->
     world = World()
     await world.queue()
     await world.lease(0)
-    task, subject = await world.sets.task("job", 0), task_subject("job", 0)
-    fail = Fail(1, "BAD_INPUT", "no such material", None, NOW, started=True)
-    await world.bus.execute(task, subject, fail, context("fail"))
-    await world.spoil(subject)
+    await world.fail(0)
+    await world.spoil(task_subject("job", 0))
     await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
     assert await world.lost() == []
 
@@ -189,9 +193,7 @@ async def test_without_a_readable_set_all_tasks_that_have_not_ended_are_lost() -
     world = World()
     await world.queue()
     await world.lease(1)
-    task, subject = await world.sets.task("job", 1), task_subject("job", 1)
-    fail = Fail(1, "BAD_INPUT", "no such material", None, NOW, started=True)
-    await world.bus.execute(task, subject, fail, context("fail"))
+    await world.fail(1)
     await world.spoil(task_set_subject("job"))
     await world.handlers.dispatch(CancelTasks("job", 3), context("cancel"))
     assert await world.lost() == [runner.TasksLost(job_id="job", tasks=(0, 2), reason=REASON)]

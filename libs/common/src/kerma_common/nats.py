@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 PENDING_BYTES = 64 * 1024 * 1024
 RECONNECT_SECONDS = 0.25
+KNOWN_NAME_BYTES = 64
+"""Longest name of a header that is remembered."""
 PING_SECONDS = 15
 """The client gives up a server at its third unanswered ping: after 30 to 45 seconds."""
 
@@ -64,7 +66,7 @@ class _Client(Client):
         found: dict[str, str] = {}
         for line in raw.split(b"\r\n"):
             name, colon, value = line.partition(b":")
-            if colon and (key := _header_name(name)) is not None:
+            if colon and (key := _header_name(name.strip())) is not None:
                 found[key] = value.strip().decode("utf-8", "replace")
         return found
 
@@ -112,10 +114,18 @@ class _Client(Client):
             await self._process_op_err(nats.errors.Error("nats: reading ended"))
 
 
-@lru_cache(maxsize=256)
-def _header_name(raw: bytes) -> str | None:
+def _header_name(name: bytes) -> str | None:
     """Return a header's name, or None if it is not one."""
-    name = raw.strip()
+    # Anybody may send names of megabytes; none of those is kept.
+    return _known_name(name) if len(name) <= KNOWN_NAME_BYTES else _decoded_name(name)
+
+
+@lru_cache(maxsize=256)
+def _known_name(name: bytes) -> str | None:
+    return _decoded_name(name)
+
+
+def _decoded_name(name: bytes) -> str | None:
     if not name.isascii() or any(chr(byte).isspace() for byte in name):
         return None
     return name.decode()

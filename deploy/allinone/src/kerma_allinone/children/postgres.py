@@ -48,7 +48,7 @@ START_ATTEMPTS = 5
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": "100",
+    "max_connections": "120",  # all services with full pools take about 92
     "authentication_timeout": "10s",  # a client lost at login holds up DROP DATABASE for this long
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",

@@ -102,7 +102,7 @@ def _add_hello(api: APIRouter) -> None:
     @api.post("/user/update")
     @authenticated()
     @answers(202)
-    async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001
+    async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001 - ends requests without a token
         if not body:
             raise InvalidRequest("Wrong data provided")
         return answer("User updated", 202)

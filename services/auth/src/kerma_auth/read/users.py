@@ -45,13 +45,13 @@ def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
 
 
 @USERS.on(auth.CredentialSet)
-def credential_set(event: auth.CredentialSet, at: At) -> Iterator[Op]:  # noqa: ARG001
+def credential_set(event: auth.CredentialSet, at: At) -> Iterator[Op]:
     """Replace the current credential."""
     yield Update(USER, {"user_id": event.user_id}, {"credential_id": event.credential_id})
 
 
 @USERS.on(auth.RoleGranted)
-def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:
     """Add a role."""
     yield Upsert(ROLE, {"user_id": event.user_id, "role": event.role})
 

@@ -48,7 +48,7 @@ def registered(event: batch.ClusterRegistered, at: At) -> Iterator[Op]:
 
 
 @CLUSTERS.on(batch.ClusterRemoved)
-def removed(event: batch.ClusterRemoved, at: At) -> Iterator[Op]:  # noqa: ARG001
+def removed(event: batch.ClusterRemoved, at: At) -> Iterator[Op]:
     """Delete the cluster."""
     yield Delete(CLUSTER, {"cluster": event.cluster})
 

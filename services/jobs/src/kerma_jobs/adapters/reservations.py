@@ -2,9 +2,10 @@
 
 A reservation is made in one transaction that holds a lock of the user. It counts the user's jobs in
 the read model and the reservations that the read model does not show yet, and adds its own, so
-submissions of one user are decided one after the other, on any number of replicas. It takes two round
-trips: all statements, then the end. A reservation
-stops counting when the job is in the read model, when the submission fails, or after
+submissions of one user are decided one after the other, on any number of replicas. That takes two
+round trips: all statements, then the end.
+
+A reservation stops counting when the job is in the read model, when the submission fails, or after
 ``HOLD_SECONDS`` if its process died. Quotas hold exactly while the read model is less than
 ``HOLD_SECONDS`` behind.
 """

@@ -67,20 +67,20 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
 
 
 @JOBS.on(jobs.JobAllTasksSettled)
-def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:  # noqa: ARG001
+def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:
     """Store how the tasks ended, and why the first that failed did."""
     failure = event.reason or None
     yield _set_job(event.job_id, stored_bytes=event.stored_bytes, failure=failure)
 
 
 @JOBS.on(jobs.JobMergeRequested)
-def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
+def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:
     """The job waits for its results."""
     yield _set_job(event.job_id, state="MERGING_QUEUED")
 
 
 @JOBS.on(jobs.JobCompleted)
-def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:
     """The results can be read."""
     yield _set_job(
         event.job_id,
@@ -93,7 +93,7 @@ def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @JOBS.on(jobs.JobFailed)
-def failed(event: jobs.JobFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+def failed(event: jobs.JobFailed, at: At) -> Iterator[Op]:
     """The job ended without results."""
     yield _set_job(event.job_id, state="FAILED", ended_at=event.ended_at, failure=event.summary)
 
@@ -112,7 +112,7 @@ def limit_exceeded(event: jobs.JobLimitExceeded, at: At) -> Iterator[Op]:
 
 
 @JOBS.on(jobs.JobCanceled)
-def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
+def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:
     """Every task has stopped."""
     yield _set_job(event.job_id, state="CANCELED", ended_at=event.ended_at)
 
@@ -193,14 +193,14 @@ def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
 
 
 @JOBS.on(results.EstimatorMaterialised)
-def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:  # noqa: ARG001
+def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:
     """Store the merged pages; those of a repeated merge replace earlier ones."""
     key = {"job_id": event.job_id, "index": event.index}
     yield Upsert(ESTIMATOR, key, {"stored_bytes": event.stored_bytes})
 
 
 @JOBS.on(runner.WorkerRegistered)
-def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
+def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:
     """Jobs can ask for the worker's engines, if its pool takes jobs of users."""
     if event.resource_class == POOL:
         offer = {"engines": event.engines, "substitutes": event.substitutes}
@@ -208,6 +208,6 @@ def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa:
 
 
 @JOBS.on(runner.WorkerRetired)
-def retired(event: runner.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
+def retired(event: runner.WorkerRetired, at: At) -> Iterator[Op]:
     """Delete what the worker offered."""
     yield Delete(OFFER, {"worker": event.worker})

@@ -36,7 +36,7 @@ def _ref(prefix: str, ref: Ref) -> dict[str, object]:
 
 
 @RESULTS.on(jobs.JobSubmitted)
-def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
     """Store the owner of the job and the inputs that its outputs are read with."""
     yield Upsert(
         JOB_SOURCE,
@@ -46,13 +46,13 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @RESULTS.on(jobs.JobDeleted)
-def job_deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def job_deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:
     """Mark the job deleted; the row stays, because rows of its tasks may come later."""
     yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"deleted": True})
 
 
 @RESULTS.on(runner.TaskSucceeded)
-def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG001
+def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
     """Store the output to merge, and the log if one was kept."""
     yield Upsert(
         TASK_OUTPUT,
@@ -68,7 +68,7 @@ def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG
 
 
 @RESULTS.on(runner.TaskFailed)
-def failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+def failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
     """Store the log of the attempt."""
     yield from _log(event, failed=True)
 
@@ -84,7 +84,7 @@ def _set(job_id: str, **values: object) -> Op:
 
 
 @RESULTS.on(results.ResultSetOpened)
-def opened(event: results.ResultSetOpened, at: At) -> Iterator[Op]:  # noqa: ARG001
+def opened(event: results.ResultSetOpened, at: At) -> Iterator[Op]:
     """The result set waits to be merged."""
     yield Upsert(
         RESULT_SET,
@@ -99,13 +99,13 @@ def opened(event: results.ResultSetOpened, at: At) -> Iterator[Op]:  # noqa: ARG
 
 
 @RESULTS.on(results.MergeStarted)
-def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
     """An attempt runs."""
     yield _set(event.job_id, state="MERGING", attempt=event.attempt)
 
 
 @RESULTS.on(results.EstimatorMaterialised)
-def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:  # noqa: ARG001
+def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:
     """Replace the pages of an estimator that an earlier attempt stored."""
     yield Upsert(
         ESTIMATOR,
@@ -133,25 +133,25 @@ def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]: 
 
 
 @RESULTS.on(results.ResultSetCompleted)
-def completed(event: results.ResultSetCompleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def completed(event: results.ResultSetCompleted, at: At) -> Iterator[Op]:
     """Users can read the pages from here on."""
     yield _set(event.job_id, state="COMPLETE")
 
 
 @RESULTS.on(results.ResultSetFailed)
-def merge_failed(event: results.ResultSetFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+def merge_failed(event: results.ResultSetFailed, at: At) -> Iterator[Op]:
     """The result set failed."""
     yield _set(event.job_id, state="FAILED")
 
 
 @RESULTS.on(results.ResultSetPublished)
-def published(event: results.ResultSetPublished, at: At) -> Iterator[Op]:  # noqa: ARG001
+def published(event: results.ResultSetPublished, at: At) -> Iterator[Op]:
     """The result set is finished."""
     yield _set(event.job_id, published=True)
 
 
 @RESULTS.on(results.ResultSetDeleted)
-def deleted(event: results.ResultSetDeleted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def deleted(event: results.ResultSetDeleted, at: At) -> Iterator[Op]:
     """Delete all rows of the results."""
     for table in (RESULT_SET, ESTIMATOR, PAGE, ESTIMATOR_METADATA, PAGE_FRAGMENT):
         yield Delete(table, {"job_id": event.job_id})

@@ -53,7 +53,7 @@ def all_queued(event: ev.TasksQueued, at: At) -> Iterator[Op]:
 
 
 @QUEUE.on(ev.TasksWithdrawn)
-def withdrawn(event: ev.TasksWithdrawn, at: At) -> Iterator[Op]:  # noqa: ARG001
+def withdrawn(event: ev.TasksWithdrawn, at: At) -> Iterator[Op]:
     """Tasks without a lease leave the queue; one that is stored after this finds no row."""
     yield Delete(TASK, {"job_id": event.job_id, "lease": 0})
 
@@ -77,19 +77,19 @@ def queued(event: ev.TaskQueued, at: At) -> Iterator[Op]:
 
 
 @QUEUE.on(ev.TaskLeased)
-def leased(event: ev.TaskLeased, at: At) -> Iterator[Op]:  # noqa: ARG001
+def leased(event: ev.TaskLeased, at: At) -> Iterator[Op]:
     """A worker holds the task."""
     yield _set(event, state="LEASED", lease=event.lease, worker=event.worker, until=event.until)
 
 
 @QUEUE.on(ev.TaskStarted)
-def started(event: ev.TaskStarted, at: At) -> Iterator[Op]:  # noqa: ARG001
+def started(event: ev.TaskStarted, at: At) -> Iterator[Op]:
     """The engine runs."""
     yield _set(event, state="RUNNING")
 
 
 @QUEUE.on(ev.TaskRequeued)
-def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:  # noqa: ARG001
+def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:
     """The task waits again."""
     yield _set(
         event,
@@ -101,13 +101,13 @@ def requeued(event: ev.TaskRequeued, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @QUEUE.on(ev.TaskSucceeded)
-def succeeded(event: ev.TaskSucceeded, at: At) -> Iterator[Op]:  # noqa: ARG001
+def succeeded(event: ev.TaskSucceeded, at: At) -> Iterator[Op]:
     """The task has ended."""
     yield _set(event, state="SUCCEEDED", **_NOT_HELD)
 
 
 @QUEUE.on(ev.TaskFailed)
-def failed(event: ev.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
+def failed(event: ev.TaskFailed, at: At) -> Iterator[Op]:
     """The task has ended if the failure is final.
 
     Otherwise a requeue follows in the same commit.
@@ -117,19 +117,19 @@ def failed(event: ev.TaskFailed, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @QUEUE.on(ev.TaskCancellationRequested)
-def cancellation_requested(event: ev.TaskCancellationRequested, at: At) -> Iterator[Op]:  # noqa: ARG001
+def cancellation_requested(event: ev.TaskCancellationRequested, at: At) -> Iterator[Op]:
     """The worker must stop the task."""
     yield _set(event, canceling=True)
 
 
 @QUEUE.on(ev.TaskCanceled)
-def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:  # noqa: ARG001
+def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:
     """The task has ended."""
     yield _set(event, state="CANCELED", **_NOT_HELD)
 
 
 @QUEUE.on(ev.TasksLost)
-def lost(event: ev.TasksLost, at: At) -> Iterator[Op]:  # noqa: ARG001
+def lost(event: ev.TasksLost, at: At) -> Iterator[Op]:
     """These tasks leave the queue; a worker that still holds one is told to stop."""
     for index in event.tasks:
         key = {"job_id": event.job_id, "index": index}
@@ -137,7 +137,7 @@ def lost(event: ev.TasksLost, at: At) -> Iterator[Op]:  # noqa: ARG001
 
 
 @QUEUE.on(ev.WorkerRegistered)
-def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG001
+def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:
     """The worker offers slots."""
     yield Upsert(
         WORKER,
@@ -154,7 +154,7 @@ def registered(event: ev.WorkerRegistered, at: At) -> Iterator[Op]:  # noqa: ARG
 
 
 @QUEUE.on(ev.WorkerRetired)
-def retired(event: ev.WorkerRetired, at: At) -> Iterator[Op]:  # noqa: ARG001
+def retired(event: ev.WorkerRetired, at: At) -> Iterator[Op]:
     """The worker has left. If it died, its leases no longer wait for a promised end."""
     yield Delete(WORKER, {"worker": event.worker})
     if event.reason == DIED:

@@ -85,7 +85,9 @@ class Session:
 def main() -> None:
     """Run the process. Argument: the limits of a fork, as JSON."""
     limits = nursery.ForkLimits(**json.loads(sys.argv[1]))
-    engines: dict[str, Engine] = pickle.loads(os.read(nursery.CONTROL, MOST_ENGINES))  # noqa: S301
+    # The worker alone holds the other end of this socket, and no file of a user has been read yet.
+    packed = os.read(nursery.CONTROL, MOST_ENGINES)
+    engines: dict[str, Engine] = pickle.loads(packed)  # noqa: S301 - the worker's own bytes
     nursery.serve(lambda: Session(engines).answer, limits)
 
 
