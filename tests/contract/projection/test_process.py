@@ -18,6 +18,7 @@ from kerma_common.errors import ContractViolation, DomainRejected, Unavailable
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import OUTBOX, STATE, TIMER, placed_process_tables
+from kerma_common.projection import lease as leadership
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.mending import list_aside, skip
 from kit.events.processing import Counting, Settle, now
@@ -106,6 +107,34 @@ async def test_commands_follow_from_events(db: AsyncEngine, log: MemoryLog) -> N
     assert context.correlation == last.commit.meta.correlation
     assert await stored(db, STATE) == []
     assert await stored(db, TIMER) == []
+
+
+async def test_a_former_leader_settles_and_reacts_to_nothing(
+    db: AsyncEngine, log: MemoryLog
+) -> None:
+    go_on = asyncio.Event()
+
+    class Slow(Executor):
+        async def __call__(self, command: Any, context: CommandContext) -> None:
+            await super().__call__(command, context)
+            await go_on.wait()
+
+    executor = Slow()
+    loop = loop_of(log, db, executor)
+    async with running(loop.run()):
+        await record(log, submitted("a", n_tasks=1), succeeded("a", 0), now=now())
+        await executor.until(1)
+        async with mapped(db, "jobs_process").begin() as conn:
+            await leadership.raise_fence(conn, "counting")
+        await record(log, submitted("b", n_tasks=2))
+        go_on.set()
+        # the row was left for the next leader, which executes the command again
+        await executor.until(2)
+        await emptied(db, OUTBOX)
+        await caught_up(loop)
+    first, second = executor.calls
+    assert first[1].cause == second[1].cause
+    assert await stored(db, STATE) == [("counting", "b", {"expected": 2, "ended": 0})]
 
 
 async def test_a_passing_failure_is_tried_again_and_keeps_the_order(

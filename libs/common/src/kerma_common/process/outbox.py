@@ -21,14 +21,13 @@ from kerma_common.process.tables import OUTBOX
 from kerma_common.projection.retries.failures import delays, is_transient, pause
 from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
-from kerma_common.projection.rows.write import write
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from kerma_common.infra import Clock
-    from kerma_common.projection.sink import Transaction
+    from kerma_common.projection.sink import Store, Transaction
 
 Dispatch = Callable[[Any, CommandContext], Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -121,14 +120,14 @@ class Relay:
             else:
                 queue.append(owed)
 
-    async def run(self, transaction: Transaction, retries: Persistence) -> None:
+    async def run(self, transaction: Transaction, store: Store, retries: Persistence) -> None:
         """Execute what an earlier leader left, then submitted commands, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group, self._retries = group, retries
             left = await self._left(transaction)
             early, self._early = self._early or [], None
             self.submit([*left, *early])
-            group.create_task(self._settle(transaction))
+            group.create_task(self._settle(store))
 
     async def _left(self, transaction: Transaction) -> list[Owed]:
         async with transaction() as conn:
@@ -205,7 +204,7 @@ class Relay:
         self._settled.append(op)
         self._settling.set()
 
-    async def _settle(self, transaction: Transaction) -> None:
+    async def _settle(self, store: Store) -> None:
         """Delete executed commands, in batches when they finish fast."""
         waits = delays()
         while True:
@@ -213,8 +212,7 @@ class Relay:
             self._settling.clear()
             settled, self._settled = self._settled, []
             try:
-                async with transaction() as conn:
-                    await write(conn, settled)
+                await store(settled)
                 waits = delays()
                 self._retries.recovered(self)
             except Exception as error:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import select
+from psycopg import sql
 
 from kerma_common.contracts import registry
 from kerma_common.process.outbox import Owed, Relay
 from kerma_common.process.tables import STATE, TIMER
 from kerma_common.projection.rows.ops import Delete, Op, Upsert
+from kerma_common.projection.rows.tables import schema_of
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from kerma_common.process.manager import ProcessManager, Reaction
@@ -44,22 +47,24 @@ class Reactions:
         self.owed: list[Owed] = []
         self.timers_set = False
 
-    async def load(self, conn: AsyncConnection, keys: Iterable[str]) -> None:
-        """Read the states of these instances; None for new ones.
+    def query(self, keys: Iterable[str], schema: str) -> tuple[bytes, Sequence[object]]:
+        """Return the statement, and its parameters, that reads the states of these instances."""
+        return _states(schema), (self._manager.name, list(keys))
+
+    def take(self, keys: Iterable[str], rows: Iterable[tuple[str, Any]]) -> None:
+        """Keep the states that were read; None for new instances.
 
         Raises ValueError for a state that this release cannot decode.
         """
-        asked = dict.fromkeys(keys)
-        if not asked:
-            return
-        found = await conn.execute(
-            select(STATE.c.key, STATE.c.state).where(
-                STATE.c.process == self._manager.name, STATE.c.key.in_(list(asked))
-            )
-        )
-        self.states.update(asked)
-        for key, state in found:
+        self.states.update(dict.fromkeys(keys))
+        for key, state in rows:
             self.states[key] = self._codec.validate_python(state)
+
+    async def load(self, conn: AsyncConnection, key: str) -> None:
+        """Read the state of one instance; see ``take``."""
+        driver = cast("Driver[Any]", (await conn.get_raw_connection()).driver_connection)
+        found = await driver.execute(*self.query([key], schema_of(conn)))
+        self.take([key], await found.fetchall())
 
     def add(self, key: str, cause: Cause, reaction: Reaction[Any]) -> None:
         """Add a reaction of one instance."""
@@ -97,3 +102,9 @@ class Reactions:
             )
             self.operations.append(self._relay.row(owed))
             self.owed.append(owed)
+
+
+@cache
+def _states(schema: str) -> bytes:
+    statement = sql.SQL("SELECT key, state FROM {} WHERE process = %s AND key = ANY(%s)")
+    return statement.format(sql.Identifier(schema, STATE.name)).as_bytes(None)

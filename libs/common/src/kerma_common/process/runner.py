@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -19,7 +20,7 @@ from kerma_common.process.timers import Timers
 from kerma_common.projection.decoding import decoded, typed_events
 from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.retries.failures import is_transient
-from kerma_common.projection.rows.ops import Delete, Update
+from kerma_common.projection.rows.ops import Delete, Op, Update
 from kerma_common.projection.rows.write import write
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_common.process.manager import ProcessManager
     from kerma_common.projection.retries.persistence import Persistence
-    from kerma_common.projection.sink import Store, Transaction
+    from kerma_common.projection.sink import Revise, Store, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -79,11 +80,11 @@ class ProcessSink:
         self._timers = Timers(self.name, self.clock, self._fire)
 
     def duties(
-        self, transaction: Transaction, retries: Persistence
+        self, transaction: Transaction, store: Store, retries: Persistence
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """Execute commands and fire timers."""
         self._begin()
-        return self._relay.run(transaction, retries), self._timers.run(transaction, retries)
+        return self._relay.run(transaction, store, retries), self._timers.run(transaction, retries)
 
     def unit(self, record: Recorded) -> str:
         """Return the instance that the commit concerns; the aggregate if it concerns none.
@@ -106,7 +107,7 @@ class ProcessSink:
         self,
         records: Sequence[Recorded],
         store: Store,  # noqa: ARG002 - a process reads its states first
-        transaction: Transaction,
+        revise: Revise,
         fenced: Transaction,  # noqa: ARG002 - part of the protocol
     ) -> None:
         """Handle the events of a batch in order."""
@@ -118,9 +119,11 @@ class ProcessSink:
         ]
         if not events:
             return
-        async with transaction() as conn:
-            reactions = Reactions(self.manager, self._relay, self.clock())
-            await reactions.load(conn, (key for key, _, _ in events))
+        reactions = Reactions(self.manager, self._relay, self.clock())
+        keys = dict.fromkeys(key for key, _, _ in events)
+
+        def react(rows: Sequence[tuple[Any, ...]]) -> Sequence[Op]:
+            reactions.take(keys, rows)
             for key, event, at in events:
                 record = places[at.stream, at.seq]
                 meta = record.commit.meta
@@ -128,7 +131,9 @@ class ProcessSink:
                 cause = Cause(at.event_id, meta.correlation, at.event_id, after, record.traceparent)
                 reaction = self.manager.handle(reactions.states[key], event, at)
                 reactions.add(key, cause, reaction)
-            await write(conn, reactions.operations)
+            return reactions.operations
+
+        await revise(partial(reactions.query, keys), react)
         self._committed(reactions)
 
     async def _fire(self, transaction: Transaction) -> None:
@@ -153,7 +158,7 @@ class ProcessSink:
         cause = f"{row.key}\x1f{row.timer}\x1f{row.due.isoformat()}"
         before = len(reactions.operations), len(reactions.owed)
         try:
-            await reactions.load(conn, [row.key])
+            await reactions.load(conn, row.key)
             reactions.operations.append(Delete(TIMER, name))
             reaction = self.manager.wake(
                 reactions.states[row.key], row.key, row.timer, reactions.now

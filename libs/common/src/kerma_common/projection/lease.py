@@ -217,12 +217,33 @@ async def lock(conn: AsyncConnection, lease: Lease) -> None:
         raise Fenced(lease.name)
 
 
+async def send_lock(driver: Driver, schema: str, lease: Lease) -> AsyncCursor:
+    """Execute the statement of ``lock``, which may be one of a pipeline.
+
+    The caller passes the cursor to ``check_locked`` once the pipeline has ended.
+    """
+    return await driver.execute(_locked(schema), (lease.name,))
+
+
+async def check_locked(locked: AsyncCursor, lease: Lease) -> None:
+    """Raise Fenced if the lease is no longer held; the transaction must not commit then."""
+    if (lease.fence,) not in await locked.fetchall():
+        raise Fenced(lease.name)
+
+
 async def _lock_checkpoints(conn: AsyncConnection, name: str) -> set[int]:
-    """Lock the checkpoints of a loop and return their fences.
+    """Lock the checkpoints of a loop and return their fences."""
+    driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+    locked = await driver.execute(_locked(schema_of(conn)), (name,))
+    return {fence for (fence,) in await locked.fetchall()}
+
+
+@cache
+def _locked(schema: str) -> bytes:
+    """Return the statement that locks the checkpoints of a loop.
 
     Transactions that lock several checkpoints do it by name and stream; in another order, two of
     them would block one another.
     """
-    order = (CHECKPOINT.c.name, CHECKPOINT.c.stream)
-    found = select(CHECKPOINT.c.fence).where(CHECKPOINT.c.name == name).order_by(*order)
-    return set(await conn.scalars(found.with_for_update()))
+    statement = sql.SQL("SELECT fence FROM {} WHERE name = %s ORDER BY name, stream FOR UPDATE")
+    return statement.format(sql.Identifier(schema, CHECKPOINT.name)).as_bytes(None)

@@ -65,7 +65,9 @@ class LogLoop:
                     group.create_task(session.heartbeat())
                     for stream in self.sink.streams:
                         group.create_task(session.follow(stream, self.max_batch))
-                    for duty in self.sink.duties(session.fenced, self.retries):
+                    for duty in self.sink.duties(
+                        session.fenced, session.store_fenced, self.retries
+                    ):
                         group.create_task(duty)
             except* Fenced:
                 _log.warning("%s: leadership lost, loading again", self.sink.name)

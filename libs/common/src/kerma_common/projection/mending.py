@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from kerma_common.admin.story import in_causal_order
 from kerma_common.projection import lease as leadership
 from kerma_common.projection import quarantine
 from kerma_common.projection.quarantine import QuarantinedCommit
+from kerma_common.projection.rows.tables import schema_of
 from kerma_common.projection.rows.write import write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.contracts.envelope import Recorded
-    from kerma_common.projection.sink import Sink
+    from kerma_common.projection.sink import Query, React, Sink
 
 
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
@@ -92,9 +94,16 @@ async def _apply(sink: Sink, conn: AsyncConnection, records: Sequence[Recorded])
         # An instance has commits of several streams.
         ordered = in_causal_order(records)
         await sink.apply(
-            ordered, partial(write, conn), lambda: nullcontext(conn), lambda: nullcontext(conn)
+            ordered, partial(write, conn), partial(_revise, conn), lambda: nullcontext(conn)
         )
     return len(records)
+
+
+async def _revise(conn: AsyncConnection, query: Query, react: React) -> None:
+    """Read rows and write what follows from them, inside the open transaction of ``conn``."""
+    driver = cast("Driver[Any]", (await conn.get_raw_connection()).driver_connection)
+    found = await driver.execute(*query(schema_of(conn)))
+    await write(conn, react(await found.fetchall()))
 
 
 def _aside(name: str, unit: str, entries: Sequence[QuarantinedCommit]) -> Aside:

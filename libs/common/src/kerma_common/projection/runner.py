@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kerma_common.projection.retries.persistence import Persistence
     from kerma_common.projection.router import Projection
     from kerma_common.projection.rows.ops import Op
-    from kerma_common.projection.sink import Store, Transaction
+    from kerma_common.projection.sink import Revise, Store, Transaction
 
 
 def projection_loop(
@@ -60,7 +60,7 @@ class ProjectionSink:
         self,
         records: Sequence[Recorded],
         store: Store,
-        transaction: Transaction,  # noqa: ARG002 - part of the protocol
+        revise: Revise,  # noqa: ARG002 - part of the protocol
         fenced: Transaction,
     ) -> None:
         """Project the batch and write its rows."""
@@ -70,6 +70,7 @@ class ProjectionSink:
     def duties(
         self,
         transaction: Transaction,  # noqa: ARG002 - part of the protocol
+        store: Store,  # noqa: ARG002 - part of the protocol
         retries: Persistence,  # noqa: ARG002 - part of the protocol
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """Return no duties."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerma_common.commands.consistency import Watermarks
 from kerma_common.db.kept import KeptConnection
@@ -20,18 +20,20 @@ from kerma_common.projection.ahead import Ahead
 from kerma_common.projection.lease import Fenced, Lease
 from kerma_common.projection.retries.failures import LoopHalted, delays, pause
 from kerma_common.projection.rows.tables import schema_of
-from kerma_common.projection.rows.write import fold_giving_way, send, write
+from kerma_common.projection.rows.write import fold_giving_way, send
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection as Driver
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from kerma_common.commands.consistency import Positions
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.eventlog.port import EventLog
     from kerma_common.projection.retries.persistence import Persistence
+    from kerma_common.projection.rows.fold import Phase
     from kerma_common.projection.rows.ops import Op
-    from kerma_common.projection.sink import Sink
+    from kerma_common.projection.sink import Query, React, Sink
 
 _log = logging.getLogger(__name__)
 
@@ -204,11 +206,11 @@ class Session:
         ]
         last = batch[-1]
         store = partial(self._store, last, aside)
-        transaction = partial(self._transaction, last, aside)
+        revise = partial(self._revise, last, aside)
         if live:
             traces = {record.traceparent for record in live if record.traceparent}
             with span(f"{self._sink.service}.{name}", links=sorted(traces)):
-                await self._sink.apply(live, store, transaction, self.fenced)
+                await self._sink.apply(live, store, revise, self.fenced)
         if aside and self._saved[stream] != last.seq:
             await store(())
         if self._saved[stream] != last.seq:
@@ -233,34 +235,44 @@ class Session:
         if ahead := self._ahead.get(last.stream):
             # The next batch is decoded while the server writes this one.
             ahead.begin()
-        schema = schema_of(self._db)
         async with self._turn:
             async with self._kept.lend() as driver:
-                async with driver.pipeline():
-                    await driver.execute(b"BEGIN")
-                    await send(driver, schema, phases)
-                    moved = await leadership.send_advance(
-                        driver, schema, self.lease, self._saved[last.stream], last
-                    )
-                leadership.check_advanced(moved, self.lease)
-                reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
-                await driver.commit()
+                await self._finish(driver, phases, last, b"BEGIN")
             self._advanced(last)
+
+    async def _finish(
+        self, driver: Driver[Any], phases: Sequence[Phase], last: Recorded, *before: bytes
+    ) -> None:
+        """Write rows and the checkpoint in one pipeline; commit if the checkpoint was still ours."""
+        schema = schema_of(self._db)
+        async with driver.pipeline():
+            for statement in before:
+                await driver.execute(statement)
+            await send(driver, schema, phases)
+            moved = await leadership.send_advance(
+                driver, schema, self.lease, self._saved[last.stream], last
+            )
+        leadership.check_advanced(moved, self.lease)
+        reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
+        await driver.commit()
 
     def _advanced(self, last: Recorded) -> None:
         self._saved[last.stream] = last.seq
         self._passed.pop(last.stream, None)
 
-    @asynccontextmanager
-    async def _transaction(
-        self, last: Recorded, aside: Sequence[Op]
-    ) -> AsyncGenerator[AsyncConnection, None]:
+    async def _revise(
+        self, last: Recorded, aside: Sequence[Op], query: Query, react: React
+    ) -> None:
+        """Read rows, then write what follows from them and the checkpoint: three round trips."""
+        schema = schema_of(self._db)
         async with self._turn:
-            async with self._db.begin() as conn:
-                yield conn
-                await write(conn, aside)
-                reached(FaultPoint.AFTER_PROJECT_BEFORE_COMMIT)
-                await leadership.advance(conn, self.lease, self._saved[last.stream], last)
+            async with self._kept.lend() as driver:
+                async with driver.pipeline():
+                    await driver.execute(b"BEGIN")
+                    found = await driver.execute(*query(schema))
+                operations = react(await found.fetchall())
+                phases = await fold_giving_way([*operations, *aside])
+                await self._finish(driver, phases, last)
             self._advanced(last)
 
     @asynccontextmanager
@@ -269,6 +281,18 @@ class Session:
         async with self._turn, self._db.begin() as conn:
             await leadership.lock(conn, self.lease)
             yield conn
+
+    async def store_fenced(self, operations: Sequence[Op]) -> None:
+        """Write rows in such a transaction, of two round trips."""
+        phases = await fold_giving_way(operations)
+        schema = schema_of(self._db)
+        async with self._turn, self._kept.lend() as driver:
+            async with driver.pipeline():
+                await driver.execute(b"BEGIN")
+                locked = await leadership.send_lock(driver, schema, self.lease)
+                await send(driver, schema, phases)
+            await leadership.check_locked(locked, self.lease)
+            await driver.commit()
 
     async def heartbeat(self) -> None:
         """Renew the lease, measure the lag, and halt if the log is shorter than the checkpoint."""

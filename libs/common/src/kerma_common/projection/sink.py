@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 Transaction = Callable[[], AbstractAsyncContextManager["AsyncConnection"]]
 Store = Callable[[Sequence["Op"]], Awaitable[None]]
+Query = Callable[[str], tuple[bytes, Sequence[object]]]
+"""Returns a statement, and its parameters, for the schema that it is given."""
+React = Callable[[Sequence[tuple[Any, ...]]], Sequence["Op"]]
+"""Returns the operations that follow from rows."""
+Revise = Callable[[Query, React], Awaitable[None]]
 
 
 class Sink(Protocol):
@@ -45,22 +50,22 @@ class Sink(Protocol):
         self,
         records: Sequence[Recorded],
         store: Store,
-        transaction: Transaction,
+        revise: Revise,
         fenced: Transaction,
     ) -> None:
         """Apply the batch, or do nothing if it has no effect.
 
-        Rows that depend on no other rows go into one ``store()``; a sink that reads rows first
-        does everything inside one ``transaction()``, which takes more round trips. ``fenced`` transactions come before it, for rows that are too large to be written with the
-        batch. They commit only while this process leads, and move no checkpoint. May be called
-        again for the same batch.
+        Rows that depend on no other rows go into one ``store()``; a sink that reads rows first calls
+        ``revise()`` once, which takes a round trip more. ``fenced`` transactions come before it, for
+        rows that are too large to be written with the batch. They commit only while this process
+        leads, and move no checkpoint. May be called again for the same batch.
         """
 
     def duties(
-        self, transaction: Transaction, retries: Persistence
+        self, transaction: Transaction, store: Store, retries: Persistence
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what else runs while this process leads.
 
-        ``transaction`` is guarded by the same fence and moves no checkpoint. Transient failures are
-        noted in ``retries``.
+        ``transaction`` and ``store`` are guarded by the same fence and move no checkpoint.
+        Transient failures are noted in ``retries``.
         """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kerma_common.contracts.envelope import Recorded
     from kerma_common.infra import Clock
     from kerma_common.projection.retries.persistence import Persistence
-    from kerma_common.projection.sink import Store, Transaction
+    from kerma_common.projection.sink import Revise, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class QueueSink(ProjectionSink):
         self,
         records: Sequence[Recorded],
         store: Store,
-        transaction: Transaction,
+        revise: Revise,
         fenced: Transaction,
     ) -> None:
         """Project a batch, then wake the rounds."""
         # not super(): a slotted dataclass is not the class that the closure's cell refers to
-        await ProjectionSink.apply(self, records, store, transaction, fenced)
+        await ProjectionSink.apply(self, records, store, revise, fenced)
         self.ring()
 
     def ring(self) -> None:
@@ -67,7 +67,10 @@ class QueueSink(ProjectionSink):
             bell.ring()
 
     def duties(
-        self, transaction: Transaction, retries: Persistence
+        self,
+        transaction: Transaction,
+        store: Store,  # noqa: ARG002 - part of the protocol
+        retries: Persistence,
     ) -> Sequence[Coroutine[Any, Any, None]]:
         """Run every round, again and again."""
         rounds = self.rounds(transaction)
