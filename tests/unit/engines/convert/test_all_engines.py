@@ -233,3 +233,35 @@ def test_projects_that_score_nothing_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_parsed_project_converts_as_its_json_does(name: str) -> None:
     assert engine(name).convert(parse_project(build())) == engine(name).convert(build())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_filters_of_one_name_that_differ_are_told_apart(name: str) -> None:
+    built = build()
+    scoring = built["scoringManager"]
+    scoring["filters"] = [
+        {"uuid": "p", "name": "F", "particle": {"id": 2}},
+        {"uuid": "n", "name": "F", "particle": {"id": 4}},
+        {"uuid": "q", "name": "F", "particle": {"id": 2}},
+        {"uuid": "g", "name": "G", "particle": {"id": 4}},
+    ]
+    output = scoring["outputs"][0]
+    first = {**output["quantities"][0], "keyword": "Fluence"}
+    output["quantities"] = [{**first, "filter": uuid} for uuid in ("p", "n", "q", "g")]
+    (mapped,) = engine(name).convert(built).outputs
+    labels = [quantity.filter_name for quantity in mapped.quantities]
+    assert labels == ["F (proton)", "F (pion+)", "F (proton)", "G"]
+
+
+def test_rules_tell_filters_apart_too() -> None:
+    built = build()
+    long = [{"keyword": "A", "operator": ">=", "value": k / 7} for k in range(20)]
+    built["scoringManager"]["filters"] = [
+        {"uuid": "a", "name": "F", "rules": [{"keyword": "Z", "operator": "==", "value": 1}]},
+        {"uuid": "b", "name": "F", "rules": long},
+        {"uuid": "c", "name": "F", "rules": long[1:]},
+    ]
+    quantities = built["scoringManager"]["outputs"][0]["quantities"]
+    quantities[:] = [{**quantities[0], "filter": uuid} for uuid in "abc"]
+    labels = parse_project(built).filter_labels
+    assert labels == {"a": "F (Z==1)", "b": "F (no. 2)", "c": "F (no. 3)"}

@@ -267,7 +267,7 @@ def check_start(project: Project, verdict: Verdict) -> None:
 def map_output(
     output_id: str, name: str, file: str, quantities: tuple[Quantity, ...], filters: dict[str, str]
 ) -> MappedOutput:
-    """Return an entry of the output map. ``filters`` are filter names by id."""
+    """Return an entry of the output map. ``filters`` are labels by id."""
     return MappedOutput(
         output_id,
         name,

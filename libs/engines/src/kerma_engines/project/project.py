@@ -19,7 +19,7 @@ from kerma_engines.geometry.figures import Figure
 from kerma_engines.physics.particles import Particle, ParticleRef, Species, resolve_particle
 from kerma_engines.project.collect import Collector, M
 from kerma_engines.project.nested import DrawnFigure, Tree, is_tree, read_tree
-from kerma_engines.project.scoring import Detector, Filter, Output, Quantity
+from kerma_engines.project.scoring import Detector, Filter, Output, Quantity, filter_labels
 from kerma_engines.project.source import (
     Beam,
     Material,
@@ -89,6 +89,13 @@ class Project:
     def filter(self, uuid: str) -> Filter:
         """Return the filter with that id."""
         return next(known for known in self.filters if known.uuid == uuid)
+
+    @property
+    def filter_labels(self) -> dict[str, str]:
+        """Labels of the used filters by id, which tell apart filters of one name that differ."""
+        used = {quantity.filter for output in self.outputs for quantity in output.quantities}
+        filters = tuple(known for known in self.filters if known.uuid in used)
+        return filter_labels(filters, self.particle)
 
     def zone_material(self, zone: Zone | World) -> ZoneMaterial:
         """Return the material of a zone."""

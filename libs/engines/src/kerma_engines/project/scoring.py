@@ -10,11 +10,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from kerma_engines.fields import Count, FileName, Model, Name, Number, Positive
 from kerma_engines.geometry.figures import Coordinate, Length, Placed
-from kerma_engines.physics.particles import ParticleRef
+from kerma_engines.physics.particles import ParticleRef, Species
 from kerma_engines.project.geant4_scoring import filter_parts, spectrum_axis
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
+
+    from kerma_engines.physics.particles import Particle
 
 
 class CylinderMesh(Model):
@@ -152,6 +155,38 @@ class Filter(Model):
         if not self.rules and self.particle is None and not self.particles:
             raise ValueError("needs rules or a particle")
         return self
+
+
+_LONGEST_SELECTION = 120
+
+
+def filter_labels(
+    filters: tuple[Filter, ...], resolve: Callable[[ParticleRef], Particle]
+) -> dict[str, str]:
+    """Return a label per filter id: its name, with what it selects if others of that name differ.
+
+    What is too long to show is told apart by number.
+    """
+    selections = {known.uuid: _selection(known, resolve) for known in filters}
+    labels = {}
+    for known in filters:
+        of_name = {selections[f.uuid]: None for f in filters if f.name == known.name}
+        labels[known.uuid] = known.name
+        if len(of_name) > 1:
+            what = selections[known.uuid]
+            if len(what) > _LONGEST_SELECTION:
+                what = f"no. {list(of_name).index(what) + 1}"
+            labels[known.uuid] = f"{known.name} ({what})"
+    return labels
+
+
+def _selection(known: Filter, resolve: Callable[[ParticleRef], Particle]) -> str:
+    particles = [resolve(ref) for ref in (*known.particles, known.particle) if ref is not None]
+    kinds = [
+        f"ion A={p.a} Z={p.z}" if p.species is Species.ION else p.kind.label for p in particles
+    ]
+    rules = [f"{rule.keyword}{rule.operator}{rule.value:.15g}" for rule in known.rules]
+    return ", ".join(filter(None, (" or ".join(kinds), *rules)))
 
 
 class DiffType(StrEnum):

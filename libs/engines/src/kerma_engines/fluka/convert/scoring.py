@@ -96,7 +96,7 @@ class Scoring:
 def scoring_cards(project: Project, layout: Layout | None, verdict: Verdict) -> Scoring:
     """Return the scoring of all outputs; the file of an output is the number of its unit."""
     scoring = Scoring()
-    labels = {known.uuid: known.name for known in project.filters}
+    labels = project.filter_labels
     writer = _Writer(project, Places(project, layout, verdict), verdict)
     for k, output in enumerate(project.outputs):
         unit = FIRST_UNIT + k

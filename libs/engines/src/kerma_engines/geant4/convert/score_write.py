@@ -291,12 +291,13 @@ def _pages(meshes: _Meshes, output: ProjectOutput, mesh: str, path: str) -> list
 
 
 def _output(project: Project, output: ProjectOutput, mesh: str) -> Output:
+    labels = project.filter_labels
     quantities = tuple(
         OutputQuantity(
             number=k,
             name=quantity.name,
             keyword=quantity.keyword.value,
-            filter_name=project.filter(quantity.filter).name if quantity.filter else "",
+            filter_name=labels.get(quantity.filter or "", ""),
         )
         for k, quantity in enumerate(output.quantities)
     )

@@ -41,7 +41,7 @@ class Scoring:
 
     def outputs(self) -> tuple[MappedOutput, ...]:
         """Return the output map; the engine adds the task's number to the stem of each file."""
-        labels = {known.uuid: known.name for known in self._project.filters}
+        labels = self._project.filter_labels
         return tuple(
             map_output(o.uuid, o.name, self._files[o.uuid], o.quantities, labels)
             for o in self._project.outputs

@@ -87,7 +87,7 @@ def scorers(project: Project, components: Components | None, verdict: Verdict) -
     """Return the scorers of all outputs; problems are recorded."""
     names = Names()
     boards = Scoreboards(project, components, verdict)
-    labels = {known.uuid: known.name for known in project.filters}
+    labels = project.filter_labels
     lines = list(boards.lines)
     outputs: list[MappedOutput] = []
     files: dict[str, list[Entry]] = {}
