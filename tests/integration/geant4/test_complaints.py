@@ -51,7 +51,7 @@ def test_what_geant4_puts_aside_fails_the_task(
     files = {"g.gdml": GEOMETRY, "run.mac": MACRO.replace(old, new, 1)}
     inputs = engine.accept_files(files)
     finished = execute(engine.prepare(inputs, tmp_path, primaries=5, seed=1), tmp_path)
-    assert finished.returncode != 0
+    assert finished.returncode == engine.program.refusal
     assert said in finished.stderr
     assert not list(tmp_path.glob("*.kg4"))
 
@@ -73,5 +73,15 @@ def test_a_source_that_geant4_gives_up_on_ends_the_run_early(tmp_path: Path) -> 
     files = {"g.gdml": geometry, "run.mac": MACRO.replace("/gps/energy", confined)}
     inputs = engine.accept_files(files)
     finished = execute(engine.prepare(inputs, tmp_path, primaries=10**6, seed=1), tmp_path)
-    assert finished.returncode == 1
+    assert finished.returncode == engine.program.refusal
     assert "confine" in finished.stderr
+
+
+def test_a_solid_that_geant4_aborts_on_is_a_fault_of_the_input(tmp_path: Path) -> None:
+    engine = Geant4()
+    tiny = '<box name="tiny" x="1e-12" y="1" z="1" lunit="cm"/></solids>'
+    files = {"g.gdml": GEOMETRY.replace("</solids>", tiny), "run.mac": MACRO}
+    inputs = engine.accept_files(files)
+    finished = execute(engine.prepare(inputs, tmp_path, primaries=5, seed=1), tmp_path)
+    assert "too small" in finished.stderr
+    assert finished.returncode == engine.program.refusal

@@ -11,6 +11,7 @@ from kerma_common.contracts.events import runner as ev
 from kerma_engines.adapter.packing import encode_inputs, unpack_outputs
 from kerma_engines.catalogue.registry import engine
 from kit.inputs.projects import demo_project
+from kit.programs.geant4 import GEOMETRY, MACRO
 from kit.running import runner_service
 from kit.running.runner_service import Running, eventually
 
@@ -50,3 +51,19 @@ async def test_geant4_tasks_run_and_a_canceled_one_stops(
     await runner.cancel(long)
     await runner.until(long, "CANCELED")
     assert worker.engines() == []
+
+
+async def test_an_input_that_geant4_refuses_is_not_tried_again(
+    runner: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_service, "WORKER", ("-m", "kerma_runner.worker"))
+    runner.start_worker(slots=1)
+    macro = MACRO.replace("/gps/energy", "/run/setCutForRegion nosuch 1 mm\n/gps/energy", 1)
+    inputs = engine("geant4").accept_files({"g.gdml": GEOMETRY, "run.mac": macro})
+    job = await runner.submit(encode_inputs(inputs), primaries=10, engine="geant4")
+    await runner.until(job, "FAILED")
+    failed = (await runner.story(job))[-1]
+    assert isinstance(failed, ev.TaskFailed)
+    assert (failed.code, failed.attempt, failed.final) == ("INPUT_REFUSED", 1, True), failed.message
+    assert "the engine refuses its input" in failed.message
+    assert "nosuch" in failed.message

@@ -259,7 +259,13 @@ def test_every_event_of_tasks_and_workers_is_known_to_their_rules() -> None:
 
 @pytest.mark.parametrize(
     ("code", "again"),
-    [("EXIT_CODE", True), ("LOST", True), ("BAD_INPUT", False), ("FOLDER_LIMIT", False)],
+    [
+        ("EXIT_CODE", True),
+        ("LOST", True),
+        ("BAD_INPUT", False),
+        ("INPUT_REFUSED", False),
+        ("FOLDER_LIMIT", False),
+    ],
 )
 def test_failures_that_would_repeat_are_not_tried_again(code: str, again: bool) -> None:
     spec = c.Spec("job", 0, "ada", "pool", "geant4", Ref("0" * 64, 1), 10, 1, 2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kerma_engines.geant4.transport.watch import Stage, Watch, fault, last_exception
+from kerma_engines.geant4.transport.watch import Stage, Watch, blames_input, fault, last_exception
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,3 +94,23 @@ def test_the_last_exception_is_what_ended_a_process() -> None:
     assert said.startswith("*** G4Exception : G4GPS005\n")
     assert said.endswith("*** Fatal Exception ***\n")
     assert last_exception("no exception") == "no exception\n"
+
+
+FATAL = "Fatal Exception"
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "of_input"),
+    [
+        ("GeomSolids0002", f"{FATAL} *** core dump ***", True),
+        ("GeomSolids0002", "This is just a warning message.", False),
+        ("em0003", f"{FATAL} *** core dump ***", False),  # such as data that cannot be read
+        ("InvalidArgument", "Fatal Error In Argument *** core dump ***", True),
+    ],
+)
+def test_fatal_exceptions_about_geometry_and_arguments_blame_the_input(
+    code: str, severity: str, of_input: bool
+) -> None:
+    earlier = exception("GeomSolids0002", "too small", f"{FATAL} *** core dump ***")
+    assert blames_input(earlier + exception(code, "why", severity)) is of_input
+    assert not blames_input("std::bad_alloc")

@@ -61,12 +61,14 @@ class Program:
     """What all commands of an engine have in common, whatever their input is.
 
     ``name`` is the first argument, ``env`` the extra environment. ``readable`` are the directories
-    and files that the engine reads besides those of its program.
+    and files that the engine reads besides those of its program. ``refusal`` is the exit code with
+    which the engine says that no attempt at this input can succeed.
     """
 
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
     readable: tuple[Path, ...] = ()
+    refusal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Command:
 
     ``watch`` is None when progress comes on stdout, otherwise the glob, relative to the work
     directory, of the log file to follow. ``results`` are globs of the files to keep. ``readable``
-    is that of the engine's program.
+    and ``refusal`` are those of the engine's program.
     """
 
     argv: tuple[str, ...]
@@ -84,6 +86,7 @@ class Command:
     results: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
     readable: tuple[Path, ...] = ()
+    refusal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,7 @@ class Catalogue:
             own.name if place is None else str(place),
             {**entry.environment, **own.env},
             (*own.readable, *entry.readable),
+            own.refusal,
         )
 
 

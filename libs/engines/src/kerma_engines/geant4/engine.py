@@ -33,6 +33,7 @@ from kerma_engines.geant4.read import pages
 from kerma_engines.geant4.scorers.quantities import MAPS, bins_of
 from kerma_engines.geant4.transport import spot_list
 from kerma_engines.geant4.transport.result_file import SUFFIX
+from kerma_engines.geant4.transport.watch import REFUSAL
 from kerma_engines.geant4.version import binding
 from kerma_engines.physics.material_names import BLACK_HOLE
 from kerma_engines.project.project import parse_project
@@ -86,7 +87,7 @@ class Geant4:
         """What it starts for every task: the transport, with Python."""
         sources = str(Path(__file__).parents[2])
         env = {"PYTHONPATH": sources, **(self.data or dict.fromkeys(DATA_SETS, ""))}
-        return Program(sys.executable, env)
+        return Program(sys.executable, env, refusal=REFUSAL)
 
     @property
     def full(self) -> bool:
@@ -181,6 +182,7 @@ class Geant4:
             env=self.program.env,
             results=(f"*{SUFFIX}",),
             logs=(_LOG,),
+            refusal=self.program.refusal,
         )
 
     def monitor(self, primaries: int) -> ProgressMonitor:

@@ -28,7 +28,7 @@ from kerma_runner.domain.commands import (
     Succeed,
 )
 
-FINAL_CODES = frozenset({"BAD_INPUT", "UNKNOWN_ENGINE"})
+FINAL_CODES = frozenset({"BAD_INPUT", "INPUT_REFUSED", "UNKNOWN_ENGINE"})
 """Codes of failures that are not retried; exceeded limits (``…_LIMIT``) are not either.
 
 Every attempt would fail the same way: the same seed gives the same run.

@@ -48,7 +48,9 @@ RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
 """How long to wait for output that an engine wrote before it ended."""
 
-_FOR_WANT_OF_ROOM = frozenset({"EXIT_CODE", "SIGNAL", "BAD_OUTPUT", "WORKER_FAULT"})
+_FOR_WANT_OF_ROOM = frozenset(
+    {"EXIT_CODE", "SIGNAL", "INPUT_REFUSED", "BAD_OUTPUT", "WORKER_FAULT"}
+)
 """Failures that a full disk can cause."""
 
 _log = logging.getLogger(__name__)
@@ -211,7 +213,7 @@ class Attempt:
             self._engine_logs = await asyncio.to_thread(logs.log_files, session.work, command.logs)
         if ended.left:
             session.reusable = False
-        self._require_success(ended)
+        self._require_success(ended, command.refusal)
         return await self._collect(session, command), ended.cpu_seconds
 
     def _describe(self, stands_in_for: str) -> str:
@@ -305,7 +307,7 @@ class Attempt:
         self._overrun = await watch
         await process.stop(grace_seconds)
 
-    def _require_success(self, ended: Exit) -> None:
+    def _require_success(self, ended: Exit, refusal: int | None) -> None:
         if (
             limit := exceeded(ended, self._err.end(MESSAGE_BYTES), self.context.settings)
         ) is not None:
@@ -313,6 +315,8 @@ class Attempt:
         if ended.code < 0:
             name = signal.Signals(-ended.code).name
             raise Failed("SIGNAL", f"the engine was killed by {name}")
+        if ended.code > 0 and ended.code == refusal:
+            raise Failed("INPUT_REFUSED", "the engine refuses its input")
         if ended.code > 0:
             raise Failed("EXIT_CODE", f"the engine ended with exit code {ended.code}")
 

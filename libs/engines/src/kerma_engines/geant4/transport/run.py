@@ -6,7 +6,8 @@ Reads the task file that ``prepare`` wrote, runs it in the directory of that fil
 result file per scoring mesh there. Standard output carries progress lines and nothing else;
 Geant4's own output goes to ``geant4.log``, the reason of a failure to standard error. Any failure
 ends with a non-zero exit code or a signal, and so does Geant4's report that it ignores something
-(``watch``). Equal arguments give equal bytes.
+(``watch``). The exit code ``REFUSAL`` says that the input is at fault. Equal arguments give equal
+bytes.
 
 Start-up time counts for short tasks, so nothing is imported that loads slowly.
 """
@@ -30,7 +31,7 @@ from kerma_engines.geant4 import data
 from kerma_engines.geant4.reporter import Reporter
 from kerma_engines.geant4.transport import result_file
 from kerma_engines.geant4.transport.streams import redirected
-from kerma_engines.geant4.transport.watch import Stage, Watch
+from kerma_engines.geant4.transport.watch import REFUSAL, Stage, Watch
 from kerma_engines.geant4.version import release
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ _CODES = {
 class Failure(Exception):  # noqa: N818 - ends the process with its sentence
     """Why the run can't go on."""
 
+    code = 1
+
+
+class Refusal(Failure):
+    """Why Geant4 can't run this input, on any machine."""
+
+    code = REFUSAL
+
 
 def environment(folder: Path) -> bool:
     """Set Geant4's data variables before it is imported. Return True for real data sets."""
@@ -83,13 +92,13 @@ class Interpreter:
         self._manager = pointer()
 
     def apply(self, command: str) -> None:
-        """Apply one macro command. Raises Failure when Geant4 rejects it."""
+        """Apply one macro command. Raises Refusal when Geant4 rejects it."""
         if code := self._apply(self._manager, command.encode()):
             said = self._watch.fault(Stage.COMMAND) or _CODES.get(code // 100, f"code {code}")
-            raise Failure(f"Geant4 refused the command {command!r}: {said}")
+            raise Refusal(f"Geant4 refused the command {command!r}: {said}")
         stage = Stage.PHYSICS if command == _INITIALIZE else Stage.COMMAND
         if said := self._watch.fault(stage):
-            raise Failure(f"Geant4 puts the command {command!r} aside: {said}")
+            raise Refusal(f"Geant4 puts the command {command!r} aside: {said}")
 
 
 class Transport:
@@ -120,7 +129,7 @@ class Transport:
         self.parser = g4.G4GDMLParser()
         self.parser.Read(task["geometry"], False)
         if said := watch.fault(Stage.GEOMETRY):
-            raise Failure(f"Geant4 does not take {task['geometry']} as it stands: {said}")
+            raise Refusal(f"Geant4 does not take {task['geometry']} as it stands: {said}")
         world = self.parser.GetWorldVolume()
         killers = kill_tracks_in(task["black_hole"], world)
         physics = physics_list.create(
@@ -148,7 +157,7 @@ class Transport:
         self.manager.BeamOn(primaries)
         self._look()
         if self.said:
-            raise Failure(f"Geant4 went on without what the input says: {self.said}")
+            raise Refusal(f"Geant4 went on without what the input says: {self.said}")
         done = self.manager.GetCurrentRun().GetNumberOfEvent()
         if done != primaries:
             raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")
@@ -171,13 +180,20 @@ class Transport:
 
         return Surveyor(self.parser.GetWorldVolume(), self.numbering)
 
+    def _dump(self, what: str) -> None:
+        """Dump a quantity. Raises Failure: a command of our own is no fault of the input."""
+        try:
+            self.interpreter.apply(f"/score/dumpQuantityToFile {what}")
+        except Refusal as error:
+            raise Failure(str(error)) from None
+
     def scored(
         self, mesh: dict[str, Any], folder: Path
     ) -> Iterator[tuple[str, array[float], array[float]]]:
         """Return sums and squares of each scorer of a mesh."""
         dump = folder / f"{mesh['name']}.csv"
         for scorer in mesh["scorers"]:
-            self.interpreter.apply(f"/score/dumpQuantityToFile {mesh['name']} {scorer} {dump.name}")
+            self._dump(f"{mesh['name']} {scorer} {dump.name}")
             sums, squares, unit = read_dump(dump)
             if unit != mesh["units"][scorer]:
                 raise Failure(f"mesh {mesh['name']}, {scorer}: dumped in {unit or 'no unit'}")
@@ -255,7 +271,10 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         run_task(Path(task), *numbers)
-    except (Failure, ImportError, RuntimeError, OSError, KeyError, ValueError) as error:
+    except Failure as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    except (ImportError, RuntimeError, OSError, KeyError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     return 0

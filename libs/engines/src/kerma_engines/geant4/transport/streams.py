@@ -12,7 +12,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kerma_engines.geant4.transport.watch import last_exception
+from kerma_engines.geant4.transport.watch import REFUSAL, blames_input, last_exception
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ def redirected(log: Path) -> Iterator[int]:
 def _tell_before_abort(log: int, errors: int) -> Any:
     """Write the last exception in the log to ``errors`` when Geant4 aborts the process.
 
+    If the input is at fault, the process ends with the code that says so instead of the signal.
     Python's own signal handlers run between its instructions, hence never after ``abort()``.
     """
 
@@ -51,6 +52,8 @@ def _tell_before_abort(log: int, errors: int) -> Any:
         end = os.lseek(log, 0, os.SEEK_END)
         text = os.pread(log, _TAIL, max(end - _TAIL, 0)).decode("utf-8", "replace")
         os.write(errors, last_exception(text).encode())
+        if blames_input(text):
+            os._exit(REFUSAL)
 
     handler = _HANDLER(tell)
     _on_abort(handler)

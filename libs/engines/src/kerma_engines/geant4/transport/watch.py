@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+REFUSAL = 65
+"""Exit code of a run that no other attempt would finish either (``EX_DATAERR`` of sysexits.h)."""
+
 _LONGEST = 500
 _MOST_READ = 1 << 20
 
@@ -66,8 +69,11 @@ _EXCEPTION = re.compile(
 )
 _WARNING = "this is just a warning message"
 _GIVEN_UP = "event must be aborted"
+_ARGUMENT = "fatal error in argument"
 #: Codes of warnings that change results, in the stages where others do not.
 _HARMFUL = ("G4GPS", "GeomMgt", "GeomVol", "Digi", "Det", "UIMAN")
+#: Codes of exceptions about what the input says; those of physics are often about missing data.
+_OF_INPUT = ("Geom", *_HARMFUL)
 
 
 class Watch:
@@ -123,6 +129,15 @@ def _means_harm(match: re.Match[str], stage: Stage) -> bool:
 def _line(match: re.Match[str]) -> str:
     said = f"{match['code']} {match['place']}: {match['text']}"
     return " ".join(said.split())[:_LONGEST]
+
+
+def blames_input(text: str) -> bool:
+    """Return whether the last exception in Geant4's output is fatal and about geometry or input."""
+    *_, last = (None, *_EXCEPTION.finditer(text))
+    if last is None or not last["severity"].lower().startswith("fatal"):
+        return False
+    of_input = last["code"].startswith(_OF_INPUT) or last["place"].startswith("G4GDML")
+    return of_input or last["severity"].lower() == _ARGUMENT
 
 
 def last_exception(text: str) -> str:

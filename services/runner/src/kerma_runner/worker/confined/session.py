@@ -84,6 +84,7 @@ class Session:
             results=answer.results,
             logs=answer.logs,
             readable=program.readable,
+            refusal=program.refusal,
         )
 
     async def estimators(self, folder: Path) -> tuple[tuple[str, int], ...]:
