@@ -44,9 +44,7 @@ CONFINED = "/gps/pos/type Volume\n/gps/pos/shape Para\n/gps/pos/halfx 1 cm\n/gps
         ("onlyProtons proton", "f nosuch", "nosuch"),
     ],
 )
-def test_what_geant4_puts_aside_fails_the_task(
-    tmp_path: Path, old: str, new: str, said: str
-) -> None:
+def test_what_geant4_ignores_fails_the_task(tmp_path: Path, old: str, new: str, said: str) -> None:
     engine = Geant4()
     files = {"g.gdml": GEOMETRY, "run.mac": MACRO.replace(old, new, 1)}
     inputs = engine.accept_files(files)

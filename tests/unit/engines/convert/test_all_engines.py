@@ -265,3 +265,26 @@ def test_rules_tell_filters_apart_too() -> None:
     quantities[:] = [{**quantities[0], "filter": uuid} for uuid in "abc"]
     labels = parse_project(built).filter_labels
     assert labels == {"a": "F (Z==1)", "b": "F (no. 2)", "c": "F (no. 3)"}
+
+
+def test_no_label_is_that_of_a_filter_with_another_name() -> None:
+    built = build()
+    near = 0.1 + 0.2  # differs from 0.3 in the last of 17 digits
+    values = {"a": 1, "b": 2, "c": near, "d": 0.3}
+    named = {"a": "F", "b": "F", "c": "G", "d": "G"}
+    filters = [
+        {
+            "uuid": uuid,
+            "name": named[uuid],
+            "rules": [{"keyword": "E", "operator": ">", "value": value}],
+        }
+        for uuid, value in values.items()
+    ]
+    other = {"uuid": "x", "name": "F (E>1)", "particle": {"id": 2}}
+    built["scoringManager"]["filters"] = [*filters, other]
+    quantities = built["scoringManager"]["outputs"][0]["quantities"]
+    quantities[:] = [{**quantities[0], "filter": uuid} for uuid in "abcdx"]
+    labels = parse_project(built).filter_labels
+    assert labels["x"] == "F (E>1)"
+    assert (labels["a"], labels["b"]) == ("F (no. 1)", "F (E>2)")
+    assert len(set(labels.values())) == len(labels)

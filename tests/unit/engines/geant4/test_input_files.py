@@ -153,3 +153,25 @@ def test_particles_that_need_data_sets_pass_when_they_are_there() -> None:
     engine = Geant4(data={"G4LEDATA": "/data"})
     macro = MACRO.replace("/gps/particle proton", "/gps/particle neutron")
     assert engine.accept_files({"g.gdml": GEOMETRY, "run.mac": macro}).primaries == 500
+
+
+def test_filters_of_one_name_show_what_they_select() -> None:
+    macro = """/score/create/boxMesh m
+/score/mesh/boxSize 1 1 1 cm
+/score/mesh/nBin 1 1 1
+/score/quantity/energyDeposit a
+/score/filter/charged F
+/score/quantity/energyDeposit b
+/score/filter/neutral F
+/score/quantity/energyDeposit c
+/score/filter/particle F proton
+/score/close
+/run/initialize
+/gps/particle proton
+/gps/energy 100 MeV
+/run/beamOn 10
+"""
+    engine = Geant4(data={"G4LEDATA": "/data"})
+    (output,) = engine.accept_files({"g.gdml": GEOMETRY, "run.mac": macro}).outputs
+    labels = [quantity.filter_name for quantity in output.quantities]
+    assert labels == ["F charged", "F neutral", "F proton"]

@@ -14,6 +14,7 @@ import pytest
 
 from kerma_engines.adapter.port import Command, InputSet
 from kerma_engines.errors import ReadError
+from kerma_engines.geant4.data import REQUIRED
 from kerma_engines.geant4.engine import Geant4
 
 INPUTS = Path(__file__).parent / "inputs"
@@ -180,3 +181,13 @@ def test_the_monitor_reads_progress() -> None:
     progress = Geant4().monitor(100).feed("primaries 25 3.5\n")
     assert progress is not None
     assert (progress.primaries, progress.eta_seconds) == (25, 3.5)
+
+
+def test_a_vanished_data_set_fails_the_task_without_blame(tmp_path: Path) -> None:
+    """Physics without data is another; another attempt or worker may find the data sets."""
+    gone = {variable: str(tmp_path / "gone") for variable in REQUIRED}
+    inputs = Geant4().accept_files({"box.gdml": GEOMETRY, "depth.mac": MACRO})
+    command = Geant4(data=gone).prepare(inputs, tmp_path, primaries=5, seed=1)
+    finished = execute(command, tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("data sets cannot be read: G4ENSDFSTATEDATA")

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kerma_engines.geant4.transport.watch import Stage, Watch, blames_input, fault, last_exception
+from kerma_engines.geant4.transport.watch import (
+    Stage,
+    Watch,
+    blames_input,
+    fault,
+    last_exception,
+    may_pass,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +112,8 @@ FATAL = "Fatal Exception"
         ("GeomSolids0002", f"{FATAL} *** core dump ***", True),
         ("GeomSolids0002", "This is just a warning message.", False),
         ("em0003", f"{FATAL} *** core dump ***", False),  # such as data that cannot be read
+        ("em0003", "Fatal Error In Argument *** core dump ***", False),
+        ("DetPS0101", f"{FATAL} *** core dump ***", True),
         ("InvalidArgument", "Fatal Error In Argument *** core dump ***", True),
     ],
 )
@@ -114,3 +123,35 @@ def test_fatal_exceptions_about_geometry_and_arguments_blame_the_input(
     earlier = exception("GeomSolids0002", "too small", f"{FATAL} *** core dump ***")
     assert blames_input(earlier + exception(code, "why", severity)) is of_input
     assert not blames_input("std::bad_alloc")
+
+
+FATAL_READ = exception("InvalidRead", "Unable to open document: g.gdml", FATAL)
+BAD_TAG = exception("ReadError", "Unknown tag in structure: x", FATAL)
+
+
+def gdml(text: str, place: str) -> str:
+    return text.replace("Somewhere()", place)
+
+
+def test_files_memory_and_data_never_blame_the_input() -> None:
+    assert blames_input(gdml(BAD_TAG, "G4GDMLReadStructure::StructureRead()"))
+    assert not blames_input(gdml(BAD_TAG, "G4GDMLRead::Read()"))  # the file is truncated
+    assert not blames_input(gdml(FATAL_READ, "G4GDMLReadSolids::Read()"))
+    solid = exception("GeomSolids0002", "too small", FATAL)
+    assert not blames_input(f"{solid}terminate called after throwing an instance of std::bad_alloc")
+
+
+@pytest.mark.parametrize(
+    ("stage", "said", "passes"),
+    [
+        (Stage.COMMAND, "em0044 G4EmParameters: Value 7 is out of range: ignored", False),
+        (Stage.RUN, "had013 G4NeutronInelasticXS: cannot find inel6", True),
+        (Stage.PHYSICS, "PART70000 G4LevelReader: PhotonEvaporation is not there", True),
+        (Stage.RUN, "Volume <V> does not exist Ignoring confine condition", False),
+        (Stage.GEOMETRY, "G4GDML: FATAL ERROR! unexpected end of input at line: 7", True),
+        (Stage.GEOMETRY, "GeomSolids1001 G4Box: Defects in solid: s", False),
+        (Stage.COMMAND, "error: No space left on device", True),
+    ],
+)
+def test_complaints_about_the_machine_may_pass(stage: Stage, said: str, passes: bool) -> None:
+    assert may_pass(said, stage) is passes

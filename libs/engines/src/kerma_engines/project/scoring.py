@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import chain, count
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -165,19 +166,26 @@ def filter_labels(
 ) -> dict[str, str]:
     """Return a label per filter id: its name, with what it selects if others of that name differ.
 
-    What is too long to show is told apart by number.
+    A selection too long to show, or a label that another name has already, gets a number.
     """
     selections = {known.uuid: _selection(known, resolve) for known in filters}
-    labels = {}
+    differing: dict[str, dict[str, None]] = {}
     for known in filters:
-        of_name = {selections[f.uuid]: None for f in filters if f.name == known.name}
-        labels[known.uuid] = known.name
-        if len(of_name) > 1:
-            what = selections[known.uuid]
-            if len(what) > _LONGEST_SELECTION:
-                what = f"no. {list(of_name).index(what) + 1}"
-            labels[known.uuid] = f"{known.name} ({what})"
-    return labels
+        differing.setdefault(known.name, {})[selections[known.uuid]] = None
+    labels: dict[tuple[str, str], str] = {
+        (name, what): name
+        for name, several in differing.items()
+        for what in several
+        if len(several) == 1
+    }
+    taken = set(labels.values())
+    for name, several in differing.items():
+        for position, what in enumerate(several if len(several) > 1 else (), start=1):
+            shown = [f"{name} ({what})"] if len(what) <= _LONGEST_SELECTION else []
+            numbered = (f"{name} (no. {number})" for number in count(position))
+            labels[name, what] = next(text for text in chain(shown, numbered) if text not in taken)
+            taken.add(labels[name, what])
+    return {known.uuid: labels[known.name, selections[known.uuid]] for known in filters}
 
 
 def _selection(known: Filter, resolve: Callable[[ParticleRef], Particle]) -> str:
@@ -185,8 +193,13 @@ def _selection(known: Filter, resolve: Callable[[ParticleRef], Particle]) -> str
     kinds = [
         f"ion A={p.a} Z={p.z}" if p.species is Species.ION else p.kind.label for p in particles
     ]
-    rules = [f"{rule.keyword}{rule.operator}{rule.value:.15g}" for rule in known.rules]
+    rules = [f"{rule.keyword}{rule.operator}{_shortest(rule.value)}" for rule in known.rules]
     return ", ".join(filter(None, (" or ".join(kinds), *rules)))
+
+
+def _shortest(value: float) -> str:
+    """Return the shortest text that only this number has."""
+    return repr(value).removesuffix(".0")
 
 
 class DiffType(StrEnum):

@@ -196,7 +196,9 @@ class ScoringReader:
         if kind.lower().endswith("kineticenergy"):
             _check_range(arguments[1:3])
         scorer = self._filtered()
-        scorer.filtered = " ".join(arguments)
+        # the arguments of these two do not say what they select
+        what = [kind] if kind in {"charged", "neutral"} else []
+        scorer.filtered = " ".join([*arguments, *what])
         scorer.neutral = scorer.neutral and kind == "kineticEnergy"
 
     def _filtered(self) -> Scorer:

@@ -31,7 +31,7 @@ from kerma_engines.geant4 import data
 from kerma_engines.geant4.reporter import Reporter
 from kerma_engines.geant4.transport import result_file
 from kerma_engines.geant4.transport.streams import redirected
-from kerma_engines.geant4.transport.watch import REFUSAL, Stage, Watch
+from kerma_engines.geant4.transport.watch import REFUSAL, Stage, Watch, may_pass
 from kerma_engines.geant4.version import release
 
 if TYPE_CHECKING:
@@ -73,9 +73,20 @@ class Refusal(Failure):
     code = REFUSAL
 
 
+def failure(sentence: str, said: str, stage: Stage) -> Failure:
+    """Return the end of the run after a complaint of Geant4 about the input or the machine."""
+    kind = Failure if may_pass(said, stage) else Refusal
+    return kind(f"{sentence}: {said}")
+
+
 def environment(folder: Path) -> bool:
-    """Set Geant4's data variables before it is imported. Return True for real data sets."""
+    """Set Geant4's data variables before it is imported. Return True for real data sets.
+
+    Raises Failure when data sets are named but missing: without them physics would be another.
+    """
     found = data.installed(os.environ)
+    if not found and all(os.environ.get(variable) for variable in data.REQUIRED):
+        raise Failure(f"data sets cannot be read: {data.missing(os.environ)}")
     os.environ.update(found or data.write_placeholders(folder / _PLACEHOLDERS))
     return bool(found)
 
@@ -92,13 +103,13 @@ class Interpreter:
         self._manager = pointer()
 
     def apply(self, command: str) -> None:
-        """Apply one macro command. Raises Refusal when Geant4 rejects it."""
+        """Apply one macro command. Raises Failure when Geant4 rejects it."""
         if code := self._apply(self._manager, command.encode()):
             said = self._watch.fault(Stage.COMMAND) or _CODES.get(code // 100, f"code {code}")
-            raise Refusal(f"Geant4 refused the command {command!r}: {said}")
+            raise failure(f"Geant4 refused the command {command!r}", said, Stage.COMMAND)
         stage = Stage.PHYSICS if command == _INITIALIZE else Stage.COMMAND
         if said := self._watch.fault(stage):
-            raise Refusal(f"Geant4 puts the command {command!r} aside: {said}")
+            raise failure(f"Geant4 ignores something about the command {command!r}", said, stage)
 
 
 class Transport:
@@ -129,7 +140,9 @@ class Transport:
         self.parser = g4.G4GDMLParser()
         self.parser.Read(task["geometry"], False)
         if said := watch.fault(Stage.GEOMETRY):
-            raise Refusal(f"Geant4 does not take {task['geometry']} as it stands: {said}")
+            raise failure(
+                f"Geant4 does not take {task['geometry']} as it stands", said, Stage.GEOMETRY
+            )
         world = self.parser.GetWorldVolume()
         killers = kill_tracks_in(task["black_hole"], world)
         physics = physics_list.create(
@@ -157,7 +170,7 @@ class Transport:
         self.manager.BeamOn(primaries)
         self._look()
         if self.said:
-            raise Refusal(f"Geant4 went on without what the input says: {self.said}")
+            raise failure("Geant4 went on without what the input says", self.said, Stage.RUN)
         done = self.manager.GetCurrentRun().GetNumberOfEvent()
         if done != primaries:
             raise Failure(f"Geant4 stopped after {done} of {primaries} primaries")

@@ -74,6 +74,16 @@ _ARGUMENT = "fatal error in argument"
 _HARMFUL = ("G4GPS", "GeomMgt", "GeomVol", "Digi", "Det", "UIMAN")
 #: Codes of exceptions about what the input says; those of physics are often about missing data.
 _OF_INPUT = ("Geom", *_HARMFUL)
+#: Reads the file that ``prepare`` wrote; its text was well-formed when it was accepted.
+_GDML_READER = "G4GDMLRead::Read("
+#: Codes of physics models, which load their data when they need it.
+_OF_MODELS = re.compile(r"(?:em|had|part)\w*\d", re.IGNORECASE)
+#: Complaints about files, memory or data sets, which another attempt or worker may not meet.
+_OF_MACHINE = re.compile(
+    r"bad_alloc|terminate called|\bmemory\b|\bno space\b|input/output error|permission denied"
+    r"|\bfiles?\b|\bopen(?:ed|ing)?\b|\bdata ?sets?\b|\bG4\w+DATA\b|G4GDML: FATAL",
+    re.IGNORECASE,
+)
 
 
 class Watch:
@@ -131,12 +141,22 @@ def _line(match: re.Match[str]) -> str:
     return " ".join(said.split())[:_LONGEST]
 
 
+def may_pass(said: str, stage: Stage) -> bool:
+    """Return whether a complaint is about the machine, so that another attempt may succeed."""
+    of_models = stage is not Stage.COMMAND and _OF_MODELS.match(said)
+    return bool(of_models or _OF_MACHINE.search(said))
+
+
 def blames_input(text: str) -> bool:
     """Return whether the last exception in Geant4's output is fatal and about geometry or input."""
     *_, last = (None, *_EXCEPTION.finditer(text))
     if last is None or not last["severity"].lower().startswith("fatal"):
         return False
-    of_input = last["code"].startswith(_OF_INPUT) or last["place"].startswith("G4GDML")
+    if may_pass(_line(last), Stage.RUN) or may_pass(text[last.end() :], Stage.RUN):
+        return False
+    place = last["place"]
+    of_gdml = place.startswith("G4GDML") and not place.startswith(_GDML_READER)
+    of_input = last["code"].startswith(_OF_INPUT) or of_gdml
     return of_input or last["severity"].lower() == _ARGUMENT
 
 
