@@ -60,6 +60,30 @@ def test_a_record_is_one_line_even_with_an_error(lines: io.StringIO) -> None:
     assert "ValueError: two\nlines" in json.loads(line)["error"]
 
 
+def test_fields_of_a_record_win_over_bound_ones_and_extra(lines: io.StringIO) -> None:
+    own = ("time", "level", "service", "logger", "message", "trace", "error")
+    with span("command", PARENT), bound(**dict.fromkeys(own, "bound"), job="a"):
+        try:
+            raise ValueError("why")
+        except ValueError:
+            # logging itself refuses `message`
+            extra = {name: "extra" for name in own if name != "message"}
+            logging.getLogger("x").exception("failed", extra={**extra, "tasks": 8})
+    record = json.loads(lines.getvalue())
+    assert {"bound", "extra"}.isdisjoint(record.values())
+    assert tuple(record)[:5] == own[:5]
+    told = {name: record[name] for name in ("level", "service", "logger", "message")}
+    assert told == {"level": "ERROR", "service": "jobs", "logger": "x", "message": "failed"}
+    assert record["trace"] == PARENT.split("-")[1]
+    assert record["error"].endswith("ValueError: why")
+    assert (record["job"], record["tasks"]) == ("a", 8)
+
+
+def test_extra_may_tell_an_error_of_a_record_without_exception(lines: io.StringIO) -> None:
+    logging.getLogger("x").warning("bus error", extra={"error": "TimeoutError()"})
+    assert json.loads(lines.getvalue())["error"] == "TimeoutError()"
+
+
 def test_records_carry_the_trace_they_belong_to(lines: io.StringIO) -> None:
     with span("command", PARENT):
         logging.getLogger("x").info("inside")

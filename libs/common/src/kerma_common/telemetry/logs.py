@@ -35,7 +35,12 @@ def bound_fields() -> dict[str, str]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON line per record: time, level, logger, message, bound fields, `extra`, error."""
+    """One JSON line per record: time, level, service, logger, message, bound fields, `extra`.
+
+    The id of the current trace and the text of an exception are there if the record has one. These
+    fields win over bound ones and `extra` of the same name, so that none of them can pass for
+    something else.
+    """
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -43,20 +48,20 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record; values that JSON does not know become text."""
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        line = {
+        own = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
-            **(_fields.get() or {}),
-            **extra,
         }
         if (span := trace.get_current_span().get_span_context()).is_valid:
-            line["trace"] = trace.format_trace_id(span.trace_id)
+            own["trace"] = trace.format_trace_id(span.trace_id)
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            own["error"] = self.formatException(record.exc_info)
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        # `own` comes first for the order of the fields and last for their values
+        line = {**own, **(_fields.get() or {}), **extra, **own}
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
