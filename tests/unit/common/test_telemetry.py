@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from kerma_common.telemetry import metrics
-from kerma_common.telemetry.logs import bound, bound_fields, configure_logs
+from kerma_common.telemetry.logs import JsonFormatter, bound, bound_fields, configure_logs
 from kerma_common.telemetry.traces import configure_traces, span, traceparent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -77,6 +77,45 @@ def test_fields_of_a_record_win_over_bound_ones_and_extra(lines: io.StringIO) ->
     assert record["trace"] == PARENT.split("-")[1]
     assert record["error"].endswith("ValueError: why")
     assert (record["job"], record["tasks"]) == ("a", 8)
+
+
+class Mute:
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+def test_what_json_cannot_hold_is_escaped_and_nothing_is_lost() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+    extra = {"file": "b\udcff", "large": 2**70, "ring": ring, "mute": Mute(), "k\ud800": 1}
+    own = {"name": "x", "msg": "read %s", "args": ("a\udcfd",), **extra, "tasks": 8}
+    with bound(job="j\udc80"):
+        try:
+            raise ValueError("c\udcfe")
+        except ValueError:
+            failed = logging.makeLogRecord({**own, "exc_info": sys.exc_info()})
+        (line,) = JsonFormatter("jobs").format(failed).splitlines()
+    record = json.loads(line)
+    assert (record["message"], record["job"], record["file"]) == (
+        "read a\\udcfd",
+        "j\\udc80",
+        "b\\udcff",
+    )
+    assert (record["large"], record["ring"], record["k\\ud800"]) == (str(2**70), "[[...]]", 1)
+    assert record["mute"] == "<Mute without text: LookupError>"
+    assert record["error"].endswith("ValueError: c\\udcfe")
+    assert record["tasks"] == 8
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"), [("%d tasks", ("x",)), ("%s of %s", ("a\udc80",)), ("%s", (Mute(),))]
+)
+def test_a_message_that_its_arguments_do_not_fit_is_kept(
+    message: str, arguments: tuple[object, ...]
+) -> None:
+    record = logging.LogRecord("x", logging.WARNING, "x.py", 1, message, arguments, None)
+    (line,) = JsonFormatter("jobs").format(record).splitlines()
+    assert json.loads(line)["message"].startswith(message)
 
 
 def test_extra_may_tell_an_error_of_a_record_without_exception(lines: io.StringIO) -> None:

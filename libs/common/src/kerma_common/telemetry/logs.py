@@ -53,7 +53,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         if (span := trace.get_current_span().get_span_context()).is_valid:
             own["trace"] = trace.format_trace_id(span.trace_id)
@@ -62,7 +62,39 @@ class JsonFormatter(logging.Formatter):
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         # `own` comes first for the order of the fields and last for their values
         line = {**own, **(_fields.get() or {}), **extra, **own}
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return _json(line)
+        except (TypeError, ValueError, RecursionError):
+            return _json({_text(key): _plain(value) for key, value in line.items()})
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message, also of a record whose arguments do not fit its format."""
+    try:
+        return record.getMessage()
+    except Exception as error:
+        return f"{_text(record.msg)} {_text(record.args)} ({type(error).__name__} when formatted)"
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON can hold: itself or its text."""
+    try:
+        _json(value)
+    except (TypeError, ValueError, RecursionError):
+        return _text(value)
+    return value
+
+
+def _text(value: object) -> str:
+    r"""Return the text of a value, with lone surrogates as ``\udc80``."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except Exception as error:  # an extra field of any type may fail in any way
+        return f"<{type(value).__name__} without text: {type(error).__name__}>"
 
 
 def configure_logs(service: str, level: str, stream: TextIO | None = None) -> None:
