@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import Gauge
 from sqlalchemy import func, select
 
+from kerma_common.clock import until_next
 from kerma_common.errors import Unavailable
 from kerma_common.eventlog.streams import PROBES
 
@@ -65,7 +66,7 @@ class Probes:
         """Probe periodically; run this as a background task of the service."""
         while True:
             await self.look()
-            await asyncio.sleep(RETRY_SECONDS if self.faults else PERIOD_SECONDS)
+            await asyncio.sleep(until_next(RETRY_SECONDS if self.faults else PERIOD_SECONDS))
 
     async def look(self) -> None:
         """Run every probe once, concurrently."""

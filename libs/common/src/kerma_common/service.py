@@ -10,12 +10,13 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from kerma_common.clock import until_next
 from kerma_common.http.app import Health
 from kerma_common.http.connections import Connections
 from kerma_common.http.protocol import EdgeConfig
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
 STOP_SECONDS = 4
-SWEEP_TICKS = 10  # uvicorn ticks ten times a second
+TICK_SECONDS = 1.0
 SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
 
@@ -88,7 +89,7 @@ async def _run(
         # A part failed. The group waits for the others for ever, and takes no more tasks.
         server.insisting = asyncio.create_task(_insist((web, *background)))
         raise
-    server.should_exit = True
+    server.leave()
     ending = [web]
     if stopping is not None:
         ending.append(group.create_task(_await(stopping), name=f"{service.name}:stopping"))
@@ -165,6 +166,12 @@ class _Server(uvicorn.Server):
         self.listener = listener
         self._tell = started
         self.insisting: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop accepting requests, and end when those that are open have their answers."""
+        self.should_exit = True
+        self._leaving.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -177,10 +184,17 @@ class _Server(uvicorn.Server):
         if self._tell is not None and not self.should_exit:
             self._tell(self.listener.getsockname()[1])
 
+    async def main_loop(self) -> None:
+        """Tick once a second until it is time to leave. Uvicorn wakes up ten times as often."""
+        # Uvicorn renews the date header at every tenth tick, beginning with 0.
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until_next(TICK_SECONDS)):
+                    await self._leaving.wait()
+
     async def on_tick(self, counter: int) -> bool:
-        """Check for slow clients once a second."""
-        if counter % SWEEP_TICKS == 0:
-            self._connections.sweep(asyncio.get_running_loop().time())
+        """Check for slow clients."""
+        self._connections.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
 

@@ -28,6 +28,8 @@ from kerma_sandbox.kernel.mappings import Mappings
 SAMPLE_SECONDS = 0.1
 QUIET_SECONDS = 0.5
 """Longest pause between samples while the processes use no processor time."""
+IDLE_SECONDS = 4.0
+"""The same for a nursery whose memory is not watched: its forks cannot start processes or threads."""
 KILL_SECONDS = 10.0
 """After this time, processes that can't be killed are reported rather than awaited."""
 FILTER_DESCRIPTOR = 3
@@ -51,6 +53,11 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def longest_pause(order: dict[str, Any]) -> float:
+    """Return the longest pause between samples of the processes that ``order`` starts."""
+    return IDLE_SECONDS if order["confines"] and "memory" not in order["watch"] else QUIET_SECONDS
+
+
 class Keeper:
     """Keeps one process, started from ``order``. ``control`` leads to the guard.
 
@@ -71,7 +78,7 @@ class Keeper:
         self._cpu_seconds = 0.0
         self._mappings = Mappings()
         self._next_watch = 0.0
-        self._sample = SAMPLE_SECONDS
+        self._sample, self._longest = SAMPLE_SECONDS, longest_pause(order)
         self._last: tuple[float, int] = (0.0, 0)  # processor time and memory of the last sample
         self._told: tuple[float, int] | None = None
         self._next_usage = time.monotonic() + _USAGE_SECONDS
@@ -197,7 +204,7 @@ class Keeper:
         most_memory: float = self._order["watch"].get("memory", math.inf)
         self._check(used, self._mappings.memory(below, most_memory))
         now = self._cpu(used), used.memory
-        self._sample = min(2 * self._sample, QUIET_SECONDS) if now == self._last else SAMPLE_SECONDS
+        self._sample = min(2 * self._sample, self._longest) if now == self._last else SAMPLE_SECONDS
         self._last = now
         if time.monotonic() >= self._next_usage and now != self._told:
             self._next_usage = time.monotonic() + _USAGE_SECONDS

@@ -119,6 +119,7 @@ class Sandbox:
             "work": str(confinement.work),
             "nice": confinement.nice,
             "contained": self.bwrap is not None,
+            "confines": confinement.confines,
             "no_new_privileges": self._forbids_privileges(),
             "uid": self.uid,
             "reach": self.reach,

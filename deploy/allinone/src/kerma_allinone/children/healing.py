@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from kerma_common.clock import until_next
+
 if TYPE_CHECKING:
     from kerma_allinone.children.supervision import Supervised
 
@@ -50,7 +52,7 @@ class Healing:
         """Check the servers periodically, for ever."""
         while True:
             await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(until_next(LOOK_SECONDS))
 
     async def look(self) -> None:
         """End the servers that have refused writes for long enough while there is room."""

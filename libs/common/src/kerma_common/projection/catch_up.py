@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from kerma_common.clock import until_next
 from kerma_common.db.engine import autocommit
 from kerma_common.projection.retries.failures import delays, pause
 from kerma_common.projection.retries.persistence import Persistence
@@ -104,7 +104,7 @@ class CatchUp:
 
     async def _rest(self) -> None:
         if self.done:
-            await asyncio.sleep(WATCH_SECONDS - time.monotonic() % WATCH_SECONDS)
+            await asyncio.sleep(until_next(WATCH_SECONDS))
             return
         lag = self.behind[0]
         if (lag.projection, lag.stream) in self._went_back:

@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 import socket
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -22,6 +21,7 @@ from psycopg import sql
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from kerma_common.clock import until_next
 from kerma_common.db.engine import autocommit
 from kerma_common.projection.rows.tables import CHECKPOINT, LEASE, schema_of
 
@@ -54,7 +54,7 @@ class Lease:
 
 def until_renewal() -> float:
     """Return the seconds until the loops of this process renew their leases."""
-    return RENEWAL - time.monotonic() % RENEWAL
+    return until_next(RENEWAL)
 
 
 def process_identity() -> str:

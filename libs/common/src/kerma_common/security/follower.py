@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from kerma_common.clock import until_next
 from kerma_common.contracts.events.auth import (
     SessionEnded,
     SessionsRevoked,
@@ -91,7 +92,7 @@ class Follower:
     async def _watch(self) -> None:
         while True:
             await self.retries.persist(self._look)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(until_next(LOOK_SECONDS))
 
     async def _look(self) -> None:
         """Compare what is known with the end of AUTH."""
