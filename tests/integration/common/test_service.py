@@ -15,6 +15,7 @@ from kerma_common.service import Service, ServiceError, serve
 
 PROGRAM = """
 import asyncio, sys
+import psycopg
 import uvloop
 from fastapi import APIRouter
 from kerma_common.http.answers import answer
@@ -23,6 +24,7 @@ from kerma_common.http.policy import public
 from kerma_common.http.route import KermaRoute
 from kerma_common.service import Service, ServiceError, serve
 from kerma_common.settings import HttpSettings
+from sqlalchemy.exc import ProgrammingError
 
 async def verify(token): raise AssertionError
 async def health(): return {}
@@ -51,7 +53,11 @@ async def stubborn():
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            pass
+            print("ignored", flush=True)
+
+async def tableless():
+    error = psycopg.errors.UndefinedTable('relation "jobs.job" does not exist')
+    raise ProgrammingError("SELECT 1", {}, error)
 
 async def broken():
     await asyncio.sleep(0.2)
@@ -69,11 +75,12 @@ async def vanishing():
     raise asyncio.CancelledError
 
 app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), routers=[router])
-worker = {f.__name__: f for f in (forever, stubborn, broken, grouped, returning, vanishing)}[sys.argv[1]]
+worker = {f.__name__: f for f in (forever, stubborn, broken, grouped, returning, vanishing, tableless)}[sys.argv[1]]
 others = tuple((f.__name__, f) for f in (stubborn,) if f.__name__ in sys.argv[2:])
 service = Service("t", app, (*others, ("w", worker)), health)
 try:
-    uvloop.run(serve(service, "127.0.0.1", 0, started=lambda port: print(port, flush=True)))
+    say = lambda line: print(line, flush=True)
+    uvloop.run(serve(service, "127.0.0.1", 0, started=say, say=say))
 except ServiceError as error:
     print(error, flush=True)
     sys.exit(3)
@@ -128,16 +135,40 @@ async def test_a_worker_that_ends_ends_the_process(worker: str, reason: bytes) -
         assert (process.returncode, out) == (3, reason)
 
 
+FORCED = b"t: ended without waiting for t:%s; nothing stored is lost, start again\n"
+
+
 async def test_a_worker_that_ignores_its_end_cannot_keep_the_process() -> None:
-    async with _running("stubborn") as (process, _url):
+    async with _running("stubborn") as (process, _url), asyncio.timeout(60):
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
-            assert await process.wait() == 1
+        out, _ = await process.communicate()
+        assert (process.returncode, out) == (1, b"ignored\n" + FORCED % b"w")
 
 
 async def test_a_worker_that_ignores_its_end_cannot_keep_a_process_that_lost_another() -> None:
     async with _running("broken", "stubborn") as (process, _url), asyncio.timeout(60):
-        assert await process.wait() == 1
+        out, _ = await process.communicate()
+        assert (process.returncode, out) == (1, b"ignored\n" + FORCED % b"stubborn")
+
+
+async def test_a_further_signal_is_answered() -> None:
+    async with _running("stubborn") as (process, _url), asyncio.timeout(60):
+        assert process.stdout is not None
+        process.send_signal(signal.SIGINT)
+        assert await process.stdout.readline() == b"ignored\n"
+        process.send_signal(signal.SIGINT)
+        said = await process.stdout.readline()
+        assert said == b"t: already stopping, which takes 10 seconds at most\n"
+        assert await process.stdout.readline() == FORCED % b"w"
+
+
+async def test_a_dropped_table_ends_the_process_with_what_to_do() -> None:
+    async with _running("tableless") as (process, _url):
+        out, _ = await process.communicate()
+        assert process.returncode == 3
+        assert out.startswith(
+            b"background task w failed: UndefinedTable. Start again: read models are rebuilt"
+        )
 
 
 async def test_a_taken_port_is_told() -> None:

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import httpx
+import psycopg
 import pytest
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -56,6 +57,9 @@ ERRORS: dict[str, Exception] = {
     "bug": ZeroDivisionError("secret detail"),
     "fields": InvalidRequest("Wrong parameters", {"message": ["x"], "status": ["y"], "n": ["z"]}),
     "database": OperationalError("SELECT secret", {}, Exception()),
+    "dropped": ProgrammingError("SELECT secret", {}, psycopg.errors.UndefinedTable("secret")),
+    "dropped schema": psycopg.errors.InvalidSchemaName("secret"),
+    "wrong query": ProgrammingError("SELECT secret", {}, psycopg.errors.SyntaxError("secret")),
 }
 
 
@@ -222,6 +226,9 @@ async def test_bad_bodies_are_400_and_say_why(
         ("violation", 500, "Internal Server Error"),
         ("bug", 500, "Internal Server Error"),
         ("database", 503, "The database does not answer; try again"),
+        ("dropped", 503, "A table is missing until an operator starts the service again"),
+        ("dropped schema", 503, "A table is missing until an operator starts the service again"),
+        ("wrong query", 500, "Internal Server Error"),
     ],
 )
 async def test_errors_by_family(

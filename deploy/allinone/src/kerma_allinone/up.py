@@ -125,7 +125,8 @@ async def run(
         routes = LocalGateway({service.name: service.asgi for service in services}, internal)
         whole = Service("kerma", routes, workers, health)
         ending = Ending(worker, backing)
-        await serve(whole, "127.0.0.1", port, started=ready.listening, stopping=ending.run)
+        begun, end = ready.listening, ending.run
+        await serve(whole, "127.0.0.1", port, started=begun, stopping=end, say=say)
 
 
 def _engines(data: Path, slots: int | None, substitute: str | None) -> EnginesSettings:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from kerma_common.clock import until_next
+from kerma_common.db.missing import missing_table
 from kerma_common.http.app import Health
 from kerma_common.http.connections import Connections
 from kerma_common.http.protocol import EdgeConfig
@@ -27,8 +29,12 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 5
 STOP_SECONDS = 4
 TICK_SECONDS = 1.0
+MOST_SECONDS = DRAIN_SECONDS + 1 + STOP_SECONDS
+SAY_SECONDS = 1
 SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
+Say = Callable[[str], None]
+"""Prints a line for the person at the terminal."""
 
 
 class ServiceError(Exception):
@@ -53,20 +59,23 @@ async def serve(
     settings: HttpSettings | None = None,
     started: Callable[[int], None] | None = None,
     stopping: Background | None = None,
+    say: Say | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM, then stop everything within ten seconds.
+    """Run until SIGINT or SIGTERM, then stop everything within `MOST_SECONDS`.
 
     Open requests are drained before background tasks are cancelled, because they may wait for
     projections; `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
-    (port 0 lets the system choose). `settings` bound what clients may send. Raises `ServiceError`
-    if the port is taken or a background task ends.
+    (port 0 lets the system choose). `settings` bound what clients may send. `say` gets a line when
+    a further signal arrives, and when a part that does not stop is left behind. Raises
+    `ServiceError` if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
-    with _listening(host, port) as listener, _stop_signals() as stop:
+    aside = _Aside(service.name, say)
+    with _listening(host, port) as listener, _stop_signals(aside) as stop:
         server = _Server(_config(service, connections), listener, started)
         try:
             async with asyncio.TaskGroup() as group:
-                await _run(group, service, server, stop, stopping)
+                await _run(group, service, server, stop, stopping, aside)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
@@ -77,6 +86,7 @@ async def _run(
     server: "_Server",
     stop: asyncio.Event,
     stopping: Background | None,
+    aside: "_Aside",
 ) -> None:
     background = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
@@ -87,7 +97,8 @@ async def _run(
         await stop.wait()
     except asyncio.CancelledError:
         # A part failed. The group waits for the others for ever, and takes no more tasks.
-        server.insisting = asyncio.create_task(_insist((web, *background)))
+        stop.set()
+        server.insisting = asyncio.create_task(_insist((web, *background), aside))
         raise
     server.leave()
     ending = [web]
@@ -97,7 +108,7 @@ async def _run(
     cancelled = (*ending, *background)
     for task in cancelled:
         task.cancel()
-    group.create_task(_insist(cancelled))
+    group.create_task(_insist(cancelled, aside))
 
 
 async def _await(work: Background) -> None:
@@ -117,10 +128,17 @@ async def _guard(name: str, work: Background) -> None:
         logger.error("background task %s failed", name, exc_info=error)
         if isinstance(error, ServiceError):
             raise error from None
-        raise ServiceError(
-            f"background task {name} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise ServiceError(f"background task {name} failed: {_reason(error)}") from error
     raise ServiceError(f"background task {name} ended")
+
+
+def _reason(error: Exception) -> str:
+    if (missing := missing_table(error)) is not None:
+        return (
+            f"{missing}. Start again: read models are rebuilt from the log, but vaults and the"
+            " tables of processes only come back from a backup"
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 async def _web(server: "_Server", stop: asyncio.Event) -> None:
@@ -144,12 +162,34 @@ async def _end(requests: Collection[asyncio.Task[None]]) -> None:
         await asyncio.wait(list(requests))
 
 
-async def _insist(tasks: tuple[asyncio.Task[None], ...]) -> None:
+async def _insist(tasks: tuple[asyncio.Task[None], ...], aside: "_Aside") -> None:
     """Exit if a task ignores its cancellation; the log makes that safe."""
     _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
     if stuck:
-        logger.critical("does not stop: %s", ", ".join(task.get_name() for task in stuck))
+        names = ", ".join(task.get_name() for task in stuck)
+        logger.critical("does not stop: %s", names)
+        text = f"ended without waiting for {names}; nothing stored is lost, start again"
+        aside.say(text).join(SAY_SECONDS)
         os._exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """Says lines without waiting for the terminal, which may be paused or closed."""
+
+    name: str
+    output: Say | None
+
+    def say(self, text: str) -> threading.Thread:
+        """Say a line of the service; the thread ends once it is printed."""
+        thread = threading.Thread(target=self._speak, args=(text,), daemon=True)
+        thread.start()
+        return thread
+
+    def _speak(self, text: str) -> None:
+        if self.output is not None:
+            with suppress(OSError, ValueError):
+                self.output(f"{self.name}: {text}")
 
 
 class _Server(uvicorn.Server):
@@ -226,12 +266,18 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """Return an event that SIGINT or SIGTERM sets."""
+def _stop_signals(aside: _Aside) -> Iterator[asyncio.Event]:
+    """Return an event that SIGINT or SIGTERM sets; a signal after that is answered with a line."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            aside.say(f"already stopping, which takes {MOST_SECONDS} seconds at most")
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked)
     try:
         yield stop
     finally:

@@ -12,13 +12,14 @@ from typing import Any
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from kerma_common.db.missing import missing_table
 from kerma_common.errors import (
     WRONG_PARAMETERS,
     ConcurrencyConflict,
@@ -96,10 +97,6 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, KermaError)
         return problem(error)
 
-    async def database_down(_request: Request, error: Exception) -> Response:
-        logger.warning("database: %s", type(error).__name__, exc_info=error)
-        return problem(Unavailable("The database does not answer; try again"))
-
     async def malformed(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return problem(InvalidRequest(WRONG_PARAMETERS, _reasons(error.errors())))
@@ -117,9 +114,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(KermaError, known)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
+    _install_database(app)
+
+
+def _install_database(app: FastAPI) -> None:
+    async def database_down(_request: Request, error: Exception) -> Response:
+        logger.warning("database: %s", type(error).__name__, exc_info=error)
+        return problem(Unavailable("The database does not answer; try again"))
+
+    async def table_missing(_request: Request, error: Exception) -> Response:
+        if (missing := missing_table(error)) is None:
+            raise error
+        logger.error("database: %s", missing)
+        return problem(Unavailable("A table is missing until an operator starts the service again"))
+
     ours = (OperationalError, InterfaceError, PoolTimeoutError)
     for unreachable in (*ours, psycopg.OperationalError, psycopg.InterfaceError):
         app.add_exception_handler(unreachable, database_down)
+    for programming in (ProgrammingError, psycopg.ProgrammingError):
+        app.add_exception_handler(programming, table_missing)
 
 
 def allowed_methods(app: FastAPI, request: Request) -> list[str]:
