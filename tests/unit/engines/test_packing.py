@@ -11,19 +11,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import orjson
 import pytest
 
 from kerma_engines.adapter.packing import (
     PIECE,
     OutputsTooLarge,
+    encode_inputs,
+    files_of,
     pack_outputs,
     take_outputs,
     unpack_outputs,
 )
+from kerma_engines.adapter.port import InputSet
 from kerma_engines.errors import ReadError
 
 GLOBS = ("*.kg4", "deep/*.kg4")
 LIMIT = 10 << 20
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"a": {"b": {}, "options": {"c": 1}}},  # the mark that ends the files, once more
+        {"text": 'x},"options":{}'},
+    ],
+)
+def test_files_are_cut_out_of_encoded_inputs(options: dict[str, object]) -> None:
+    files = {"b.dat": 'é\n},"options":{"x":', "a.dat": "", "options": '"\\'}
+    body = encode_inputs(InputSet("fluka", files, 7, (), options))
+    assert orjson.loads(files_of(body)) == files
+    indented = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
+    assert orjson.loads(files_of(indented)) == files
 
 
 @pytest.fixture

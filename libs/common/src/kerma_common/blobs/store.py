@@ -34,6 +34,8 @@ CHUNK = 1 << 20
 SPOOL_LIMIT = 8 << 20
 PROBE_BYTES = 4096
 PARTS_AT_ONCE = 4
+HASHED_HERE = 1 << 16
+"""Most bytes that are hashed on the event loop; a thread hashes more without holding it up."""
 """Number of 5 MiB parts of an upload that are in memory at a time."""
 
 RETRY_TIME = timedelta(seconds=15)
@@ -110,8 +112,7 @@ class ObstoreBlobs:
     async def put(self, source: Source, media: str = OCTETS) -> Ref:
         """See `BlobStore`."""
         if isinstance(source, bytes):
-            digest = hashlib.sha256(source).hexdigest()
-            return await self._keep(Ref(digest, len(source), media), source)
+            return await self._keep(Ref(await _digest(source), len(source), media), source)
         if isinstance(source, Path):
             with await asyncio.to_thread(source.open, "rb") as file:
                 return await self._keep_file(file, media)
@@ -150,7 +151,7 @@ class ObstoreBlobs:
         with _told(ref):
             result = await obstore.get_async(self._store, _key(ref.sha256))
             content = bytes(await result.bytes_async())
-        _verify(ref, len(content), hashlib.sha256(content).hexdigest())
+        _verify(ref, len(content), await _digest(content))
         return content
 
     async def get_range(self, ref: Ref, start: int, end: int) -> bytes:
@@ -205,6 +206,12 @@ class ObstoreBlobs:
             await obstore.put_async(self._store, key, os.urandom(PROBE_BYTES))
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / key)
+
+
+async def _digest(content: bytes) -> str:
+    if len(content) <= HASHED_HERE:
+        return hashlib.sha256(content).hexdigest()
+    return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
 
 def _ref_of(pieces: Pieces, media: str) -> Ref:

@@ -19,7 +19,7 @@ from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
 from kerma_common.room import Room
-from kerma_engines.adapter.packing import decode_inputs
+from kerma_engines.adapter.packing import files_of
 from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.submission import Submitter, parse_submission
@@ -152,14 +152,14 @@ def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
     @answers(200, 404)
     async def inputs(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
-        stored = decode_inputs(await routes.blobs.get(job.input_ref))
+        # what is stored was checked at submission; parsing a lot would hold up other requests
+        stored = await routes.blobs.get(job.input_ref)
         shown: dict[str, Any] = {
             "input_type": job.input_kind,
-            "input_files": dict(stored.files),
+            "input_files": orjson.Fragment(files_of(stored)),
             "number_of_all_primaries": job.primaries,
         }
         if job.project_ref is not None:
-            # it was checked at submission; parsing a large one here would hold up other requests
             shown["input_json"] = orjson.Fragment(await routes.blobs.get(job.project_ref))
         return answer("Input of the job", input=shown)
 

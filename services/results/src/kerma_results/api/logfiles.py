@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
@@ -18,6 +19,7 @@ from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
+from kerma_common.precedence import give_way
 from kerma_results.api.access import require_owner
 from kerma_results.api.results import Asked
 from kerma_results.app.logs import Logs
@@ -44,9 +46,14 @@ def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
         texts = await logs.texts(asked.job_id)
         if not texts:
             raise NotFound("The job has no log files")
-        if not asked.plain:
-            texts = {_as_html(name): _as_html(text) for name, text in texts.items()}
-        return answer("Log files of the job", logfiles=texts)
+        shown = {}
+        for name, text in texts.items():
+            if asked.plain:
+                shown[name] = orjson.Fragment(orjson.dumps(text))
+            else:
+                shown[_as_html(name)] = orjson.Fragment(orjson.dumps(_as_html(text)))
+            await give_way()
+        return answer("Log files of the job", logfiles=shown)
 
     return router
 

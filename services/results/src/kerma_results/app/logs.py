@@ -10,11 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+import orjson
 
 from kerma_common.errors import ContractViolation, NotFound
+from kerma_common.precedence import give_way
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from kerma_common.blobs.store import BlobStore
     from kerma_results.read.queries import ResultQueries, TaskLog
 
@@ -25,7 +28,9 @@ TOTAL = 8 * 1024 * 1024
 LARGEST_BLOB = 64 * 1024 * 1024
 MOST_LOGS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
-_TEXTS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+_TEXT = rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*'
+_MEMBER = re.compile(rb"\s*([{,])\s*" + _TEXT + rb":\s*" + _TEXT)
+NOTE = "note.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +49,45 @@ class Logs:
                 found["truncated.txt"] = "The logs of further attempts are not shown.\n"
                 break
             stem = f"task-{log.index:04d}-attempt-{log.attempt}"
-            for name, text in (await self._texts(log)).items():
+            async for name, text in self._texts(log):
                 safe = _UNSAFE.sub("-", name).strip("-.") or "log"
                 found[f"{stem}-{safe}"] = shown = shortened(text)
                 left -= len(shown)
+                await give_way()
         return found
 
-    async def _texts(self, log: TaskLog) -> dict[str, str]:
+    async def _texts(self, log: TaskLog) -> AsyncIterator[tuple[str, str]]:
         if log.ref.size > LARGEST_BLOB:
-            return {"note.txt": f"The log of {log.ref.size} bytes is too large to show.\n"}
+            yield NOTE, f"The log of {log.ref.size} bytes is too large to show.\n"
+            return
         try:
-            return _TEXTS.validate_json(await self.blobs.get(log.ref))
+            body = await self.blobs.get(log.ref)
         except (NotFound, ContractViolation):
-            return {"note.txt": "The log is not stored any more.\n"}
-        except ValidationError:
-            return {"note.txt": "The log cannot be read.\n"}
+            yield NOTE, "The log is not stored any more.\n"
+            return
+        try:
+            for name, text in members(body):
+                yield name, text
+        except ValueError:
+            yield NOTE, "The log cannot be read.\n"
+
+
+def members(body: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a JSON object by name, each parsed when it is asked for.
+
+    Parsing all of them at once would hold up other requests. Raises ValueError for anything else.
+    """
+    if body.strip() == b"{}":
+        return
+    place, before = 0, b"{"
+    while place == 0 or body[place : place + 1] != b"}":
+        match = _MEMBER.match(body, place)
+        if match is None or match[1] != before:
+            raise ValueError("not an object of texts")
+        yield orjson.loads(match[2]), orjson.loads(match[3])
+        place, before = match.end(), b","
+    if body[place + 1 :].strip():
+        raise ValueError("text after the object")
 
 
 def shortened(text: str) -> str:
