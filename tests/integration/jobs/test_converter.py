@@ -7,8 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,14 @@ from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.registry import engine
 from kerma_jobs.adapters.conversion import converter as converters
 from kerma_jobs.adapters.conversion import processes
-from kerma_jobs.adapters.conversion.converter import SPARES, ProcessConverter
+from kerma_jobs.adapters.conversion.converter import SPARES
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_sandbox.confinement import Exit
 from kerma_sandbox.launcher import Confined
 from kit.inputs.projects import demo_project
+from kit.running.converters import converting, demo, demo_files, forks, the_nursery, until
 
-MODULE = processes.NURSERY[-1]
 SECRET = "postgresql://user:secret@host"
-
-
-@asynccontextmanager
-async def converting(
-    limits: ConversionLimits | None = None, queue: QueueLimits | None = None
-) -> AsyncIterator[ProcessConverter]:
-    converter = ProcessConverter({}, limits, queue)
-    task = asyncio.create_task(converter.run())
-    try:
-        yield converter
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def bad_macro(lines: int = 150_000) -> bytes:
@@ -52,39 +38,6 @@ def bad_macro(lines: int = 150_000) -> bytes:
     shape = "/score/mesh/boxSize 1 1 1 cm\n/score/mesh/nBin 1 1 1\n"
     mesh = f"/score/create/boxMesh m\n{shape}{scorers}/score/close\n"
     return orjson.dumps({**files, "run.mac": mesh + files["run.mac"]})
-
-
-def demo() -> bytes:
-    return orjson.dumps(demo_project())
-
-
-def forks() -> list[psutil.Process]:
-    """Return the processes of conversions."""
-    nursery = the_nursery()
-    return [
-        process
-        for process in below()
-        if nursery is not None and process.info["ppid"] == nursery.pid
-    ]
-
-
-def the_nursery() -> psutil.Process | None:
-    """Return the process that conversions are forked from: the first of those that match."""
-    lines = [(process, process.info["cmdline"] or []) for process in below()]
-    named = [process for process, line in lines if line[:1] == [sys.executable] and MODULE in line]
-    pids = {process.pid for process in named}
-    return next((process for process in named if process.info["ppid"] not in pids), None)
-
-
-def below() -> list[psutil.Process]:
-    """Return descendants of this process, without zombies."""
-    mine = {process.pid for process in psutil.Process().children(recursive=True)}
-    found = psutil.process_iter(["cmdline", "ppid", "status"])
-    return [
-        process
-        for process in found
-        if process.pid in mine and process.info["status"] != psutil.STATUS_ZOMBIE
-    ]
 
 
 PROBE = """
@@ -282,16 +235,16 @@ async def test_a_converter_that_dies_is_started_again(monkeypatch: pytest.Monkey
         assert the_nursery() != nursery
 
 
-async def test_a_process_converts_once_and_is_replaced() -> None:
+async def test_a_process_that_read_files_converts_once_and_is_replaced() -> None:
     async with converting() as converter:
         await until(lambda: len(forks()) == SPARES)
         first = set(forks())
         for _ in range(SPARES + 1):
-            await converter.from_project("geant4", demo(), user="a")
+            await converter.from_files("geant4", demo_files(), user="a")
         await until(lambda: len(forks()) == SPARES)
         second = set(forks())
         assert not first & second
-        await converter.from_project("geant4", demo(), user="a")
+        await converter.from_files("geant4", demo_files(), user="a")
         await until(lambda: len(forks()) == SPARES and set(forks()) != second)
         assert len(set(forks()) & second) == SPARES - 1
 
@@ -337,9 +290,3 @@ def user_seconds(process: psutil.Process) -> float:
         return process.cpu_times().user
     except psutil.NoSuchProcess:
         return 0.0
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what other processes do; pytest's timeout bounds it."""
-    while not holds():
-        await asyncio.sleep(0.01)

@@ -1,4 +1,8 @@
-"""Reads large submissions and converts them, each in its own process, in turns, within limits."""
+"""Reads large submissions and converts them, in confined processes, in turns, within limits.
+
+A process that has converted a small project may convert the next one of the same user (``kept``).
+Everything else gets a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
+from kerma_jobs.adapters.conversion.kept import KeptForks
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_jobs.adapters.conversion.processes import run_nursery
 from kerma_jobs.adapters.conversion.work import TOO_LARGE
@@ -31,6 +36,11 @@ REST_SECONDS = 0.006
 """Pause after a conversion before its process is replaced. Both the end of one and the start of
 another take a core, which the rest of the submission needs. No pause when no spare is left."""
 REPORT_SECONDS = 5.0
+MOST_KEPT = 256 << 10
+"""Bytes of a project whose process is kept. A larger one may leave it short of memory."""
+SPENT_SHARE = 0.1
+"""A process is kept while all its conversions together took at most this share of its processor time,
+which is the limit for all of them."""
 GONE = "The converter ended unexpectedly; please try again"
 TOO_MANY_SLOW = (
     "The project takes long to convert, and too many such conversions run now; please try again"
@@ -59,6 +69,9 @@ class ProcessConverter:
         self._queue = FairQueue(self._queue_limits)
         self._spares: deque[Child] = deque()
         self._used: list[Child] = []
+        # One that was slow has a low priority, and little of its processor time left.
+        most_spent = min(SPENT_SHARE * self._limits.cpu_seconds, self._queue_limits.fast_seconds)
+        self._kept = KeptForks(most_spent, self._discard)
         self._wanted = asyncio.Event()
         WAITING.set_function(lambda: self._queue.waiting)
         RUNNING.labels("fast").set_function(lambda: self._queue.fast)
@@ -69,7 +82,8 @@ class ProcessConverter:
     ) -> Converted:
         """See ``Converter``."""
         order = {"engine": engine, "kind": "project", "stands_in_for": stands_in_for}
-        return await self._convert(user, "input_json", order, project)
+        reuse_for = user if len(project) <= MOST_KEPT else ""
+        return await self._convert(user, "input_json", order, project, reuse_for)
 
     async def from_files(
         self, engine: str, files: bytes, *, user: str, stands_in_for: str = ""
@@ -99,10 +113,11 @@ class ProcessConverter:
             group.create_task(self._refill())
 
     async def _convert(
-        self, user: str, field: str, order: Mapping[str, Any], payload: bytes
+        self, user: str, field: str, order: Mapping[str, Any], payload: bytes, reuse_for: str = ""
     ) -> Converted:
+        """``reuse_for`` is the user whose process may be used again, empty for a new process."""
         try:
-            told, inputs = await self._told(user, order, payload)
+            told, inputs = await self._told(user, order, payload, reuse_for)
         except _RefusedError as refused:
             raise _invalid(field, [["", str(refused)]], 1) from None
         if "problems" in told:
@@ -112,12 +127,12 @@ class ProcessConverter:
         return Converted(told["engine"], told["primaries"], inputs, told["bins"])
 
     async def _told(
-        self, user: str, order: Mapping[str, Any], payload: bytes
+        self, user: str, order: Mapping[str, Any], payload: bytes, reuse_for: str = ""
     ) -> tuple[dict[str, Any], bytes]:
         """Return the head of the answer, parsed, and its body."""
         async with self._queue.turn(user, len(payload)) as turn:
             try:
-                head, body = await self._answer(turn, orjson.dumps(order), payload)
+                head, body = await self._answer(turn, orjson.dumps(order), payload, reuse_for)
             except _RefusedError:
                 CONVERSIONS.labels("stopped").inc()
                 raise
@@ -126,8 +141,8 @@ class ProcessConverter:
                 raise
         return orjson.loads(head), body
 
-    async def _answer(self, turn: Turn, order: bytes, payload: bytes) -> Message:
-        async with self._child() as child:
+    async def _answer(self, turn: Turn, order: bytes, payload: bytes, reuse_for: str) -> Message:
+        async with self._child(reuse_for) as child:
             exchange = asyncio.ensure_future(child.ask(order, payload, self._limits.answer))
             try:
                 answer = await self._in_time(turn, child, exchange)
@@ -172,18 +187,30 @@ class ProcessConverter:
         return _RefusedError("could not be converted: the converter failed on it")
 
     @asynccontextmanager
-    async def _child(self) -> AsyncGenerator[Child, None]:
-        child = await self._take()
+    async def _child(self, reuse_for: str) -> AsyncGenerator[Child, None]:
+        loop = asyncio.get_running_loop()
+        child, spent = self._kept.take(reuse_for) or (await self._take(), 0.0)
+        began = loop.time()
         try:
             yield child
         except BaseException:
             await self._children.end(child)
             raise
         else:
-            self._used.append(child)
+            if reuse_for:
+                self._kept.keep(reuse_for, child, spent + loop.time() - began)
+            else:
+                self._used.append(child)
         finally:
-            rest = REST_SECONDS if self._spares else 0.0
-            asyncio.get_running_loop().call_later(rest, self._wanted.set)
+            self._want_others()
+
+    def _discard(self, child: Child) -> None:
+        self._used.append(child)
+        self._want_others()
+
+    def _want_others(self) -> None:
+        rest = REST_SECONDS if self._spares else 0.0
+        asyncio.get_running_loop().call_later(rest, self._wanted.set)
 
     async def _take(self) -> Child:
         while self._spares:
@@ -201,14 +228,17 @@ class ProcessConverter:
 
     async def _refill(self) -> None:
         """Keep spare processes and end the used ones, until cancelled."""
-        while True:
-            self._wanted.clear()
-            while self._used:
-                await self._children.end(self._used.pop())
-            while len(self._spares) < SPARES:
-                with suppress(Unavailable):  # while the nursery restarts
-                    self._spares.append(await self._fork())
-            await self._wanted.wait()
+        try:
+            while True:
+                self._wanted.clear()
+                while self._used:
+                    await self._children.end(self._used.pop())
+                while len(self._spares) < SPARES:
+                    with suppress(Unavailable):  # while the nursery restarts
+                        self._spares.append(await self._fork())
+                await self._wanted.wait()
+        finally:
+            self._kept.clear()
 
 
 class _RefusedError(Exception):
