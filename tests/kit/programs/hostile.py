@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -250,7 +251,67 @@ def raise_limits() -> None:
             say(f"raised {limit}")
 
 
-def rank() -> None:
+def hold(how: str) -> None:
+    """Keep 16 MiB of disk in a file without a name."""
+    import ctypes
+    import shutil
+
+    size, waiting = 16 << 20, None
+    if how == "orphan":
+        if os.fork():
+            signal.pause()
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    if how == "executed":
+        shutil.copy("/bin/sleep", "held")
+        Path("held").chmod(0o700)
+    with Path("held").open("ab") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    handle = os.open("held", os.O_RDONLY)
+    if how == "mapped":
+        library = ctypes.CDLL(None)
+        library.mmap(None, ctypes.c_size_t(size), 1, 2, handle, ctypes.c_long(0))
+    if how in {"mapped", "executed"}:
+        os.close(handle)
+    if how == "executed":
+        waiting = subprocess.Popen([str(Path.cwd() / "held"), "60"])
+    Path("held").unlink()
+    say("holds")
+    signal.pause()
+    del waiting
+
+
+def control(stranger: str, shared: str, semaphores: str) -> None:
+    """Change limits and priority of another process, remove IPC objects, hold up who opens a file."""
+    import ctypes
+    import fcntl
+    import resource
+
+    pid, io_priority_set, remove = int(stranger), 251, 0
+    library = ctypes.CDLL(None)
+    Path("leased").write_text("mine")
+    ways: dict[str, Callable[[], object]] = {
+        "limit": lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (1, 1)),
+        "processors": lambda: os.sched_setaffinity(pid, os.sched_getaffinity(0)),
+        "scheduler": lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)),
+        "priority": lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
+        "input": lambda: library.syscall(io_priority_set, 1, pid, 3 << 13),
+        "memory": lambda: library.shmctl(int(shared), remove, None),
+        "semaphores": lambda: library.semctl(int(semaphores), 0, remove),
+        "lease": lambda: fcntl.fcntl(os.open("leased", os.O_RDONLY), fcntl.F_SETLEASE, 0),
+    }
+    for name, way in ways.items():
+        with suppress(OSError):
+            if way() != -1:
+                say(f"changed {name}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    os.nice(1)
+
+
+def rank(wish: str = "1000") -> None:
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(wish)
     say(f"score {Path('/proc/self/oom_score_adj').read_text().strip()}")
 
 

@@ -49,6 +49,15 @@ def test_a_home_is_not_an_installation(tmp_path: Path, monkeypatch: pytest.Monke
     assert installation(loose, kept_from=[tmp_path / "work"]) == (loose,)
 
 
+@pytest.mark.parametrize(
+    "program", ["/home/alice/rfluka", "/home/alice/bin/rfluka", "/srv/bin/topas", "/mnt/shieldhit"]
+)
+def test_homes_of_others_and_top_folders_are_no_installations(program: str) -> None:
+    assert installation(Path(program), kept_from=[]) == (Path(program),)
+    deeper = Path("/home/alice/topas/bin/topas")
+    assert installation(deeper, kept_from=[]) == (Path("/home/alice/topas"),)
+
+
 def test_a_link_is_followed_to_the_installation(tmp_path: Path) -> None:
     real = program(tmp_path / "opt" / "topas" / "bin" / "topas")
     link = tmp_path / "links" / "topas"

@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+FEW_FILES = 37
+"""The limit on open files that a process inside tries to give to one outside."""
 _FEW = 4
 
 
@@ -43,6 +45,12 @@ def _connects(family: int, address: str | tuple[str, int]) -> bool:
 def _signals(pid: int) -> bool:
     # The other side checks that it arrived: here the number may be another process's.
     os.kill(pid, signal.SIGTERM)
+    return False
+
+
+def _limits(pid: int) -> bool:
+    # the other side looks, as for signals
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (FEW_FILES, FEW_FILES))
     return False
 
 
@@ -131,6 +139,7 @@ def main(arguments: list[str]) -> None:
         "processes": _through(lambda: _reads(f"/proc/{pid}/environ", token)),
         "count": _multiplies(),
         "memory": any(_through(hides) for hides in _HIDING),
+        "control": _through(lambda: _limits(int(pid))),
         "signals": _through(lambda: _signals(int(pid))),
     }
     sys.stdout.write(json.dumps(result) + "\n")

@@ -69,7 +69,8 @@ def command(
         *_system(),
         *("--dir", "/tmp"),  # noqa: S108 - inside of the sandbox
         *_devices(),
-        *(("--proc", "/proc") if own_proc else ()),
+        # read-only, so that it stays the first to end when the machine has no memory left
+        *(("--proc", "/proc", "--remount-ro", "/proc") if own_proc else ()),
         *_readable(confinement.readable),
         *("--bind", work, work, "--chdir", work),
         *("--remount-ro", "/", "--"),

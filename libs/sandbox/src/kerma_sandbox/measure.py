@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from kerma_sandbox import bubblewrap
+from kerma_sandbox.attempts import FEW_FILES
 from kerma_sandbox.confinement import Confinement, Limits
 from kerma_sandbox.files.places import exposed, shown_to_all
 from kerma_sandbox.kernel import landlock
@@ -170,6 +172,8 @@ def _try(
     reached = {Wall(name) for name, through in passed.items() if through}
     if surroundings.stranger.poll() is not None:
         reached.add(Wall.SIGNALS)
+    elif resource.prlimit(surroundings.stranger.pid, resource.RLIMIT_NOFILE)[0] == FEW_FILES:
+        reached.add(Wall.CONTROL)
     missing = sorted(PROMISED[candidate.level] & reached)
     return frozenset(Wall) - reached, f"these are open: {', '.join(missing)}" if missing else ""
 

@@ -47,13 +47,15 @@ class Wall(StrEnum):
     """The environment of other processes."""
     SIGNALS = "signals"
     """Signals to other processes."""
+    CONTROL = "control"
+    """Limits and priorities of other processes, and objects of System V IPC."""
     COUNT = "count"
     """Any number of processes between two looks at them, without a limit of the kernel."""
     MEMORY = "memory"
     """Memory that belongs to no process, so that no limit counts it."""
 
 
-_DEPENDS = frozenset({Wall.COUNT, Wall.MEMORY})
+_DEPENDS = frozenset({Wall.CONTROL, Wall.COUNT, Wall.MEMORY})
 """Walls that depend on the user and the architecture, at any level."""
 PROMISED: Mapping[Level, frozenset[Wall]] = {
     Level.NAMESPACES: frozenset(Wall) - _DEPENDS,

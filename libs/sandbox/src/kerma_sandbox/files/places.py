@@ -28,6 +28,8 @@ SYSTEM = (
 )
 DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
 """Not ``/dev/zero``: a shared mapping of it is memory that stays when no process maps it."""
+_SHARED = frozenset({"etc", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var"})
+"""Folders of ``/`` with files of any kind."""
 PROCESS_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm")
 
 
@@ -66,8 +68,8 @@ def shown_to_all() -> tuple[Path, ...]:
 def installation(program: Path, *, kept_from: Sequence[Path]) -> tuple[Path, ...]:
     """Return a program's installation: its directory, or the one above if that is ``bin``.
 
-    Only the program itself if its directory is not an installation: a home, a temporary directory
-    or one that contains a path of ``kept_from``. Links are followed: their targets are readable as
+    Only the program itself if its directory is not an installation: a home, a top directory for
+    files of any kind, or one that contains a path of ``kept_from``. Links are followed: their targets are readable as
     well.
     """
     places = dict.fromkeys((program, program.resolve()))
@@ -78,6 +80,7 @@ def _folder(program: Path, kept_from: Sequence[Path]) -> Path:
     folder = program.parent
     if folder.name in {"bin", "sbin"}:
         folder = folder.parent
-    public = {Path("/"), Path("/home"), Path("/root"), Path("/tmp"), Path("/opt")}  # noqa: S108
+    public = {Path("/"), *(Path("/", name) for name in _SHARED), Path("/var/lib"), Path("/var/tmp")}  # noqa: S108
     public |= {Path(tempfile.gettempdir()), Path(os.path.expanduser("~"))}  # noqa: PTH111
-    return program if folder in public or exposed((folder,), kept_from) else folder
+    shared = folder in public or folder.parent == Path("/home")
+    return program if shared or exposed((folder,), kept_from) else folder

@@ -1,4 +1,4 @@
-"""Disk space that an engine takes: its work folder, and deleted files that it holds open.
+"""Disk space that an engine takes: its work folder, and deleted files that it holds open or mapped.
 
 Measured by a walk that follows no links, stays on one file system and visits a bounded number of
 entries, so no tree can keep it busy. It counts blocks, not lengths: a sparse file counts as what it
@@ -18,6 +18,7 @@ MAX_DEPTH = 32
 """Nesting of folders; the walk holds one descriptor open per level."""
 
 _BLOCK = 512
+_DELETED = b" (deleted)\n"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -31,9 +32,10 @@ class Usage:
 
 
 def usage(folder: Path, most_entries: int, processes: Iterable[int] = ()) -> Usage:
-    """Return the space taken by a work folder and by deleted files that ``processes`` hold open.
+    """Return the space taken by a work folder and by deleted files that ``processes`` hold.
 
-    The walk stops early at ``most_entries``.
+    The walk stops early at ``most_entries``. A deleted file that is mapped but not open counts in
+    full only for root; others may not look at it, so they count the mapped part.
     """
     found = Usage()
     seen: set[tuple[int, int]] = set()
@@ -86,9 +88,37 @@ def _add(state: os.stat_result, found: Usage, seen: set[tuple[int, int]]) -> Non
 
 
 def _add_deleted(process: int, device: int, found: Usage, seen: set[tuple[int, int]]) -> None:
+    """Count deleted files that a process has open, executes or maps."""
+    own = Path(f"/proc/{process}")
     with suppress(OSError):
-        for handle in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(OSError):
-                state = handle.stat()
-                if state.st_nlink == 0 and state.st_dev == device and stat.S_ISREG(state.st_mode):
-                    _add(state, found, seen)
+        for handle in (own / "fd").iterdir():
+            _add_handle(handle, device, found, seen)
+        _add_handle(own / "exe", device, found, seen)
+        _add_mapped(own, device, found, seen)
+
+
+def _add_mapped(own: Path, device: int, found: Usage, seen: set[tuple[int, int]]) -> None:
+    with (own / "maps").open("rb") as maps:
+        deleted = [line.split(maxsplit=5) for line in maps if line.endswith(_DELETED)]
+    for addresses, _, offset, _, inode, _ in deleted:
+        start, end = (int(address, 16) for address in addresses.split(b"-"))
+        link = own / "map_files" / f"{start:x}-{end:x}"
+        part = (-1 - int(offset, 16), int(inode))  # beside the devices, which are positive
+        if (device, int(inode)) in seen or part in seen:
+            continue
+        if not _add_handle(link, device, found, seen):
+            seen.add(part)
+            found.size += end - start
+
+
+def _add_handle(handle: Path, device: int, found: Usage, seen: set[tuple[int, int]]) -> bool:
+    """Count what a link of ``/proc`` leads to, if it is a deleted file; return whether it opens."""
+    try:
+        state = handle.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    if state.st_nlink == 0 and state.st_dev == device and stat.S_ISREG(state.st_mode):
+        _add(state, found, seen)
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import psutil
 
 from kerma_runner.worker.outcomes import Failed
 from kerma_sandbox.files.usage import MAX_DEPTH, usage
+from kerma_sandbox.kernel.tree import descendants
 
 if TYPE_CHECKING:
     from kerma_runner.worker.settings import WorkerSettings
@@ -60,7 +60,7 @@ async def room(pid: int, directory: Path, settings: WorkerSettings) -> Failed:
 def exceeded(directory: Path, settings: WorkerSettings, pid: int | None = None) -> Failed | None:
     """Return the limit that a work folder exceeds, or None.
 
-    Deleted files that ``pid`` or its descendants hold open count too.
+    Deleted files that ``pid`` and everything it has started hold count too.
     """
     found = usage(directory, settings.task_files, () if pid is None else _family(pid))
     if found.size > settings.task_bytes:
@@ -78,8 +78,12 @@ def _too_much(amount: str, setting: str) -> Failed:
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and its descendants, as far as they are visible."""
-    with suppress(psutil.Error):
-        below = psutil.Process(pid).children(recursive=True)
-        return [pid, *(process.pid for process in below)]
-    return []
+    """Return all processes of the sandbox that ``pid`` is the first of.
+
+    Its parent, the keeper, adopts those that leave it.
+    """
+    try:
+        keeper = psutil.Process(pid).ppid()
+    except psutil.Error:
+        return []
+    return descendants(keeper)
