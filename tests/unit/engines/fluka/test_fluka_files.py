@@ -229,6 +229,16 @@ def test_files_elsewhere_are_refused_with_their_line(card: str, name: str, reaso
     assert reason in told
 
 
+@pytest.mark.parametrize(("name", "reason"), [("/etc/ct", "absolute"), ("../ct", "parent folder")])
+def test_voxels_elsewhere_are_refused_with_their_line(name: str, reason: str) -> None:
+    voxels = f"{'VOXELS':<10}{0.0:>10}{0.0:>10}{0.0:>10}{'':30}"
+    geometry = f"{'GEOBEGIN':<70}COMBNAME\n    0    0\n{{}}\nGEOEND\n{END}"
+    told = refused(geometry.format(voxels + name))
+    assert f"a.inp:3: VOXELS holds {name!r}" in told
+    assert reason in told
+    assert accepted(geometry.format(voxels + "ct")).primaries == 1000
+
+
 def test_files_that_came_along_are_read() -> None:
     for name in ("map.txt", "../map.txt"):
         assert accepted(f"{READ}{name}\n{END}", map="1 2 3\n").primaries == 1000

@@ -173,6 +173,8 @@ def test_chains_end() -> None:
         ('s:Xx/Thing/FileName = "text.txt"', "not allowed"),
         ('s:Ma/Thing/MyExtension = "/etc/shadow"', "absolute path"),
         ('sv:Xx/Thing/Words = 2 "plain" "~/key"', "depends on the machine"),
+        ('s:Sc/../Dose/Quantity = "DoseToMedium"', "'/' in its name"),
+        ('s:Sc/Group/Dose/Quantity = "DoseToMedium"', "'/' in its name"),
     ],
 )
 def test_files_elsewhere_are_refused_with_their_line(line: str, reason: str) -> None:

@@ -91,7 +91,8 @@ def number(text: str) -> float | None:
 def cards(files: Mapping[str, str], name: str) -> Iterator[Card]:
     """Return the cards of the input ``name`` that take effect, in order.
 
-    Cards after STOP, in the geometry, in comments, or in conditions that don't hold have no effect.
+    Cards after STOP, in comments, or in conditions that don't hold have no effect. Of the geometry,
+    only VOXELS is returned, whose SDUM names a file.
     An included file that is missing from ``files`` or already included is a card ``#include``. The
     line after OPEN or GEOBEGIN that names a file is a card ``FILE_NAME``.
     """
@@ -171,15 +172,15 @@ class _Reader:
         if line.startswith("*") or not body.strip():
             return None
         keyword = _SEPARATOR.split(body.lstrip(), maxsplit=1)[0][:8].upper()
-        if self.geometry:
-            self.geometry = keyword != "GEOEND"
-            return None
-        if keyword == "STOP":
-            self.stopped = True
-            return None
         free = self.free or not _in_columns(body)
         whats, sdum = _fields(body, free=free)
         card = Card(keyword, whats, sdum, name, index, line, free, included)
+        if self.geometry:
+            self.geometry = keyword != "GEOEND"
+            return card if keyword == "VOXELS" else None
+        if keyword == "STOP":
+            self.stopped = True
+            return None
         self._obey(card)
         return card
 

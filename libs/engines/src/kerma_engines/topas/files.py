@@ -6,6 +6,7 @@ mode". Only CSV files with one value per bin and one file per scorer are read ba
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from kerma_engines.adapter.bins import BinCount
@@ -40,6 +41,7 @@ _ENDLESS = {
     "ts/extrasequencefiles": f"runs further sequences, {_REPEATED}",
     "ts/restoreresultsfromfile": "runs nothing",
 }
+_NESTED = re.compile(r"sc/[^/]*/.*/quantity")
 _ENDLESS_SCORERS = "repeatsequenceuntil"
 _UNREAD_FORMS = {
     "sparsify": "leaves out bins, which is not read",
@@ -181,6 +183,12 @@ def _check_edits(text: str, main: str, problems: list[Problem]) -> None:
 
 def _outputs(found: Parameters, problems: list[Problem]) -> Iterator[Output]:
     files: dict[str, str] = {}
+    for key, parameter in found.items():
+        if _NESTED.fullmatch(key):
+            reason = (
+                f"{parameter.name} has a scorer with '/' in its name, whose results are not read"
+            )
+            problems.append(Problem(parameter.place, reason))
     for settings in scorers(found).values():
         # inactive scorers write files too
         written = settings.get("outputfile")
