@@ -327,6 +327,23 @@ def test_lists_are_plain_files_of_their_own(name: str) -> None:
     assert any("a list of spots is a file" in told for told in refused(source, my__dat=LIST))
 
 
+@pytest.mark.parametrize(
+    ("particle", "energy", "reason"),
+    [
+        ("proton", "9e-8", "9e-05 MeV per nucleon; Geant4 transports from 0.0001"),
+        ("proton", "2e5", "2e+08 MeV per nucleon; Geant4 transports up to 1e+08"),
+        ("alpha", "0", "0 MeV per nucleon; Geant4 transports from 0.0001"),
+    ],
+)
+def test_energies_of_lists_are_bounded_with_their_line(
+    particle: str, energy: str, reason: str
+) -> None:
+    source = SOURCE.replace("proton", particle)
+    assert refused(source, my__dat=f"# spots\n0.1 0 0 1 1\n{energy} 0 0 1 1\n") == [
+        f"my.dat:3: {reason}"
+    ]
+
+
 def test_the_macro_and_the_files_agree() -> None:
     assert refused() == ["run.mac: there is no list of spots 'my.dat'"]
     assert refused("/gps/particle proton\n/gps/energy 5 MeV\n", my__dat=LIST) == [

@@ -175,3 +175,46 @@ def test_filters_of_one_name_show_what_they_select() -> None:
     (output,) = engine.accept_files({"g.gdml": GEOMETRY, "run.mac": macro}).outputs
     labels = [quantity.filter_name for quantity in output.quantities]
     assert labels == ["F charged", "F neutral", "F proton"]
+
+
+RANGE = "MeV per nucleon; Geant4 transports"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("/gps/particle proton\n/gps/energy 90 eV", f"9e-05 {RANGE} from 0.0001"),
+        ("/gps/energy 200 TeV\n/gps/particle proton", f"2e+08 {RANGE} up to 1e+08"),
+        ("/gps/particle proton\n/gps/energy 200000", f"2e+08 {RANGE} up to 1e+08"),  # GeV
+        ("/gps/particle alpha\n/gps/ene/mono 0.3", f"7.5e-05 {RANGE} from 0.0001"),  # keV
+        ("/gps/particle ion\n/gps/ion 6 12\n/gps/energy 1 keV", f"8.33333e-05 {RANGE} from 0.0001"),
+        ("/gps/particle proton\n/gps/energy 0 MeV", f"0 {RANGE} from 0.0001"),
+        ("/gps/particle gamma\n/gps/energy 1 eV", "1e-06 MeV; Geant4 transports from 0.0001"),
+        ("/gps/particle proton\n/gps/energy 1 eV\n/gps/energy 1 keV", ""),
+        ("/gps/particle neutron\n/gps/energy 25 meV", ""),
+        ("/gps/particle mu+\n/gps/energy 0 MeV", ""),
+        ("/gps/particle ion\n/gps/ion 6 12\n/gps/energy 1000 TeV", ""),
+        ("/gps/particle proton\n/gps/energy 1 eV\n/gps/ene/type Lin", ""),
+        ("/gps/particle proton\n/gps/energy 1 eV\n/gps/source/add 1", ""),
+    ],
+)
+def test_energies_of_sources_are_those_that_geant4_transports(source: str, reason: str) -> None:
+    old = "/gps/particle proton\n"
+    assert old in MACRO
+    lines = [
+        line for line in MACRO.splitlines() if not line.startswith(("/gps/particle", "/gps/en"))
+    ]
+    run = lines.index("/run/beamOn 500")
+    text = "\n".join([*lines[:run], *source.splitlines(), *lines[run:]])
+    engine = Geant4(data={"G4LEDATA": "/data"})
+    files = {"g.gdml": GEOMETRY, "run.mac": text}
+    if not reason:
+        assert engine.accept_files(files).primaries == 500
+        return
+    with pytest.raises(InvalidInput) as caught:
+        engine.accept_files(files)
+    (problem,) = caught.value.problems
+    assert problem.reason == reason
+    place, _, line = problem.path.rpartition(":")
+    assert place == "run.mac"
+    assert text.splitlines()[int(line) - 1].startswith(("/gps/energy", "/gps/ene/mono"))

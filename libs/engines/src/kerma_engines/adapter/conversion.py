@@ -16,7 +16,7 @@ from kerma_engines.geometry.bodies import TOLERANCE
 from kerma_engines.geometry.csg import MAX_BODIES, Layout, Space, TooEntangledError, lay_out
 from kerma_engines.geometry.figures import enlarged
 from kerma_engines.physics.particles import Species
-from kerma_engines.project.energies import EnergyRange
+from kerma_engines.project.energies import COLDEST, EnergyRange
 from kerma_engines.project.source import TAILS, Cut, Side
 
 if TYPE_CHECKING:
@@ -145,8 +145,6 @@ def check_layout(project: Project, verdict: Verdict, engine: str) -> Layout | No
     return layout
 
 
-_COLDEST = 1e-11
-"""MeV: 10 µeV, where evaluated neutron data begin (ENDF-6 format manual)."""
 _SOFTEST = 1e-3
 """MeV: photons below 1 keV are outside of the common cross section tables (EPDL97)."""
 
@@ -159,7 +157,7 @@ def energy_range(project: Project, engine: str, *, lowest: float, highest: float
     """
     particle = project.particle(project.beam.particle)
     if particle.species is Species.NEUTRON:
-        lowest = min(lowest, _COLDEST)
+        lowest = min(lowest, COLDEST)
     elif particle.species is Species.PHOTON:
         lowest = min(lowest, _SOFTEST)
     unit = "MeV per nucleon" if particle.a > 0 else "MeV"

@@ -233,7 +233,7 @@ def _spot_problems(parsed: macro.Macro, files: Mapping[str, str], macro_file: st
         return found
     if named not in files:
         return [*found, Problem(macro_file, f"there is no list of spots {named!r}")]
-    faults = spot_list.read(files[named], parsed.spots.energy_sigma).faults
+    faults = spot_list.read(files[named], parsed.spots.energy_sigma, parsed.energies).faults
     places = (f"{named}:{fault.line}" if fault.line else named for fault in faults)
     return [*found, *(Problem(p, f.reason) for p, f in zip(places, faults, strict=True))]
 

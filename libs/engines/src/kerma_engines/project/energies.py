@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COLDEST = 1e-11
+"""MeV: 10 µeV, where evaluated neutron data begin (ENDF-6 format manual)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnergyRange:

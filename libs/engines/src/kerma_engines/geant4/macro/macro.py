@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kerma_engines.errors import MAX_PROBLEMS, InvalidInput, Problem
 from kerma_engines.geant4.macro.canonical import check_arguments, command_of
 from kerma_engines.geant4.macro.commands import DROPPED, PASSED, PASSED_WITH_SPOTS, REFUSED
+from kerma_engines.geant4.macro.energies import SourceEnergy, energy_range
 from kerma_engines.geant4.macro.numbers import NAME, floats
 from kerma_engines.geant4.macro.scoring import ScoringReader
 from kerma_engines.geant4.macro.spots import SPOTS, SpotCommands
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from kerma_engines.geant4.macro.spots import SpotBeam
     from kerma_engines.geant4.scorers.meshes import Mesh
+    from kerma_engines.project.energies import EnergyRange
 
 #: Beam spread from a point, which Geant4's source lacks; implemented by our runner.
 DIVERGENCE = "/kerma/divergence"
@@ -44,12 +46,13 @@ _QUANTITY = "/score/quantity/"
 class Macro:
     """A checked macro: commands to apply before the run, what it scores, number of primaries.
 
-    ``notes`` are for users.
+    ``energies`` are those that Geant4 transports of its particle. ``notes`` are for users.
     """
 
     commands: tuple[str, ...]
     meshes: tuple[Mesh, ...]
     primaries: int
+    energies: EnergyRange
     nuclear: bool = True
     divergence: tuple[float, float] | None = None
     beam_frame: dict[str, tuple[float, float, float]] = field(default_factory=dict)
@@ -69,6 +72,9 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
             count += 1
             if count <= MAX_PROBLEMS:
                 problems.append(Problem(f"{file}:{number}", str(refusal)))
+    if (fault := reader.energy.fault(reader.spots.particle, reader.spots.nucleons)) is not None:
+        count += 1
+        problems.append(Problem(f"{file}:{fault[0]}", fault[1]))
     try:
         reader.finish()
     except Refused as refusal:
@@ -80,6 +86,7 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
         commands=tuple(reader.commands),
         meshes=tuple(reader.scoring.meshes),
         primaries=reader.primaries,
+        energies=energy_range(reader.spots.particle),
         nuclear=reader.nuclear,
         divergence=reader.divergence,
         beam_frame=reader.frame,
@@ -106,6 +113,7 @@ class _Reader:
         self.divergence: tuple[float, float] | None = None
         self.frame: dict[str, tuple[float, float, float]] = {}
         self.spots = SpotCommands()
+        self.energy = SourceEnergy()
         self.scoring = ScoringReader(full="neutron" in particles)
         self._source: list[str] = []  # replaced by a list of spots
         self._handlers: dict[str, Callable[[list[str]], None]] = {
@@ -163,6 +171,7 @@ class _Reader:
         if command not in PASSED and quantity not in QUANTITIES:
             raise Refused(f"the command {command} is not allowed")
         check_arguments(command, arguments)
+        self.energy.command(command, arguments, self.scoring.line)
         if command.startswith("/gps/") and command not in PASSED_WITH_SPOTS:
             self._source.append(command)
         if handler := self._handlers.get(command):

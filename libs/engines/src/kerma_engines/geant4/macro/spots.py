@@ -70,6 +70,11 @@ class SpotCommands:
     _given: set[str] = field(default_factory=set)
     _beam: SpotBeam | None = None
 
+    @property
+    def nucleons(self) -> int:
+        """The number of nucleons of the particle; 1 for a particle without any."""
+        return self.ion_nucleons if self.particle == "ion" else _NUCLEONS.get(self.particle, 1)
+
     def command(self, name: str, arguments: list[str], floats: Floats) -> None:
         """Read one of the commands. Raises Refused."""
         if name in self._given:
@@ -108,9 +113,7 @@ class SpotCommands:
             isocentre=self._isocentre,
             sad=self._sad,
             energy_sigma=self._energy_sigma,
-            nucleons=self.ion_nucleons
-            if self.particle == "ion"
-            else _NUCLEONS.get(self.particle, 1),
+            nucleons=self.nucleons,
         )
         return True
 
