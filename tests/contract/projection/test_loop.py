@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -22,8 +24,10 @@ from kerma_common.projection import session as sessions
 from kerma_common.projection.ahead import Ahead
 from kerma_common.projection.mending import replay
 from kerma_common.projection.retries.failures import LoopHalted
+from kerma_common.projection.retries.progress import STUCK_SECONDS
 from kerma_common.projection.rows.tables import LEASE, QUARANTINE
 from kerma_common.projection.runner import ProjectionSink, projection_loop
+from kerma_common.projection.sink import Transaction
 from kit.events.projecting import (
     NOW,
     TASK,
@@ -68,6 +72,41 @@ async def test_events_of_two_streams_become_rows(db: AsyncEngine, log: MemoryLog
             ("b", 0, "PENDING", None, None),
         ],
     ]
+
+
+async def test_a_loop_that_hangs_is_not_ready(
+    db: AsyncEngine, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leadership, "RENEWAL", 0.05)
+    monkeypatch.setattr(sessions, "BEATS", 1)
+    begun, gate, measured = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    now = 0.0
+
+    def clock() -> float:
+        measured.set()
+        return now
+
+    async def prepare(events: Sequence[object], _fenced: Transaction) -> Sequence[object]:
+        begun.set()
+        await gate.wait()
+        return events
+
+    loop = projection_loop(replaced(read_model(), prepare=prepare), log, db, Positions("jobs"))
+    loop.retries.progress.clock = clock
+    await record(log, submitted("a"))
+    async with running(loop.run()):
+        for ready in (begun, measured):
+            await ready.wait()
+            measured.clear()
+        await measured.wait()
+        now = STUCK_SECONDS
+        assert not loop.ready
+        assert loop.retries.fault == "stuck at 0 of JOBS for 120 s"
+        gate.set()
+        await caught_up(loop)
+        while not loop.ready:
+            measured.clear()
+            await measured.wait()
 
 
 async def test_a_restarted_loop_goes_on_from_its_checkpoint(

@@ -182,7 +182,8 @@ class Relay:
         while True:
             reached(FaultPoint.OUTBOX_BEFORE_DISPATCH)
             try:
-                with span(type(owed.command).__name__, owed.trace):
+                name = type(owed.command).__name__
+                with span(name, owed.trace), self._retries.progress.running(name):
                     await self._dispatch(owed.command, context)
             except DomainRejected as verdict:
                 _log.info("%s: %s: %s", self._process, owed.command, verdict.message)

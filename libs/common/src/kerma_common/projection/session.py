@@ -328,6 +328,7 @@ class Session:
                     f"{self._sink.name}: {stream} ends at {last}, but {reached} was projected;"
                     " restore the log or rebuild the read models"
                 )
+            self._retries.progress.measured(stream, reached, last)
             labels = (*self._labels, stream)
             metrics.LAG_EVENTS.labels(*labels).set(last - reached)
             applied = self._applied.get(stream)

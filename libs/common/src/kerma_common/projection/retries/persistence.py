@@ -1,4 +1,4 @@
-"""Retrying transient failures, and tracking how long something has been failing."""
+"""Retrying transient failures, and tracking how long something has failed or stood still."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from kerma_common.projection import metrics
 from kerma_common.projection.retries.failures import delays, is_transient, pause
+from kerma_common.projection.retries.progress import Progress
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -24,16 +25,17 @@ class Persistence:
 
     service: str
     name: str
+    progress: Progress = field(default_factory=Progress)
     _failing: dict[object, tuple[float, str]] = field(default_factory=dict, init=False)
 
     @property
     def fault(self) -> str | None:
-        """Return what has been failing for longer than ``UNREADY_SECONDS``."""
+        """Return what has been failing for longer than ``UNREADY_SECONDS``, or is stuck."""
         now = time.monotonic()
         for since, error in self._failing.values():
             if now - since >= UNREADY_SECONDS:
                 return f"failing for {now - since:.0f} s: {error}"
-        return None
+        return self.progress.fault
 
     @property
     def ready(self) -> bool:
@@ -66,6 +68,7 @@ class Persistence:
     def forget(self) -> None:
         """Drop what is noted about something that has ended, such as a leadership."""
         self._failing.clear()
+        self.progress.forget()
 
     def recovered(self, what: object) -> None:
         """Note that something works again."""
