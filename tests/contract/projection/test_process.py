@@ -20,7 +20,7 @@ from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import OUTBOX, STATE, TIMER, placed_process_tables
 from kerma_common.projection import lease as leadership
 from kerma_common.projection.loop import LogLoop
-from kerma_common.projection.mending import list_aside, skip
+from kerma_common.projection.mending import quarantined_units, skip
 from kit.events.processing import Counting, Settle, now
 from kit.events.projecting import (
     caught_up,
@@ -153,9 +153,7 @@ async def test_a_passing_failure_is_tried_again_and_keeps_the_order(
     assert len({context.cause for _, context in executor.calls[:3]}) == 1
 
 
-async def test_a_rejection_is_final_and_a_fault_is_put_aside(
-    db: AsyncEngine, log: MemoryLog
-) -> None:
+async def test_a_rejection_is_final_and_a_fault_is_parked(db: AsyncEngine, log: MemoryLog) -> None:
     executor = Executor(DomainRejected("DONE", "is over"), ContractViolation("no such aggregate"))
     loop = loop_of(log, db, executor)
     for job in "ab":
@@ -190,9 +188,9 @@ async def test_timers_fire_after_a_restart(db: AsyncEngine, log: MemoryLog) -> N
         await emptied(db, OUTBOX)
     assert {command.job_id for command, _ in executor.calls} == {"a", "b"}
     assert all(context.now >= soon for _, context in executor.calls)
-    [aside] = await stored(db, TIMER)
-    assert aside[1] == "broken"
-    assert "ArithmeticError" in aside[-1]
+    [found] = await stored(db, TIMER)
+    assert found[1] == "broken"
+    assert "ArithmeticError" in found[-1]
 
 
 async def test_an_event_that_cannot_be_handled_stops_its_aggregate_alone(
@@ -208,7 +206,7 @@ async def test_an_event_that_cannot_be_handled_stops_its_aggregate_alone(
     assert [command.job_id for command, _ in executor.calls] == ["b"]
 
 
-async def test_stored_commands_that_cannot_be_decoded_are_put_aside(
+async def test_stored_commands_that_cannot_be_decoded_are_parked(
     db: AsyncEngine, log: MemoryLog
 ) -> None:
     first = Executor(ContractViolation("not now"), ContractViolation("not now"))
@@ -226,11 +224,11 @@ async def test_stored_commands_that_cannot_be_decoded_are_put_aside(
         await executor.until(1)
         await until_parked(db, 1)
     assert [command.job_id for command, _ in executor.calls] == ["b"]
-    [aside] = await stored(db, OUTBOX)
-    assert "Forgotten" in aside[-1]
+    [found] = await stored(db, OUTBOX)
+    assert "Forgotten" in found[-1]
 
 
-async def test_a_timer_of_a_state_that_cannot_be_decoded_is_put_aside(
+async def test_a_timer_of_a_state_that_cannot_be_decoded_is_parked(
     db: AsyncEngine, log: MemoryLog
 ) -> None:
     first = loop_of(log, db, Executor(), Counting(patience=timedelta(days=1)))
@@ -246,8 +244,8 @@ async def test_a_timer_of_a_state_that_cannot_be_decoded_is_put_aside(
         await executor.until(1)
         await emptied(db, OUTBOX)
     assert [command.job_id for command, _ in executor.calls] == ["b"]
-    [aside] = await stored(db, TIMER)
-    assert (aside[1], aside[-1] is None) == ("a", False)
+    [found] = await stored(db, TIMER)
+    assert (found[1], found[-1] is None) == ("a", False)
 
 
 async def test_events_of_all_streams_wait_behind_one_that_its_instance_cannot_handle(
@@ -260,8 +258,8 @@ async def test_events_of_all_streams_wait_behind_one_that_its_instance_cannot_ha
         await record(log, succeeded("a", 0), after={"JOBS": seq})
         await caught_up(loop)
         assert await stored(db, STATE) == []
-        [aside] = await list_aside(loop.sink, mapped(db, "jobs_process"))
-        assert (aside.unit, aside.stream, aside.seq, aside.commits) == ("a", "JOBS", 1, 2)
+        [found] = await quarantined_units(loop.sink, mapped(db, "jobs_process"))
+        assert (found.unit, found.stream, found.seq, found.commits) == ("a", "JOBS", 1, 2)
         given_up, applied = await skip(loop.sink, mapped(db, "jobs_process"), "a")
         assert ([r.seq for r in given_up], applied) == ([1], 1)
         # Later commits are followed again.

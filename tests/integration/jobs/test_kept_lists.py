@@ -103,7 +103,7 @@ async def test_a_cancellation_shows(watched: Watched) -> None:
 
 
 async def test_rows_that_were_replaced_show(watched: Watched) -> None:
-    """A rebuild may bring other rows for the same events, if a commit was kept aside before."""
+    """A rebuild may bring other rows for the same events, if a commit was quarantined before."""
     infra = watched.infra
     await succeed(infra, watched.job, 0, 10)
     await watched.same()

@@ -75,9 +75,9 @@ async def test_a_forged_event_of_a_task_waits_alone_until_it_is_skipped(jobs: Wo
     await forge(infra.log, task_subject(job, 0), ended(job, 0))
     for index in range(2):
         await succeed(infra, job, index, 5)
-    found = await until(lambda: _aside(mender, job, 2))
-    units = {entry.aside.name: entry.aside for entry in found}
-    assert {name: aside.unit for name, aside in units.items()} == {"lifecycle": task, "jobs": task}
+    found = await until(lambda: _quarantined(mender, job, 2))
+    units = {item.entry.name: item.entry for item in found}
+    assert {name: unit.unit for name, unit in units.items()} == {"lifecycle": task, "jobs": task}
     assert "validation error for TaskSucceeded" in units["lifecycle"].error
     lags = {(lag.kind, lag.name, lag.stream): lag.quarantined for lag in await mender.lags()}
     assert lags[PROCESS, "lifecycle", "RUNNER"] == 1
@@ -88,7 +88,7 @@ async def test_a_forged_event_of_a_task_waits_alone_until_it_is_skipped(jobs: Wo
     # the read model keeps the order of a task's events, so the later ones wait for this
     for name in ("lifecycle", "jobs"):
         assert (await mender.skip(name, task, "forged"))[0] == 1
-    assert not await _aside(mender, job, 0)
+    assert not await _quarantined(mender, job, 0)
     done = [entry for entry in await entries(infra.nats) if entry.target == task]
     assert [(entry.action, entry.part, entry.reason) for entry in done] == [
         ("skip", "lifecycle", "forged"),
@@ -160,8 +160,8 @@ async def test_an_instance_waits_as_a_whole_and_goes_on_after_a_fix(
     job, other = await submitted(send), await submitted(send, tasks=1)
     await succeed(infra, job, 0, 5)
     await succeed(infra, job, 1, 5)
-    [found] = await until(lambda: _aside(mender, job, 1))
-    assert found.aside.error == "ArithmeticError: cannot count"
+    [found] = await until(lambda: _quarantined(mender, job, 1))
+    assert found.entry.error == "ArithmeticError: cannot count"
     await until(lambda: _waits(mender, job, 2))
     # meanwhile its owner gets proper answers
     assert await state_of(send, job) == "RUNNING"
@@ -225,13 +225,13 @@ async def test_parked_commands_are_listed_retried_and_dropped(
     assert (await send("DELETE", "/jobs/direct", params={"job_id": given_up})).status_code == 200
 
 
-async def _aside(mender: Mender, job: str, n: int) -> list[Any]:
-    found = [entry for entry in await mender.quarantined() if job in entry.aside.unit]
+async def _quarantined(mender: Mender, job: str, n: int) -> list[Any]:
+    found = [item for item in await mender.quarantined() if job in item.entry.unit]
     return found if len(found) == n or not n else []
 
 
 async def _waits(mender: Mender, job: str, n: int) -> bool:
-    return any(entry.aside.commits >= n for entry in await _aside(mender, job, 1))
+    return any(item.entry.commits >= n for item in await _quarantined(mender, job, 1))
 
 
 async def _parked(mender: Mender, instances: set[str]) -> list[Any]:

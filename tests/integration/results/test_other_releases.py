@@ -138,8 +138,8 @@ async def test_a_commit_that_cannot_be_projected_does_not_prevent_the_start(
     finally:
         blob.write_bytes(body)
     async with world.db.connect() as connection:
-        aside = await connection.scalar(text("SELECT count(*) FROM results.quarantine"))
-    assert aside
+        quarantined = await connection.scalar(text("SELECT count(*) FROM results.quarantine"))
+    assert quarantined
     # the earlier results of other jobs are there; this one waits for an operator
     assert published in {row[0] for row in (await world.rows())["result_set"]}
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from kerma_common.admin.story import Told, story
+from kerma_common.admin.story import StoryEvent, story
 from kerma_common.blobs.store import open_blobs
 from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts.ids import job_id
@@ -110,10 +110,10 @@ def submit_chosen(
     return asyncio.run(run())
 
 
-def told(place: Place, job: str) -> tuple[Told, ...]:
+def told(place: Place, job: str) -> tuple[StoryEvent, ...]:
     """Return every event of a job, causes before effects."""
 
-    async def run() -> tuple[Told, ...]:
+    async def run() -> tuple[StoryEvent, ...]:
         async with connection(place.nats_url, name="test") as client:
             return await story(JetStreamLog(client), job)
 

@@ -249,10 +249,12 @@ def _workers(
 
 
 def _healing(services: tuple[Service, ...], backing: Backing) -> Healing:
-    told = [s.health for s in services if isinstance(s.health, Readiness)]
+    reports = [s.health for s in services if isinstance(s.health, Readiness)]
     names = {NatsChild: "nats", PostgresChild: "postgres"}
     servers = {names[type(child)]: child for child in backing.children}
-    return Healing(told, servers, backing.has_room, lambda name: answers(name, servers[name].port))
+    return Healing(
+        reports, servers, backing.has_room, lambda name: answers(name, servers[name].port)
+    )
 
 
 class Ending:

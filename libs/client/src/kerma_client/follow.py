@@ -35,12 +35,12 @@ class TimeLeft:
         if not running:
             return None
         rest = sum(_rest(task) for task in now.tasks)
-        told = [task for task in running if task.seconds_left is not None]
+        estimated = [task for task in running if task.seconds_left is not None]
         # assume that a task without an estimate goes as fast as the others
-        each = [_rest(task) / task.seconds_left for task in told if task.seconds_left]
-        if each and len(told) > len(running) // 2:
+        each = [_rest(task) / task.seconds_left for task in estimated if task.seconds_left]
+        if each and len(estimated) > len(running) // 2:
             pace = sum(each) / len(each) * len(running)
-            return max(rest / pace, max(task.seconds_left or 0.0 for task in told))
+            return max(rest / pace, max(task.seconds_left or 0.0 for task in estimated))
         return self._by_pace(now.simulated, rest)
 
     def _by_pace(self, done: int, rest: int) -> float | None:

@@ -70,12 +70,12 @@ async def serve(
     `ServiceError` if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
-    aside = _Aside(service.name, say)
-    with _listening(host, port) as listener, _stop_signals(aside) as stop:
+    terminal = _Terminal(service.name, say)
+    with _listening(host, port) as listener, _stop_signals(terminal) as stop:
         server = _Server(_config(service, connections), listener, started)
         try:
             async with asyncio.TaskGroup() as group:
-                await _run(group, service, server, stop, stopping, aside)
+                await _run(group, service, server, stop, stopping, terminal)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
@@ -86,7 +86,7 @@ async def _run(
     server: "_Server",
     stop: asyncio.Event,
     stopping: Background | None,
-    aside: "_Aside",
+    terminal: "_Terminal",
 ) -> None:
     background = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
@@ -98,7 +98,7 @@ async def _run(
     except asyncio.CancelledError:
         # A part failed. The group waits for the others for ever, and takes no more tasks.
         stop.set()
-        server.insisting = asyncio.create_task(_insist((web, *background), aside))
+        server.exit_watch = asyncio.create_task(_exit_if_stuck((web, *background), terminal))
         raise
     server.leave()
     ending = [web]
@@ -108,7 +108,7 @@ async def _run(
     cancelled = (*ending, *background)
     for task in cancelled:
         task.cancel()
-    group.create_task(_insist(cancelled, aside))
+    group.create_task(_exit_if_stuck(cancelled, terminal))
 
 
 async def _await(work: Background) -> None:
@@ -162,19 +162,19 @@ async def _end(requests: Collection[asyncio.Task[None]]) -> None:
         await asyncio.wait(list(requests))
 
 
-async def _insist(tasks: tuple[asyncio.Task[None], ...], aside: "_Aside") -> None:
+async def _exit_if_stuck(tasks: tuple[asyncio.Task[None], ...], terminal: "_Terminal") -> None:
     """Exit if a task ignores its cancellation; the log makes that safe."""
     _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
     if stuck:
         names = ", ".join(task.get_name() for task in stuck)
         logger.critical("does not stop: %s", names)
         text = f"ended without waiting for {names}; nothing stored is lost, start again"
-        aside.say(text).join(SAY_SECONDS)
+        terminal.say(text).join(SAY_SECONDS)
         os._exit(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Aside:
+class _Terminal:
     """Says lines without waiting for the terminal, which may be paused or closed."""
 
     name: str
@@ -205,7 +205,7 @@ class _Server(uvicorn.Server):
         self._connections = config.connections
         self.listener = listener
         self._tell = started
-        self.insisting: asyncio.Task[None] | None = None
+        self.exit_watch: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
 
     def leave(self) -> None:
@@ -266,14 +266,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _stop_signals(aside: _Aside) -> Iterator[asyncio.Event]:
+def _stop_signals(terminal: _Terminal) -> Iterator[asyncio.Event]:
     """Return an event that SIGINT or SIGTERM sets; a signal after that is answered with a line."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def asked() -> None:
         if stop.is_set():
-            aside.say(f"already stopping, which takes {MOST_SECONDS} seconds at most")
+            terminal.say(f"already stopping, which takes {MOST_SECONDS} seconds at most")
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

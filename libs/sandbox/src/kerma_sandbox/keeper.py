@@ -80,7 +80,7 @@ class Keeper:
         self._next_watch = 0.0
         self._sample, self._longest = SAMPLE_SECONDS, longest_pause(order)
         self._last: tuple[float, int] = (0.0, 0)  # processor time and memory of the last sample
-        self._told: tuple[float, int] | None = None
+        self._last_usage: tuple[float, int] | None = None
         self._next_usage = time.monotonic() + _USAGE_SECONDS
         self._wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake_write, False)
@@ -206,9 +206,9 @@ class Keeper:
         now = self._cpu(used), used.memory
         self._sample = min(2 * self._sample, self._longest) if now == self._last else SAMPLE_SECONDS
         self._last = now
-        if time.monotonic() >= self._next_usage and now != self._told:
+        if time.monotonic() >= self._next_usage and now != self._last_usage:
             self._next_usage = time.monotonic() + _USAGE_SECONDS
-            self._told = now
+            self._last_usage = now
             self._report({"op": "usage", "cpu_seconds": now[0], "memory": now[1]})
 
     def _check(self, used: tree.Usage, mapped: int) -> None:

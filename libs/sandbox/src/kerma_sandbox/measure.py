@@ -96,8 +96,8 @@ def measure(
                 )
             reasons[candidate.level] = reason
     if mode is Mode.REQUIRE:
-        told = "; ".join(f"{level}: {reason}" for level, reason in reasons.items())
-        raise SandboxUnavailable(f"nothing confines engines here ({told}); {_ADVICE}")
+        why = "; ".join(f"{level}: {reason}" for level, reason in reasons.items())
+        raise SandboxUnavailable(f"nothing confines engines here ({why}); {_ADVICE}")
     return Sandbox(reasons=reasons)
 
 

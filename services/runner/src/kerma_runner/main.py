@@ -90,9 +90,9 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     background.append(("edge", broker.serve))
     background += health.background
-    told = (infra.clock, terms.lease)
+    times = (infra.clock, terms.lease)
     routers = (
-        [demand_routes(OpenTasks(autocommit(infra.db)), *told), engine_routes(rows, *told)]
+        [demand_routes(OpenTasks(autocommit(infra.db)), *times), engine_routes(rows, *times)]
         if "api" in infra.roles
         else []
     )

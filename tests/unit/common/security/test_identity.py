@@ -33,7 +33,7 @@ OTHER = SigningKey("second", Ed25519PrivateKey.generate())
 
 
 class Bus:
-    """Client that remembers what was put aside."""
+    """Client that keeps the poison that was recorded."""
 
     def __init__(self) -> None:
         self.published: list[str] = []

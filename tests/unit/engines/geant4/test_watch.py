@@ -11,8 +11,8 @@ from kerma_engines.geant4.transport.watch import (
     Watch,
     blames_input,
     fault,
+    is_transient,
     last_exception,
-    may_pass,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def test_files_memory_and_data_never_blame_the_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "said", "passes"),
+    ("stage", "said", "transient"),
     [
         (Stage.COMMAND, "em0044 G4EmParameters: Value 7 is out of range: ignored", False),
         (Stage.RUN, "had013 G4NeutronInelasticXS: cannot find inel6", True),
@@ -153,5 +153,7 @@ def test_files_memory_and_data_never_blame_the_input() -> None:
         (Stage.COMMAND, "error: No space left on device", True),
     ],
 )
-def test_complaints_about_the_machine_may_pass(stage: Stage, said: str, passes: bool) -> None:
-    assert may_pass(said, stage) is passes
+def test_complaints_about_the_machine_are_transient(
+    stage: Stage, said: str, transient: bool
+) -> None:
+    assert is_transient(said, stage) is transient

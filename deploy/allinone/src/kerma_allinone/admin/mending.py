@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kerma_allinone.assembly import Part
     from kerma_common.infra import Infra
     from kerma_common.process.mending import Parked
-    from kerma_common.projection.mending import Aside
+    from kerma_common.projection.mending import QuarantinedUnit
     from kerma_common.projection.sink import Sink
 
 READ_MODEL, PROCESS = "read model", "process"
@@ -55,7 +55,7 @@ class Quarantined:
 
     service: str
     kind: str
-    aside: Aside
+    entry: QuarantinedUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Mender:
         parked = [entry.process for entry in await self.parked()]
         found = []
         for kind, sink, db in self._sinks():
-            aside = Counter(unit.stream for unit in await mending.list_aside(sink, db))
+            quarantined = Counter(unit.stream for unit in await mending.quarantined_units(sink, db))
             of_name = CHECKPOINT.c.name == sink.name
             query = select(CHECKPOINT.c.stream, CHECKPOINT.c.seq).where(of_name)
             async with db.connect() as conn:
@@ -79,30 +79,32 @@ class Mender:
             for stream, seq in rows:
                 behind = (await self.infra.log.state(stream)).last - seq
                 place = (self.infra.service, kind, sink.name, stream)
-                found.append(Lag(*place, behind, aside[stream], waiting))
+                found.append(Lag(*place, behind, quarantined[stream], waiting))
         return found
 
     async def quarantined(self) -> list[Quarantined]:
         """Return every unit in quarantine."""
         return [
-            Quarantined(self.infra.service, kind, aside)
+            Quarantined(self.infra.service, kind, entry)
             for kind, sink, db in self._sinks()
-            for aside in await mending.list_aside(sink, db)
+            for entry in await mending.quarantined_units(sink, db)
         ]
 
     async def replay(self, name: str, unit: str, reason: str) -> int:
         """Apply the commits of a unit after a fix; return how many. Raises NotFound if there are
         none.
         """
-        sink, db = await self._aside(name, unit)
+        sink, db = await self._sink_of(name, unit)
         await self._enter("replay", name, unit, reason)
         return await mending.replay(sink, db, unit)
 
     async def skip(self, name: str, unit: str, reason: str) -> tuple[int, int]:
         """Give up the failed commits of a unit and apply the others; return how many of each."""
         _require(reason)
-        sink, db = await self._aside(name, unit)
-        failed = [entry for entry in await mending.list_aside(sink, db) if entry.unit == unit]
+        sink, db = await self._sink_of(name, unit)
+        failed = [
+            entry for entry in await mending.quarantined_units(sink, db) if entry.unit == unit
+        ]
         await self._enter("skip", name, unit, reason, [asdict(entry) for entry in failed])
         given_up, applied = await mending.skip(sink, db, unit)
         return len(given_up), applied
@@ -140,10 +142,10 @@ class Mender:
     def _process_db(self) -> AsyncEngine:
         return parking.process_db(self.infra.db, self.infra.service)
 
-    async def _aside(self, name: str, unit: str) -> tuple[Sink, AsyncEngine]:
+    async def _sink_of(self, name: str, unit: str) -> tuple[Sink, AsyncEngine]:
         for _, sink, db in self._sinks():
             if sink.name == name:
-                if all(entry.unit != unit for entry in await mending.list_aside(sink, db)):
+                if all(entry.unit != unit for entry in await mending.quarantined_units(sink, db)):
                     raise NotFound(f"{name} has nothing of {unit} in quarantine")
                 return sink, db
         raise InvalidRequest(f"{self.infra.service} has no read model or process {name}")

@@ -17,9 +17,9 @@ async def tell(job_id: str, *, as_json: bool) -> list[str]:
     settings = load(NatsSettings)
     url = settings.url.get_secret_value()
     async with connection(url, name="story", credentials=settings.credentials) as client:
-        told = await story(JetStreamLog(client), job_id)
-    if not told:
+        events = await story(JetStreamLog(client), job_id)
+    if not events:
         raise NotFound(f"nothing is recorded of a job {job_id}")
     if as_json:
-        return [orjson.dumps(to_cloudevent(t.recorded, t.event)).decode() for t in told]
-    return list(lines(told))
+        return [orjson.dumps(to_cloudevent(t.recorded, t.event)).decode() for t in events]
+    return list(lines(events))

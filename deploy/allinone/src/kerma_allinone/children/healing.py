@@ -56,9 +56,9 @@ class Healing:
 
     async def look(self) -> None:
         """End the servers that have refused writes for long enough while there is room."""
-        now, told = self.clock(), self._told()
+        now, refusals = self.clock(), self._refusals()
         for name, server in self.servers.items():
-            refuses = name in told and server.child.returncode is None and self.has_room()
+            refuses = name in refusals and server.child.returncode is None and self.has_room()
             if not refuses or not await self.answers(name):
                 self._since.pop(name, None)
                 continue
@@ -66,10 +66,10 @@ class Healing:
             last = self._mended.get(name)
             if now - since < PATIENCE[name] or (last is not None and now - last < PAUSE_SECONDS):
                 continue
-            _log.error("%s takes no writes though the disk has room: %s", name, told[name])
+            _log.error("%s takes no writes though the disk has room: %s", name, refusals[name])
             self._mended[name] = now
             del self._since[name]
             await server.child.stop(STOP[name])
 
-    def _told(self) -> dict[str, str]:
+    def _refusals(self) -> dict[str, str]:
         return {name: why for service in self.services for name, why in service.refusing().items()}

@@ -59,9 +59,9 @@ def jobs(
     with connect(data) as client:
         answer = client.jobs(page=page, size=size)
     for job in answer["simulations"]:
-        told = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
+        details = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
         # a job id takes most of a terminal's line
-        line = terminal.one_line(f"{job['job_state']:<15} {'  '.join(told)}")
+        line = terminal.one_line(f"{job['job_state']:<15} {'  '.join(details)}")
         terminal.say(f"{line}\n    {job['job_id']}")
     pages = max(1, answer["page_count"])
     terminal.say(f"page {page} of {pages}, {answer['simulations_count']} jobs")

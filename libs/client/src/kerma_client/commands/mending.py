@@ -80,11 +80,11 @@ def quarantine(data: Data = DEFAULT_DATA) -> None:
     rows = (
         (
             found.service,
-            f"{found.aside.name} ({found.kind})",
-            found.aside.unit,
-            f"{found.aside.stream}:{found.aside.seq}",
-            str(found.aside.commits),
-            found.aside.error,
+            f"{found.entry.name} ({found.kind})",
+            found.entry.unit,
+            f"{found.entry.stream}:{found.entry.seq}",
+            str(found.entry.commits),
+            found.entry.error,
         )
         for found in asyncio.run(admin.quarantined())
     )

@@ -43,7 +43,7 @@ def list_engines(
     absent = tuple(found for found in survey if isinstance(found, Absent))
     offered = _offered(data)
     if as_json:
-        told = {
+        shown = {
             "local": [asdict(offer) for offer in offers],
             "absent": {engine.name: engine.why for engine in absent},
             "platform": offered,
@@ -53,7 +53,7 @@ def list_engines(
                 "reasons": {str(level): why for level, why in sandbox.reasons.items()},
             },
         }
-        put_json(json.dumps(told, indent=2))
+        put_json(json.dumps(shown, indent=2))
         return
     out = console()
     out.print(_local_table(survey))

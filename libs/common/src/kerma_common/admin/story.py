@@ -25,7 +25,7 @@ class Histories(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoryEvent:
     """One event of the story. ``cause`` is the type of the event that caused it, if known."""
 
     recorded: Recorded
@@ -33,7 +33,7 @@ class Told:
     cause: str | None
 
 
-async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
+async def story(log: Histories, job_id: str) -> tuple[StoryEvent, ...]:
     """Return every event of the job, its tasks and its results; () for an unknown job.
 
     A commit comes after the one that holds its causing event and after the earlier commits of its
@@ -43,7 +43,7 @@ async def story(log: Histories, job_id: str) -> tuple[Told, ...]:
     found = [r for r in messages if r.foreign is None]
     types = {e.id: e.type for r in found for e in r.commit.events}
     return tuple(
-        Told(r, event, types.get(r.commit.meta.causation or ""))
+        StoryEvent(r, event, types.get(r.commit.meta.causation or ""))
         for r in in_causal_order(found)
         for event in r.commit.events
     )
@@ -85,27 +85,27 @@ def _effects(commits: Sequence[Recorded]) -> tuple[Mapping[int, list[int]], list
     return effects, open_causes
 
 
-def lines(told: Sequence[Told]) -> list[str]:
+def lines(events: Sequence[StoryEvent]) -> list[str]:
     """Format the story: time since its start in seconds, place, event, reason, details."""
-    if not told:
+    if not events:
         return []
-    start = told[0].event.time
+    start = events[0].event.time
     return [
         f"{(t.event.time - start).total_seconds():+10.3f}  "
         f"{t.recorded.stream + ':' + str(t.recorded.seq):<14} {_aggregate(t):<14} "
         f"{t.event.type:<26} {_reason(t):<34} {_details(t.event.data)}".rstrip()
-        for t in told
+        for t in events
     ]
 
 
-def _aggregate(told: Told) -> str:
-    commit = told.recorded.commit
+def _aggregate(event: StoryEvent) -> str:
+    commit = event.recorded.commit
     index = commit.aggregate_id.rpartition(".")[2] if commit.aggregate == "task" else ""
     return f"{commit.aggregate} {index}".rstrip()
 
 
-def _reason(told: Told) -> str:
-    return f"after {told.cause}" if told.cause else f"by {told.recorded.commit.meta.actor}"
+def _reason(event: StoryEvent) -> str:
+    return f"after {event.cause}" if event.cause else f"by {event.recorded.commit.meta.actor}"
 
 
 def _details(data: Mapping[str, Any]) -> str:

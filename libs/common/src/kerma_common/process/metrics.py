@@ -12,6 +12,4 @@ OUTBOX_AGE = Gauge(
 REJECTED = Counter(
     "kerma_pm_rejected_total", "Commands that the domain had become deaf to", _LABELS
 )
-PARKED = Counter(
-    "kerma_pm_parked_total", "Commands and timers put aside because of a fault", _LABELS
-)
+PARKED = Counter("kerma_pm_parked_total", "Commands and timers parked because of a fault", _LABELS)

@@ -141,7 +141,7 @@ class Relay:
         try:
             command = registry.adapter(self._types[row.command]).validate_python(row.data)
         except (KeyError, ValueError) as error:
-            self._put_aside({"process": self._process, "cause": row.cause, "n": row.n}, error)
+            self._park({"process": self._process, "cause": row.cause, "n": row.n}, error)
             return None
         return Owed(
             row.key,
@@ -155,8 +155,8 @@ class Relay:
             row.trace,
         )
 
-    def _put_aside(self, key: dict[str, Any], error: Exception) -> None:
-        _log.error("%s: command of %s put aside", self._process, key["cause"], exc_info=error)
+    def _park(self, key: dict[str, Any], error: Exception) -> None:
+        _log.error("%s: command of %s parked", self._process, key["cause"], exc_info=error)
         metrics.PARKED.labels(self._service, self._process).inc()
         self._note(Update(OUTBOX, key, {"error": repr(error)}))
 
@@ -194,7 +194,7 @@ class Relay:
                     await pause(waits)
                     continue
                 self._retries.recovered(owed.id)
-                self._put_aside(self._key(owed), error)
+                self._park(self._key(owed), error)
                 return
             self._retries.recovered(owed.id)
             reached(FaultPoint.OUTBOX_AFTER_DISPATCH)

@@ -167,7 +167,7 @@ class ProcessSink:
         except Exception as error:
             if is_transient(error):
                 raise
-            _log.exception("%s: timer %s of %s put aside", self.name, row.timer, row.key)
+            _log.exception("%s: timer %s of %s parked", self.name, row.timer, row.key)
             metrics.PARKED.labels(self.service, self.name).inc()
             del reactions.operations[before[0] :], reactions.owed[before[1] :]
             reactions.operations.append(Update(TIMER, name, {"error": repr(error)}))

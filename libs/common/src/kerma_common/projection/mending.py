@@ -30,7 +30,7 @@ _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class QuarantinedUnit:
     """A unit of a sink in quarantine: the place of its first failure, the error, and what waits.
 
     ``unit`` is the subject of an aggregate for a read model, the instance for a process manager.
@@ -45,15 +45,15 @@ class Aside:
     commits: int
 
 
-async def list_aside(sink: Sink, db: AsyncEngine) -> list[Aside]:
+async def quarantined_units(sink: Sink, db: AsyncEngine) -> list[QuarantinedUnit]:
     """Return every unit in quarantine, oldest failure first."""
     async with db.connect() as conn:
         kept = await quarantine.kept(conn, sink.name)
     units: dict[str, list[QuarantinedCommit]] = {}
     for entry in kept:
         units.setdefault(sink.unit(entry.record), []).append(entry)
-    found = [_aside(sink.name, unit, entries) for unit, entries in units.items()]
-    return sorted(found, key=lambda aside: aside.at)
+    found = [_quarantined(sink.name, unit, entries) for unit, entries in units.items()]
+    return sorted(found, key=lambda unit: unit.at)
 
 
 async def replay(sink: Sink, db: AsyncEngine, unit: str) -> int:
@@ -106,10 +106,10 @@ async def _revise(conn: AsyncConnection, query: Query, react: React) -> None:
     await write(conn, react(await found.fetchall()))
 
 
-def _aside(name: str, unit: str, entries: Sequence[QuarantinedCommit]) -> Aside:
+def _quarantined(name: str, unit: str, entries: Sequence[QuarantinedCommit]) -> QuarantinedUnit:
     first = min((e for e in entries if e.error is not None), key=lambda e: e.at, default=entries[0])
     record, error = first.record, _summary(first.error or "")
-    return Aside(name, unit, record.stream, record.seq, error, first.at, len(entries))
+    return QuarantinedUnit(name, unit, record.stream, record.seq, error, first.at, len(entries))
 
 
 def _summary(error: str) -> str:

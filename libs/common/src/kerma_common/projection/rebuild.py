@@ -180,8 +180,8 @@ async def _was_led(conn: AsyncConnection, service: str) -> bool:
 async def _replace(
     conn: AsyncConnection, service: str, held: dict[tuple[str, str], int], *, complete: bool
 ) -> tuple[Compared, ...]:
-    aside = await _run(conn, "SELECT count(*) FROM {next}.quarantine", service)
-    if complete and (count := (await aside.fetchall())[0][0]):
+    quarantined = await _run(conn, "SELECT count(*) FROM {next}.quarantine", service)
+    if complete and (count := (await quarantined.fetchall())[0][0]):
         raise ContractViolation(f"{count} commits of {service} could not be projected")
     reached = await _run(conn, "SELECT name, stream, seq FROM {next}.checkpoint", service)
     same = {(n, s): seq for n, s, seq in await reached.fetchall()} == held

@@ -182,7 +182,7 @@ class Session:
 
     async def _quarantine(self, stream: str, record: Recorded, error: Exception) -> None:
         unit = self._sink.unit(record)
-        _log.error("%s: %s kept aside", self._sink.name, unit, exc_info=error)
+        _log.error("%s: %s quarantined", self._sink.name, unit, exc_info=error)
         self._parked.add(unit)
         await self._retries.persist(partial(self._commit, stream, [record], error))
         metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))

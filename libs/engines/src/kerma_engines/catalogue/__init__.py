@@ -1,1 +1,1 @@
-"""The engines of a machine: which exist, which work, and how their files are told apart."""
+"""The engines of a machine: which exist, which work, and how their files are recognised."""

@@ -182,9 +182,9 @@ class Catalogue:
         if fault := _fault(place):
             return Absent(name, f"{place}: {fault}", broken=True)
         try:
-            told = ""
+            output = ""
             if entry.version:
-                told = ask(
+                output = ask(
                     [str(place), *entry.version], entry.environment, entry.readable, self.sandbox
                 )
             digest = _digest(place)
@@ -192,7 +192,7 @@ class Catalogue:
             return Absent(name, f"{place}: {unusable}", broken=True)
         except OSError as error:
             return Absent(name, f"{place}: {error.strerror}", broken=True)
-        match = _VERSION.search(told) or _PATH_VERSION.search(str(place.resolve()))
+        match = _VERSION.search(output) or _PATH_VERSION.search(str(place.resolve()))
         return Offer(name, name, match[1] if match else "", digest, entry.licence)
 
     def start(self, name: str, command: Command) -> Command:
@@ -285,12 +285,12 @@ def _probe_built_in(entry: Entry, sandbox: Sandbox) -> Offer | Absent:
     quiet = dict.fromkeys((*data.DATA_SETS, data.ROOT), "")
     try:
         own = {**entry.environment, **quiet}
-        told = ask([sys.executable, "-c", _IMPORT], own, entry.readable, sandbox)
+        output = ask([sys.executable, "-c", _IMPORT], own, entry.readable, sandbox)
     except Unusable as unusable:
         return Absent(BUILT_IN, f"{_BINDING}: {unusable}", broken=True)
-    imported = _IMPORTED.search(told)
+    imported = _IMPORTED.search(output)
     if imported is None:
-        last = told.strip().rpartition("\n")[2][:200]
+        last = output.strip().rpartition("\n")[2][:200]
         return Absent(BUILT_IN, f"{_BINDING} can't be imported: {last}", broken=True)
     known = f"{release(int(imported[1]))} ({binding()})"
     return Offer(BUILT_IN, BUILT_IN, known, _digest(Path(spec.origin)), entry.licence)

@@ -87,8 +87,8 @@ def with_task(files: Mapping[str, str], primaries: int, seed: int) -> str:
     else:
         lines.insert(start.line, card("RANDOMIZ", [1.0, seed]) + "\n")
     text = "".join(lines)
-    told = {known.name: known for known in cards({**files, name: text}, name)}
-    if (told["START"].number(1), told["RANDOMIZ"].number(2)) != (primaries, seed):
+    written = {known.name: known for known in cards({**files, name: text}, name)}
+    if (written["START"].number(1), written["RANDOMIZ"].number(2)) != (primaries, seed):
         raise InvalidInput((Problem(name, "primaries and seed can't be set in these cards"),))
     return text
 
@@ -104,8 +104,8 @@ def _primaries(name: str, found: Iterable[Card], problems: list[Problem]) -> int
     if start.included:
         problems.append(Problem(start.place, f"START must stand in {name} itself"))
     elif primaries is None:
-        told = f", but {start.whats[0][:32]!r}" if start.whats[0] else ""
-        reason = f"START holds no number of primaries{told}; write the number itself"
+        given = f", but {start.whats[0][:32]!r}" if start.whats[0] else ""
+        reason = f"START holds no number of primaries{given}; write the number itself"
         problems.append(Problem(start.place, reason))
     return primaries or 0
 

@@ -155,7 +155,7 @@ class Remover:
     def __init__(self, trash: Path) -> None:
         self._trash = trash
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         # a daemon thread, so that the process can exit in the middle of a tree of millions of files
         self._thread = threading.Thread(target=self._run, name="remover", daemon=True)
 
@@ -188,6 +188,6 @@ class Remover:
             except OSError:
                 _log.exception("the trash cannot be emptied")
                 continue
-            if left.count and self._told.isdisjoint(left.first):
-                self._told.update(left.first)
+            if left.count and self._logged.isdisjoint(left.first):
+                self._logged.update(left.first)
                 _log.warning("%d entries stay in the trash", left.count, extra={"left": left.first})

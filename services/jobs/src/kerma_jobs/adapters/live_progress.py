@@ -38,18 +38,18 @@ class TelemetryProgress:
 
     def of(self, job_id: str, index: int, lease: int) -> tuple[int, float | None] | None:
         """Return the primaries simulated under this lease and the seconds left, if known."""
-        told = self._last.get((job_id, index))
-        if told is None or told.lease != lease:
+        report = self._last.get((job_id, index))
+        if report is None or report.lease != lease:
             return None
-        return told.primaries, told.eta_seconds
+        return report.primaries, report.eta_seconds
 
-    def tell(self, told: TaskProgress) -> None:
+    def add(self, report: TaskProgress) -> None:
         """Store a report; late and out-of-order ones change nothing."""
-        key = (told.job_id, told.index)
+        key = (report.job_id, report.index)
         known = self._last.get(key)
-        if known is not None and (known.lease, known.primaries) > (told.lease, told.primaries):
+        if known is not None and (known.lease, known.primaries) > (report.lease, report.primaries):
             return
-        self._last[key] = told
+        self._last[key] = report
         self._last.move_to_end(key)
         if len(self._last) > TASKS_KEPT:
             self._last.popitem(last=False)
@@ -79,7 +79,7 @@ class TelemetryProgress:
                 await put_aside(client, *what, seq=sequence_of(message))
 
     def _hear(self, subject: str, body: bytes) -> None:
-        told = decode(TaskProgress, body)
-        if subject != progress_subject(told.job_id, told.index):
+        report = decode(TaskProgress, body)
+        if subject != progress_subject(report.job_id, report.index):
             raise Malformed("progress of another task than the subject's")
-        self.tell(told)
+        self.add(report)

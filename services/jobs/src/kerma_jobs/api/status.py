@@ -92,10 +92,10 @@ def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
         shown["start_time"] = http_date(task.started_at)
     if task.ended_at is not None:
         shown["end_time"] = http_date(task.ended_at)
-    elif state == "RUNNING" and (told := live.of(job.job_id, task.index, task.lease)):
-        shown["simulated_primaries"] = min(max(told[0], task.simulated), task.requested)
-        if told[1] is not None:
-            shown["estimated_time"] = _duration(told[1])
+    elif state == "RUNNING" and (progress := live.of(job.job_id, task.index, task.lease)):
+        shown["simulated_primaries"] = min(max(progress[0], task.simulated), task.requested)
+        if progress[1] is not None:
+            shown["estimated_time"] = _duration(progress[1])
     return shown
 
 

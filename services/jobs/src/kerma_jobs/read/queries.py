@@ -135,14 +135,14 @@ def _head(row: Sequence[Any]) -> JobHead:
     return JobHead(*fields)
 
 
-async def _tasks(job: JobHead, told: Sequence[Sequence[Any]]) -> list[TaskRow]:
+async def _tasks(job: JobHead, stored: Sequence[Sequence[Any]]) -> list[TaskRow]:
     """Return all tasks ordered by index; those without a row wait."""
-    heard = {task[0]: task for task in told}
+    known = {task[0]: task for task in stored}
     tasks = []
     for index, requested in enumerate(split_primaries(job.primaries, job.n_tasks)):
         if index % AT_A_TIME == AT_A_TIME - 1:
             await asyncio.sleep(0)  # let other requests in
-        if (task := heard.get(index)) is None:
+        if (task := known.get(index)) is None:
             tasks.append(TaskRow(index, requested))
             continue
         _, state, lease, simulated, *times = task
@@ -183,9 +183,9 @@ class JobQueries:
         row = await self.reads.first(self._status, job=job_id)
         if row is None:
             return None
-        *columns, told = row
+        *columns, stored = row
         head = _head(columns)
-        return head, await _tasks(head, orjson.loads(told) if told is not None else [])
+        return head, await _tasks(head, orjson.loads(stored) if stored is not None else [])
 
     async def offers(self) -> Sequence[Offer]:
         """See ``Offers``."""

@@ -125,11 +125,11 @@ class Claims:
 
     async def start(self, request: rpc.StartRequest) -> rpc.Verdict:
         """Record that the engine of a lease runs."""
-        return await self._told(request.worker, request.held, tasks.Start(request.held.lease))
+        return await self._record(request.worker, request.held, tasks.Start(request.held.lease))
 
     async def report(self, report: rpc.Report) -> rpc.Verdict:
         """Record how a lease ended."""
-        return await self._told(report.worker, report.held, self._ending(report))
+        return await self._record(report.worker, report.held, self._ending(report))
 
     def _ending(self, report: rpc.Report) -> object:
         lease, now = report.held.lease, self.clock()
@@ -145,7 +145,7 @@ class Claims:
             return tasks.ConfirmCancel(lease)
         return tasks.Release(lease, now)
 
-    async def _told(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
+    async def _record(self, worker: str, held: rpc.HeldLease, command: object) -> rpc.Verdict:
         subject, ctx = task_subject(held.job_id, held.index), self._ctx(worker, held.job_id)
         try:
             task = await self.sets.task(held.job_id, held.index)

@@ -80,7 +80,7 @@ def _ended(history: Iterable[Recorded]) -> set[int]:
         try:
             events = [stored.decode() for stored in record.commit.events]
         except (ValueError, KeyError, TypeError):
-            continue  # readers put the whole commit aside
+            continue  # readers quarantine the whole commit
         for event in events:
             ended.update(_ends(event))
     return ended

@@ -130,7 +130,7 @@ def canceled(event: ev.TaskCanceled, at: At) -> Iterator[Op]:
 
 @QUEUE.on(ev.TasksLost)
 def lost(event: ev.TasksLost, at: At) -> Iterator[Op]:
-    """These tasks leave the queue; a worker that still holds one is told to stop."""
+    """These tasks leave the queue; a worker that still holds one gets the order to stop."""
     for index in event.tasks:
         key = {"job_id": event.job_id, "index": index}
         yield Update(TASK, key, {"state": "FAILED", **_NOT_HELD})

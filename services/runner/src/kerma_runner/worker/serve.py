@@ -39,13 +39,13 @@ def find_sandbox(settings: WorkerSettings) -> Sandbox:
     settings.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = (settings.scratch, *settings.private, *private_places())
     sandbox = measure(settings.scratch, mode=settings.sandbox, private=private)
-    told = {
+    facts = {
         "sandbox": sandbox.level,
         "open": [*sandbox.open],
         "reasons": {str(level): reason for level, reason in sandbox.reasons.items()},
     }
     weak = sandbox.level is Level.NONE
-    _log.log(logging.WARNING if weak else logging.INFO, "sandbox %s", sandbox.level, extra=told)
+    _log.log(logging.WARNING if weak else logging.INFO, "sandbox %s", sandbox.level, extra=facts)
     return sandbox
 
 

@@ -45,13 +45,13 @@ class PageOf:
     def to_json(self) -> dict[str, Any]:
         """Return its JSON form, without defaults."""
         blank = PageOf("", "")
-        told = {key: value for key, value in asdict(self).items() if value != getattr(blank, key)}
-        return told | ({"energy": list(self.energy)} if self.energy else {})
+        given = {key: value for key, value in asdict(self).items() if value != getattr(blank, key)}
+        return given | ({"energy": list(self.energy)} if self.energy else {})
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> PageOf:
+    def of(cls, form: Mapping[str, Any]) -> PageOf:
         """Return the object of a JSON form."""
-        return cls(**told)
+        return cls(**form)
 
 
 def made(known: Sequence[Mapping[str, Any]], read_unit: Callable[[int], Estimator]) -> Estimator:
@@ -59,7 +59,7 @@ def made(known: Sequence[Mapping[str, Any]], read_unit: Callable[[int], Estimato
 
     Raises ReadError when a detector is missing or has other bins than the one to subtract from.
     """
-    wanted = [PageOf.of(told) for told in known]
+    wanted = [PageOf.of(form) for form in known]
     units = {page.unit: read_unit(page.unit) for page in wanted}
     asked: list[Page] = []
     groups: list[Page] = []

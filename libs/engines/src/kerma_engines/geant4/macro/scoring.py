@@ -209,7 +209,7 @@ class ScoringReader:
         if scorer.own and scorer.kind in MAPS:
             raise Refused("a map of the geometry has no particles to filter")
         if scorer.filtered:
-            raise Refused(f"{scorer.name} has a filter already, which Geant4 would put aside")
+            raise Refused(f"{scorer.name} has a filter already, which Geant4 would ignore")
         return scorer
 
 

@@ -31,7 +31,7 @@ from kerma_engines.geant4 import data
 from kerma_engines.geant4.reporter import Reporter
 from kerma_engines.geant4.transport import result_file
 from kerma_engines.geant4.transport.streams import redirected
-from kerma_engines.geant4.transport.watch import REFUSAL, Stage, Watch, may_pass
+from kerma_engines.geant4.transport.watch import REFUSAL, Stage, Watch, is_transient
 from kerma_engines.geant4.version import release
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Refusal(Failure):
 
 def failure(sentence: str, said: str, stage: Stage) -> Failure:
     """Return the end of the run after a complaint of Geant4 about the input or the machine."""
-    kind = Failure if may_pass(said, stage) else Refusal
+    kind = Failure if is_transient(said, stage) else Refusal
     return kind(f"{sentence}: {said}")
 
 

@@ -141,7 +141,7 @@ def _line(match: re.Match[str]) -> str:
     return " ".join(said.split())[:_LONGEST]
 
 
-def may_pass(said: str, stage: Stage) -> bool:
+def is_transient(said: str, stage: Stage) -> bool:
     """Return whether a complaint is about the machine, so that another attempt may succeed."""
     of_models = stage is not Stage.COMMAND and _OF_MODELS.match(said)
     return bool(of_models or _OF_MACHINE.search(said))
@@ -152,7 +152,7 @@ def blames_input(text: str) -> bool:
     *_, last = (None, *_EXCEPTION.finditer(text))
     if last is None or not last["severity"].lower().startswith("fatal"):
         return False
-    if may_pass(_line(last), Stage.RUN) or may_pass(text[last.end() :], Stage.RUN):
+    if is_transient(_line(last), Stage.RUN) or is_transient(text[last.end() :], Stage.RUN):
         return False
     place = last["place"]
     of_gdml = place.startswith("G4GDML") and not place.startswith(_GDML_READER)

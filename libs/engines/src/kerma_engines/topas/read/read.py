@@ -86,12 +86,12 @@ class _Bins:
     def _logarithmic(self) -> bool:
         """Return whether the bins' width is one of decimal logarithms (OpenTOPAS)."""
         try:
-            told = float(self.width) * self.n
+            span = float(self.width) * self.n
         except ValueError:
             return False
-        if self.low <= 0 or math.isclose(told, self.high - self.low, rel_tol=1e-3):
+        if self.low <= 0 or math.isclose(span, self.high - self.low, rel_tol=1e-3):
             return False
-        return math.isclose(told, math.log10(self.high / self.low), rel_tol=1e-3)
+        return math.isclose(span, math.log10(self.high / self.low), rel_tol=1e-3)
 
 
 @dataclass(slots=True)
@@ -315,11 +315,11 @@ def _order_of_version(path: Path, header: _Header, shape: tuple[int, ...]) -> ND
     rows = np.arange(math.prod(shape))
     if sum(n > 1 for n in shape) < 2:
         return rows
-    told = _RELEASE.match(header.version)
-    if told is None:
+    release = _RELEASE.match(header.version)
+    if release is None:
         reason = f"rows without bin numbers, of unknown TOPAS version {header.version[:32]!r}"
         raise ReadError(path.name, "header", f"{reason}: their order is not known")
-    if (int(told[1]), int(told[2])) >= _FIRST_AXIS_FASTEST:
+    if (int(release[1]), int(release[2])) >= _FIRST_AXIS_FASTEST:
         return rows
     return rows.reshape(shape).reshape(-1, order="F")
 
