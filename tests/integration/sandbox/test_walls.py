@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -74,7 +75,8 @@ def test_all_files_but_its_own_are_unreadable(cell: Cell) -> None:
 
 def test_it_writes_nothing_outside_its_folder(cell: Cell) -> None:
     before = cell.program.read_bytes()
-    cell.does("write", cell.program, cell.folder / "new", "/usr/new", "/new")
+    text, _ = cell.does("write", cell.program, cell.folder / "new", "/usr/new", "/new")
+    assert text == "done\n"
     assert cell.program.read_bytes() == before
     assert not [
         path for path in (cell.folder / "new", Path("/usr/new"), Path("/new")) if path.exists()
@@ -103,7 +105,7 @@ def test_it_signals_nobody(cell: Cell) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
         assert stranger.stdout is not None
         stranger.stdout.readline()
-        cell.does("send_signals", stranger.pid)
+        assert cell.does("send_signals", stranger.pid)[0].endswith("done\n")
         with pytest.raises(subprocess.TimeoutExpired):
             stranger.wait(0.5)
         stranger.kill()
@@ -156,6 +158,12 @@ def test_it_gets_only_the_environment_and_descriptors_meant_for_it(
         "PWD",
     }
     assert descriptors in {"descriptors ['0', '1', '2'] of 3", "descriptors [] of -1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, 40])
+def test_the_signal_that_ended_it_is_told(cell: Cell, number: int) -> None:
+    """Signals for real time have no names."""
+    assert cell.does("die", int(number))[1].code == -number
 
 
 async def test_daemons_with_an_empty_environment_do_not_outlive_it(cell: Cell) -> None:

@@ -309,6 +309,10 @@ def control(stranger: str, shared: str, semaphores: str) -> None:
     os.nice(1)
 
 
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
 def rank(wish: str = "1000") -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(wish)
@@ -409,6 +413,7 @@ def main(mode: str, *arguments: str) -> None:
     numbers = {
         "daemonise",
         "chain",
+        "die",
         "eat",
         "fill_pipes",
         "map_much",

@@ -12,7 +12,7 @@ from kerma_common.telemetry.logs import JsonFormatter
 from kerma_engines.adapter.environment import readable_places
 from kerma_engines.adapter.port import Command
 from kerma_engines.catalogue.catalogue import CatalogueError, load_catalogue
-from kerma_runner.worker.confining import confinement, exceeded
+from kerma_runner.worker.confining import confinement, exceeded, signal_name
 from kerma_runner.worker.serve import find_sandbox
 from kerma_runner.worker.settings import WorkerSettings
 from kerma_sandbox.confinement import Exit, Limit
@@ -148,3 +148,8 @@ def test_the_log_names_the_sandbox_and_its_open_walls(
     line = json.loads(JsonFormatter("worker").format(caplog.records[-1]))
     assert (line["level"], line["sandbox"]) == ("WARNING", found.level)
     assert line["open"] == list(Wall)
+
+
+def test_signals_without_a_name_are_told_by_number() -> None:
+    assert signal_name(11) == "SIGSEGV"
+    assert signal_name(40) == "signal 40"

@@ -61,7 +61,8 @@ class Confinement:
 class Exit:
     """How a process ended.
 
-    ``code`` is its exit code, or minus the signal that ended it. ``exceeded`` is the limit that
+    ``code`` is its exit code, or minus the signal that ended it; bubblewrap tells the signal N and the
+    exit code 128 + N in the same way, so there both are minus N. ``exceeded`` is the limit that
     ended it. ``left`` counts processes that could not be killed in time, 0 unless the machine is
     faulty. ``overhead_seconds`` is the keeper's processor time.
     """

@@ -44,7 +44,7 @@ _BUBBLEWRAPS = 2  # the outer one and the first process of the namespace
 _SHELL_SIGNAL = 128
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_BY_SIGNAL = {signal.SIGXCPU: "cpu_seconds", signal.SIGXFSZ: "file_size"}
+_BY_SIGNAL: dict[int, str] = {signal.SIGXCPU: "cpu_seconds", signal.SIGXFSZ: "file_size"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -177,7 +177,7 @@ class Keeper:
         if self._contained and 0 < signum < signal.NSIG:
             code = -signum
         if code < 0 and self._exceeded is None:
-            self._exceeded = _BY_SIGNAL.get(signal.Signals(-code))
+            self._exceeded = _BY_SIGNAL.get(-code)
         return code
 
     def _look(self, me: int) -> None:

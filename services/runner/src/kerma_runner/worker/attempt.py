@@ -26,7 +26,7 @@ from kerma_engines.adapter.packing import (
 from kerma_engines.errors import EngineError
 from kerma_runner.worker import logs, watches
 from kerma_runner.worker.confined.session import CallFailed, Exceeded, Refused
-from kerma_runner.worker.confining import confinement, exceeded
+from kerma_runner.worker.confining import confinement, exceeded, signal_name
 from kerma_runner.worker.outcomes import Failed, Stop, Stopped
 from kerma_sandbox.files.usage import usage
 from kerma_sandbox.launcher import is_guard_lost
@@ -313,8 +313,7 @@ class Attempt:
         ) is not None:
             raise Failed(*limit)
         if ended.code < 0:
-            name = signal.Signals(-ended.code).name
-            raise Failed("SIGNAL", f"the engine was killed by {name}")
+            raise Failed("SIGNAL", f"the engine was killed by {signal_name(-ended.code)}")
         if ended.code > 0 and ended.code == refusal:
             raise Failed("INPUT_REFUSED", "the engine refuses its input")
         if ended.code > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,14 @@ def exceeded(ended: Exit, errors: str, settings: WorkerSettings) -> tuple[str, s
         if pattern.search(errors) and getattr(settings, limit[2]) is not None:
             return _told("the engine failed when it wanted more than", limit, settings)
     return None
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal; most of those for real time have only a number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _told(start: str, limit: tuple[str, str, str], settings: WorkerSettings) -> tuple[str, str]:
