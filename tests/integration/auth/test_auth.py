@@ -1,7 +1,9 @@
 """Accounts and sessions over HTTP, on a real bus and database."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,15 +13,20 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from kerma_auth.adapters.passwords import standard_hasher
-from kerma_auth.adapters.vault import CREDENTIAL, SESSION
+from kerma_auth.adapters.vault import CREDENTIAL, SESSION, Vault
+from kerma_auth.domain.user import USER, RegisterUser
 from kerma_auth.main import build
 from kerma_auth.read.users import ROLE
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
-from kit.running.services import MASTER_KEY, prepare, running
+from kerma_common.settings import HttpSettings
+from kit.events.tasks import end
+from kit.running.services import MASTER_KEY, prepare, readable, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,12 +50,30 @@ async def auth(
             yield found
 
 
-async def _register(client: httpx.AsyncClient, name: str, password: str = "s3cret") -> None:
+@asynccontextmanager
+async def replica(infra: Infra) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service once more on the same ports, with the settings of now."""
+    built = build(HttpSettings(), infra)
+    own = {"catch-up", "signing-key"}  # one process follows AUTH for both
+    tasks = [asyncio.ensure_future(work()) for name, work in built.background if name in own]
+    try:
+        await readable(built)
+        transport = httpx.ASGITransport(built.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+    finally:
+        faults = await end(tasks)
+    assert not faults
+
+
+async def _register(client: httpx.AsyncClient, name: str, password: str = "s3cret-word") -> None:
     answer = await client.put("/auth/register", json={"username": name, "password": password})
     assert answer.status_code == 201, answer.text
 
 
-async def _login(client: httpx.AsyncClient, name: str, password: str = "s3cret") -> httpx.Response:
+async def _login(
+    client: httpx.AsyncClient, name: str, password: str = "s3cret-word"
+) -> httpx.Response:
     client.cookies.clear()
     return await client.post("/auth/login", json={"username": name, "password": password})
 
@@ -90,11 +115,11 @@ async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, 
 
 async def test_names_are_taken_once(auth: tuple[httpx.AsyncClient, Infra]) -> None:
     client, _ = auth
-    await _register(client, "bob", "first")
-    again = await client.put("/auth/register", json={"username": "bob", "password": "second"})
+    await _register(client, "bob", "first-word")
+    again = await client.put("/auth/register", json={"username": "bob", "password": "second-word"})
     assert again.status_code == 403
-    assert (await _login(client, "bob", "second")).status_code == 401
-    assert (await _login(client, "bob", "first")).status_code == 202
+    assert (await _login(client, "bob", "second-word")).status_code == 401
+    assert (await _login(client, "bob", "first-word")).status_code == 202
 
 
 async def test_wrong_name_and_wrong_password_look_the_same(
@@ -118,6 +143,7 @@ async def test_wrong_name_and_wrong_password_look_the_same(
         ({"username": "a\u0000b", "password": "y"}, "username"),
         ({"username": "x" * 200, "password": "y"}, "username"),
         ({"username": ["x"], "password": "y"}, "username"),
+        ({"username": "x", "password": "y" * 1025}, "password"),
     ],
 )
 async def test_malformed_credentials_are_named(
@@ -127,6 +153,109 @@ async def test_malformed_credentials_are_named(
         answer = await auth[0].request(method, path, json=body)
         assert answer.status_code == 400
         assert field is None or field in answer.json()
+
+
+async def _everything(infra: Infra) -> tuple[int, int]:
+    """Return the number of credentials in the vault, and the end of AUTH."""
+    async with infra.db.connect() as connection:
+        count = (
+            await connection.execute(select(func.count()).select_from(CREDENTIAL))
+        ).scalar_one()
+    return count, (await infra.log.state("AUTH")).last
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "field"),
+    [
+        ("dave", "short", "password"),
+        ("dave", "x" * 129, "password"),
+        ("davedave", "DaveDave", "password"),
+        (" dave", "long enough", "username"),
+        ("dave\u200b", "long enough", "username"),
+        ("d\u0430ve", "long enough", "username"),
+    ],
+)
+async def test_a_registration_that_breaks_a_rule_says_why_and_leaves_nothing(
+    auth: tuple[httpx.AsyncClient, Infra], name: str, password: str, field: str
+) -> None:
+    client, infra = auth
+    before = await _everything(infra)
+    answer = await client.put("/auth/register", json={"username": name, "password": password})
+    assert answer.status_code == 400
+    (reason,) = answer.json()[field]
+    assert answer.json()["message"] == f"Wrong data provided: {field}: {reason}"
+    assert await _everything(infra) == before
+
+
+async def test_names_that_look_the_same_are_taken_once_and_one_of_many_racers_gets_it(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = auth
+    credentials, _ = await _everything(infra)
+    names = ["Erin", "erin", "ERIN", "\uff25rin"] * 2
+    answers = await asyncio.gather(
+        *(
+            client.put("/auth/register", json={"username": name, "password": f"word-of-{number}"})
+            for number, name in enumerate(names)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] + [403] * 7
+    assert (await _everything(infra))[0] == credentials + 1
+    winner = [answer.status_code for answer in answers].index(201)
+    for name in names:
+        assert (await _login(client, name, f"word-of-{winner}")).status_code == 202
+    # the name is shown as its owner wrote it, in normal form
+    shown = {"\uff25rin": "Erin"}.get(names[winner], names[winner])
+    assert (await client.get("/auth/status")).json()["username"] == shown
+
+
+async def test_a_password_can_be_typed_on_any_system(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, _ = auth
+    await _register(client, "frida", "cafe\u0301 cr\u00e8me")
+    assert (await _login(client, "frida", "caf\u00e9 cre\u0300me")).status_code == 202
+
+
+async def test_a_user_of_an_earlier_release_logs_in_as_before_and_nobody_takes_a_like_name(
+    auth: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = auth
+    # earlier releases derived the id from the name as it was written, and had no rules
+    vault = Vault(infra.db, base64.b64decode(MASTER_KEY))
+    name, password = "Old  Name ", "e\u0301"
+    user_id = vault.user_id("native", name)
+    await vault.add_credential("old", user_id, name, standard_hasher().hash(password))
+    context = CommandContext("anonymous", ("old",), "old", infra.clock())
+    command = RegisterUser(user_id, "native", "old", "password")
+    done = await infra.bus.execute(USER, user_subject(user_id), command, context)
+    await infra.positions.wait("users", "AUTH", done.seq)
+    assert (await _login(client, name, password)).status_code == 202
+    assert (await client.get("/auth/status")).json()["username"] == name
+    await vault.add_credential("older", vault.user_id("native", "Greta"), "Greta", "x")
+    await _register(client, "greta")  # a row without a user does not take the name
+    legacy = vault.user_id("native", "Hugo")
+    await vault.add_credential("hugo", legacy, "Hugo", standard_hasher().hash("s3cret"))
+    context = CommandContext("anonymous", ("hugo",), "hugo", infra.clock())
+    command = RegisterUser(legacy, "native", "hugo", "password")
+    done = await infra.bus.execute(USER, user_subject(legacy), command, context)
+    await infra.positions.wait("users", "AUTH", done.seq)
+    body = {"username": "hugo", "password": "s3cret-word"}
+    assert (await client.put("/auth/register", json=body)).status_code == 403
+    assert (await _login(client, "Hugo", "s3cret")).status_code == 202
+
+
+async def test_registration_can_be_closed(
+    auth: tuple[httpx.AsyncClient, Infra], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, infra = auth
+    monkeypatch.setenv("KERMA_AUTH_OPEN_REGISTRATION", "false")
+    before = await _everything(infra)
+    async with replica(infra) as closed:
+        body = {"username": "ivy", "password": "s3cret-word"}
+        answer = await closed.put("/auth/register", json=body)
+    assert (answer.status_code, "closed" in answer.json()["message"]) == (403, True)
+    assert await _everything(infra) == before
 
 
 async def test_tokens_are_refused_with_the_texts_that_clients_know(
@@ -214,7 +343,7 @@ async def test_a_hash_of_an_earlier_release_is_replaced_at_login(
 ) -> None:
     client, infra = auth
     await _register(client, "veteran")
-    earlier = PasswordHasher(time_cost=3, memory_cost=64, parallelism=4).hash("s3cret")
+    earlier = PasswordHasher(time_cost=3, memory_cost=64, parallelism=4).hash("s3cret-word")
     of_veteran = CREDENTIAL.c.username == "veteran"
     async with infra.db.begin() as connection:
         await connection.execute(update(CREDENTIAL).where(of_veteran).values(secret_hash=earlier))

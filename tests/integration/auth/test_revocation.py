@@ -36,7 +36,7 @@ class Pair:
 
     async def login(self, name: str) -> dict[str, str]:
         """Register a user and open a session; return its cookie as a header."""
-        body = {"username": name, "password": "s3cret"}
+        body = {"username": name, "password": "s3cret-word"}
         self.auth.cookies.clear()
         assert (await self.auth.put("/auth/register", json=body)).status_code == 201
         answer = await self.auth.post("/auth/login", json=body)

@@ -65,11 +65,15 @@ async def test_the_migrations_make_exactly_the_declared_tables(
 
 COMMIT = "ALTER TABLE {schema}.checkpoint DROP commit"
 SINCE_THEN = {
+    "auth": (
+        "ALTER TABLE {schema}.credential DROP name_key",
+        "INSERT INTO {schema}.credential VALUES ('c', 'u', 'Stra\u00dfe', 'hash')",
+    ),
     "jobs": (COMMIT, "DROP TABLE {schema}.reservation"),
     "runner": (COMMIT,),
     "results": (COMMIT,),
 }
-"""How to take back what tables got since the first revision."""
+"""How to take back what tables got since the first revision, and rows of that time."""
 
 
 @pytest.mark.parametrize("service", MIGRATED)
@@ -90,6 +94,17 @@ async def test_tables_from_before_the_migrations_are_taken_over(
         await migrate(postgres_url, SERVICES[service].package, migrated.schema)
         async with engine.connect() as connection:
             assert await connection.run_sync(differences, migrated) == []
+    finally:
+        await engine.dispose()
+
+
+async def test_users_of_the_first_revision_get_the_keys_of_their_names(postgres_url: str) -> None:
+    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, "auth")
+    engine = create_engine(PgSettings(url=postgres_url), "test", "auth")
+    try:
+        async with engine.connect() as connection:
+            keys = await connection.scalars(text("SELECT name_key FROM auth_vault.credential"))
+            assert list(keys) == ["strasse"]
     finally:
         await engine.dispose()
 

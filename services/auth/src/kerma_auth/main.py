@@ -12,8 +12,10 @@ from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.api.routes import AuthRoutes, router
-from kerma_auth.app.accounts import Accounts
+from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.keys import Keys
+from kerma_auth.app.sessions import Sessions
+from kerma_auth.domain.passwords import PasswordRules
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
@@ -39,6 +41,12 @@ class AuthSettings(Settings):
     """Send cookies over HTTPS only; the page must be served over HTTPS too."""
     logins_waiting: int = Field(default=64, ge=1)
     """Logins and registrations that may wait for their turn to hash a password; more get a 503."""
+    open_registration: bool = True
+    """Anyone may create an account; otherwise operators do."""
+    password_min: int = Field(default=8, ge=1, le=64)
+    """Characters that a new password must have; accounts that exist are not affected."""
+    password_max: int = Field(default=128, ge=64, le=MAX_PASSWORD)
+    """Characters that a new password may have."""
 
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
@@ -68,17 +76,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background.append(("signing-key", keys.run))
-    accounts = Accounts(
-        infra.bus,
-        vault,
-        UserQueries(autocommit(infra.db)),
-        keys.signing_key,
-        infra.clock,
-        Argon2Passwords(own.logins_waiting),
-    )
-    routes = AuthRoutes(
-        accounts, infra.positions, infra.identity, infra.verifier, own.secure_cookies
-    )
+    routes = _routes(own, infra, vault, keys)
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
     background += health.background
     app = create_app(
@@ -90,6 +88,19 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         routers=[router(routes)] if "api" in infra.roles else [],
     )
     return Service("auth", app, tuple(background), health)
+
+
+def _routes(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> AuthRoutes:
+    users = UserQueries(autocommit(infra.db))
+    passwords = Argon2Passwords(own.logins_waiting)
+    rules = PasswordRules(own.password_min, own.password_max)
+    accounts = Accounts(
+        infra.bus, vault, users, infra.clock, passwords, rules, own.open_registration
+    )
+    sessions = Sessions(infra.bus, vault, users, keys.signing_key, infra.clock, passwords)
+    return AuthRoutes(
+        accounts, sessions, infra.positions, infra.identity, infra.verifier, own.secure_cookies
+    )
 
 
 def _master(settings: AuthSettings) -> bytes:

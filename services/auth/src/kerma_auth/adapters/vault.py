@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kerma_auth.domain.names import name_key
 from kerma_common.security.tokens import SigningKey
 
 SCHEMA = "auth_vault"
@@ -43,6 +44,7 @@ CREDENTIAL = Table(
     Column("credential_id", Text, primary_key=True),
     Column("user_id", Text, nullable=False),
     Column("username", Text, nullable=False),
+    Column("name_key", Text, nullable=False, index=True),
     Column("secret_hash", Text, nullable=False),
 )
 
@@ -62,6 +64,14 @@ PRIVATE_KEY = Table(
     Column("kid", Text, primary_key=True),
     Column("wrapped", LargeBinary, nullable=False),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """A name as its user wrote it, and the hash of the password."""
+
+    username: str
+    secret_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +109,31 @@ class Vault:
                     credential_id=credential_id,
                     user_id=user_id,
                     username=username,
+                    name_key=name_key(username),
                     secret_hash=secret_hash,
                 )
             )
 
-    async def secret_hash(self, credential_id: str) -> str | None:
-        """Return the password hash of a credential."""
-        found = select(CREDENTIAL.c.secret_hash).where(CREDENTIAL.c.credential_id == credential_id)
+    async def drop_credential(self, credential_id: str) -> None:
+        """Delete a credential that no event names, or no longer."""
+        one = CREDENTIAL.c.credential_id == credential_id
+        async with self.db.begin() as connection:
+            await connection.execute(delete(CREDENTIAL).where(one))
+
+    async def credential(self, credential_id: str) -> StoredCredential | None:
+        """Return a credential."""
+        found = select(CREDENTIAL.c.username, CREDENTIAL.c.secret_hash).where(
+            CREDENTIAL.c.credential_id == credential_id
+        )
         async with self.db.connect() as connection:
-            return (await connection.execute(found)).scalar_one_or_none()
+            row = (await connection.execute(found)).first()
+        return StoredCredential(*row) if row else None
+
+    async def named(self, key: str) -> tuple[str, ...]:
+        """Return the ids of users that have, or had once, a credential under an equal name."""
+        found = select(CREDENTIAL.c.user_id).distinct().where(CREDENTIAL.c.name_key == key)
+        async with self.db.connect() as connection:
+            return tuple((await connection.execute(found)).scalars())
 
     async def renew_hash(self, credential_id: str, old: str, new: str) -> None:
         """Replace the hash of a credential, unless it has changed meanwhile."""

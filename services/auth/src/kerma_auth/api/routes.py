@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_auth.app.accounts import Accounts
+from kerma_auth.app.sessions import Sessions
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import Forbidden, InvalidRequest, KermaError, NotFound, Unauthenticated
 from kerma_common.http.answers import answer
@@ -39,6 +40,7 @@ class AuthRoutes:
     """Dependencies of the routes. ``secure``: send cookies over HTTPS only."""
 
     accounts: Accounts
+    sessions: Sessions
     positions: Positions
     identity: Identity
     verifier: Verifier
@@ -48,7 +50,7 @@ class AuthRoutes:
         """End the session that either cookie names, if any."""
         session = await self._session(request)
         if session is not None:
-            seq = await self.accounts.logout(*session, request_id())
+            seq = await self.sessions.logout(*session, request_id())
             await self.identity.wait(seq)
 
     async def _session(self, request: Request) -> tuple[str, str] | None:
@@ -60,7 +62,7 @@ class AuthRoutes:
             else:
                 return principal.session_id, principal.user_id
         if token := request.cookies.get(REFRESH_COOKIE):
-            return await self.accounts.session_of_refresh(token)
+            return await self.sessions.session_of_refresh(token)
         return None
 
     def set_cookie(self, response: Response, name: str, value: str, expires: datetime) -> None:
@@ -123,15 +125,15 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @answers(202, 401)
     async def login(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=False)
-        session = await routes.accounts.login(username, password, _address(request))
+        tokens = await routes.sessions.login(username, password, _address(request))
         response = answer(
             "Successfully logged in",
             202,
-            access_exp=_milliseconds(session.access_expires),
-            refresh_exp=_milliseconds(session.refresh_expires),
+            access_exp=_milliseconds(tokens.access_expires),
+            refresh_exp=_milliseconds(tokens.refresh_expires),
         )
-        routes.set_cookie(response, COOKIE, session.access_token, session.access_expires)
-        routes.set_cookie(response, REFRESH_COOKIE, session.refresh_token, session.refresh_expires)
+        routes.set_cookie(response, COOKIE, tokens.access_token, tokens.access_expires)
+        routes.set_cookie(response, REFRESH_COOKIE, tokens.refresh_token, tokens.refresh_expires)
         return response
 
 
@@ -144,7 +146,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
         if not token:
             raise Unauthenticated(NO_TOKEN)
         try:
-            access, expires = await routes.accounts.refresh(token)
+            access, expires = await routes.sessions.refresh(token)
         except Forbidden as ended:
             raise Forbidden(LOGIN_AGAIN + ended.message) from ended
         response = answer("Session refreshed", access_exp=_milliseconds(expires))
@@ -155,7 +157,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     @authenticated()
     @answers(200, 404)
     async def status(principal: CurrentPrincipal) -> Response:
-        username = await routes.accounts.username(principal.session_id)
+        username = await routes.sessions.username(principal.session_id)
         if username is None:
             raise NotFound("The session has ended")
         return answer("User is logged in", username=username)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -43,6 +44,18 @@ class OpenSession(Protocol):
         """Return when it expires."""
 
 
+class Credential(Protocol):
+    """A user's password."""
+
+    @property
+    def username(self) -> str:
+        """Return the user's name as the user wrote it."""
+
+    @property
+    def secret_hash(self) -> str:
+        """Return the hash of the password."""
+
+
 class AccountVault(Protocol):
     """Secrets of accounts and sessions."""
 
@@ -54,8 +67,14 @@ class AccountVault(Protocol):
     ) -> None:
         """Store a credential; it takes effect once an event names it."""
 
-    async def secret_hash(self, credential_id: str) -> str | None:
-        """Return the password hash of a credential."""
+    async def drop_credential(self, credential_id: str) -> None:
+        """Delete a credential that no event names, or no longer."""
+
+    async def credential(self, credential_id: str) -> Credential | None:
+        """Return a credential."""
+
+    async def named(self, key: str) -> Sequence[str]:
+        """Return the ids of users that have, or had once, a credential under an equal name."""
 
     async def renew_hash(self, credential_id: str, old: str, new: str) -> None:
         """Replace the hash of a credential, unless it has changed meanwhile."""
@@ -94,11 +113,24 @@ class Passwords(Protocol):
         """Compare the password with a hash; takes as long when there is no hash."""
 
 
+class Account(Protocol):
+    """A user who exists."""
+
+    @property
+    def user_id(self) -> str:
+        """Return the id of the user."""
+
+    @property
+    def credential_id(self) -> str | None:
+        """Return the id of the current credential."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles, sorted."""
+
+
 class Users(Protocol):
     """Queries on projected users."""
 
-    async def account_of(self, user_id: str) -> tuple[str | None, tuple[str, ...]]:
-        """Return the id of the user's current credential, None if unknown, and the roles, sorted."""
-
-    async def roles_of(self, user_id: str) -> tuple[str, ...]:
-        """Return the roles of a user, sorted."""
+    async def accounts_of(self, user_ids: Sequence[str]) -> Mapping[str, Account]:
+        """Return the accounts that exist, by user id."""

@@ -5,7 +5,7 @@ In: UserRegistered, CredentialSet, RoleGranted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Column, DateTime, MetaData, Table, Text, select
@@ -57,26 +57,34 @@ def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """A user with the id of the current credential, None if there is none, and the roles, sorted."""
+
+    user_id: str
+    credential_id: str | None
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UserQueries:
     """Queries on the auth schema."""
 
     db: AsyncEngine
 
-    async def account_of(self, user_id: str) -> tuple[str | None, tuple[str, ...]]:
-        """Return the id of the user's current credential, None if unknown, and the roles, sorted."""
+    async def accounts_of(self, user_ids: Sequence[str]) -> dict[str, Account]:
+        """Return the accounts that exist, by user id."""
         found = (
-            select(USER.c.credential_id, ROLE.c.role)
+            select(USER.c.user_id, USER.c.credential_id, ROLE.c.role)
             .join_from(USER, ROLE, ROLE.c.user_id == USER.c.user_id, isouter=True)
-            .where(USER.c.user_id == user_id)
+            .where(USER.c.user_id.in_(user_ids))
             .order_by(ROLE.c.role)
         )
         async with self.db.connect() as connection:
             rows = (await connection.execute(found)).all()
-        credential = rows[0].credential_id if rows else None
-        return credential, tuple(row.role for row in rows if row.role is not None)
-
-    async def roles_of(self, user_id: str) -> tuple[str, ...]:
-        """Return the roles of a user, sorted."""
-        found = select(ROLE.c.role).where(ROLE.c.user_id == user_id).order_by(ROLE.c.role)
-        async with self.db.connect() as connection:
-            return tuple((await connection.execute(found)).scalars())
+        roles: dict[str, list[str]] = {}
+        for row in rows:
+            roles.setdefault(row.user_id, []).extend(filter(None, (row.role,)))
+        return {
+            row.user_id: Account(row.user_id, row.credential_id, tuple(roles[row.user_id]))
+            for row in rows
+        }
