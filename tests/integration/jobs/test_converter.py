@@ -20,10 +20,10 @@ from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.registry import engine
 from kerma_jobs.adapters.conversion import converter as converters
-from kerma_jobs.adapters.conversion import processes
 from kerma_jobs.adapters.conversion.converter import SPARES
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_sandbox.confinement import Exit
+from kerma_sandbox.forks import shared
 from kerma_sandbox.launcher import Confined
 from kit.inputs.projects import demo_project
 from kit.running.converters import converting, demo, demo_files, forks, the_nursery, until
@@ -43,7 +43,8 @@ def bad_macro(lines: int = 150_000) -> bytes:
 PROBE = """
 import os, resource, socket, subprocess, sys
 import orjson
-from kerma_jobs.adapters.conversion import nursery, work
+from kerma_jobs.adapters.conversion import work
+from kerma_sandbox.forks import program
 
 answer = work.answer
 
@@ -88,7 +89,7 @@ ATTEMPTS = {
     "file size": lambda told: resource.getrlimit(resource.RLIMIT_FSIZE)[1],
 }
 work.answer = look
-nursery.main()
+program.main()
 """
 
 
@@ -96,7 +97,7 @@ nursery.main()
 async def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Return what code inside a conversion can see and do."""
     monkeypatch.setenv("KERMA_PG_URL", SECRET)
-    monkeypatch.setattr(processes, "NURSERY", (sys.executable, "-c", PROBE))
+    monkeypatch.setattr(shared, "PROGRAM", (sys.executable, "-c", PROBE))
     secret = tmp_path / "master-key"
     secret.write_text(SECRET)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -163,7 +164,7 @@ async def test_conversions_leave_a_core_to_the_service_and_slow_ones_run_when_it
         for fork in forks():
             cores = os.sched_getaffinity(fork.pid)
             assert cores < allowed if len(allowed) > 1 else cores == allowed
-            assert os.getpriority(os.PRIO_PROCESS, fork.pid) >= processes.NICE
+            assert os.getpriority(os.PRIO_PROCESS, fork.pid) >= shared.NICE
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
 

@@ -74,9 +74,12 @@ async def test_a_kept_process_that_died_is_not_used() -> None:
         before = set(forks())
         await converter.from_project("geant4", demo(), user="a")
         (kept,) = kept_by(converter, "a")
+        spares = tuple(converter._spares)
         for fork in before:
             fork.kill()
         await kept.ended
+        # one of them died too: it gets no conversion once that is known
+        await until(lambda: any(spare.ended.done() for spare in spares))
         assert await converter.from_project("geant4", demo(), user="a")
 
 

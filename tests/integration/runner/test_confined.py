@@ -18,9 +18,10 @@ from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.results.parallel import THREAD
 from kerma_runner.worker.confined.client import ConfinedEngines, confined_engines
-from kerma_runner.worker.confined.session import CallFailed, Exceeded, Refused, Session
+from kerma_runner.worker.confined.session import Refused, Session
 from kerma_runner.worker.files.scratch import Scratch, worker_scratch
 from kerma_runner.worker.settings import WorkerSettings
+from kerma_sandbox.forks.calls import CallFailed, Exceeded
 from kerma_sandbox.kernel import landlock
 from kerma_sandbox.measure import measure
 from kerma_sandbox.sandbox import Level, Sandbox

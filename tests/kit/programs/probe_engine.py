@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import pickle
+import signal
 import socket
+import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +136,36 @@ def _misbehave(inputs: InputSet) -> None:
         _send(_framed(b"{}", b"x"))
     elif mode == "half":
         _send(LENGTHS.pack(1 << 20, 0) + b'{"estimators": [')
+    elif mode == "usurp":
+        _usurp(inputs.options["answer"].encode(), bytes.fromhex(inputs.options["body"]))
+    elif mode == "fill":
+        for number in itertools.count():
+            Path(f"file-{number}").write_bytes(bytes(1 << 20))
+    elif mode == "litter":
+        for number in itertools.count():
+            Path(f"file-{number}").touch()
+    elif mode == "tree":
+        while True:
+            Path("deeper").mkdir()
+            os.chdir("deeper")
+    elif mode == "die":
+        signal.pthread_kill(threading.get_ident(), signal.SIGKILL)
+
+
+def _usurp(head: bytes, body: bytes) -> None:
+    """Answer this request, and the next as told."""
+    (connection,) = [d for d in range(3, 64) if _is_socket(d)]
+    os.write(connection, _framed(b"{}"))
+    os.read(connection, 1 << 16)
+    os.write(connection, _framed(head, body))
+    time.sleep(600)
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 def _framed(head: bytes, body: bytes = b"") -> bytes:

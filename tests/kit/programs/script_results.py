@@ -23,7 +23,7 @@ async def main() -> None:
         postgres=load(PgSettings),
         blobs=load(BlobSettings),
     ) as infra:
-        await serve(build(http, infra, lambda name: ScriptEngine(name)), http.host, http.port)
+        await serve(build(http, infra, ScriptEngine), http.host, http.port)
 
 
 if __name__ == "__main__":

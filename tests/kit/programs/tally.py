@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,28 @@ class TallyEngine:
         return tuple(found)
 
 
+class EndlessEngine(TallyEngine):
+    """An engine whose outputs keep its reader busy for ever."""
+
+    name = "endless"
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """Never return."""
+        while True:
+            pass
+
+
+class DyingEngine(TallyEngine):
+    """An engine whose outputs kill their reader."""
+
+    name = "dying"
+
+    def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
+        """End as a process does that is killed."""
+        signal.pthread_kill(threading.get_ident(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
 def _axes(size: int, *, two: bool) -> tuple[Axis, ...]:
     z = Axis.linear("Position (Z)", "cm", 0, 20, size // 2 if two else size)
     return (Axis.linear("Position (X)", "cm", -1, 1, 2), z) if two else (z,)
@@ -61,7 +85,7 @@ def _axes(size: int, *, two: bool) -> tuple[Axis, ...]:
 
 def engines(name: str) -> Any:
     """Return the engines of these tests by name."""
-    return {"tally": TallyEngine}[name]()
+    return {"tally": TallyEngine, "endless": EndlessEngine, "dying": DyingEngine}[name]()
 
 
 def task_output(

@@ -11,19 +11,20 @@ import orjson
 import psutil
 
 from kerma_engines.catalogue.registry import engine
-from kerma_jobs.adapters.conversion import processes
 from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
+from kerma_sandbox.forks import shared
+from kerma_sandbox.forks.shared import SharedForks
 from kit.inputs.projects import demo_project
 
-MODULE = processes.NURSERY[-1]
+MODULE = shared.PROGRAM[-1]
 
 
 @asynccontextmanager
 async def converting(
     limits: ConversionLimits | None = None, queue: QueueLimits | None = None
 ) -> AsyncIterator[ProcessConverter]:
-    converter = ProcessConverter({}, limits, queue)
+    converter = ProcessConverter(SharedForks(), {}, limits, queue)
     task = asyncio.create_task(converter.run())
     try:
         yield converter

@@ -13,8 +13,8 @@ from kerma_common import service
 from kerma_common.clock import until_next
 from kerma_common.http.connections import Connections
 from kerma_common.settings import HttpSettings
-from kerma_jobs.adapters.conversion import processes
 from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.forks import shared
 from kerma_sandbox.keeper import IDLE_SECONDS, QUIET_SECONDS, longest_pause
 from kerma_sandbox.sandbox import Sandbox
 
@@ -55,7 +55,7 @@ def _longest(*, confines: bool, limits: Limits) -> float:
 
 
 def test_only_a_nursery_without_a_limit_of_memory_is_looked_at_rarely() -> None:
-    assert _longest(confines=True, limits=processes.LIMITS) == IDLE_SECONDS
+    assert _longest(confines=True, limits=shared.limits([])) == IDLE_SECONDS
     assert _longest(confines=True, limits=Limits()) == QUIET_SECONDS
     # engines start processes
-    assert _longest(confines=False, limits=processes.LIMITS) == QUIET_SECONDS
+    assert _longest(confines=False, limits=shared.limits([])) == QUIET_SECONDS

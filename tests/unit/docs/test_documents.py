@@ -25,6 +25,7 @@ from kerma_common.settings import (
     TelemetrySettings,
 )
 from kerma_jobs.settings import JobsSettings
+from kerma_results.settings import ResultsSettings
 from kerma_runner.settings import RunnerSettings
 from kerma_runner.worker.offers import EnginesSettings
 from kerma_runner.worker.settings import WorkerSettings
@@ -46,6 +47,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     TelemetrySettings,
     AuthSettings,
     JobsSettings,
+    ResultsSettings,
     RunnerSettings,
     WorkerSettings,
     EnginesSettings,

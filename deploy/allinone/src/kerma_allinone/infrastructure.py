@@ -30,8 +30,9 @@ from kerma_common.security.follower import Follower
 from kerma_common.security.identity import Identity
 from kerma_common.security.verifier import TokenVerifier
 from kerma_common.service import ServiceError
-from kerma_common.settings import BlobSettings, NatsSettings, PgSettings
+from kerma_common.settings import BlobSettings, NatsSettings, PgSettings, private_places
 from kerma_common.telemetry.traces import traceparent
+from kerma_sandbox.forks.shared import SharedForks
 
 if TYPE_CHECKING:
     from kerma_common.db.migrated import MigratedSchema
@@ -42,12 +43,14 @@ class Shared:
     """What services of one process have in common.
 
     ``room`` is that of the folder of blobs, unless given. The caller keeps an ``identity`` up to
-    date. Services with the same ``tails`` read the log together.
+    date. Services with the same ``tails`` read the log together, those with the same ``forks`` share
+    a nursery.
     """
 
     room: Room | None = None
     identity: Identity | None = None
     tails: Tails | None = None
+    forks: SharedForks | None = None
 
 
 @asynccontextmanager
@@ -97,6 +100,7 @@ async def open_infra(
                 refusals=log.refusals,
                 room=shared.room or disk_room(*blob_folders(blobs)),
                 identity=known,
+                forks=shared.forks or SharedForks(private_places),
                 background=tuple(followers),
             )
             with _for_people():

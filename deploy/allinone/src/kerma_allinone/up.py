@@ -54,6 +54,7 @@ from kerma_common.settings import (
     PgSettings,
     TelemetrySettings,
     load,
+    private_places,
 )
 from kerma_common.telemetry.logs import configure_logs
 from kerma_common.telemetry.traces import configure_traces
@@ -61,6 +62,7 @@ from kerma_engines.adapter.environment import passed_on
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_runner.worker.offers import EnginesSettings
 from kerma_runner.worker.settings import WorkerSettings
+from kerma_sandbox.forks.shared import SharedForks
 from kerma_sandbox.measure import Mode, measure
 
 OTLP = "KERMA_TELEMETRY_OTLP_ENDPOINT"
@@ -184,7 +186,7 @@ async def _open_services(
     url, credentials = backing.nats.url.get_secret_value(), backing.nats.credentials
     reader = connection(url, name="reader", credentials=credentials)
     tails = Tails(await stack.enter_async_context(reader))
-    shared = Shared(backing.room, identity, tails)
+    shared = Shared(backing.room, identity, tails, SharedForks(private_places))
     try:
         async with asyncio.TaskGroup() as group:
             opening = {

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from kerma_common.eventlog.refusals import Refusals
 from kerma_common.room import DiskRoom, Room
 from kerma_common.security.identity import Identity
+from kerma_common.settings import private_places
+from kerma_sandbox.forks.shared import SharedForks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +46,7 @@ class Infra:
     ``roles`` says which parts of the service this process runs: routes, projections, processes
     (policies, dispatchers, pollers). ``refusals`` knows the streams that refuse writes, ``room``
     whether there is space for new work. ``identity`` is what the process knows of keys and
-    revocations. ``background`` tasks run with those of the service.
+    revocations. ``forks`` are for untrusted work. ``background`` tasks run with those of the service.
     """
 
     service: str
@@ -62,4 +64,5 @@ class Infra:
     refusals: Refusals = field(default_factory=Refusals)
     room: Room = field(default_factory=lambda: DiskRoom((), 0))
     identity: Identity = field(default_factory=Identity)
+    forks: SharedForks = field(default_factory=lambda: SharedForks(private_places))
     background: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = ()

@@ -58,7 +58,8 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     """
     own = own or load(JobsSettings)
     loops = _loops(infra)
-    live, converter = TelemetryProgress(), ProcessConverter(_geant4_data(), sandbox=own.sandbox)
+    live = TelemetryProgress()
+    converter = ProcessConverter(infra.forks, _geant4_data(), sandbox=own.sandbox)
     queries = JobQueries(infra.reads)
     routes = JobRoutes(
         queries=queries,

@@ -13,7 +13,9 @@ from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
 from kerma_common.service import Background, Service
+from kerma_common.settings import load
 from kerma_engines.catalogue.registry import engine
+from kerma_results.adapters.confined.client import ConfinedMerges
 from kerma_results.adapters.fragment_rows import FragmentRows
 from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
@@ -23,6 +25,7 @@ from kerma_results.app.merging import Merging
 from kerma_results.app.supply import MergeSupply, dispatcher
 from kerma_results.read.project import RESULTS
 from kerma_results.read.queries import ResultQueries
+from kerma_results.settings import ResultsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +52,16 @@ def projections(infra: Infra) -> tuple[Projection, ...]:
 
 
 def build(
-    settings: HttpSettings, infra: Infra, engines: Callable[[str], Engine] = engine
+    settings: HttpSettings,
+    infra: Infra,
+    engines: Callable[[str], Engine] = engine,
+    own: ResultsSettings | None = None,
 ) -> Service:
     """Build the parts of the service that the roles of this process name.
 
-    ``engines`` returns the engine that reads a job's outputs, by name.
+    ``engines`` returns the engine that reads a job's outputs, by name; other processes import this
+    function.
+    ``own`` are the service's settings, by default those of the environment.
     """
     queries = ResultQueries(autocommit(infra.db), infra.reads)
     loops = _loops(infra)
@@ -62,9 +70,10 @@ def build(
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     background += health.background
     if "process" in infra.roles:
+        confined = ConfinedMerges(engines, own or load(ResultsSettings), infra.forks)
         merges = Merging(
             queries,
-            BlobMerger(infra.blobs, engines),
+            BlobMerger(infra.blobs, confined),
             PageBlobs(infra.blobs),
             infra.log,
             infra.bus,
@@ -73,6 +82,7 @@ def build(
         )
         retries.append(merges.retries)
         background.append(("merge", health.catch_up.first(merges.run)))
+        background.append(("forks", infra.forks.run))
 
     routers = (
         (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))

@@ -24,6 +24,7 @@ _CHUNK = 1 << 20
 _MOST_HEAD = 1 << 20
 """Bytes of an answer's head."""
 _START_SECONDS = 30.0
+_END_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 _log = logging.getLogger(__name__)
@@ -109,15 +110,15 @@ class Children:
         except TimeoutError:
             raise NurseryGone(f"The {self._label} does not start") from None
 
-    async def fork(self) -> Child:
-        """Fork a process that waits for requests. Raises NurseryGone."""
+    async def fork(self, kind: str) -> Child:
+        """Fork a process for a kind of work; it waits for requests. Raises NurseryGone."""
         await self.ready()
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_CHUNK)
             ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             child = Child(str(next(self._numbers)), reader, writer, ended)
-            if not self._order(f"FORK {child.name}", theirs.fileno()):
+            if not self._order(f"FORK {child.name} {kind}", theirs.fileno()):
                 writer.close()
                 raise NurseryGone(f"The {self._label} ended unexpectedly")
         self._children[child.name] = child
@@ -126,6 +127,18 @@ class Children:
     def lower(self, child: Child) -> None:
         """Lower the priority of a process."""
         self._order(f"LOWER {child.name}")
+
+    async def kill(self, child: Child) -> None:
+        """Kill a process, wait until it is gone, and close its connection."""
+        try:
+            if not child.ended.done():
+                self._order(f"KILL {child.name}")
+            async with asyncio.timeout(_END_SECONDS):
+                await asyncio.shield(child.ended)
+        except TimeoutError:
+            _log.warning("a %s takes long to end", self._label)
+        finally:
+            await self.end(child)
 
     async def end(self, child: Child) -> None:
         """Kill a process that has not ended, and close its connection.

@@ -4,8 +4,11 @@ A nursery has imported what the work needs and reads no untrusted input, so a fo
 takes milliseconds, where a new interpreter takes half a second of processor time. Whatever an input
 does to the process that reads it, no other input is affected.
 
-stdin is a SOCK_SEQPACKET socket to the user. Orders come in: ``FORK id`` with the socket of the
-fork attached, ``LOWER id``, ``KILL id``. ``READY`` and ``END id status`` go out. On the socket of a
+A nursery offers one or more kinds of work. Forks of one kind have the same limits and duties; forks
+of all kinds share the memory of the nursery.
+
+stdin is a SOCK_SEQPACKET socket to the user. Orders come in: ``FORK id kind`` with the socket of
+the fork attached, ``LOWER id``, ``KILL id``. ``READY`` and ``END id status`` go out. On the socket of a
 fork, requests and answers alternate. Each has a head, which is short, and a body, and follows their
 two lengths (``LENGTHS``). A fork ends when the user closes its socket, the nursery with all forks
 when the user closes stdin. ``kerma_sandbox.forks.children`` is the user's side.
@@ -21,7 +24,7 @@ import signal
 import socket
 import struct
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -93,20 +96,26 @@ class Walls:
             seccomp.apply(self.code_filter)
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of work. Each fork calls ``begin`` before its first request.
+
+    With ``walls``, a fork is isolated before that; otherwise ``begin`` or the answer to a first
+    request calls ``wall_off``. To make walls takes as long as a small piece of work, so forks with
+    the same walls share them.
+    """
+
+    begin: Callable[[], Answer]
+    limits: ForkLimits
+    walls: Walls | None = None
+
+
 class Nursery:
     """Forks, and reports how forks ended."""
 
-    def __init__(
-        self,
-        control: socket.socket,
-        begin: Callable[[], Answer],
-        limits: ForkLimits,
-        walls: Walls | None = None,
-    ) -> None:
+    def __init__(self, control: socket.socket, kinds: Mapping[str, Kind]) -> None:
         self._control = control
-        self._begin = begin
-        self._limits = limits
-        self._walls = walls
+        self._kinds = kinds
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, int] = {}
 
@@ -128,9 +137,9 @@ class Nursery:
         message, files, _, _ = socket.recv_fds(self._control, ORDER_SIZE, 1)
         if not message:
             return False
-        order, _, name = message.decode().partition(" ")
+        order, name, *more = message.decode().split(" ")
         if order == "FORK":
-            self._fork(name, files[0])
+            self._fork(name, self._kinds[more[0]], files[0])
         elif (pid := self._children.get(name)) is not None:
             if order == "LOWER":
                 os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
@@ -138,10 +147,10 @@ class Nursery:
                 os.kill(pid, signal.SIGKILL)
         return True
 
-    def _fork(self, name: str, connection: int) -> None:
+    def _fork(self, name: str, kind: Kind, connection: int) -> None:
         pid = os.fork()
         if pid == 0:
-            _live(connection, self._begin, self._limits, self._walls)
+            _live(connection, kind)
         os.close(connection)
         self._children[name] = pid
         self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, name)
@@ -155,19 +164,14 @@ class Nursery:
             self._control.send(f"END {name} {os.waitstatus_to_exitcode(status)}".encode())
 
 
-def serve(begin: Callable[[], Answer], limits: ForkLimits, walls: Walls | None = None) -> None:
-    """Be a nursery until the user closes stdin. Each fork calls ``begin`` before its first request.
-
-    With ``walls``, a fork is isolated before that; otherwise ``begin`` or the answer to a first
-    request calls ``wall_off``. To make walls takes as long as a small piece of work, so forks with
-    the same walls share them.
-    """
+def serve(kinds: Mapping[str, Kind]) -> None:
+    """Be a nursery for these kinds of work until the user closes stdin."""
     interpreter()  # cached for all forks
     gc.collect()
     gc.freeze()  # so that the garbage collector of a fork leaves shared pages alone
     with socket.socket(fileno=CONTROL) as control:
         control.send(b"READY")
-        Nursery(control, begin, limits, walls).run()
+        Nursery(control, kinds).run()
 
 
 def wall_off(*, read: Sequence[str] = (), write: Sequence[str] = ()) -> None:
@@ -175,17 +179,15 @@ def wall_off(*, read: Sequence[str] = (), write: Sequence[str] = ()) -> None:
     Walls.make(read=read, write=write).close_in()
 
 
-def _live(
-    connection: int, begin: Callable[[], Answer], limits: ForkLimits, walls: Walls | None
-) -> NoReturn:
+def _live(connection: int, kind: Kind) -> NoReturn:
     """Answer requests in this process until the user closes the socket, then exit with status 0."""
     status = 1
     try:
-        if walls is not None:
-            walls.close_in()
+        if kind.walls is not None:
+            kind.walls.close_in()
         _keep_only(connection)
-        _limit(limits)
-        answer = begin()
+        _limit(kind.limits)
+        answer = kind.begin()
         with socket.socket(fileno=connection) as own:
             while True:
                 _write(own, answer(*_read(own)))

@@ -25,10 +25,11 @@ from kerma_engines.adapter.packing import (
 )
 from kerma_engines.errors import EngineError
 from kerma_runner.worker import logs, watches
-from kerma_runner.worker.confined.session import CallFailed, Exceeded, Refused
+from kerma_runner.worker.confined.session import Refused
 from kerma_runner.worker.confining import confinement, exceeded, signal_name
 from kerma_runner.worker.outcomes import Failed, Stop, Stopped
 from kerma_sandbox.files.usage import usage
+from kerma_sandbox.forks.calls import CallFailed, Exceeded
 from kerma_sandbox.launcher import is_guard_lost
 
 if TYPE_CHECKING:

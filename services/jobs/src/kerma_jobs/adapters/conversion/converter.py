@@ -22,14 +22,16 @@ from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.kept import KeptForks
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
-from kerma_jobs.adapters.conversion.processes import run_nursery
 from kerma_jobs.adapters.conversion.work import TOO_LARGE
 from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import BODY_KEYS
-from kerma_sandbox.forks.children import AnswerTooLong, Child, Children, NurseryGone
+from kerma_sandbox.forks.children import AnswerTooLong, Child, NurseryGone
 from kerma_sandbox.forks.nursery import OUT_OF_MEMORY, Message
+from kerma_sandbox.forks.shared import SharedForks, Work
 from kerma_sandbox.measure import Mode
 
+KIND = "conversion"
+MODULE = "kerma_jobs.adapters.conversion.nursery"
 SPARES = 2
 """Processes kept ready for the next submissions: a new one needs 10 ms to get ready."""
 REST_SECONDS = 0.006
@@ -52,10 +54,11 @@ WAITING = Gauge("jobs_conversions_waiting", "Conversions that wait for their tur
 
 
 class ProcessConverter:
-    """The converter of a service; ``run`` must run beside it."""
+    """The converter of a service, in forks; ``run`` must run beside it."""
 
     def __init__(
         self,
+        forks: SharedForks,
         geant4_data: Mapping[str, str] | None = None,
         limits: ConversionLimits | None = None,
         queue: QueueLimits | None = None,
@@ -63,9 +66,9 @@ class ProcessConverter:
     ) -> None:
         self._limits = limits or ConversionLimits()
         self._queue_limits = queue or QueueLimits()
-        self._geant4_data = geant4_data or {}
-        self._sandbox = sandbox
-        self._children = Children("converter")
+        self._forks = forks
+        self._children = forks.children
+        forks.add(self._work(geant4_data or {}, sandbox))
         self._queue = FairQueue(self._queue_limits)
         self._spares: deque[Child] = deque()
         self._used: list[Child] = []
@@ -107,10 +110,16 @@ class ProcessConverter:
     async def run(self) -> None:
         """Keep processes ready until cancelled, then end them."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                run_nursery(self._children, self._geant4_data, self._limits, self._sandbox)
-            )
+            group.create_task(self._forks.run())
             group.create_task(self._refill())
+
+    def _work(self, geant4_data: Mapping[str, str], sandbox: Mode) -> Work:
+        settings = {
+            "geant4_data": dict(geant4_data),
+            "cpu_seconds": self._limits.cpu_seconds,
+            "memory": self._limits.memory,
+        }
+        return Work(KIND, MODULE, settings, sandbox)
 
     async def _convert(
         self, user: str, field: str, order: Mapping[str, Any], payload: bytes, reuse_for: str = ""
@@ -222,7 +231,7 @@ class ProcessConverter:
 
     async def _fork(self) -> Child:
         try:
-            return await self._children.fork()
+            return await self._children.fork(KIND)
         except NurseryGone as gone:
             raise Unavailable(f"{gone}; please try again") from None
 

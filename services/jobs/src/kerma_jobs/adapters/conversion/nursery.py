@@ -1,18 +1,17 @@
-"""The process from which every conversion is forked: it has imported the engines and used them."""
+"""Conversions as a kind of work: their nursery has imported the engines and used them."""
 
 from __future__ import annotations
 
 import gc
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from kerma_jobs.adapters.conversion import work
-from kerma_sandbox.forks.nursery import Answer, ForkLimits, Message, Walls, serve
+from kerma_sandbox.forks.nursery import Answer, ForkLimits, Kind, Message, Walls
 
 _BOX = {"geometryType": "BoxGeometry", "parameters": {"width": 2, "height": 2, "depth": 2}}
 _WORLD = {"geometryType": "BoxGeometry", "parameters": {"width": 9, "height": 9, "depth": 9}}
@@ -83,26 +82,10 @@ def _memory_kept() -> Iterator[None]:
     gc.enable()
 
 
-def leave_a_core_free() -> None:
-    """Leave one core to the service, where there are several.
-
-    Priority alone does not keep a conversion from a core for the first milliseconds in which a
-    request needs it.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(0, cores[1:])
-
-
-def main() -> None:
-    """Run the nursery. Argument: the engines' data and the limits, as JSON."""
-    asked = orjson.loads(sys.argv[1])
-    leave_a_core_free()
-    conversions = Conversions(work.engines(asked["geant4_data"]))
+def kind(settings: Mapping[str, Any]) -> Kind:
+    """Prepare for conversions. Settings: the engines' data, and limits in seconds and bytes."""
+    conversions = Conversions(work.engines(settings["geant4_data"]))
     for engine in conversions.available:
         conversions.rehearse(engine)
-    serve(conversions.begin, ForkLimits(asked["cpu_seconds"], data=asked["memory"]), Walls.make())
-
-
-if __name__ == "__main__":
-    main()
+    limits = ForkLimits(settings["cpu_seconds"], data=settings["memory"])
+    return Kind(conversions.begin, limits, Walls.make())

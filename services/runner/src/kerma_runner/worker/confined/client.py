@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pickle
 import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kerma_runner.worker.confined.session import Session
 from kerma_sandbox.confinement import Confinement, Limits
+from kerma_sandbox.forks import handover
 from kerma_sandbox.forks.children import Children, Start
 from kerma_sandbox.forks.nursery import ForkLimits
 
@@ -134,10 +133,7 @@ async def confined_engines(
 
 def _start(engines: Mapping[str, Engine], settings: WorkerSettings, home: Path) -> Start:
     """Return how to start the nursery, and what it may see and use; its forks see less."""
-    code = tuple(_code(engines.values()))
-    env = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
-    if code:
-        env["PYTHONPATH"] = os.pathsep.join(map(str, code))
+    code = handover.code_of(type(engine).__module__ for engine in engines.values())
     each = ForkLimits(
         address_space=settings.read_memory,
         file_size=_LARGEST_FILE,
@@ -151,16 +147,7 @@ def _start(engines: Mapping[str, Engine], settings: WorkerSettings, home: Path) 
     )
     return Start(
         [*_PROCESS, json.dumps(asdict(each))],
-        env,
+        handover.environment(code),
         Confinement(home.resolve(), code, confines=True, limits=together, nice=settings.nice),
-        pickle.dumps(dict(engines)),
+        handover.packed(dict(engines)),
     )
-
-
-def _code(engines: Iterable[Engine]) -> Iterable[Path]:
-    """Return the folders of engines' code that is not Kerma's own."""
-    names = {type(engine).__module__.partition(".")[0] for engine in engines}
-    for name in sorted(names):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file and not name.startswith("kerma_"):
-            yield Path(file).resolve().parents[1]

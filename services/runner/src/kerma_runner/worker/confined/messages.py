@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-MOST_ENGINES = 1 << 17
-"""Bytes of all engines, pickled."""
+KIND = "session"
+"""The kind of work, as the nursery knows it."""
 TEXT_LENGTH = 4096
 """Characters of a text."""
 

@@ -4,14 +4,13 @@ Input files are a user's, and results are files of a program that these may have
 works for one job, and sees the two folders of a session: it writes to the first, where it prepares
 tasks, and reads results in the second.
 
-The engines come pickled from the worker, before any order and any hostile byte.
+The engines come from the worker, before any order and any hostile byte.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from typing import Any
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.adapter.port import Engine, InputSet
 from kerma_engines.errors import EngineError
-from kerma_runner.worker.confined.messages import MOST_ENGINES, Answer, clean, decode_request
-from kerma_sandbox.forks import nursery
+from kerma_runner.worker.confined.messages import KIND, Answer, clean, decode_request
+from kerma_sandbox.forks import handover, nursery
 from kerma_sandbox.forks.nursery import Message
 
 _LARGEST_NUMBER = 2**63 - 1
@@ -85,10 +84,8 @@ class Session:
 def main() -> None:
     """Run the process. Argument: the limits of a fork, as JSON."""
     limits = nursery.ForkLimits(**json.loads(sys.argv[1]))
-    # The worker alone holds the other end of this socket, and no file of a user has been read yet.
-    packed = os.read(nursery.CONTROL, MOST_ENGINES)
-    engines: dict[str, Engine] = pickle.loads(packed)  # noqa: S301 - the worker's own bytes
-    nursery.serve(lambda: Session(engines).answer, limits)
+    engines: dict[str, Engine] = handover.received()
+    nursery.serve({KIND: nursery.Kind(lambda: Session(engines).answer, limits)})
 
 
 if __name__ == "__main__":

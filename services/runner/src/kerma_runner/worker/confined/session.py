@@ -6,7 +6,6 @@ one after another, because a fork takes more processor time than a call.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from kerma_engines.adapter.port import Command
-from kerma_runner.worker.confined.messages import Answer, encode_request
-from kerma_sandbox.forks.children import AnswerTooLong, NurseryGone
-from kerma_sandbox.forks.nursery import OUT_OF_MEMORY
+from kerma_runner.worker.confined.messages import KIND, Answer, encode_request
+from kerma_sandbox.forks.calls import Call, CallFailed, Limit
+from kerma_sandbox.forks.children import NurseryGone
 
 if TYPE_CHECKING:
     from kerma_engines.adapter.port import Engine
     from kerma_runner.worker.settings import WorkerSettings
     from kerma_sandbox.forks.children import Child, Children
 
-_END_SECONDS = 5.0
 _QUICK_SECONDS = 1.0
 """A process that took longer for a call may hold much memory, and is not kept."""
 _SMALL_INPUT = 1 << 20
@@ -33,14 +31,6 @@ _SMALL_INPUT = 1 << 20
 
 class Refused(Exception):  # noqa: N818 - a verdict on the files
     """The engine refuses its files; the message is for the user."""
-
-
-class Exceeded(Exception):  # noqa: N818 - a verdict on the files
-    """The call took more time or memory than allowed; the message names the setting."""
-
-
-class CallFailed(Exception):  # noqa: N818 - what nobody foresaw, in another process
-    """The call ended in a way that says nothing about the files."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,10 +62,8 @@ class Session:
         """
         assert self.engine is not None
         numbers = {"primaries": primaries, "seed": seed}
-        seconds = self.settings.prepare_seconds
-        answer = await self._call(
-            ("preparing it", seconds, "PREPARE_SECONDS"), "prepare", self.work, **numbers
-        )
+        limit = Limit(self.settings.prepare_seconds, "KERMA_WORKER_PREPARE_SECONDS")
+        answer = await self._call("preparing it", limit, "prepare", self.work, **numbers)
         program = self.engine.program
         return Command(
             (program.name, *answer.arguments),
@@ -92,8 +80,8 @@ class Session:
 
         Raises Refused, Exceeded, CallFailed.
         """
-        seconds = self.settings.read_seconds
-        answer = await self._call(("reading them", seconds, "READ_SECONDS"), "read", folder)
+        limit = Limit(self.settings.read_seconds, "KERMA_WORKER_READ_SECONDS")
+        answer = await self._call("reading them", limit, "read", folder)
         return answer.estimators
 
     @property
@@ -109,21 +97,18 @@ class Session:
             await self.forks.end(child)
 
     async def _call(
-        self, limit: tuple[str, float, str], action: str, folder: Path, **numbers: int
+        self, doing: str, time_limit: Limit, action: str, folder: Path, **numbers: int
     ) -> Answer:
-        doing, seconds, setting = limit
+        memory = Limit(self.settings.read_memory, "KERMA_WORKER_READ_MEMORY")
+        call = Call(doing, time_limit, memory)
         try:
             child, new = await self._process()
             begun = time.monotonic()
-            async with asyncio.timeout(seconds):
+            async with call.in_time():
                 if new:
-                    await self._open(child, doing)
-                request = encode_request(action, folder=str(folder), **numbers)
-                answer = await self._ask(child, request, b"", doing)
-        except TimeoutError:
-            await self.end()
-            reason = f"{doing} took longer than {seconds:g} s (KERMA_WORKER_{setting})"
-            raise Exceeded(reason) from None
+                    await self._open(child, call)
+                head = encode_request(action, folder=str(folder), **numbers)
+                answer = await self._ask(child, call, head)
         except BaseException:
             await self.end()
             raise
@@ -136,45 +121,29 @@ class Session:
             return self._child, False
         await self.end()
         try:
-            self._child = await self.forks.fork()
+            self._child = await self.forks.fork(KIND)
         except NurseryGone as gone:
             raise CallFailed(str(gone)) from None
         return self._child, True
 
-    async def _open(self, child: Child, doing: str) -> None:
+    async def _open(self, child: Child, call: Call) -> None:
         assert self.engine is not None
         arguments: dict[str, Any] = {
             "engine": self.engine.name,
             "work": str(self.work),
             "kept": str(self.kept),
         }
-        answer = await self._ask(child, encode_request("open", **arguments), self.inputs, doing)
+        answer = await self._ask(child, call, encode_request("open", **arguments), self.inputs)
         self.stands_in_for = answer.stands_in_for
 
-    async def _ask(self, child: Child, head: bytes, body: bytes, doing: str) -> Answer:
+    async def _ask(self, child: Child, call: Call, head: bytes, body: bytes = b"") -> Answer:
+        told, _ = await call.ask(child, head, body)
         try:
-            message = await child.ask(head, body, longest=0)
-            if message is None:
-                raise await self._end_of(child, doing)
-            answer = Answer.model_validate_json(message[0])
-        except AnswerTooLong:
-            raise CallFailed(f"{doing} gave too long an answer") from None
+            answer = Answer.model_validate_json(told)
         except ValidationError:
-            raise CallFailed(f"{doing} gave an answer of another form") from None
+            raise CallFailed(f"{call.doing} gave an answer of another form") from None
         if answer.refused is not None:
             raise Refused(answer.refused)
         if answer.fault is not None:
             raise CallFailed(answer.fault)
         return answer
-
-    async def _end_of(self, child: Child, doing: str) -> Exception:
-        """Return why a process ended without an answer."""
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                status = await asyncio.shield(child.ended)
-        except TimeoutError:
-            status = 0
-        if status == OUT_OF_MEMORY:
-            most = self.settings.read_memory
-            return Exceeded(f"{doing} needs more than {most} bytes (KERMA_WORKER_READ_MEMORY)")
-        return CallFailed(f"the process for {doing} was killed")
