@@ -10,7 +10,7 @@ from kerma_runner.worker import logs
 
 @given(st.lists(st.binary(max_size=300_000).map(lambda b: b * 3), max_size=6))
 def test_what_fits_is_kept_whole_and_what_does_not_keeps_both_ends(chunks: list[bytes]) -> None:
-    whole = bytes(byte & 0x7F for chunk in chunks for byte in chunk)
+    whole = bytes(32 + byte % 95 for chunk in chunks for byte in chunk)
     kept = logs.HeadAndTail()
     place = 0
     for chunk in chunks:
@@ -52,3 +52,13 @@ def test_engine_logs_are_read_with_both_ends_and_links_are_not_followed(tmp_path
     assert texts["big.log"].startswith("ax")
     assert texts["big.log"].endswith("xz")
     assert f"[{(3 << 20) + 2 - logs.KEPT} bytes left out]" in texts["big.log"]
+
+
+def test_control_characters_do_not_blow_up_the_stored_logs(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}.log").write_bytes(b"\0\x1b\r\n" * (1 << 18))
+    texts = logs.log_files(tmp_path, ("*.log",))
+    assert texts["00.log"][:4] == "??\r\n"
+    assert len(texts) == 20
+    assert texts["19.log"] == "[left out: the other logs are too long]\n"
+    assert len(logs.encode_logs(texts)) <= 2 * (logs.MOST_OF_FILES + logs.KEPT)

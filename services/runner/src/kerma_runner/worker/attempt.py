@@ -371,7 +371,7 @@ class Attempt:
             "stdout.log": self._out.text(),
             "stderr.log": self._err.text(),
         }
-        body = logs.encode_logs({**texts, **self._engine_logs})
+        body = await asyncio.to_thread(logs.encode_logs, {**texts, **self._engine_logs})
         if body == b"{}":
             return None
         return await self._insist(lambda: self.context.blobs.put(body, logs.LOG_MEDIA))

@@ -24,6 +24,10 @@ LOG_MEDIA = "application/vnd.kerma.logs+json"
 _HALF = KEPT // 2
 _CHUNK = 1 << 16
 _FILES = 20
+MOST_OF_FILES = 8 << 20
+"""Characters of all engines' own logs together, after which further ones are left out."""
+_CONTROLS = bytes(range(0x20)).translate(None, b"\t\n\r") + b"\x7f"
+_PLAIN = bytes.maketrans(_CONTROLS, b"?" * len(_CONTROLS))
 _LONGEST_LINE = 1 << 16
 _LOOK_SECONDS = 0.25
 
@@ -55,11 +59,15 @@ class HeadAndTail:
         self._total += size
 
     def text(self) -> str:
-        """Return everything, or beginning and end around a line that says how much is missing."""
+        """Return everything, or beginning and end around a line that says how much is missing.
+
+        Control characters become ``?``: as JSON, each would take six bytes.
+        """
         tail = b"".join(self._tail)[-_HALF:]
         missing = self._total - len(self._head) - len(tail)
         gap = f"\n[{missing} bytes left out]\n".encode() if missing else b""
-        return (bytes(self._head) + gap + tail).decode("utf-8", "replace")
+        whole = (bytes(self._head) + gap + tail).translate(_PLAIN)
+        return whole.decode("utf-8", "replace")
 
     def end(self, size: int) -> str:
         """Return the last ``size`` bytes."""
@@ -156,7 +164,13 @@ def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:
         found = folder.matching(globs)
     except OSError as error:
         return {"logs": f"[the engine's logs cannot be found: {error.strerror}]\n"}
-    return {_name(name): _file_text(folder, name) for name in found[:_FILES]}
+    texts: dict[str, str] = {}
+    room = MOST_OF_FILES
+    for name in found[:_FILES]:
+        text = _file_text(folder, name) if room > 0 else "[left out: the other logs are too long]\n"
+        texts[_name(name)] = text
+        room -= len(text)
+    return texts
 
 
 def _name(name: str) -> str:
