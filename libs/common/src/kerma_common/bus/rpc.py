@@ -50,7 +50,17 @@ async def call(
     try:
         answer = (await broker.request(body, subject, timeout=timeout)).body
     except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise errors.Unavailable(f"{subject} does not answer: {type(error).__name__}") from error
+        raise unanswered(subject, error) from error
+    return await read_answer(broker, subject, answer, reply)
+
+
+def unanswered(subject: str, error: Exception) -> errors.Unavailable:
+    """Return the error of a request without an answer."""
+    return errors.Unavailable(f"{subject} does not answer: {type(error).__name__}")
+
+
+async def read_answer(broker: EdgeBroker, subject: str, answer: bytes, reply: type[T]) -> T:
+    """Return the reply in an answer. Raises what ``call`` raises for an answer."""
     try:
         if answer.startswith(_FAULT):
             raise _error(subject, decode(_Failed, answer).error)

@@ -29,6 +29,9 @@ CLAIM = "rpc.runner.claim"
 START = "rpc.runner.start"
 HEARTBEAT = "rpc.runner.heartbeat"
 REPORT = "rpc.runner.report"
+BUNDLE = "rpc.runner.bundle"
+BUNDLED = frozenset({CLAIM, START, REPORT})
+"""Requests that a worker sends in bundles when it has several at once."""
 
 WORK_STREAM = "WORK"
 MAX_LEASES = 4096

@@ -5,10 +5,12 @@ The replicas share the requests in one queue group.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from kerma_common.bus.decoding import decode
+from kerma_common.bus.unbundling import Handler, Unbundler
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import KermaError, Unavailable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 QUEUE = "runner"
 AT_ONCE = 32
-"""Requests that one replica handles concurrently."""
+"""Requests that one replica handles concurrently, of each kind and of all bundles."""
 
 
 async def _answer(work: Awaitable[object]) -> bytes:
@@ -38,20 +40,25 @@ async def _answer(work: Awaitable[object]) -> bytes:
 
 def serve_workers(broker: EdgeBroker, claims: Claims, heartbeats: Heartbeats) -> None:
     """Answer the requests of workers while ``broker`` runs."""
-    _serve(broker, rpc.REGISTER, rpc.Registration, claims.register)
-    _serve(broker, rpc.RETIRE, rpc.Retirement, claims.retire)
-    _serve(broker, rpc.CLAIM, rpc.ClaimRequest, claims.claim)
-    _serve(broker, rpc.START, rpc.StartRequest, claims.start)
-    _serve(broker, rpc.HEARTBEAT, rpc.Heartbeat, heartbeats.hear)
-    _serve(broker, rpc.REPORT, rpc.Report, claims.report)
+    handlers = {
+        rpc.REGISTER: _handler(rpc.Registration, claims.register),
+        rpc.RETIRE: _handler(rpc.Retirement, claims.retire),
+        rpc.CLAIM: _handler(rpc.ClaimRequest, claims.claim),
+        rpc.START: _handler(rpc.StartRequest, claims.start),
+        rpc.HEARTBEAT: _handler(rpc.Heartbeat, heartbeats.hear),
+        rpc.REPORT: _handler(rpc.Report, claims.report),
+    }
+    bundled = {subject: handlers[subject] for subject in rpc.BUNDLED}
+    bundles = Unbundler(broker.client, bundled, asyncio.Semaphore(AT_ONCE))
+    for subject, handler in (*handlers.items(), (rpc.BUNDLE, bundles.answer)):
+        broker.subscriber(subject, queue=QUEUE, max_workers=AT_ONCE)(handler)
 
 
-def _serve(
-    broker: EdgeBroker, subject: str, kind: type[T], answer: Callable[[T], Awaitable[object]]
-) -> None:
-    @broker.subscriber(subject, queue=QUEUE, max_workers=AT_ONCE)
-    async def serve(body: bytes) -> bytes:
+def _handler(kind: type[T], answer: Callable[[T], Awaitable[object]]) -> Handler:
+    async def handle(body: bytes) -> bytes:
         return await _answer(answer(decode(kind, body)))
+
+    return handle
 
 
 def serve_dispatch_signal(broker: EdgeBroker, ring: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ import nats.errors
 import orjson
 
 from kerma_common.bus import telemetry
+from kerma_common.bus.bundles import Bundler
 from kerma_common.bus.decoding import decode
 from kerma_common.bus.rpc import call
 from kerma_common.contracts import rpc_runner as rpc
@@ -50,9 +51,12 @@ class RunnerClient:
     def __init__(self, broker: EdgeBroker) -> None:
         self._broker = broker
         self._client = broker.client
+        self._bundler = Bundler(broker, rpc.BUNDLE)
 
     async def ask(self, subject: str, request: object, reply: type[T]) -> T:
         """Send a request once. Raises Unavailable, DomainRejected or ContractViolation."""
+        if subject in rpc.BUNDLED:
+            return await self._bundler.call(subject, request, reply)
         return await call(self._broker, subject, request, reply)
 
     async def insist(self, subject: str, request: object, reply: type[T]) -> T:
