@@ -48,6 +48,7 @@ SUBJECTS = (
     b"rpc.runner.start",
     b"rpc.runner.heartbeat",
     b"rpc.runner.report",
+    b"rpc.runner.bundle",
     b"sig.runner.dispatch",
     b"sig.worker.x",
     b"pos.jobs.jobs.JOBS",

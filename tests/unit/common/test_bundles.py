@@ -199,6 +199,22 @@ async def test_a_runner_that_takes_no_bundles_gets_each_request_alone() -> None:
     assert [headers for _, _, headers in wire.sent[1:]] == [{HEADER: t} for t in TRACES[:3]]
 
 
+async def test_without_bundles_one_request_that_fails_harms_no_other() -> None:
+    wire = Wire(bundles_served=False)
+    honest = wire.request
+
+    async def request(body: bytes, subject: str, **rest: Any) -> Any:
+        if subject == rpc.CLAIM and decode(rpc.ClaimRequest, body).index == 1:
+            raise nats.errors.TimeoutError
+        await asyncio.sleep(0.001)
+        return await honest(body, subject, **rest)
+
+    wire.request = request  # type: ignore[method-assign]
+    told = await asyncio.gather(*claims(wire, 0, 1, 2), return_exceptions=True)
+    assert isinstance(told[1], Unavailable)
+    assert [str(told[0]).split()[0], str(told[2]).split()[0]] == ["0", "2"]
+
+
 @pytest.mark.parametrize("answer", [*BODIES, b'{"bodies": ["{}"]}'])
 async def test_an_answer_that_is_none_fails_each_request(
     answer: bytes,
@@ -252,3 +268,24 @@ async def test_one_slow_request_of_a_bundle_keeps_no_answer_from_the_others(
     assert [str(told[0]).split()[0], str(told[2]).split()[0]] == ["0", "2"]
     slow.set()
     await ended.wait()  # it went on
+
+
+async def test_requests_without_a_slot_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unbundling, "ANSWER_SECONDS", 0.01)
+    slow, begun = asyncio.Event(), 0
+
+    async def serve(body: bytes) -> bytes:
+        nonlocal begun
+        begun += 1
+        await slow.wait()
+        return await claimed(body)
+
+    wire = Wire(serve)
+    wire.unbundler = Unbundler(wire.client, wire.handlers, asyncio.Semaphore(2))
+    for _ in range(3):
+        told = await asyncio.gather(*claims(wire, 0, 1, 2, 3), return_exceptions=True)
+        assert [type(error) for error in told] == [Unavailable] * 4
+    slow.set()
+    answered = await asyncio.gather(*claims(wire, 4, 5))
+    assert [reason.split()[0] for reason in answered] == ["4", "5"]
+    assert begun == 2 + 2

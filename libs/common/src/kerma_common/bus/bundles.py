@@ -19,7 +19,7 @@ from pydantic import Field
 
 from kerma_common.bus.rpc import read_answer, unanswered
 from kerma_common.contracts.registry import adapter
-from kerma_common.errors import ContractViolation
+from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.telemetry.traces import HEADER, traceparent
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class Bundler:
             answer = await self._request(request.subject, request.body.encode(), headers)
         except nats.errors.NoRespondersError as error:
             _fail([waiting], unanswered(request.subject, error))
+        except Unavailable as error:
+            _fail([waiting], error)
         else:
             _tell(waiting, answer)
 

@@ -27,11 +27,20 @@ ANSWER_SECONDS = 2.0
 """A bundle is answered after this time; what is not done by then may be asked again."""
 
 
+@dataclass(slots=True, eq=False)
+class _Work:
+    """The handling of one request; ``begun`` once it has a slot."""
+
+    request: Bundled
+    begun: bool = False
+    task: asyncio.Task[bytes] = field(init=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Unbundler:
     """Answers bundles. ``handlers`` map subjects to what answers a request with that subject.
 
-    ``slots`` bounds the requests that are handled at once.
+    ``slots`` bounds the requests that are handled at once, late ones included.
     """
 
     client: Client
@@ -41,27 +50,37 @@ class Unbundler:
 
     async def answer(self, body: bytes) -> bytes:
         """Return the answers to the requests of a bundle. Raises Malformed."""
-        bundle = decode(Bundle, body)
-        works = [asyncio.create_task(self._handle(request)) for request in bundle.requests]
+        works = [self._begin(request) for request in decode(Bundle, body).requests]
         try:
-            await asyncio.wait(works, timeout=ANSWER_SECONDS)
+            await asyncio.wait([work.task for work in works], timeout=ANSWER_SECONDS)
         except asyncio.CancelledError:
             for work in works:
-                work.cancel()
+                work.task.cancel()
             raise
         bodies = tuple(self._outcome(work).decode() for work in works)
         return adapter(Answers).dump_json(Answers(bodies))
 
-    def _outcome(self, work: asyncio.Task[bytes]) -> bytes:
-        if work.done():
-            return work.result()
-        # It goes on, as does one whose sender has given up.
-        self._late.add(work)
-        work.add_done_callback(self._late.discard)
+    def _begin(self, request: Bundled) -> _Work:
+        work = _Work(request)
+        work.task = asyncio.create_task(self._handle(work))
+        return work
+
+    def _outcome(self, work: _Work) -> bytes:
+        if work.task.done():
+            return work.task.result()
+        if work.begun:
+            # It goes on, as does one whose sender has given up.
+            self._late.add(work.task)
+            work.task.add_done_callback(self._late.discard)
+        else:
+            # Its sender asks again: requests must not pile up while the database is slow.
+            work.task.cancel()
         return failure_of(Unavailable("the request takes long; ask again"))
 
-    async def _handle(self, request: Bundled) -> bytes:
+    async def _handle(self, work: _Work) -> bytes:
         async with self.slots:
+            work.begun = True
+            request = work.request
             started, result = time.perf_counter(), "handled"
             try:
                 return await self._answer(request)
