@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from kerma_common.projection import lease as leadership
 from kerma_common.projection import metrics, quarantine
 from kerma_common.projection.ahead import Ahead
 from kerma_common.projection.lease import Fenced, Lease
+from kerma_common.projection.pace import Pace
 from kerma_common.projection.retries.failures import LoopHalted, delays, pause
 from kerma_common.projection.rows.tables import schema_of
 from kerma_common.projection.rows.write import fold_giving_way, send
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REST_SECONDS = 0.02
-"""Pause after a short batch, so that the next one is longer: a transaction costs as much as fifty
-commits in it. A request of this process that waits for the projection ends it."""
 YIELD_SECONDS = 0.005
 """Pause before a short batch, so that a projection for which a request waits comes first."""
 SHORT = 50
@@ -97,8 +96,11 @@ class Session:
                 await self._positions.advance(self._sink.name, stream, self._marks[stream,])
 
     async def follow(self, stream: str, max_batch: int) -> None:
-        """Apply a stream from its checkpoint until cancelled."""
-        waits = delays()
+        """Apply a stream from its checkpoint until cancelled.
+
+        A request of this process that waits for the projection ends its pauses.
+        """
+        waits, pace = delays(), Pace()
         while True:
             try:
                 after = self._marks[stream,]
@@ -107,7 +109,9 @@ class Session:
                     Ahead(batches) as ahead,
                 ):
                     while True:
+                        asked = time.monotonic()
                         batch = await ahead.next()
+                        pace.came(time.monotonic() - asked)
                         self._retries.recovered(stream)
                         waits = delays()
                         # A short batch ends what was stored: reading on would split what follows.
@@ -116,8 +120,9 @@ class Session:
                             await self._apply_held(stream, batch)
                             continue
                         await self._rest(stream, YIELD_SECONDS)
+                        begun = time.monotonic()
                         await self._apply_held(stream, batch)
-                        await self._rest(stream, REST_SECONDS)
+                        await self._rest(stream, pace.rest(time.monotonic() - begun))
             except Exception as error:
                 self._retries.failed(stream, error)
                 await pause(waits)
