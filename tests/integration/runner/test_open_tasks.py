@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.rpc_runner import Lane
+from kerma_common.db.connections import Connection, Statement
+from kerma_common.db.reads import Reads, open_reads
+from kerma_common.settings import PgSettings
 from kerma_runner.domain.fairness import Deficits, pick
 from kerma_runner.read.models import HEARTBEATS, METADATA, TASK, WORKER, WORKER_HEARTBEAT
 from kerma_runner.read.open_tasks import COUNTED, LaneDemand, OpenTasks, Waiting
@@ -30,6 +34,14 @@ async def db(postgres_url: str) -> AsyncIterator[AsyncEngine]:
             await conn.run_sync(HEARTBEATS.drop_all)
             await conn.run_sync(HEARTBEATS.create_all)
         yield engine
+
+
+@pytest.fixture
+async def reads(postgres_url: str) -> AsyncIterator[Reads]:
+    """Reads of the queue."""
+    made = open_reads(PgSettings(url=SecretStr(postgres_url)), "queue", "runner")
+    yield made
+    await made.close()
 
 
 def rows(
@@ -62,7 +74,9 @@ def shown(found: Any) -> dict[str, dict[str, list[int]]]:
     }
 
 
-async def test_of_each_user_the_first_tasks_of_the_oldest_jobs(db: AsyncEngine) -> None:
+async def test_of_each_user_the_first_tasks_of_the_oldest_jobs(
+    db: AsyncEngine, reads: Reads
+) -> None:
     await put(
         db,
         rows("ada", "job-3", 2),
@@ -72,14 +86,14 @@ async def test_of_each_user_the_first_tasks_of_the_oldest_jobs(db: AsyncEngine) 
         rows("eve", "job-5", 9, lane=OTHER),
         rows("kim", "job-6", 9, "LEASED"),
     )
-    found = await OpenTasks(db).waiting(LANE, NOW, 2, ())
+    found = await OpenTasks(reads).waiting(LANE, NOW, 2, ())
     assert shown(found) == {
         "ada": {"job-1": [0, 1], "job-3": [0, 1]},
         "bob": {"job-4": [0, 1, 2, 3]},
     }
 
 
-async def test_tasks_that_back_off_or_are_out_hide_no_others(db: AsyncEngine) -> None:
+async def test_tasks_that_back_off_or_are_out_hide_no_others(db: AsyncEngine, reads: Reads) -> None:
     later = NOW + timedelta(seconds=30)
     await put(
         db,
@@ -87,7 +101,7 @@ async def test_tasks_that_back_off_or_are_out_hide_no_others(db: AsyncEngine) ->
         rows("ada", "job-2", 3, not_before=NOW),
         rows("ada", "job-3", 1),
     )
-    tasks = OpenTasks(db)
+    tasks = OpenTasks(reads)
     assert shown(await tasks.waiting(LANE, NOW, 1, ())) == {"ada": {"job-2": [0, 1]}}
     out = {("job-2", 0), ("job-2", 1), ("job-2", 2)}
     assert shown(await tasks.waiting(LANE, NOW, 1, out)) == {"ada": {"job-3": [0]}}
@@ -95,9 +109,11 @@ async def test_tasks_that_back_off_or_are_out_hide_no_others(db: AsyncEngine) ->
     assert await tasks.next_due(later) is None
 
 
-async def test_rounds_hand_out_everything_however_uneven_jobs_are(db: AsyncEngine) -> None:
+async def test_rounds_hand_out_everything_however_uneven_jobs_are(
+    db: AsyncEngine, reads: Reads
+) -> None:
     await put(db, rows("ada", "job-1", 1), rows("ada", "job-2", 40), rows("bob", "job-3", 7))
-    tasks, deficits, out = OpenTasks(db), Deficits(), set[tuple[str, int]]()
+    tasks, deficits, out = OpenTasks(reads), Deficits(), set[tuple[str, int]]()
     sizes = []
     while picks := (picked := pick(await tasks.waiting(LANE, NOW, 8, out), deficits, 8, {}))[0]:
         deficits = picked[1]
@@ -109,6 +125,7 @@ async def test_rounds_hand_out_everything_however_uneven_jobs_are(db: AsyncEngin
 
 async def test_a_ticket_is_out_for_as_long_as_its_task_waits_without_a_lease(
     db: AsyncEngine,
+    reads: Reads,
 ) -> None:
     await put(db, rows("ada", "job-1", 2), rows("ada", "job-2", 1, "RUNNING"))
     first, second, held = (
@@ -116,11 +133,11 @@ async def test_a_ticket_is_out_for_as_long_as_its_task_waits_without_a_lease(
         Waiting("job-1", 1, 2, 1),
         Waiting("job-2", 0, 1, 0),
     )
-    assert await OpenTasks(db).still([first, second, held]) == {first}
-    assert await OpenTasks(db).still([]) == set()
+    assert await OpenTasks(reads).still([first, second, held]) == {first}
+    assert await OpenTasks(reads).still([]) == set()
 
 
-async def test_demand_by_lane(db: AsyncEngine) -> None:
+async def test_demand_by_lane(db: AsyncEngine, reads: Reads) -> None:
     await put(
         db,
         rows("ada", "job-1", 3),
@@ -144,7 +161,7 @@ async def test_demand_by_lane(db: AsyncEngine) -> None:
             await conn.execute(
                 sa.insert(WORKER_HEARTBEAT).values(worker=worker, seen=seen, leases=[])
             )
-    found = await OpenTasks(db).demand(NOW, timedelta(seconds=15))
+    found = await OpenTasks(reads).demand(NOW, timedelta(seconds=15))
     assert set(found) == {
         LaneDemand(LANE, 3, 3, 12),
         LaneDemand(OTHER, COUNTED, 0, 0),
@@ -174,22 +191,25 @@ async def _filled(db: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("analysed", [False, True])
-async def test_a_round_reads_few_rows_along_its_indexes(db: AsyncEngine, analysed: bool) -> None:
+async def test_a_round_reads_few_rows_along_its_indexes(
+    db: AsyncEngine, reads: Reads, analysed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await _filled(db)
     if analysed:
         async with db.execution_options(isolation_level="AUTOCOMMIT").connect() as conn:
             await conn.execute(sa.text("VACUUM ANALYZE runner.task"))
-    tasks, statements = OpenTasks(db), []
+    tasks, statements = OpenTasks(reads), []
+    execute = Statement.execute
 
-    @sa.event.listens_for(db.sync_engine, "before_cursor_execute")
-    def note(_c: Any, _k: Any, statement: str, parameters: Any, *_: Any) -> None:
-        statements.append((statement, parameters))
+    async def note(statement: Statement, connection: Connection, **parameters: Any) -> Any:
+        statements.append((statement.sql, {**statement.fixed, **parameters}))
+        return await execute(statement, connection, **parameters)
 
+    monkeypatch.setattr(Statement, "execute", note)
     found = await tasks.waiting(LANE, NOW, ROOM, ())
     await tasks.still([task for jobs in found.values() for of in jobs.values() for task in of])
     await tasks.next_due(NOW)
     await tasks.demand(NOW, timedelta(seconds=15))
-    sa.event.remove(db.sync_engine, "before_cursor_execute", note)
     assert len(statements) == 6
     read = 0
     async with db.connect() as conn:

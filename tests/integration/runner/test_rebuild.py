@@ -21,7 +21,7 @@ async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) 
     await HeartbeatRows(runner.db).beat("w", (rpc.HeldLease(job, 0, 1),), now)
     compared = await rebuild(projections(runner.infra), runner.log, runner.db)
     assert Compared("task", 3, 3, True) in compared
-    heard = await QueueRows(runner.db).heard(timedelta(0))
+    heard = await QueueRows(runner.db, runner.infra.reads).heard(timedelta(0))
     assert heard == {LeaseKey(job, 0, 1): now}
     runner.start_worker()
     await runner.until(job, "SUCCEEDED", n=3)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kerma_common.bus.faststream import EdgeBroker
-from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
 from kerma_common.process.runner import process_loop
@@ -67,7 +66,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     queue and, while it leads, dispatches and expires; ``process`` turns jobs into tasks.
     """
     rules = rules or load(RunnerSettings)
-    rows, terms, heard = QueueRows(infra.db), rules.terms, HeartbeatRows(infra.db)
+    rows, terms, heard = QueueRows(infra.db, infra.reads), rules.terms, HeartbeatRows(infra.db)
     broker = EdgeBroker(infra.nats)
     tickets, signals = StreamTickets(broker, infra.refusals), CoreSignals(broker)
     retries: list[Persistence] = []
@@ -92,7 +91,7 @@ def build(settings: HttpSettings, infra: Infra, rules: RunnerSettings | None = N
     background += health.background
     times = (infra.clock, terms.lease)
     routers = (
-        [demand_routes(OpenTasks(autocommit(infra.db)), *times), engine_routes(rows, *times)]
+        [demand_routes(OpenTasks(infra.reads), *times), engine_routes(rows, *times)]
         if "api" in infra.roles
         else []
     )
@@ -118,9 +117,7 @@ def _rounds(
         return infra.nats.stats["reconnects"] if infra.nats.is_connected else None
 
     terms = rules.terms
-    dispatcher = Dispatcher(
-        OpenTasks(autocommit(infra.db)), tickets, infra.clock, terms, rules.weights
-    )
+    dispatcher = Dispatcher(OpenTasks(infra.reads), tickets, infra.clock, terms, rules.weights)
     expiry = Expiry(
         HeartbeatRows(infra.db),
         rows,

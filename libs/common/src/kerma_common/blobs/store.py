@@ -53,8 +53,8 @@ class BlobStore(Protocol):
     async def put(self, source: Source, media: str = OCTETS) -> Ref:
         """Store bytes, a file's content or a stream; equal content is stored once.
 
-        ``Pieces`` are read twice, first to hash them, so that no copy is made. Errors they raise
-        propagate, and nothing is stored then.
+        ``Pieces`` of more than ``CHUNK`` bytes are read twice, first to hash them, so that no copy is
+        made. Errors they raise propagate, and nothing is stored then.
         """
 
     async def get(self, ref: Ref) -> bytes:
@@ -131,8 +131,8 @@ class ObstoreBlobs:
         return await self._keep(Ref(digest.hexdigest(), size, media), file)
 
     async def _keep_pieces(self, pieces: Pieces, media: str) -> Ref:
-        ref = await asyncio.to_thread(_ref_of, pieces, media)
-        return await self._keep(ref, _checked(ref, pieces()))
+        ref, whole = await asyncio.to_thread(_ref_of, pieces, media)
+        return await self._keep(ref, _checked(ref, pieces()) if whole is None else whole)
 
     async def _keep(self, ref: Ref, content: bytes | IO[bytes] | AsyncIterator[bytes]) -> Ref:
         if await self.exists(ref):
@@ -214,12 +214,18 @@ async def _digest(content: bytes) -> str:
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
 
-def _ref_of(pieces: Pieces, media: str) -> Ref:
+def _ref_of(pieces: Pieces, media: str) -> tuple[Ref, bytes | None]:
+    """Return the reference, and all bytes if they are no more than ``CHUNK``."""
     digest, size = hashlib.sha256(), 0
+    held: list[bytes] = []
     for piece in pieces():
         digest.update(piece)
         size += len(piece)
-    return Ref(digest.hexdigest(), size, media)
+        if size <= CHUNK:
+            held.append(piece)
+        else:
+            held.clear()
+    return Ref(digest.hexdigest(), size, media), b"".join(held) if size <= CHUNK else None
 
 
 async def _checked(ref: Ref, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -34,6 +34,7 @@ import errno
 import os
 import platform
 import struct
+from functools import cache
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _AND = 0x54
@@ -81,6 +82,7 @@ _NOT_ALONE = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@cache
 def program(*, network: bool = False, alone: bool = False, confines: bool = False) -> bytes:
     """Return the filter as ``struct sock_filter[]``; empty except on x86-64 Linux.
 

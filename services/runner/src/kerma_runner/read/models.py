@@ -70,6 +70,7 @@ TASK = Table(
 
 QUEUED = literal_column("'QUEUED'", Text)
 OPEN = text("state IN ('QUEUED', 'LEASED', 'RUNNING')")
+IS_HELD = text("state IN ('LEASED', 'RUNNING')")
 """Constants, not parameters: PostgreSQL uses a partial index only if it can prove its condition."""
 
 WORKER = Table(

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -37,8 +36,9 @@ from kerma_runner.read.models import OPEN, QUEUED, TASK, WORKER, WORKER_HEARTBEA
 
 if TYPE_CHECKING:
     from sqlalchemy import TableValuedAlias
-    from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.types import TypeEngine
+
+    from kerma_common.db.reads import Reads
 
 COUNTED = 5_000
 """Tasks that are counted per lane; no pool has as many slots."""
@@ -77,20 +77,25 @@ Queues = Mapping[str, Mapping[str, Sequence[Waiting]]]
 class OpenTasks:
     """Queries of the dispatcher, with a cost that the length of the queue does not change."""
 
-    def __init__(self, db: AsyncEngine) -> None:
-        self._db = db
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._counts = reads.statement(_counts())
+        self._offers = reads.statement(_offers())
+        self._jobs = reads.statement(_jobs())
+        self._first = reads.statement(_first())
+        self._still = reads.statement(_still())
+        self._next_due = reads.statement(_next_due())
 
     async def demand(self, now: datetime, alive: timedelta) -> tuple[LaneDemand, ...]:
         """Return the demand per lane; a worker counts when it was heard within ``alive``."""
-        async with self._db.connect() as conn:
-            counts = (await conn.execute(_counts())).all()
-            offers = (await conn.execute(_offers(), {"since": now - alive})).all()
+        counts = await self._reads.all(self._counts)
+        offers = await self._reads.all(self._offers, since=now - alive)
         tasks: dict[Lane, dict[bool, int]] = {}
-        for row in counts:
-            of_lane = tasks.setdefault(Lane(row.resource_class, row.engine), {})
-            waits = row.state == "QUEUED"
-            of_lane[waits] = of_lane.get(waits, 0) + row.n
-        slots = {Lane(row.resource_class, row.engine): int(row.slots) for row in offers}
+        for resource_class, engine, state, n in counts:
+            of_lane = tasks.setdefault(Lane(resource_class, engine), {})
+            waits = state == "QUEUED"
+            of_lane[waits] = of_lane.get(waits, 0) + n
+        slots = {Lane(resource_class, engine): int(n) for resource_class, engine, n in offers}
         return tuple(
             LaneDemand(lane, of.get(True, 0), of.get(False, 0), slots.get(lane, 0))
             for lane in [*tasks, *(lane for lane in slots if lane not in tasks)]
@@ -107,48 +112,43 @@ class OpenTasks:
         run.
         """
         aside = Counter(job_id for job_id, _ in out)
-        async with self._db.connect() as conn:
-            of_lane = {"class": lane.resource_class, "engine": lane.engine, "now": now}
-            found = await conn.execute(_jobs(), {**of_lane, "of_each": room + len(aside)})
-            jobs = [(row.owner, row.job_id) for row in found]
-            parts = Counter(owner for owner, _ in jobs)
-            limits = [-(-SPARE * room // parts[owner]) + aside[job_id] for owner, job_id in jobs]
-            asked = {
-                "owners": [owner for owner, _ in jobs],
-                "job_ids": [job_id for _, job_id in jobs],
-                "limits": limits,
-            }
-            tasks = await conn.execute(_first(), {**of_lane, **asked}) if jobs else ()
-            queues: dict[str, dict[str, list[Waiting]]] = {}
-            for row in tasks:
-                if (row.job_id, row.n) not in out:
-                    of_job = queues.setdefault(row.owner, {}).setdefault(row.job_id, [])
-                    of_job.append(Waiting(row.job_id, row.n, row.attempt, row.lease, row.trace))
+        of_lane = {"class": lane.resource_class, "engine": lane.engine, "now": now}
+        jobs = await self._reads.all(self._jobs, **of_lane, of_each=room + len(aside))
+        if not jobs:
+            return {}
+        parts = Counter(owner for owner, _ in jobs)
+        tasks = await self._reads.all(
+            self._first,
+            **of_lane,
+            owners=[owner for owner, _ in jobs],
+            job_ids=[job_id for _, job_id in jobs],
+            limits=[-(-SPARE * room // parts[owner]) + aside[job_id] for owner, job_id in jobs],
+        )
+        queues: dict[str, dict[str, list[Waiting]]] = {}
+        for owner, job_id, *task in tasks:
+            waiting = Waiting(job_id, *task)
+            if (job_id, waiting.index) not in out:
+                queues.setdefault(owner, {}).setdefault(job_id, []).append(waiting)
         return queues
 
     async def still(self, tasks: Collection[Waiting]) -> set[Waiting]:
         """Return those of ``tasks`` that still wait and have had no lease since."""
         if not tasks:
             return set()
-        asked = {
-            "job_ids": [task.job_id for task in tasks],
-            "indexes": [task.index for task in tasks],
-        }
-        async with self._db.connect() as conn:
-            rows = (await conn.execute(_still(), asked)).all()
+        rows = await self._reads.all(
+            self._still,
+            job_ids=[task.job_id for task in tasks],
+            indexes=[task.index for task in tasks],
+        )
         return {Waiting(*row) for row in rows} & set(tasks)
 
     async def next_due(self, now: datetime) -> datetime | None:
         """Return the time at which the next back-off ends."""
-        async with self._db.connect() as conn:
-            due: datetime | None = await conn.scalar(_next_due(), {"now": now})
+        found = await self._reads.first(self._next_due, now=now)
+        due: datetime | None = found[0] if found else None
         return due
 
 
-# building a statement costs more than running it, so each is built once
-
-
-@cache
 def _counts() -> Select[Any]:
     """Count tasks by lane and state."""
     place = (TASK.c.resource_class, TASK.c.engine, TASK.c.state)
@@ -165,7 +165,6 @@ def _counts() -> Select[Any]:
     return select(*walk.c, n.label("n"))
 
 
-@cache
 def _offers() -> Select[Any]:
     """Count slots by lane, of workers heard since ``since``."""
     living = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
@@ -183,7 +182,6 @@ def _offers() -> Select[Any]:
     return select(*lane, func.sum(offers.c.slots).label("slots")).group_by(*lane)
 
 
-@cache
 def _still() -> Select[Any]:
     """Select those of ``job_ids`` and ``indexes`` that wait, with attempt and lease."""
     asked = _listed(("job_ids", Text), ("indexes", Integer))
@@ -198,7 +196,6 @@ def _still() -> Select[Any]:
     return select(found).select_from(asked.join(found, true()))
 
 
-@cache
 def _next_due() -> Select[Any]:
     return select(func.min(TASK.c.not_before)).where(
         TASK.c.state == QUEUED, TASK.c.not_before > bindparam("now")
@@ -223,7 +220,6 @@ def _listed(*columns: tuple[str, type[TypeEngine[Any]]]) -> TableValuedAlias:
     return listed.render_derived("asked")
 
 
-@cache
 def _jobs() -> Select[Any]:
     """Select users with tasks that may run, and up to ``of_each`` jobs of each."""
     may_run = _may_run()
@@ -247,7 +243,6 @@ def _jobs() -> Select[Any]:
     )
 
 
-@cache
 def _first() -> Select[Any]:
     """Select the first tasks of each of ``job_ids``, in that order, as many as ``limits`` says."""
     asked = _listed(("owners", Text), ("job_ids", Text), ("limits", Integer))

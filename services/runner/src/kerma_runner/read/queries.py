@@ -11,12 +11,12 @@ from sqlalchemy import and_, or_, select
 
 from kerma_common.contracts.rpc_runner import HeldLease
 from kerma_runner.domain.leases import LeaseKey
-from kerma_runner.read.models import TASK, WORKER, WORKER_HEARTBEAT
+from kerma_runner.read.models import IS_HELD, TASK, WORKER, WORKER_HEARTBEAT
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-HELD = ("LEASED", "RUNNING")
+    from kerma_common.db.reads import Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,25 @@ class LastHeard:
     sandbox: str
 
 
+HELD = ("LEASED", "RUNNING")
+
+_LAST_HEARD = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen, WORKER.c.sandbox).select_from(
+    WORKER.outerjoin(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
+)
+_HELD = select(TASK.c.job_id, TASK.c.index, TASK.c.lease, TASK.c.until).where(IS_HELD)
+_HEARD = select(WORKER_HEARTBEAT.c.seen, WORKER_HEARTBEAT.c.leases)
 _LIVING = WORKER.join(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
 
 
 class QueueRows:
     """Queries on the runner's rows, each a single statement."""
 
-    def __init__(self, db: AsyncEngine) -> None:
+    def __init__(self, db: AsyncEngine, reads: Reads) -> None:
         self._db = db
+        self._reads = reads
+        self._last_heard = reads.statement(_LAST_HEARD)
+        self._held = reads.statement(_HELD)
+        self._heard = reads.statement(_HEARD)
 
     async def workers(self, now: datetime, alive: timedelta) -> tuple[LivingWorker, ...]:
         """Return the workers heard within ``alive``."""
@@ -76,26 +87,17 @@ class QueueRows:
 
     async def last_heard(self) -> tuple[LastHeard, ...]:
         """Return every registered worker."""
-        query = select(WORKER.c.worker, WORKER_HEARTBEAT.c.seen, WORKER.c.sandbox).select_from(
-            WORKER.outerjoin(WORKER_HEARTBEAT, WORKER_HEARTBEAT.c.worker == WORKER.c.worker)
-        )
-        async with self._db.connect() as conn:
-            return tuple(LastHeard(*row) for row in await conn.execute(query))
+        return tuple(LastHeard(*row) for row in await self._reads.all(self._last_heard))
 
     async def held(self) -> Mapping[LeaseKey, datetime | None]:
         """Return every lease with the end promised at its claim, None when its worker died."""
-        query = select(TASK.c.job_id, TASK.c.index.label("n"), TASK.c.lease, TASK.c.until).where(
-            TASK.c.state.in_(HELD)
-        )
-        async with self._db.connect() as conn:
-            rows = await conn.execute(query)
-            return {LeaseKey(r.job_id, r.n, r.lease): r.until for r in rows}
+        rows = await self._reads.all(self._held)
+        return {LeaseKey(*key): until for *key, until in rows}
 
     async def heard(self, length: timedelta) -> Mapping[LeaseKey, datetime]:
         """Return every lease named by a last heartbeat, with the end that it promised."""
-        async with self._db.connect() as conn:
-            rows = await conn.execute(select(WORKER_HEARTBEAT.c.seen, WORKER_HEARTBEAT.c.leases))
-            return {LeaseKey(*key): row.seen + length for row in rows for key in row.leases}
+        rows = await self._reads.all(self._heard)
+        return {LeaseKey(*key): seen + length for seen, leases in rows for key in leases}
 
     async def known(self, leases: Sequence[HeldLease]) -> Mapping[tuple[str, int], Known]:
         """Return the rows of these tasks; tasks without a row are left out."""

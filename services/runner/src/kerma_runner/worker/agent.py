@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from kerma_runner.worker.runner_client import RunnerClient
 
 TELL_SECONDS = 0.2
-"""Shortest interval between two progress messages of a task."""
+"""Shortest interval between two progress messages of a task, and age of its first progress."""
 
-START_SECONDS = 0.05
+START_SECONDS = 0.2
 """The start of an engine is told after this time; if it has ended by then, the report tells both."""
 
 LEAVE_SECONDS = 3.0
@@ -68,10 +68,11 @@ class Teller:
         """Publish new progress until cancelled."""
         while True:
             await self._news.wait()
+            # An engine that ends soon needs no message.
+            await asyncio.sleep(TELL_SECONDS)
             self._news.clear()
             if self._latest is not None:
                 await runner.tell(held, self._latest)
-            await asyncio.sleep(TELL_SECONDS)
 
 
 @dataclass(slots=True)

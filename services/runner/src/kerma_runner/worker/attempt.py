@@ -20,13 +20,14 @@ from kerma_engines.adapter.environment import engine_environment
 from kerma_engines.adapter.packing import (
     OUTPUT_MEDIA,
     OutputsTooLarge,
+    Taken,
     pack_outputs,
     take_outputs,
 )
 from kerma_engines.errors import EngineError
 from kerma_runner.worker import logs, watches
 from kerma_runner.worker.confined.session import Refused
-from kerma_runner.worker.confining import confinement, exceeded, signal_name
+from kerma_runner.worker.confining import exceeded, signal_name
 from kerma_runner.worker.outcomes import Failed, Stop, Stopped
 from kerma_sandbox.files.usage import usage
 from kerma_sandbox.forks.calls import CallFailed, Exceeded
@@ -204,7 +205,7 @@ class Attempt:
             command = await self._prepare(session)
         finally:
             self._about = self._describe(session.stands_in_for)
-        process = await self._spawn(command, session.work)
+        process = await self._spawn(command, session)
         self.engine_ran = True
         try:
             with span(f"engine {self.granted.engine}"):
@@ -241,18 +242,14 @@ class Attempt:
         except CallFailed as error:
             raise Failed("WORKER_FAULT", f"the task cannot be prepared: {error}") from None
 
-    async def _spawn(self, command: Command, directory: Path) -> Confined:
+    async def _spawn(self, command: Command, session: Session) -> Confined:
         if self._stop.is_set():
             raise Stopped
-        settings, launcher = self.context.settings, self.context.launcher
-        env = engine_environment(os.environ, directory, command.env)
-        private = launcher.sandbox.private
+        launcher = self.context.launcher
+        env = engine_environment(os.environ, session.work, command.env)
         try:
-            return await launcher.spawn(
-                command.argv,
-                env=env,
-                confinement=confinement(command, env, directory, settings, private),
-            )
+            confinement = session.confinement(command, env, launcher.sandbox.private)
+            return await launcher.spawn(command.argv, env=env, confinement=confinement)
         except (OSError, ValueError) as error:
             raise Failed("WORKER_FAULT", f"the engine cannot be started: {error}") from None
 
@@ -324,13 +321,8 @@ class Attempt:
         """Check the results and store them as a stream of pieces."""
         settings, directory = self.context.settings, session.work
         kept = session.kept / "results"
-        failed = await asyncio.to_thread(watches.exceeded, directory, settings)
-        if failed is not None:
-            raise failed
         try:
-            taken = await asyncio.to_thread(
-                take_outputs, directory, command.results, kept, settings.output_bytes
-            )
+            taken = await asyncio.to_thread(_taken, directory, command, kept, settings)
             await self._check(session, kept)
             pieces = partial(pack_outputs, kept, taken)
             return await self._insist(lambda: self.context.blobs.put(pieces, OUTPUT_MEDIA))
@@ -391,3 +383,13 @@ class Attempt:
             except KermaError as error:
                 raise Failed("BLOB_FAULT", error.message) from None
         raise Stopped
+
+
+def _taken(
+    directory: Path, command: Command, kept: Path, settings: WorkerSettings
+) -> tuple[Taken, ...]:
+    """Move the results into ``kept``. Raises Failed for a work folder that is too large."""
+    failed = watches.exceeded(directory, settings)
+    if failed is not None:
+        raise failed
+    return take_outputs(directory, command.results, kept, settings.output_bytes)

@@ -153,8 +153,8 @@ async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told
     """
     file = GrowingFile(directory, pattern)
     while True:
-        tell_lines(await asyncio.to_thread(file.look), monitor, told)
         await asyncio.sleep(_LOOK_SECONDS)
+        tell_lines(await asyncio.to_thread(file.look), monitor, told)
 
 
 def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.children import postgres_server
 from kerma_common.contracts.rpc_runner import Lane, Ticket
-from kerma_common.db.engine import autocommit, create_engine
+from kerma_common.db.engine import create_engine
+from kerma_common.db.reads import Reads, open_reads
 from kerma_common.projection.rows.schema import create_read_models
 from kerma_common.settings import PgSettings
 from kerma_runner.app.dispatcher import Dispatcher
@@ -64,21 +65,24 @@ class _Counted:
 
 async def _measure(folder: Path) -> float:
     async with postgres_server(folder / "postgres") as server:
-        db = create_engine(PgSettings(url=SecretStr(server.url)), "bench", "runner")
+        settings = PgSettings(url=SecretStr(server.url))
+        db = create_engine(settings, "bench", "runner")
+        reads = open_reads(settings, "bench", "runner")
         try:
             await _fill(db)
-            return await _rounds(db)
+            return await _rounds(reads)
         finally:
+            await reads.close()
             await db.dispose()
 
 
-async def _rounds(db: AsyncEngine) -> float:
+async def _rounds(reads: Reads) -> float:
     took = []
     for _ in range(ROUNDS):
         tickets = _Counted()
         # a new dispatcher, as after a takeover: it still has every ticket to issue
         dispatcher = Dispatcher(
-            OpenTasks(autocommit(db)), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
+            OpenTasks(reads), tickets, lambda: datetime.now(UTC), RunnerSettings().terms
         )
         began = perf_counter()
         await dispatcher.round()

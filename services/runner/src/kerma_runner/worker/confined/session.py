@@ -15,12 +15,16 @@ from pydantic import ValidationError
 
 from kerma_engines.adapter.port import Command
 from kerma_runner.worker.confined.messages import KIND, Answer, encode_request
+from kerma_runner.worker.confining import confinement
 from kerma_sandbox.forks.calls import Call, CallFailed, Limit
 from kerma_sandbox.forks.children import NurseryGone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kerma_engines.adapter.port import Engine
     from kerma_runner.worker.settings import WorkerSettings
+    from kerma_sandbox.confinement import Confinement
     from kerma_sandbox.forks.children import Child, Children
 
 _QUICK_SECONDS = 1.0
@@ -51,6 +55,7 @@ class Session:
     """The engine that the user asked for, known after the first call."""
     reusable: bool = True
     _child: Child | None = None
+    _confined: tuple[object, Confinement] | None = None
 
     async def prepare(self, *, primaries: int, seed: int) -> Command:
         """Write the files of one task and return how to start it.
@@ -74,6 +79,19 @@ class Session:
             readable=program.readable,
             refusal=program.refusal,
         )
+
+    def confinement(
+        self, command: Command, env: Mapping[str, str], private: Sequence[Path]
+    ) -> Confinement:
+        """Return the confinement of the engine, found once for all tasks.
+
+        Raises ValueError naming a folder that is too wide.
+        """
+        start = (command.argv[0], env, command.readable)
+        if self._confined is None or self._confined[0] != start:
+            found = confinement(command, env, self.work, self.settings, private)
+            self._confined = start, found
+        return self._confined[1]
 
     async def estimators(self, folder: Path) -> tuple[tuple[str, int], ...]:
         """Return the name and primaries of every estimator in ``folder``, which is in ``kept``.
