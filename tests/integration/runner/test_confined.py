@@ -223,7 +223,15 @@ def forks() -> list[psutil.Process]:
     """Return the forks that run calls of this process."""
     found = [p for p in psutil.Process().children(recursive=True) if is_call(p)]
     pids = {process.pid for process in found}
-    return [process for process in found if process.ppid() in pids]
+    return [process for process in found if parent(process) in pids]
+
+
+def parent(process: psutil.Process) -> int | None:
+    """Return the id of a process's parent, or None if the process is gone."""
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def is_call(process: psutil.Process) -> bool:
