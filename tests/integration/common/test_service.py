@@ -24,6 +24,7 @@ from kerma_common.http.policy import public
 from kerma_common.http.route import KermaRoute
 from kerma_common.service import Service, ServiceError, serve
 from kerma_common.settings import HttpSettings
+from kerma_common.stopping import StopSignals
 from sqlalchemy.exc import ProgrammingError
 
 async def verify(token): raise AssertionError
@@ -78,9 +79,15 @@ app = create_app("t", verifier=verify, health=health, settings=HttpSettings(), r
 worker = {f.__name__: f for f in (forever, stubborn, broken, grouped, returning, vanishing, tableless)}[sys.argv[1]]
 others = tuple((f.__name__, f) for f in (stubborn,) if f.__name__ in sys.argv[2:])
 service = Service("t", app, (*others, ("w", worker)), health)
+say = lambda line: print(line, flush=True)
+
+async def main():
+    signals = StopSignals("t", say)
+    signals.catch()
+    await serve(service, "127.0.0.1", 0, started=say, signals=signals)
+
 try:
-    say = lambda line: print(line, flush=True)
-    uvloop.run(serve(service, "127.0.0.1", 0, started=say, say=say))
+    uvloop.run(main())
 except ServiceError as error:
     print(error, flush=True)
     sys.exit(3)

@@ -22,6 +22,7 @@ from kerma_allinone.children.nats import nats_server
 from kerma_allinone.children.postgres import postgres_server
 from kerma_allinone.children.process import directory_lock, make_directory
 from kerma_common.garbage import collect_less
+from kerma_common.stopping import StopSignals
 
 if TYPE_CHECKING:
     from kerma_allinone.children.nats import NatsChild
@@ -42,12 +43,19 @@ def run_up(data: Path, port: int, slots: int | None, substitute: str | None) -> 
     """Run ``kerma up``: start everything and stay until SIGINT or SIGTERM.
 
     ``KERMA_NATS_URL`` and ``KERMA_PG_URL`` replace the servers they name. Raises what ``up.run``
-    does, and ChildError.
+    does, ChildError, and KeyboardInterrupt if a signal ends the start.
     """
-    uvloop.run(_run(data.resolve(), port, slots, substitute))
+    try:
+        uvloop.run(_run(data.resolve(), port, slots, substitute))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _run(data: Path, port: int, slots: int | None, substitute: str | None) -> None:
+    # never released: this process ends with the loop, and a signal until then is only answered
+    signals = StopSignals("kerma", _say)
+    signals.catch()
+    signals.starting()
     # PostgreSQL's user must be able to pass through this folder; its secrets have mode 0600
     make_directory(data, 0o711)
     with directory_lock(data):
@@ -58,7 +66,7 @@ async def _run(data: Path, port: int, slots: int | None, substitute: str | None)
             if "KERMA_PG_URL" not in os.environ:
                 postgres = _begun(stack, postgres_server(data / "postgres"))
             up = await asyncio.to_thread(_import_the_rest)
-            await up.run(data, port, slots, substitute, Servers(nats, postgres), _say)
+            await up.run(data, port, slots, substitute, Servers(nats, postgres), _say, signals)
 
 
 def _import_the_rest() -> Any:

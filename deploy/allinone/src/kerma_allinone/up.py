@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +56,7 @@ from kerma_common.settings import (
     load,
     private_places,
 )
+from kerma_common.stopping import Say, StopSignals
 from kerma_common.telemetry.logs import configure_logs
 from kerma_common.telemetry.traces import configure_traces
 from kerma_engines.adapter.environment import passed_on
@@ -75,7 +76,6 @@ LAST_SECONDS = 7.0
 """Seconds after a stop signal until the remaining children are killed; the docs promise ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
 INTERNAL_TOKEN = "internal-token"  # noqa: S105  the name of a file
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,15 @@ class Backing:
 
 
 async def run(
-    data: Path, port: int, slots: int | None, substitute: str | None, servers: Servers, say: Say
+    data: Path,
+    port: int,
+    slots: int | None,
+    substitute: str | None,
+    servers: Servers,
+    say: Say,
+    signals: StopSignals,
 ) -> None:
-    """Start everything on ``servers`` and stay until SIGINT or SIGTERM.
+    """Start everything on ``servers`` and stay until one of ``signals``.
 
     ``KERMA_BLOB_URL`` replaces the folder of blobs; without ``KERMA_ENGINES_FILE`` the catalogue is
     ``engines.toml`` in ``data``. Raises ChildError, ServiceError or SettingsError, whose texts are
@@ -128,7 +134,7 @@ async def run(
         whole = Service("kerma", routes, workers, health)
         ending = Ending(worker, backing)
         begun, end = ready.listening, ending.run
-        await serve(whole, "127.0.0.1", port, started=begun, stopping=end, say=say)
+        await serve(whole, "127.0.0.1", port, started=begun, stopping=end, signals=signals)
 
 
 def _engines(data: Path, slots: int | None, substitute: str | None) -> EnginesSettings:

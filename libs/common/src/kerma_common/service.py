@@ -7,9 +7,7 @@ process ends and its supervisor restarts it; loops continue from their checkpoin
 import asyncio
 import logging
 import os
-import signal
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,18 +21,16 @@ from kerma_common.http.app import Health
 from kerma_common.http.connections import Connections
 from kerma_common.http.protocol import EdgeConfig
 from kerma_common.settings import HttpSettings, load
+from kerma_common.stopping import MOST_SECONDS, StopSignals
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
-STOP_SECONDS = 4
+STOP_SECONDS = MOST_SECONDS - DRAIN_SECONDS - 1
 TICK_SECONDS = 1.0
-MOST_SECONDS = DRAIN_SECONDS + 1 + STOP_SECONDS
 SAY_SECONDS = 1
 SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
-Say = Callable[[str], None]
-"""Prints a line for the person at the terminal."""
 
 
 class ServiceError(Exception):
@@ -59,23 +55,22 @@ async def serve(
     settings: HttpSettings | None = None,
     started: Callable[[int], None] | None = None,
     stopping: Background | None = None,
-    say: Say | None = None,
+    signals: StopSignals | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM, then stop everything within `MOST_SECONDS`.
+    """Run until SIGINT or SIGTERM, then stop everything within ten seconds.
 
     Open requests are drained before background tasks are cancelled, because they may wait for
     projections; `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
-    (port 0 lets the system choose). `settings` bound what clients may send. `say` gets a line when
-    a further signal arrives, and when a part that does not stop is left behind. Raises
-    `ServiceError` if the port is taken or a background task ends.
+    (port 0 lets the system choose). `settings` bound what clients may send. `signals` are those
+    that the caller catches already; they say on the terminal when a part does not stop and is left
+    behind. Raises `ServiceError` if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
-    terminal = _Terminal(service.name, say)
-    with _listening(host, port) as listener, _stop_signals(terminal) as stop:
+    with _listening(host, port) as listener, _caught(service.name, signals) as stop:
         server = _Server(_config(service, connections), listener, started)
         try:
             async with asyncio.TaskGroup() as group:
-                await _run(group, service, server, stop, stopping, terminal)
+                await _run(group, service, server, stop, stopping)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
@@ -84,21 +79,20 @@ async def _run(
     group: asyncio.TaskGroup,
     service: Service,
     server: "_Server",
-    stop: asyncio.Event,
+    stop: StopSignals,
     stopping: Background | None,
-    terminal: "_Terminal",
 ) -> None:
     background = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
         for name, work in service.background
     ]
-    web = group.create_task(_web(server, stop), name=f"{service.name}:web")
+    web = group.create_task(_web(server, stop.asked), name=f"{service.name}:web")
     try:
-        await stop.wait()
+        await stop.asked.wait()
     except asyncio.CancelledError:
         # A part failed. The group waits for the others for ever, and takes no more tasks.
-        stop.set()
-        server.exit_watch = asyncio.create_task(_exit_if_stuck((web, *background), terminal))
+        stop.asked.set()
+        server.exit_watch = asyncio.create_task(_exit_if_stuck((web, *background), stop))
         raise
     server.leave()
     ending = [web]
@@ -108,7 +102,7 @@ async def _run(
     cancelled = (*ending, *background)
     for task in cancelled:
         task.cancel()
-    group.create_task(_exit_if_stuck(cancelled, terminal))
+    group.create_task(_exit_if_stuck(cancelled, stop))
 
 
 async def _await(work: Background) -> None:
@@ -162,34 +156,15 @@ async def _end(requests: Collection[asyncio.Task[None]]) -> None:
         await asyncio.wait(list(requests))
 
 
-async def _exit_if_stuck(tasks: tuple[asyncio.Task[None], ...], terminal: "_Terminal") -> None:
+async def _exit_if_stuck(tasks: tuple[asyncio.Task[None], ...], stop: StopSignals) -> None:
     """Exit if a task ignores its cancellation; the log makes that safe."""
     _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
     if stuck:
         names = ", ".join(task.get_name() for task in stuck)
         logger.critical("does not stop: %s", names)
         text = f"ended without waiting for {names}; nothing stored is lost, start again"
-        terminal.say(text).join(SAY_SECONDS)
+        stop.say(text).join(SAY_SECONDS)
         os._exit(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Terminal:
-    """Says lines without waiting for the terminal, which may be paused or closed."""
-
-    name: str
-    output: Say | None
-
-    def say(self, text: str) -> threading.Thread:
-        """Say a line of the service; the thread ends once it is printed."""
-        thread = threading.Thread(target=self._speak, args=(text,), daemon=True)
-        thread.start()
-        return thread
-
-    def _speak(self, text: str) -> None:
-        if self.output is not None:
-            with suppress(OSError, ValueError):
-                self.output(f"{self.name}: {text}")
 
 
 class _Server(uvicorn.Server):
@@ -266,20 +241,15 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _stop_signals(terminal: _Terminal) -> Iterator[asyncio.Event]:
-    """Return an event that SIGINT or SIGTERM sets; a signal after that is answered with a line."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def asked() -> None:
-        if stop.is_set():
-            terminal.say(f"already stopping, which takes {MOST_SECONDS} seconds at most")
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked)
+def _caught(name: str, signals: StopSignals | None) -> Iterator[StopSignals]:
+    """Yield the signals of the caller, or catch some of our own."""
+    if signals is not None:
+        signals.started()
+        yield signals
+        return
+    own = StopSignals(name)
+    own.catch()
     try:
-        yield stop
+        yield own
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        own.release()
