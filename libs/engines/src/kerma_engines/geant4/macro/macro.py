@@ -95,6 +95,19 @@ def parse(text: str, *, file: str, particles: tuple[str, ...] = PARTICLES) -> Ma
     )
 
 
+def _one_particle(arguments: list[str]) -> None:
+    """Results are per primary, and a primary is one particle."""
+    if int(arguments[0]) != 1:
+        raise Refused("/gps/number must be 1: a primary is one particle; raise /run/beamOn instead")
+
+
+def _one_vertex(arguments: list[str]) -> None:
+    if arguments and arguments[0].lower() in {"y", "yes", "1", "t", "true"}:
+        raise Refused(
+            "/gps/source/multiplevertex: a primary is one particle, of one of the sources"
+        )
+
+
 def _notes(meshes: list[Mesh], file: str) -> list[str]:
     return [
         f"{file}:{scorer.line}: {scorer.name} {neutrals.NOTE}"
@@ -120,6 +133,8 @@ class _Reader:
             "/gps/particle": self._particle,
             "/gps/ion": self._ion,
             "/gps/ionLvl": self._ion,
+            "/gps/number": _one_particle,
+            "/gps/source/multiplevertex": _one_vertex,
             "/gps/position": self._frame("centre"),
             "/gps/pos/centre": self._frame("centre"),
             "/gps/pos/rot1": self._frame("rot1"),
