@@ -180,6 +180,12 @@ def test_files_are_bounded(cell: Cell) -> None:
     assert (cell.work / "large").stat().st_size == 1 << 20
 
 
+def test_it_takes_disk_only_by_writing(cell: Cell) -> None:
+    """The work folder is measured once a second, and fallocate(2) takes terabytes in less."""
+    assert cell.does("preallocate")[0] == "done\n"
+    assert (cell.work / "small").stat().st_size == 1 << 20
+
+
 @pytest.mark.parametrize("how", ["open", "orphan", "mapped", "executed"])
 async def test_a_file_without_a_name_takes_room(cell: Cell, how: str) -> None:
     """Whatever holds it: a descriptor, a daemon, a mapping or a program that runs."""

@@ -19,6 +19,9 @@ default profile without its privileged ones, and these:
 - ``prlimit``, ``sched_setscheduler``, ``sched_setaffinity``, ``setpriority`` and their kind for any
   but the calling process: the kernel asks for the same user only, and a limit on processor time
   ends a process like a signal;
+- ``fallocate``, which takes terabytes of disk before the next look at the work folder; the C
+  library then writes zeros (``posix_fallocate``);
+- ``io_setup``, whose number of events is one for the whole machine (``aio-max-nr``);
 - ``fcntl`` that takes a lease on a file, which holds up others who open the file.
 
 Pipes remain. The kernel gives an ordinary user at most 8 KiB for each new pipe once its pipes
@@ -45,6 +48,7 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_DUMPABLE, _SET_SECCOMP, _FILTER = 4, 22, 2
 
 _MMAP, _CLONE, _FCNTL, _SETPRIORITY, _PRCTL, _IOPRIO_SET, _CLONE3 = 9, 56, 72, 141, 157, 251, 435
+_FALLOCATE = 285
 _NEW_NAMESPACES = 0x7E020000
 _SHARED_AND_ANONYMOUS = 0x21
 _SET_LOCK, _SET_LOCK_WAIT, _SET_FILE_LOCK, _SET_FILE_LOCK_WAIT = 6, 7, 37, 38
@@ -52,19 +56,19 @@ _SET_LEASE, _SET_PIPE_SIZE = 1024, 1031
 _PRIORITY_OF_PROCESS, _IO_PRIORITY_OF_PROCESS = 0, 1
 _DENIED = {
     "shmget": 29, "shmat": 30, "shmctl": 31, "sendfile": 40, "semget": 64, "semop": 65,
-    "semctl": 66, "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "ptrace": 101, "syslog": 103,
-    "pivot_root": 155, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167,
-    "swapoff": 168, "reboot": 169, "iopl": 172, "ioperm": 173, "init_module": 175,
-    "delete_module": 176, "quotactl": 179, "semtimedop": 220, "mq_open": 240, "mq_unlink": 241,
-    "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "inotify_init": 253,
-    "unshare": 272, "splice": 275,
-    "tee": 276, "vmsplice": 278, "inotify_init1": 294, "perf_event_open": 298,
-    "fanotify_init": 300, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
-    "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "memfd_create": 319,
-    "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425,
-    "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
-    "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438,
-    "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447,
+    "semctl": 66, "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "ptrace": 101,
+    "syslog": 103, "pivot_root": 155, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166,
+    "swapon": 167, "swapoff": 168, "reboot": 169, "iopl": 172, "ioperm": 173, "init_module": 175,
+    "delete_module": 176, "quotactl": 179, "io_setup": 206, "semtimedop": 220, "mq_open": 240,
+    "mq_unlink": 241, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
+    "inotify_init": 253, "unshare": 272, "splice": 275, "tee": 276, "vmsplice": 278,
+    "inotify_init1": 294, "perf_event_open": 298, "fanotify_init": 300, "open_by_handle_at": 304,
+    "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
+    "finit_module": 313, "memfd_create": 319, "kexec_file_load": 320, "bpf": 321,
+    "userfaultfd": 323, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
+    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442, "quotactl_fd": 443,
+    "memfd_secret": 447,
 }  # fmt: skip
 _NETWORK = {
     "socket": 41, "socketpair": 53, "setsockopt": 54, "epoll_create": 213, "epoll_create1": 291,
@@ -104,6 +108,8 @@ def program(*, network: bool = False, alone: bool = False, confines: bool = Fals
         # the C library falls back to clone, whose flags a filter can see
         _step(_JUMP_EQUAL, _CLONE3, 0, 1),
         _step(_RETURN, _ERRNO | errno.ENOSYS),
+        _step(_JUMP_EQUAL, _FALLOCATE, 0, 1),
+        _step(_RETURN, _ERRNO | errno.EOPNOTSUPP),
     ]
     for number in sorted(denied):
         code += [_step(_JUMP_EQUAL, number, 0, 1), _step(_RETURN, _ERRNO | errno.EPERM)]
