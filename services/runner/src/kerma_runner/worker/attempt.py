@@ -355,7 +355,8 @@ class Attempt:
         finally:
             stopping.cancel()
             calling.cancel()
-            await asyncio.wait({calling})
+            # also when it fails in the meantime, which is nobody's business any more
+            await asyncio.gather(calling, return_exceptions=True)
 
     async def _store_logs(self) -> Ref | None:
         texts = {
