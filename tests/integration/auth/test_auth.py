@@ -3,9 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import jwt
@@ -16,17 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, insert, select, update
 
 from kerma_auth.adapters.passwords import standard_hasher
-from kerma_auth.adapters.vault import CREDENTIAL, SESSION, Vault
+from kerma_auth.adapters.session_vault import SESSION
+from kerma_auth.adapters.vault import CREDENTIAL, Vault
 from kerma_auth.domain.user import USER, RegisterUser
-from kerma_auth.main import build
 from kerma_auth.read.users import ROLE
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
-from kerma_common.settings import HttpSettings
-from kit.events.tasks import end
-from kit.running.services import MASTER_KEY, prepare, readable, running
+from kit.running.accounts import auth_service, login, register, replica
+from kit.running.services import MASTER_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,47 +32,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def auth(
     nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
-        await prepare(nats_url)
-        blobs: Path = tmp_path_factory.mktemp("blobs")
-        async with running(
-            "auth",
-            "kerma_auth",
-            build,
-            nats_url=nats_url,
-            postgres_url=postgres_url,
-            blobs=blobs,
-        ) as found:
-            yield found
-
-
-@asynccontextmanager
-async def replica(infra: Infra) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the service once more on the same ports, with the settings of now."""
-    built = build(HttpSettings(), infra)
-    own = {"catch-up", "signing-key"}  # one process follows AUTH for both
-    tasks = [asyncio.ensure_future(work()) for name, work in built.background if name in own]
-    try:
-        await readable(built)
-        transport = httpx.ASGITransport(built.asgi)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield client
-    finally:
-        faults = await end(tasks)
-    assert not faults
-
-
-async def _register(client: httpx.AsyncClient, name: str, password: str = "s3cret-word") -> None:
-    answer = await client.put("/auth/register", json={"username": name, "password": password})
-    assert answer.status_code == 201, answer.text
-
-
-async def _login(
-    client: httpx.AsyncClient, name: str, password: str = "s3cret-word"
-) -> httpx.Response:
-    client.cookies.clear()
-    return await client.post("/auth/login", json={"username": name, "password": password})
+    blobs = tmp_path_factory.mktemp("blobs")
+    async with auth_service(nats_url, postgres_url, blobs) as found:
+        yield found
 
 
 async def test_hello(auth: tuple[httpx.AsyncClient, Infra]) -> None:
@@ -85,8 +44,8 @@ async def test_hello(auth: tuple[httpx.AsyncClient, Infra]) -> None:
 
 async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, Infra]) -> None:
     client, _ = auth
-    await _register(client, "ada")
-    answer = await _login(client, "ada")
+    await register(client, "ada")
+    answer = await login(client, "ada")
     assert answer.status_code == 202
     assert set(answer.json()) == {"message", "access_exp", "refresh_exp"}
     cookies = answer.headers.get_list("set-cookie")
@@ -108,26 +67,26 @@ async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, 
     client.cookies.update(kept)
     # the browser may have asked for a new token at the same moment: the session is over anyway
     assert (await client.get("/auth/status")).status_code == 403
-    assert (await client.get("/auth/refresh")).status_code == 403
+    assert (await client.get("/auth/refresh")).status_code == 401
     client.cookies.clear()
     assert (await client.delete("/auth/logout")).status_code == 200
 
 
 async def test_names_are_taken_once(auth: tuple[httpx.AsyncClient, Infra]) -> None:
     client, _ = auth
-    await _register(client, "bob", "first-word")
+    await register(client, "bob", "first-word")
     again = await client.put("/auth/register", json={"username": "bob", "password": "second-word"})
     assert again.status_code == 403
-    assert (await _login(client, "bob", "second-word")).status_code == 401
-    assert (await _login(client, "bob", "first-word")).status_code == 202
+    assert (await login(client, "bob", "second-word")).status_code == 401
+    assert (await login(client, "bob", "first-word")).status_code == 202
 
 
 async def test_wrong_name_and_wrong_password_look_the_same(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, _ = auth
-    await _register(client, "carol")
-    answers = [await _login(client, "carol", "wrong"), await _login(client, "nobody", "wrong")]
+    await register(client, "carol")
+    answers = [await login(client, "carol", "wrong"), await login(client, "nobody", "wrong")]
     assert [a.status_code for a in answers] == [401, 401]
     assert answers[0].json() == answers[1].json()
 
@@ -203,7 +162,7 @@ async def test_names_that_look_the_same_are_taken_once_and_one_of_many_racers_ge
     assert (await _everything(infra))[0] == credentials + 1
     winner = [answer.status_code for answer in answers].index(201)
     for name in names:
-        assert (await _login(client, name, f"word-of-{winner}")).status_code == 202
+        assert (await login(client, name, f"word-of-{winner}")).status_code == 202
     # the name is shown as its owner wrote it, in normal form
     shown = {"\uff25rin": "Erin"}.get(names[winner], names[winner])
     assert (await client.get("/auth/status")).json()["username"] == shown
@@ -213,8 +172,8 @@ async def test_a_password_can_be_typed_on_any_system(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, _ = auth
-    await _register(client, "frida", "cafe\u0301 cr\u00e8me")
-    assert (await _login(client, "frida", "caf\u00e9 cre\u0300me")).status_code == 202
+    await register(client, "frida", "cafe\u0301 cr\u00e8me")
+    assert (await login(client, "frida", "caf\u00e9 cre\u0300me")).status_code == 202
 
 
 async def test_a_user_of_an_earlier_release_logs_in_as_before_and_nobody_takes_a_like_name(
@@ -230,10 +189,10 @@ async def test_a_user_of_an_earlier_release_logs_in_as_before_and_nobody_takes_a
     command = RegisterUser(user_id, "native", "old", "password")
     done = await infra.bus.execute(USER, user_subject(user_id), command, context)
     await infra.positions.wait("users", "AUTH", done.seq)
-    assert (await _login(client, name, password)).status_code == 202
+    assert (await login(client, name, password)).status_code == 202
     assert (await client.get("/auth/status")).json()["username"] == name
     await vault.add_credential("older", vault.user_id("native", "Greta"), "Greta", "x")
-    await _register(client, "greta")  # a row without a user does not take the name
+    await register(client, "greta")  # a row without a user does not take the name
     legacy = vault.user_id("native", "Hugo")
     await vault.add_credential("hugo", legacy, "Hugo", standard_hasher().hash("s3cret"))
     context = CommandContext("anonymous", ("hugo",), "hugo", infra.clock())
@@ -242,7 +201,7 @@ async def test_a_user_of_an_earlier_release_logs_in_as_before_and_nobody_takes_a
     await infra.positions.wait("users", "AUTH", done.seq)
     body = {"username": "hugo", "password": "s3cret-word"}
     assert (await client.put("/auth/register", json=body)).status_code == 403
-    assert (await _login(client, "Hugo", "s3cret")).status_code == 202
+    assert (await login(client, "Hugo", "s3cret")).status_code == 202
 
 
 async def test_registration_can_be_closed(
@@ -273,8 +232,8 @@ async def test_tokens_are_refused_with_the_texts_that_clients_know(
 
 async def test_secrets_stay_out_of_the_log(auth: tuple[httpx.AsyncClient, Infra]) -> None:
     client, infra = auth
-    await _register(client, "planted-name", "planted-password")
-    answer = await _login(client, "planted-name", "planted-password")
+    await register(client, "planted-name", "planted-password")
+    answer = await login(client, "planted-name", "planted-password")
     token = answer.cookies["access_token"]
     assert key_id_of(token)
     stored = b""
@@ -308,8 +267,8 @@ async def test_logins_beyond_the_queue_are_told_to_come_back(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, _ = auth
-    await _register(client, "grace")
-    answers = await asyncio.gather(*(_login(client, "grace") for _ in range(80)))
+    await register(client, "grace")
+    answers = await asyncio.gather(*(login(client, "grace") for _ in range(80)))
     assert {answer.status_code for answer in answers} == {202, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert all(answer.headers["retry-after"] for answer in refused)
@@ -320,8 +279,8 @@ async def test_a_login_deletes_expired_sessions_and_grants_the_roles(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, infra = auth
-    await _register(client, "gale")
-    first = await _login(client, "gale")
+    await register(client, "gale")
+    first = await login(client, "gale")
     plain = jwt.decode(first.cookies["access_token"], options={"verify_signature": False})
     past = datetime.now(UTC) - timedelta(minutes=1)
     of_gale = SESSION.c.user_id == plain["sub"]
@@ -330,7 +289,7 @@ async def test_a_login_deletes_expired_sessions_and_grants_the_roles(
         for role in ("worker", "admin"):
             await connection.execute(insert(ROLE).values(user_id=plain["sub"], role=role))
     second = jwt.decode(
-        (await _login(client, "gale")).cookies["access_token"], options={"verify_signature": False}
+        (await login(client, "gale")).cookies["access_token"], options={"verify_signature": False}
     )
     assert second["roles"] == ["admin", "worker"]
     async with infra.db.connect() as connection:
@@ -338,11 +297,11 @@ async def test_a_login_deletes_expired_sessions_and_grants_the_roles(
         assert len(list(left)) == 1
 
 
-async def test_a_hash_of_an_earlier_release_is_replaced_at_login(
+async def test_a_hash_of_an_earlier_release_is_replaced_atlogin(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, infra = auth
-    await _register(client, "veteran")
+    await register(client, "veteran")
     earlier = PasswordHasher(time_cost=3, memory_cost=64, parallelism=4).hash("s3cret-word")
     of_veteran = CREDENTIAL.c.username == "veteran"
     async with infra.db.begin() as connection:
@@ -353,10 +312,10 @@ async def test_a_hash_of_an_earlier_release_is_replaced_at_login(
             found = select(CREDENTIAL.c.secret_hash).where(of_veteran)
             return str((await connection.execute(found)).scalar_one())
 
-    assert (await _login(client, "veteran", "wrong")).status_code == 401
+    assert (await login(client, "veteran", "wrong")).status_code == 401
     assert await stored() == earlier
-    assert (await _login(client, "veteran")).status_code == 202
+    assert (await login(client, "veteran")).status_code == 202
     renewed = await stored()
     assert extract_parameters(renewed) == extract_parameters(standard_hasher().hash("any"))
-    assert (await _login(client, "veteran")).status_code == 202
+    assert (await login(client, "veteran")).status_code == 202
     assert await stored() == renewed

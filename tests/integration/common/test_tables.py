@@ -67,6 +67,10 @@ COMMIT = "ALTER TABLE {schema}.checkpoint DROP commit"
 SINCE_THEN = {
     "auth": (
         "ALTER TABLE {schema}.credential DROP name_key",
+        "ALTER TABLE {schema}.session DROP generation, DROP rotated, DROP ended",
+        "ALTER TABLE {schema}.session ALTER refresh_hash SET NOT NULL",
+        "DROP INDEX {schema}.ix_auth_vault_session_user_id",
+        "DROP TABLE {schema}.attempt_window",
         "INSERT INTO {schema}.credential VALUES ('c', 'u', 'Stra\u00dfe', 'hash')",
     ),
     "jobs": (COMMIT, "DROP TABLE {schema}.reservation"),

@@ -117,6 +117,24 @@ async def test_a_header_that_cannot_be_passed_on_is_no_fault_of_the_service(
     assert await _status(gateway[0], b"/jobs", b"", (b"x y", b"1")) == 400
 
 
+@pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [((), (b"127.0.0.1", b"http")), (("127.0.0.0/8",), (b"192.0.2.7", b"https"))],
+)
+async def test_only_a_trusted_proxy_says_who_the_client_is(
+    gateway: tuple[Gateway, Upstream], trusted: tuple[str, ...], expected: tuple[bytes, bytes]
+) -> None:
+    made, upstream = gateway
+    settings = GatewaySettings.model_validate(dict(made._upstream))
+    claims = ((b"x-forwarded-for", b"10.0.0.1, 192.0.2.7"), (b"x-forwarded-proto", b"https"))
+    async with Gateway(settings, trusted) as believing:
+        assert await _status(believing, b"/jobs", b"", *claims) == 200
+    lines = upstream.heads[0].lower().split(b"\r\n")
+    named = [line for line in lines if line.startswith(b"x-forwarded-")]
+    address, scheme = expected
+    assert sorted(named) == [b"x-forwarded-for: " + address, b"x-forwarded-proto: " + scheme]
+
+
 TOKEN = "t" * 40
 
 

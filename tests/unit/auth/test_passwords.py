@@ -23,6 +23,18 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 ADA, BOB = Caller("192.0.2.1", "ada"), Caller("192.0.2.2", "bob")
 
 
+async def _hash(passwords: Argon2Passwords, password: str, caller: Caller) -> str:
+    async with passwords.turn(caller) as hashing:
+        return await hashing.hash(password)
+
+
+async def _check(
+    passwords: Argon2Passwords, secret_hash: str | None, password: str, caller: Caller
+) -> Checked:
+    async with passwords.turn(caller) as hashing:
+        return await hashing.check(secret_hash, password)
+
+
 class Watched(PasswordHasher):
     """A hasher that records its thread and waits until the test lets it go on."""
 
@@ -46,21 +58,21 @@ class Watched(PasswordHasher):
 
 async def test_hashes_match_their_passwords_alone() -> None:
     passwords = Argon2Passwords(4, CHEAP)
-    made = await passwords.hash("right", ADA)
-    assert await passwords.check(made, "right", ADA) == Checked(matches=True)
+    made = await _hash(passwords, "right", ADA)
+    assert await _check(passwords, made, "right", ADA) == Checked(matches=True)
     for secret_hash, password in ((made, "wrong"), (None, "right"), ("no hash", "right")):
-        assert await passwords.check(secret_hash, password, ADA) == Checked(matches=False)
+        assert await _check(passwords, secret_hash, password, ADA) == Checked(matches=False)
 
 
 async def test_a_hash_with_other_parameters_is_renewed_when_the_password_matches() -> None:
     earlier = PasswordHasher(time_cost=2, memory_cost=16, parallelism=2).hash("right")
     passwords = Argon2Passwords(4, CHEAP)
-    assert await passwords.check(earlier, "wrong", ADA) == Checked(matches=False)
-    checked = await passwords.check(earlier, "right", ADA)
+    assert await _check(passwords, earlier, "wrong", ADA) == Checked(matches=False)
+    checked = await _check(passwords, earlier, "right", ADA)
     assert checked.matches
     assert checked.renewed is not None
     assert extract_parameters(checked.renewed) == extract_parameters(CHEAP.hash("any"))
-    assert await passwords.check(checked.renewed, "right", ADA) == Checked(matches=True)
+    assert await _check(passwords, checked.renewed, "right", ADA) == Checked(matches=True)
 
 
 def test_new_hashes_have_the_parameters_that_owasp_recommends() -> None:
@@ -84,11 +96,11 @@ async def test_few_are_hashed_at_a_time_and_the_queue_is_bounded(at_once: int) -
     passwords = Argon2Passwords(2, watched, at_once)
     async with asyncio.TaskGroup() as group:
         taken = [
-            group.create_task(passwords.hash(str(number), ADA)) for number in range(2 + at_once)
+            group.create_task(_hash(passwords, str(number), ADA)) for number in range(2 + at_once)
         ]
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="try again"):
-            await passwords.hash("one too many", ADA)
+            await _hash(passwords, "one too many", ADA)
         while watched.at_once < at_once:
             await asyncio.sleep(0.001)
         watched.go_on.set()
@@ -96,15 +108,15 @@ async def test_few_are_hashed_at_a_time_and_the_queue_is_bounded(at_once: int) -
     assert watched.most_at_once == at_once
     assert watched.priorities == {LOWEST_PRIORITY}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < LOWEST_PRIORITY
-    assert await passwords.hash("again", ADA) == "again"
+    assert await _hash(passwords, "again", ADA) == "again"
 
 
 async def test_a_flood_from_one_address_keeps_no_other_out() -> None:
     watched = Watched()
     passwords = Argon2Passwords(2, watched, 1)
-    flood = [asyncio.create_task(passwords.hash(str(number), ADA)) for number in range(3)]
+    flood = [asyncio.create_task(_hash(passwords, str(number), ADA)) for number in range(3)]
     await asyncio.sleep(0)
-    other = asyncio.create_task(passwords.hash("other", BOB))
+    other = asyncio.create_task(_hash(passwords, "other", BOB))
     await asyncio.sleep(0)
     watched.go_on.set()
     assert await other == "other"
@@ -119,11 +131,11 @@ async def test_a_flood_from_one_address_keeps_no_other_out() -> None:
 async def test_who_gives_up_leaves_the_queue() -> None:
     watched = Watched()
     passwords = Argon2Passwords(1, watched, 1)
-    first, second = (asyncio.create_task(passwords.hash(name, ADA)) for name in ("a", "b"))
+    first, second = (asyncio.create_task(_hash(passwords, name, ADA)) for name in ("a", "b"))
     await asyncio.sleep(0)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
-    third = asyncio.create_task(passwords.hash("c", ADA))
+    third = asyncio.create_task(_hash(passwords, "c", ADA))
     watched.go_on.set()
     assert (await first, await third) == ("a", "c")

@@ -88,3 +88,13 @@ def test_settings_cannot_be_changed() -> None:
     settings = load(TelemetrySettings)
     with pytest.raises(ValidationError):
         settings.log_level = "DEBUG"  # type: ignore[misc]
+
+
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERMA_HTTP_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8,2001:db8::/32")
+    found = load(HttpSettings).trusted_proxies
+    assert found == ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32")
+    for wrong in ("*", "gateway", "10.0.0.1/8"):
+        monkeypatch.setenv("KERMA_HTTP_TRUSTED_PROXIES", wrong)
+        with pytest.raises(SettingsError, match="KERMA_HTTP_TRUSTED_PROXIES"):
+            load(HttpSettings)

@@ -6,6 +6,7 @@ one, `load` raises an error that names the variable.
 """
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -187,7 +188,11 @@ class HttpSettings(Settings):
     origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Browser origins that may call with credentials, separated by commas."""
 
-    @field_validator("origins", mode="before")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed,
+    separated by commas."""
+
+    @field_validator("origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -199,6 +204,13 @@ class HttpSettings(Settings):
     def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in value:
             raise ValueError("'*' would let every web site act for a user who is logged in")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            ip_network(proxy)  # raises ValueError
         return value
 
 

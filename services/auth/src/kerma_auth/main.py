@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from kerma_auth.adapters.passwords import Argon2Passwords
+from kerma_auth.adapters.refresh_tokens import RefreshTokens
+from kerma_auth.adapters.session_vault import SessionVault
+from kerma_auth.adapters.throttle import CountingThrottle, Limits
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
+from kerma_auth.adapters.windows import Windows
 from kerma_auth.api.routes import AuthRoutes, router
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.keys import Keys
-from kerma_auth.app.sessions import Sessions
+from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
+from kerma_auth.domain.limits import parse_limit
 from kerma_auth.domain.passwords import PasswordRules
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_common.db.engine import autocommit
@@ -37,8 +42,8 @@ class AuthSettings(Settings):
 
     master_key: SecretStr
     """32 bytes as base64; wraps private keys and derives user ids. If it is lost, so are both."""
-    secure_cookies: bool = False
-    """Send cookies over HTTPS only; the page must be served over HTTPS too."""
+    secure_cookies: bool | None = None
+    """Whether browsers send cookies over HTTPS only; unless set, where a login came over HTTPS."""
     logins_waiting: int = Field(default=64, ge=1)
     """Logins and registrations that may wait for their turn to hash a password; more get a 503."""
     open_registration: bool = True
@@ -47,6 +52,36 @@ class AuthSettings(Settings):
     """Characters that a new password must have; accounts that exist are not affected."""
     password_max: int = Field(default=128, ge=64, le=MAX_PASSWORD)
     """Characters that a new password may have."""
+
+    failures_by_name_and_address: str = "10 per 5 minutes"
+    """Failed logins with one name from one address; more get a 429."""
+    failures_by_name: str = "100 per hour"
+    """Failed logins with one name from anywhere."""
+    failures_by_address: str = "100 per 5 minutes"
+    """Failed logins from one address; behind a gateway, see KERMA_HTTP_TRUSTED_PROXIES."""
+    registrations_by_address: str = "300 per hour"
+    """Registrations from one address."""
+
+    @field_validator(
+        "failures_by_name_and_address",
+        "failures_by_name",
+        "failures_by_address",
+        "registrations_by_address",
+    )
+    @classmethod
+    def _is_limit(cls, value: str) -> str:
+        parse_limit(value)
+        return value
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits on failed logins and registrations."""
+        return Limits(
+            parse_limit(self.failures_by_name_and_address),
+            parse_limit(self.failures_by_name),
+            parse_limit(self.failures_by_address),
+            parse_limit(self.registrations_by_address),
+        )
 
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
@@ -91,15 +126,31 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
 
 
 def _routes(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> AuthRoutes:
-    users = UserQueries(autocommit(infra.db))
+    db = autocommit(infra.db)
+    users, sessions = UserQueries(db), SessionVault(db)
     passwords = Argon2Passwords(own.logins_waiting)
-    rules = PasswordRules(own.password_min, own.password_max)
+    throttle = CountingThrottle(Windows(db), own.limits, vault.master)
     accounts = Accounts(
-        infra.bus, vault, users, infra.clock, passwords, rules, own.open_registration
+        infra.bus,
+        vault,
+        users,
+        infra.clock,
+        passwords,
+        throttle,
+        PasswordRules(own.password_min, own.password_max),
+        own.open_registration,
     )
-    sessions = Sessions(infra.bus, vault, users, keys.signing_key, infra.clock, passwords)
+    handlers = SessionHandlers(
+        infra.bus,
+        PasswordLogin(vault, users, passwords, throttle),
+        sessions,
+        users,
+        RefreshTokens(vault.master),
+        keys.signing_key,
+        infra.clock,
+    )
     return AuthRoutes(
-        accounts, sessions, infra.positions, infra.identity, infra.verifier, own.secure_cookies
+        accounts, handlers, infra.positions, infra.identity, infra.verifier, own.secure_cookies
     )
 
 

@@ -7,14 +7,15 @@ own gateway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Self
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Self
 
 import httpx
 from pydantic_settings import SettingsConfigDict
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from kerma_allinone.edge.routing import INTERNAL, service_of
 from kerma_common.errors import InvalidRequest
@@ -37,6 +38,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+FORWARDED = frozenset({"x-forwarded-for", "x-forwarded-proto"})
 FRAMING = frozenset({"content-length", "transfer-encoding"})
 READ_SECONDS = 60.0
 
@@ -56,7 +58,10 @@ class GatewaySettings(Settings):
 class Gateway:
     """An ASGI application; an asynchronous context manager, since it holds connections."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, trusted: Sequence[str] = ()) -> None:
+        """``trusted`` are proxies in front of this one that may name the client."""
+        layer: Any = ProxyHeadersMiddleware  # its types are stricter than Starlette's
+        self._believing: ASGIApp = layer(self._pass_on, list(trusted))
         self._upstream: Mapping[str, str] = settings.model_dump()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._http = httpx.AsyncClient(
@@ -72,8 +77,11 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
         if scope["type"] == "http":
-            response = await self._answer(Request(scope, receive))
-            await response(scope, receive, send)
+            await self._believing(dict(scope), receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
 
     def service(self) -> Service:
         """Return the gateway as a service that a server can run."""
@@ -98,7 +106,7 @@ class Gateway:
         passed = self._http.build_request(
             request.method,
             target,
-            headers=_end_to_end(request.scope["headers"]),
+            headers=_headers(request.scope),
             content=_body(request) if FRAMING & set(request.headers) else None,
         )
         try:
@@ -125,13 +133,20 @@ def _target(base: str, scope: Scope) -> httpx.URL:
     return url.copy_with(raw_path=url.raw_path.rstrip(b"/") + written)
 
 
-def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers to pass on, as bytes, since values need not be ASCII; strip outer space."""
-    return [
+def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers to pass on, as bytes, since values need not be ASCII; strip outer space.
+
+    Who the client is and how it came here is said anew: the client may have made it up.
+    """
+    client, scheme = scope.get("client"), scope.get("scheme", "http")
+    own = [(b"x-forwarded-proto", scheme.encode())]
+    own += [(b"x-forwarded-for", client[0].encode())] if client else []
+    passed = [
         (name, value.strip(b" \t"))
-        for name, value in headers
-        if name.decode("latin-1").lower() not in HOP_BY_HOP
+        for name, value in scope["headers"]
+        if name.decode("latin-1").lower() not in HOP_BY_HOP | FORWARDED
     ]
+    return passed + own
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

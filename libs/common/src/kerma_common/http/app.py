@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from kerma_common.http import problem
 from kerma_common.http.answers import answer
@@ -49,6 +50,8 @@ def create_app(
     for router in (_internal(health), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     if catch_up is not None:
         app.add_middleware(Gate, catch_up=catch_up)
     app.add_middleware(BodyLimit, limit=settings.body_limit)

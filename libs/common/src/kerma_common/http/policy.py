@@ -27,6 +27,7 @@ __all__ = [
     "Principal",
     "Verifier",
     "authenticated",
+    "bearer",
     "declared",
     "public",
     "role",
@@ -58,7 +59,7 @@ class Policy:
         """Return the principal, None on public routes. Raises `Unauthenticated` or `Forbidden`."""
         if self.access is Access.PUBLIC:
             return None
-        token = _bearer(request)
+        token = bearer(request)
         if self.access is Access.TOKEN:
             token = request.cookies.get(COOKIE) or token
         if not token:
@@ -113,6 +114,7 @@ def _declare(policy: Policy) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
-def _bearer(request: Request) -> str | None:
+def bearer(request: Request) -> str | None:
+    """Return the bearer token of a request, unverified."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -6,15 +6,16 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from kerma_auth.adapters.login_queue import LoginQueue
-from kerma_auth.app.ports import Caller, Checked
+from kerma_auth.app.ports import Caller, Checked, Hashing
 
 LOWEST_PRIORITY = 19
 # Changing these re-hashes each password at its next login.
@@ -49,13 +50,20 @@ class Argon2Passwords:
         self._queue = LoginQueue(most_waiting, at_once)
         self._threads = ThreadPoolExecutor(at_once, "passwords", _step_back)
 
-    async def hash(self, password: str, caller: Caller) -> str:
+    @asynccontextmanager
+    async def turn(self, caller: Caller) -> AsyncGenerator[Hashing, None]:
         """See ``Passwords``."""
-        return await self._in_turn(caller, lambda: self._hasher.hash(password))
+        # There are as many turns as threads, so that a stopping process waits for these alone.
+        async with self._queue.turn(caller):
+            yield self
 
-    async def check(self, secret_hash: str | None, password: str, caller: Caller) -> Checked:
-        """See ``Passwords``."""
-        return await self._in_turn(caller, lambda: self._check(secret_hash, password))
+    async def hash(self, password: str) -> str:
+        """See ``Hashing``; only in a turn."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def check(self, secret_hash: str | None, password: str) -> Checked:
+        """See ``Hashing``; only in a turn."""
+        return await self._run(lambda: self._check(secret_hash, password))
 
     def _check(self, secret_hash: str | None, password: str) -> Checked:
         if secret_hash is None:
@@ -69,10 +77,8 @@ class Argon2Passwords:
             return Checked(matches=True, renewed=self._hasher.hash(password))
         return Checked(matches=True)
 
-    async def _in_turn(self, caller: Caller, work: Callable[[], Result]) -> Result:
-        async with self._queue.turn(caller):
-            # as many as there are threads, so that a stopping process waits for these alone
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _step_back() -> None:

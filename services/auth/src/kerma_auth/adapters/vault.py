@@ -1,8 +1,8 @@
 """The vault: secrets that never enter an event.
 
 Its schema is not a projection: it is backed up separately and never rebuilt. Password hashes are
-argon2id, refresh tokens are stored as SHA-256, private keys wrapped with AES-256-GCM under the
-master key.
+argon2id, private keys are wrapped with AES-256-GCM under the master key. Refresh tokens are not
+stored.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import hashlib
 import hmac
 import os
 from dataclasses import dataclass
-from datetime import datetime
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
     Column,
-    ColumnElement,
-    DateTime,
     LargeBinary,
     MetaData,
     Table,
@@ -36,7 +33,6 @@ from kerma_common.security.tokens import SigningKey
 
 SCHEMA = "auth_vault"
 METADATA = MetaData(schema=SCHEMA)
-_TIME = DateTime(timezone=True)
 
 CREDENTIAL = Table(
     "credential",
@@ -46,16 +42,6 @@ CREDENTIAL = Table(
     Column("username", Text, nullable=False),
     Column("name_key", Text, nullable=False, index=True),
     Column("secret_hash", Text, nullable=False),
-)
-
-SESSION = Table(
-    "session",
-    METADATA,
-    Column("session_id", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
-    Column("username", Text, nullable=False),
-    Column("refresh_hash", LargeBinary, nullable=False, unique=True),
-    Column("expires", _TIME, nullable=False, index=True),
 )
 
 PRIVATE_KEY = Table(
@@ -72,16 +58,6 @@ class StoredCredential:
 
     username: str
     secret_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSession:
-    """A session that has not expired and can be refreshed."""
-
-    session_id: str
-    user_id: str
-    username: str
-    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,40 +117,6 @@ class Vault:
         async with self.db.begin() as connection:
             await connection.execute(update(CREDENTIAL).where(*unchanged).values(secret_hash=new))
 
-    async def open_session(
-        self,
-        session_id: str,
-        user_id: str,
-        username: str,
-        refresh_token: str,
-        expires: datetime,
-        now: datetime,
-    ) -> None:
-        """Store a session until it expires, and delete expired sessions."""
-        session = insert(SESSION).values(
-            session_id=session_id,
-            user_id=user_id,
-            username=username,
-            refresh_hash=_digest(refresh_token),
-            expires=expires,
-        )
-        expired = delete(SESSION).where(SESSION.c.expires < now).cte("expired")
-        async with self.db.begin() as connection:
-            await connection.execute(session.add_cte(expired))
-
-    async def session_of_refresh(self, refresh_token: str) -> StoredSession | None:
-        """Return the session that a refresh token belongs to."""
-        return await self._session(SESSION.c.refresh_hash == _digest(refresh_token))
-
-    async def session(self, session_id: str) -> StoredSession | None:
-        """Return a session by its id."""
-        return await self._session(SESSION.c.session_id == session_id)
-
-    async def close_session(self, session_id: str) -> None:
-        """Delete a session; its refresh token becomes invalid."""
-        async with self.db.begin() as connection:
-            await connection.execute(delete(SESSION).where(SESSION.c.session_id == session_id))
-
     async def add_key(self, key: SigningKey) -> None:
         """Store a private key, wrapped."""
         raw = key.private.private_bytes(
@@ -196,15 +138,3 @@ class Vault:
             return None
         raw = AESGCM(self.master).decrypt(wrapped[:12], wrapped[12:], kid.encode())
         return SigningKey(kid, Ed25519PrivateKey.from_private_bytes(raw))
-
-    async def _session(self, condition: ColumnElement[bool]) -> StoredSession | None:
-        found = select(
-            SESSION.c.session_id, SESSION.c.user_id, SESSION.c.username, SESSION.c.expires
-        ).where(condition)
-        async with self.db.connect() as connection:
-            row = (await connection.execute(found)).first()
-        return StoredSession(*row) if row else None
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

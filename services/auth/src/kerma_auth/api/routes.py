@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_auth.app.accounts import Accounts
-from kerma_auth.app.sessions import Sessions
+from kerma_auth.app.sessions import LoggedIn, SessionHandlers
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import Forbidden, InvalidRequest, KermaError, NotFound, Unauthenticated
 from kerma_common.http.answers import answer
@@ -23,8 +23,10 @@ from kerma_common.http.policy import (
     Principal,
     Verifier,
     authenticated,
+    bearer,
     public,
 )
+from kerma_common.http.problem import problem
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
 from kerma_common.security.identity import Identity
@@ -37,52 +39,62 @@ JsonBody = Annotated[dict[str, Any], Body()]
 
 @dataclass(frozen=True, slots=True)
 class AuthRoutes:
-    """Dependencies of the routes. ``secure``: send cookies over HTTPS only."""
+    """Dependencies of the routes.
+
+    ``secure``: browsers send cookies over HTTPS only; None: where the request came over HTTPS.
+    """
 
     accounts: Accounts
-    sessions: Sessions
+    sessions: SessionHandlers
     positions: Positions
     identity: Identity
     verifier: Verifier
-    secure: bool = False
+    secure: bool | None = None
 
     async def logged_out(self, request: Request) -> None:
-        """End the session that either cookie names, if any."""
-        session = await self._session(request)
-        if session is not None:
-            seq = await self.sessions.logout(*session, request_id())
+        """End every session that a cookie or a bearer token names."""
+        for session_id, user_id in await self._sessions(request):
+            seq = await self.sessions.end(session_id, user_id, request_id())
             await self.identity.wait(seq)
 
-    async def _session(self, request: Request) -> tuple[str, str] | None:
-        if token := request.cookies.get(COOKIE):
+    async def _sessions(self, request: Request) -> set[tuple[str, str]]:
+        found = set()
+        for token in filter(None, (request.cookies.get(COOKIE), bearer(request))):
             try:
                 principal: Principal = await self.verifier(token)
             except KermaError:
                 pass  # the access token has expired; the refresh token may still name the session
             else:
-                return principal.session_id, principal.user_id
-        if token := request.cookies.get(REFRESH_COOKIE):
-            return await self.sessions.session_of_refresh(token)
-        return None
+                found.add((principal.session_id, principal.user_id))
+        refresh = request.cookies.get(REFRESH_COOKIE)
+        named = await self.sessions.session_of(refresh) if refresh else None
+        return found | ({named} if named else set())
 
-    def set_cookie(self, response: Response, name: str, value: str, expires: datetime) -> None:
-        """Set a cookie that browsers keep across the ports of one host."""
-        response.set_cookie(
-            name,
-            value,
-            expires=expires,
-            path="/",
-            httponly=True,
-            samesite="lax",
-            secure=self.secure,
+    def set_cookies(self, request: Request, response: Response, tokens: LoggedIn) -> None:
+        """Make the browser keep both tokens, across the ports of one host."""
+        both = (
+            (COOKIE, tokens.access_token, tokens.access_expires),
+            (REFRESH_COOKIE, tokens.refresh_token, tokens.refresh_expires),
         )
-
-    def drop_cookies(self, response: Response) -> None:
-        """Make the browser delete both tokens."""
-        for name in (COOKIE, REFRESH_COOKIE):
-            response.delete_cookie(
-                name, path="/", httponly=True, samesite="lax", secure=self.secure
+        for name, value, expires in both:
+            response.set_cookie(
+                name,
+                value,
+                expires=expires,
+                path="/",
+                httponly=True,
+                samesite="lax",
+                secure=self._is_secure(request),
             )
+
+    def drop_cookies(self, request: Request, response: Response) -> None:
+        """Make the browser delete both tokens."""
+        secure = self._is_secure(request)
+        for name in (COOKIE, REFRESH_COOKIE):
+            response.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=secure)
+
+    def _is_secure(self, request: Request) -> bool:
+        return request.url.scheme == "https" if self.secure is None else self.secure
 
 
 def router(routes: AuthRoutes) -> APIRouter:
@@ -113,7 +125,7 @@ def _add_hello(api: APIRouter) -> None:
 def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @api.put("/auth/register")
     @public()
-    @answers(201, 403, 409)
+    @answers(201, 403, 409, 429)
     async def register(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=True)
         seq = await routes.accounts.register(username, password, _address(request))
@@ -122,35 +134,39 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.post("/auth/login")
     @public()
-    @answers(202, 401)
+    @answers(202, 401, 429)
     async def login(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=False)
-        tokens = await routes.sessions.login(username, password, _address(request))
+        tokens = await routes.sessions.open(username, password, _address(request))
         response = answer(
             "Successfully logged in",
             202,
             access_exp=_milliseconds(tokens.access_expires),
             refresh_exp=_milliseconds(tokens.refresh_expires),
         )
-        routes.set_cookie(response, COOKIE, tokens.access_token, tokens.access_expires)
-        routes.set_cookie(response, REFRESH_COOKIE, tokens.refresh_token, tokens.refresh_expires)
+        routes.set_cookies(request, response, tokens)
         return response
 
 
 def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     @api.get("/auth/refresh")
     @public()
-    @answers(200, 401, 403)
+    @answers(200, 401, 403, 409)
     async def refresh(request: Request) -> Response:
         token = request.cookies.get(REFRESH_COOKIE)
         if not token:
             raise Unauthenticated(NO_TOKEN)
         try:
-            access, expires = await routes.sessions.refresh(token)
-        except Forbidden as ended:
-            raise Forbidden(LOGIN_AGAIN + ended.message) from ended
-        response = answer("Session refreshed", access_exp=_milliseconds(expires))
-        routes.set_cookie(response, COOKIE, access, expires)
+            tokens = await routes.sessions.refresh(token)
+        except Unauthenticated:
+            # A page that logs out and refreshes at once shows any other text to the user.
+            response = problem(Unauthenticated(NO_TOKEN))
+            routes.drop_cookies(request, response)
+            return response
+        except Forbidden as over:
+            raise Forbidden(LOGIN_AGAIN + over.message) from over
+        response = answer("Session refreshed", access_exp=_milliseconds(tokens.access_expires))
+        routes.set_cookies(request, response, tokens)
         return response
 
     @api.get("/auth/status")
@@ -168,7 +184,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     async def logout(request: Request) -> Response:
         await routes.logged_out(request)
         response = answer("User logged out")
-        routes.drop_cookies(response)
+        routes.drop_cookies(request, response)
         return response
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kerma_auth.app.ports import AccountVault, Caller, Passwords, Users
+from kerma_auth.app.ports import AccountVault, Caller, Passwords, Throttle, Users
 from kerma_auth.domain.names import MAX_NAME, BadName, name_key, new_name
 from kerma_auth.domain.passwords import PasswordRules, normal_password
 from kerma_auth.domain.user import USER, RegisterUser
@@ -41,6 +41,7 @@ class Accounts:
     users: Users
     clock: Callable[[], datetime]
     passwords: Passwords
+    throttle: Throttle
     rules: PasswordRules
     open_to_all: bool = True
 
@@ -48,7 +49,7 @@ class Accounts:
         """Create a user and return the sequence of the commit.
 
         Raises InvalidRequest naming the field that breaks a rule, Forbidden when the name is taken
-        or registration is closed. Nothing is stored then.
+        or registration is closed, TooManyRequests. Nothing is stored then.
         """
         if not self.open_to_all:
             raise Forbidden(CLOSED)
@@ -56,7 +57,10 @@ class Accounts:
         user_id = self.vault.user_id(SOURCE, name_key(name))
         await self._require_free(name, user_id)
         credential_id = secrets.token_hex(16)
-        secret_hash = await self.passwords.hash(secret, Caller(address, name))
+        caller = Caller(address, name)
+        await self.throttle.registers(caller)
+        async with self.passwords.turn(caller) as hashing:
+            secret_hash = await hashing.hash(secret)
         await self.vault.add_credential(credential_id, user_id, name, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
         context = CommandContext("anonymous", (credential_id,), credential_id, self.clock())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from kerma_auth.domain.session import Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +25,6 @@ class Checked:
 
     matches: bool
     renewed: str | None = None
-
-
-class OpenSession(Protocol):
-    """A session that has not expired and can be refreshed."""
-
-    @property
-    def session_id(self) -> str:
-        """Return the id of the session."""
-
-    @property
-    def user_id(self) -> str:
-        """Return the id of its user."""
-
-    @property
-    def username(self) -> str:
-        """Return the name of its user."""
-
-    @property
-    def expires(self) -> datetime:
-        """Return when it expires."""
 
 
 class Credential(Protocol):
@@ -79,38 +62,69 @@ class AccountVault(Protocol):
     async def renew_hash(self, credential_id: str, old: str, new: str) -> None:
         """Replace the hash of a credential, unless it has changed meanwhile."""
 
-    async def open_session(
-        self,
-        session_id: str,
-        user_id: str,
-        username: str,
-        refresh_token: str,
-        expires: datetime,
-        now: datetime,
+
+class Sessions(Protocol):
+    """Sessions, kept until they expire."""
+
+    async def open(
+        self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
     ) -> None:
-        """Store a session until it expires."""
+        """Store a session."""
 
-    async def session_of_refresh(self, refresh_token: str) -> OpenSession | None:
-        """Return the session that a refresh token belongs to."""
-
-    async def session(self, session_id: str) -> OpenSession | None:
+    async def grant(self, session_id: str) -> Grant | None:
         """Return a session by its id."""
 
-    async def close_session(self, session_id: str) -> None:
-        """Delete a session; its refresh token becomes invalid."""
+    async def grant_of(self, refresh_token: str) -> Grant | None:
+        """Return a session of an earlier release by its refresh token."""
+
+    async def rotate(self, session_id: str, generation: int, now: datetime) -> bool:
+        """Make the token after ``generation`` the current one; False if ``generation`` is not."""
+
+    async def end(self, session_id: str, now: datetime) -> None:
+        """End a session; its refresh tokens become invalid."""
+
+
+class Tokens(Protocol):
+    """Makes and reads refresh tokens."""
+
+    def make(self, session_id: str, generation: int) -> str:
+        """Return the refresh token of a generation."""
+
+    def read(self, token: str) -> tuple[str, int] | None:
+        """Return session and generation of a token that ``make`` made, else None."""
+
+
+class Throttle(Protocol):
+    """Bounds failed logins per name and per address, and registrations per address."""
+
+    async def require(self, caller: Caller) -> None:
+        """Raise TooManyRequests if the name or the address has failed too often."""
+
+    async def failed(self, caller: Caller) -> None:
+        """Count a failed login."""
+
+    async def succeeded(self, caller: Caller) -> None:
+        """Forget failed logins of this name from this address."""
+
+    async def registers(self, caller: Caller) -> None:
+        """Count a registration. Raises TooManyRequests if there were too many."""
+
+
+class Hashing(Protocol):
+    """Makes and checks password hashes."""
+
+    async def hash(self, password: str) -> str:
+        """Return a new hash."""
+
+    async def check(self, secret_hash: str | None, password: str) -> Checked:
+        """Compare the password with a hash; takes as long when there is no hash."""
 
 
 class Passwords(Protocol):
-    """Makes and checks password hashes with bounded resources, callers taking fair turns.
+    """Lets callers hash with bounded resources, in fair turns."""
 
-    Raises Unavailable when too many requests wait.
-    """
-
-    async def hash(self, password: str, caller: Caller) -> str:
-        """Return a new hash."""
-
-    async def check(self, secret_hash: str | None, password: str, caller: Caller) -> Checked:
-        """Compare the password with a hash; takes as long when there is no hash."""
+    def turn(self, caller: Caller) -> AbstractAsyncContextManager[Hashing]:
+        """Wait for a turn. Raises Unavailable when too many callers wait."""
 
 
 class Account(Protocol):

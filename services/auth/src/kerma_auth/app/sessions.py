@@ -5,29 +5,43 @@ Out: SessionEnded.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kerma_auth.app.accounts import SOURCE, check_credentials
-from kerma_auth.app.ports import Account, AccountVault, Caller, Checked, Passwords, Users
+from kerma_auth.app.ports import (
+    Account,
+    AccountVault,
+    Caller,
+    Checked,
+    Passwords,
+    Sessions,
+    Throttle,
+    Tokens,
+    Users,
+)
 from kerma_auth.domain.names import name_key
 from kerma_auth.domain.passwords import spellings
-from kerma_auth.domain.session import SESSION, EndSession
+from kerma_auth.domain.session import SESSION, EndSession, Grant, Use, use_of
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import session_subject
 from kerma_common.errors import Forbidden, Unauthenticated
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
 
-REFRESH_LIFE = timedelta(minutes=120)
+SESSION_LIFE = timedelta(minutes=120)
 WRONG = "Invalid login or password"
+OVER = "The session has ended"
+REUSED = "The session was ended, because a refresh token was used twice"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The tokens that a login returns."""
+    """The tokens that a login or a refresh returns."""
 
     access_token: str
     access_expires: datetime
@@ -36,34 +50,34 @@ class LoggedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
-    """Logs users in and out, and refreshes their tokens."""
+class PasswordLogin:
+    """Checks names and passwords."""
 
-    bus: CommandBus
     vault: AccountVault
     users: Users
-    signing_key: Callable[[], Awaitable[SigningKey]]
-    clock: Callable[[], datetime]
     passwords: Passwords
+    throttle: Throttle
 
-    async def login(self, username: object, password: object, address: str) -> LoggedIn:
-        """Open a session, and store a new hash of the password if the old one is outdated.
+    async def check(self, username: object, password: object, address: str) -> tuple[Account, str]:
+        """Return the account and the user's name; store a new hash if the old one is outdated.
 
-        Raises the same Unauthenticated for an unknown name and a wrong password.
+        Raises the same Unauthenticated for an unknown name and a wrong password, TooManyRequests
+        after too many of them. Both take as long, and count, for names that do not exist.
         """
         check_credentials(username, password)
         assert isinstance(username, str)
         assert isinstance(password, str)
+        caller = Caller(address, username)
+        await self.throttle.require(caller)  # without waiting in the queue
         account = await self._account(username)
         credential_id = account.credential_id if account and account.credential_id else ""
         stored = await self.vault.credential(credential_id)
-        old = stored.secret_hash if stored else None
-        checked = await self._checked(old, password, Caller(address, username))
+        checked = await self._checked(stored.secret_hash if stored else None, password, caller)
         if account is None or stored is None or not checked.matches:
             raise Unauthenticated(WRONG)
         if checked.renewed:
             await self.vault.renew_hash(credential_id, stored.secret_hash, checked.renewed)
-        return await self._open(account, stored.username)
+        return account, stored.username
 
     async def _account(self, username: str) -> Account | None:
         """Return the account with this name.
@@ -76,47 +90,104 @@ class Sessions:
 
     async def _checked(self, secret_hash: str | None, password: str, caller: Caller) -> Checked:
         checked = Checked(matches=False)
-        for spelling in spellings(password):
-            checked = await self.passwords.check(secret_hash, spelling, caller)
-            if checked.matches:
-                break
+        async with self.passwords.turn(caller) as hashing:
+            # Failures are counted before the next turn, so that as many guesses as there are turns
+            # at a time come on top of the limit.
+            await self.throttle.require(caller)
+            for spelling in spellings(password):
+                checked = await hashing.check(secret_hash, spelling)
+                if checked.matches:
+                    await self.throttle.succeeded(caller)
+                    return checked
+            await self.throttle.failed(caller)
         return checked
 
-    async def _open(self, account: Account, username: str) -> LoggedIn:
-        now = self.clock()
-        session_id, refresh_token = secrets.token_hex(16), secrets.token_urlsafe(32)
-        expires = now.replace(microsecond=0) + REFRESH_LIFE
-        user_id = account.user_id
-        await self.vault.open_session(session_id, user_id, username, refresh_token, expires, now)
-        key = await self.signing_key()
-        access, access_expires = issue(key, user_id, session_id, account.roles, now)
-        return LoggedIn(access, access_expires, refresh_token, expires)
 
-    async def refresh(self, refresh_token: str) -> tuple[str, datetime]:
-        """Return a new access token for a session. Raises Forbidden when the session has ended."""
+@dataclass(frozen=True, slots=True)
+class SessionHandlers:
+    """Opens, refreshes and ends sessions."""
+
+    bus: CommandBus
+    login: PasswordLogin
+    sessions: Sessions
+    users: Users
+    tokens: Tokens
+    signing_key: Callable[[], Awaitable[SigningKey]]
+    clock: Callable[[], datetime]
+
+    async def open(self, username: object, password: object, address: str) -> LoggedIn:
+        """Open a session; raises what ``PasswordLogin.check`` does."""
+        account, name = await self.login.check(username, password, address)
         now = self.clock()
-        session = await self.vault.session_of_refresh(refresh_token)
-        if session is None or session.expires <= now:
-            raise Forbidden("The session has ended")
-        account = (await self.users.accounts_of([session.user_id])).get(session.user_id)
-        roles = account.roles if account else ()
-        return issue(await self.signing_key(), session.user_id, session.session_id, roles, now)
+        session_id, user_id = secrets.token_hex(16), account.user_id
+        expires = now.replace(microsecond=0) + SESSION_LIFE
+        await self.sessions.open(session_id, user_id, name, expires, now)
+        return await self._issue(Grant(session_id, user_id, name, expires), 0, account.roles, now)
+
+    async def refresh(self, refresh_token: str) -> LoggedIn:
+        """Return new tokens of a session.
+
+        Raises Unauthenticated when the session was ended; Forbidden when its time is over, or when
+        the token was replaced before, which ends the session.
+        """
+        now = self.clock()
+        named = await self._named(refresh_token)
+        if named is None:
+            raise Forbidden(OVER)
+        grant, generation = named
+        if use_of(grant, generation, now) is Use.ROTATE:
+            if not await self.sessions.rotate(grant.session_id, generation, now):
+                grant = await self.sessions.grant(grant.session_id) or grant
+                await self._require_repeat(grant, generation, now)
+        else:
+            await self._require_repeat(grant, generation, now)
+        account = (await self.users.accounts_of([grant.user_id])).get(grant.user_id)
+        return await self._issue(grant, generation + 1, account.roles if account else (), now)
+
+    async def _require_repeat(self, grant: Grant, generation: int, now: datetime) -> None:
+        match use_of(grant, generation, now):
+            case Use.REPEAT:
+                return
+            case Use.ENDED:
+                raise Unauthenticated(OVER)
+            case Use.REUSE:
+                logger.warning("a replaced refresh token was used", extra={"user": grant.user_id})
+                await self.end(grant.session_id, grant.user_id, f"reuse-{generation}")
+                raise Forbidden(REUSED)
+            case _:
+                raise Forbidden(OVER)
+
+    async def _issue(
+        self, grant: Grant, generation: int, roles: tuple[str, ...], now: datetime
+    ) -> LoggedIn:
+        key = await self.signing_key()
+        access, expires = issue(key, grant.user_id, grant.session_id, roles, now)
+        refresh = self.tokens.make(grant.session_id, generation)
+        return LoggedIn(access, expires, refresh, grant.expires)
+
+    async def _named(self, refresh_token: str) -> tuple[Grant, int] | None:
+        """Return the session that a refresh token belongs to, and the token's generation."""
+        if read := self.tokens.read(refresh_token):
+            grant = await self.sessions.grant(read[0])
+            return (grant, read[1]) if grant else None
+        grant = await self.sessions.grant_of(refresh_token)
+        return (grant, 0) if grant else None
+
+    async def session_of(self, refresh_token: str) -> tuple[str, str] | None:
+        """Return the ids of the session and the user that a refresh token belongs to."""
+        named = await self._named(refresh_token)
+        return (named[0].session_id, named[0].user_id) if named else None
 
     async def username(self, session_id: str) -> str | None:
         """Return the user's name for a session, or None when the session has ended."""
-        session = await self.vault.session(session_id)
-        return session.username if session else None
+        grant = await self.sessions.grant(session_id)
+        return grant.username if grant and grant.ended is None else None
 
-    async def logout(self, session_id: str, user_id: str, request_id: str) -> int:
+    async def end(self, session_id: str, user_id: str, request_id: str) -> int:
         """End a session in every service and return the sequence of the commit."""
         now = self.clock()
-        await self.vault.close_session(session_id)
+        await self.sessions.end(session_id, now)
         command = EndSession(user_id, session_id, now + ACCESS_LIFE)
         context = CommandContext(f"user:{user_id}", (request_id, "logout"), request_id, now)
         subject = session_subject(user_id, session_id)
         return (await self.bus.execute(SESSION, subject, command, context)).seq
-
-    async def session_of_refresh(self, refresh_token: str) -> tuple[str, str] | None:
-        """Return the session and the user that a refresh token belongs to."""
-        session = await self.vault.session_of_refresh(refresh_token)
-        return (session.session_id, session.user_id) if session else None

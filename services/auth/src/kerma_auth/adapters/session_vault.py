@@ -1,0 +1,101 @@
+"""Sessions in the vault: who they belong to, and which refresh token of each is the current one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    delete,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_auth.adapters.vault import METADATA
+from kerma_auth.domain.session import Grant
+
+_TIME = DateTime(timezone=True)
+
+SESSION = Table(
+    "session",
+    METADATA,
+    Column("session_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("username", Text, nullable=False),
+    # the only refresh token of a session that an earlier release opened, as SHA-256
+    Column("refresh_hash", LargeBinary, unique=True),
+    Column("expires", _TIME, nullable=False, index=True),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("rotated", _TIME),
+    Column("ended", _TIME),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionVault:
+    """Sessions in PostgreSQL; every method is one statement."""
+
+    db: AsyncEngine
+
+    async def open(
+        self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
+    ) -> None:
+        """Store a session until it expires, and delete expired sessions."""
+        session = insert(SESSION).values(
+            session_id=session_id, user_id=user_id, username=username, expires=expires
+        )
+        expired = delete(SESSION).where(SESSION.c.expires < now).cte("expired")
+        async with self.db.begin() as connection:
+            await connection.execute(session.add_cte(expired))
+
+    async def grant(self, session_id: str) -> Grant | None:
+        """Return a session by its id."""
+        return await self._grant(SESSION.c.session_id == session_id)
+
+    async def grant_of(self, refresh_token: str) -> Grant | None:
+        """Return a session of an earlier release by its refresh token."""
+        digest = hashlib.sha256(refresh_token.encode("utf-8", "surrogatepass")).digest()
+        return await self._grant(SESSION.c.refresh_hash == digest)
+
+    async def rotate(self, session_id: str, generation: int, now: datetime) -> bool:
+        """Make the token after ``generation`` the current one; False if ``generation`` is not."""
+        current = (
+            SESSION.c.session_id == session_id,
+            SESSION.c.generation == generation,
+            SESSION.c.ended.is_(None),
+            SESSION.c.expires > now,
+        )
+        rotated = update(SESSION).where(*current).values(generation=generation + 1, rotated=now)
+        async with self.db.begin() as connection:
+            return (await connection.execute(rotated)).rowcount == 1
+
+    async def end(self, session_id: str, now: datetime) -> None:
+        """End a session; its refresh tokens become invalid."""
+        going_on = (SESSION.c.session_id == session_id, SESSION.c.ended.is_(None))
+        async with self.db.begin() as connection:
+            await connection.execute(update(SESSION).where(*going_on).values(ended=now))
+
+    async def _grant(self, condition: ColumnElement[bool]) -> Grant | None:
+        found = select(
+            SESSION.c.session_id,
+            SESSION.c.user_id,
+            SESSION.c.username,
+            SESSION.c.expires,
+            SESSION.c.generation,
+            SESSION.c.rotated,
+            SESSION.c.ended,
+        ).where(condition)
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return Grant(*row) if row else None
