@@ -89,11 +89,11 @@ def aside(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Messages set aside: source, subject, body."""
     found: list[tuple[Any, ...]] = []
 
-    async def put_aside(_client: Client, *what: Any) -> None:
+    async def record_poison(_client: Client, *what: Any) -> None:
         found.append(what[:3])
 
-    monkeypatch.setattr(unbundling, "put_aside", put_aside)
-    monkeypatch.setattr("kerma_common.bus.rpc.put_aside", put_aside)
+    monkeypatch.setattr(unbundling, "record_poison", record_poison)
+    monkeypatch.setattr("kerma_common.bus.rpc.record_poison", record_poison)
     return found
 
 
@@ -230,7 +230,7 @@ async def test_an_answer_that_is_none_fails_each_request(
     assert [type(error) for error in told] == [ContractViolation] * 2
 
 
-async def test_poison_in_a_bundle_is_put_aside_and_harms_no_other(
+async def test_poison_in_a_bundle_is_recorded_and_harms_no_other(
     aside: list[tuple[Any, ...]],
 ) -> None:
     good = adapter(rpc.ClaimRequest).dump_json(rpc.ClaimRequest("w", "job", 4, 1)).decode()

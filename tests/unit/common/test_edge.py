@@ -33,15 +33,15 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def aside(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Messages set aside: source, subject, body."""
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Messages recorded as poison: source, subject, body."""
     found: list[tuple[Any, ...]] = []
 
-    async def put_aside(_client: Client, *what: Any) -> None:
+    async def record_poison(_client: Client, *what: Any) -> None:
         found.append(what[:3])
 
-    monkeypatch.setattr(edge, "put_aside", put_aside)
-    monkeypatch.setattr("kerma_common.bus.rpc.put_aside", put_aside)
+    monkeypatch.setattr(edge, "record_poison", record_poison)
+    monkeypatch.setattr("kerma_common.bus.rpc.record_poison", record_poison)
     return found
 
 
@@ -84,8 +84,8 @@ async def test_a_failure_keeps_its_family(raised: Exception, told: type[Exceptio
             await call(broker, rpc.CLAIM, CLAIM, rpc.ClaimReply)
 
 
-async def test_poison_is_answered_put_aside_and_followed_by_good_requests(
-    aside: list[tuple[Any, ...]],
+async def test_poison_is_answered_recorded_and_followed_by_good_requests(
+    recorded: list[tuple[Any, ...]],
 ) -> None:
     broker = serving(GONE)
     async with TestNatsBroker(broker):
@@ -93,7 +93,7 @@ async def test_poison_is_answered_put_aside_and_followed_by_good_requests(
             answer = await broker.request(body, rpc.CLAIM)
             assert orjson.loads(answer.body)["error"]["code"] == "Malformed"
         assert await call(broker, rpc.CLAIM, CLAIM, rpc.ClaimReply) == GONE
-    assert aside == [(poison.Source.REQUEST, rpc.CLAIM, body) for body in BODIES]
+    assert recorded == [(poison.Source.REQUEST, rpc.CLAIM, body) for body in BODIES]
 
 
 @given(messages())
@@ -101,10 +101,10 @@ async def test_an_answer_that_is_none_is_the_runners_fault(message: tuple[bytes,
     broker = serving(message[1])
     with pytest.MonkeyPatch.context() as patch:
 
-        async def put_aside(*_: Any) -> None:
+        async def record_poison(*_: Any) -> None:
             pass
 
-        patch.setattr("kerma_common.bus.rpc.put_aside", put_aside)
+        patch.setattr("kerma_common.bus.rpc.record_poison", record_poison)
         async with TestNatsBroker(broker):
             try:
                 await call(broker, rpc.CLAIM, CLAIM, rpc.Registered)
@@ -113,8 +113,8 @@ async def test_an_answer_that_is_none_is_the_runners_fault(message: tuple[bytes,
     decode(rpc.Registered, message[1])
 
 
-async def test_hints_are_taken_in_and_strange_ones_put_aside(
-    aside: list[tuple[Any, ...]],
+async def test_hints_are_taken_in_and_strange_ones_recorded(
+    recorded: list[tuple[Any, ...]],
 ) -> None:
     broker = EdgeBroker(Client())
     taken: list[rpc.StopSignal] = []
@@ -124,7 +124,7 @@ async def test_hints_are_taken_in_and_strange_ones_put_aside(
         await broker.publish(b"[]", "sig.worker.w", headers={"content-type": "application/json"})
         await broker.publish(adapter(rpc.StopSignal).dump_json(signal), "sig.worker.w")
     assert taken == [signal]
-    assert aside == [(poison.Source.SIGNAL, "sig.worker.w", b"[]")]
+    assert recorded == [(poison.Source.SIGNAL, "sig.worker.w", b"[]")]
 
 
 async def test_a_handler_may_ask_for_the_subject() -> None:

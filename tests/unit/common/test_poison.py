@@ -12,7 +12,7 @@ from kerma_common.bus.decoding import MAX_BYTES, decode
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.progress import TaskProgress
 from kerma_common.contracts.registry import adapter
-from kerma_common.poison import Malformed, Source, put_aside
+from kerma_common.poison import Malformed, Source, record_poison
 from kit.events.strange_messages import BODIES, messages
 
 KINDS: tuple[type, ...] = (
@@ -103,7 +103,7 @@ async def test_a_source_is_logged_once_and_every_message_counted(
     bus: Any = Bus()
     before = _counted()
     for body in (b"{", b"[", b"["):
-        await put_aside(bus, Source.TICKET, "work.task.pool.x", body, "no\x1b[2J JSON", seq=7)
+        await record_poison(bus, Source.TICKET, "work.task.pool.x", body, "no\x1b[2J JSON", seq=7)
     assert _counted() == before + 3
     [line] = [vars(record) for record in caplog.records if record.message == "poison passed"]
     assert (line["subject"], line["seq"], line["reason"]) == (
@@ -120,7 +120,7 @@ async def test_a_flood_is_counted_and_neither_logged_nor_copied(
     bus: Any = Bus()
     before = _counted()
     for n in range(10 * poison.PER_MINUTE):
-        await put_aside(bus, Source.TICKET, f"work.{n}", b"{", "no JSON")
+        await record_poison(bus, Source.TICKET, f"work.{n}", b"{", "no JSON")
     assert _counted() == before + 10 * poison.PER_MINUTE
     assert len(bus.published) <= 2 * poison.PER_MINUTE
     assert len(caplog.records) <= 2 * poison.PER_MINUTE

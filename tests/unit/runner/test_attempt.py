@@ -26,7 +26,7 @@ async def test_a_call_that_fails_because_it_is_stopped_leaves_no_error_behind() 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unheard.append(context["message"]))
     nothing = cast("Any", None)
-    attempt = Attempt(nothing, "worker", nothing, started=nothing, told=nothing)
+    attempt = Attempt(nothing, "worker", nothing, started=nothing, on_progress=nothing)
     attempt.stop(Stop.CANCEL)
     with pytest.raises(Stopped):
         await attempt._unless_stopped(killed())

@@ -84,7 +84,7 @@ class _Noted:
 _noted = _Noted()
 
 
-async def put_aside(
+async def record_poison(
     client: Client,
     source: Source,
     subject: str,

@@ -24,7 +24,7 @@ class RunnerSettings(Settings):
 
     @property
     def terms(self) -> Terms:
-        """Return the terms that workers are told."""
+        """Return the terms that workers get."""
         return Terms(
             timedelta(seconds=self.lease_seconds), timedelta(seconds=self.heartbeat_seconds)
         )

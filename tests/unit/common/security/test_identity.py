@@ -278,7 +278,7 @@ async def test_before_auth_is_read_requests_wait_and_then_fail(
         assert (await waiting).user_id == "ada"
 
 
-async def test_broken_events_are_put_aside(world: World) -> None:
+async def test_broken_events_are_recorded(world: World) -> None:
     no_key = auth.SigningKeyIntroduced(
         kid="third", algorithm="EdDSA", public_jwk={"kty": "OKP"}, not_before=datetime.now(UTC)
     )

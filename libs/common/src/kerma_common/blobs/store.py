@@ -137,7 +137,7 @@ class ObstoreBlobs:
     async def _keep(self, ref: Ref, content: bytes | IO[bytes] | AsyncIterator[bytes]) -> Ref:
         if await self.exists(ref):
             return ref
-        with _told(ref):
+        with _translated(ref):
             # Object stores upload file objects in parts, so memory stays bounded.
             await obstore.put_async(
                 self._store, _key(ref.sha256), content, max_concurrency=PARTS_AT_ONCE
@@ -148,7 +148,7 @@ class ObstoreBlobs:
 
     async def get(self, ref: Ref) -> bytes:
         """See `BlobStore`."""
-        with _told(ref):
+        with _translated(ref):
             result = await obstore.get_async(self._store, _key(ref.sha256))
             content = bytes(await result.bytes_async())
         _verify(ref, len(content), await _digest(content))
@@ -161,7 +161,7 @@ class ObstoreBlobs:
         end = min(end, ref.size)
         if start >= end:
             return b""
-        with _told(ref):
+        with _translated(ref):
             found = await obstore.get_range_async(
                 self._store, _key(ref.sha256), start=start, end=end
             )
@@ -170,7 +170,7 @@ class ObstoreBlobs:
     async def exists(self, ref: Ref) -> bool:
         """See `BlobStore`."""
         try:
-            with _told(ref):
+            with _translated(ref):
                 found = await obstore.head_async(self._store, _key(ref.sha256))
         except NotFound:
             return False
@@ -179,7 +179,7 @@ class ObstoreBlobs:
     async def stream(self, ref: Ref) -> AsyncIterator[bytes]:
         """See `BlobStore`."""
         digest, size = hashlib.sha256(), 0
-        with _told(ref):
+        with _translated(ref):
             result = await obstore.get_async(self._store, _key(ref.sha256))
             async for piece in result.stream(min_chunk_size=CHUNK):
                 data = bytes(piece)
@@ -202,7 +202,7 @@ class ObstoreBlobs:
     async def probe(self, name: str) -> None:
         """See `BlobStore`."""
         key = f"probe/{name}"
-        with _told(key):
+        with _translated(key):
             await obstore.put_async(self._store, key, os.urandom(PROBE_BYTES))
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / key)
@@ -254,7 +254,7 @@ def _verify(ref: Ref, size: int, digest: str) -> None:
 
 
 @contextmanager
-def _told(what: Ref | str) -> Iterator[None]:
+def _translated(what: Ref | str) -> Iterator[None]:
     """Translate the store's errors."""
     try:
         yield

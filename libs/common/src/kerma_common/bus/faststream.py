@@ -23,7 +23,7 @@ from prometheus_client import Histogram
 
 from kerma_common.bus.decoding import decode
 from kerma_common.bus.rpc import failure_of
-from kerma_common.poison import Malformed, Source, put_aside
+from kerma_common.poison import Malformed, Source, record_poison
 from kerma_common.telemetry.traces import HEADER, span, traceparent
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Metrics(BaseMiddleware[Any, Any]):
 
 
 class Faults(BaseMiddleware[Any, Any]):
-    """Middleware that turns failures into replies and sets poison aside."""
+    """Middleware that turns failures into replies and records poison."""
 
     def __init__(self, client: Client, msg: Any, /, *, context: ContextRepo) -> None:
         super().__init__(msg, context=context)
@@ -111,7 +111,7 @@ class Faults(BaseMiddleware[Any, Any]):
             raw = msg.raw_message
             source = _SOURCES.get(raw.subject.split(".")[0], Source.SIGNAL)
             what = (source, raw.subject, bytes(msg.body), str(error))
-            await put_aside(self._client, *what)
+            await record_poison(self._client, *what)
             return failure_of(error)
         except Exception as error:
             return failure_of(error)

@@ -12,7 +12,7 @@ import orjson
 from kerma_common import errors
 from kerma_common.bus.decoding import decode
 from kerma_common.contracts.registry import adapter
-from kerma_common.poison import Malformed, Source, put_aside
+from kerma_common.poison import Malformed, Source, record_poison
 
 if TYPE_CHECKING:
     from kerma_common.bus.faststream import EdgeBroker
@@ -66,7 +66,7 @@ async def read_answer(broker: EdgeBroker, subject: str, answer: bytes, reply: ty
             raise _error(subject, decode(_Failed, answer).error)
         return decode(reply, answer)
     except Malformed as error:
-        await put_aside(broker.client, Source.REPLY, subject, answer, str(error))
+        await record_poison(broker.client, Source.REPLY, subject, answer, str(error))
         raise errors.ContractViolation(f"{subject}: the answer is malformed: {error}") from error
 
 
@@ -82,11 +82,11 @@ class _Failed:
     error: _Failure
 
 
-def _error(subject: str, told: _Failure) -> errors.KermaError:
-    match told.kind:
+def _error(subject: str, failure: _Failure) -> errors.KermaError:
+    match failure.kind:
         case "rejected":
-            return errors.DomainRejected(told.code, told.message)
+            return errors.DomainRejected(failure.code, failure.message)
         case "unavailable":
-            return errors.Unavailable(f"{subject}: {told.message}")
+            return errors.Unavailable(f"{subject}: {failure.message}")
         case _:
-            return errors.ContractViolation(f"{subject}: {told.code}: {told.message}")
+            return errors.ContractViolation(f"{subject}: {failure.code}: {failure.message}")

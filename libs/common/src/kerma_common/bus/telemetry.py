@@ -11,6 +11,6 @@ if TYPE_CHECKING:
     from kerma_common.bus.faststream import EdgeBroker
 
 
-async def tell_progress(broker: EdgeBroker, progress: TaskProgress) -> None:
+async def publish_progress(broker: EdgeBroker, progress: TaskProgress) -> None:
     """Publish the progress of a task; the stream keeps the last message of each task."""
     await signals.send(broker, progress_subject(progress.job_id, progress.index), progress)

@@ -16,7 +16,7 @@ from kerma_common.bus.faststream import CONSUMED
 from kerma_common.bus.rpc import failure_of
 from kerma_common.contracts.registry import adapter
 from kerma_common.errors import Unavailable
-from kerma_common.poison import Malformed, Source, put_aside
+from kerma_common.poison import Malformed, Source, record_poison
 from kerma_common.telemetry.traces import span
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Unbundler:
             except Malformed as error:
                 result = type(error).__name__
                 what = (Source.REQUEST, request.subject, request.body.encode(), str(error))
-                await put_aside(self.client, *what)
+                await record_poison(self.client, *what)
                 return failure_of(error)
             except Exception as error:
                 result = type(error).__name__

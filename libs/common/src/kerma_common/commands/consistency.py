@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from prometheus_client import Counter, Histogram
 from sqlalchemy import select
 
-from kerma_common.poison import Source, put_aside
+from kerma_common.poison import Source, record_poison
 from kerma_common.precedence import precedence
 from kerma_common.projection.rows.tables import CHECKPOINT
 
@@ -156,7 +156,7 @@ class Positions:
                 self._marks.advance((projection, stream), int(message.data))
             else:
                 what = (Source.POSITION, message.subject, message.data)
-                await put_aside(self._nats, *what, "not a sequence")
+                await record_poison(self._nats, *what, "not a sequence")
 
     @staticmethod
     async def _stored(db: AsyncEngine, projection: str, stream: str) -> int:

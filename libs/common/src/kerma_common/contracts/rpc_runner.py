@@ -207,7 +207,7 @@ class Failure:
 class Report:
     """How a lease ended: exactly one of ``success``, ``failure``, ``canceled``, ``released``.
 
-    ``started`` says that the engine ran, in case no request has told it.
+    ``started`` says that the engine ran, in case no request has said so.
     """
 
     worker: Id

@@ -11,7 +11,7 @@ from kerma_common.contracts.decoding import NewerCommit, NotACommit, decode
 from kerma_common.contracts.envelope import Commit, Meta, Recorded
 from kerma_common.contracts.subjects import STREAMS
 from kerma_common.errors import ContractViolation
-from kerma_common.poison import Source, put_aside
+from kerma_common.poison import Source, record_poison
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -52,7 +52,7 @@ async def note_foreign(client: Client, records: Sequence[Recorded]) -> None:
         if record.foreign is not None:
             # The log loses nothing: the message stays in its stream.
             subject = f"{record.stream}:{record.subject}"
-            await put_aside(client, Source.LOG, subject, None, record.foreign, seq=record.seq)
+            await record_poison(client, Source.LOG, subject, None, record.foreign, seq=record.seq)
 
 
 def _foreign(stream: str, seq: int, subject: str, body: bytes, reason: str) -> Recorded:

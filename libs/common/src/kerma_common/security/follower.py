@@ -17,7 +17,7 @@ from kerma_common.contracts.events.auth import (
 )
 from kerma_common.contracts.subjects import stream_subjects
 from kerma_common.eventlog.pull import LogWentBackwards
-from kerma_common.poison import Source, put_aside
+from kerma_common.poison import Source, record_poison
 from kerma_common.precedence import STEP, give_way
 from kerma_common.projection.decoding import typed_events
 from kerma_common.projection.retries.failures import LoopHalted, delays, pause
@@ -116,6 +116,6 @@ class Follower:
             except Exception as error:
                 subject = f"{record.stream}:{record.subject}"
                 reason = f"{type(error).__name__}: {error}"
-                await put_aside(self.client, Source.LOG, subject, None, reason, seq=record.seq)
+                await record_poison(self.client, Source.LOG, subject, None, reason, seq=record.seq)
             if number % STEP == 0:
                 await give_way()

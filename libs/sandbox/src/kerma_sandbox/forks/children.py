@@ -70,8 +70,8 @@ class Child:
             lengths = LENGTHS.unpack(await self.reader.readexactly(LENGTHS.size))
             if lengths[0] > _MOST_HEAD or lengths[1] > longest:
                 raise AnswerTooLong
-            told = await self.reader.readexactly(lengths[0])
-            return told, await self.reader.readexactly(lengths[1])
+            head = await self.reader.readexactly(lengths[0])
+            return head, await self.reader.readexactly(lengths[1])
         except (ConnectionError, asyncio.IncompleteReadError):
             return None
 

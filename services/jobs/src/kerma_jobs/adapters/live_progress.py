@@ -18,7 +18,7 @@ from kerma_common.bus.decoding import decode
 from kerma_common.bus.faststream import with_subject
 from kerma_common.contracts.progress import ALL_PROGRESS, TaskProgress, progress_subject
 from kerma_common.eventlog.kept import stored
-from kerma_common.poison import Malformed, Source, put_aside, sequence_of
+from kerma_common.poison import Malformed, Source, record_poison, sequence_of
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -76,7 +76,7 @@ class TelemetryProgress:
                 self._hear(message.subject, message.data)
             except Malformed as error:
                 what = (Source.TELEMETRY, message.subject, message.data, str(error))
-                await put_aside(client, *what, seq=sequence_of(message))
+                await record_poison(client, *what, seq=sequence_of(message))
 
     def _hear(self, subject: str, body: bytes) -> None:
         report = decode(TaskProgress, body)

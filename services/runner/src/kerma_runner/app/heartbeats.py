@@ -43,7 +43,7 @@ class Heartbeats:
     terms: Terms
 
     async def hear(self, beat: rpc.Heartbeat) -> rpc.HeartbeatReply:
-        """Renew the leases that a worker names, and tell it which to stop."""
+        """Renew the leases that a worker names, and return which of them to stop."""
         now = self.clock()
         before = await self.heard.beat(beat.worker, beat.leases, now)
         if before is None or now - before > self.terms.lease:

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import Progress
     from kerma_runner.worker.runner_client import RunnerClient
 
-TELL_SECONDS = 0.2
+REPORT_SECONDS = 0.2
 """Shortest interval between two progress messages of a task, and age of its first progress."""
 
 START_SECONDS = 0.2
-"""The start of an engine is told after this time; if it has ended by then, the report tells both."""
+"""The start of an engine is reported after this time, or together with its end if that comes first."""
 
 LEAVE_SECONDS = 3.0
-"""How long a stopping worker tries to tell the runner; after that its leases expire."""
+"""How long a stopping worker tries to reach the runner; after that its leases expire."""
 
 MOST_UNREPORTED = 256
 """Attempts beside those in slots whose report is not accepted; with more, no tasks are taken."""
@@ -52,14 +52,14 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Teller:
+class ProgressReporter:
     """Publishes the latest progress of a task at a limited rate."""
 
     def __init__(self) -> None:
         self._latest: Progress | None = None
         self._news = asyncio.Event()
 
-    def told(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Store the latest progress."""
         self._latest = progress
         self._news.set()
@@ -69,10 +69,10 @@ class Teller:
         while True:
             await self._news.wait()
             # An engine that ends soon needs no message.
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(REPORT_SECONDS)
             self._news.clear()
             if self._latest is not None:
-                await runner.tell(held, self._latest)
+                await runner.send_progress(held, self._latest)
 
 
 @dataclass(slots=True)
@@ -138,7 +138,9 @@ class Agent:
         """Retire the dead workers of this machine, so that none of their leases outlives them."""
         scratch = self.context.scratch
         for worker in await asyncio.to_thread(scratch.dead):
-            await self.runner.insist(rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict)
+            await self.runner.ask_until_answered(
+                rpc.RETIRE, rpc.Retirement(worker, rpc.DIED), rpc.Verdict
+            )
             await asyncio.to_thread(scratch.forget, worker)
 
     async def _watch_others(self, interval: float) -> None:
@@ -151,7 +153,7 @@ class Agent:
         offer = self.registration
         if self._lacking is not None:
             offer = replace(offer, engines={}, digests={}, substitutes={})
-        return await self.runner.insist(rpc.REGISTER, offer, rpc.Registered)
+        return await self.runner.ask_until_answered(rpc.REGISTER, offer, rpc.Registered)
 
     async def _slot(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         """Run one engine at a time; a result is stored and reported while the next engine runs.
@@ -219,30 +221,30 @@ class Agent:
         return reply.granted, trace
 
     def _begin(self, granted: rpc.Granted, trace: str | None, group: asyncio.TaskGroup) -> Attempt:
-        held, teller = granted.held, Teller()
+        held, reporter = granted.held, ProgressReporter()
 
         async def started() -> None:
             await asyncio.sleep(START_SECONDS)
             request = rpc.StartRequest(self.worker, held)
-            verdict = await self.runner.insist(rpc.START, request, rpc.Verdict)
+            verdict = await self.runner.ask_until_answered(rpc.START, request, rpc.Verdict)
             if verdict.code == "STALE_LEASE":
                 attempt.stop(Stop.DROP)
 
-        attempt = Attempt(granted, self.worker, self.context, started, teller.told)
+        attempt = Attempt(granted, self.worker, self.context, started, reporter.report)
         self._active[held] = attempt
-        work = group.create_task(self._work(attempt, teller, trace))
+        work = group.create_task(self._work(attempt, reporter, trace))
         self._works.add(work)
         work.add_done_callback(self._works.discard)
         return attempt
 
-    async def _work(self, attempt: Attempt, teller: Teller, trace: str | None) -> None:
+    async def _work(self, attempt: Attempt, reporter: ProgressReporter, trace: str | None) -> None:
         held = attempt.granted.held
         try:
             with span("task", trace):
                 async with asyncio.TaskGroup() as group:
-                    telling = group.create_task(teller.run(self.runner, held))
+                    reporting = group.create_task(reporter.run(self.runner, held))
                     report = await attempt.run()
-                    telling.cancel()
+                    reporting.cancel()
                 if report is not None:
                     await self._report(replace(report, started=attempt.engine_ran))
         except Exception as error:
@@ -254,7 +256,7 @@ class Agent:
             del self._active[held]
 
     async def _report(self, report: rpc.Report) -> None:
-        verdict = await self.runner.insist(rpc.REPORT, report, rpc.Verdict)
+        verdict = await self.runner.ask_until_answered(rpc.REPORT, report, rpc.Verdict)
         if verdict.code != "OK":
             _log.warning(
                 "report refused",

@@ -74,7 +74,7 @@ class AttemptContext:
 class Attempt:
     """One run of a task under one lease.
 
-    ``started`` is awaited once the engine runs, ``told`` is called with every progress, and
+    ``started`` is awaited once the engine runs, ``on_progress`` is called with every progress, and
     ``engine_gone`` is set when no engine of the attempt runs or will run, and ``over`` when only
     the report is left to be sent.
     """
@@ -83,7 +83,7 @@ class Attempt:
     worker: str
     context: AttemptContext
     started: Callable[[], Coroutine[Any, Any, None]]
-    told: Callable[[Progress], None]
+    on_progress: Callable[[Progress], None]
     stop_reason: Stop | None = None
     engine_gone: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -227,7 +227,7 @@ class Attempt:
         )
 
     async def _inputs(self) -> bytes:
-        return await self._insist(lambda: self.context.blobs.get(self.granted.input_ref))
+        return await self._until_answered(lambda: self.context.blobs.get(self.granted.input_ref))
 
     async def _prepare(self, session: Session) -> Command:
         """Write the task's files. Raises Failed, Stopped."""
@@ -262,9 +262,11 @@ class Attempt:
         async with asyncio.TaskGroup() as group:
             streams = (
                 group.create_task(
-                    logs.keep_stream(process.stdout, self._out, on_stdout, self.told)
+                    logs.keep_stream(process.stdout, self._out, on_stdout, self.on_progress)
                 ),
-                group.create_task(logs.keep_stream(process.stderr, self._err, None, self.told)),
+                group.create_task(
+                    logs.keep_stream(process.stderr, self._err, None, self.on_progress)
+                ),
             )
             wall = watches.wall_time(settings.wall_seconds)
             stall = watches.stall(lambda: process.cpu_seconds, settings.stall_seconds)
@@ -277,7 +279,7 @@ class Attempt:
                 group.create_task(self._end_on(process, room, 0.0)),
             ]
             if command.watch is not None:
-                watch = logs.watch_file(directory, command.watch, monitor, self.told)
+                watch = logs.watch_file(directory, command.watch, monitor, self.on_progress)
                 watchers.append(group.create_task(watch))
             try:
                 ended = await process.wait()
@@ -325,7 +327,7 @@ class Attempt:
             taken = await asyncio.to_thread(_taken, directory, command, kept, settings)
             await self._check(session, kept)
             pieces = partial(pack_outputs, kept, taken)
-            return await self._insist(lambda: self.context.blobs.put(pieces, OUTPUT_MEDIA))
+            return await self._until_answered(lambda: self.context.blobs.put(pieces, OUTPUT_MEDIA))
         except OutputsTooLarge as error:
             reason = f"{error.reason}, the limit KERMA_WORKER_OUTPUT_BYTES"
             raise Failed("OUTPUT_LIMIT", reason) from None
@@ -367,9 +369,9 @@ class Attempt:
         body = await asyncio.to_thread(logs.encode_logs, {**texts, **self._engine_logs})
         if body == b"{}":
             return None
-        return await self._insist(lambda: self.context.blobs.put(body, logs.LOG_MEDIA))
+        return await self._until_answered(lambda: self.context.blobs.put(body, logs.LOG_MEDIA))
 
-    async def _insist(self, action: Callable[[], Awaitable[T]]) -> T:
+    async def _until_answered(self, action: Callable[[], Awaitable[T]]) -> T:
         """Retry until the blob store answers; heartbeats hold the lease meanwhile.
 
         Raises Stopped.

@@ -69,12 +69,12 @@ def exceeded(ended: Exit, errors: str, settings: WorkerSettings) -> tuple[str, s
     then prints to ``errors``.
     """
     if ended.exceeded is not None:
-        return _told("the engine used more than", _CODES[ended.exceeded], settings)
+        return _exceeded_limit("the engine used more than", _CODES[ended.exceeded], settings)
     if ended.code == 0:
         return None
     for pattern, limit in _REFUSED:
         if pattern.search(errors) and getattr(settings, limit[2]) is not None:
-            return _told("the engine failed when it wanted more than", limit, settings)
+            return _exceeded_limit("the engine failed when it wanted more than", limit, settings)
     return None
 
 
@@ -86,7 +86,9 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _told(start: str, limit: tuple[str, str, str], settings: WorkerSettings) -> tuple[str, str]:
+def _exceeded_limit(
+    start: str, limit: tuple[str, str, str], settings: WorkerSettings
+) -> tuple[str, str]:
     code, amount, field = limit
     allowed = amount.format(getattr(settings, field))
     return code, f"{start} {allowed}, the limit KERMA_WORKER_{field.upper()}"

@@ -87,25 +87,28 @@ class Lines:
         return [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
 
 
-Told = Callable[["Progress"], None]
+OnProgress = Callable[["Progress"], None]
 
 
 async def keep_stream(
-    reader: asyncio.StreamReader, kept: HeadAndTail, monitor: Monitor | None, told: Told
+    reader: asyncio.StreamReader,
+    kept: HeadAndTail,
+    monitor: Monitor | None,
+    on_progress: OnProgress,
 ) -> None:
     """Keep a stream until it ends, and report the progress found in it."""
     lines = Lines()
     while chunk := await reader.read(_CHUNK):
         kept.add(chunk)
         if monitor is not None:
-            tell_lines(lines.feed(chunk), monitor, told)
+            report_lines(lines.feed(chunk), monitor, on_progress)
 
 
-def tell_lines(lines: list[str], monitor: Monitor, told: Told) -> None:
+def report_lines(lines: list[str], monitor: Monitor, on_progress: OnProgress) -> None:
     """Report the last progress found in these lines."""
     known = [progress for line in lines if (progress := monitor.feed(line)) is not None]
     if known:
-        told(known[-1])
+        on_progress(known[-1])
 
 
 class GrowingFile:
@@ -146,7 +149,9 @@ class GrowingFile:
         return chunk
 
 
-async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told) -> None:
+async def watch_file(
+    directory: Path, pattern: str, monitor: Monitor, on_progress: OnProgress
+) -> None:
     """Report progress from a growing log file until cancelled.
 
     Some engines write it nowhere else.
@@ -154,7 +159,7 @@ async def watch_file(directory: Path, pattern: str, monitor: Monitor, told: Told
     file = GrowingFile(directory, pattern)
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        tell_lines(await asyncio.to_thread(file.look), monitor, told)
+        report_lines(await asyncio.to_thread(file.look), monitor, on_progress)
 
 
 def log_files(directory: Path, globs: tuple[str, ...]) -> dict[str, str]:

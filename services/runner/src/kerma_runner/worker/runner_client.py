@@ -19,7 +19,7 @@ from kerma_common.bus.rpc import call
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.progress import TaskProgress
 from kerma_common.errors import ContractViolation, Unavailable
-from kerma_common.poison import Malformed, Source, put_aside, sequence_of
+from kerma_common.poison import Malformed, Source, record_poison, sequence_of
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -59,7 +59,7 @@ class RunnerClient:
             return await self._bundler.call(subject, request, reply)
         return await call(self._broker, subject, request, reply)
 
-    async def insist(self, subject: str, request: object, reply: type[T]) -> T:
+    async def ask_until_answered(self, subject: str, request: object, reply: type[T]) -> T:
         """Send a request until it is answered: a report may hold the result of hours of work."""
         delay = _FIRST_RETRY
         while True:
@@ -99,7 +99,7 @@ class RunnerClient:
             ticket = decode(rpc.Ticket, message.data)
         except Malformed as error:
             what = (Source.TICKET, message.subject, message.data, str(error))
-            await put_aside(self._client, *what, seq=sequence_of(message))
+            await record_poison(self._client, *what, seq=sequence_of(message))
             await self.settle(message)
             return None
         return ticket, message
@@ -139,9 +139,9 @@ class RunnerClient:
         except (nats.errors.Error, OSError):
             _log.info("ticket not given back")
 
-    async def tell(self, held: rpc.HeldLease, progress: Progress) -> None:
+    async def send_progress(self, held: rpc.HeldLease, progress: Progress) -> None:
         """Publish the progress of a task."""
-        told = TaskProgress(
+        report = TaskProgress(
             held.job_id,
             held.index,
             held.lease,
@@ -149,7 +149,7 @@ class RunnerClient:
             progress.eta_seconds,
             datetime.now(UTC),
         )
-        await telemetry.tell_progress(self._broker, told)
+        await telemetry.publish_progress(self._broker, report)
 
 
 class _Pull:

@@ -64,12 +64,12 @@ async def _measure(folder: Path) -> list[Figure]:
             await heard.acquire()
 
         asked = await _turns(edge_request, bare_request, REQUESTS)
-        told = await _turns(edge_hint, bare_hint, HINTS)
+        turns = await _turns(edge_hint, bare_hint, HINTS)
         await there.stop()
     return [
         _figure("edge_request_ms", "ms", [a[0] for a in asked[0]], [b[0] for b in asked[1]]),
         _figure("edge_request_cpu_us", "us", [a[1] for a in asked[0]], [b[1] for b in asked[1]]),
-        _figure("edge_hint_cpu_us", "us", [a[1] for a in told[0]], [b[1] for b in told[1]]),
+        _figure("edge_hint_cpu_us", "us", [a[1] for a in turns[0]], [b[1] for b in turns[1]]),
     ]
 
 

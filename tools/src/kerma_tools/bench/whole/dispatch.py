@@ -36,9 +36,9 @@ def dispatcher_round() -> Iterator[Figure]:
     with TemporaryDirectory(prefix="kerma-bench-") as folder:
         Path(folder).chmod(0o711)
         measured = uvloop.run(_measure(Path(folder)))
-    told = f"{ENDED / 1e6:g} M ended, {WAITING:,} waiting tasks of {USERS} users"
+    load = f"{ENDED / 1e6:g} M ended, {WAITING:,} waiting tasks of {USERS} users"
     yield Figure(
-        f"dispatcher round, {told}", measured, "ms", "limit", LIMIT_MS, 1.0, lower_is_better=True
+        f"dispatcher round, {load}", measured, "ms", "limit", LIMIT_MS, 1.0, lower_is_better=True
     )
 
 

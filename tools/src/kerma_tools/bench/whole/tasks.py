@@ -101,7 +101,7 @@ class _Hollow:
         self._done = asyncio.Event()
 
     async def register(self) -> None:
-        await self._runner.insist(rpc.REGISTER, self._offer, rpc.Registered)
+        await self._runner.ask_until_answered(rpc.REGISTER, self._offer, rpc.Registered)
 
     async def work(self, tasks: int) -> None:
         """Run this many tasks, several at a time, as the worker's slots do."""
@@ -126,7 +126,7 @@ class _Hollow:
                 continue
             success = rpc.Success(Ref("0" * 64, 1), None, granted.primaries, 0.0)
             report = rpc.Report("hollow", granted.held, success=success, started=True)
-            await self._runner.insist(rpc.REPORT, report, rpc.Verdict)
+            await self._runner.ask_until_answered(rpc.REPORT, report, rpc.Verdict)
             self._left -= 1
             if not self._left:
                 self._done.set()

@@ -100,8 +100,8 @@ async def _progress_lags(found: Platform) -> list[float]:
     async with connection(found.nats_url, name="bench") as nats:
 
         async def note(message: Any) -> None:
-            told = codec.validate_json(message.data)
-            read_at.setdefault(told.primaries, told.at.timestamp())
+            report = codec.validate_json(message.data)
+            read_at.setdefault(report.primaries, report.at.timestamp())
 
         await nats.subscribe(ALL_PROGRESS, cb=note)
         body = submit_body(PROJECT, tasks=1, primaries=LIVE_PRIMARIES, engine="geant4")

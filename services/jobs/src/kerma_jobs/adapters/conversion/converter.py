@@ -102,10 +102,10 @@ class ProcessConverter:
         user = principal.user_id if principal else ""
         order = {"kind": "read", "depth": depth_limit, "keys": BODY_KEYS}
         try:
-            told, rest = await self._told(user, order, body)
+            answer, rest = await self._answered(user, order, body)
         except _RefusedError as refused:
             raise InvalidRequest(f"The body {refused}") from None
-        return body_of(told, rest)
+        return body_of(answer, rest)
 
     async def run(self) -> None:
         """Keep processes ready until cancelled, then end them."""
@@ -126,16 +126,16 @@ class ProcessConverter:
     ) -> Converted:
         """``reuse_for`` is the user whose process may be used again, empty for a new process."""
         try:
-            told, inputs = await self._told(user, order, payload, reuse_for)
+            answer, inputs = await self._answered(user, order, payload, reuse_for)
         except _RefusedError as refused:
             raise _invalid(field, [["", str(refused)]], 1) from None
-        if "problems" in told:
+        if "problems" in answer:
             CONVERSIONS.labels("refused").inc()
-            raise _invalid(field, told["problems"], told["count"])
+            raise _invalid(field, answer["problems"], answer["count"])
         CONVERSIONS.labels("converted").inc()
-        return Converted(told["engine"], told["primaries"], inputs, told["bins"])
+        return Converted(answer["engine"], answer["primaries"], inputs, answer["bins"])
 
-    async def _told(
+    async def _answered(
         self, user: str, order: Mapping[str, Any], payload: bytes, reuse_for: str = ""
     ) -> tuple[dict[str, Any], bytes]:
         """Return the head of the answer, parsed, and its body."""

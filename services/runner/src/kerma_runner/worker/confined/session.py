@@ -155,9 +155,9 @@ class Session:
         self.stands_in_for = answer.stands_in_for
 
     async def _ask(self, child: Child, call: Call, head: bytes, body: bytes = b"") -> Answer:
-        told, _ = await call.ask(child, head, body)
+        reply, _ = await call.ask(child, head, body)
         try:
-            answer = Answer.model_validate_json(told)
+            answer = Answer.model_validate_json(reply)
         except ValidationError:
             raise CallFailed(f"{call.doing} gave an answer of another form") from None
         if answer.refused is not None:
