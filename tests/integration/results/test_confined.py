@@ -187,6 +187,15 @@ async def test_a_merge_that_takes_too_long_fails(
     )
 
 
+async def test_the_time_of_a_whole_merge_is_limited(blobs: BlobStore, tmp_path: Path) -> None:
+    async with merging(blobs, merge_seconds=0.5) as merger:
+        code, message = await verdict(merger, probe_input("hang"), tmp_path)
+    assert (code, message) == (
+        "MERGE_LIMIT",
+        "merging takes longer than 0.5 s (KERMA_RESULTS_MERGE_SECONDS)",
+    )
+
+
 @pytest.mark.parametrize("mode", ["bloat", "grow"])
 async def test_a_merge_that_needs_too_much_memory_fails(
     blobs: BlobStore, tmp_path: Path, mode: str

@@ -148,6 +148,26 @@ async def test_an_output_that_occupies_its_reader_fails_its_job_alone(
     assert "longer than 2 s (KERMA_RESULTS_READ_SECONDS)" in failed.message
 
 
+async def test_long_merges_do_not_keep_others_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "LONG_SECONDS", 0.2)
+    endless = [job_id(NOW, uuid4(), "DIRECT") for _ in range(merging.AT_ONCE + 1)]
+    for job in endless:
+        await world.submit(job, 1, engine="endless")
+        await world.succeed(job, 0)
+        await world.request_merge(job, 1, 1)
+    async with world.service():
+        for _ in range(3):
+            job = job_id(NOW, uuid4(), "DIRECT")
+            await world.submit(job, 1, owner="another")
+            await world.succeed(job, 0)
+            await world.request_merge(job, 1, 1)
+            await world.until(job, ResultSetPublished)
+        for job in endless:
+            assert [type(e) for e in await world.history(job)][-1] is MergeStarted
+
+
 async def test_a_merge_whose_process_is_killed_is_tried_three_times(
     world: World, job: JobId, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,13 +96,14 @@ class World:
         *,
         names: Sequence[str] = OUTPUTS,
         pages: int = PAGES,
+        owner: str = OWNER,
     ) -> None:
         """Submit a job whose outputs are those of the test engine."""
         outputs = tuple(Output(name, name, f"{name}.npy") for name in names)
         inputs = InputSet("tally", {}, 10 * n_tasks, outputs, {"pages": pages})
         submitted = jobs.JobSubmitted(
             job_id=job_id,
-            owner=OWNER,
+            owner=owner,
             title="water",
             platform="DIRECT",
             sim_type="tally",

@@ -18,6 +18,8 @@ class ResultsSettings(Settings):
     """Whether merges must be confined; services of one process take the strictest setting."""
     read_seconds: float = Field(default=180.0, gt=0)
     """Longest time that reading the output of one task and adding it may take."""
+    merge_seconds: float = Field(default=3600.0, gt=0)
+    """Longest time that a merge may take, without rendering its pages."""
     merge_memory: int = Field(default=8 << 30, ge=1 << 30)
     """Address space of a process that merges, in bytes."""
     unpacked_bytes: int = Field(default=4 << 30, ge=1 << 20)

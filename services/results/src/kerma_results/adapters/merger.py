@@ -46,8 +46,21 @@ class BlobMerger:
             raise Unmergeable("ENGINE", f"no engine {source.engine!r} is known here") from None
         inputs = await self._inputs(source.input_ref)
         outputs = sorted(outputs, key=lambda output: output.index)
+        seconds = self.confined.settings.merge_seconds
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await self._merge(source.engine, inputs, outputs)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            message = f"merging takes longer than {seconds:g} s (KERMA_RESULTS_MERGE_SECONDS)"
+            raise Unmergeable("MERGE_LIMIT", message) from None
+
+    async def _merge(
+        self, engine: str, inputs: bytes, outputs: Sequence[TaskOutput]
+    ) -> Sequence[Estimator]:
         async with self.confined.merge() as merge:
-            busy = merge.open(source.engine, inputs)
+            busy = merge.open(engine, inputs)
             for start in range(0, len(outputs), FETCHED_AT_ONCE):
                 some = outputs[start : start + FETCHED_AT_ONCE]
                 # while the process works on those before

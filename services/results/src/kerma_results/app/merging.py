@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
@@ -21,6 +22,7 @@ from kerma_common.projection.retries.failures import delays, is_transient, pause
 from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.telemetry.traces import span
 from kerma_results.app.ports import Unmergeable
+from kerma_results.app.turns import Turns
 from kerma_results.domain.result_set import (
     RESULT_SET,
     CompleteMerge,
@@ -41,10 +43,14 @@ if TYPE_CHECKING:
     from kerma_common.eventlog.port import EventLog
     from kerma_results.app.ports import Merger, PageStore
     from kerma_results.domain.result_set import ResultSet
-    from kerma_results.read.queries import ResultQueries, Unfinished
+    from kerma_results.read.queries import JobSource, ResultQueries, Unfinished
 
 AT_ONCE = 2
 """Merges that run at a time; each holds the pages of about two tasks in memory."""
+LONG_SECONDS = 10.0
+"""A merge that takes longer makes room for the next and becomes a long one."""
+LONG_AT_ONCE = 2
+"""Long merges that run beside the others, one for each owner."""
 REST_SECONDS = 5.0
 """Longest wait after a fault: a full disk may have room again."""
 PATIENCE_SECONDS = 10.0
@@ -70,7 +76,9 @@ class Merging:
     retries: Persistence = field(default_factory=lambda: Persistence("results", "merge"))
     _busy: set[str] = field(default_factory=set)
     _given_up: set[str] = field(default_factory=set)
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _quick: Turns = field(default_factory=lambda: Turns(AT_ONCE, AT_ONCE))
+    _lasting: Turns = field(default_factory=lambda: Turns(LONG_AT_ONCE, 1))
+    _long: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         """Look for work whenever the read model has advanced, until cancelled."""
@@ -125,6 +133,7 @@ class Merging:
         finally:
             self.retries.recovered(work.job_id)
             self._busy.discard(work.job_id)
+            self._long.discard(work.job_id)
 
     async def _finish(self, work: Unfinished, attempt: int) -> None:
         """Try once. If another process was faster, return: the next look finds what is left."""
@@ -135,8 +144,11 @@ class Merging:
     async def _finish_story(self, work: Unfinished, attempt: int, story: _Story) -> None:
         try:
             if not work.complete:
-                async with self._slots:
-                    completed = await self._merge(work, attempt, story)
+                source = await self.queries.source(work.job_id)
+                if source is None:
+                    raise Superseded("the job was deleted")
+                merge = partial(self._merge, work, attempt, story, source)
+                completed = await self._in_turn(source.owner, work.job_id, merge)
                 await self._until_readable(completed)
             await story.execute(PublishResultSet())
         except Unmergeable as verdict:
@@ -144,14 +156,36 @@ class Merging:
         except (DomainRejected, Superseded) as verdict:
             _log.info("merge of %s ends here: %s", work.job_id, verdict)
 
-    async def _merge(self, work: Unfinished, attempt: int, story: _Story) -> int:
+    async def _in_turn(
+        self, owner: str, job_id: str, merge: Callable[[], Coroutine[Any, Any, int]]
+    ) -> int:
+        """Merge in turn. A long merge keeps only long ones waiting.
+
+        Once it has taken ``LONG_SECONDS``, it goes on beside the others; if too many long ones run,
+        it starts again when they have ended.
+        """
+        running: asyncio.Task[int] | None = None
+        try:
+            if job_id not in self._long:
+                async with self._quick.turn(owner):
+                    running = asyncio.create_task(merge())
+                    if (await asyncio.wait([running], timeout=LONG_SECONDS))[0]:
+                        return running.result()
+                    self._long.add(job_id)
+                    if not self._lasting.free(owner):
+                        await _end(running)
+                        running = None
+            async with self._lasting.turn(owner):
+                running = running or asyncio.create_task(merge())
+                return await running
+        finally:
+            await _end(running)
+
+    async def _merge(self, work: Unfinished, attempt: int, story: _Story, source: JobSource) -> int:
         """Merge and return the sequence of the commit that completes the result set."""
         started = await story.execute(StartMerge(attempt), str(attempt))
         if started.state.phase is not Phase.MERGING:
             raise Superseded(started.state.phase)
-        source = await self.queries.source(work.job_id)
-        if source is None:
-            raise Superseded("the job was deleted")
         outputs = await self.queries.outputs(work.job_id)
         if len(outputs) != work.tasks:
             raise RuntimeError(f"{len(outputs)} outputs are known, {work.tasks} are to be merged")
@@ -186,6 +220,12 @@ class Merging:
         opened = next(record for record in history if record.foreign is None)
         correlation, cause = opened.commit.meta.correlation, opened.commit.events[0].id
         return _Story(self.bus, self.clock, job_id, correlation, cause, opened.traceparent)
+
+
+async def _end(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)
