@@ -215,3 +215,16 @@ def test_a_level_that_keeps_less_than_it_promises_is_not_in_force(
     found = measure(public, levels=(Level.LANDLOCK,))
     assert found.level is Level.NONE
     assert "files" in found.reasons[Level.LANDLOCK]
+
+
+def test_landlock_alone_keeps_nobody_from_the_network(
+    public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no rule for UDP; the filter, which other processors lack, forbids all sockets."""
+    monkeypatch.setattr("kerma_sandbox.kernel.seccomp.program", lambda **_: b"")
+    found = measure(public, levels=(Level.NAMESPACES, Level.LANDLOCK))
+    if found.level is Level.NAMESPACES:
+        assert Wall.NETWORK in found.standing
+        found = measure(public, levels=(Level.LANDLOCK,))
+    assert found.level is Level.NONE
+    assert "network" in found.reasons[Level.LANDLOCK]

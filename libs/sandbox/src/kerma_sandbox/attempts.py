@@ -1,6 +1,6 @@
 """Run inside a sandbox: try everything it must prevent and print, by wall, what succeeded.
 
-Arguments: directory with canary files, TCP port, abstract socket, process id, token. An argument
+Arguments: directory with canary files, TCP port, UDP port, abstract socket, process id, token. An argument
 after the token is an error, so that the trial can't pass by accident.
 """
 
@@ -40,6 +40,13 @@ def _connects(family: int, address: str | tuple[str, int]) -> bool:
         made.settimeout(2)
         made.connect(address)
     return True
+
+
+def _sends(port: int, token: str) -> bool:
+    # the other side looks: sending succeeds in a network of its own, too
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.sendto(token.encode(), ("127.0.0.1", port))
+    return False
 
 
 def _signals(pid: int) -> bool:
@@ -127,7 +134,8 @@ _HIDING = (
 
 def main(arguments: list[str]) -> None:
     """Print a JSON object of booleans by wall, after proving that the work folder works."""
-    folder, port, abstract, pid, token = arguments
+    folder, port, datagrams, abstract, pid, token = arguments
+    _through(lambda: _sends(int(datagrams), token))
     Path("trial").write_text(token)
     Path("trial").unlink()
     result = {

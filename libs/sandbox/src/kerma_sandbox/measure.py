@@ -58,13 +58,22 @@ class _Surroundings:
 
     folder: Path
     port: int
+    datagrams: socket.socket
     abstract: str
     stranger: subprocess.Popen[bytes]
     token: str
 
     def arguments(self) -> list[str]:
         """Return the arguments of the attempts."""
-        return [str(self.folder), str(self.port), self.abstract, str(self.stranger.pid), self.token]
+        ports = str(self.port), str(self.datagrams.getsockname()[1])
+        return [str(self.folder), *ports, self.abstract, str(self.stranger.pid), self.token]
+
+    def heard(self) -> bool:
+        """Return whether a datagram has arrived."""
+        try:
+            return self.datagrams.recv(1) != b""
+        except BlockingIOError:
+            return False
 
 
 def measure(
@@ -170,6 +179,8 @@ def _try(
     except ValueError:
         return frozenset(), f"the trial printed {text[:100]!r}"
     reached = {Wall(name) for name, through in passed.items() if through}
+    if surroundings.heard():
+        reached.add(Wall.NETWORK)
     if surroundings.stranger.poll() is not None:
         reached.add(Wall.SIGNALS)
     elif resource.prlimit(surroundings.stranger.pid, resource.RLIMIT_NOFILE)[0] == FEW_FILES:
@@ -190,6 +201,9 @@ def _surroundings() -> Iterator[_Surroundings]:
         (folder / "secret").write_text(token)
         (folder / "secret").chmod(0o600)
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", 0))
+        udp.setblocking(False)
         for address in (f"\0kerma-{token}", str(folder / "socket")):
             unix = stack.enter_context(socket.socket(socket.AF_UNIX))
             unix.bind(address)
@@ -207,4 +221,4 @@ def _surroundings() -> Iterator[_Surroundings]:
         if stranger.stdout is not None:
             stranger.stdout.readline()
         port: int = tcp.getsockname()[1]
-        yield _Surroundings(folder, port, f"kerma-{token}", stranger, token)
+        yield _Surroundings(folder, port, udp, f"kerma-{token}", stranger, token)

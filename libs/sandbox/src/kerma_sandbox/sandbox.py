@@ -40,7 +40,7 @@ class Wall(StrEnum):
     SECRETS = "secrets"
     """Files that only Kerma's user may read."""
     NETWORK = "network"
-    """TCP on the loopback interface, and with it every other network."""
+    """TCP and UDP on the loopback interface, and with it every other network."""
     SOCKETS = "sockets"
     """Unix sockets, by path and abstract."""
     PROCESSES = "processes"
