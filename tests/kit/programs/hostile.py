@@ -66,11 +66,19 @@ def send_signals(*pids: str) -> None:
         os.kill(-1, signal.SIGCONT)
 
 
+def leave() -> None:
+    """Leave the session where that is allowed, else the process group."""
+    try:
+        os.setsid()
+    except PermissionError:
+        os.setpgid(0, 0)
+
+
 def daemonise(times: int) -> None:
     """Leave the group, the session and the parent, with an empty environment and open output."""
     for _ in range(times):
         if os.fork() == 0:
-            os.setsid()
+            leave()
             if os.fork():
                 os._exit(0)
             argv = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
@@ -274,7 +282,7 @@ def hold(how: str) -> None:
     if how == "orphan":
         if os.fork():
             signal.pause()
-        os.setsid()
+        leave()
         if os.fork():
             os._exit(0)
     if how == "executed":
@@ -319,6 +327,12 @@ def control(stranger: str, shared: str, semaphores: str) -> None:
         with suppress(OSError):
             if way() != -1:
                 say(f"changed {name}")
+    if (child := os.fork()) == 0:  # the leader of a group may make no session
+        with suppress(OSError):
+            os.setsid()
+            say("has a session of its own")
+        os._exit(0)
+    os.waitpid(child, 0)
     resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
     os.nice(1)
 
@@ -353,11 +367,11 @@ def chain(links: int) -> None:
 
 
 def scatter() -> None:
-    """Fork twice without end, each time in a new session and without the parent."""
+    """Fork twice without end, each time in a new group and without the parent."""
     while True:
         with suppress(OSError):
             if os.fork() == 0:
-                os.setsid()
+                leave()
                 if os.fork():
                     os._exit(0)
 

@@ -18,6 +18,14 @@ def finish(primaries: int, seed: int) -> None:
     write("dose.result", f"{primaries} {seed}\n")
 
 
+def leave_group() -> None:
+    """Leave the session where that is allowed, else the process group."""
+    try:
+        os.setsid()
+    except PermissionError:
+        os.setpgid(0, 0)
+
+
 def wait_for(path: str) -> None:
     while not Path(path).exists():
         time.sleep(0.02)
@@ -73,7 +81,7 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
             for leave in (False, True):
                 if os.fork() == 0:
                     if leave:
-                        os.setsid()
+                        leave_group()
                         if os.fork():
                             os._exit(0)
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -121,7 +129,7 @@ def main(mode: str, primaries: int, seed: int, argument: str) -> None:
         case "holding":
             # The orphan hides and keeps the output open.
             if os.fork() == 0:
-                os.setsid()
+                leave_group()
                 if os.fork() == 0:
                     os.execve(sys.executable, [sys.executable, "-c", HOLD], {})
                 os._exit(0)

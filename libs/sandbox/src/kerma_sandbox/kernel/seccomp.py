@@ -21,6 +21,8 @@ default profile without its privileged ones, and these:
   ends a process like a signal;
 - ``fallocate``, which takes terabytes of disk before the next look at the work folder; the C
   library then writes zeros (``posix_fallocate``);
+- ``setsid``: where the kernel shares processor time among sessions (autogroup), many sessions of an
+  engine leave hardly any time to others, and a new one has the usual priority again;
 - ``io_setup``, whose number of events is one for the whole machine (``aio-max-nr``);
 - ``fcntl`` that takes a lease on a file, which holds up others who open the file.
 
@@ -57,11 +59,11 @@ _PRIORITY_OF_PROCESS, _IO_PRIORITY_OF_PROCESS = 0, 1
 _DENIED = {
     "shmget": 29, "shmat": 30, "shmctl": 31, "sendfile": 40, "semget": 64, "semop": 65,
     "semctl": 66, "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "ptrace": 101,
-    "syslog": 103, "pivot_root": 155, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166,
-    "swapon": 167, "swapoff": 168, "reboot": 169, "iopl": 172, "ioperm": 173, "init_module": 175,
-    "delete_module": 176, "quotactl": 179, "io_setup": 206, "semtimedop": 220, "mq_open": 240,
-    "mq_unlink": 241, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
-    "inotify_init": 253, "unshare": 272, "splice": 275, "tee": 276, "vmsplice": 278,
+    "syslog": 103, "setsid": 112, "pivot_root": 155, "chroot": 161, "acct": 163, "mount": 165,
+    "umount2": 166, "swapon": 167, "swapoff": 168, "reboot": 169, "iopl": 172, "ioperm": 173,
+    "init_module": 175, "delete_module": 176, "quotactl": 179, "io_setup": 206, "semtimedop": 220,
+    "mq_open": 240, "mq_unlink": 241, "kexec_load": 246, "add_key": 248, "request_key": 249,
+    "keyctl": 250, "inotify_init": 253, "unshare": 272, "splice": 275, "tee": 276, "vmsplice": 278,
     "inotify_init1": 294, "perf_event_open": 298, "fanotify_init": 300, "open_by_handle_at": 304,
     "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
     "finit_module": 313, "memfd_create": 319, "kexec_file_load": 320, "bpf": 321,
