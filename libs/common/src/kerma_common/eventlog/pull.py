@@ -84,8 +84,8 @@ class Patience:
         elif self._nc.is_closed:
             raise Unavailable("the connection to the event log was closed") from fault
         else:
-            told = {"stream": self._stream, "after": position, "reason": str(fault)}
-            log.info("following again", extra=told)
+            details = {"stream": self._stream, "after": position, "reason": str(fault)}
+            log.info("following again", extra=details)
         await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._pause = min(2 * self._pause, RETRY[1])
 

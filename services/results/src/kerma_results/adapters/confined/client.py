@@ -170,8 +170,8 @@ class Merge:
         )
         try:
             async with call.in_time():
-                told, part = await self._watched(call.ask(self.child, head, body, longest))
-            answer = Answer.model_validate_json(told)
+                reply, part = await self._watched(call.ask(self.child, head, body, longest))
+            answer = Answer.model_validate_json(reply)
         except Exceeded as exceeded:
             raise Unmergeable("MERGE_LIMIT", str(exceeded)) from None
         except CallFailed as failed:
