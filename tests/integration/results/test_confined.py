@@ -35,8 +35,8 @@ from kerma_results.read.queries import JobSource, TaskOutput
 from kerma_results.settings import ResultsSettings
 from kerma_sandbox.forks import shared
 from kerma_sandbox.forks.shared import SharedForks, Work
-from kerma_sandbox.measure import Mode, SandboxUnavailable
-from kerma_sandbox.sandbox import Sandbox
+from kerma_sandbox.measure import Mode, SandboxUnavailable, measure
+from kerma_sandbox.sandbox import Level, Sandbox
 from kit.programs.probe_engine import ProbeEngine, probe_input
 from kit.programs.tally import TallyEngine, engines, task_output
 
@@ -314,6 +314,31 @@ async def test_the_strictest_mode_counts(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(SandboxUnavailable):
             await made.run()
     assert asked == [Mode.REQUIRE, Mode.PREFER, Mode.OFF]
+
+
+@pytest.mark.parametrize("level", [Level.NAMESPACES, Level.LANDLOCK, Level.USER])
+async def test_merges_work_at_every_level_of_the_sandbox(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    """Forks may have another user than the service, who still fetches and removes files."""
+    made = []
+
+    def weaker(home: Path, **given: Any) -> Sandbox:
+        made.append(measure(home, levels=(level,), **given))
+        return made[0]
+
+    monkeypatch.setattr(shared, "measure", weaker)
+    inputs = InputSet("tally", {}, 100, (Output("d", "depth", "depth.npy"),))
+    body = task_output(tmp_path, 0, primaries=10, outputs=["depth"])
+    output = TaskOutput(0, 10, await blobs.put(body))
+    async with merging(blobs, engines) as merger:
+        (found,) = await merger.merge(await source(blobs, inputs), [output])
+        async with merger.confined.merge() as another:
+            owners = {path.stat().st_uid for path in (another.work, another.outputs)}
+            assert owners == {another.home.stat().st_uid}
+    assert found.primaries == 10
+    if made[0].level is not level:
+        pytest.skip(f"the machine allows no {level}: merged without")
 
 
 async def test_merges_run_without_a_sandbox_when_it_is_off(
