@@ -27,8 +27,8 @@ def cpu_by_part(pid: int) -> dict[str, float]:
             ended = times.children_user + times.children_system
             part = "services" if process.pid == pid else _part(process)
             found[part] += times.user + times.system
-            # Children of the service process that ended are restarted parts, and converters.
-            found["converter" if process.pid == pid else part] += ended
+            # children of the service process that ended are restarted parts
+            found["restarted" if process.pid == pid else part] += ended
     return dict(found)
 
 
@@ -38,6 +38,7 @@ def _part(process: psutil.Process) -> str:
         ("nats-server", "nats"),
         ("postgres", "postgres"),
         ("kerma_runner.worker", "worker"),
+        ("kerma_sandbox.forks", "forks"),
         ("kerma_sandbox", "keeper"),
     ):
         if sign in command:
