@@ -52,7 +52,7 @@ PATIENCE = 90.0
 """Bound of every wait in seconds: reached only if a condition never becomes true."""
 
 _SCHEMAS = ("runner", "runner_process")
-_NO_LOOPS = {"identity", "edge", "positions", "catch-up", "probes"}
+_NO_LOOPS = {"identity", "edge", "positions", "catch-up", "probes", "connections"}
 """Background tasks beside the loops."""
 
 

@@ -12,7 +12,6 @@ NO_LEADER = {
     "services/auth/src/kerma_auth/adapters/windows.py": "requests count attempts, by single statements",
     "services/jobs/src/kerma_jobs/adapters/reservations.py": "requests reserve under their user's lock",
     "services/runner/src/kerma_runner/adapters/heartbeat_rows.py": "requests of workers keep their heartbeats",
-    "libs/common/src/kerma_common/probes.py": "a probe writes no rows",
     "libs/common/src/kerma_common/db/alembic_env.py": "migrations exclude each other by a lock",
     "libs/common/src/kerma_common/projection/rebuild.py": "a rebuild raises the fence itself",
     "libs/common/src/kerma_common/projection/mending.py": "a replay raises the fence itself",

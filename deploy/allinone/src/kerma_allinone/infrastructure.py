@@ -16,6 +16,7 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.connections import open_connections
 from kerma_common.db.engine import create_engine
+from kerma_common.db.idle import IdleConnections
 from kerma_common.db.migrations import migrate
 from kerma_common.db.reads import open_reads
 from kerma_common.errors import ContractViolation
@@ -29,7 +30,7 @@ from kerma_common.room import Room, disk_room
 from kerma_common.security.follower import Follower
 from kerma_common.security.identity import Identity
 from kerma_common.security.verifier import TokenVerifier
-from kerma_common.service import ServiceError
+from kerma_common.service import Background, ServiceError
 from kerma_common.settings import BlobSettings, NatsSettings, PgSettings, private_places
 from kerma_common.telemetry.traces import traceparent
 from kerma_sandbox.forks.shared import SharedForks
@@ -81,9 +82,11 @@ async def open_infra(
             await verify_streams(client)
             log = JetStreamLog(client, traceparent=traceparent, tails=shared.tails)
             known = shared.identity or Identity()
-            followers = []
+            background: list[tuple[str, Background]] = [
+                ("connections", IdleConnections(engine, (reads.connections, writers)).run)
+            ]
             if shared.identity is None and "api" in roles:
-                followers.append(("identity", Follower(known, log, client, service).run))
+                background.append(("identity", Follower(known, log, client, service).run))
             infra = Infra(
                 service=service,
                 nats=client,
@@ -101,7 +104,7 @@ async def open_infra(
                 room=shared.room or disk_room(*blob_folders(blobs)),
                 identity=known,
                 forks=shared.forks or SharedForks(private_places),
-                background=tuple(followers),
+                background=tuple(background),
             )
             with _for_people():
                 await ensure_read_models(main.projections(infra), log, engine)

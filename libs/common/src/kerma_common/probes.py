@@ -17,6 +17,7 @@ from prometheus_client import Gauge
 from sqlalchemy import func, select
 
 from kerma_common.clock import until_next
+from kerma_common.db.engine import in_turn
 from kerma_common.errors import Unavailable
 from kerma_common.eventlog.streams import PROBES
 
@@ -43,9 +44,10 @@ def standard_probes(infra: Infra) -> Mapping[str, Probe]:
         )
 
     async def transaction() -> None:
-        # A record of the write-ahead log needs no table, and its commit waits for the disk.
+        # A record of the write-ahead log needs no table, and its commit waits for the disk. A single
+        # statement commits itself.
         message = func.pg_logical_emit_message(True, "kerma", "probe")
-        async with infra.db.begin() as conn:
+        async with in_turn(infra.db) as conn:
             await conn.execute(select(message))
 
     async def blob() -> None:

@@ -18,7 +18,7 @@ class RunnerSettings(Settings):
 
     lease_seconds: float = Field(default=45.0, gt=0)
     """A worker that is silent for this long loses its tasks."""
-    heartbeat_seconds: float = Field(default=10.0, gt=0)
+    heartbeat_seconds: float = Field(default=9.0, gt=0)
     weights: dict[str, int] = Field(default_factory=dict)
     """Tasks per round by user id, as JSON; 1 for everyone else."""
 

@@ -55,6 +55,10 @@ SETTINGS = {
     "io_method": "sync",  # the worker method keeps three idle processes
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    # it wakes for nobody else: the few commits that do not wait for the disk may be lost anyway
+    "wal_writer_delay": "10s",
+    "bgwriter_delay": "1s",
+    "bgwriter_lru_maxpages": "500",  # as many a second as by default
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

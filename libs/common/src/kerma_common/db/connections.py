@@ -9,6 +9,7 @@ instead of failing at once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,9 @@ class Connections:
     connect: Callable[[], Awaitable[Connection]]
     most: int
     patience: float
-    _idle: list[Connection] = field(default_factory=list, init=False)
+    clock: Callable[[], float] = time.monotonic
+    _idle: list[tuple[float, Connection]] = field(default_factory=list, init=False)
+    """Since when, and which; the one used last comes last."""
     _turns: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ class Connections:
         await self._turn()
         try:
             # The one used last: the others may be closed by a pooler or the server meanwhile.
-            connection = self._idle.pop() if self._idle else await self.connect()
+            connection = self._idle.pop()[1] if self._idle else await self.connect()
             try:
                 yield connection
             finally:
@@ -93,6 +96,12 @@ class Connections:
         """Close the idle connections; others close when they are given back."""
         self.most = 0
         await self._forget()
+
+    async def close_idle(self, before: float) -> None:
+        """Close the connections that have been idle since a time of the clock."""
+        while self._idle and self._idle[0][0] < before:
+            _, connection = self._idle.pop(0)
+            await connection.close()
 
     async def _turn(self) -> None:
         if not self._turns.locked():
@@ -107,7 +116,7 @@ class Connections:
     async def _take_back(self, connection: Connection) -> None:
         # A statement that failed leaves the connection idle, one that was cancelled may not.
         if connection.pgconn.transaction_status == TransactionStatus.IDLE and self.most:
-            self._idle.append(connection)
+            self._idle.append((self.clock(), connection))
             return
         lost = connection.broken
         await connection.close()
@@ -116,7 +125,7 @@ class Connections:
 
     async def _forget(self) -> None:
         idle, self._idle = self._idle, []
-        for connection in idle:
+        for _, connection in idle:
             await connection.close()
 
 

@@ -6,12 +6,13 @@ back costs as much processor time as everything else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from kerma_common.db.engine import PREPARES, autocommit
+from kerma_common.db.engine import IDLE_SECONDS, PREPARES, autocommit
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection as Driver
@@ -26,7 +27,9 @@ class KeptConnection:
     """A connection in autocommit mode, opened when it is first used; for one user at a time."""
 
     engine: AsyncEngine
+    clock: Callable[[], float] = time.monotonic
     _driver: Driver[Any] | None = field(default=None, init=False)
+    _used: float = field(default=0.0, init=False)
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[Driver[Any], None]:
@@ -40,6 +43,12 @@ class KeptConnection:
         except BaseException:
             await self.close()
             raise
+        self._used = self.clock()
+
+    async def close_idle(self) -> None:
+        """Close the connection if nobody has used it for ``IDLE_SECONDS``."""
+        if self._used < self.clock() - IDLE_SECONDS:
+            await self.close()
 
     async def _connect(self) -> Driver[Any]:
         raw = await (await autocommit(self.engine).connect()).get_raw_connection()

@@ -116,7 +116,7 @@ class JetStreamLog:
 
     async def state(self, stream: str) -> StreamState:
         """Return the extent and epoch of a stream."""
-        answer = await api.call(self._nc, f"STREAM.INFO.{stream}", timeout=READ_TIMEOUT)
+        answer = await self._tails.info(stream)
         state, metadata = answer["state"], answer["config"].get("metadata") or {}
         return StreamState(state["first_seq"], state["last_seq"], metadata.get(EPOCH, ""))
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 import nats.errors
 import orjson
 
+from kerma_common.clock import until_next
 from kerma_common.contracts.envelope import Recorded
 from kerma_common.errors import ContractViolation, Unavailable
 from kerma_common.eventlog import api
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 2.0
-SILENCE = 5.0
+HEARTBEAT = 3.0
+SILENCE = 7.0
 """Seconds without message or heartbeat after which the consumer counts as lost. A lost connection
 is noticed at once, so these matter only where the server loses a consumer and says nothing."""
 EXPIRES = 30.0
+"""Requests end at multiples of this time, all at once, so that later ones have their heartbeats at
+the same moments."""
 INACTIVE = 60.0
 RETRY = (0.05, 1.0)
 """Shortest and longest pause before a consumer is created again, in seconds."""
@@ -248,7 +251,7 @@ class Consumer:
         self._credit = self._max_batch
         request = {
             "batch": self._max_batch,
-            "expires": int(EXPIRES * _NANO),
+            "expires": int(_expires() * _NANO),
             "idle_heartbeat": int(HEARTBEAT * _NANO),
         }
         await self._nc.publish(
@@ -275,6 +278,12 @@ class Consumer:
             self._credit = 0
         else:
             raise _Doubt(f"status {status} {headers.get('Description', '')}")
+
+
+def _expires() -> float:
+    """Return the seconds after which a request made now ends; the server wants two heartbeats."""
+    seconds = until_next(EXPIRES)
+    return seconds if seconds > 2 * HEARTBEAT else seconds + EXPIRES
 
 
 def _sequences(reply: str) -> tuple[int, int]:

@@ -8,12 +8,15 @@ follower that is further behind reads with a consumer of its own until it arrive
 from __future__ import annotations
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any
 
-from kerma_common.eventlog import pull
+from kerma_common.eventlog import api, pull
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -32,6 +35,7 @@ class Tails:
     def __init__(self, nc: Client) -> None:
         self._nc = nc
         self._tails: dict[str, _Tail] = {}
+        self._told: dict[str, _Told] = {}
 
     def follow(
         self, stream: str, after: int, max_batch: int
@@ -43,6 +47,30 @@ class Tails:
         """
         tail = self._tails.setdefault(stream, _Tail(self._nc, stream))
         return tail.follow(after, max_batch)
+
+    async def info(self, stream: str) -> dict[str, Any]:
+        """Return what the server tells of a stream, not earlier than now.
+
+        Those who ask at the same moment, as periodic work does, share a request.
+        """
+        told = self._told.setdefault(stream, _Told())
+        asked = time.monotonic()
+        async with told.turn:
+            if told.began < asked:
+                await asyncio.sleep(0)  # others of this moment ask before the request begins
+                began = time.monotonic()
+                told.answer = await api.call(self._nc, f"STREAM.INFO.{stream}")
+                told.began = began
+            return told.answer
+
+
+@dataclass(slots=True)
+class _Told:
+    """The last answer about a stream, and when its request began."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    began: float = -inf
+    answer: dict[str, Any] = field(default_factory=dict)
 
 
 class _Tail:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from kerma_common.clock import until_next
-from kerma_common.db.engine import autocommit
+from kerma_common.db.engine import in_turn
 from kerma_common.projection.retries.failures import delays, pause
 from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.projection.rows.tables import CHECKPOINT
@@ -115,7 +115,7 @@ class CatchUp:
     async def _look(self) -> None:
         if not self._targets:
             self._targets = await self._ends()
-        async with autocommit(self.db).connect() as conn:
+        async with in_turn(self.db) as conn:
             found = await conn.execute(
                 select(CHECKPOINT.c.name, CHECKPOINT.c.stream, CHECKPOINT.c.seq)
             )

@@ -10,11 +10,13 @@ import asyncio
 import os
 import random
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 import psutil
 from psycopg import sql
@@ -22,15 +24,16 @@ from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kerma_common.clock import until_next
-from kerma_common.db.engine import autocommit
+from kerma_common.db.engine import autocommit, in_turn
 from kerma_common.projection.rows.tables import CHECKPOINT, LEASE, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from psycopg import AsyncConnection as Driver
     from psycopg import AsyncCursor
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import Pool
 
     from kerma_common.contracts.envelope import Recorded
 
@@ -141,26 +144,95 @@ async def _fence_checkpoints(
         )
 
 
+@dataclass(slots=True)
+class Renewals:
+    """The leases of one process in one schema, which are renewed by one statement.
+
+    Every holder asks for itself. The first to ask renews for all, and the others have nothing left
+    to do. A holder that has not asked lately is left out: its lease shall end.
+    """
+
+    _asked: dict[Lease, float] = field(default_factory=dict, init=False)
+    _renewed: dict[Lease, float] = field(default_factory=dict, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def renew(self, engine: AsyncEngine, lease: Lease) -> bool:
+        """Return whether ``lease`` is renewed; False if it is lost or its row is locked."""
+        asked = self._asked[lease] = time.monotonic()
+        async with self._turn:
+            if self._renewed.get(lease, 0.0) <= asked - RENEWAL / 2:
+                began = time.monotonic()
+                held = [one for one, at in self._asked.items() if at > began - 1.5 * RENEWAL]
+                found = await _renew_all(engine, held)
+                self._renewed.update((one, began) for one in held if one.name in found)
+            return self._renewed.get(lease, 0.0) > asked - RENEWAL / 2
+
+    async def forget(self, lease: Lease) -> None:
+        """Leave the lease to its end; when this returns, nothing renews it any more."""
+        self._asked.pop(lease, None)
+        async with self._turn:
+            self._renewed.pop(lease, None)
+
+
+_renewals: WeakKeyDictionary[Pool, dict[str, Renewals]] = WeakKeyDictionary()
+
+
+def renewals(engine: AsyncEngine) -> Renewals:
+    """Return the renewals in the schema of an engine."""
+    of_pool = _renewals.setdefault(engine.sync_engine.pool, {})
+    return of_pool.setdefault(schema_of(engine), Renewals())
+
+
 async def renew(engine: AsyncEngine, lease: Lease) -> None:
     """Extend the deadline. Raises Fenced if the lease is no longer held."""
+    if await renewals(engine).renew(engine, lease):
+        return
     async with autocommit(engine).connect() as conn:
-        driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
-        values = (TTL, lease.name, lease.fence, lease.holder)
-        done = await driver.execute(_renewed(schema_of(conn)), values)
+        done = await conn.execute(
+            update(LEASE)
+            .where(
+                LEASE.c.name == lease.name,
+                LEASE.c.fence == lease.fence,
+                LEASE.c.holder == lease.holder,
+            )
+            .values(until=func.clock_timestamp() + literal(TTL))
+        )
     if done.rowcount != 1:
         raise Fenced(lease.name)
+
+
+async def _renew_all(engine: AsyncEngine, leases: Sequence[Lease]) -> set[str]:
+    """Return the names of the leases that were renewed.
+
+    Rows that are locked are left out: a process that stops in the middle of a takeover must not
+    hold up other leases.
+    """
+    names, fences, holders = zip(
+        *((one.name, one.fence, one.holder) for one in leases), strict=True
+    )
+    async with in_turn(engine) as conn:
+        driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+        values = ([*names], [*fences], [*holders], TTL)
+        done = await driver.execute(_renewed(schema_of(conn)), values)
+        return {name for (name,) in await done.fetchall()}
 
 
 @cache
 def _renewed(schema: str) -> bytes:
     statement = sql.SQL(
-        "UPDATE {} SET until = clock_timestamp() + %s WHERE name = %s AND fence = %s AND holder = %s"
+        "WITH held AS ("
+        "SELECT name FROM {lease} JOIN unnest(%s::text[], %s::bigint[], %s::text[])"
+        " AS ours (name, fence, holder) USING (name, fence, holder) FOR UPDATE OF {row} SKIP LOCKED)"
+        " UPDATE {lease} SET until = clock_timestamp() + %s FROM held"
+        " WHERE {lease}.name = held.name RETURNING held.name"
     )
-    return statement.format(sql.Identifier(schema, LEASE.name)).as_bytes(None)
+    lease = sql.Identifier(schema, LEASE.name)
+    return statement.format(lease=lease, row=sql.Identifier(LEASE.name)).as_bytes(None)
 
 
 async def release(engine: AsyncEngine, lease: Lease) -> None:
     """Let others lead at once."""
+    await renewals(engine).forget(lease)
     async with engine.begin() as conn:
         await conn.execute(
             update(LEASE)

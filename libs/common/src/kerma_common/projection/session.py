@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from kerma_common.commands.consistency import Watermarks
@@ -43,7 +42,7 @@ YIELD_SECONDS = 0.005
 """Pause before a short batch, so that a projection for which a request waits comes first."""
 SHORT = 50
 """Most commits of a batch with such pauses."""
-BEATS = 3
+BEATS = 5
 """Renewals of the lease per measurement of the lag, which asks the log for its ends."""
 BARRIER_SECONDS = 5.0
 """Seconds a commit waits for another stream that makes no progress."""
@@ -301,10 +300,14 @@ class Session:
 
     async def heartbeat(self) -> None:
         """Renew the lease, measure the lag, and halt if the log is shorter than the checkpoint."""
-        for beat in count():
-            await self._retries.persist(self._beat)
-            if beat % BEATS == 0:
+        measured = -1.0
+        while True:
+            # In the same beats as all loops of the process, and at their beginning, when all ask the
+            # log together. While the log does not answer, the lease ends: another process may do better.
+            if (period := time.monotonic() // (BEATS * leadership.RENEWAL)) != measured:
                 await self._retries.persist(self._measure)
+                measured = period
+            await self._retries.persist(self._beat)
             await asyncio.sleep(leadership.until_renewal())
 
     async def _save_passed(self) -> None:
@@ -322,6 +325,8 @@ class Session:
     async def _beat(self) -> None:
         await leadership.renew(self._db, self.lease)
         await self._save_passed()
+        async with self._turn:
+            await self._kept.close_idle()
         metrics.QUARANTINED.labels(*self._labels).set(len(self._parked))
 
     async def _measure(self) -> None:

@@ -37,7 +37,7 @@ WANTED = frozenset(
     for kind in (SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked)
 )
 KEYRINGS = stream_subjects("auth").replace(".>", ".keyring.>")
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 3.0
 """Seconds between two looks at the end of AUTH, and the time limit of each."""
 
 

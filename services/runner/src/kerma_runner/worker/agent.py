@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry.trace import SpanKind
 
+from kerma_common.clock import until_next
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.telemetry.traces import HEADER, span
 from kerma_runner.worker.attempt import Attempt, AttemptContext
@@ -146,7 +147,7 @@ class Agent:
     async def _watch_others(self, interval: float) -> None:
         """Keep looking: a worker that is still alive when this one starts may die later."""
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(until_next(interval))
             await self._hand_back_of_dead()
 
     async def _register(self) -> rpc.Registered:
@@ -276,7 +277,7 @@ class Agent:
             self._stop(reply.stale, Stop.DROP)
             if not reply.known:
                 await self._register()
-            await asyncio.sleep(interval)
+            await asyncio.sleep(until_next(interval))
 
     async def _listen(self) -> None:
         def stop(signal: rpc.StopSignal) -> None:

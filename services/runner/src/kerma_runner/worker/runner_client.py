@@ -16,6 +16,7 @@ from kerma_common.bus import telemetry
 from kerma_common.bus.bundles import Bundler
 from kerma_common.bus.decoding import decode
 from kerma_common.bus.rpc import call
+from kerma_common.clock import until_next
 from kerma_common.contracts import rpc_runner as rpc
 from kerma_common.contracts.progress import TaskProgress
 from kerma_common.errors import ContractViolation, Unavailable
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from kerma_engines.adapter.port import Progress
 
 T = TypeVar("T")
-PULL_SECONDS = 5.0
+PULL_SECONDS = 6.0
+"""Longest request for a ticket. Without one, the requests of all slots end at the same moments."""
+_SHORTEST_PULL = 0.2
 _MARGIN_SECONDS = 2.0
 _NOTHING_CAME = "408"
 _FIRST_RETRY, _GROWTH, _LAST_RETRY = 0.1, 1.3, 5.0
@@ -78,14 +81,15 @@ class RunnerClient:
         """
         pull = _Pull(self._client, len(lanes))
         inbox = self._client.new_inbox()
-        request = orjson.dumps({"batch": 1, "expires": int(PULL_SECONDS * 1e9)})
+        seconds = max(until_next(PULL_SECONDS), _SHORTEST_PULL * PULL_SECONDS)
+        request = orjson.dumps({"batch": 1, "expires": int(seconds * 1e9)})
         try:
             subscription = await self._client.subscribe(inbox, cb=pull.hear)
             try:
                 for lane in lanes:
                     subject = f"$JS.API.CONSUMER.MSG.NEXT.{rpc.WORK_STREAM}.{lane.consumer}"
                     await self._client.publish(subject, request, reply=inbox)
-                async with asyncio.timeout(PULL_SECONDS + _MARGIN_SECONDS):
+                async with asyncio.timeout(seconds + _MARGIN_SECONDS):
                     message = await pull.first
             finally:
                 await _end(subscription)
