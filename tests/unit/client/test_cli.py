@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -45,3 +46,11 @@ def test_a_clone_has_all_the_tools() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     assert set(group.commands) == set(TOOL_COMMANDS)
+
+
+def test_a_command_imports_only_what_it_needs() -> None:
+    """What ``kerma up`` has imported stays in memory for as long as it runs."""
+    heavy = ("httpx", "numpy", "rich", "kerma_engines")
+    code = f"import sys, kerma_client.cli; sys.exit(str([m for m in {heavy} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "[]\n"

@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from kerma_client import cli
-from kerma_client.client import KermaClient, UnreachableError
+from kerma_client.client import KermaClient
+from kerma_client.errors import UnreachableError
 from kerma_client.submission import submit_body
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from kerma_client.console import PlainConsole
 from kerma_client.estimators import print_estimators
-from kerma_client.terminal import PlainConsole
 from kerma_engines.results.student import half_width
 
 

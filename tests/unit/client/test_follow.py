@@ -10,8 +10,8 @@ from rich.progress import Progress
 
 from kerma_client import follow
 from kerma_client.client import JobStatus, TaskStatus
+from kerma_client.console import PlainConsole
 from kerma_client.follow import TimeLeft, plain_line
-from kerma_client.terminal import PlainConsole
 
 
 def task(index: int, state: str, simulated: int, left: float | None = None) -> TaskStatus:

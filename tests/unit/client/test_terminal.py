@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kerma_client import terminal
+from kerma_client.text import printable
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from kerma_client import terminal
 def test_only_printable_characters_are_printed(
     text: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert terminal.printable(text) == shown
+    assert printable(text) == shown
     terminal.say(text)
     terminal.warn(text)
     out, err = capsys.readouterr()

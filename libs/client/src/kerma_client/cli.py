@@ -10,9 +10,8 @@ from typing import NoReturn
 import typer
 
 from kerma_allinone.running import NotRunningError
-from kerma_client.client import ApiError, UnreachableError
 from kerma_client.commands import admin, engines, jobs, platform
-from kerma_client.local import DemoError
+from kerma_client.errors import ApiError, DemoError, UnreachableError
 from kerma_client.terminal import fail, plain_streams, warn
 
 PROGRAM = "kerma"

@@ -20,9 +20,11 @@ import numpy as np
 from kerma_allinone.running import NotRunningError, read_running
 from kerma_client import terminal
 from kerma_client.client import JobStatus, KermaClient
+from kerma_client.console import PlainConsole
+from kerma_client.errors import DemoError
 from kerma_client.estimators import print_estimators
 from kerma_client.follow import follow
-from kerma_client.local import DemoError, connect
+from kerma_client.local import connect
 from kerma_client.submission import submit_body
 from kerma_engines.results.estimators import Axis, MergeClass, Page
 
@@ -73,9 +75,7 @@ def run_demo(
         terminal.put_json(json.dumps(values))
 
 
-def _run_job(
-    client: KermaClient, primaries: int, tasks: int, console: terminal.PlainConsole
-) -> JobStatus:
+def _run_job(client: KermaClient, primaries: int, tasks: int, console: PlainConsole) -> JobStatus:
     body = submit_body(PROJECT, tasks=tasks, primaries=primaries, engine="geant4")
     job_id = client.submit({**body, "title": "150 MeV protons in water"})
     console.print(f"job {job_id}: {primaries} protons in {tasks} tasks", soft_wrap=True)
@@ -86,9 +86,7 @@ def _run_job(
     return status
 
 
-def _present(
-    body: dict[str, Any], out: Path, console: terminal.PlainConsole
-) -> tuple[float, float]:
+def _present(body: dict[str, Any], out: Path, console: PlainConsole) -> tuple[float, float]:
     """Print tables and draw pictures; return the range R80 in cm and its standard error."""
     from kerma_client.plots import draw_page
     from kerma_engines.results.ranges import PSTAR_SOURCE, csda_range_in_water, distal_range

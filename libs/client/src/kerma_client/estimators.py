@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from kerma_client import terminal
+from kerma_client.console import PlainConsole
 from kerma_engines.results.json_form import filter_of, note_of
 from kerma_engines.results.student import half_width
 
 
-def print_estimators(body: dict[str, Any], console: terminal.PlainConsole) -> None:
+def print_estimators(body: dict[str, Any], console: PlainConsole) -> None:
     """Print a table of what was scored, with the largest values and 68 % confidence intervals.
 
     The filter distinguishes pages of one quantity. Notes on how pages were scored and merged

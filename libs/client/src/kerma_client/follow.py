@@ -9,7 +9,8 @@ from datetime import timedelta
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from kerma_client.client import TERMINAL, JobStatus, TaskStatus
-from kerma_client.terminal import PlainConsole, say
+from kerma_client.console import PlainConsole
+from kerma_client.terminal import say
 
 INTERVAL_SECONDS = 0.4
 PLAIN_SECONDS = 2.0

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+from http import HTTPStatus
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from kerma_allinone.running import NotRunningError, read_running
-from kerma_client.client import ApiError, KermaClient, UnreachableError
+from kerma_client.errors import ApiError, UnreachableError
+
+if TYPE_CHECKING:
+    from kerma_client.client import KermaClient
 
 USER = "local"
 _PASSWORD_FILE = "local-password"  # noqa: S105 - the name of a file
-
-
-class DemoError(Exception):
-    """The demonstration did not reach its end; the text says why."""
 
 
 def use_settings(data: Path) -> None:
@@ -33,13 +32,15 @@ def connect(data: Path) -> KermaClient:
 
     Raises NotRunningError.
     """
+    from kerma_client.client import KermaClient
+
     running = read_running(data)
     client = KermaClient(running.url)
     password = _password(data)
     try:
         client.login(USER, password)
     except ApiError as error:
-        if error.status != httpx.codes.UNAUTHORIZED:
+        if error.status != HTTPStatus.UNAUTHORIZED:
             raise
         client.register(USER, password)
         client.login(USER, password)

@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerma_client.terminal import printable
+from kerma_client.text import printable
 from kerma_engines.results.student import half_width
 
 mpl.rcParams["text.parse_math"] = False  # names of results are not formulas

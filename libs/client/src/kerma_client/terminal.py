@@ -9,32 +9,24 @@ runs, for output of other libraries, such as usage errors.
 from __future__ import annotations
 
 import io
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import typer
-from rich.console import Console
-from rich.segment import Segment
-from rich.table import Table
+
+from kerma_client.text import NOT_ASCII, printable, unless_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.table import Table
+
+    from kerma_client.console import PlainConsole
+
 PIPE_WIDTH = 200
 """Columns of tables that do not go to a terminal, where nothing wraps them."""
-_NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with everything but printable characters and line ends as backslash escapes."""
-    return _NOT_ASCII.sub(lambda found: _unless_printable(found[0], ascii(found[0])[1:-1]), text)
-
-
-def _unless_printable(character: str, escape: str) -> str:
-    return character if character.isprintable() else escape
 
 
 def one_line(text: str) -> str:
@@ -57,7 +49,7 @@ def put_json(text: str | bytes) -> None:
     """Print JSON on standard output, with JSON's escapes for unprintable characters in strings."""
     shown = text.decode() if isinstance(text, bytes) else text
     # between strings there are only printable characters and line ends
-    sys.stdout.write(_NOT_ASCII.sub(lambda c: _unless_printable(c[0], _json(c[0])), shown) + "\n")
+    sys.stdout.write(NOT_ASCII.sub(lambda c: unless_printable(c[0], _json(c[0])), shown) + "\n")
 
 
 def _json(character: str) -> str:
@@ -71,19 +63,10 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-class PlainConsole(Console):
-    """A console that emits its own control sequences and escapes those in text."""
-
-    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        # the last step before the stream, whichever part of Rich printed
-        plain = (
-            part if part.control else Segment(printable(part.text), part.style) for part in buffer
-        )
-        return super()._render_buffer(plain)
-
-
 def console() -> PlainConsole:
     """Return a console for tables and progress that prints text as it is, not as markup."""
+    from kerma_client.console import PlainConsole
+
     stream = sys.stdout.raw_stream if isinstance(sys.stdout, PlainStream) else sys.stdout
     plain = PlainConsole(file=stream, markup=False, emoji=False, highlight=False)
     if not plain.is_terminal:
@@ -93,6 +76,8 @@ def console() -> PlainConsole:
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str = "") -> Table:
     """Return a table for ``console``; long cells wrap instead of being cut."""
+    from rich.table import Table
+
     made = Table(title=printable(title) or None, title_justify="left")
     for heading in headings:
         made.add_column(heading, overflow="fold")

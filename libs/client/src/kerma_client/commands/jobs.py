@@ -12,7 +12,6 @@ import typer
 
 from kerma_client import terminal
 from kerma_client.commands.options import DEFAULT_DATA, Data
-from kerma_client.estimators import print_estimators
 from kerma_client.local import connect, use_settings
 from kerma_client.submission import notes_of, submit_body
 
@@ -31,6 +30,7 @@ def run(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Submit a project and follow it until it ends."""
+    from kerma_client.estimators import print_estimators
     from kerma_client.follow import follow
 
     body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
@@ -90,6 +90,8 @@ def results(
     elif as_json:
         terminal.put_json(json.dumps(body))
     else:
+        from kerma_client.estimators import print_estimators
+
         print_estimators(body, terminal.console())
 
 
