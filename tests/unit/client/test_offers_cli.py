@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from kerma_client.commands import offers
 from kerma_client.commands.engines import app
 from kerma_engines.catalogue.catalogue import CatalogueError
+from kerma_sandbox.sandbox import Wall
 
 RUNNER = CliRunner()
 OFFERED = [
@@ -69,7 +70,12 @@ def test_what_confines_engines_is_shown(tmp_path: Path, monkeypatch: pytest.Monk
     assert "secrets" in told["open"]
     shown = " ".join(RUNNER.invoke(app, command).output.split())
     assert "Engines are confined by: none." in shown
+    assert "Open: engines may use the network (network; docs/sandbox.md)." in shown
     assert "Not by namespaces: it is switched off" in shown
+
+
+def test_every_wall_that_may_be_open_is_explained() -> None:
+    assert set(offers.REACH) == set(Wall)
 
 
 def test_what_workers_offer_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

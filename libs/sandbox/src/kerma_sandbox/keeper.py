@@ -32,9 +32,7 @@ IDLE_SECONDS = 4.0
 """The same for a nursery whose memory is not watched: its forks cannot start processes or threads."""
 KILL_SECONDS = 10.0
 """After this time, processes that can't be killed are reported rather than awaited."""
-FILTER_DESCRIPTOR = 3
-"""The descriptor on which bubblewrap finds the system call filter."""
-
+FILTER_DESCRIPTOR = 3  # on it, bubblewrap finds the system call filter
 _FAULT_DESCRIPTOR = 4
 _USAGE_SECONDS = 0.2
 _REST_SECONDS = 0.002

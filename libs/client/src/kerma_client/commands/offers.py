@@ -68,10 +68,24 @@ def list_engines(
         out.print(_platform_table(offered))
 
 
+REACH = {
+    "files": "read files that they do not need",
+    "secrets": "read files that only Kerma's user may read",
+    "network": "use the network",
+    "sockets": "connect to Unix sockets",
+    "processes": "read the environment of other processes",
+    "signals": "send signals to other processes",
+    "control": "change limits and priorities of other processes",
+    "count": "start any number of processes until Kerma looks at them again",
+    "memory": "take memory that no limit counts",
+}
+"""What engines may do where a wall of the sandbox is open."""
+
+
 def _about(sandbox: Sandbox) -> Iterator[str]:
     yield f"Engines are confined by: {sandbox.level}."
-    if sandbox.open:
-        yield f"These walls are open: {', '.join(sandbox.open)}."
+    for wall in sandbox.open:
+        yield f"Open: engines may {REACH[wall]} ({wall}; docs/sandbox.md)."
     for level, reason in sandbox.reasons.items():
         yield f"Not by {level}: {reason}"
 
