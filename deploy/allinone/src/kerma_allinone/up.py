@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.children.answering import answers
+from kerma_allinone.children.ending import Ending
 from kerma_allinone.children.healing import Healing
 from kerma_allinone.children.nats import NatsChild
 from kerma_allinone.children.postgres import PostgresChild
@@ -72,8 +73,6 @@ WORKER_SETTINGS = "KERMA_WORKER_"
 WORKER_STOP_SECONDS = 4.0
 START_BYTES = 16 * MB
 """Free bytes that a server needs to start: PostgreSQL writes a segment of its log."""
-LAST_SECONDS = 7.0
-"""Seconds after a stop signal until the remaining children are killed; the docs promise ten."""
 NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
 INTERNAL_TOKEN = "internal-token"  # noqa: S105  the name of a file
 
@@ -132,9 +131,16 @@ async def run(
         internal = _internal(data, infras, health)
         routes = LocalGateway({service.name: service.asgi for service in services}, internal)
         whole = Service("kerma", routes, workers, health)
-        ending = Ending(worker, backing)
-        begun, end = ready.listening, ending.run
-        await serve(whole, "127.0.0.1", port, started=begun, stopping=end, signals=signals)
+        ending = Ending(backing.children, worker.stop if worker else None)
+        await serve(
+            whole,
+            "127.0.0.1",
+            port,
+            started=ready.listening,
+            stopping=ending.run,
+            signals=signals,
+            forced=ending.kill,
+        )
 
 
 def _engines(data: Path, slots: int | None, substitute: str | None) -> EnginesSettings:
@@ -263,24 +269,6 @@ def _healing(services: tuple[Service, ...], backing: Backing) -> Healing:
     return Healing(
         reports, servers, backing.has_room, lambda name: answers(name, servers[name].port)
     )
-
-
-class Ending:
-    """What happens between a stop signal and the end of the services."""
-
-    def __init__(self, worker: WorkerChild | None, backing: Backing) -> None:
-        self._worker = worker
-        self._backing = backing
-
-    async def run(self) -> None:
-        """Let the worker hand back its tasks while the services can still take them."""
-        asyncio.get_running_loop().call_later(LAST_SECONDS, self._kill)
-        if self._worker is not None:
-            await self._worker.stop()
-
-    def _kill(self) -> None:
-        for server in self._backing.children:
-            server.child.send(signal.SIGKILL)
 
 
 class WorkerChild:

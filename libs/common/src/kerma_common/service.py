@@ -8,9 +8,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -26,11 +28,15 @@ from kerma_common.stopping import MOST_SECONDS, StopSignals
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
-STOP_SECONDS = MOST_SECONDS - DRAIN_SECONDS - 1
+STOP_SECONDS = 4
+"""How long parts may take to end after another one failed."""
+FORCE_SECONDS = MOST_SECONDS - 1.0
+"""When the process ends after a stop signal, whatever still runs."""
 TICK_SECONDS = 1.0
 SAY_SECONDS = 1
 SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
+_Force = Callable[[tuple[asyncio.Task[None], ...], float], Coroutine[Any, Any, None]]
 
 
 class ServiceError(Exception):
@@ -56,6 +62,7 @@ async def serve(
     started: Callable[[int], None] | None = None,
     stopping: Background | None = None,
     signals: StopSignals | None = None,
+    forced: Callable[[], None] | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM, then stop everything within ten seconds.
 
@@ -63,14 +70,15 @@ async def serve(
     projections; `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
     (port 0 lets the system choose). `settings` bound what clients may send. `signals` are those
     that the caller catches already; they say on the terminal when a part does not stop and is left
-    behind. Raises `ServiceError` if the port is taken or a background task ends.
+    behind; `forced` is called then, just before the process ends. Raises `ServiceError` if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
     with _listening(host, port) as listener, _caught(service.name, signals) as stop:
         server = _Server(_config(service, connections), listener, started)
+        force = partial(_exit_if_stuck, stop=stop, forced=forced)
         try:
             async with asyncio.TaskGroup() as group:
-                await _run(group, service, server, stop, stopping)
+                await _run(group, service, server, stop, stopping, force)
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
@@ -81,6 +89,7 @@ async def _run(
     server: "_Server",
     stop: StopSignals,
     stopping: Background | None,
+    force: "_Force",
 ) -> None:
     background = [
         group.create_task(_guard(name, work), name=f"{service.name}:{name}")
@@ -92,8 +101,9 @@ async def _run(
     except asyncio.CancelledError:
         # A part failed. The group waits for the others for ever, and takes no more tasks.
         stop.asked.set()
-        server.exit_watch = asyncio.create_task(_exit_if_stuck((web, *background), stop))
+        server.exit_watch = asyncio.create_task(force((web, *background), STOP_SECONDS))
         raise
+    end = asyncio.get_running_loop().time() + FORCE_SECONDS
     server.leave()
     ending = [web]
     if stopping is not None:
@@ -102,7 +112,7 @@ async def _run(
     cancelled = (*ending, *background)
     for task in cancelled:
         task.cancel()
-    group.create_task(_exit_if_stuck(cancelled, stop))
+    group.create_task(force(cancelled, end - asyncio.get_running_loop().time()))
 
 
 async def _await(work: Background) -> None:
@@ -156,14 +166,22 @@ async def _end(requests: Collection[asyncio.Task[None]]) -> None:
         await asyncio.wait(list(requests))
 
 
-async def _exit_if_stuck(tasks: tuple[asyncio.Task[None], ...], stop: StopSignals) -> None:
-    """Exit if a task ignores its cancellation; the log makes that safe."""
-    _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+async def _exit_if_stuck(
+    tasks: tuple[asyncio.Task[None], ...],
+    seconds: float,
+    *,
+    stop: StopSignals,
+    forced: Callable[[], None] | None,
+) -> None:
+    """Exit if a task ignores its cancellation for ``seconds``; the log makes that safe."""
+    _, stuck = await asyncio.wait(tasks, timeout=seconds)
     if stuck:
         names = ", ".join(task.get_name() for task in stuck)
         logger.critical("does not stop: %s", names)
         text = f"ended without waiting for {names}; nothing stored is lost, start again"
         stop.say(text).join(SAY_SECONDS)
+        if forced is not None:
+            forced()
         os._exit(1)
 
 
