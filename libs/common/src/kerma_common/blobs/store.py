@@ -135,6 +135,10 @@ class ObstoreBlobs:
         return await self._keep(ref, _checked(ref, pieces()) if whole is None else whole)
 
     async def _keep(self, ref: Ref, content: bytes | IO[bytes] | AsyncIterator[bytes]) -> Ref:
+        if self._folder is not None and isinstance(content, bytes):
+            # A change of threads costs as much as a small file: one for everything.
+            await asyncio.to_thread(self._keep_here, self._folder, ref, content)
+            return ref
         if await self.exists(ref):
             return ref
         with _translated(ref):
@@ -145,6 +149,22 @@ class ObstoreBlobs:
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / _key(ref.sha256))
         return ref
+
+    def _keep_here(self, folder: Path, ref: Ref, content: bytes) -> None:
+        """Store bytes in the local folder, from a thread."""
+        key = _key(ref.sha256)
+        with _translated(ref):
+            if self._size(key) == ref.size:
+                return
+            obstore.put(self._store, key, content)
+        _sync(folder / key)
+
+    def _size(self, key: str) -> int | None:
+        """Return the size of an object, or None if there is none."""
+        try:
+            return obstore.head(self._store, key)["size"]
+        except (FileNotFoundError, exceptions.NotFoundError):
+            return None
 
     async def get(self, ref: Ref) -> bytes:
         """See `BlobStore`."""
