@@ -50,8 +50,8 @@ def test_an_idle_platform_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_tasks_cost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"TASKS": 20, "JOBS": 1, "SLOTS": 3, "SUBMITTED": 3}.items():
+    for name, few in {"TASKS": 20, "JOBS": 1, "SLOTS": 3, "SUBMITTED": 3, "STARTS": 4}.items():
         monkeypatch.setattr(tasks, name, few)
     figures = [*tasks.queueing(), *tasks.dispatching(), *tasks.tiny()]
-    assert [figure.unit for figure in figures] == ["ms"] * 4 + ["tasks/s", "ms"] * 2
+    assert [figure.unit for figure in figures] == ["ms"] * 4 + ["tasks/s", "ms"] * 2 + ["tasks/s"]
     assert all(figure.value > 0 for figure in figures)

@@ -16,8 +16,8 @@ CALM_LOOKS = 3
 def cpu_by_part(pid: int) -> dict[str, float]:
     """Return CPU seconds so far of the process and all below it, by part.
 
-    An ended process counts for the one that waited for it: engines for the worker's keeper, closed
-    connections for the PostgreSQL server.
+    An ended process counts for the one that waited for it, such as a closed connection for the
+    PostgreSQL server. Engines and their keepers count for none: the kernel reaps the keepers.
     """
     parent = psutil.Process(pid)
     found: defaultdict[str, float] = defaultdict(float)
