@@ -11,13 +11,12 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 
 from kerma_auth.adapters.passwords import standard_hasher
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.adapters.vault import CREDENTIAL, Vault
-from kerma_auth.domain.user import USER, RegisterUser
-from kerma_auth.read.users import ROLE
+from kerma_auth.domain.user import SYSTEM, USER, GrantRole, RegisterUser
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
@@ -286,8 +285,10 @@ async def test_a_login_deletes_expired_sessions_and_grants_the_roles(
     of_gale = SESSION.c.user_id == plain["sub"]
     async with infra.db.begin() as connection:
         await connection.execute(update(SESSION).where(of_gale).values(expires=past))
-        for role in ("worker", "admin"):
-            await connection.execute(insert(ROLE).values(user_id=plain["sub"], role=role))
+    for role in ("worker", "admin"):
+        grant = GrantRole(plain["sub"], role, SYSTEM)
+        context = CommandContext("admin", (role,), role, infra.clock())
+        await infra.bus.execute(USER, user_subject(plain["sub"]), grant, context)
     second = jwt.decode(
         (await login(client, "gale")).cookies["access_token"], options={"verify_signature": False}
     )

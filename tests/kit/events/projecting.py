@@ -17,6 +17,7 @@ from kerma_common.contracts.ids import commit_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import (
     Subject,
+    account_subject,
     job_subject,
     keyring_subject,
     session_subject,
@@ -153,7 +154,11 @@ def _subject(event: Any) -> Subject:
         return keyring_subject()
     if isinstance(event, auth.SessionEnded):
         return session_subject(event.user_id, event.session_id)
-    if isinstance(event, auth.SessionsRevoked | auth.UserRegistered):
+    if isinstance(event, auth.AccountDisabled | auth.AccountEnabled):
+        return account_subject(event.user_id)
+    if isinstance(
+        event, auth.SessionsRevoked | auth.UserRegistered | auth.RoleGranted | auth.RoleRevoked
+    ):
         return user_subject(event.user_id)
     return job_subject(event.job_id)
 

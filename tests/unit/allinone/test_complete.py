@@ -7,16 +7,17 @@ from typing import get_args
 import pytest
 
 from kerma_allinone.assembly import SERVICES
+from kerma_auth.domain.account import AccountEvent
 from kerma_auth.domain.keyring import KeyringEvent
 from kerma_auth.domain.user import UserEvent
 from kerma_batch_gateway.domain.cluster import ClusterEvent
 from kerma_common.contracts import registry
-from kerma_common.security import follower
 from kerma_jobs.domain.job import JobEvent
 from kerma_results.domain.result_set import ResultSetEvent
 from kerma_tools.golden import projections
 
 UNIONS = {
+    ("auth", "account"): AccountEvent,
     ("auth", "keyring"): KeyringEvent,
     ("auth", "user"): UserEvent,
     ("batch", "cluster"): ClusterEvent,
@@ -27,7 +28,10 @@ NOT_PROJECTED = {
     "JobStarted": "the runner's task supply starts with it; users see the tasks start",
     "TaskLeaseExpired": "its commit also says whether the task is queued again or has failed",
     "TasksCanceled": "TasksWithdrawn has already removed the rows",
-    **dict.fromkeys(follower.WANTED, "every process keeps keys and revocations in memory"),
+    **dict.fromkeys(
+        ("SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"),
+        "every process keeps keys and revocations in memory",
+    ),
 }
 """Own events that no read model of their service shows, and why."""
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kerma_auth.domain.account import ACCOUNT, Account, DisableAccount, EnableAccount
 from kerma_auth.domain.keyring import KEYRING, EnsureKey
 from kerma_auth.domain.session import SESSION, EndSession
-from kerma_auth.domain.user import USER, RegisterUser, RevokeSessions, User
+from kerma_auth.domain.user import (
+    USER,
+    By,
+    ChangeCredential,
+    GrantRole,
+    RegisterUser,
+    ResetCredential,
+    RevokeRole,
+    RevokeSessions,
+    User,
+)
 from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Missing, Rejected
 
@@ -53,9 +65,112 @@ def test_sessions_are_revoked_up_to_a_moment_that_only_moves_on() -> None:
     assert event == events.SessionsRevoked(user_id="u", not_before=later)
 
 
-def test_a_role_changes_nothing_that_the_rules_look_at() -> None:
-    granted = events.RoleGranted(user_id="u", role="worker")
-    assert given(REGISTERED, granted) == given(REGISTERED)
+OWNER = By("boss", frozenset({"admin"}))
+OPERATOR = By("ops", frozenset({"operator"}))
+NOBODY = By("eve", frozenset({"user", "worker"}))
+REVOKED = events.SessionsRevoked(user_id="u", not_before=NOW)
+
+
+def role(name: str) -> events.RoleGranted:
+    return events.RoleGranted(user_id="u", role=name)
+
+
+def no_role(name: str) -> events.RoleRevoked:
+    return events.RoleRevoked(user_id="u", role=name)
+
+
+def refusal(state: User, command: object) -> str:
+    with pytest.raises(Rejected) as refused:
+        USER.decide(state, command)
+    return refused.value.code
+
+
+def test_a_role_is_granted_and_revoked_once() -> None:
+    registered = given(REGISTERED, CREDENTIAL)
+    grant, revoke = GrantRole("u", "service", OWNER), RevokeRole("u", "service", OWNER)
+    assert USER.decide(registered, grant) == (role("service"),)
+    assert USER.decide(registered, revoke) == ()
+    holder = given(REGISTERED, CREDENTIAL, role("service"))
+    assert USER.decide(holder, grant) == ()
+    assert USER.decide(holder, revoke) == (no_role("service"),)
+    assert USER.fold(holder, (no_role("service"),)) == registered
+
+
+@pytest.mark.parametrize("by", [OPERATOR, NOBODY])
+@pytest.mark.parametrize("kind", [GrantRole, RevokeRole])
+def test_only_admins_change_roles(by: By, kind: type[GrantRole] | type[RevokeRole]) -> None:
+    assert refusal(given(REGISTERED), kind("u", "service", by)) == "NOT_ALLOWED"
+
+
+@pytest.mark.parametrize("name", ["", "user", "Admin", "a b", "x" * 33, "1st"])
+def test_a_role_is_a_word(name: str) -> None:
+    assert refusal(given(REGISTERED), GrantRole("u", name, OWNER)) == "NO_SUCH_ROLE"
+
+
+def test_an_admin_stays_one_until_another_takes_the_role() -> None:
+    admin = given(REGISTERED, role("admin"))
+    own = By("u", frozenset({"admin"}))
+    assert refusal(admin, RevokeRole("u", "admin", own)) == "OWN_ACCOUNT"
+    assert USER.decide(admin, RevokeRole("u", "admin", OWNER)) == (no_role("admin"),)
+
+
+def test_a_password_replaces_the_one_that_was_checked_and_voids_all_tokens() -> None:
+    user = given(REGISTERED, CREDENTIAL)
+    new = events.CredentialSet(user_id="u", credential_id="d", kind="password")
+    change = ChangeCredential("u", "d", "password", "c", NOW)
+    assert USER.decide(user, change) == (new, REVOKED)
+    assert refusal(USER.fold(user, (new,)), change) == "CREDENTIAL_CHANGED"
+    assert USER.decide(user, ResetCredential("u", "d", "password", OPERATOR, NOW)) == (new, REVOKED)
+
+
+@pytest.mark.parametrize("privileged", ["operator", "admin", "worker"])
+def test_an_operator_cannot_become_someone_with_a_privileged_role(privileged: str) -> None:
+    user = given(REGISTERED, CREDENTIAL, role(privileged))
+    reset = ResetCredential("u", "d", "password", OPERATOR, NOW)
+    assert refusal(user, reset) == "NOT_ALLOWED"
+    assert USER.decide(user, replace(reset, by=OWNER))
+    disable = DisableAccount("u", user.roles, OPERATOR)
+    for command in (disable, EnableAccount("u", user.roles, OPERATOR)):
+        with pytest.raises(Rejected, match="NOT_ALLOWED"):
+            ACCOUNT.decide(Account(), command)
+    assert ACCOUNT.decide(Account(), replace(disable, by=OWNER))
+
+
+def test_others_change_no_account() -> None:
+    reset = ResetCredential("u", "d", "password", NOBODY, NOW)
+    assert refusal(given(REGISTERED, CREDENTIAL), reset) == "NOT_ALLOWED"
+    with pytest.raises(Rejected, match="NOT_ALLOWED"):
+        ACCOUNT.decide(Account(), DisableAccount("u", frozenset(), NOBODY))
+
+
+def test_an_account_is_disabled_and_enabled_once_and_never_by_itself() -> None:
+    disable, enable = (
+        DisableAccount("u", frozenset(), OWNER),
+        EnableAccount("u", frozenset(), OWNER),
+    )
+    disabled = events.AccountDisabled(user_id="u")
+    enabled = events.AccountEnabled(user_id="u")
+    off = ACCOUNT.fold(Account(), (disabled,))
+    assert ACCOUNT.decide(Account(), disable) == (disabled,)
+    assert ACCOUNT.decide(off, disable) == ()
+    assert ACCOUNT.decide(off, enable) == (enabled,)
+    assert ACCOUNT.decide(ACCOUNT.fold(off, (enabled,)), enable) == ()
+    with pytest.raises(Rejected, match="OWN_ACCOUNT"):
+        ACCOUNT.decide(Account(), DisableAccount("boss", frozenset({"admin"}), OWNER))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        GrantRole("u", "service", OWNER),
+        RevokeRole("u", "service", OWNER),
+        ResetCredential("u", "d", "password", OWNER, NOW),
+        ChangeCredential("u", "d", "password", "c", NOW),
+    ],
+)
+def test_a_user_who_does_not_exist_is_not_changed(command: object) -> None:
+    with pytest.raises(Missing):
+        USER.decide(given(), command)
 
 
 def test_a_session_ends_once() -> None:

@@ -18,9 +18,10 @@ import typer
 
 from kerma_allinone.admin import story
 from kerma_allinone.admin import system as operators
+from kerma_allinone.admin import users as accounts
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import admin, jobs, mending, offers
+from kerma_client.commands import admin, jobs, mending, offers, users
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
@@ -48,9 +49,16 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin add-cluster": ["NAME"],
     "admin list-clusters": [],
     "admin remove-cluster": ["NAME"],
+    "admin users list": [],
+    "admin users add": ["NAME"],
+    "admin users reset-password": ["NAME"],
+    "admin users disable": ["NAME"],
+    "admin users enable": ["NAME"],
+    "admin users grant": ["NAME", "NAME"],
+    "admin users revoke": ["NAME", "NAME"],
 }
-AS_JSON = ("results", "story", "engines list")
-OTHERS = {"demo", "up", "serve", "test", "lint", "bench", "generate"}
+AS_JSON = ("results", "story", "engines list", "admin users list")
+OTHERS = {"demo", "up", "serve", "auth password", "test", "lint", "bench", "generate"}
 """These print only their own text; both streams are filtered for them as well."""
 
 
@@ -129,7 +137,14 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (jobs, offers):
         monkeypatch.setattr(module, "connect", connect)
-    for module in (jobs, admin, mending):
+
+    async def text(*_: object) -> str:
+        return NASTY
+
+    for name in ("disable", "enable", "grant", "revoke", "add", "reset_password"):
+        monkeypatch.setattr(accounts, name, text)
+    monkeypatch.setattr(accounts, "listed", rows)
+    for module in (jobs, admin, mending, users):
         monkeypatch.setattr(module, "use_settings", lambda _: None)
     for name in ("apply", "lags", "quarantined", "poison", "audited", "clusters", "replay"):
         monkeypatch.setattr(operators, name, rows)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from kerma_allinone.running import NotRunningError
-from kerma_client.commands import admin, engines, jobs, platform
+from kerma_client.commands import admin, auth, engines, jobs, platform
 from kerma_client.errors import ApiError, DemoError, UnreachableError
 from kerma_client.terminal import fail, plain_streams, warn
 
@@ -37,6 +37,7 @@ app.command()(jobs.cancel)
 app.command()(jobs.story)
 app.command()(platform.serve)
 app.add_typer(engines.app, name="engines")
+app.add_typer(auth.app, name="auth")
 app.add_typer(admin.app, name="admin")
 
 

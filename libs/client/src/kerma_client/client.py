@@ -76,6 +76,11 @@ class KermaClient:
         """Create an account."""
         self._send("PUT", "/auth/register", json={"username": username, "password": password})
 
+    def change_password(self, old: str, new: str) -> None:
+        """Replace the user's password; all other sessions of the user end."""
+        body = {"old_password": old, "new_password": new}
+        self._send("PUT", "/v1/users/me/password", json=body)
+
     def submit(self, body: Mapping[str, Any]) -> str:
         """Submit a job; ``body`` is that of POST /jobs/direct. Returns the job id."""
         job_id: str = self._send("POST", "/jobs/direct", json=body)["job_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -16,7 +17,10 @@ from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.adapters.windows import Windows
 from kerma_auth.api.routes import AuthRoutes, router
+from kerma_auth.api.users import UserRoutes
+from kerma_auth.api.users import router as user_router
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
+from kerma_auth.app.administration import Administration
 from kerma_auth.app.keys import Keys
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
 from kerma_auth.domain.limits import parse_limit
@@ -90,6 +94,16 @@ PROCESSES = ()
 """The service has no process managers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The use cases of the service, for its routes and for operators' commands."""
+
+    accounts: Accounts
+    sessions: SessionHandlers
+    administration: Administration
+    users: UserQueries
+
+
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
     """Return every read model of the service."""
     return (USERS,)
@@ -111,7 +125,16 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background.append(("signing-key", keys.run))
-    routes = _routes(own, infra, vault, keys)
+    made = handlers(own, infra, vault, keys)
+    routes = AuthRoutes(
+        made.accounts,
+        made.sessions,
+        infra.positions,
+        infra.identity,
+        infra.verifier,
+        own.secure_cookies,
+    )
+    user_routes = UserRoutes(made.accounts, made.administration, made.users, routes)
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
     background += health.background
     app = create_app(
@@ -120,38 +143,43 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         health=health,
         settings=settings,
         catch_up=health.catch_up,
-        routers=[router(routes)] if "api" in infra.roles else [],
+        routers=[router(routes), user_router(user_routes)] if "api" in infra.roles else [],
     )
     return Service("auth", app, tuple(background), health)
 
 
-def _routes(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> AuthRoutes:
-    db = autocommit(infra.db)
+def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handlers:
+    """Return the use cases of the service."""
+    db, master = autocommit(infra.db), vault.master
     users, sessions = UserQueries(db), SessionVault(db)
     passwords = Argon2Passwords(own.logins_waiting)
-    throttle = CountingThrottle(Windows(db), own.limits, vault.master)
+    throttle = CountingThrottle(Windows(db), own.limits, master)
+    rules = PasswordRules(own.password_min, own.password_max)
     accounts = Accounts(
-        infra.bus,
-        vault,
-        users,
-        infra.clock,
-        passwords,
-        throttle,
-        PasswordRules(own.password_min, own.password_max),
-        own.open_registration,
+        infra.bus, vault, users, infra.clock, passwords, throttle, rules, own.open_registration
     )
-    handlers = SessionHandlers(
-        infra.bus,
-        PasswordLogin(vault, users, passwords, throttle),
-        sessions,
-        users,
-        RefreshTokens(vault.master),
-        keys.signing_key,
-        infra.clock,
+    login = PasswordLogin(vault, users, passwords, throttle)
+    opened = SessionHandlers(
+        infra.bus, login, sessions, RefreshTokens(master), keys.signing_key, infra.clock
     )
-    return AuthRoutes(
-        accounts, handlers, infra.positions, infra.identity, infra.verifier, own.secure_cookies
+
+    async def settled(seq: int) -> bool:
+        return await infra.positions.wait(USERS.name, "AUTH", seq)
+
+    administration = Administration(
+        infra.bus, vault, passwords, sessions, login, opened, rules, infra.clock, settled
     )
+    return Handlers(accounts, opened, administration, users)
+
+
+def handlers_of(infra: Infra) -> Handlers:
+    """Return the use cases for a command line, which waits for no projection.
+
+    Raises SettingsError.
+    """
+    own = load(AuthSettings)
+    vault = Vault(autocommit(infra.db), _master(own))
+    return handlers(own, infra, vault, Keys(infra.bus, vault, infra.clock))
 
 
 def _master(settings: AuthSettings) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kerma_allinone.assembly import SERVICES
-from kerma_common.security import follower
 from kerma_tools import golden
 
 NO_ROW = {
-    "auth": follower.WANTED,  # every process keeps these in memory
+    # every process keeps these in memory
+    "auth": {"SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"},
     "jobs": {"JobStarted"},  # comes with JobSubmitted, which makes the rows
     # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows
     "runner": {"TaskLeaseExpired", "TasksCanceled"},

@@ -217,6 +217,35 @@ async def test_a_restart_knows_old_keys_and_recent_revocations(world: World) -> 
         await world.verify(token("long-ago"))
 
 
+async def test_a_disabled_account_is_refused_until_it_is_enabled(world: World) -> None:
+    await record(world.log, auth.AccountDisabled(user_id="bob"))
+    world.log._times["AUTH"] = [time - KEPT for time in world.log._times["AUTH"]]
+    async with world.following():
+        await world.verify(token("s1"))
+        with pytest.raises(Forbidden, match="disabled"):
+            await world.verify(token("s2", user="bob"))
+        await world.tell(auth.AccountDisabled(user_id="ada"))
+        with pytest.raises(Forbidden, match="disabled"):
+            await world.verify(token("s1"))
+        await world.tell(auth.AccountEnabled(user_id="ada"))
+        await world.verify(token("s1"))
+
+
+async def test_a_role_that_is_taken_away_is_gone_from_tokens_that_name_it(world: World) -> None:
+    known = token("s1")
+    async with world.following():
+        assert (await world.verify(known)).roles == {"user"}
+        await world.tell(auth.RoleRevoked(user_id="ada", role="user"))
+        assert (await world.verify(known)).roles == frozenset()
+        assert (await world.verify(token("s2", user="bob"))).roles == {"user"}
+        await world.tell(auth.RoleGranted(user_id="ada", role="user"))
+        assert (await world.verify(known)).roles == {"user"}
+        await world.tell(auth.RoleRevoked(user_id="ada", role="user"))
+        world.now += KEPT.total_seconds()
+        world.identity.saw_end(world.now)
+        assert not world.identity._without_role._kept
+
+
 async def test_revocations_are_kept_as_long_as_a_token_can_live(world: World) -> None:
     async with world.following():
         await world.tell(ended("s1"))

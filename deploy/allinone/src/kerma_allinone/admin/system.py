@@ -91,35 +91,35 @@ async def drop(service: str, parked_id: str, reason: str) -> None:
 
 async def _asked(service: str, action: Callable[[Mender], Awaitable[T]]) -> T:
     part = _part(service)
-    async with _infra(service) as infra:
+    async with open_service(service) as infra:
         return await action(Mender(part, infra))
 
 
 async def rebuild_service(service: str) -> Sequence[Compared]:
     """Project every read model of a service anew and replace the present ones."""
     part = _part(service)
-    async with _infra(service) as infra:
+    async with open_service(service) as infra:
         collect_less()
         return await rebuild(part.projections(infra), infra.log, infra.db)
 
 
 async def add_cluster(name: str, host: str, port: int) -> None:
     """Register a cluster; return when it can be read."""
-    async with _infra("batch") as infra:
+    async with open_service("batch") as infra:
         registry = ClusterRegistry(infra.bus, infra.clock)
         await registry.add(name, host, port, actor=ACTOR, request_id=str(uuid4()))
 
 
 async def remove_cluster(name: str) -> None:
     """Remove a cluster."""
-    async with _infra("batch") as infra:
+    async with open_service("batch") as infra:
         registry = ClusterRegistry(infra.bus, infra.clock)
         await registry.remove(name, actor=ACTOR, request_id=str(uuid4()))
 
 
 async def clusters() -> list[RegisteredCluster]:
     """Return every registered cluster."""
-    async with _infra("batch") as infra:
+    async with open_service("batch") as infra:
         return await ClusterQueries(infra.db).all()
 
 
@@ -138,7 +138,8 @@ async def _client() -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def _infra(service: str) -> AsyncIterator[Infra]:
+async def open_service(service: str) -> AsyncIterator[Infra]:
+    """Open the ports of a service to read and to execute commands, without background tasks."""
     async with open_infra(
         service,
         _part(service).package,

@@ -23,6 +23,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     ("/auth/", "auth"),
     ("/user/update", "auth"),
     ("/user/", "jobs"),
+    ("/v1/users", "auth"),
     ("/v1/jobs", "jobs"),
     ("/v1/runner/", "runner"),
     ("/v1/results/", "results"),

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import mending
+from kerma_client.commands import mending, users
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import console, say, table
 
-app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters.")
+app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, accounts.")
 streams = typer.Typer(help="Streams of the event log.")
 projections = typer.Typer(help="Read models.")
 app.add_typer(streams, name="streams")
 app.add_typer(projections, name="projections")
+app.add_typer(users.app, name="users")
 mending.add_commands(app, projections)
 
 

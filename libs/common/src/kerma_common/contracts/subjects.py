@@ -101,6 +101,11 @@ def user_subject(user_id: str) -> Subject:
     return Subject("auth", "user", user_id, user_id)
 
 
+def account_subject(user_id: str) -> Subject:
+    """Return the subject of a user's account in the auth service."""
+    return Subject("auth", "account", user_id, user_id)
+
+
 def session_subject(user_id: str, session_id: str) -> Subject:
     """Return the subject of a user's session in the auth service."""
     return Subject("auth", "session", session_id, user_id)

@@ -20,6 +20,7 @@ from starlette.requests import Request
 
 from kerma_common.errors import Forbidden, Unauthenticated
 from kerma_common.security.principal import Principal, Verifier
+from kerma_common.security.roles import WORKER
 
 __all__ = [
     "CurrentPrincipal",
@@ -50,10 +51,10 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """With `role` None, any principal may call."""
+    """One of `roles` is required; without any, every principal may call."""
 
     access: Access
-    role: str | None = None
+    roles: frozenset[str] = frozenset()
 
     async def check(self, request: Request, verifier: Verifier) -> Principal | None:
         """Return the principal, None on public routes. Raises `Unauthenticated` or `Forbidden`."""
@@ -65,7 +66,7 @@ class Policy:
         if not token:
             raise Unauthenticated(NO_TOKEN)
         principal = await verifier(token)
-        if self.role is not None and self.role not in principal.roles:
+        if self.roles and not self.roles & principal.roles:
             raise Forbidden("This account may not use this endpoint")
         return principal
 
@@ -80,14 +81,14 @@ def authenticated() -> Callable[[Endpoint], Endpoint]:
     return _declare(Policy(Access.TOKEN))
 
 
-def role(name: str) -> Callable[[Endpoint], Endpoint]:
-    """Allow logged-in users with a role."""
-    return _declare(Policy(Access.TOKEN, name))
+def role(*names: str) -> Callable[[Endpoint], Endpoint]:
+    """Allow logged-in users with one of these roles."""
+    return _declare(Policy(Access.TOKEN, frozenset(names)))
 
 
 def worker() -> Callable[[Endpoint], Endpoint]:
     """Allow workers and agents: a bearer token with the role `worker`, never a browser's cookie."""
-    return _declare(Policy(Access.BEARER, "worker"))
+    return _declare(Policy(Access.BEARER, frozenset({WORKER})))
 
 
 def declared(endpoint: Callable[..., Any] | None) -> Policy | None:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 from kerma_common.clock import until_next
 from kerma_common.contracts.events.auth import (
+    AccountDisabled,
+    AccountEnabled,
+    RoleGranted,
+    RoleRevoked,
     SessionEnded,
     SessionsRevoked,
     SigningKeyIntroduced,
     SigningKeyRetired,
 )
-from kerma_common.contracts.subjects import stream_subjects
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.poison import Source, record_poison
 from kerma_common.precedence import STEP, give_way
@@ -34,16 +37,28 @@ if TYPE_CHECKING:
 NAME = "identity"
 WANTED = frozenset(
     kind.__name__
-    for kind in (SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked)
+    for kind in (
+        SigningKeyIntroduced,
+        SigningKeyRetired,
+        SessionEnded,
+        SessionsRevoked,
+        RoleGranted,
+        RoleRevoked,
+        AccountDisabled,
+        AccountEnabled,
+    )
 )
-KEYRINGS = stream_subjects("auth").replace(".>", ".keyring.>")
+LASTING = tuple(f"ev.auth.{aggregate}.>" for aggregate in ("keyring", "account"))
+"""Subjects that are read from their beginning."""
 LOOK_SECONDS = 3.0
 """Seconds between two looks at the end of AUTH, and the time limit of each."""
 
 
 @dataclass(slots=True)
 class Follower:
-    """Reads all keys and recent revocations, then follows AUTH; ``service`` labels its metrics.
+    """Reads keys, disabled accounts and recent revocations, then follows AUTH.
+
+    ``service`` labels its metrics.
 
     Run ``run`` as a background task, once per process.
     """
@@ -66,11 +81,12 @@ class Follower:
             group.create_task(self._watch())
 
     async def _load(self) -> int:
-        """Read all keys; return the sequence to follow from, so that recent revocations are read."""
+        """Read what is kept for ever; return the sequence after which recent revocations come."""
         self._epoch = (await self.log.state(STREAM)).epoch
         after = await self.log.before(STREAM, datetime.now(UTC) - KEPT)
-        # A key that is introduced after this was read has a later sequence.
-        await self._take(await self.log.history(STREAM, KEYRINGS))
+        # What is stored after this was read has a later sequence.
+        for subjects in LASTING:
+            await self._take(await self.log.history(STREAM, subjects))
         self.identity.advance(after)
         return after
 

@@ -1,10 +1,11 @@
 """Keys and revocations in memory, so that tokens are verified without a query and without auth.
 
-One follower per process reads AUTH. Keys are kept for ever, revocations for as long as a token that
-they concern could be valid. While the follower does not see the end of AUTH, a logout elsewhere may
+One follower per process reads AUTH. Keys and disabled accounts are kept for ever, revocations for
+as long as a token that they concern could be valid. While the follower does not see the end of AUTH, a logout elsewhere may
 be missing, so after ``STALE_SECONDS`` no token is accepted.
 
-In: SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked (auth).
+In: SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked, RoleGranted, RoleRevoked,
+AccountDisabled, AccountEnabled (auth).
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class _Expiring(Generic[V]):
         found = self._kept.get(key)
         return found[0] if found else None
 
+    def remove(self, key: object) -> None:
+        self._kept.pop(key, None)
+
     def drop(self, now: float) -> None:
         for key in list(self._over(now)):
             del self._kept[key]
@@ -71,6 +75,8 @@ class Identity:
     _retired: dict[str, datetime] = field(default_factory=dict, init=False)
     _ended: _Expiring[None] = field(default_factory=_Expiring, init=False)
     _revoked: _Expiring[datetime] = field(default_factory=_Expiring, init=False)
+    _without_role: _Expiring[None] = field(default_factory=_Expiring, init=False)
+    _disabled: set[str] = field(default_factory=set, init=False)
     _marks: Watermarks = field(default_factory=Watermarks, init=False)
     _complete: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _seen: float = field(default=0.0, init=False)
@@ -88,6 +94,19 @@ class Identity:
                 earlier = self._revoked.get(event.user_id) or event.not_before
                 latest = max(earlier, event.not_before)
                 self._revoked.put(event.user_id, latest, self._until)
+            case _:
+                self._apply_to_account(event)
+
+    def _apply_to_account(self, event: object) -> None:
+        match event:
+            case auth.RoleRevoked():
+                self._without_role.put((event.user_id, event.role), None, self._until)
+            case auth.RoleGranted():
+                self._without_role.remove((event.user_id, event.role))
+            case auth.AccountDisabled():
+                self._disabled.add(event.user_id)
+            case auth.AccountEnabled():
+                self._disabled.discard(event.user_id)
 
     def _introduce(self, kid: str, key: Ed25519PublicKey) -> None:
         # An event that is read again leaves the key as it is: verified tokens refer to it.
@@ -118,6 +137,14 @@ class Identity:
         not_after = self._retired.get(claims.key_id)
         return not_after is not None and not_after < datetime.now(UTC)
 
+    def is_disabled(self, user_id: str) -> bool:
+        """Return whether a user may not act."""
+        return user_id in self._disabled
+
+    def roles(self, user_id: str, claimed: frozenset[str]) -> frozenset[str]:
+        """Return the roles in a token without those that the user has lost since."""
+        return frozenset(role for role in claimed if not self._without_role.has((user_id, role)))
+
     def advance(self, seq: int) -> None:
         """Note that AUTH is known up to a sequence."""
         self._marks.advance(_READ, seq)
@@ -133,6 +160,7 @@ class Identity:
         now = self.clock()
         self._ended.drop(now)
         self._revoked.drop(now)
+        self._without_role.drop(now)
 
     @property
     def fault(self) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,15 @@ class TokenVerifier:
             raise Forbidden("Signature has expired")
         if self.identity.is_over(found.claims):
             raise Forbidden("The session has ended")
-        return found.principal
+        return self._now(found.principal)
+
+    def _now(self, principal: Principal) -> Principal:
+        """Return the principal with the roles of now. Raises Forbidden if it may not act."""
+        user_id, claimed = principal.user_id, principal.roles
+        if self.identity.is_disabled(user_id):
+            raise Forbidden("This account is disabled")
+        roles = self.identity.roles(user_id, claimed) if claimed else claimed
+        return principal if roles == claimed else replace(principal, roles=roles)
 
     def _verify(self, token: str) -> _Verified:
         try:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     select,
     text,
     update,
@@ -23,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
-from kerma_auth.domain.session import Grant
+from kerma_auth.domain.session import SESSION_LIFE, Grant
 
 _TIME = DateTime(timezone=True)
 
@@ -85,6 +86,19 @@ class SessionVault:
         going_on = (SESSION.c.session_id == session_id, SESSION.c.ended.is_(None))
         async with self.db.begin() as connection:
             await connection.execute(update(SESSION).where(*going_on).values(ended=now))
+
+    async def end_all(
+        self, user_id: str, now: datetime, but: str | None
+    ) -> list[tuple[str, datetime]]:
+        """End a user's sessions, except one; return their ids, and when each was used last."""
+        going_on = [SESSION.c.user_id == user_id, SESSION.c.ended.is_(None)]
+        if but is not None:
+            going_on.append(SESSION.c.session_id != but)
+        used = func.coalesce(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
+        ended = update(SESSION).where(*going_on).values(ended=now)
+        async with self.db.begin() as connection:
+            rows = await connection.execute(ended.returning(SESSION.c.session_id, used))
+            return [(session_id, last) for session_id, last in rows]
 
     async def _grant(self, condition: ColumnElement[bool]) -> Grant | None:
         found = select(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import serialization
@@ -38,7 +39,7 @@ CREDENTIAL = Table(
     "credential",
     METADATA,
     Column("credential_id", Text, primary_key=True),
-    Column("user_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False, index=True),
     Column("username", Text, nullable=False),
     Column("name_key", Text, nullable=False, index=True),
     Column("secret_hash", Text, nullable=False),
@@ -104,6 +105,19 @@ class Vault:
         async with self.db.connect() as connection:
             row = (await connection.execute(found)).first()
         return StoredCredential(*row) if row else None
+
+    async def username(self, user_id: str) -> str | None:
+        """Return the name of a user."""
+        return (await self.usernames([user_id])).get(user_id)
+
+    async def usernames(self, user_ids: Sequence[str]) -> dict[str, str]:
+        """Return the names of users by their ids."""
+        found = select(CREDENTIAL.c.user_id, CREDENTIAL.c.username).where(
+            CREDENTIAL.c.user_id.in_(user_ids)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return {row.user_id: row.username for row in rows}
 
     async def named(self, key: str) -> tuple[str, ...]:
         """Return the ids of users that have, or had once, a credential under an equal name."""

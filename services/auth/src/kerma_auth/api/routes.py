@@ -72,20 +72,28 @@ class AuthRoutes:
 
     def set_cookies(self, request: Request, response: Response, tokens: LoggedIn) -> None:
         """Make the browser keep both tokens, across the ports of one host."""
-        both = (
-            (COOKIE, tokens.access_token, tokens.access_expires),
-            (REFRESH_COOKIE, tokens.refresh_token, tokens.refresh_expires),
+        self.set_access_cookie(request, response, tokens.access_token, tokens.access_expires)
+        refresh, expires = tokens.refresh_token, tokens.refresh_expires
+        self._set_cookie(request, response, REFRESH_COOKIE, refresh, expires)
+
+    def set_access_cookie(
+        self, request: Request, response: Response, token: str, expires: datetime
+    ) -> None:
+        """Make the browser replace the access token."""
+        self._set_cookie(request, response, COOKIE, token, expires)
+
+    def _set_cookie(
+        self, request: Request, response: Response, name: str, value: str, expires: datetime
+    ) -> None:
+        response.set_cookie(
+            name,
+            value,
+            expires=expires,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self._is_secure(request),
         )
-        for name, value, expires in both:
-            response.set_cookie(
-                name,
-                value,
-                expires=expires,
-                path="/",
-                httponly=True,
-                samesite="lax",
-                secure=self._is_secure(request),
-            )
 
     def drop_cookies(self, request: Request, response: Response) -> None:
         """Make the browser delete both tokens."""
@@ -128,7 +136,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @answers(201, 403, 409, 429)
     async def register(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=True)
-        seq = await routes.accounts.register(username, password, _address(request))
+        seq = await routes.accounts.register(username, password, address_of(request))
         await routes.positions.wait("users", "AUTH", seq)
         return answer("User created", 201)
 
@@ -137,7 +145,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @answers(202, 401, 429)
     async def login(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=False)
-        tokens = await routes.sessions.open(username, password, _address(request))
+        tokens = await routes.sessions.open(username, password, address_of(request))
         response = answer(
             "Successfully logged in",
             202,
@@ -173,9 +181,9 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     @authenticated()
     @answers(200, 404)
     async def status(principal: CurrentPrincipal) -> Response:
-        username = await routes.sessions.username(principal.session_id)
+        username = await routes.accounts.username(principal.user_id)
         if username is None:
-            raise NotFound("The session has ended")
+            raise NotFound("User does not exist")
         return answer("User is logged in", username=username)
 
     @api.delete("/auth/logout")
@@ -204,7 +212,8 @@ def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
     return body["username"], body["password"]
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return the client's address, "" if it is unknown."""
     return request.client.host if request.client else ""
 
 

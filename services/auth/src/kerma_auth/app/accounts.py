@@ -46,24 +46,37 @@ class Accounts:
     open_to_all: bool = True
 
     async def register(self, username: object, password: object, address: str) -> int:
-        """Create a user and return the sequence of the commit.
+        """Create a user who asks for an account, and return the sequence of the commit.
 
-        Raises InvalidRequest naming the field that breaks a rule, Forbidden when the name is taken
-        or registration is closed, TooManyRequests. Nothing is stored then.
+        Raises what ``create`` raises; Forbidden when registration is closed; TooManyRequests.
+        Nothing is stored then.
         """
         if not self.open_to_all:
             raise Forbidden(CLOSED)
         name, secret = self._acceptable(username, password)
+        await self.throttle.registers(Caller(address, name))
+        return (await self._create(name, secret, address, "anonymous"))[1]
+
+    async def create(
+        self, username: object, password: object, address: str, actor: str
+    ) -> tuple[str, int]:
+        """Create a user; return the user's id and the sequence of the commit.
+
+        Raises InvalidRequest naming the field that breaks a rule, Forbidden when the name is taken.
+        Nothing is stored then.
+        """
+        name, secret = self._acceptable(username, password)
+        return await self._create(name, secret, address, actor)
+
+    async def _create(self, name: str, secret: str, address: str, actor: str) -> tuple[str, int]:
         user_id = self.vault.user_id(SOURCE, name_key(name))
         await self._require_free(name, user_id)
         credential_id = secrets.token_hex(16)
-        caller = Caller(address, name)
-        await self.throttle.registers(caller)
-        async with self.passwords.turn(caller) as hashing:
+        async with self.passwords.turn(Caller(address, name)) as hashing:
             secret_hash = await hashing.hash(secret)
         await self.vault.add_credential(credential_id, user_id, name, secret_hash)
         command = RegisterUser(user_id, SOURCE, credential_id, "password")
-        context = CommandContext("anonymous", (credential_id,), credential_id, self.clock())
+        context = CommandContext(actor, (credential_id,), credential_id, self.clock())
         try:
             done = await self.bus.execute(USER, user_subject(user_id), command, context)
         except OutcomeUnknown:
@@ -74,7 +87,11 @@ class Accounts:
         except KermaError:
             await self.vault.drop_credential(credential_id)
             raise
-        return done.seq
+        return user_id, done.seq
+
+    async def username(self, user_id: str) -> str | None:
+        """Return the name of a user."""
+        return await self.vault.username(user_id)
 
     def _acceptable(self, username: object, password: object) -> tuple[str, str]:
         """Return the normal forms of a new user's name and password. Raises InvalidRequest."""

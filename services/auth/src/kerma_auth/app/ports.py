@@ -56,6 +56,12 @@ class AccountVault(Protocol):
     async def credential(self, credential_id: str) -> Credential | None:
         """Return a credential."""
 
+    async def username(self, user_id: str) -> str | None:
+        """Return the name of a user."""
+
+    async def usernames(self, user_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of users by their ids."""
+
     async def named(self, key: str) -> Sequence[str]:
         """Return the ids of users that have, or had once, a credential under an equal name."""
 
@@ -82,6 +88,11 @@ class Sessions(Protocol):
 
     async def end(self, session_id: str, now: datetime) -> None:
         """End a session; its refresh tokens become invalid."""
+
+    async def end_all(
+        self, user_id: str, now: datetime, but: str | None
+    ) -> Sequence[tuple[str, datetime]]:
+        """End a user's sessions, except one; return their ids, and when each was used last."""
 
 
 class Tokens(Protocol):
@@ -139,7 +150,15 @@ class Account(Protocol):
         """Return the id of the current credential."""
 
     @property
-    def roles(self) -> tuple[str, ...]:
+    def registered_at(self) -> datetime:
+        """Return when the user was registered."""
+
+    @property
+    def disabled(self) -> bool:
+        """Return whether the user may not act."""
+
+    @property
+    def roles(self) -> Sequence[str]:
         """Return the roles, sorted."""
 
 
@@ -148,3 +167,6 @@ class Users(Protocol):
 
     async def accounts_of(self, user_ids: Sequence[str]) -> Mapping[str, Account]:
         """Return the accounts that exist, by user id."""
+
+    async def page(self, after: str, limit: int) -> Sequence[Account]:
+        """Return accounts in the order of their ids, which come after ``after``."""

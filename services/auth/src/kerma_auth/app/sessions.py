@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kerma_auth.app.accounts import SOURCE, check_credentials
 from kerma_auth.app.ports import (
@@ -25,15 +25,16 @@ from kerma_auth.app.ports import (
 )
 from kerma_auth.domain.names import name_key
 from kerma_auth.domain.passwords import spellings
-from kerma_auth.domain.session import SESSION, EndSession, Grant, Use, use_of
+from kerma_auth.domain.session import SESSION, SESSION_LIFE, EndSession, Grant, Use, use_of
+from kerma_auth.domain.user import USER, User
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts.subjects import session_subject
+from kerma_common.contracts.subjects import session_subject, user_subject
 from kerma_common.errors import Forbidden, Unauthenticated
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
 
-SESSION_LIFE = timedelta(minutes=120)
 WRONG = "Invalid login or password"
+DISABLED = "This account is disabled"
 OVER = "The session has ended"
 REUSED = "The session was ended, because a refresh token was used twice"
 logger = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class PasswordLogin:
         """Return the account and the user's name; store a new hash if the old one is outdated.
 
         Raises the same Unauthenticated for an unknown name and a wrong password, TooManyRequests
-        after too many of them. Both take as long, and count, for names that do not exist.
+        after too many of them; both count, and take as long, for names that do not exist. Raises
+        Forbidden for the right password of a disabled account.
         """
         check_credentials(username, password)
         assert isinstance(username, str)
@@ -75,6 +77,8 @@ class PasswordLogin:
         checked = await self._checked(stored.secret_hash if stored else None, password, caller)
         if account is None or stored is None or not checked.matches:
             raise Unauthenticated(WRONG)
+        if account.disabled:
+            raise Forbidden(DISABLED)
         if checked.renewed:
             await self.vault.renew_hash(credential_id, stored.secret_hash, checked.renewed)
         return account, stored.username
@@ -110,7 +114,6 @@ class SessionHandlers:
     bus: CommandBus
     login: PasswordLogin
     sessions: Sessions
-    users: Users
     tokens: Tokens
     signing_key: Callable[[], Awaitable[SigningKey]]
     clock: Callable[[], datetime]
@@ -122,7 +125,12 @@ class SessionHandlers:
         session_id, user_id = secrets.token_hex(16), account.user_id
         expires = now.replace(microsecond=0) + SESSION_LIFE
         await self.sessions.open(session_id, user_id, name, expires, now)
-        return await self._issue(Grant(session_id, user_id, name, expires), 0, account.roles, now)
+        user = await self._user(user_id)
+        if user.credential_id != account.credential_id:
+            # The password was changed after it was checked; the sessions of that moment have ended.
+            await self.sessions.end(session_id, now)
+            raise Unauthenticated(WRONG)
+        return await self._issue(Grant(session_id, user_id, name, expires), 0, user)
 
     async def refresh(self, refresh_token: str) -> LoggedIn:
         """Return new tokens of a session.
@@ -141,8 +149,14 @@ class SessionHandlers:
                 await self._require_repeat(grant, generation, now)
         else:
             await self._require_repeat(grant, generation, now)
-        account = (await self.users.accounts_of([grant.user_id])).get(grant.user_id)
-        return await self._issue(grant, generation + 1, account.roles if account else (), now)
+        return await self._issue(grant, generation + 1, await self._user(grant.user_id))
+
+    async def renew(self, session_id: str) -> tuple[str, datetime]:
+        """Return a new access token for a session that goes on. Raises Forbidden if it does not."""
+        grant = await self.sessions.grant(session_id)
+        if grant is None or grant.ended is not None:
+            raise Forbidden(OVER)
+        return await self._access(grant, await self._user(grant.user_id))
 
     async def _require_repeat(self, grant: Grant, generation: int, now: datetime) -> None:
         match use_of(grant, generation, now):
@@ -157,13 +171,20 @@ class SessionHandlers:
             case _:
                 raise Forbidden(OVER)
 
-    async def _issue(
-        self, grant: Grant, generation: int, roles: tuple[str, ...], now: datetime
-    ) -> LoggedIn:
-        key = await self.signing_key()
-        access, expires = issue(key, grant.user_id, grant.session_id, roles, now)
+    async def _issue(self, grant: Grant, generation: int, user: User) -> LoggedIn:
+        access, expires = await self._access(grant, user)
         refresh = self.tokens.make(grant.session_id, generation)
         return LoggedIn(access, expires, refresh, grant.expires)
+
+    async def _access(self, grant: Grant, user: User) -> tuple[str, datetime]:
+        key = await self.signing_key()
+        roles = tuple(sorted(user.roles))
+        return issue(key, grant.user_id, grant.session_id, roles, self.clock())
+
+    async def _user(self, user_id: str) -> User:
+        # From the log, not from the read model: a role that was just taken away must not come back.
+        user, _ = await self.bus.state(USER, user_subject(user_id))
+        return user
 
     async def _named(self, refresh_token: str) -> tuple[Grant, int] | None:
         """Return the session that a refresh token belongs to, and the token's generation."""
@@ -178,16 +199,14 @@ class SessionHandlers:
         named = await self._named(refresh_token)
         return (named[0].session_id, named[0].user_id) if named else None
 
-    async def username(self, session_id: str) -> str | None:
-        """Return the user's name for a session, or None when the session has ended."""
-        grant = await self.sessions.grant(session_id)
-        return grant.username if grant and grant.ended is None else None
-
-    async def end(self, session_id: str, user_id: str, request_id: str) -> int:
+    async def end(
+        self, session_id: str, user_id: str, request_id: str, actor: str | None = None
+    ) -> int:
         """End a session in every service and return the sequence of the commit."""
         now = self.clock()
         await self.sessions.end(session_id, now)
         command = EndSession(user_id, session_id, now + ACCESS_LIFE)
-        context = CommandContext(f"user:{user_id}", (request_id, "logout"), request_id, now)
+        actor = actor or f"user:{user_id}"
+        context = CommandContext(actor, (request_id, "logout"), request_id, now)
         subject = session_subject(user_id, session_id)
         return (await self.bus.execute(SESSION, subject, command, context)).seq

@@ -13,6 +13,8 @@ from typing import assert_never
 from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Aggregate
 
+SESSION_LIFE = timedelta(minutes=120)
+"""Time from the login to the end of its session."""
 GRACE = timedelta(seconds=30)
 """Time in which the former refresh token still gets its successor: two tabs of a browser refresh at
 once, or an answer is lost."""

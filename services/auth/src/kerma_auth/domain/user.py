@@ -1,13 +1,31 @@
-"""The user aggregate."""
+"""The user aggregate: credentials, roles, and who may change them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Aggregate, Missing, Rejected
+from kerma_common.security.roles import ADMIN, OPERATOR, PRIVILEGED, USER_ROLE
+
+NOT_ALLOWED = "NOT_ALLOWED"
+OWN_ACCOUNT = "OWN_ACCOUNT"
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who changes an account: a user with roles, or the operator of the machine (no ``user_id``)."""
+
+    user_id: str
+    roles: frozenset[str]
+
+
+SYSTEM = By("", frozenset({ADMIN}))
+"""Whoever runs commands with the settings of the services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +39,46 @@ class RegisterUser:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeCredential:
+    """Replace the credential that the user has just proved to have."""
+
+    user_id: str
+    credential_id: str
+    kind: str
+    replaces: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResetCredential:
+    """Replace the credential of a user who has lost it."""
+
+    user_id: str
+    credential_id: str
+    kind: str
+    by: By
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRole:
+    """Give a role to a user."""
+
+    user_id: str
+    role: str
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRole:
+    """Take a role from a user."""
+
+    user_id: str
+    role: str
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
 class RevokeSessions:
     """End every current session of the user."""
 
@@ -30,35 +88,53 @@ class RevokeSessions:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """State of one user. Sessions opened before ``revoked_at`` have ended."""
+    """State of one user. Tokens issued before ``revoked_at`` are void."""
 
     registered: bool = False
+    credential_id: str | None = None
+    roles: frozenset[str] = frozenset()
     revoked_at: datetime | None = None
 
 
-UserCommand = RegisterUser | RevokeSessions
-UserEvent = (
-    events.UserRegistered | events.CredentialSet | events.RoleGranted | events.SessionsRevoked
+UserCommand = (
+    RegisterUser | ChangeCredential | ResetCredential | GrantRole | RevokeRole | RevokeSessions
 )
+UserEvent = (
+    events.UserRegistered
+    | events.CredentialSet
+    | events.RoleGranted
+    | events.RoleRevoked
+    | events.SessionsRevoked
+)
+
+
+def check_may_administer(by: By, roles: frozenset[str]) -> None:
+    """Raise Rejected unless ``by`` may act on the account of a user with ``roles``.
+
+    An operator who could act on an operator or admin could become one.
+    """
+    if ADMIN in by.roles or (OPERATOR in by.roles and not PRIVILEGED & roles):
+        return
+    raise Rejected(NOT_ALLOWED, "Only an admin may change this account")
 
 
 def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Return the events of a command. Raises Rejected."""
+    if isinstance(command, RegisterUser):
+        return _register(user, command)
+    if not user.registered:
+        raise Missing("UNKNOWN_USER", "User does not exist")
     match command:
-        case RegisterUser():
-            if user.registered:
-                raise Rejected("USER_EXISTS", "User with this name already exists")
-            return (
-                events.UserRegistered(user_id=command.user_id, source=command.source),
-                events.CredentialSet(
-                    user_id=command.user_id,
-                    credential_id=command.credential_id,
-                    kind=command.kind,
-                ),
-            )
+        case ChangeCredential():
+            if user.credential_id != command.replaces:
+                raise Rejected("CREDENTIAL_CHANGED", "The password was changed meanwhile")
+            return _new_credential(command)
+        case ResetCredential():
+            check_may_administer(command.by, user.roles)
+            return _new_credential(command)
+        case GrantRole() | RevokeRole():
+            return _roles(user, command)
         case RevokeSessions():
-            if not user.registered:
-                raise Missing("UNKNOWN_USER", "User does not exist")
             if user.revoked_at is not None and user.revoked_at >= command.now:
                 return ()
             return (events.SessionsRevoked(user_id=command.user_id, not_before=command.now),)
@@ -66,15 +142,55 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
             assert_never(command)
 
 
+def _register(user: User, command: RegisterUser) -> tuple[object, ...]:
+    if user.registered:
+        raise Rejected("USER_EXISTS", "User with this name already exists")
+    return (
+        events.UserRegistered(user_id=command.user_id, source=command.source),
+        events.CredentialSet(
+            user_id=command.user_id, credential_id=command.credential_id, kind=command.kind
+        ),
+    )
+
+
+def _new_credential(command: ChangeCredential | ResetCredential) -> tuple[object, ...]:
+    user_id = command.user_id
+    return (
+        events.CredentialSet(
+            user_id=user_id, credential_id=command.credential_id, kind=command.kind
+        ),
+        events.SessionsRevoked(user_id=user_id, not_before=command.now),
+    )
+
+
+def _roles(user: User, command: GrantRole | RevokeRole) -> tuple[object, ...]:
+    if ADMIN not in command.by.roles:
+        raise Rejected(NOT_ALLOWED, "Only an admin may change roles")
+    if not _ROLE.fullmatch(command.role) or command.role == USER_ROLE:
+        raise Rejected("NO_SUCH_ROLE", "A role is a word of a-z, 0-9, - and _, and not 'user'")
+    held = command.role in user.roles
+    if isinstance(command, GrantRole):
+        granted = events.RoleGranted(user_id=command.user_id, role=command.role)
+        return () if held else (granted,)
+    if command.role == ADMIN and command.by.user_id == command.user_id:
+        raise Rejected(OWN_ACCOUNT, "Another admin must take this role from you")
+    revoked = events.RoleRevoked(user_id=command.user_id, role=command.role)
+    return (revoked,) if held else ()
+
+
 def evolve(user: User, event: UserEvent) -> User:
     """Return the state after an event."""
     match event:
         case events.UserRegistered():
             return replace(user, registered=True)
+        case events.CredentialSet():
+            return replace(user, credential_id=event.credential_id)
         case events.SessionsRevoked():
             return replace(user, revoked_at=event.not_before)
-        case events.CredentialSet() | events.RoleGranted():
-            return user
+        case events.RoleGranted():
+            return replace(user, roles=user.roles | {event.role})
+        case events.RoleRevoked():
+            return replace(user, roles=user.roles - {event.role})
         case _:
             assert_never(event)
 

@@ -1,19 +1,22 @@
-"""Projection ``users``: the current credential and the roles of each user.
+"""Projection ``users``: each user's current credential and roles, and whether the user may act.
 
-In: UserRegistered, CredentialSet, RoleGranted.
+In: UserRegistered, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, select
+from sqlalchemy import Boolean, Column, DateTime, MetaData, Select, Table, Text, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.events import auth
 from kerma_common.projection.router import At, Projection
-from kerma_common.projection.rows.ops import Op, Update, Upsert
+from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
 
 METADATA = MetaData()
 
@@ -24,6 +27,7 @@ USER = Table(
     Column("source", Text, nullable=False),
     Column("credential_id", Text),
     Column("registered_at", DateTime(timezone=True), nullable=False),
+    Column("disabled", Boolean, nullable=False),
 )
 
 ROLE = Table(
@@ -33,15 +37,14 @@ ROLE = Table(
     Column("role", Text, primary_key=True),
 )
 
-USERS = Projection("auth", "users", ("AUTH",), METADATA)
+USERS = Projection("auth", "users", ("AUTH",), METADATA, revision=2)
 
 
 @USERS.on(auth.UserRegistered)
 def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
     """Add the user."""
-    yield Upsert(
-        USER, {"user_id": event.user_id}, {"source": event.source, "registered_at": at.time}
-    )
+    values = {"source": event.source, "registered_at": at.time, "disabled": False}
+    yield Upsert(USER, {"user_id": event.user_id}, values)
 
 
 @USERS.on(auth.CredentialSet)
@@ -56,13 +59,50 @@ def role_granted(event: auth.RoleGranted, at: At) -> Iterator[Op]:
     yield Upsert(ROLE, {"user_id": event.user_id, "role": event.role})
 
 
+@USERS.on(auth.RoleRevoked)
+def role_revoked(event: auth.RoleRevoked, at: At) -> Iterator[Op]:
+    """Remove a role."""
+    yield Delete(ROLE, {"user_id": event.user_id, "role": event.role})
+
+
+@USERS.on(auth.AccountDisabled)
+def disabled(event: auth.AccountDisabled, at: At) -> Iterator[Op]:
+    """Mark the user."""
+    yield Update(USER, {"user_id": event.user_id}, {"disabled": True})
+
+
+@USERS.on(auth.AccountEnabled)
+def enabled(event: auth.AccountEnabled, at: At) -> Iterator[Op]:
+    """Remove the mark."""
+    yield Update(USER, {"user_id": event.user_id}, {"disabled": False})
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A user with the id of the current credential, None if there is none, and the roles, sorted."""
 
     user_id: str
+    source: str
     credential_id: str | None
-    roles: tuple[str, ...]
+    registered_at: datetime
+    disabled: bool
+    roles: Sequence[str]
+
+
+_ROLES = (
+    select(func.coalesce(func.array_agg(aggregate_order_by(ROLE.c.role, ROLE.c.role)), []))
+    .where(ROLE.c.user_id == USER.c.user_id)
+    .scalar_subquery()
+    .label("roles")
+)
+_ACCOUNTS = select(
+    USER.c.user_id,
+    USER.c.source,
+    USER.c.credential_id,
+    USER.c.registered_at,
+    USER.c.disabled,
+    _ROLES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +113,15 @@ class UserQueries:
 
     async def accounts_of(self, user_ids: Sequence[str]) -> dict[str, Account]:
         """Return the accounts that exist, by user id."""
-        found = (
-            select(USER.c.user_id, USER.c.credential_id, ROLE.c.role)
-            .join_from(USER, ROLE, ROLE.c.user_id == USER.c.user_id, isouter=True)
-            .where(USER.c.user_id.in_(user_ids))
-            .order_by(ROLE.c.role)
-        )
+        found = await self._accounts(_ACCOUNTS.where(USER.c.user_id.in_(user_ids)))
+        return {account.user_id: account for account in found}
+
+    async def page(self, after: str, limit: int) -> Sequence[Account]:
+        """Return accounts in the order of their ids, which come after ``after``."""
+        following = _ACCOUNTS.where(USER.c.user_id > after).order_by(USER.c.user_id).limit(limit)
+        return await self._accounts(following)
+
+    async def _accounts(self, query: Select[Any]) -> Sequence[Account]:
         async with self.db.connect() as connection:
-            rows = (await connection.execute(found)).all()
-        roles: dict[str, list[str]] = {}
-        for row in rows:
-            roles.setdefault(row.user_id, []).extend(filter(None, (row.role,)))
-        return {
-            row.user_id: Account(row.user_id, row.credential_id, tuple(roles[row.user_id]))
-            for row in rows
-        }
+            rows = (await connection.execute(query)).mappings().all()
+        return [Account(**row) for row in rows]

@@ -34,6 +34,28 @@ class RoleGranted:
 
 
 @event("auth", "user", public=True)
+class RoleRevoked:
+    """A user no longer holds a role, whatever tokens from before say."""
+
+    user_id: str
+    role: str
+
+
+@event("auth", "account", public=True)
+class AccountDisabled:
+    """A user may not act: every token and login of the user is refused."""
+
+    user_id: str
+
+
+@event("auth", "account", public=True)
+class AccountEnabled:
+    """A user whose account was disabled may act again."""
+
+    user_id: str
+
+
+@event("auth", "user", public=True)
 class SessionsRevoked:
     """Tokens of a user that were issued before ``not_before`` are void."""
 

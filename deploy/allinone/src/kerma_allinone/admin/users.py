@@ -1,0 +1,113 @@
+"""Operators' actions on accounts, with the settings of the services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from kerma_allinone.admin.system import ACTOR, open_service
+from kerma_auth.domain.names import name_key
+from kerma_auth.domain.user import SYSTEM
+from kerma_auth.main import Handlers, handlers_of
+from kerma_common.errors import InvalidRequest, NotFound
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One account."""
+
+    user_id: str
+    username: str
+    roles: tuple[str, ...]
+    disabled: bool
+    registered_at: datetime
+
+
+async def listed() -> list[Listed]:
+    """Return all accounts in the order of their names."""
+    found = []
+    async with _handlers() as auth:
+        after = ""
+        while page := await auth.users.page(after, PAGE):
+            after = page[-1].user_id
+            names = await auth.accounts.vault.usernames([user.user_id for user in page])
+            found += [
+                Listed(
+                    user.user_id,
+                    names.get(user.user_id, ""),
+                    tuple(user.roles),
+                    user.disabled,
+                    user.registered_at,
+                )
+                for user in page
+            ]
+    return sorted(found, key=lambda user: (user.username, user.user_id))
+
+
+async def add(name: str) -> str:
+    """Create an account and return its random password."""
+    async with _handlers() as auth:
+        password = auth.administration.random_password()
+        await auth.accounts.create(name, password, "", ACTOR)
+        return password
+
+
+async def reset_password(name: str) -> str:
+    """Give a user a random password and return it; all sessions of the user end."""
+    async with _handlers() as auth:
+        user_id = await _user_id(auth, name)
+        password, _ = await auth.administration.reset_password(
+            user_id, None, SYSTEM, "", _request_id()
+        )
+        return password
+
+
+async def disable(name: str) -> None:
+    """Refuse every token and login of a user."""
+    async with _handlers() as auth:
+        await auth.administration.disable(await _user_id(auth, name), SYSTEM, _request_id())
+
+
+async def enable(name: str) -> None:
+    """Let a user log in again."""
+    async with _handlers() as auth:
+        await auth.administration.enable(await _user_id(auth, name), SYSTEM, _request_id())
+
+
+async def grant(name: str, role: str) -> None:
+    """Give a role to a user."""
+    async with _handlers() as auth:
+        await auth.administration.grant(await _user_id(auth, name), role, SYSTEM, _request_id())
+
+
+async def revoke(name: str, role: str) -> None:
+    """Take a role from a user."""
+    async with _handlers() as auth:
+        await auth.administration.revoke(await _user_id(auth, name), role, SYSTEM, _request_id())
+
+
+async def _user_id(auth: Handlers, name: str) -> str:
+    """Return the id of the user with a name, or with an id. Raises NotFound, InvalidRequest."""
+    named = set(await auth.accounts.vault.named(name_key(name)))
+    exact = {user_id for user_id in named if await auth.accounts.username(user_id) == name}
+    found = await auth.users.accounts_of(sorted(exact or named or {name}))
+    if not found:
+        raise NotFound(f"there is no user {name}")
+    if len(found) > 1:
+        raise InvalidRequest(f"{name} could be {' or '.join(sorted(found))}; give the id")
+    return next(iter(found))
+
+
+def _request_id() -> str:
+    return str(uuid4())
+
+
+@asynccontextmanager
+async def _handlers() -> AsyncIterator[Handlers]:
+    async with open_service("auth") as infra:
+        yield handlers_of(infra)
