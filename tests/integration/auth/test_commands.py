@@ -13,6 +13,8 @@ import uvicorn
 from typer.testing import CliRunner, Result
 
 from kerma_client.cli import app
+from kerma_client.client import KermaClient
+from kerma_client.errors import ApiError
 from kerma_common.infra import Infra
 from kit.running.accounts import auth_service, login
 from kit.running.services import MASTER_KEY
@@ -93,6 +95,23 @@ async def test_faults_are_told(auth: tuple[httpx.AsyncClient, Infra]) -> None:
     for name in (" odd", "odd\u200b"):
         refused = await kerma("admin", "users", "add", name, status=1)
         assert "username" in str(refused.exception)
+
+
+async def test_a_user_keeps_tokens(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:
+    _, infra = auth
+    password = (await kerma("admin", "users", "add", "carol")).stdout.strip()
+    assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)
+    who = ("--user", "carol", "--url", url)
+    typed = f"{password}\n"
+    made = await kerma("auth", "token", "create", "nightly", *who, typed=typed)
+    with KermaClient(url, token=made.stdout.strip()) as script:
+        assert (await asyncio.to_thread(script.tokens))[0]["label"] == "nightly"
+    listed = await kerma("auth", "token", "list", "--json", *who, typed=typed)
+    (row,) = json.loads(listed.stdout)
+    assert made.stdout.strip() not in listed.output
+    await kerma("auth", "token", "revoke", row["token_id"], *who, typed=typed)
+    with KermaClient(url, token=made.stdout.strip()) as script, pytest.raises(ApiError):
+        await asyncio.to_thread(script.tokens)
 
 
 async def test_a_user_changes_the_password(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:

@@ -18,6 +18,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import (
     Subject,
     account_subject,
+    api_token_subject,
     job_subject,
     keyring_subject,
     session_subject,
@@ -154,6 +155,8 @@ def _subject(event: Any) -> Subject:
         return keyring_subject()
     if isinstance(event, auth.SessionEnded):
         return session_subject(event.user_id, event.session_id)
+    if isinstance(event, auth.ApiTokenCreated | auth.ApiTokenRevoked):
+        return api_token_subject(event.user_id, event.token_id)
     if isinstance(event, auth.AccountDisabled | auth.AccountEnabled):
         return account_subject(event.user_id)
     if isinstance(

@@ -8,6 +8,7 @@ import pytest
 
 from kerma_allinone.assembly import SERVICES
 from kerma_auth.domain.account import AccountEvent
+from kerma_auth.domain.api_token import ApiTokenEvent
 from kerma_auth.domain.keyring import KeyringEvent
 from kerma_auth.domain.user import UserEvent
 from kerma_batch_gateway.domain.cluster import ClusterEvent
@@ -18,6 +19,7 @@ from kerma_tools.golden import projections
 
 UNIONS = {
     ("auth", "account"): AccountEvent,
+    ("auth", "api_token"): ApiTokenEvent,
     ("auth", "keyring"): KeyringEvent,
     ("auth", "user"): UserEvent,
     ("batch", "cluster"): ClusterEvent,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kerma_auth.domain.account import ACCOUNT, Account, DisableAccount, EnableAccount
+from kerma_auth.domain.api_token import API_TOKEN, ApiToken, CreateApiToken, RevokeApiToken
 from kerma_auth.domain.keyring import KEYRING, EnsureKey
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import (
@@ -171,6 +172,23 @@ def test_an_account_is_disabled_and_enabled_once_and_never_by_itself() -> None:
 def test_a_user_who_does_not_exist_is_not_changed(command: object) -> None:
     with pytest.raises(Missing):
         USER.decide(given(), command)
+
+
+def test_a_token_is_created_once_and_revoked_by_its_user_alone() -> None:
+    create = CreateApiToken("t", "u", "hash", ("service",), NOW)
+    created = events.ApiTokenCreated(
+        token_id="t", user_id="u", secret_sha256="hash", roles=("service",), expires=NOW
+    )
+    revoked = events.ApiTokenRevoked(token_id="t", user_id="u")
+    assert API_TOKEN.decide(ApiToken(), create) == (created,)
+    token = API_TOKEN.fold(ApiToken(), (created,))
+    with pytest.raises(Rejected, match="TOKEN_EXISTS"):
+        API_TOKEN.decide(token, create)
+    assert API_TOKEN.decide(token, RevokeApiToken("t", "u")) == (revoked,)
+    assert API_TOKEN.decide(API_TOKEN.fold(token, (revoked,)), RevokeApiToken("t", "u")) == ()
+    for state, user in ((token, "eve"), (ApiToken(), "u")):
+        with pytest.raises(Missing):
+            API_TOKEN.decide(state, RevokeApiToken("t", user))
 
 
 def test_a_session_ends_once() -> None:

@@ -21,7 +21,7 @@ from kerma_allinone.admin import system as operators
 from kerma_allinone.admin import users as accounts
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import admin, jobs, mending, offers, users
+from kerma_client.commands import admin, auth, jobs, mending, offers, users
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
@@ -49,6 +49,9 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin add-cluster": ["NAME"],
     "admin list-clusters": [],
     "admin remove-cluster": ["NAME"],
+    "auth token create": ["label"],
+    "auth token list": [],
+    "auth token revoke": ["NAME"],
     "admin users list": [],
     "admin users add": ["NAME"],
     "admin users reset-password": ["NAME"],
@@ -57,7 +60,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin users grant": ["NAME", "NAME"],
     "admin users revoke": ["NAME", "NAME"],
 }
-AS_JSON = ("results", "story", "engines list", "admin users list")
+AS_JSON = ("results", "story", "engines list", "admin users list", "auth token list")
 OTHERS = {"demo", "up", "serve", "auth password", "test", "lint", "bench", "generate"}
 """These print only their own text; both streams are filtered for them as well."""
 
@@ -98,6 +101,8 @@ def answer(request: httpx.Request) -> httpx.Response:
         "simulations_count": 1,
         "estimators": [{"name": NASTY, "pages": [page], "metadata": {}}],
         "logfiles": {NASTY: NASTY},
+        "token": NASTY,
+        "tokens": [{"token_id": NASTY, "label": NASTY, "expires": NASTY, "last_used": None}],
         "engines": [
             {"name": NASTY, "installations": [installed], "substitute": None},
             {"name": NASTY, "installations": [], "substitute": NASTY},
@@ -135,7 +140,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(*_: object, **__: object) -> list[str]:
         return [f'"{NASTY}"']
 
-    for module in (jobs, offers):
+    for module in (jobs, offers, auth):
         monkeypatch.setattr(module, "connect", connect)
 
     async def text(*_: object) -> str:

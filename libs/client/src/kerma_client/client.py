@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -53,9 +54,17 @@ class KermaClient:
     """A session with one Kerma; use as a context manager."""
 
     def __init__(
-        self, base_url: str, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        token: str | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout, transport=transport)
+        """``token`` is an API token; without one, log in."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=base_url, timeout=timeout, transport=transport, headers=headers
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +89,19 @@ class KermaClient:
         """Replace the user's password; all other sessions of the user end."""
         body = {"old_password": old, "new_password": new}
         self._send("PUT", "/v1/users/me/password", json=body)
+
+    def create_token(self, label: str, days: int) -> dict[str, str]:
+        """Create an API token; ``token`` in the answer is shown this once only."""
+        return self._send("POST", "/v1/tokens", json={"label": label, "days": days})
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """Return the user's API tokens, without their secrets."""
+        found: list[dict[str, Any]] = self._send("GET", "/v1/tokens")["tokens"]
+        return found
+
+    def revoke_token(self, token_id: str) -> None:
+        """Make an API token void."""
+        self._send("DELETE", f"/v1/tokens/{quote(token_id, safe='', errors='replace')}")
 
     def submit(self, body: Mapping[str, Any]) -> str:
         """Submit a job; ``body`` is that of POST /jobs/direct. Returns the job id."""

@@ -12,20 +12,25 @@ from kerma_auth.adapters.passwords import Argon2Passwords
 from kerma_auth.adapters.refresh_tokens import RefreshTokens
 from kerma_auth.adapters.session_vault import SessionVault
 from kerma_auth.adapters.throttle import CountingThrottle, Limits
+from kerma_auth.adapters.token_labels import StoredLabels, UseRecorder
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.adapters.windows import Windows
 from kerma_auth.api.routes import AuthRoutes, router
+from kerma_auth.api.tokens import TokenRoutes
+from kerma_auth.api.tokens import router as token_router
 from kerma_auth.api.users import UserRoutes
 from kerma_auth.api.users import router as user_router
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.administration import Administration
 from kerma_auth.app.keys import Keys
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
+from kerma_auth.app.tokens import ApiTokens
 from kerma_auth.domain.limits import parse_limit
 from kerma_auth.domain.passwords import PasswordRules
 from kerma_auth.read.users import USERS, UserQueries
+from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
@@ -101,6 +106,7 @@ class Handlers:
     accounts: Accounts
     sessions: SessionHandlers
     administration: Administration
+    tokens: ApiTokens
     users: UserQueries
 
 
@@ -125,6 +131,9 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background.append(("signing-key", keys.run))
+        recorder, broker = UseRecorder(StoredLabels(vault.db)), EdgeBroker(infra.nats)
+        recorder.listen(broker)
+        background += [("token-uses", recorder.run), ("edge", broker.serve)]
     made = handlers(own, infra, vault, keys)
     routes = AuthRoutes(
         made.accounts,
@@ -134,7 +143,11 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         infra.verifier,
         own.secure_cookies,
     )
-    user_routes = UserRoutes(made.accounts, made.administration, made.users, routes)
+    routers = [
+        router(routes),
+        user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
+        token_router(TokenRoutes(made.tokens, routes)),
+    ]
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
     background += health.background
     app = create_app(
@@ -143,7 +156,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         health=health,
         settings=settings,
         catch_up=health.catch_up,
-        routers=[router(routes), user_router(user_routes)] if "api" in infra.roles else [],
+        routers=routers if "api" in infra.roles else [],
     )
     return Service("auth", app, tuple(background), health)
 
@@ -166,10 +179,11 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     async def settled(seq: int) -> bool:
         return await infra.positions.wait(USERS.name, "AUTH", seq)
 
+    tokens = ApiTokens(infra.bus, StoredLabels(db), users, infra.clock)
     administration = Administration(
-        infra.bus, vault, passwords, sessions, login, opened, rules, infra.clock, settled
+        infra.bus, vault, passwords, sessions, login, opened, rules, infra.clock, tokens, settled
     )
-    return Handlers(accounts, opened, administration, users)
+    return Handlers(accounts, opened, administration, tokens, users)
 
 
 def handlers_of(infra: Infra) -> Handlers:

@@ -20,7 +20,7 @@ from kerma_common.errors import Forbidden, Unavailable
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import StreamState
 from kerma_common.eventlog.pull import LogWentBackwards
-from kerma_common.security import follower, identity, verifier
+from kerma_common.security import api_tokens, follower, identity, verifier
 from kerma_common.security.follower import Follower
 from kerma_common.security.identity import KEPT, STALE_SECONDS, Identity
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
@@ -229,6 +229,55 @@ async def test_a_disabled_account_is_refused_until_it_is_enabled(world: World) -
             await world.verify(token("s1"))
         await world.tell(auth.AccountEnabled(user_id="ada"))
         await world.verify(token("s1"))
+
+
+async def test_a_token_of_long_ago_is_accepted_until_it_is_revoked_or_expires(
+    world: World,
+) -> None:
+    secrets = [bytes([number]) * api_tokens.SECRET_BYTES for number in range(3)]
+    ids = [f"{number:016x}" for number in range(3)]
+    tokens = [api_tokens.written(*pair) for pair in zip(ids, secrets, strict=True)]
+    for token_id, secret, days in zip(ids, secrets, (1, 1, -1), strict=True):
+        created = auth.ApiTokenCreated(
+            user_id="ada",
+            token_id=token_id,
+            secret_sha256=api_tokens.secret_hash(secret),
+            roles=("service",),
+            expires=datetime.now(UTC) + timedelta(days=days),
+        )
+        await record(world.log, created)
+    await record(world.log, auth.ApiTokenRevoked(user_id="ada", token_id=ids[1]))
+    world.log._times["AUTH"] = [time - KEPT for time in world.log._times["AUTH"]]
+    async with world.following():
+        found = await world.verify(tokens[0])
+        assert (found.user_id, found.token_id, found.roles) == (
+            "ada",
+            ids[0],
+            frozenset(("service",)),
+        )
+        for wrong in (tokens[1], tokens[2], tokens[0][:-1], "kerma_x"):
+            with pytest.raises(Forbidden, match="API token"):
+                await world.verify(wrong)
+        await world.tell(auth.AccountDisabled(user_id="ada"))
+        with pytest.raises(Forbidden, match="disabled"):
+            await world.verify(tokens[0])
+        await world.tell(auth.AccountEnabled(user_id="ada"))
+        await world.tell(auth.ApiTokenRevoked(user_id="ada", token_id=ids[0]))
+        with pytest.raises(Forbidden, match="API token"):
+            await world.verify(tokens[0])
+
+
+def test_the_use_of_a_token_is_reported_once_a_minute() -> None:
+    now = [0.0]
+    known = Identity(lambda: now[0])
+    for token_id in ("a", "b", "a"):
+        known.used(token_id)
+    assert sorted((*known.take_used(1), *known.take_used(9))) == ["a", "b"]
+    known.used("a")
+    assert known.take_used(9) == ()
+    now[0] = identity.REPORT_SECONDS
+    known.used("a")
+    assert known.take_used(9) == ("a",)
 
 
 async def test_a_role_that_is_taken_away_is_gone_from_tokens_that_name_it(world: World) -> None:

@@ -24,6 +24,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     ("/user/update", "auth"),
     ("/user/", "jobs"),
     ("/v1/users", "auth"),
+    ("/v1/tokens", "auth"),
     ("/v1/jobs", "jobs"),
     ("/v1/runner/", "runner"),
     ("/v1/results/", "results"),

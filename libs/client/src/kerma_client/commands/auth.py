@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import connect
-from kerma_client.terminal import fail, say
+from kerma_client.terminal import console, fail, put_json, say, table
 
 if TYPE_CHECKING:
     from kerma_client.client import KermaClient
 
 app = typer.Typer(help="Your account.")
+token = typer.Typer(help="API tokens, with which scripts act for you.")
+app.add_typer(token, name="token")
 Url = Annotated[str, typer.Option(help="Base URL of a Kerma elsewhere; needs --user.")]
-User = Annotated[str, typer.Option(help="Log in with this name, and ask for the password.")]
+User = Annotated[
+    str,
+    typer.Option(help="Log in with this name and ask for the password; else the local account."),
+]
 
 
 def opened(data: Data, url: str, user: str) -> tuple[KermaClient, str]:
@@ -51,3 +57,50 @@ def change_password(
         new = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
         client.change_password(old, new)
     say("The password is changed; your other sessions have ended")
+
+
+@token.command("create")
+def create_token(
+    label: Annotated[str, typer.Argument(help="What you call the token.")],
+    days: Annotated[int, typer.Option(min=1, max=366, help="How long it is valid.")] = 90,
+    data: Data = DEFAULT_DATA,
+    url: Url = "",
+    user: User = "",
+) -> None:
+    """Print a new token. It is shown this once only; send it as a bearer token."""
+    client, _ = opened(data, url, user)
+    with client:
+        say(client.create_token(label, days)["token"])
+
+
+@token.command("list")
+def list_tokens(
+    data: Data = DEFAULT_DATA,
+    url: Url = "",
+    user: User = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show your tokens, without their secrets."""
+    client, _ = opened(data, url, user)
+    with client:
+        found = client.tokens()
+    if as_json:
+        put_json(json.dumps(found))
+        return
+    columns = ("token_id", "label", "expires", "last_used")
+    rows = (tuple(str(row[name] or "never") for name in columns) for row in found)
+    console().print(table(("token", "label", "expires", "last used"), rows))
+
+
+@token.command("revoke")
+def revoke_token(
+    token_id: Annotated[str, typer.Argument(help="The id that the list shows.")],
+    data: Data = DEFAULT_DATA,
+    url: Url = "",
+    user: User = "",
+) -> None:
+    """Make a token void, in every service within a second."""
+    client, _ = opened(data, url, user)
+    with client:
+        client.revoke_token(token_id)
+    say(f"{token_id} is void")

@@ -106,6 +106,11 @@ def account_subject(user_id: str) -> Subject:
     return Subject("auth", "account", user_id, user_id)
 
 
+def api_token_subject(user_id: str, token_id: str) -> Subject:
+    """Return the subject of a user's API token in the auth service."""
+    return Subject("auth", "api_token", token_id, user_id)
+
+
 def session_subject(user_id: str, session_id: str) -> Subject:
     """Return the subject of a user's session in the auth service."""
     return Subject("auth", "session", session_id, user_id)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import nats.errors
 
 from kerma_common.clock import until_next
 from kerma_common.contracts.events.auth import (
     AccountDisabled,
     AccountEnabled,
+    ApiTokenCreated,
+    ApiTokenRevoked,
     RoleGranted,
     RoleRevoked,
     SessionEnded,
@@ -19,12 +24,14 @@ from kerma_common.contracts.events.auth import (
     SigningKeyIntroduced,
     SigningKeyRetired,
 )
+from kerma_common.contracts.registry import adapter
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.poison import Source, record_poison
 from kerma_common.precedence import STEP, give_way
 from kerma_common.projection.decoding import typed_events
 from kerma_common.projection.retries.failures import LoopHalted, delays, pause
 from kerma_common.projection.retries.persistence import Persistence
+from kerma_common.security.api_tokens import MOST_REPORTED, USED_SIGNAL, TokensUsed
 from kerma_common.security.identity import KEPT, STREAM
 
 if TYPE_CHECKING:
@@ -46,9 +53,11 @@ WANTED = frozenset(
         RoleRevoked,
         AccountDisabled,
         AccountEnabled,
+        ApiTokenCreated,
+        ApiTokenRevoked,
     )
 )
-LASTING = tuple(f"ev.auth.{aggregate}.>" for aggregate in ("keyring", "account"))
+LASTING = tuple(f"ev.auth.{aggregate}.>" for aggregate in ("keyring", "account", "api_token"))
 """Subjects that are read from their beginning."""
 LOOK_SECONDS = 3.0
 """Seconds between two looks at the end of AUTH, and the time limit of each."""
@@ -56,7 +65,7 @@ LOOK_SECONDS = 3.0
 
 @dataclass(slots=True)
 class Follower:
-    """Reads keys, disabled accounts and recent revocations, then follows AUTH.
+    """Reads keys, API tokens, disabled accounts and recent revocations, then follows AUTH.
 
     ``service`` labels its metrics.
 
@@ -108,6 +117,7 @@ class Follower:
     async def _watch(self) -> None:
         while True:
             await self.retries.persist(self._look)
+            await self._report()
             await asyncio.sleep(until_next(LOOK_SECONDS))
 
     async def _look(self) -> None:
@@ -121,6 +131,13 @@ class Follower:
                 )
             if await self.identity.wait(state.last, LOOK_SECONDS):
                 self.identity.saw_end(asked)
+
+    async def _report(self) -> None:
+        """Tell auth which API tokens were used; a lost report does not matter."""
+        if token_ids := self.identity.take_used(MOST_REPORTED):
+            body = adapter(TokensUsed).dump_json(TokensUsed(token_ids))
+            with suppress(nats.errors.Error, OSError):
+                await self.client.publish(USED_SIGNAL, body)
 
     async def _take(self, records: Sequence[Recorded]) -> None:
         for number, record in enumerate(records, start=1):

@@ -1,11 +1,11 @@
 """Keys and revocations in memory, so that tokens are verified without a query and without auth.
 
-One follower per process reads AUTH. Keys and disabled accounts are kept for ever, revocations for
+One follower per process reads AUTH. Keys, API tokens and disabled accounts are kept for ever, revocations for
 as long as a token that they concern could be valid. While the follower does not see the end of AUTH, a logout elsewhere may
 be missing, so after ``STALE_SECONDS`` no token is accepted.
 
 In: SigningKeyIntroduced, SigningKeyRetired, SessionEnded, SessionsRevoked, RoleGranted, RoleRevoked,
-AccountDisabled, AccountEnabled (auth).
+AccountDisabled, AccountEnabled, ApiTokenCreated, ApiTokenRevoked (auth).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from kerma_common.commands.consistency import Watermarks
 from kerma_common.contracts.events import auth
 from kerma_common.errors import Unavailable
+from kerma_common.security.api_tokens import ApiToken
 from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, Claims, public_key
 
 STREAM = "AUTH"
@@ -31,6 +33,8 @@ STALE_SECONDS = 10.0
 """Seconds after which what is known about sessions is too old to accept a token."""
 START_SECONDS = 1.0
 """Seconds that a request waits while AUTH is read for the first time."""
+REPORT_SECONDS = 60.0
+"""Seconds between two reports that a token was used."""
 _READ = (STREAM,)
 V = TypeVar("V")
 
@@ -76,7 +80,11 @@ class Identity:
     _ended: _Expiring[None] = field(default_factory=_Expiring, init=False)
     _revoked: _Expiring[datetime] = field(default_factory=_Expiring, init=False)
     _without_role: _Expiring[None] = field(default_factory=_Expiring, init=False)
+    _tokens: dict[str, ApiToken] = field(default_factory=dict, init=False)
+    _used: dict[str, float] = field(default_factory=dict, init=False)
+    _unreported: set[str] = field(default_factory=set, init=False)
     _disabled: set[str] = field(default_factory=set, init=False)
+    _looked: datetime = field(default=datetime.min.replace(tzinfo=UTC), init=False)
     _marks: Watermarks = field(default_factory=Watermarks, init=False)
     _complete: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _seen: float = field(default=0.0, init=False)
@@ -107,6 +115,12 @@ class Identity:
                 self._disabled.add(event.user_id)
             case auth.AccountEnabled():
                 self._disabled.discard(event.user_id)
+            case auth.ApiTokenCreated():
+                self._tokens[event.token_id] = ApiToken(
+                    event.user_id, event.secret_sha256, frozenset(event.roles), event.expires
+                )
+            case auth.ApiTokenRevoked():
+                self._tokens.pop(event.token_id, None)
 
     def _introduce(self, kid: str, key: Ed25519PublicKey) -> None:
         # An event that is read again leaves the key as it is: verified tokens refer to it.
@@ -137,6 +151,23 @@ class Identity:
         not_after = self._retired.get(claims.key_id)
         return not_after is not None and not_after < datetime.now(UTC)
 
+    def api_token(self, token_id: str) -> ApiToken | None:
+        """Return a token that is not revoked."""
+        return self._tokens.get(token_id)
+
+    def used(self, token_id: str) -> None:
+        """Note that a token was accepted."""
+        now = self.clock()
+        if now - self._used.get(token_id, -REPORT_SECONDS) >= REPORT_SECONDS:
+            self._used[token_id] = now
+            self._unreported.add(token_id)
+
+    def take_used(self, most: int) -> tuple[str, ...]:
+        """Return, once, the tokens to report as used."""
+        taken = tuple(islice(self._unreported, most))
+        self._unreported.difference_update(taken)
+        return taken
+
     def is_disabled(self, user_id: str) -> bool:
         """Return whether a user may not act."""
         return user_id in self._disabled
@@ -161,6 +192,14 @@ class Identity:
         self._ended.drop(now)
         self._revoked.drop(now)
         self._without_role.drop(now)
+        self._drop_expired()
+
+    def _drop_expired(self) -> None:
+        now = datetime.now(UTC)
+        if self._tokens and now >= self._looked + KEPT:
+            self._looked = now
+            self._tokens = {k: token for k, token in self._tokens.items() if token.expires > now}
+            self._used = {k: at for k, at in self._used.items() if k in self._tokens}
 
     @property
     def fault(self) -> str | None:

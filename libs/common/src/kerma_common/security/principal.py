@@ -11,7 +11,8 @@ class Principal:
     user_id: str
     session_id: str
     roles: frozenset[str] = field(default_factory=frozenset)
-    username: str | None = None
+    token_id: str | None = None
+    """The API token by which a script acts; None for a person's session."""
 
 
 class Verifier(Protocol):

@@ -1,4 +1,4 @@
-"""Verification of access tokens against what this process knows of AUTH."""
+"""Verification of access tokens and API tokens against what this process knows of AUTH."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import jwt
 
 from kerma_common.errors import Forbidden
+from kerma_common.security.api_tokens import PREFIX, matches, read
 from kerma_common.security.principal import Principal
 from kerma_common.security.tokens import Claims, key_id_of, verify
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from kerma_common.security.identity import Identity
 
+NO_API_TOKEN = "The API token is not valid"  # noqa: S105 - a message
 REMEMBERED = 4096
 """Verified tokens that are remembered, about 1 kB each."""
 
@@ -44,6 +46,8 @@ class TokenVerifier:
         Raises Forbidden with the reason, Unavailable while revocations cannot be known.
         """
         await self.identity.require_current()
+        if token.startswith(PREFIX):
+            return self._now(self._of_api_token(token))
         # The hash stands for the token, so that no usable token stays in memory.
         name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         found = self._verified.get(name)
@@ -56,6 +60,18 @@ class TokenVerifier:
         if self.identity.is_over(found.claims):
             raise Forbidden("The session has ended")
         return self._now(found.principal)
+
+    def _of_api_token(self, token: str) -> Principal:
+        if (parts := read(token)) is None:
+            raise Forbidden(NO_API_TOKEN)
+        token_id, secret = parts
+        known = self.identity.api_token(token_id)
+        if known is None or not matches(known, secret):
+            raise Forbidden(NO_API_TOKEN)
+        if known.expires <= datetime.now(UTC):
+            raise Forbidden("The API token has expired")
+        self.identity.used(token_id)
+        return Principal(known.user_id, f"token-{token_id}", known.roles, token_id)
 
     def _now(self, principal: Principal) -> Principal:
         """Return the principal with the roles of now. Raises Forbidden if it may not act."""

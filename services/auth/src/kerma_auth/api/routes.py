@@ -51,6 +51,11 @@ class AuthRoutes:
     verifier: Verifier
     secure: bool | None = None
 
+    async def settled(self, seq: int) -> None:
+        """Wait until reads and tokens of this process show a change."""
+        await self.positions.wait("users", "AUTH", seq)
+        await self.identity.wait(seq)
+
     async def logged_out(self, request: Request) -> None:
         """End every session that a cookie or a bearer token names."""
         for session_id, user_id in await self._sessions(request):
@@ -65,7 +70,8 @@ class AuthRoutes:
             except KermaError:
                 pass  # the access token has expired; the refresh token may still name the session
             else:
-                found.add((principal.session_id, principal.user_id))
+                if principal.token_id is None:
+                    found.add((principal.session_id, principal.user_id))
         refresh = request.cookies.get(REFRESH_COOKIE)
         named = await self.sessions.session_of(refresh) if refresh else None
         return found | ({named} if named else set())
@@ -112,6 +118,12 @@ def router(routes: AuthRoutes) -> APIRouter:
     _add_register_and_login(api, routes)
     _add_session(api, routes)
     return api
+
+
+def require_session(principal: Principal) -> None:
+    """Raise Forbidden for an API token: who finds one may not make it last."""
+    if principal.token_id is not None:
+        raise Forbidden("An API token may not do this; log in")
 
 
 def _add_hello(api: APIRouter) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kerma_auth.api.routes import AuthRoutes, address_of
+from kerma_auth.api.routes import AuthRoutes, address_of, require_session
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.administration import Administration
 from kerma_auth.app.ports import Account, Users
@@ -67,11 +67,6 @@ class UserRoutes:
     users: Users
     auth: AuthRoutes
 
-    async def settled(self, seq: int) -> None:
-        """Wait until reads and tokens of this process show a change."""
-        await self.auth.positions.wait("users", "AUTH", seq)
-        await self.auth.identity.wait(seq)
-
     async def shown(self, accounts: list[Account]) -> list[dict[str, Any]]:
         """Return accounts as JSON, with the users' names."""
         names = await self.accounts.vault.usernames([account.user_id for account in accounts])
@@ -97,7 +92,7 @@ class UserRoutes:
         self, change: Change, user_id: str, principal: Principal, message: str
     ) -> Response:
         """Carry out a change of an account and return the account."""
-        await self.settled(await change(user_id, _by(principal), request_id()))
+        await self.auth.settled(await change(user_id, _by(principal), request_id()))
         return answer(message, user=await self.one(user_id))
 
 
@@ -125,11 +120,12 @@ def _add_own(api: APIRouter, routes: UserRoutes) -> None:
     async def change(
         body: ChangedPassword, request: Request, principal: CurrentPrincipal
     ) -> Response:
+        require_session(principal)
         session, address = principal.session_id, address_of(request)
         seq = await routes.administration.change_password(
             session, body.old_password, body.new_password, address, request_id()
         )
-        await routes.settled(seq)
+        await routes.auth.settled(seq)
         # The tokens of all sessions are void, also of this one, which goes on.
         token, expires = await routes.auth.sessions.renew(session)
         response = answer("The password is changed; your other sessions have ended")
@@ -165,7 +161,7 @@ def _add_creation(api: APIRouter, routes: UserRoutes) -> None:
         user_id, seq = await routes.accounts.create(
             body.username, password, address_of(request), f"user:{principal.user_id}"
         )
-        await routes.settled(seq)
+        await routes.auth.settled(seq)
         made: dict[str, Any] = {} if body.password else {"password": password}
         return answer("User created", 201, headers=PRIVATE, user_id=user_id, **made)
 
@@ -178,7 +174,7 @@ def _add_creation(api: APIRouter, routes: UserRoutes) -> None:
         password, seq = await routes.administration.reset_password(
             user_id, body.password, _by(principal), address_of(request), request_id()
         )
-        await routes.settled(seq)
+        await routes.auth.settled(seq)
         made: dict[str, Any] = {} if body.password else {"password": password}
         text = "The password is reset; all sessions have ended"
         return answer(text, headers=PRIVATE, **made)

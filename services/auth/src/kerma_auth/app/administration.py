@@ -1,7 +1,7 @@
 """Changes of accounts: passwords, roles, and disabling.
 
 Out: CredentialSet, SessionsRevoked, SessionEnded, RoleGranted, RoleRevoked, AccountDisabled,
-AccountEnabled.
+AccountEnabled; ApiTokenRevoked through ``ApiTokens``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from kerma_auth.app.accounts import wrong_data
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Sessions
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
+from kerma_auth.app.tokens import ApiTokens
 from kerma_auth.domain.account import ACCOUNT, DisableAccount, EnableAccount
 from kerma_auth.domain.passwords import PasswordRules, normal_password
 from kerma_auth.domain.user import (
@@ -61,6 +62,7 @@ class Administration:
     handlers: SessionHandlers
     rules: PasswordRules
     clock: Callable[[], datetime]
+    tokens: ApiTokens
     settled: Callable[[int], Awaitable[bool]]
 
     async def change_password(
@@ -120,8 +122,11 @@ class Administration:
         return await self._change(GrantRole(user_id, role, by), by, request_id)
 
     async def revoke(self, user_id: str, role: str, by: By, request_id: str) -> int:
-        """Take a role from a user, also in tokens that are in use."""
-        return await self._change(RevokeRole(user_id, role, by), by, request_id)
+        """Take a role from a user, also in tokens that are in use; revoke API tokens with it."""
+        seq = await self._change(RevokeRole(user_id, role, by), by, request_id)
+        await self.settled(seq)
+        await self.tokens.revoke_with(user_id, role, request_id, _actor(by))
+        return seq
 
     async def disable(self, user_id: str, by: By, request_id: str) -> int:
         """Refuse every token and login of a user, and end all sessions."""
@@ -209,8 +214,11 @@ class Administration:
 
 
 def _context(by: By, request_id: str, what: str, now: datetime) -> CommandContext:
-    actor = f"user:{by.user_id}" if by.user_id else "admin"
-    return CommandContext(actor, (request_id, what), request_id, now)
+    return CommandContext(_actor(by), (request_id, what), request_id, now)
+
+
+def _actor(by: By) -> str:
+    return f"user:{by.user_id}" if by.user_id else "admin"
 
 
 def _refusal(rejected: DomainRejected) -> KermaError:

@@ -1,6 +1,8 @@
-"""Projection ``users``: each user's current credential and roles, and whether the user may act.
+"""Projection ``users``: each user's current credential and roles, and whether the user may act;
+API tokens that are not revoked.
 
-In: UserRegistered, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled.
+In: UserRegistered, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
+ApiTokenCreated, ApiTokenRevoked.
 """
 
 from __future__ import annotations
@@ -37,7 +39,17 @@ ROLE = Table(
     Column("role", Text, primary_key=True),
 )
 
-USERS = Projection("auth", "users", ("AUTH",), METADATA, revision=2)
+API_TOKEN = Table(
+    "api_token",
+    METADATA,
+    Column("token_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("roles", Text, nullable=False),  # separated by spaces
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("expires", DateTime(timezone=True), nullable=False),
+)
+
+USERS = Projection("auth", "users", ("AUTH",), METADATA, revision=3)
 
 
 @USERS.on(auth.UserRegistered)
@@ -75,6 +87,34 @@ def disabled(event: auth.AccountDisabled, at: At) -> Iterator[Op]:
 def enabled(event: auth.AccountEnabled, at: At) -> Iterator[Op]:
     """Remove the mark."""
     yield Update(USER, {"user_id": event.user_id}, {"disabled": False})
+
+
+@USERS.on(auth.ApiTokenCreated)
+def token_created(event: auth.ApiTokenCreated, at: At) -> Iterator[Op]:
+    """Add the token."""
+    values = {
+        "user_id": event.user_id,
+        "roles": " ".join(event.roles),
+        "created": at.time,
+        "expires": event.expires,
+    }
+    yield Upsert(API_TOKEN, {"token_id": event.token_id}, values)
+
+
+@USERS.on(auth.ApiTokenRevoked)
+def token_revoked(event: auth.ApiTokenRevoked, at: At) -> Iterator[Op]:
+    """Remove the token."""
+    yield Delete(API_TOKEN, {"token_id": event.token_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token."""
+
+    token_id: str
+    roles: tuple[str, ...]
+    created: datetime
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +160,18 @@ class UserQueries:
         """Return accounts in the order of their ids, which come after ``after``."""
         following = _ACCOUNTS.where(USER.c.user_id > after).order_by(USER.c.user_id).limit(limit)
         return await self._accounts(following)
+
+    async def tokens_of(self, user_id: str, now: datetime) -> list[Token]:
+        """Return the valid tokens of a user, oldest first."""
+        t = API_TOKEN.c
+        found = (
+            select(t.token_id, t.roles, t.created, t.expires)
+            .where(t.user_id == user_id, t.expires > now)
+            .order_by(t.created, t.token_id)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return [Token(token, tuple(roles.split()), *times) for token, roles, *times in rows]
 
     async def _accounts(self, query: Select[Any]) -> Sequence[Account]:
         async with self.db.connect() as connection:

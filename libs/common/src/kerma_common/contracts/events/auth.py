@@ -72,6 +72,25 @@ class SessionEnded:
     expires: datetime
 
 
+@event("auth", "api_token", public=True)
+class ApiTokenCreated:
+    """A user may act by a token whose secret, 32 random bytes, has this SHA-256, until ``expires``."""
+
+    user_id: str
+    token_id: str
+    secret_sha256: str
+    roles: tuple[str, ...]
+    expires: datetime
+
+
+@event("auth", "api_token", public=True)
+class ApiTokenRevoked:
+    """A token is void."""
+
+    user_id: str
+    token_id: str
+
+
 @event("auth", "keyring", public=True)
 class SigningKeyIntroduced:
     """Tokens signed by this key are valid from ``not_before`` on."""

@@ -1,0 +1,88 @@
+"""Routes for API tokens: ``/v1/tokens``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import Response
+
+from kerma_auth.api.routes import AuthRoutes, require_session
+from kerma_auth.api.users import PRIVATE
+from kerma_auth.app.tokens import ApiTokens
+from kerma_common.http.answers import answer
+from kerma_common.http.edge import request_id
+from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
+
+MOST_DAYS = 366
+TokenId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+
+
+class NewToken(BaseModel):
+    """A token to create, called ``label`` by its user, valid for ``days``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    label: Label
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 90
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRoutes:
+    """Dependencies of the routes."""
+
+    tokens: ApiTokens
+    auth: AuthRoutes
+
+
+def router(routes: TokenRoutes) -> APIRouter:
+    """Return all routes below ``/v1/tokens``."""
+    api = APIRouter(route_class=KermaRoute, prefix="/v1/tokens")
+
+    @api.post("")
+    @authenticated()
+    @answers(201, 409)
+    async def create(body: NewToken, principal: CurrentPrincipal) -> Response:
+        require_session(principal)
+        token, token_id, expires, seq = await routes.tokens.create(
+            principal.user_id, body.label, timedelta(days=body.days), request_id()
+        )
+        await routes.auth.settled(seq)
+        text = "The token is shown this once only"
+        shown = {"token": token, "token_id": token_id, "expires": expires.isoformat()}
+        return answer(text, 201, headers=PRIVATE, **shown)
+
+    @api.get("")
+    @authenticated()
+    @answers(200)
+    async def listed(principal: CurrentPrincipal) -> Response:
+        found = [
+            {
+                "token_id": token.token_id,
+                "label": label.label,
+                "roles": list(token.roles),
+                "created": token.created.isoformat(),
+                "expires": token.expires.isoformat(),
+                "last_used": label.last_used.isoformat() if label.last_used else None,
+            }
+            for token, label in await routes.tokens.listed(principal.user_id)
+        ]
+        return answer("Your tokens", tokens=found)
+
+    @api.delete("/{token_id}")
+    @authenticated()
+    @answers(200, 404, 409)
+    async def revoke(token_id: TokenId, principal: CurrentPrincipal) -> Response:
+        require_session(principal)
+        seq = await routes.tokens.revoke(principal.user_id, token_id, request_id())
+        await routes.auth.settled(seq)
+        return answer("The token is void")
+
+    return api
