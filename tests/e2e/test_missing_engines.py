@@ -124,7 +124,7 @@ def test_the_command_line_says_why_files_can_not_run(
     files = input_files("fluka", tmp_path / "files")
     done = run(kerma, "run", str(files), "--engine", name)
     assert done.returncode == 1
-    assert done.stderr.startswith("kerma: Wrong data provided (HTTP 400)\n  sim_type: ")
+    assert done.stderr.startswith("kerma: Wrong data provided: sim_type: ")
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -275,8 +275,8 @@ def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -
 def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
     kerma.up()
     visitor = kerma.visitor().enter()
-    listed = visitor.http.get("/user/simulations").json()["simulations"]
-    running = [job["job_id"] for job in listed if job["job_state"] not in {"COMPLETED", "CANCELED"}]
+    listed = visitor.http.get("/v1/jobs").json()["jobs"]
+    running = [job["id"] for job in listed if job["state"] not in {"COMPLETED", "CANCELED"}]
     assert len(running) == 2
     # before a lease of 45 s could have ended
     eventually(lambda: _engines(kerma), 40, "an engine")

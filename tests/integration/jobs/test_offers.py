@@ -62,6 +62,7 @@ async def test_a_job_that_nobody_can_run_is_refused(jobs: Jobs, files: bool) -> 
     (told,) = answer.json()["sim_type"]
     assert "No worker offers shieldhit now; offered: geant4." in told
     assert "wait_for_engine" in told
+    assert answer.json()["message"] == f"Wrong data provided: sim_type: {told}"
     assert (await infra.log.state("JOBS")).last == before
 
 
@@ -129,7 +130,17 @@ async def test_an_editor_project_may_run_on_another_engine(jobs: Jobs) -> None:
     shown = (await send("GET", "/jobs", params={"job_id": job})).json()
     assert shown["message"] == "Job state: PENDING; geant4 runs it in place of shieldhit"
     listed = (await send("GET", "/user/simulations")).json()["simulations"]
-    assert listed[0]["metadata"]["sim_type"] == "shieldhit"
+    # the UI shows every value
+    assert listed[0]["metadata"] == {
+        "platform": "DIRECT",
+        "server": "Yaptide",
+        "input_type": "EDITOR",
+        "sim_type": "shieldhit",
+        "engine": f"geant4 {event.engine_version}",
+    }
+    (native,) = (await send("GET", "/v1/jobs")).json()["jobs"]
+    assert (native["engine"], native["engine_asked_for"]) == ("geant4", "shieldhit")
+    assert native["engine_version"] == event.engine_version
 
 
 @pytest.mark.usefixtures("stand_in")

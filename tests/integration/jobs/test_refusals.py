@@ -72,7 +72,9 @@ async def test_impossible_primaries_are_named(
     answer = await as_user(client)("POST", "/jobs/direct", json=body)
     assert answer.status_code == 400
     if not (isinstance(primaries, int) and primaries > 2**64):  # not even JSON to our parser
-        assert "input_json.beam.numberOfParticles" in answer.json()
+        place = "input_json.beam.numberOfParticles"
+        (reason,) = answer.json()[place]
+        assert f"Wrong data provided: {place}: {reason}" in answer.json()["message"]
 
 
 async def test_hostile_bodies(jobs: tuple[httpx.AsyncClient, Infra]) -> None:

@@ -89,16 +89,22 @@ def answer(request: httpx.Request) -> httpx.Response:
         "metadata": {"page_number": "0", "name": NASTY},
         "dimensions": 0,
     }
-    job = {"job_id": NASTY, "title": f"{NASTY}\nCOMPLETED", "job_state": NASTY, "start_time": None}
+    job = {
+        "id": NASTY,
+        "title": f"{NASTY}\nCOMPLETED",
+        "state": NASTY,
+        "submitted_at": "2026-11-22T12:00:00+00:00",
+        "engine": NASTY,
+        "engine_asked_for": "shieldhit",
+    }
     installed = {"version": NASTY, "digest": NASTY, "workers": 1, "slots": 1}
     body = {
         "message": NASTY,
         "job_id": NASTY,
         "job_state": "FAILED",
         "job_tasks_status": [],
-        "simulations": [{**job, "metadata": {"sim_type": NASTY}}],
-        "page_count": 1,
-        "simulations_count": 1,
+        "jobs": [job],
+        "total": 1,
         "estimators": [{"name": NASTY, "pages": [page], "metadata": {}}],
         "logfiles": {NASTY: NASTY},
         "token": NASTY,

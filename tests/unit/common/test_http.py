@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import httpx
+import orjson
 import psycopg
 import pytest
 from fastapi import APIRouter, Query
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.errors import (
+    WRONG_DATA,
     ConcurrencyConflict,
     ContractViolation,
     DomainRejected,
@@ -38,6 +40,7 @@ from kerma_common.http.policy import (
     role,
     worker,
 )
+from kerma_common.http.problem import problem
 from kerma_common.http.route import KermaRoute
 from kerma_common.settings import HttpSettings
 
@@ -175,7 +178,8 @@ async def test_bad_queries_name_the_parameter(
 ) -> None:
     reply = await client.get(f"/jobs?{query}")
     assert reply.status_code == 400
-    assert reply.json() == {"message": "Wrong parameters", **expected}
+    ((name, (reason,)),) = expected.items()
+    assert reply.json() == {"message": f"Wrong parameters: {name}: {reason}", **expected}
 
 
 async def test_query_models_are_strict_too(client: httpx.AsyncClient) -> None:
@@ -250,7 +254,18 @@ async def test_field_names_of_clients_cannot_replace_the_message(
     client: httpx.AsyncClient,
 ) -> None:
     reply = await client.get("/fail/fields")
-    assert reply.json() == {"message": "Wrong parameters", "n": ["z"], "status_": ["y"]}
+    message = "Wrong parameters: message: x; status: y; n: z"
+    assert reply.json() == {"message": message, "n": ["z"], "status_": ["y"]}
+
+
+def test_a_message_gives_the_first_reasons_and_their_number() -> None:
+    many = {"input_json.beam": ["a", "b"], "x" * 500: ["y" * 500], "z": ["c", "d"]}
+    message = orjson.loads(problem(InvalidRequest(WRONG_DATA, many)).body)["message"]
+    assert message.startswith("Wrong data provided: input_json.beam: a; input_json.beam: b; xxx")
+    assert message.endswith("yyy…; 2 more")
+    assert len(message) < 400
+    plain = InvalidRequest("Missing keys in JSON payload: title", {"title": ["Missing."]})
+    assert orjson.loads(problem(plain).body)["message"] == plain.message
 
 
 async def test_unknown_paths_and_methods_are_json(client: httpx.AsyncClient) -> None:

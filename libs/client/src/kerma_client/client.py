@@ -116,7 +116,7 @@ class KermaClient:
 
     def jobs(self, *, page: int = 1, size: int = 20) -> dict[str, Any]:
         """Return one page of the user's jobs, newest first."""
-        return self._send("GET", "/user/simulations", params={"page_idx": page, "page_size": size})
+        return self._send("GET", "/v1/jobs", params={"page": page, "size": size})
 
     def engines(self) -> list[dict[str, Any]]:
         """Return the engines that Kerma knows, and what workers offer."""

@@ -7,22 +7,26 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """The service answered with an error; ``fields`` maps fields of the request to reasons."""
+    """The service answered with an error; ``fields`` maps fields of the request to reasons.
+
+    The text lists the reasons that the message does not give.
+    """
 
     def __init__(self, status: int, message: str, fields: Mapping[str, Any]) -> None:
         self.status = status
         self.message = message
         self.fields = fields
-        detail = "".join(f"\n  {name}: {_reasons(why)}" for name, why in fields.items())
-        super().__init__(f"{message} (HTTP {status}){detail}")
+        lines = [
+            f"\n  {name}: {reason}"
+            for name, why in fields.items()
+            for reason in (why if isinstance(why, list) else [why])
+            if f"{name}: {reason}" not in message
+        ]
+        super().__init__(f"{message} (HTTP {status}){''.join(lines)}")
 
 
 class UnreachableError(Exception):
     """The service does not answer, or the connection broke. What was submitted goes on."""
-
-
-def _reasons(why: object) -> str:
-    return "; ".join(map(str, why)) if isinstance(why, list) else str(why)
 
 
 class DemoError(Exception):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 WRONG_PARAMETERS = "Wrong parameters"
-"""Message of an `InvalidRequest` whose fields say what is wrong."""
+"""Message of an `InvalidRequest` about the query whose fields say what is wrong."""
+WRONG_DATA = "Wrong data provided"
+"""The same about the body."""
 
 
 class KermaError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,13 +58,13 @@ def jobs(
     """List your jobs, newest first."""
     with connect(data) as client:
         answer = client.jobs(page=page, size=size)
-    for job in answer["simulations"]:
-        details = (_local(job["start_time"]), job["metadata"]["sim_type"], job["title"])
+    for job in answer["jobs"]:
+        details = (_local(job["submitted_at"]), _engine(job), job["title"])
         # a job id takes most of a terminal's line
-        line = terminal.one_line(f"{job['job_state']:<15} {'  '.join(details)}")
-        terminal.say(f"{line}\n    {job['job_id']}")
-    pages = max(1, answer["page_count"])
-    terminal.say(f"page {page} of {pages}, {answer['simulations_count']} jobs")
+        line = terminal.one_line(f"{job['state']:<15} {'  '.join(details)}")
+        terminal.say(f"{line}\n    {job['id']}")
+    pages = max(1, -(-answer["total"] // size))
+    terminal.say(f"page {page} of {pages}, {answer['total']} jobs")
 
 
 def results(
@@ -120,9 +120,15 @@ def story(
             terminal.say(terminal.one_line(line))
 
 
-def _local(date: str | None) -> str:
-    """Return an HTTP date in local time."""
-    return f"{parsedate_to_datetime(date).astimezone():%Y-%m-%d %H:%M}" if date else ""
+def _local(moment: str) -> str:
+    """Return an ISO 8601 time in local time."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _engine(job: dict[str, Any]) -> str:
+    """Name the engine asked for, and the one that runs the job in place of it."""
+    asked: str = job["engine_asked_for"]
+    return asked if job["engine"] == asked else f"{asked} (by {job['engine']})"
 
 
 def _page(body: dict[str, Any], estimator: str, number: int) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,14 @@ from starlette.responses import Response
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.sessions import LoggedIn, SessionHandlers
 from kerma_common.commands.consistency import Positions
-from kerma_common.errors import Forbidden, InvalidRequest, KermaError, NotFound, Unauthenticated
+from kerma_common.errors import (
+    WRONG_DATA,
+    Forbidden,
+    InvalidRequest,
+    KermaError,
+    NotFound,
+    Unauthenticated,
+)
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import (
@@ -138,7 +145,7 @@ def _add_hello(api: APIRouter) -> None:
     @answers(202)
     async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001 - ends requests without a token
         if not body:
-            raise InvalidRequest("Wrong data provided")
+            raise InvalidRequest(WRONG_DATA)
         return answer("User updated", 202)
 
 
@@ -220,7 +227,7 @@ def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
         )
     unknown = body.keys() - {"username", "password"}
     if strict and unknown:
-        raise InvalidRequest("Wrong data provided", {key: ["Unknown field."] for key in unknown})
+        raise InvalidRequest(WRONG_DATA, {key: ["Unknown field."] for key in unknown})
     return body["username"], body["password"]
 
 

@@ -18,6 +18,7 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.errors import (
+    WRONG_DATA,
     DomainRejected,
     Forbidden,
     InvalidRequest,
@@ -136,6 +137,5 @@ def check_credentials(username: object, password: object) -> None:
 
 
 def wrong_data(faults: dict[str, tuple[str, ...]]) -> InvalidRequest:
-    """Return the refusal of fields; its message says why too, as web pages show that alone."""
-    reasons = "; ".join(f"{name}: {' '.join(why)}" for name, why in faults.items())
-    return InvalidRequest(f"Wrong data provided: {reasons}", faults)
+    """Return the refusal of fields."""
+    return InvalidRequest(WRONG_DATA, faults)

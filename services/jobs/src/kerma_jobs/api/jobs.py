@@ -12,37 +12,21 @@ from starlette.responses import Response
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.consistency import Positions
 from kerma_common.contracts.ids import UNKNOWN_JOB
-from kerma_common.errors import Forbidden, InvalidRequest, NotFound
-from kerma_common.http.answers import answer, http_date
+from kerma_common.errors import Forbidden, NotFound
+from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
 from kerma_common.room import Room
 from kerma_engines.adapter.packing import files_of
+from kerma_jobs.api.lists import add_lists
 from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.job import TERMINAL
-from kerma_jobs.read.lists import ORDERS, JobLists, ListedJob
+from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.queries import JobHead, JobQueries
-
-STATES = frozenset(
-    [
-        "PENDING",
-        "RUNNING",
-        "MERGING_QUEUED",
-        "MERGING_RUNNING",
-        "COMPLETED",
-        "FAILED",
-        "CANCELED",
-        "UNKNOWN",
-    ]
-)
-PAGE_SIZE = 6
-PAGE_SIZE_INSTEAD_OF_LESS = 20
-MAX_PAGE_SIZE = 1000
-MAX_PAGE = 1_000_000
 
 JobIdParameter = Annotated[str, Query(alias="job_id", max_length=200)]
 
@@ -85,7 +69,7 @@ def router(routes: JobRoutes) -> APIRouter:
     _add_status(api, routes)
     _add_cancel_and_delete(api, routes)
     _add_inputs(api, routes)
-    _add_list(api, routes)
+    add_lists(api, routes.lists)
     return api
 
 
@@ -162,67 +146,3 @@ def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
         if job.project_ref is not None:
             shown["input_json"] = orjson.Fragment(await routes.blobs.get(job.project_ref))
         return answer("Input of the job", input=shown)
-
-
-def _add_list(api: APIRouter, routes: JobRoutes) -> None:
-    @api.get("/user/simulations")
-    @authenticated()
-    @answers(200)
-    async def simulations(
-        principal: CurrentPrincipal,
-        page_size: int = PAGE_SIZE,
-        page_idx: int = 1,
-        order_by: str = "start_time",
-        order_type: str = "descend",
-        job_state: str | None = None,
-    ) -> Response:
-        size = min(page_size, MAX_PAGE_SIZE) if page_size >= 1 else PAGE_SIZE_INSTEAD_OF_LESS
-        page = min(max(page_idx, 1), MAX_PAGE)
-        total, listed = await routes.lists.page(
-            principal.user_id,
-            order_by=_order(order_by),
-            descending=order_type == "descend",
-            states=_states(job_state),
-            limit=size,
-            offset=(page - 1) * size,
-        )
-        return answer(
-            "Jobs of the user",
-            page_count=-(-total // size),
-            simulations_count=total,
-            simulations=[_listed(job) for job in listed],
-        )
-
-
-def _order(order_by: str) -> str:
-    if order_by not in ORDERS:
-        raise InvalidRequest(
-            "Wrong parameters", {"order_by": [f"Must be one of: {', '.join(ORDERS)}."]}
-        )
-    return order_by
-
-
-def _states(job_state: str | None) -> list[str] | None:
-    if job_state is None:
-        return None
-    states = job_state.split(",")
-    if not set(states) <= STATES:
-        known = ", ".join(sorted(STATES))
-        raise InvalidRequest("Wrong parameters", {"job_state": [f"Must be a list of: {known}."]})
-    return states
-
-
-def _listed(job: ListedJob) -> dict[str, Any]:
-    return {
-        "job_id": job.job_id,
-        "title": job.title,
-        "job_state": job.state,
-        "start_time": http_date(job.submitted_at),
-        "end_time": http_date(job.ended_at),
-        "metadata": {
-            "platform": job.platform,
-            "server": "Yaptide",
-            "input_type": job.input_kind,
-            "sim_type": job.sim_type,
-        },
-    }

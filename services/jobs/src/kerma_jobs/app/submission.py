@@ -21,7 +21,7 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.errors import InvalidRequest
+from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.json_body import Unparsed
 from kerma_engines.adapter.packing import INPUT_MEDIA
 from kerma_jobs.app.ports import Admission, Converted, Converter, Offers
@@ -87,7 +87,7 @@ def parse_submission(body: Mapping[str, Any]) -> Submission:
         faults["wait_for_engine"] = ["Not a valid boolean."]
     project, files = _check_input(body, faults)
     if faults:
-        raise InvalidRequest("Wrong data provided", faults)
+        raise InvalidRequest(WRONG_DATA, faults)
     return Submission(sim_type.lower(), body["ntasks"], title, project, files, wait)
 
 
@@ -240,8 +240,8 @@ def check_bins(bins: int, n_tasks: int, most: int) -> None:
             f"{bins} bins of all scorers in {n_tasks} tasks are more than {most}, "
             "the limit KERMA_JOBS_JOB_BINS."
         )
-        raise InvalidRequest("Wrong data provided", {"ntasks": [reason]})
+        raise InvalidRequest(WRONG_DATA, {"ntasks": [reason]})
 
 
 def _refused(reason: str) -> InvalidRequest:
-    return InvalidRequest("Wrong data provided", {"sim_type": [reason]})
+    return InvalidRequest(WRONG_DATA, {"sim_type": [reason]})

@@ -36,7 +36,7 @@ OWNERS_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A job in a user's list."""
+    """A job in a user's list; ``engine`` runs it, ``sim_type`` was asked for."""
 
     job_id: str
     title: str
@@ -45,6 +45,8 @@ class ListedJob:
     platform: str
     input_kind: str
     sim_type: str
+    engine: str
+    engine_version: str
     state: str
 
 
@@ -66,6 +68,8 @@ _LISTED = (
     JOB.c.platform,
     JOB.c.input_kind,
     JOB.c.sim_type,
+    JOB.c.engine,
+    JOB.c.engine_version,
     JOB.c.shown_state,
 )
 # Rows are written anew by every submission and deletion; a rebuilt table has another number, and a

@@ -34,6 +34,7 @@ JOB = Table(
     Column("platform", Text, nullable=False, server_default=""),
     Column("sim_type", Text, nullable=False, server_default=""),
     Column("engine", Text, nullable=False, server_default=""),
+    Column("engine_version", Text, nullable=False, server_default=""),
     Column("input_kind", Text, nullable=False, server_default=""),
     Column("input_sha256", Text),
     Column("input_size", BigInteger),

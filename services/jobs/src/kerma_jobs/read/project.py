@@ -15,7 +15,7 @@ from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=5)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=6)
 
 
 def _set_job(job_id: str, **values: object) -> Op:
@@ -53,6 +53,7 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
             "platform": event.platform,
             "sim_type": event.sim_type,
             "engine": event.engine,
+            "engine_version": event.engine_version,
             "input_kind": event.input_kind,
             "input_sha256": event.input_ref.sha256,
             "input_size": event.input_ref.size,

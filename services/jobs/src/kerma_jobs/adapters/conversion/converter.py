@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from prometheus_client import Counter, Gauge
 
-from kerma_common.errors import InvalidRequest, Unavailable
+from kerma_common.errors import WRONG_DATA, InvalidRequest, Unavailable
 from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
@@ -264,4 +264,4 @@ def _invalid(field: str, problems: list[list[str]], count: int) -> InvalidReques
     if count > len(problems):
         text = f"{count} problems, of which the first {len(problems)} are shown."
         fields.setdefault(field, []).append(text)
-    return InvalidRequest("Wrong data provided", fields)
+    return InvalidRequest(WRONG_DATA, fields)
