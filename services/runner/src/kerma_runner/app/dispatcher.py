@@ -1,8 +1,9 @@
 """The dispatcher: keeps a short queue of fairly chosen tickets in front of the workers.
 
 The stream of tickets is first in, first out, so it cannot be fair over users. It therefore holds no
-more than about two tickets per free slot and engine, except while workers use them up between two
-rounds: then it holds as many more as they used, up to ``DEEP`` per slot. Tickets are hints: the
+more than about two tickets per free slot and engine, except while workers use them up faster than
+rounds come: then it holds as many more as they used within ``RECENT``, up to ``DEEP`` per slot, since
+a round sees what workers did only after the projection of the queue has rested. Tickets are hints: the
 dispatcher remembers those it issued only while it leads, purges the stream when it takes over, and
 reissues a ticket that stays unused for a while.
 """
@@ -10,6 +11,7 @@ reissues a ticket that stays unused for a while.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 REISSUE = timedelta(seconds=60)
 DEEP = 8
+RECENT = timedelta(seconds=0.5)
 SOON = timedelta(seconds=1)
 """Tickets used since the last round show a pace only if that round was within this time."""
 
@@ -52,6 +55,16 @@ class _Tickets:
     deficits: Deficits = field(default_factory=Deficits)
     out: dict[_Key, _Out] = field(default_factory=dict)
     at: datetime | None = None
+    uses: deque[tuple[datetime, int]] = field(default_factory=deque)
+
+    def note_used(self, used: int, now: datetime) -> int:
+        """Note how many tickets were used since the last round; return how many were recently."""
+        if self.at is not None and now - self.at < SOON:
+            self.uses.append((now, used))
+        self.at = now
+        while self.uses and now - self.uses[0][0] >= RECENT:
+            self.uses.popleft()
+        return sum(used for _, used in self.uses)
 
 
 @dataclass(slots=True)
@@ -91,8 +104,7 @@ class Dispatcher:
             # only now: a round that fails above is repeated from here
             known = self._lanes[lane] = _Tickets()
         still = await self.rows.still([ticket.task for ticket in known.out.values()])
-        used = len(known.out) - len(still) if known.at is not None and now - known.at < SOON else 0
-        known.at = now
+        used = known.note_used(len(known.out) - len(still), now)
         known.out = {key: out for key, out in known.out.items() if out.task in still}
         await self._repeat(lane, known, now)
         spare = max(demand.slots - demand.held, min(used, DEEP * demand.slots))
