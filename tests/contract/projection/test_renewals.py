@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kerma_common.db.engine import in_schema
 from kerma_common.projection import lease as leadership
 from kerma_common.projection.lease import RENEWAL, Fenced, Lease, renewals
 from kerma_common.projection.rows.tables import LEASE
@@ -135,3 +136,27 @@ async def test_a_locked_lease_holds_up_no_other(db: AsyncEngine, clock: Time) ->
         assert not await renewals(db).renew(db, TWO)
     await leadership.renew(db, TWO)
     assert await valid(db) == {"one", "two"}
+
+
+async def test_schemas_of_one_database_share_a_statement(db: AsyncEngine, clock: Time) -> None:
+    other = in_schema(db, "other")
+    async with db.begin() as conn:
+        await conn.execute(sa.schema.CreateSchema("other"))
+        await conn.execute(sa.text("CREATE TABLE other.lease (LIKE jobs.lease)"))
+        await conn.execute(sa.text("INSERT INTO other.lease SELECT * FROM jobs.lease"))
+    await leadership.renew(db, ONE)
+    await leadership.renew(other, TWO)
+    for engine in (db, other):
+        await aged(engine)
+    clock.now += RENEWAL
+    await leadership.renew(other, TWO)
+    assert await valid(db) == {"one"}
+    assert await valid(other) == {"two"}
+
+
+async def test_a_schema_that_is_gone_holds_up_no_other(db: AsyncEngine, clock: Time) -> None:
+    gone = in_schema(db, "gone")
+    with pytest.raises(sa.exc.ProgrammingError):
+        await leadership.renew(gone, TWO)
+    await leadership.renew(db, ONE)
+    assert await valid(db) == {"one"}

@@ -15,7 +15,7 @@ from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.db.connections import open_connections
-from kerma_common.db.engine import create_engine
+from kerma_common.db.engine import create_pool, in_schema
 from kerma_common.db.idle import IdleConnections
 from kerma_common.db.migrations import migrate
 from kerma_common.db.reads import open_reads
@@ -36,6 +36,8 @@ from kerma_common.telemetry.traces import traceparent
 from kerma_sandbox.forks.shared import SharedForks
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from kerma_common.db.migrated import MigratedSchema
 
 
@@ -45,13 +47,14 @@ class Shared:
 
     ``room`` is that of the folder of blobs, unless given. The caller keeps an ``identity`` up to
     date. Services with the same ``tails`` read the log together, those with the same ``forks`` share
-    a nursery.
+    a nursery, those with the same ``db`` its connections, which the caller closes.
     """
 
     room: Room | None = None
     identity: Identity | None = None
     tails: Tails | None = None
     forks: SharedForks | None = None
+    db: AsyncEngine | None = None
 
 
 @asynccontextmanager
@@ -72,7 +75,8 @@ async def open_infra(
     main = import_module(f"{package}.main")
     await _migrate(main.MIGRATED, package, postgres)
     shared = shared or Shared()
-    engine = create_engine(postgres, f"kerma-{service}", service)
+    pool = shared.db or create_pool(postgres, f"kerma-{service}")
+    engine = in_schema(pool, service)
     reads = open_reads(postgres, f"kerma-{service}", service)
     writers = open_connections(postgres, f"kerma-{service}", postgres.writers)
     try:
@@ -82,8 +86,9 @@ async def open_infra(
             await verify_streams(client)
             log = JetStreamLog(client, traceparent=traceparent, tails=shared.tails)
             known = shared.identity or Identity()
+            own = pool if shared.db is None else None
             background: list[tuple[str, Background]] = [
-                ("connections", IdleConnections(engine, (reads.connections, writers)).run)
+                ("connections", IdleConnections(own, (reads.connections, writers)).run)
             ]
             if shared.identity is None and "api" in roles:
                 background.append(("identity", Follower(known, log, client, service).run))
@@ -112,7 +117,20 @@ async def open_infra(
     finally:
         await reads.close()
         await writers.close()
-        await engine.dispose()
+        if shared.db is None:
+            await pool.dispose()
+
+
+@asynccontextmanager
+async def shared_pool(
+    postgres: PgSettings, services: int
+) -> AsyncIterator[tuple[AsyncEngine, IdleConnections]]:
+    """Open a pool for so many services of this process, and what closes its idle connections."""
+    pool = create_pool(postgres, "kerma", services)
+    try:
+        yield pool, IdleConnections(pool)
+    finally:
+        await pool.dispose()
 
 
 def blob_folders(blobs: BlobSettings) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp
 
 from kerma_allinone.assembly import SERVICES
@@ -34,7 +35,7 @@ from kerma_allinone.children.supervision import keep
 from kerma_allinone.edge.health import WholeHealth
 from kerma_allinone.edge.internal import Guarded
 from kerma_allinone.edge.routing import LocalGateway
-from kerma_allinone.infrastructure import Shared, blob_folders, open_infra
+from kerma_allinone.infrastructure import Shared, blob_folders, open_infra, shared_pool
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
 from kerma_allinone.starting import Servers
@@ -120,14 +121,15 @@ async def run(
             # starts while the services do
             worker = WorkerChild(data, backing, slots, engines)
             stack.push_async_callback(worker.stop)
-        services, infras = await _open_services(stack, data, backing)
+        db, idle = await stack.enter_async_context(shared_pool(backing.postgres, len(SERVICES)))
+        services, infras = await _open_services(stack, data, backing, db)
         if worker is not None:
             worker.next = await NextWorker.from_now(infras)
         stack.callback(remove_running, data)
         health = WholeHealth(services, worker.fault if worker else _nothing)
         ready = Announcement(data, health, backing.blobs.url, worker, say)
         workers = _workers(services, backing, worker, ready.run)
-        workers += (("identity", _follower(infras["auth"]).run),)
+        workers += (("identity", _follower(infras["auth"]).run), ("connections", idle.run))
         internal = _internal(data, infras, health)
         routes = LocalGateway({service.name: service.asgi for service in services}, internal)
         whole = Service("kerma", routes, workers, health)
@@ -188,7 +190,7 @@ async def _prepare_log(nats: NatsSettings) -> None:
 
 
 async def _open_services(
-    stack: AsyncExitStack, data: Path, backing: Backing
+    stack: AsyncExitStack, data: Path, backing: Backing, db: AsyncEngine
 ) -> tuple[tuple[Service, ...], Mapping[str, Infra]]:
     master = data / MASTER_KEY
     if not master.exists():
@@ -198,7 +200,7 @@ async def _open_services(
     url, credentials = backing.nats.url.get_secret_value(), backing.nats.credentials
     reader = connection(url, name="reader", credentials=credentials)
     tails = Tails(await stack.enter_async_context(reader))
-    shared = Shared(backing.room, identity, tails, SharedForks(private_places))
+    shared = Shared(backing.room, identity, tails, SharedForks(private_places), db=db)
     try:
         async with asyncio.TaskGroup() as group:
             opening = {

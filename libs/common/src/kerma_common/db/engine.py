@@ -26,6 +26,8 @@ IDLE_SECONDS = 15.0
 4 MB."""
 TURN_SECONDS = 1.0
 """How long periodic work waits for other periodic work."""
+STATEMENTS = 500
+"""Compiled statements that are kept for each service."""
 PREPARES = "kerma_prepares"
 """Execution option: whether connections outside the pool may prepare statements."""
 
@@ -36,18 +38,29 @@ def driver_url(url: str) -> URL:
 
 
 def create_engine(settings: PgSettings, application_name: str, schema: str) -> AsyncEngine:
-    """Create a pool whose statements find tables without a schema in `schema`.
+    """Create a pool whose statements find tables without a schema in `schema`; see `create_pool`."""
+    return in_schema(create_pool(settings, application_name), schema)
+
+
+def in_schema(engine: AsyncEngine, schema: str) -> AsyncEngine:
+    """Return the same pool, for statements that find tables without a schema in `schema`."""
+    return engine.execution_options(schema_translate_map={None: schema})
+
+
+def create_pool(settings: PgSettings, application_name: str, services: int = 1) -> AsyncEngine:
+    """Create a pool that so many services share.
 
     Server-side prepared statements are off in the pool. A lost connection empties the pool;
     connections are not tested before use.
     """
     return create_async_engine(
         driver_url(settings.url.get_secret_value()),
-        pool_size=settings.pool_size,
-        max_overflow=settings.pool_overflow,
+        query_cache_size=services * STATEMENTS,
+        pool_size=services * settings.pool_size,
+        max_overflow=services * settings.pool_overflow,
         pool_timeout=settings.pool_seconds,
         pool_use_lifo=True,  # the others can be closed when they have been idle for long
-        execution_options={"schema_translate_map": {None: schema}, PREPARES: settings.prepare},
+        execution_options={PREPARES: settings.prepare},
         connect_args={
             "async_creator_fn": Connection.connect,
             "application_name": application_name,

@@ -24,27 +24,24 @@ if TYPE_CHECKING:
 
 
 class IdleConnections:
-    """Closes the connections of a service that have been idle for ``IDLE_SECONDS``.
+    """Closes the connections of a new engine and others that have been idle for ``IDLE_SECONDS``.
 
     Pools lend the connection used last, so that those nobody needs stay idle.
     """
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: AsyncEngine | None,
         others: Sequence[Connections] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch a new engine."""
         self._engine, self._others, self._clock = engine, others, clock
         # Places of the pool that hold an idle connection, and since when. Others are empty.
         self._idle: dict[ConnectionPoolEntry, float] = {}
-        for name, happened in (
-            ("checkin", self._returned),
-            ("checkout", self._gone),
-            ("close", self._gone),
-        ):
-            event.listen(engine.sync_engine, name, happened)
+        if engine is not None:
+            event.listen(engine.sync_engine, "checkin", self._returned)
+            event.listen(engine.sync_engine, "checkout", self._gone)
+            event.listen(engine.sync_engine, "close", self._gone)
 
     async def run(self) -> None:
         """Look for idle connections periodically, until cancelled."""
@@ -57,19 +54,18 @@ class IdleConnections:
         before = self._clock() - IDLE_SECONDS
         for connections in self._others:
             await connections.close_idle(before)
-        async with turn(self._engine):  # for what else comes now, no connection would be left
-            await self._close_pooled(before)
+        if self._engine is not None:
+            async with turn(self._engine):  # what else comes now would find no connection
+                await self._close_pooled(self._engine, before)
 
-    async def _close_pooled(self, before: float) -> None:
+    async def _close_pooled(self, engine: AsyncEngine, before: float) -> None:
         idle = dict(self._idle)
         if not any(since < before for since in idle.values()):
             return
         # SQLAlchemy can only close what is lent. The others return in reverse order, after the empty
         # places, so that the one used last is the next to be lent again.
         async with AsyncExitStack() as stack:
-            lent = [
-                await stack.enter_async_context(autocommit(self._engine).connect()) for _ in idle
-            ]
+            lent = [await stack.enter_async_context(autocommit(engine).connect()) for _ in idle]
             for connection in lent:
                 raw = await connection.get_raw_connection()
                 if raw.info.get(_SINCE, before) < before:

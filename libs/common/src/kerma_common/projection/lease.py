@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 import psutil
+import psycopg
 from psycopg import sql
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -144,43 +145,48 @@ async def _fence_checkpoints(
         )
 
 
+Held = tuple[str, Lease]
+"""A lease and the schema of its row."""
+
+
 @dataclass(slots=True)
 class Renewals:
-    """The leases of one process in one schema, which are renewed by one statement.
+    """The leases of one process in one database, which are renewed by one statement.
 
     Every holder asks for itself. The first to ask renews for all, and the others have nothing left
     to do. A holder that has not asked lately is left out: its lease shall end.
     """
 
-    _asked: dict[Lease, float] = field(default_factory=dict, init=False)
-    _renewed: dict[Lease, float] = field(default_factory=dict, init=False)
+    _asked: dict[Held, float] = field(default_factory=dict, init=False)
+    _renewed: dict[Held, float] = field(default_factory=dict, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def renew(self, engine: AsyncEngine, lease: Lease) -> bool:
-        """Return whether ``lease`` is renewed; False if it is lost or its row is locked."""
-        asked = self._asked[lease] = time.monotonic()
+        """Return whether ``lease`` is renewed; False if it may be lost, or its row is locked."""
+        mine = schema_of(engine), lease
+        asked = self._asked[mine] = time.monotonic()
         async with self._turn:
-            if self._renewed.get(lease, 0.0) <= asked - RENEWAL / 2:
+            if self._renewed.get(mine, 0.0) <= asked - RENEWAL / 2:
                 began = time.monotonic()
                 held = [one for one, at in self._asked.items() if at > began - 1.5 * RENEWAL]
                 found = await _renew_all(engine, held)
-                self._renewed.update((one, began) for one in held if one.name in found)
-            return self._renewed.get(lease, 0.0) > asked - RENEWAL / 2
+                self._renewed.update((one, began) for one in found)
+            return self._renewed.get(mine, 0.0) > asked - RENEWAL / 2
 
-    async def forget(self, lease: Lease) -> None:
+    async def forget(self, engine: AsyncEngine, lease: Lease) -> None:
         """Leave the lease to its end; when this returns, nothing renews it any more."""
-        self._asked.pop(lease, None)
+        mine = schema_of(engine), lease
+        self._asked.pop(mine, None)
         async with self._turn:
-            self._renewed.pop(lease, None)
+            self._renewed.pop(mine, None)
 
 
-_renewals: WeakKeyDictionary[Pool, dict[str, Renewals]] = WeakKeyDictionary()
+_renewals: WeakKeyDictionary[Pool, Renewals] = WeakKeyDictionary()
 
 
 def renewals(engine: AsyncEngine) -> Renewals:
-    """Return the renewals in the schema of an engine."""
-    of_pool = _renewals.setdefault(engine.sync_engine.pool, {})
-    return of_pool.setdefault(schema_of(engine), Renewals())
+    """Return the renewals on the connections of an engine."""
+    return _renewals.setdefault(engine.sync_engine.pool, Renewals())
 
 
 async def renew(engine: AsyncEngine, lease: Lease) -> None:
@@ -201,38 +207,58 @@ async def renew(engine: AsyncEngine, lease: Lease) -> None:
         raise Fenced(lease.name)
 
 
-async def _renew_all(engine: AsyncEngine, leases: Sequence[Lease]) -> set[str]:
-    """Return the names of the leases that were renewed.
+async def _renew_all(engine: AsyncEngine, held: Sequence[Held]) -> set[Held]:
+    """Return the leases that were renewed; none of them if the rows of one cannot be reached.
 
     Rows that are locked are left out: a process that stops in the middle of a takeover must not
     hold up other leases.
     """
-    names, fences, holders = zip(
-        *((one.name, one.fence, one.holder) for one in leases), strict=True
-    )
-    async with in_turn(engine) as conn:
-        driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
-        values = ([*names], [*fences], [*holders], TTL)
-        done = await driver.execute(_renewed(schema_of(conn)), values)
-        return {name for (name,) in await done.fetchall()}
+    schemas = tuple(sorted({schema for schema, _ in held}))
+    values: list[object] = []
+    for schema in schemas:
+        leases = [lease for place, lease in held if place == schema]
+        values += [TTL, [one.name for one in leases]]
+        values += [[one.fence for one in leases], [one.holder for one in leases]]
+    try:
+        async with in_turn(engine) as conn:
+            driver = cast("Driver", (await conn.get_raw_connection()).driver_connection)
+            done = await driver.execute(_renewed(schemas), values)
+            found = set(await done.fetchall())
+    except psycopg.Error:  # each holder tries alone then, and meets the fault if it is its own
+        return set()
+    return {(schema, lease) for schema, lease in held if (schema, lease.name) in found}
 
 
 @cache
-def _renewed(schema: str) -> bytes:
-    statement = sql.SQL(
-        "WITH held AS ("
-        "SELECT name FROM {lease} JOIN unnest(%s::text[], %s::bigint[], %s::text[])"
-        " AS ours (name, fence, holder) USING (name, fence, holder) FOR UPDATE OF {row} SKIP LOCKED)"
-        " UPDATE {lease} SET until = clock_timestamp() + %s FROM held"
-        " WHERE {lease}.name = held.name RETURNING held.name"
+def _renewed(schemas: Sequence[str]) -> bytes:
+    """Return one statement for the leases of all schemas, so that there is one commit."""
+    update_one = sql.SQL(
+        "{step} AS (UPDATE {lease} AS row SET until = clock_timestamp() + ours.ttl FROM"
+        " (SELECT name, ttl FROM {lease} AS held JOIN"
+        " (SELECT *, %s::interval AS ttl FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+        " AS one (name, fence, holder)) AS asked USING (name, fence, holder)"
+        " FOR UPDATE OF held SKIP LOCKED) AS ours"
+        " WHERE row.name = ours.name RETURNING {schema} AS schema, row.name AS name)"
     )
-    lease = sql.Identifier(schema, LEASE.name)
-    return statement.format(lease=lease, row=sql.Identifier(LEASE.name)).as_bytes(None)
+    names = {schema: sql.Identifier(f"step_{number}") for number, schema in enumerate(schemas)}
+    steps = [
+        update_one.format(
+            step=names[schema],
+            lease=sql.Identifier(schema, LEASE.name),
+            schema=sql.Literal(schema),
+        )
+        for schema in schemas
+    ]
+    told = [sql.SQL("SELECT schema, name FROM {}").format(name) for name in names.values()]
+    whole = sql.SQL("WITH {} {}").format(
+        sql.SQL(", ").join(steps), sql.SQL(" UNION ALL ").join(told)
+    )
+    return whole.as_bytes(None)
 
 
 async def release(engine: AsyncEngine, lease: Lease) -> None:
     """Let others lead at once."""
-    await renewals(engine).forget(lease)
+    await renewals(engine).forget(engine, lease)
     async with engine.begin() as conn:
         await conn.execute(
             update(LEASE)
