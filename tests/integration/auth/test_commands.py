@@ -97,6 +97,19 @@ async def test_faults_are_told(auth: tuple[httpx.AsyncClient, Infra]) -> None:
         assert "username" in str(refused.exception)
 
 
+async def test_keys_are_listed_and_rotated(auth: tuple[httpx.AsyncClient, Infra]) -> None:
+    async def keys() -> list[str]:
+        lines = (await kerma("admin", "keys", "list")).stdout.splitlines()
+        return [word for line in lines for word in line.split() if len(word) == 16]
+
+    await login(auth[0], "nobody")
+    (first,) = await keys()
+    await kerma("admin", "keys", "rotate")
+    assert (await keys())[0] == first
+    await kerma("admin", "keys", "rotate", "--at-once")
+    assert len(await keys()) == 3
+
+
 async def test_a_user_keeps_tokens(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:
     _, infra = auth
     password = (await kerma("admin", "users", "add", "carol")).stdout.strip()

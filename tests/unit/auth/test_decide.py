@@ -9,7 +9,7 @@ import pytest
 
 from kerma_auth.domain.account import ACCOUNT, Account, DisableAccount, EnableAccount
 from kerma_auth.domain.api_token import API_TOKEN, ApiToken, CreateApiToken, RevokeApiToken
-from kerma_auth.domain.keyring import KEYRING, EnsureKey
+from kerma_auth.domain.keyring import KEYRING, EnsureKey, Key, RotateKey
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import (
     USER,
@@ -204,3 +204,51 @@ def test_a_key_is_introduced_unless_one_signs() -> None:
     assert KEYRING.decide(signing, KEY) == ()
     retired = events.SigningKeyRetired(kid="k", not_after=NOW)
     assert KEYRING.decide(KEYRING.fold(signing, (retired,)), KEY) == (INTRODUCED,)
+
+
+LATER, END = NOW + timedelta(seconds=30), NOW + timedelta(minutes=11)
+
+
+def rotation(replaces: str, kid: str = "n", until: datetime = END) -> RotateKey:
+    return RotateKey(kid, "EdDSA", {"kty": "OKP"}, replaces, LATER, until)
+
+
+def key(kid: str, since: datetime = LATER) -> events.SigningKeyIntroduced:
+    return replace(INTRODUCED, kid=kid, not_before=since)
+
+
+def test_a_new_key_signs_after_a_while_and_the_former_one_is_accepted_until_its_tokens_end() -> (
+    None
+):
+    keyring = KEYRING.fold(KEYRING.initial, (INTRODUCED,))
+    made = KEYRING.decide(keyring, rotation("k"))
+    assert made == (key("n"), events.SigningKeyRetired(kid="k", not_after=END))
+    rotated = KEYRING.fold(keyring, made)
+    assert rotated.newest == Key("n", LATER)
+    for moment, kid in ((NOW, "k"), (LATER - timedelta(microseconds=1), "k"), (LATER, "n")):
+        signing = rotated.signing(moment)
+        assert signing is not None
+        assert signing.kid == kid
+
+
+def test_of_two_rotations_at_once_one_is_refused() -> None:
+    keyring = KEYRING.fold(KEYRING.initial, (INTRODUCED, key("n")))
+    for replaces in ("k", "other"):
+        with pytest.raises(Rejected, match="KEY_ROTATED"):
+            KEYRING.decide(keyring, rotation(replaces, "m"))
+    with pytest.raises(Rejected, match="KEY_ROTATED"):
+        KEYRING.decide(KEYRING.initial, rotation("k"))
+
+
+def test_a_rotation_at_once_also_cuts_short_what_former_ones_left() -> None:
+    retired = events.SigningKeyRetired(kid="k", not_after=END)
+    keyring = KEYRING.fold(KEYRING.initial, (INTRODUCED, key("n"), retired))
+    made = KEYRING.decide(keyring, rotation("n", "m", until=NOW))
+    cut = [events.SigningKeyRetired(kid=kid, not_after=NOW) for kid in ("k", "n")]
+    assert made == (key("m"), *cut)
+
+
+def test_before_its_time_a_single_key_signs_too() -> None:
+    keyring = KEYRING.fold(KEYRING.initial, (INTRODUCED,))
+    assert keyring.signing(NOW - timedelta(seconds=1)) == Key("k", NOW)
+    assert KEYRING.initial.signing(NOW) is None

@@ -16,12 +16,13 @@ import httpx
 import pytest
 import typer
 
+from kerma_allinone.admin import keys as signing
 from kerma_allinone.admin import story
 from kerma_allinone.admin import system as operators
 from kerma_allinone.admin import users as accounts
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import admin, auth, jobs, mending, offers, users
+from kerma_client.commands import admin, auth, jobs, keys, mending, offers, users
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
@@ -52,6 +53,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "auth token create": ["label"],
     "auth token list": [],
     "auth token revoke": ["NAME"],
+    "admin keys list": [],
     "admin users list": [],
     "admin users add": ["NAME"],
     "admin users reset-password": ["NAME"],
@@ -61,7 +63,17 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin users revoke": ["NAME", "NAME"],
 }
 AS_JSON = ("results", "story", "engines list", "admin users list", "auth token list")
-OTHERS = {"demo", "up", "serve", "auth password", "test", "lint", "bench", "generate"}
+OTHERS = {
+    "demo",
+    "up",
+    "serve",
+    "auth password",
+    "admin keys rotate",
+    "test",
+    "lint",
+    "bench",
+    "generate",
+}
 """These print only their own text; both streams are filtered for them as well."""
 
 
@@ -154,8 +166,9 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("disable", "enable", "grant", "revoke", "add", "reset_password"):
         monkeypatch.setattr(accounts, name, text)
-    monkeypatch.setattr(accounts, "listed", rows)
-    for module in (jobs, admin, mending, users):
+    for shown_by in (accounts, signing):
+        monkeypatch.setattr(shown_by, "listed", rows)
+    for module in (jobs, admin, mending, users, keys):
         monkeypatch.setattr(module, "use_settings", lambda _: None)
     for name in ("apply", "lags", "quarantined", "poison", "audited", "clusters", "replay"):
         monkeypatch.setattr(operators, name, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -53,6 +54,8 @@ class AuthSettings(Settings):
     """32 bytes as base64; wraps private keys and derives user ids. If it is lost, so are both."""
     secure_cookies: bool | None = None
     """Whether browsers send cookies over HTTPS only; unless set, where a login came over HTTPS."""
+    signing_key_days: int = Field(default=30, ge=0, le=3650)
+    """Age in days at which the key that signs tokens is replaced; 0: only by command."""
     logins_waiting: int = Field(default=64, ge=1)
     """Logins and registrations that may wait for their turn to hash a password; more get a 503."""
     open_registration: bool = True
@@ -108,6 +111,7 @@ class Handlers:
     administration: Administration
     tokens: ApiTokens
     users: UserQueries
+    keys: Keys
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
@@ -122,7 +126,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     """
     own = own or load(AuthSettings)
     vault = Vault(autocommit(infra.db), _master(own))
-    keys = Keys(infra.bus, vault, infra.clock)
+    keys = _keys(own, infra, vault)
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)
         for projection in projections(infra)
@@ -148,7 +152,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
     ]
-    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
+    health = Readiness(infra, projections(infra), [loop.retries for loop in loops] + [keys.retries])
     background += health.background
     app = create_app(
         "auth",
@@ -183,7 +187,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     administration = Administration(
         infra.bus, vault, passwords, sessions, login, opened, rules, infra.clock, tokens, settled
     )
-    return Handlers(accounts, opened, administration, tokens, users)
+    return Handlers(accounts, opened, administration, tokens, users, keys)
 
 
 def handlers_of(infra: Infra) -> Handlers:
@@ -193,7 +197,12 @@ def handlers_of(infra: Infra) -> Handlers:
     """
     own = load(AuthSettings)
     vault = Vault(autocommit(infra.db), _master(own))
-    return handlers(own, infra, vault, Keys(infra.bus, vault, infra.clock))
+    return handlers(own, infra, vault, _keys(own, infra, vault))
+
+
+def _keys(own: AuthSettings, infra: Infra, vault: Vault) -> Keys:
+    life = timedelta(days=own.signing_key_days) if own.signing_key_days else None
+    return Keys(infra.bus, vault, infra.clock, life)
 
 
 def _master(settings: AuthSettings) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import mending, users
+from kerma_client.commands import keys, mending, users
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import console, say, table
@@ -18,6 +18,7 @@ projections = typer.Typer(help="Read models.")
 app.add_typer(streams, name="streams")
 app.add_typer(projections, name="projections")
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 mending.add_commands(app, projections)
 
 

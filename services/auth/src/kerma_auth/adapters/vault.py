@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import serialization
@@ -142,6 +142,12 @@ class Vault:
         wrapped = nonce + AESGCM(self.master).encrypt(nonce, raw, key.kid.encode())
         async with self.db.begin() as connection:
             await connection.execute(insert(PRIVATE_KEY).values(kid=key.kid, wrapped=wrapped))
+
+    async def drop_keys(self, kids: Collection[str]) -> None:
+        """Delete private keys."""
+        if kids:
+            async with self.db.begin() as connection:
+                await connection.execute(delete(PRIVATE_KEY).where(PRIVATE_KEY.c.kid.in_(kids)))
 
     async def key(self, kid: str) -> SigningKey | None:
         """Return a private key by its id. Raises InvalidTag if the master key has changed."""
