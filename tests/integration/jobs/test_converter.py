@@ -195,7 +195,7 @@ class Stop:
 
 STOPS = {
     "processor": Stop(ConversionLimits(cpu_seconds=1), "1 s of processor time", 600_000),
-    "wall": Stop(ConversionLimits(wall_seconds=0.2), "within 0.2 s", 600_000),
+    "wall": Stop(ConversionLimits(wall_seconds=2.0), "within 2 s", 600_000),
     "memory": Stop(ConversionLimits(memory=112 << 20), "too large"),
     "answer": Stop(ConversionLimits(answer=1 << 20), "too large"),
 }

@@ -16,6 +16,7 @@ from kerma_common.room import DiskRoom
 from kerma_common.settings import HttpSettings
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.main import build
+from kerma_sandbox.forks.shared import SharedForks
 from kit.events.projecting import running
 from kit.inputs.projects import demo_project, submission
 from kit.running.jobs_world import as_user
@@ -132,7 +133,7 @@ async def test_without_room_nothing_new_is_taken_in(
     jobs: tuple[httpx.AsyncClient, Infra], tmp_path: Path
 ) -> None:
     _, infra = jobs
-    full = replace(infra, room=DiskRoom((tmp_path,), 1 << 62))
+    full = replace(infra, room=DiskRoom((tmp_path,), 1 << 62), forks=SharedForks())
     service = build(HttpSettings(), full)
     async with running(*(work() for name, work in service.background if name == "catch-up")):
         transport = httpx.ASGITransport(service.asgi)

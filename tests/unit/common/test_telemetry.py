@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from kerma_common.telemetry import metrics
+from kerma_common.telemetry import metrics, traces
 from kerma_common.telemetry.logs import JsonFormatter, bound, bound_fields, configure_logs
 from kerma_common.telemetry.traces import configure_traces, span, traceparent
 
@@ -142,7 +144,14 @@ def test_metrics_are_rendered() -> None:
     assert b'le="0.004",method="GET",route="/unit"' in metrics.render()
 
 
-def test_traces_are_carried_by_headers_and_batches_are_linked() -> None:
+def test_traces_are_carried_by_headers_and_batches_are_linked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def use(provider: TracerProvider) -> None:
+        monkeypatch.setattr(traces, "_tracer", provider.get_tracer("kerma"))
+
+    # OpenTelemetry's own setting is for good, and would change tests after this one.
+    monkeypatch.setattr(trace, "set_tracer_provider", use)
     exporter = InMemorySpanExporter()
     assert traceparent() is None
     flush = configure_traces("jobs", None, exporter)
