@@ -73,7 +73,6 @@ async def world(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
         patch.setattr(app_keys, "LEAD", timedelta(seconds=0.5))
-        patch.setattr(app_keys, "FRESH", timedelta(0))
         async with AsyncExitStack() as stack:
             client, infra = await stack.enter_async_context(auth_service(**stored))
             other = running("batch", "kerma_batch_gateway", build_batch, **stored)

@@ -25,6 +25,11 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
         self.fields = dict(fields or {})
         super().__init__(message)
 
+    def __str__(self) -> str:
+        """Return the message and the first reason of every field, for terminals and logs."""
+        reasons = (f"{name}: {reasons[0]}" for name, reasons in self.fields.items() if reasons)
+        return "; ".join((self.message, *reasons))
+
 
 class Unauthenticated(KermaError):  # noqa: N818
     """The request has no token, or its token names an impossible key."""

@@ -27,8 +27,6 @@ from kerma_common.security.tokens import ACCESS_LIFE, ALGORITHM, CLOCK_SKEW, Sig
 LEAD = timedelta(seconds=30)
 """Time from a key's introduction to its first token: a process that has not read AUTH for ten
 seconds accepts no tokens, so every process that does knows the key by then."""
-FRESH = timedelta(seconds=5)
-"""Time after which the keyring is read again."""
 CHECK_SECONDS = 600.0
 """Seconds between two looks at the age of the key."""
 logger = logging.getLogger(__name__)
@@ -56,8 +54,6 @@ class Keys:
     clock: Callable[[], datetime]
     life: timedelta | None = None
     retries: Persistence = field(init=False)
-    _keyring: Keyring = field(default_factory=Keyring, init=False)
-    _read: datetime | None = field(default=None, init=False)
     _key: SigningKey | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +67,14 @@ class Keys:
             await asyncio.sleep(until_next(CHECK_SECONDS))
 
     async def signing_key(self) -> SigningKey:
-        """Return the key that signs now. Raises ContractViolation when the vault has lost it."""
-        now = self.clock()
-        if self._read is None or not self._read <= now < self._read + FRESH:
-            await self._look(now)
-        current = self._keyring.signing(now)
+        """Return the key that signs now. Raises ContractViolation when the vault has lost it.
+
+        The keyring is read each time: another replica may have retired the key just now.
+        """
+        keyring = await self.keyring()
+        if keyring.newest is None:
+            keyring = await self._introduce()
+        current = keyring.signing(self.clock())
         assert current is not None
         if self._key is None or self._key.kid != current.kid:
             self._key = await self.vault.key(current.kid)
@@ -123,13 +122,7 @@ class Keys:
         except KermaError:
             await self.vault.drop_keys((key.kid,))
             raise
-        self._read = None
         return done.seq
-
-    async def _look(self, now: datetime) -> None:
-        keyring = await self.keyring()
-        self._keyring = keyring if keyring.newest else await self._introduce()
-        self._read = now
 
     async def _introduce(self) -> Keyring:
         """Introduce a key. If several replicas start at once, one succeeds and all use its key."""
