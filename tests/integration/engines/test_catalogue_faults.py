@@ -118,7 +118,7 @@ def test_data_sets_of_the_catalogue_switch_to_full_physics(
     assert isinstance(found(catalogue, "geant4"), Offer)
     geant4 = Geant4.from_environment(catalogue.environment("geant4"))
     assert geant4.full
-    folder = Path(__file__).parents[1] / "geant4" / "inputs"
+    folder = Path(__file__).parents[2] / "unit/engines/geant4/inputs"
     files = {name: (folder / name).read_text() for name in ("box.gdml", "depth.mac")}
     accepted = catalogue.engines()["geant4"].accept_files(files)
     command = catalogue.engines()["geant4"].prepare(accepted, tmp_path, primaries=1, seed=1)
