@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.domain.user import SYSTEM, USER, GrantRole
-from kerma_batch_gateway.main import build as build_batch
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
-from kit.running.accounts import PASSWORD, auth_service, login, register, replica
-from kit.running.services import running
+from kit.running.accounts import PASSWORD, auth_and_another, login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0
@@ -97,10 +94,7 @@ async def world(
 ) -> AsyncIterator[World]:
     blobs: Path = tmp_path_factory.mktemp("blobs")
     stored: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
-    async with AsyncExitStack() as stack:
-        client, infra = await stack.enter_async_context(auth_service(**stored))
-        other = running("batch", "kerma_batch_gateway", build_batch, **stored)
-        far, _ = await stack.enter_async_context(other)
+    async with auth_and_another(**stored) as (client, infra, far):
         yield World(client, far, infra)
 
 

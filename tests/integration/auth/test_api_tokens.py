@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kerma_common.security import api_tokens
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_service, login, register
+from kit.running.accounts import auth_and_another, login, register
 from kit.running.services import MASTER_KEY, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -84,10 +83,7 @@ async def world(
     stored: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
-        async with AsyncExitStack() as stack:
-            client, infra = await stack.enter_async_context(auth_service(**stored))
-            other = running("batch", "kerma_batch_gateway", build_batch, **stored)
-            far, _ = await stack.enter_async_context(other)
+        async with auth_and_another(**stored) as (client, infra, far):
             yield World(client, far, infra, stored)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,13 +18,12 @@ from kerma_auth.adapters.vault import PRIVATE_KEY
 from kerma_auth.app import keys as app_keys
 from kerma_auth.app.keys import Keys
 from kerma_auth.main import handlers_of
-from kerma_batch_gateway.main import build as build_batch
 from kerma_common.errors import DomainRejected
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import ACCESS_LIFE, key_id_of
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_service, login, register, replica
-from kit.running.services import MASTER_KEY, running
+from kit.running.accounts import auth_and_another, login, register, replica
+from kit.running.services import MASTER_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0
@@ -73,10 +71,7 @@ async def world(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
         patch.setattr(app_keys, "LEAD", timedelta(seconds=0.5))
-        async with AsyncExitStack() as stack:
-            client, infra = await stack.enter_async_context(auth_service(**stored))
-            other = running("batch", "kerma_batch_gateway", build_batch, **stored)
-            far, _ = await stack.enter_async_context(other)
+        async with auth_and_another(**stored) as (client, infra, far):
             await register(client, "ada")
             yield World(client, far, infra)
 

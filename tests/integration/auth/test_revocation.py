@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import pytest
 import pytest_asyncio
 
 from kerma_allinone.children import NatsChild
-from kerma_auth.main import build as build_auth
 from kerma_batch_gateway.main import build as build_batch
 from kerma_common.security import follower, identity
 from kit.programs.family import PATIENCE
+from kit.running.accounts import auth_and_another
 from kit.running.servers import standing_still
-from kit.running.services import MASTER_KEY, prepare, running
+from kit.running.services import MASTER_KEY, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0
@@ -59,16 +58,11 @@ async def pair(
 ) -> AsyncIterator[Pair]:
     blobs: Path = tmp_path_factory.mktemp("blobs")
     stored: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
-    await prepare(nats_url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERMA_AUTH_MASTER_KEY", MASTER_KEY)
         patch.setattr(follower, "LOOK_SECONDS", 0.2)
         patch.setattr(identity, "STALE_SECONDS", 1.5)
-        async with AsyncExitStack() as stack:
-            auth = running("auth", "kerma_auth", build_auth, **stored)
-            client, _ = await stack.enter_async_context(auth)
-            other = running("batch", "kerma_batch_gateway", build_batch, **stored)
-            far, _ = await stack.enter_async_context(other)
+        async with auth_and_another(**stored) as (client, _, far):
             yield Pair(client, far, stored)
 
 

@@ -20,7 +20,7 @@ from kerma_sandbox.confinement import Limit, Limits
 from kerma_sandbox.kernel import landlock
 from kerma_sandbox.launcher import launcher
 from kerma_sandbox.sandbox import Level, Wall
-from kit.programs.cells import HOSTILE, SYSTEM_PYTHON, Cell, working_below
+from kit.programs.cells import HOARD, HOSTILE, SYSTEM_PYTHON, Cell, working_below
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
@@ -36,7 +36,9 @@ def test_memory_is_bounded(cell: Cell, mode: str, amount: int) -> None:
 
 
 def test_memory_cannot_be_hidden(cell: Cell) -> None:
-    hidden = cell.does("hide_memory")[0].splitlines()
+    program = Path(shutil.copy(HOARD, cell.folder / "hoard.py"))
+    program.chmod(0o644)
+    hidden = replace(cell, program=program).does("all")[0].splitlines()
     held = Wall.MEMORY in cell.sandbox.standing
     # files cannot be hidden from a different user: /dev/zero and /tmp remain
     assert held is (cell.sandbox.level is not Level.USER)

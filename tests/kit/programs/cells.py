@@ -12,7 +12,7 @@ from kerma_sandbox.confinement import Confinement, Exit, Limits
 from kerma_sandbox.sandbox import Level, Sandbox
 from kerma_sandbox.start import run
 
-HOSTILE = Path(__file__).with_name("hostile.py")
+HOSTILE, HOARD = (Path(__file__).with_name(name) for name in ("hostile.py", "hoard.py"))
 SYSTEM_PYTHON = next(
     (str(p) for p in map(Path, ("/usr/bin/python3", "/usr/local/bin/python3")) if p.exists()), None
 )

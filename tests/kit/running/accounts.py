@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from kerma_auth.main import build
+from kerma_batch_gateway.main import build as build_batch
 from kerma_common.infra import Infra
 from kerma_common.settings import HttpSettings
 from kit.events.tasks import end
@@ -31,6 +32,19 @@ async def auth_service(
         where: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
         async with running("auth", "kerma_auth", build, **where) as found:
             yield found
+
+
+@asynccontextmanager
+async def auth_and_another(
+    nats_url: str, postgres_url: str, blobs: Path
+) -> AsyncIterator[tuple[httpx.AsyncClient, Infra, httpx.AsyncClient]]:
+    """Run auth, and a service that only follows it; yield auth's client and ports, and the other's client."""
+    where: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
+    async with (
+        auth_service(**where) as (client, infra),
+        running("batch", "kerma_batch_gateway", build_batch, **where) as (other, _),
+    ):
+        yield client, infra, other
 
 
 @asynccontextmanager

@@ -4,11 +4,9 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import httpx
-import orjson
 import psycopg
 import pytest
 from fastapi import APIRouter, Query
@@ -18,20 +16,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.errors import (
-    WRONG_DATA,
     ConcurrencyConflict,
     ContractViolation,
     DomainRejected,
     Forbidden,
     InvalidRequest,
-    KermaError,
     NotFound,
     OutcomeUnknown,
     Unavailable,
 )
-from kerma_common.http.answers import answer, http_date
+from kerma_common.http.answers import answer
 from kerma_common.http.app import create_app
-from kerma_common.http.json_body import deeper_than
 from kerma_common.http.policy import (
     CurrentPrincipal,
     Principal,
@@ -40,7 +35,6 @@ from kerma_common.http.policy import (
     role,
     worker,
 )
-from kerma_common.http.problem import problem
 from kerma_common.http.route import KermaRoute
 from kerma_common.settings import HttpSettings
 
@@ -258,16 +252,6 @@ async def test_field_names_of_clients_cannot_replace_the_message(
     assert reply.json() == {"message": message, "n": ["z"], "status_": ["y"]}
 
 
-def test_a_message_gives_the_first_reasons_and_their_number() -> None:
-    many = {"input_json.beam": ["a", "b"], "x" * 500: ["y" * 500], "z": ["c", "d"]}
-    message = orjson.loads(problem(InvalidRequest(WRONG_DATA, many)).body)["message"]
-    assert message.startswith("Wrong data provided: input_json.beam: a; input_json.beam: b; xxx")
-    assert message.endswith("yyy…; 2 more")
-    assert len(message) < 400
-    plain = InvalidRequest("Missing keys in JSON payload: title", {"title": ["Missing."]})
-    assert orjson.loads(problem(plain).body)["message"] == plain.message
-
-
 async def test_unknown_paths_and_methods_are_json(client: httpx.AsyncClient) -> None:
     reply = await client.get("/nothing/<here>")
     assert (reply.status_code, list(reply.json())) == (404, ["message"])
@@ -314,29 +298,6 @@ async def test_policies(
 async def test_the_token_is_asked_for_before_parameters(client: httpx.AsyncClient) -> None:
     reply = await client.get("/mine?nonsense=1")
     assert (reply.status_code, reply.text) == (401, '{"message":"No token provided"}')
-
-
-async def test_a_route_without_a_policy_prevents_the_start() -> None:
-    async def health() -> Mapping[str, str]:
-        return {}
-
-    strict, plain = APIRouter(route_class=KermaRoute), APIRouter()
-
-    async def naked() -> Response:
-        return answer("open")
-
-    strict.get("/naked")(naked)
-
-    @plain.get("/plain")
-    @public()
-    async def unchecked() -> Response:
-        return answer("declared, but this route class does not look")
-
-    for router, path in ((strict, "/naked"), (plain, "/plain")):
-        with pytest.raises(ContractViolation, match=path):
-            create_app(
-                "test", verifier=verify, health=health, settings=HttpSettings(), routers=[router]
-            )
 
 
 async def test_request_ids_are_kept_when_harmless(client: httpx.AsyncClient) -> None:
@@ -399,24 +360,3 @@ async def test_metrics_count_requests_by_route(client: httpx.AsyncClient) -> Non
     await client.get("/jobs?job_id=x")
     text = (await client.get("/internal/metrics")).text
     assert re.search(r'http_request_seconds_count\{.*route="/jobs".*status="200"\} ', text)
-
-
-def test_dates_are_http_dates() -> None:
-    moment = datetime(2026, 11, 22, 3, 25, 56, 900, tzinfo=timezone(timedelta(hours=2)))
-    assert http_date(moment) == "Sun, 22 Nov 2026 01:25:56 GMT"
-    assert http_date(None) is None
-
-
-def test_every_error_family_has_a_status() -> None:
-    from kerma_common.http.problem import STATUS
-
-    families = {f for f in KermaError.__subclasses__() if f.__module__ == KermaError.__module__}
-    assert families <= set(STATUS)
-
-
-@pytest.mark.parametrize(
-    ("value", "depth"), [({}, 1), ({"a": 1}, 1), ({"a": [1]}, 2), ([[], [[{}]]], 4)]
-)
-def test_depth_counts_containers(value: object, depth: int) -> None:
-    assert not deeper_than(value, depth)
-    assert deeper_than(value, depth - 1)

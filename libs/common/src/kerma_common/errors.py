@@ -8,6 +8,15 @@ WRONG_PARAMETERS = "Wrong parameters"
 """Message of an `InvalidRequest` about the query whose fields say what is wrong."""
 WRONG_DATA = "Wrong data provided"
 """The same about the body."""
+REASONS_SHOWN = 3
+"""Reasons of an `InvalidRequest` that its text gives."""
+MOST_NAME = 100
+MOST_REASON = 200
+
+
+def shortened(text: str, most: int) -> str:
+    """Return the text, or the beginning of one that is longer than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class KermaError(Exception):
@@ -26,9 +35,17 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
         super().__init__(message)
 
     def __str__(self) -> str:
-        """Return the message and the first reason of every field, for terminals and logs."""
-        reasons = (f"{name}: {reasons[0]}" for name, reasons in self.fields.items() if reasons)
-        return "; ".join((self.message, *reasons))
+        """Return the message, with the first reasons if it gives none: many show nothing else."""
+        if self.message not in (WRONG_DATA, WRONG_PARAMETERS) or not self.fields:
+            return self.message
+        reasons = [(name, reason) for name, listed in self.fields.items() for reason in listed]
+        shown = [
+            f"{shortened(name, MOST_NAME)}: {shortened(reason, MOST_REASON)}"
+            for name, reason in reasons[:REASONS_SHOWN]
+        ]
+        if len(reasons) > len(shown):
+            shown.append(f"{len(reasons) - len(shown)} more")
+        return f"{self.message}: {'; '.join(shown)}"
 
 
 class Unauthenticated(KermaError):  # noqa: N818

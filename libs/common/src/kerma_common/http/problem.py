@@ -6,7 +6,7 @@ for now, 503 try again later, 500 internal fault, without details.
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -21,7 +21,6 @@ from starlette.routing import Match
 
 from kerma_common.db.missing import missing_table
 from kerma_common.errors import (
-    WRONG_DATA,
     WRONG_PARAMETERS,
     ConcurrencyConflict,
     ContractViolation,
@@ -57,10 +56,6 @@ STATUS: dict[type[KermaError], int] = {
     ContractViolation: 500,
 }
 PHRASES = {404: "There is nothing at this path", 405: "The method is not allowed at this path"}
-REASONS_SHOWN = 3
-"""Reasons of a refusal that its message repeats."""
-MOST_NAME = 100
-MOST_REASON = 200
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -75,7 +70,7 @@ def problem(error: KermaError) -> Response:
         return _answer(UNREADABLE, status, None, {"code": "UNREADABLE_HISTORY"})
     fields: dict[str, Any] = {}
     headers = None
-    message = error.message
+    message = str(error)
     if isinstance(error, QuotaExceeded) and error.retry_after is not None:
         status = 429
     retry_after: float | None = getattr(error, "retry_after", 1.0 if status == 503 else None)
@@ -83,32 +78,12 @@ def problem(error: KermaError) -> Response:
         headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
     if isinstance(error, InvalidRequest):
         fields = {name: list(reasons) for name, reasons in error.fields.items()}
-        message = _with_reasons(message, fields)
         fields.pop("message", None)
     elif isinstance(error, DomainRejected):
         fields = {"code": error.code}
     elif isinstance(error, QuotaExceeded):
         fields = {"quota": error.quota, "used": error.used, "limit": error.limit}
     return _answer(message, status, headers, fields)
-
-
-def _with_reasons(message: str, fields: Mapping[str, Sequence[str]]) -> str:
-    """Add the first reasons to a message that gives none: web pages show the message alone."""
-    if message not in (WRONG_DATA, WRONG_PARAMETERS) or not fields:
-        return message
-    reasons = [(name, reason) for name, listed in fields.items() for reason in listed]
-    shown = [
-        f"{shortened(name, MOST_NAME)}: {shortened(reason, MOST_REASON)}"
-        for name, reason in reasons[:REASONS_SHOWN]
-    ]
-    if len(reasons) > len(shown):
-        shown.append(f"{len(reasons) - len(shown)} more")
-    return f"{message}: {'; '.join(shown)}"
-
-
-def shortened(text: str, most: int) -> str:
-    """Return the text, or the beginning of one that is longer than ``most`` characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def internal_error() -> Response:

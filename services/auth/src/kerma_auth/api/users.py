@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -31,7 +32,8 @@ PAGE = 100
 UserId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Role = Annotated[str, Path(pattern="^[a-z][a-z0-9_-]{0,31}$")]
 Password = Annotated[str, Field(max_length=MAX_PASSWORD)]
-Change = Callable[[str, By, str], Awaitable[int]]
+Change = Callable[..., Awaitable[int]]
+"""Changes a user; ``by`` and ``request_id`` are keywords. Returns the sequence of the commit."""
 
 
 class _Body(BaseModel):
@@ -92,7 +94,7 @@ class UserRoutes:
         self, change: Change, user_id: str, principal: Principal, message: str
     ) -> Response:
         """Carry out a change of an account and return the account."""
-        await self.auth.settled(await change(user_id, _by(principal), request_id()))
+        await self.auth.settled(await change(user_id, by=_by(principal), request_id=request_id()))
         return answer(message, user=await self.one(user_id))
 
 
@@ -201,18 +203,14 @@ def _add_roles(api: APIRouter, routes: UserRoutes) -> None:
     @role(ADMIN)
     @answers(200, 404, 409)
     async def grant(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
-        async def change(user: str, by: By, request: str) -> int:
-            return await routes.administration.grant(user, name, by, request)
-
+        change = partial(routes.administration.grant, role=name)
         return await routes.changed(change, user_id, principal, "The role is granted")
 
     @api.delete("/{user_id}/roles/{name}")
     @role(ADMIN)
     @answers(200, 404, 409)
     async def revoke(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
-        async def change(user: str, by: By, request: str) -> int:
-            return await routes.administration.revoke(user, name, by, request)
-
+        change = partial(routes.administration.revoke, role=name)
         return await routes.changed(change, user_id, principal, "The role is revoked")
 
 
