@@ -274,7 +274,7 @@ async def test_operators_create_accounts_and_see_them_page_by_page(world: World)
     assert seen[hired.user_id] == "hired"
     assert list(seen) == sorted(seen)
     one = await world.ask(operator, "GET", f"/v1/users/{hired.user_id}")
-    assert one.json()["user"]["username"] == "hired"
+    assert (one.json()["user"]["username"], one.json()["user"]["source"]) == ("hired", "native")
     missing = await world.ask(operator, "GET", f"/v1/users/{'0' * 32}")
     assert missing.status_code == 404
     reset = await world.ask(operator, "POST", f"/v1/users/{hired.user_id}/password-reset", {})

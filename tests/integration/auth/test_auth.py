@@ -57,6 +57,7 @@ async def test_a_session_from_register_to_logout(auth: tuple[httpx.AsyncClient, 
         assert "secure" not in cookie.lower()
     status = await client.get("/auth/status")
     assert (status.status_code, status.json()["username"]) == (200, "ada")
+    assert status.json()["source"] == "native"
     refreshed = await client.get("/auth/refresh")
     assert refreshed.status_code == 200
     assert set(refreshed.json()) == {"message", "access_exp"}

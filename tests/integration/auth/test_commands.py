@@ -75,7 +75,7 @@ async def test_an_operator_of_the_machine_keeps_accounts(
     await kerma("admin", "users", "grant", "ADA", "admin")
     assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)
     row = await _listed("ada")
-    assert (row["roles"], row["disabled"]) == (["admin"], False)
+    assert (row["roles"], row["disabled"], row["source"]) == (["admin"], False, "native")
     await kerma("admin", "users", "revoke", "ada", "admin")
     await kerma("admin", "users", "disable", str(row["user_id"]))
     assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)

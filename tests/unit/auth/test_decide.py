@@ -175,9 +175,14 @@ def test_a_user_who_does_not_exist_is_not_changed(command: object) -> None:
 
 
 def test_a_token_is_created_once_and_revoked_by_its_user_alone() -> None:
-    create = CreateApiToken("t", "u", "hash", ("service",), NOW)
+    create = CreateApiToken("t", "u", "hash", ("service",), NOW, "keycloak")
     created = events.ApiTokenCreated(
-        token_id="t", user_id="u", secret_sha256="hash", roles=("service",), expires=NOW
+        token_id="t",
+        user_id="u",
+        secret_sha256="hash",
+        roles=("service",),
+        expires=NOW,
+        source="keycloak",
     )
     revoked = events.ApiTokenRevoked(token_id="t", user_id="u")
     assert API_TOKEN.decide(ApiToken(), create) == (created,)

@@ -36,6 +36,7 @@ from kerma_common.http.policy import (
     worker,
 )
 from kerma_common.http.route import KermaRoute
+from kerma_common.security.principal import KEYCLOAK
 from kerma_common.settings import HttpSettings
 
 ORIGIN = "http://localhost:3000"
@@ -43,6 +44,7 @@ PRINCIPALS = {
     "user": Principal("u1", "s1"),
     "admin": Principal("u2", "s2", frozenset({"admin"})),
     "worker": Principal("w1", "s3", frozenset({"worker"})),
+    "vouched for": Principal("u3", "s4", provider=KEYCLOAK),
 }
 ERRORS: dict[str, Exception] = {
     "rejected": DomainRejected("job_over", "The job's over"),
@@ -109,6 +111,11 @@ def _router() -> APIRouter:
     @role("admin")
     async def admin() -> Response:
         return answer("ok")
+
+    @router.get("/federated")
+    @authenticated(KEYCLOAK)
+    async def federated(needed: int) -> Response:
+        return answer("ok", needed=needed)
 
     @router.get("/work")
     @worker()
@@ -284,6 +291,9 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
         ("/mine?needed=1", {"Cookie": "access_token=forged"}, 403),
         ("/admin", {"Cookie": "access_token=user"}, 403),
         ("/admin", {"Cookie": "access_token=admin"}, 200),
+        ("/federated", {"Cookie": "access_token=user"}, 403),  # before its parameters
+        ("/federated", {"Cookie": "access_token=vouched for"}, 400),
+        ("/federated?needed=1", {"Cookie": "access_token=vouched for"}, 200),
         ("/work", {"Authorization": "Bearer worker"}, 200),
         ("/work", {"Authorization": "Bearer user"}, 403),
         ("/work", {"Cookie": "access_token=worker"}, 401),

@@ -23,6 +23,7 @@ from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.security import api_tokens, follower, identity, verifier
 from kerma_common.security.follower import Follower
 from kerma_common.security.identity import KEPT, STALE_SECONDS, Identity
+from kerma_common.security.principal import KEYCLOAK, NATIVE
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
 from kerma_common.security.verifier import TokenVerifier
 from kit.events.projecting import record
@@ -126,6 +127,7 @@ async def test_a_token_tells_who_calls(world: World) -> None:
         for _ in range(2):
             found = await world.verify(token("s1"))
             assert (found.user_id, found.session_id, *found.roles) == ("ada", "s1", "user")
+            assert found.provider == NATIVE
 
 
 async def test_an_ended_session_is_refused_and_others_are_not(world: World) -> None:
@@ -243,6 +245,7 @@ async def test_a_token_of_long_ago_is_accepted_until_it_is_revoked_or_expires(
             token_id=token_id,
             secret_sha256=api_tokens.secret_hash(secret),
             roles=("service",),
+            source="keycloak",
             expires=datetime.now(UTC) + timedelta(days=days),
         )
         await record(world.log, created)
@@ -255,6 +258,7 @@ async def test_a_token_of_long_ago_is_accepted_until_it_is_revoked_or_expires(
             ids[0],
             frozenset(("service",)),
         )
+        assert found.provider == KEYCLOAK
         for wrong in (tokens[1], tokens[2], tokens[0][:-1], "kerma_x"):
             with pytest.raises(Forbidden, match="API token"):
                 await world.verify(wrong)

@@ -23,6 +23,7 @@ class Listed:
 
     user_id: str
     username: str
+    source: str
     roles: tuple[str, ...]
     disabled: bool
     registered_at: datetime
@@ -40,6 +41,7 @@ async def listed() -> list[Listed]:
                 Listed(
                     user.user_id,
                     names.get(user.user_id, ""),
+                    user.source,
                     tuple(user.roles),
                     user.disabled,
                     user.registered_at,

@@ -30,6 +30,7 @@ def list_users(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
             {
                 "user_id": user.user_id,
                 "username": user.username,
+                "source": user.source,
                 "roles": list(user.roles),
                 "disabled": user.disabled,
                 "registered_at": user.registered_at.isoformat(),
@@ -41,6 +42,7 @@ def list_users(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     shown = (
         (
             user.username,
+            user.source,
             " ".join(user.roles),
             "disabled" if user.disabled else "",
             f"{user.registered_at:%Y-%m-%d %H:%M}",
@@ -48,7 +50,7 @@ def list_users(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         )
         for user in found
     )
-    console().print(table(("name", "roles", "", "registered", "id"), shown))
+    console().print(table(("name", "source", "roles", "", "registered", "id"), shown))
 
 
 @app.command("add")

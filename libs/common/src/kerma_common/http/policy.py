@@ -37,6 +37,7 @@ __all__ = [
 
 COOKIE = "access_token"
 NO_TOKEN = "No token provided"  # noqa: S105  a text clients compare with
+NOT_ALLOWED = "This account may not use this endpoint"
 _ATTRIBUTE = "__kerma_policy__"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -51,10 +52,14 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One of `roles` is required; without any, every principal may call."""
+    """One of `roles` is required; without any, every principal may call.
+
+    Users of another provider than `provider` are refused, unless it is None.
+    """
 
     access: Access
     roles: frozenset[str] = frozenset()
+    provider: str | None = None
 
     async def check(self, request: Request, verifier: Verifier) -> Principal | None:
         """Return the principal, None on public routes. Raises `Unauthenticated` or `Forbidden`."""
@@ -67,7 +72,9 @@ class Policy:
             raise Unauthenticated(NO_TOKEN)
         principal = await verifier(token)
         if self.roles and not self.roles & principal.roles:
-            raise Forbidden("This account may not use this endpoint")
+            raise Forbidden(NOT_ALLOWED)
+        if self.provider not in (None, principal.provider):
+            raise Forbidden(NOT_ALLOWED)
         return principal
 
 
@@ -76,9 +83,9 @@ def public() -> Callable[[Endpoint], Endpoint]:
     return _declare(Policy(Access.PUBLIC))
 
 
-def authenticated() -> Callable[[Endpoint], Endpoint]:
-    """Allow every logged-in user, by cookie or bearer token."""
-    return _declare(Policy(Access.TOKEN))
+def authenticated(provider: str | None = None) -> Callable[[Endpoint], Endpoint]:
+    """Allow every logged-in user, or those of one provider, by cookie or bearer token."""
+    return _declare(Policy(Access.TOKEN, provider=provider))
 
 
 def role(*names: str) -> Callable[[Endpoint], Endpoint]:

@@ -15,6 +15,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from kerma_common.security.principal import NATIVE
+
 PREFIX = "kerma_"
 SECRET_BYTES = 32
 _TOKEN = re.compile(r"kerma_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -41,6 +43,7 @@ class ApiToken:
     secret_sha256: str
     roles: frozenset[str]
     expires: datetime
+    provider: str = NATIVE
 
 
 def written(token_id: str, secret: bytes) -> str:

@@ -117,7 +117,11 @@ class Identity:
                 self._disabled.discard(event.user_id)
             case auth.ApiTokenCreated():
                 self._tokens[event.token_id] = ApiToken(
-                    event.user_id, event.secret_sha256, frozenset(event.roles), event.expires
+                    event.user_id,
+                    event.secret_sha256,
+                    frozenset(event.roles),
+                    event.expires,
+                    event.source,
                 )
             case auth.ApiTokenRevoked():
                 self._tokens.pop(event.token_id, None)

@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+NATIVE = "native"
+"""Provider of users who have a password here."""
+KEYCLOAK = "keycloak"
+"""Provider of users whom the configured OpenID Connect server vouches for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -13,6 +18,8 @@ class Principal:
     roles: frozenset[str] = field(default_factory=frozenset)
     token_id: str | None = None
     """The API token by which a script acts; None for a person's session."""
+    provider: str = NATIVE
+    """Who vouches for the user: NATIVE or KEYCLOAK."""
 
 
 class Verifier(Protocol):

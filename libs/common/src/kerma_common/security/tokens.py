@@ -1,4 +1,4 @@
-"""Access tokens: EdDSA-signed JWTs with user, session and roles."""
+"""Access tokens: EdDSA-signed JWTs with user, session, roles and the user's provider."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from jwt.algorithms import OKPAlgorithm
 
 from kerma_common.errors import Unauthenticated
+from kerma_common.security.principal import NATIVE
 
 ISSUER = "kerma"
 AUDIENCE = "kerma"
@@ -38,6 +39,7 @@ class Claims:
     key_id: str
     issued_at: datetime
     expires: datetime
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,12 @@ class SigningKey:
 
 
 def issue(
-    key: SigningKey, user_id: str, session_id: str, roles: tuple[str, ...], now: datetime
+    key: SigningKey,
+    user_id: str,
+    session_id: str,
+    roles: tuple[str, ...],
+    now: datetime,
+    provider: str = NATIVE,
 ) -> tuple[str, datetime]:
     """Issue a token; return it with its expiry."""
     expires = now.replace(microsecond=0) + ACCESS_LIFE
@@ -65,6 +72,7 @@ def issue(
         "sub": user_id,
         "sid": session_id,
         "roles": list(roles),
+        "idp": provider,
         "iat": now.timestamp(),
         "exp": int(expires.timestamp()),
     }
@@ -114,4 +122,5 @@ def verify(token: str, kid: str, key: Ed25519PublicKey) -> Claims:
         key_id=kid,
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
         expires=datetime.fromtimestamp(claims["exp"], UTC),
+        provider=claims.get("idp", NATIVE),  # earlier releases had no other users
     )

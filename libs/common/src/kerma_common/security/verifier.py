@@ -71,7 +71,8 @@ class TokenVerifier:
         if known.expires <= datetime.now(UTC):
             raise Forbidden("The API token has expired")
         self.identity.used(token_id)
-        return Principal(known.user_id, f"token-{token_id}", known.roles, token_id)
+        session = f"token-{token_id}"
+        return Principal(known.user_id, session, known.roles, token_id, known.provider)
 
     def _now(self, principal: Principal) -> Principal:
         """Return the principal with the roles of now. Raises Forbidden if it may not act."""
@@ -89,7 +90,9 @@ class TokenVerifier:
             claims = verify(token, kid, key)
         except jwt.InvalidTokenError as error:
             raise Forbidden(str(error)) from error
-        principal = Principal(claims.user_id, claims.session_id, frozenset(claims.roles))
+        principal = Principal(
+            claims.user_id, claims.session_id, frozenset(claims.roles), provider=claims.provider
+        )
         return _Verified(claims, principal, key)
 
     def _remember(self, name: bytes, verified: _Verified) -> None:

@@ -203,7 +203,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
         username = await routes.accounts.username(principal.user_id)
         if username is None:
             raise NotFound("User does not exist")
-        return answer("User is logged in", username=username)
+        return answer("User is logged in", username=username, source=principal.provider)
 
     @api.delete("/auth/logout")
     @public()

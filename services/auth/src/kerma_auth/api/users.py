@@ -76,6 +76,7 @@ class UserRoutes:
             {
                 "user_id": account.user_id,
                 "username": names.get(account.user_id),
+                "source": account.source,
                 "roles": list(account.roles),
                 "disabled": account.disabled,
                 "registered_at": account.registered_at.isoformat(),

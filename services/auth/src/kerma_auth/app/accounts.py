@@ -25,8 +25,8 @@ from kerma_common.errors import (
     KermaError,
     OutcomeUnknown,
 )
+from kerma_common.security.principal import NATIVE
 
-SOURCE = "native"
 TAKEN = "User with this name already exists"
 CLOSED = "Registration is closed; ask an operator for an account"
 MAX_PASSWORD = 1024
@@ -70,13 +70,13 @@ class Accounts:
         return await self._create(name, secret, address, actor)
 
     async def _create(self, name: str, secret: str, address: str, actor: str) -> tuple[str, int]:
-        user_id = self.vault.user_id(SOURCE, name_key(name))
+        user_id = self.vault.user_id(NATIVE, name_key(name))
         await self._require_free(name, user_id)
         credential_id = secrets.token_hex(16)
         async with self.passwords.turn(Caller(address, name)) as hashing:
             secret_hash = await hashing.hash(secret)
         await self.vault.add_credential(credential_id, user_id, name, secret_hash)
-        command = RegisterUser(user_id, SOURCE, credential_id, "password")
+        command = RegisterUser(user_id, NATIVE, credential_id, "password")
         context = CommandContext(actor, (credential_id,), credential_id, self.clock())
         try:
             done = await self.bus.execute(USER, user_subject(user_id), command, context)

@@ -146,6 +146,10 @@ class Account(Protocol):
         """Return the id of the user."""
 
     @property
+    def source(self) -> str:
+        """Return the user's provider."""
+
+    @property
     def credential_id(self) -> str | None:
         """Return the id of the current credential."""
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kerma_auth.app.accounts import SOURCE, check_credentials
+from kerma_auth.app.accounts import check_credentials
 from kerma_auth.app.ports import (
     Account,
     AccountVault,
@@ -31,6 +31,7 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import session_subject, user_subject
 from kerma_common.errors import Forbidden, Unauthenticated
+from kerma_common.security.principal import NATIVE
 from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
 
 WRONG = "Invalid login or password"
@@ -88,7 +89,7 @@ class PasswordLogin:
 
         The ids of earlier releases are those of names as they were written.
         """
-        ids = [self.vault.user_id(SOURCE, name) for name in (username, name_key(username))]
+        ids = [self.vault.user_id(NATIVE, name) for name in (username, name_key(username))]
         found = await self.users.accounts_of(ids)
         return next((found[user_id] for user_id in ids if user_id in found), None)
 
@@ -179,7 +180,8 @@ class SessionHandlers:
     async def _access(self, grant: Grant, user: User) -> tuple[str, datetime]:
         key = await self.signing_key()
         roles = tuple(sorted(user.roles))
-        return issue(key, grant.user_id, grant.session_id, roles, self.clock())
+        now, provider = self.clock(), user.source
+        return issue(key, grant.user_id, grant.session_id, roles, now, provider)
 
     async def _user(self, user_id: str) -> User:
         # From the log, not from the read model: a role that was just taken away must not come back.

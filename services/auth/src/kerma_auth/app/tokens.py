@@ -98,7 +98,7 @@ class ApiTokens:
         roles, expires = tuple(sorted(user.roles - PRIVILEGED)), now.replace(microsecond=0) + life
         digest = api_tokens.secret_hash(secret)
         await self.labels.add(token_id, label)
-        command = CreateApiToken(token_id, user_id, digest, roles, expires)
+        command = CreateApiToken(token_id, user_id, digest, roles, expires, user.source)
         context = CommandContext(f"user:{user_id}", (token_id,), request_id, now)
         subject = api_token_subject(user_id, token_id)
         done = await self.bus.execute(API_TOKEN, subject, command, context, fresh=True)

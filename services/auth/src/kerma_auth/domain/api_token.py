@@ -19,6 +19,7 @@ class CreateApiToken:
     secret_sha256: str
     roles: tuple[str, ...]
     expires: datetime
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def decide(token: ApiToken, command: ApiTokenCommand) -> tuple[object, ...]:
                     secret_sha256=command.secret_sha256,
                     roles=command.roles,
                     expires=command.expires,
+                    source=command.source,
                 ),
             )
         case RevokeApiToken():

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Aggregate, Missing, Rejected
+from kerma_common.security.principal import NATIVE
 from kerma_common.security.roles import ADMIN, OPERATOR, PRIVILEGED, USER_ROLE
 
 NOT_ALLOWED = "NOT_ALLOWED"
@@ -91,6 +92,7 @@ class User:
     """State of one user. Tokens issued before ``revoked_at`` are void."""
 
     registered: bool = False
+    source: str = NATIVE
     credential_id: str | None = None
     roles: frozenset[str] = frozenset()
     revoked_at: datetime | None = None
@@ -182,7 +184,7 @@ def evolve(user: User, event: UserEvent) -> User:
     """Return the state after an event."""
     match event:
         case events.UserRegistered():
-            return replace(user, registered=True)
+            return replace(user, registered=True, source=event.source)
         case events.CredentialSet():
             return replace(user, credential_id=event.credential_id)
         case events.SessionsRevoked():

@@ -81,6 +81,7 @@ class ApiTokenCreated:
     secret_sha256: str
     roles: tuple[str, ...]
     expires: datetime
+    source: str = "native"
 
 
 @event("auth", "api_token", public=True)
