@@ -12,13 +12,14 @@ from kerma_tools.paths import ROOT
 
 # most tests wait for child processes; tests of a file share servers, so a file stays together
 _TWO_AT_ONCE = ("-n", "2", "--dist=loadfile")
-_QUICK = ("-m", "not physics and not chaos and not slow", *_TWO_AT_ONCE)
+_QUICK = ("-m", "not physics and not chaos and not slow and not browser", *_TWO_AT_ONCE)
 TIERS: dict[str, tuple[str, ...]] = {
     "unit": (*_QUICK, "tests/unit"),
     "default": _QUICK,
     "physics": ("-m", "physics"),
     "chaos": ("-m", "chaos"),
     "slow": ("-m", "slow"),
+    "browser": ("-m", "browser", "tests/browser"),
     "all": (),
 }
 """Arguments of pytest for each tier."""

@@ -1,0 +1,1 @@
+"""A page that tests open in Chromium."""
