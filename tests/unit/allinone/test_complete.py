@@ -30,6 +30,7 @@ NOT_PROJECTED = {
     "JobStarted": "the runner's task supply starts with it; users see the tasks start",
     "TaskLeaseExpired": "its commit also says whether the task is queued again or has failed",
     "TasksCanceled": "TasksWithdrawn has already removed the rows",
+    "UpdateKeysRevoked": "the aggregate decides which keys are void",
     **dict.fromkeys(
         ("SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"),
         "every process keeps keys and revocations in memory",

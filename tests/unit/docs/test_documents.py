@@ -23,6 +23,7 @@ from kerma_common.settings import (
     PgSettings,
     Settings,
     TelemetrySettings,
+    UpdateKeySettings,
 )
 from kerma_jobs.settings import JobsSettings
 from kerma_results.settings import ResultsSettings
@@ -45,6 +46,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     HttpSettings,
     RoomSettings,
     TelemetrySettings,
+    UpdateKeySettings,
     AuthSettings,
     JobsSettings,
     ResultsSettings,

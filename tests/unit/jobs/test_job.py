@@ -14,6 +14,7 @@ from kerma_jobs.domain.commands import (
     CompleteJob,
     DeleteJob,
     FailMerge,
+    RevokeUpdateKeys,
     SettleTasks,
     StopJob,
     SubmitJob,
@@ -43,6 +44,7 @@ COLLECT = CancelJob(JOB_ID, "u1", collect=True, now=NOW)
 COMPLETE = CompleteJob(JOB_ID, 4, 100, partial=False, now=NOW)
 FAIL_MERGE = FailMerge(JOB_ID, "BROKEN", "broken output", NOW)
 DELETE = DeleteJob(JOB_ID, "u1")
+REVOKE = RevokeUpdateKeys(JOB_ID, "operator", NOW)
 STOP = StopJob(JOB_ID, "JOB_BYTES_LIMIT", "too many bytes")
 
 
@@ -100,6 +102,9 @@ def names(*made: object) -> list[str]:
         ([SUBMIT, settle(4, 0), COMPLETE], CANCEL, []),
         ([SUBMIT, settle(4, 0), COMPLETE], DELETE, ["JobDeleted"]),
         ([SUBMIT, settle(0, 4)], DELETE, ["JobDeleted"]),
+        ([SUBMIT], REVOKE, ["UpdateKeysRevoked"]),
+        ([SUBMIT, REVOKE], REVOKE, []),
+        ([SUBMIT, settle(0, 4)], REVOKE, ["UpdateKeysRevoked"]),
     ],
 )
 def test_decide(given_: list[object], when: object, then: list[str]) -> None:
@@ -111,6 +116,7 @@ def test_decide(given_: list[object], when: object, then: list[str]) -> None:
     [
         ([], CANCEL, "UNKNOWN_JOB"),
         ([], DELETE, "UNKNOWN_JOB"),
+        ([], REVOKE, "UNKNOWN_JOB"),
         ([SUBMIT], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, STOP], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, settle(4, 0)], DELETE, "JOB_ACTIVE"),
@@ -143,7 +149,18 @@ def test_a_cancelled_merge_of_a_former_release_ends(command: object) -> None:
 
 
 COMMANDS = st.sampled_from(
-    [SUBMIT, CANCEL, COLLECT, STOP, COMPLETE, FAIL_MERGE, DELETE, settle(4, 0), settle(2, 2)]
+    [
+        SUBMIT,
+        CANCEL,
+        COLLECT,
+        STOP,
+        COMPLETE,
+        FAIL_MERGE,
+        DELETE,
+        REVOKE,
+        settle(4, 0),
+        settle(2, 2),
+    ]
 )
 
 
@@ -158,7 +175,7 @@ def test_any_history(commands: list[object], cut: int) -> None:
         except Rejected:
             continue
         if state.phase in TERMINAL:
-            assert names(*made) in ([], ["JobDeleted"])
+            assert names(*made) in ([], ["JobDeleted"], ["UpdateKeysRevoked"])
         history.extend(made)
         state = JOB.fold(state, made)
         if made and not isinstance(command, DeleteJob):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Mapping
@@ -35,6 +33,7 @@ from kerma_allinone.children.supervision import keep
 from kerma_allinone.edge.health import WholeHealth
 from kerma_allinone.edge.internal import Guarded
 from kerma_allinone.edge.routing import LocalGateway
+from kerma_allinone.generated import provide_secrets, provided
 from kerma_allinone.infrastructure import Shared, blob_folders, open_infra, shared_pool
 from kerma_allinone.next_worker import NextWorker
 from kerma_allinone.running import Running, remove_running, write_running
@@ -74,7 +73,7 @@ WORKER_SETTINGS = "KERMA_WORKER_"
 WORKER_STOP_SECONDS = 4.0
 START_BYTES = 16 * MB
 """Free bytes that a server needs to start: PostgreSQL writes a segment of its log."""
-NATS_URL, PG_URL, MASTER_KEY = "nats-url", "pg-url", "master-key"
+NATS_URL, PG_URL = "nats-url", "pg-url"
 INTERNAL_TOKEN = "internal-token"  # noqa: S105  the name of a file
 
 
@@ -192,10 +191,7 @@ async def _prepare_log(nats: NatsSettings) -> None:
 async def _open_services(
     stack: AsyncExitStack, data: Path, backing: Backing, db: AsyncEngine
 ) -> tuple[tuple[Service, ...], Mapping[str, Infra]]:
-    master = data / MASTER_KEY
-    if not master.exists():
-        write_private(master, base64.b64encode(secrets.token_bytes(32)).decode())
-    os.environ.setdefault("KERMA_AUTH_MASTER_KEY_FILE", str(master))
+    provide_secrets(data)
     identity = Identity()
     url, credentials = backing.nats.url.get_secret_value(), backing.nats.credentials
     reader = connection(url, name="reader", credentials=credentials)
@@ -381,7 +377,7 @@ class Announcement:
             "KERMA_NATS_URL_FILE": str(self._data / NATS_URL),
             "KERMA_PG_URL_FILE": str(self._data / PG_URL),
             "KERMA_BLOB_URL": self._blob_url,
-            "KERMA_AUTH_MASTER_KEY_FILE": str(self._data / MASTER_KEY),
+            **provided(),
         }
         write_running(self._data, Running(url, os.getpid(), str(logs), settings))
         self._say(f"Kerma is ready at {url} (logs in {logs}); stop it with Ctrl-C")

@@ -214,6 +214,17 @@ class HttpSettings(Settings):
         return value
 
 
+class UpdateKeySettings(Settings):
+    """The keys by which scripts outside Kerma report on jobs."""
+
+    model_config = SettingsConfigDict(env_prefix="KERMA_UPDATE_KEYS_")
+
+    secret: SecretStr | None = None
+    """32 bytes as base64; of several, separated by commas, the first signs and all are accepted."""
+    days: int = Field(default=7, ge=1, le=365)
+    """Days for which a key is valid."""
+
+
 class TelemetrySettings(Settings):
     """Logs and traces; metrics are always on."""
 

@@ -10,7 +10,8 @@ from kerma_tools import golden
 NO_ROW = {
     # every process keeps these in memory
     "auth": {"SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"},
-    "jobs": {"JobStarted"},  # comes with JobSubmitted, which makes the rows
+    # JobStarted comes with JobSubmitted, which makes the rows
+    "jobs": {"JobStarted", "UpdateKeysRevoked"},
     # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows
     "runner": {"TaskLeaseExpired", "TasksCanceled"},
 }

@@ -96,4 +96,22 @@ class DeleteJob:
     by: str
 
 
-JobCommand = SubmitJob | SettleTasks | CompleteJob | FailMerge | CancelJob | StopJob | DeleteJob
+@dataclass(frozen=True, slots=True)
+class RevokeUpdateKeys:
+    """Void the update keys of a job that were issued before ``now``."""
+
+    job_id: str
+    by: str
+    now: datetime
+
+
+JobCommand = (
+    SubmitJob
+    | SettleTasks
+    | CompleteJob
+    | FailMerge
+    | CancelJob
+    | StopJob
+    | DeleteJob
+    | RevokeUpdateKeys
+)

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
@@ -54,6 +55,7 @@ JobEvent = (
     | events.JobLimitExceeded
     | events.JobCanceled
     | events.JobDeleted
+    | events.UpdateKeysRevoked
 )
 
 
@@ -71,7 +73,7 @@ class Job:
     """State of one job.
 
     ``collect``: a cancellation still merges the tasks that succeeded. ``fault`` is code and summary
-    of the limit that the job exceeds.
+    of the limit that the job exceeds. Update keys issued before ``keys_from`` are void.
     """
 
     phase: Phase = Phase.NEW
@@ -81,6 +83,7 @@ class Job:
     collect: bool = False
     settled: Settled | None = None
     fault: tuple[str, str] | None = None
+    keys_from: datetime | None = None
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
@@ -100,6 +103,8 @@ def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
             return _stop(job, command)
         case commands.DeleteJob():
             return _delete(job, command)
+        case commands.RevokeUpdateKeys():
+            return _revoke(job, command)
         case _:
             assert_never(command)
 
@@ -247,6 +252,13 @@ def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
     return (events.JobDeleted(job_id=c.job_id, by=c.by),)
 
 
+def _revoke(job: Job, c: commands.RevokeUpdateKeys) -> tuple[object, ...]:
+    _must_exist(job)
+    if job.keys_from is not None and job.keys_from >= c.now:
+        return ()
+    return (events.UpdateKeysRevoked(job_id=c.job_id, by=c.by, not_before=c.now),)
+
+
 def _must_exist(job: Job) -> None:
     if job.phase in (Phase.NEW, Phase.DELETED):
         raise Missing("UNKNOWN_JOB", UNKNOWN_JOB)
@@ -271,6 +283,8 @@ def evolve(job: Job, event: JobEvent) -> Job:
             return replace(job, phase=_ended(event))
         case events.JobDeleted():
             return replace(job, phase=Phase.DELETED)
+        case events.UpdateKeysRevoked():
+            return replace(job, keys_from=event.not_before)
         case _:
             assert_never(event)
 

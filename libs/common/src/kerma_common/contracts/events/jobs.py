@@ -136,3 +136,12 @@ class JobDeleted:
 
     job_id: str
     by: str
+
+
+@event("jobs", "job", public=True)
+class UpdateKeysRevoked:
+    """Update keys of the job that were issued before ``not_before`` are void."""
+
+    job_id: str
+    by: str
+    not_before: datetime
