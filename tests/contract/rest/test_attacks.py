@@ -1,0 +1,169 @@
+"""Attacks that succeed on the reference, over HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kit.running.visitor import Visitor
+from kit.running.whole import Whole
+
+FILES = {"sim_type": "geant4", "ntasks": 1, "input_type": "files", "title": "files"}
+MACRO = "/run/initialize\n/run/beamOn 10\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../escaped.mac",
+        "/tmp/escaped.mac",
+        "a/../../escaped.mac",
+        "..",
+        ".",
+        "a\\..\\b.mac",
+        "nul\x00.mac",
+        "line\nbreak.mac",
+        "-rf",
+        "",
+    ],
+)
+def test_path_traversal_in_file_names(ada: Visitor, kerma: Whole, name: str) -> None:
+    files = {"run.mac": MACRO, "geometry.gdml": "<gdml/>", name: "escaped"}
+    answer = ada.http.post("/jobs/direct", json={**FILES, "input_files": files})
+    assert answer.status_code == 400, answer.text
+    assert "file" in answer.json()["message"].lower() or "input_files" in answer.json()
+    assert not Path("/tmp/escaped.mac").exists()
+    assert not list(kerma.folder.rglob("escaped*"))
+
+
+def test_script_injection_is_data(ada: Visitor, body: dict[str, Any]) -> None:
+    title = "<script>alert(1)</script>'\"&"
+    made = ada.submit({**body, "title": title})
+    answer = ada.http.get("/user/simulations")
+    assert next(e for e in answer.json()["simulations"] if e["job_id"] == made)["title"] == title
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    ada.http.delete("/jobs/direct", params={"job_id": made})
+
+
+@pytest.mark.parametrize(
+    ("engine", "files"),
+    [
+        ("geant4", {"run.mac": "/control/shell touch escaped\n" + MACRO}),
+        ("geant4", {"run.mac": "/control/execute ../../secret.mac\n" + MACRO}),
+    ],
+)
+def test_shell_and_file_options_of_engines(
+    ada: Visitor, engine: str, files: dict[str, str]
+) -> None:
+    gdml = {"geometry.gdml": "<gdml/>"}
+    answer = ada.http.post(
+        "/jobs/direct", json={**FILES, "sim_type": engine, "input_files": {**gdml, **files}}
+    )
+    assert answer.status_code == 400
+    assert "run.mac" in answer.text
+
+
+def test_session_after_logout(kerma: Whole, nobody: httpx.Client) -> None:
+    name = {"username": "leaver", "password": "long enough"}
+    assert nobody.put("/auth/register", json=name).status_code == 201
+    assert nobody.post("/auth/login", json=name).status_code == 202
+    kept = dict(nobody.cookies)
+    assert nobody.delete("/auth/logout").status_code == 200
+    nobody.cookies.update(kept)
+    assert nobody.get("/user/simulations").status_code == 403
+    assert nobody.get("/auth/refresh").status_code == 401
+    bearer = {"Authorization": f"Bearer {kept['access_token']}"}
+    nobody.cookies.clear()
+    assert nobody.get("/user/simulations", headers=bearer).status_code in {401, 403}
+
+
+@pytest.mark.parametrize("path", ["/auth/login", "/jobs/direct", "/user/update", "/v1/tokens"])
+def test_deeply_nested_json(ada: Visitor, path: str) -> None:
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    headers = {"Content-Type": "application/json"}
+    answer = ada.http.post(path, content=deep, headers=headers)
+    assert answer.status_code in {400, 413}
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["/auth/login", "/user/update"])
+def test_oversized_json(ada: Visitor, path: str) -> None:
+    large = json.dumps({"a": "x" * (70 * 1024 * 1024)})
+    headers = {"Content-Type": "application/json"}
+    answer = ada.http.post(path, content=large, headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["message"]
+
+
+def test_a_body_of_unknown_length_is_counted(ada: Visitor) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'{"a":"'
+        for _ in range(200):
+            yield b"x" * 1024 * 1024
+
+    headers = {"Content-Type": "application/json"}
+    try:
+        answer = ada.http.post("/user/update", content=endless(), headers=headers)
+    except httpx.WriteError:
+        return  # the server has answered and closed before everything was sent
+    assert answer.status_code == 413
+
+
+def test_decompression_bomb(ada: Visitor) -> None:
+    bomb = gzip.compress(b'{"a":"' + b"x" * 100_000_000 + b'"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = ada.http.post("/user/update", content=bomb, headers=headers)
+    assert answer.status_code in {400, 413, 415}
+
+
+@pytest.mark.parametrize("text", ["a" * 12_000 + "!", "0" * 12_000 + "-", "1-" * 6_000])
+@pytest.mark.parametrize("name", ["job_id", "page_numbers"])
+def test_regular_expression_bomb(ada: Visitor, job: str, name: str, text: str) -> None:
+    query = {"job_id": job, "estimator_name": "depth_dose", name: text}
+    answer = ada.http.get("/results", params=query)
+    assert answer.status_code in {400, 404, 414, 431}
+
+
+def test_a_token_without_signature_or_of_another_key(ada: Visitor, nobody: httpx.Client) -> None:
+    head, payload, _ = ada.http.cookies["access_token"].split(".")
+    for forged in (
+        f"{head}.{payload}.",
+        f"{head}.{payload}.AAAA",
+        f"eyJhbGciOiJub25lIn0.{payload}.",
+    ):
+        answer = nobody.get("/user/simulations", headers={"Cookie": f"access_token={forged}"})
+        assert answer.status_code == 403
+        answer = nobody.get("/user/simulations", headers={"Authorization": f"Bearer {forged}"})
+        assert answer.status_code in {401, 403}
+
+
+def test_a_refresh_token_opens_nothing_else(ada: Visitor, nobody: httpx.Client) -> None:
+    token = ada.http.cookies["refresh_token"]
+    answer = nobody.get("/user/simulations", headers={"Cookie": f"access_token={token}"})
+    assert answer.status_code == 403
+
+
+def test_secrets_are_in_no_log_and_no_process_list(kerma: Whole, ada: Visitor, job: str) -> None:
+    assert kerma.program is not None
+    settings = kerma.running.settings
+    secrets = [
+        Path(path).read_text(encoding="utf-8").strip()
+        for name, path in settings.items()
+        if name.endswith("_FILE") and Path(path).is_file()
+    ]
+    assert secrets
+    lines = kerma.program.said
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines += process.read_text(errors="replace")
+        except OSError:
+            continue
+    for secret in [*secrets, "long enough for a test", ada.http.cookies["access_token"]]:
+        assert secret not in lines

@@ -1,0 +1,80 @@
+"""Nobody reads or changes what is another's: every operation of the OpenAPI document is tried."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kit.running.visitor import Visitor
+
+DOCUMENT = json.loads(
+    (Path(__file__).parents[3] / "docs" / "openapi" / "kerma.json").read_text(encoding="utf-8")
+)
+OPERATIONS = [
+    (method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods
+]
+OPEN = {
+    ("GET", "/"),
+    ("PUT", "/auth/register"),
+    ("POST", "/auth/login"),
+    ("GET", "/auth/refresh"),
+    ("DELETE", "/auth/logout"),
+}
+"""Operations that need no access token: those by which one gets a token, or ends it."""
+
+ANYBODYS = {
+    ("GET", "/auth/status"),
+    ("GET", "/clusters"),
+    ("GET", "/user/simulations"),
+    ("GET", "/v1/engines"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/runner/demand"),
+    ("GET", "/v1/tokens"),
+    ("GET", "/v1/users/me"),
+}
+"""Operations that answer every user with what is the user's own, or everybody's."""
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN))
+def test_nobody_without_a_token(nobody: httpx.Client, method: str, path: str) -> None:
+    answer = nobody.request(method, path.replace("{", "").replace("}", ""))
+    assert answer.status_code == 401
+    assert answer.json()["message"] == "No token provided"
+
+
+@pytest.fixture(scope="session")
+def owned(ada: Visitor, job: str) -> dict[str, str]:
+    """Values that name what is ``ada``'s, by the name of their parameter."""
+    token = ada.http.post("/v1/tokens", json={"label": "script", "days": 1})
+    assert token.status_code == 201, token.text
+    token_id = token.json()["token_id"]
+    return {"job_id": job, "user_id": ada.user_id, "token_id": token_id, "name": "admin"}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN))
+def test_no_other_user(
+    ada: Visitor, eve: httpx.Client, owned: dict[str, str], method: str, path: str
+) -> None:
+    parameters = DOCUMENT["paths"][path][method.lower()].get("parameters", [])
+    places = {p["name"]: p["in"] for p in parameters if p["name"] in owned}
+    for name in (name for name, place in places.items() if place == "path"):
+        path = path.replace("{" + name + "}", owned[name])
+    query = {name: owned[name] for name, place in places.items() if place == "query"}
+    answer = eve.request(method, path, params=query)
+    if places:
+        assert answer.status_code in {403, 404}, answer.text
+        _has_nothing_of(answer, owned)
+    elif (method, path) in ANYBODYS:
+        assert answer.status_code == 200, answer.text
+        _has_nothing_of(answer, owned)
+    else:  # of operators, or a body is missing
+        assert answer.status_code in {400, 403}, answer.text
+
+
+def _has_nothing_of(answer: httpx.Response, owned: dict[str, str]) -> None:
+    ids: Any = [value for name, value in owned.items() if name != "name"]
+    assert not [value for value in ids if value in answer.text]
