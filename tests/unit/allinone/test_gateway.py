@@ -46,11 +46,13 @@ class Upstream:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.heads: list[bytes] = []
+        self.more = b""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.lines.append(await reader.readline())
         self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n")
+        writer.write(self.more + b"\r\n{}")
         await writer.drain()
         writer.close()
 
@@ -111,6 +113,43 @@ async def test_any_value_of_a_header_is_passed_on(
     assert b"authorization: " + value.strip() + b"\r\n" in gateway[1].heads[0]
 
 
+async def test_nothing_of_one_client_is_sent_for_another(
+    gateway: tuple[Gateway, Upstream],
+) -> None:
+    gateway[1].more = b"set-cookie: access_token=of-the-first; path=/\r\n"
+    assert await _status(gateway[0], b"/auth/login") == 200
+    assert await _status(gateway[0], b"/auth/status") == 200
+    names = [line.split(b":")[0].lower() for line in gateway[1].heads[1].split(b"\r\n")]
+    assert sorted(filter(None, names)) == [b"host", b"x-forwarded-for", b"x-forwarded-proto"]
+
+
+async def test_a_replica_that_does_not_listen_is_passed_over(
+    gateway: tuple[Gateway, Upstream],
+) -> None:
+    known = {name: urls[0] for name, urls in gateway[0]._replicas.items()}
+    known["jobs"] = f"http://127.0.0.1:1, {known['jobs']}"
+    async with Gateway(GatewaySettings.model_validate(known)) as two:
+        assert [await _status(two, b"/jobs") for _ in range(4)] == [200] * 4
+
+
+async def test_refusals_of_the_gateway_look_like_those_of_services(
+    gateway: tuple[Gateway, Upstream],
+) -> None:
+    known = {name: urls[0] for name, urls in gateway[0]._replicas.items()}
+    known["jobs"] = "http://127.0.0.1:1"
+    origin = "http://ui.example"
+    async with Gateway(GatewaySettings.model_validate(known), origins=(origin,)) as made:
+        transport = httpx.ASGITransport(made)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as asked:
+            headers = {"Origin": origin, "X-Request-Id": "mine"}
+            for path, status in (("/jobs", 503), ("/a//b", 400), ("/internal", 404)):
+                refused = await asked.get(path, headers=headers)
+                assert refused.status_code == status
+                assert refused.json()["message"]
+                assert refused.headers["x-request-id"] == "mine"
+                assert refused.headers["access-control-allow-origin"] == origin
+
+
 async def test_a_header_that_cannot_be_passed_on_is_no_fault_of_the_service(
     gateway: tuple[Gateway, Upstream],
 ) -> None:
@@ -125,7 +164,9 @@ async def test_only_a_trusted_proxy_says_who_the_client_is(
     gateway: tuple[Gateway, Upstream], trusted: tuple[str, ...], expected: tuple[bytes, bytes]
 ) -> None:
     made, upstream = gateway
-    settings = GatewaySettings.model_validate(dict(made._upstream))
+    settings = GatewaySettings.model_validate(
+        {name: urls[0] for name, urls in made._replicas.items()}
+    )
     claims = ((b"x-forwarded-for", b"10.0.0.1, 192.0.2.7"), (b"x-forwarded-proto", b"https"))
     async with Gateway(settings, trusted) as believing:
         assert await _status(believing, b"/jobs", b"", *claims) == 200

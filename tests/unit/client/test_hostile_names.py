@@ -69,6 +69,7 @@ OTHERS = {
     "serve",
     "auth password",
     "admin keys rotate",
+    "admin gateway-config",
     "test",
     "lint",
     "bench",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from kerma_allinone.assembly import SERVICES
+from kerma_allinone.edge.deriving import TABLE_MODULE, derived_routes, table_module
 from kerma_allinone.edge.openapi import OPENAPI, openapi_document, routes_of
 from kerma_common.contracts.document import documents, write_documents
 from kerma_tools.golden import write_missing, write_read_models
@@ -21,8 +22,13 @@ def generate_all() -> list[Path]:
     """
     made = {**documents(), OPENAPI: openapi_document()}
     changed = [*write_documents(ROOT / "docs", made), *write_missing(), *write_read_models()]
-    changed += write_documents(ROOT, route_tables())
+    changed += write_documents(ROOT, {**route_tables(), **gateway_table()})
     return [path.relative_to(ROOT) for path in changed]
+
+
+def gateway_table() -> dict[str, bytes]:
+    """Return the module with the table of routes, by path relative to the clone."""
+    return {TABLE_MODULE: table_module(derived_routes())}
 
 
 def route_tables() -> dict[str, bytes]:

@@ -69,6 +69,6 @@ async def _gateway() -> None:
     from kerma_allinone.edge.gateway import Gateway, GatewaySettings
 
     http = load(HttpSettings)
-    async with Gateway(load(GatewaySettings), http.trusted_proxies) as gateway:
+    async with Gateway(load(GatewaySettings), http.trusted_proxies, http.origins) as gateway:
         collect_less()
         await serve(gateway.service(), http.host, http.port, settings=http)

@@ -7,19 +7,23 @@ own gateway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
+from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from kerma_allinone.edge.routing import INTERNAL, service_of
-from kerma_common.errors import InvalidRequest
+from kerma_allinone.edge.routing import INTERNAL, TABLE
+from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_common.http.answers import answer
+from kerma_common.http.edge import Cors, RequestScope
 from kerma_common.http.problem import PHRASES, problem
 from kerma_common.http.text import check_request
 from kerma_common.service import Service
@@ -41,10 +45,11 @@ HOP_BY_HOP = frozenset(
 FORWARDED = frozenset({"x-forwarded-for", "x-forwarded-proto"})
 FRAMING = frozenset({"content-length", "transfer-encoding"})
 READ_SECONDS = 60.0
+AWAY = "The service does not answer; please try again"
 
 
 class GatewaySettings(Settings):
-    """Base URLs of the services."""
+    """Base URLs of the services; several replicas of one are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_GATEWAY_")
 
@@ -54,19 +59,42 @@ class GatewaySettings(Settings):
     results: str
     batch: str
 
+    @field_validator("*")
+    @classmethod
+    def _urls(cls, value: str) -> str:
+        for url in value.split(","):
+            parts = urlsplit(url.strip())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("must be URLs such as http://host:8080")
+        return value
+
+    def replicas(self, service: str) -> tuple[str, ...]:
+        """Return the base URLs of a service."""
+        urls: str = getattr(self, service)
+        return tuple(url.strip() for url in urls.split(","))
+
 
 class Gateway:
-    """An ASGI application; an asynchronous context manager, since it holds connections."""
+    """An ASGI application; an asynchronous context manager, since it holds connections.
 
-    def __init__(self, settings: GatewaySettings, trusted: Sequence[str] = ()) -> None:
+    What it refuses itself looks like a refusal of a service.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, trusted: Sequence[str] = (), origins: Sequence[str] = ()
+    ) -> None:
         """``trusted`` are proxies in front of this one that may name the client."""
         layer: Any = ProxyHeadersMiddleware  # its types are stricter than Starlette's
-        self._believing: ASGIApp = layer(self._pass_on, list(trusted))
-        self._upstream: Mapping[str, str] = settings.model_dump()
+        self._believing: ASGIApp = layer(self._handle, list(trusted))
+        self._origins = tuple(origins)
+        self._replicas = {name: settings.replicas(name) for name in GatewaySettings.model_fields}
+        self._turns: Mapping[str, Iterator[int]] = {
+            name: cycle(range(len(urls))) for name, urls in self._replicas.items()
+        }
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._http = httpx.AsyncClient(
-            limits=limits, timeout=httpx.Timeout(READ_SECONDS), follow_redirects=False
-        )
+        # Not a client: that would keep the cookies of one user and send them for another, and add
+        # headers of its own.
+        self._http = httpx.AsyncHTTPTransport(limits=limits)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,9 +107,13 @@ class Gateway:
         if scope["type"] == "http":
             await self._believing(dict(scope), receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(Request(scope, receive))
-        await response(scope, receive, send)
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = _refusal(scope)
+        app: ASGIApp = self._pass_on if refusal is None else self._dressed(refusal)
+        await app(scope, receive, send)
+
+    def _dressed(self, refusal: Response) -> ASGIApp:
+        return Cors(RequestScope(refusal, "gateway"), self._origins, TABLE.methods)
 
     def service(self) -> Service:
         """Return the gateway as a service that a server can run."""
@@ -94,35 +126,56 @@ class Gateway:
 
         return Service("gateway", self, (("stay", stay),), health)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
-            check_request(request.scope)
-        except InvalidRequest as refused:
-            return problem(refused)
-        path = request.scope["path"]
-        if path.startswith(INTERNAL):
-            return answer(PHRASES[404], 404)
-        target = _target(self._upstream[service_of(path)], request.scope)
-        passed = self._http.build_request(
-            request.method,
-            target,
-            headers=_headers(request.scope),
-            content=_body(request) if FRAMING & set(request.headers) else None,
-        )
-        try:
-            upstream = await self._http.send(passed, stream=True)
+            upstream = await self._ask(request)
         except httpx.LocalProtocolError:
-            return problem(InvalidRequest("The request cannot be passed on as it is written"))
+            text = "The request cannot be passed on as it is written"
+            await self._dressed(problem(InvalidRequest(text)))(scope, receive, send)
+            return
         except httpx.TransportError:
-            text = "The service does not answer; please try again"
-            return answer(text, 503, headers={"Retry-After": "1"})
+            await self._dressed(problem(Unavailable(AWAY)))(scope, receive, send)
+            return
         response = StreamingResponse(_raw(upstream), upstream.status_code)
         response.raw_headers = [
             (name.lower(), value)
             for name, value in upstream.headers.raw
             if name.decode("latin-1").lower() not in HOP_BY_HOP
         ]
-        return response
+        await response(scope, receive, send)
+
+    async def _ask(self, request: Request) -> httpx.Response:
+        """Send a request to the next replica that accepts a connection."""
+        service = TABLE.service_of(request.scope["path"])
+        urls = self._replicas[service]
+        first = next(self._turns[service])
+        headers = _headers(request.scope)
+        for tried in range(len(urls)):
+            passed = httpx.Request(
+                request.method,
+                _target(urls[(first + tried) % len(urls)], request.scope),
+                headers=headers,
+                content=_body(request) if FRAMING & set(request.headers) else None,
+                extensions={"timeout": httpx.Timeout(READ_SECONDS).as_dict()},
+            )
+            try:
+                return await self._http.handle_async_request(passed)
+            except httpx.ConnectError:  # nothing of the request was sent
+                if tried == len(urls) - 1:
+                    raise
+        raise AssertionError
+
+
+def _refusal(scope: Scope) -> Response | None:
+    """Return the answer to a request that no service gets."""
+    try:
+        check_request(scope)
+    except InvalidRequest as refused:
+        return problem(refused)
+    if scope["path"].startswith(INTERNAL):
+        return answer(PHRASES[404], 404)
+    return None
 
 
 def _target(base: str, scope: Scope) -> httpx.URL:

@@ -82,3 +82,17 @@ def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
     use_settings(data)
     asyncio.run(admin.remove_cluster(name))
     say(f"{name} is removed")
+
+
+@app.command("gateway-config")
+def gateway_config(
+    listen: Annotated[str, typer.Option(help="Address and port for nginx to listen on.")] = "8080",
+    certificate: Annotated[str | None, typer.Option(help="Certificate, for HTTPS.")] = None,
+    key: Annotated[str | None, typer.Option(help="Private key of the certificate.")] = None,
+) -> None:
+    """Print the configuration of an nginx gateway, from the settings KERMA_GATEWAY_ and KERMA_HTTP_."""
+    from kerma_allinone.admin.gateway import gateway_configuration
+
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("a certificate and its key are given together")
+    say(gateway_configuration(listen, certificate, key).rstrip("\n"))

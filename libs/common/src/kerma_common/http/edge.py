@@ -1,6 +1,7 @@
 """Pure ASGI layers around the application: CORS, request scope, body limit."""
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -95,6 +96,8 @@ class _Sender:
             headers["X-Request-Id"] = self._request_id
             # Responses hold users' texts verbatim; no browser may interpret one as a page.
             headers["X-Content-Type-Options"] = "nosniff"
+            if headers.get("content-type", "").startswith("text/event-stream"):
+                headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
         elif self.bodiless and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
@@ -110,21 +113,25 @@ class Cors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
-        if origin is None or origin not in self._origins:
+        if scope["type"] != "http" or not self._origins:
             await self._app(scope, receive, send)
             return
+        origin = Headers(scope=scope).get("origin", "")
+        known = origin in self._origins
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers.add_vary_header("Origin")
+                if not known:
+                    await send(message)
+                    return
                 headers["Access-Control-Allow-Origin"] = origin
                 headers["Access-Control-Allow-Credentials"] = "true"
                 headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
-                headers.add_vary_header("Origin")
             await send(message)
 
-        if scope["method"] == "OPTIONS":
+        if known and scope["method"] == "OPTIONS":
             allowed = {
                 "Access-Control-Allow-Methods": self._methods,
                 "Access-Control-Allow-Headers": CORS_HEADERS,
@@ -133,6 +140,12 @@ class Cors:
             await answer("", headers=allowed)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+
+def announced_length(scope: Scope) -> float:
+    """Return the length of a body by its header, 0 without one; endless if it is no number."""
+    announced = Headers(scope=scope).get("content-length", "0")
+    return int(announced) if announced.isdigit() and len(announced) < 20 else math.inf
 
 
 class _TooLargeError(Exception):
@@ -154,8 +167,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdigit() or int(announced) > self._limit:
+        if announced_length(scope) > self._limit:
             await self._refuse(scope, receive, send)
             return
         body = _Body(receive, send, self._limit, (scope.get("extensions") or {}).get(UPLOADS))

@@ -21,6 +21,8 @@ from uvicorn.server import ServerState
 from kerma_common.http.connections import REFUSED, Connections
 from kerma_common.http.uploads import UPLOADS, Uploads
 
+NO_HTTP = "This is not an HTTP request"
+TOO_SLOW = "The request took too long to arrive"
 MOST_PIPELINED = 8
 LINGER_SECONDS = 2.0
 """Seconds a refused client may keep sending: closing at once would destroy the response."""
@@ -110,7 +112,7 @@ class EdgeProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # no upgrade is supported: answer the request as it is
         except httptools.HttpParserError:
-            self._refuse(*(self._refusal or (400, "This is not an HTTP request")))
+            self._refuse(*(self._refusal or (400, NO_HTTP)))
             return
         if self._heard:
             self._unheard = 0
@@ -196,7 +198,7 @@ class EdgeProtocol(HttpToolsProtocol):
             if now > self._deadline and self._quiet:
                 self.make_room()
             elif now > self._deadline:
-                self._refuse(408, "The request took too long to arrive")
+                self._refuse(408, TOO_SLOW)
         elif self._receiving and self._too_slow(now):
             self._refuse(408, "The body took too long to arrive")
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
 from kerma_common.http.answers import answer
+from kerma_common.http.edge import announced_length
 from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.policy import declared
 
@@ -30,6 +31,9 @@ class KermaRoute(APIRoute):
             if policy is None:
                 raise ContractViolation(f"no policy on {self.path}")
             edge = request.app.state
+            limit = body_limit(self, request.app)
+            if limit is not None and announced_length(request.scope) > limit:
+                return _too_large(limit)
             request.state.principal = await policy.check(request, edge.verifier)
             if unknown := request.query_params.keys() - known:
                 raise InvalidRequest(
@@ -38,7 +42,7 @@ class KermaRoute(APIRoute):
             if has_body:
                 request = _JsonRequest(_with_json_type(request.scope), request.receive)
                 if await request.read():
-                    return answer(f"The body is larger than {LARGE} bytes", 413)
+                    return _too_large(LARGE)
             return await inner(request)
 
         return handle
@@ -58,6 +62,19 @@ class _JsonRequest(Request):
             return True
         self._json = await edge.large_bodies(body, depth, self.state.principal)
         return False
+
+
+def body_limit(route: APIRoute, app: FastAPI) -> int | None:
+    """Return the most bytes of a route's body, None where only the limit of the edge counts.
+
+    Gateways know these limits, and refuse larger bodies before they pass anything on.
+    """
+    takes_large = route.body_field is not None and app.state.large_bodies is not None
+    return None if takes_large else LARGE
+
+
+def _too_large(limit: int) -> Response:
+    return answer(f"The body is larger than {limit} bytes", 413)
 
 
 def assert_policies(app: FastAPI) -> None:
