@@ -153,6 +153,24 @@ def test_other_paths_answer_alike(clients: dict[str, httpx.Client], path: str) -
         assert alike(clients, method, path)[0] in {400, 404}
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://127.0.0.1:3000"}, 202),
+        ({"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"}, 202),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:3000", "Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "text/plain"}, 202),
+    ],
+)
+def test_own_pages_are_known_at_every_entrance(
+    clients: dict[str, httpx.Client], headers: dict[str, str], status: int
+) -> None:
+    sent = {"Content-Type": "application/json", **headers}
+    content = orjson.dumps(NAME)
+    assert alike(clients, "POST", "/auth/login", headers=sent, content=content)[0] == status
+
+
 def test_operators_paths_are_at_no_gateway(system: Entrances) -> None:
     for name in ("gateway", "nginx"):
         for path in ("/internal/metrics", "/internal/readyz", "/internal", "/%69nternal/healthz"):

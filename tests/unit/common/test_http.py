@@ -335,7 +335,8 @@ async def test_bodies_above_the_limit_are_refused_announced_or_not(
             await asyncio.sleep(0)
 
     for content in (b"x" * 1001, chunks()):
-        reply = await client.post("/raw", content=content, headers={"Origin": ORIGIN})
+        sent = {"Origin": ORIGIN, "Content-Type": "application/json"}
+        reply = await client.post("/raw", content=content, headers=sent)
         assert reply.status_code == 413
         assert reply.json() == {"message": "The body is larger than 1000 bytes"}
         assert reply.headers["access-control-allow-origin"] == ORIGIN

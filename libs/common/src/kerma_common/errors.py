@@ -48,6 +48,10 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
         return f"{self.message}: {'; '.join(shown)}"
 
 
+class UnsupportedMediaType(KermaError):  # noqa: N818
+    """The body is not declared as what it must be."""
+
+
 class Unauthenticated(KermaError):  # noqa: N818
     """The request has no token, or its token names an impossible key."""
 

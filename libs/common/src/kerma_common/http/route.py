@@ -1,4 +1,5 @@
-"""The route class of all services: policy first, then strict parameters, then the handler."""
+"""The route class of all services: source and policy first, then strict parameters, then the handler.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +15,7 @@ from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequ
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import announced_length
 from kerma_common.http.json_body import LARGE, parse
+from kerma_common.http.origin import check_source
 from kerma_common.http.policy import declared
 
 
@@ -34,6 +36,7 @@ class KermaRoute(APIRoute):
             limit = body_limit(self, request.app)
             if limit is not None and announced_length(request.scope) > limit:
                 return _too_large(limit)
+            check_source(request, edge.settings.origins)
             request.state.principal = await policy.check(request, edge.verifier)
             if unknown := request.query_params.keys() - known:
                 raise InvalidRequest(

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from fastapi.routing import APIRoute
 
 from kerma_common.errors import ContractViolation
+from kerma_common.http.origin import SAFE
 from kerma_common.http.policy import Access, declared
 
 MEANINGS: Mapping[int, str] = {
@@ -31,6 +32,7 @@ MEANINGS: Mapping[int, str] = {
     408: "The request took too long to arrive.",
     409: "Against the rules, or overtaken by another request.",
     413: "The body is too large.",
+    415: "The body of a page's request is not declared as JSON.",
     429: "Too many for now; `Retry-After` tells when to come again.",
     431: "The head of the request is too large.",
     503: "Try again; `Retry-After` tells when.",
@@ -58,5 +60,7 @@ def statuses_of(route: APIRoute) -> tuple[int, ...]:
     policy = declared(route.endpoint)
     guarded = policy is not None and policy.access is not Access.PUBLIC
     token = {401, 403} if guarded else set()
+    changes = bool((route.methods or set()) - SAFE)
     body = {413} if route.body_field is not None else set()
-    return tuple(sorted(own | ALWAYS | token | body))
+    source = {403, 415} if changes else set()
+    return tuple(sorted(own | ALWAYS | token | body | source))
