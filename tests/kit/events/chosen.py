@@ -18,12 +18,13 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.commands.bus import CommandBus
 from kerma_common.contracts.ids import job_id
 from kerma_common.eventlog.jetstream import JetStreamLog
+from kerma_common.http.idempotency import RequestKey
 from kerma_common.nats import connection
 from kerma_common.settings import BlobSettings
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.catalogue.registry import engine
-from kerma_jobs.app.ports import Converted
+from kerma_jobs.app.ports import Claim, Converted
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.domain.quotas import Quotas
@@ -54,9 +55,23 @@ class Unlimited:
     """Admission without limits."""
 
     def reserved(
-        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+        self,
+        job_id: str,
+        owner: str,
+        quotas: Quotas,
+        *,
+        tasks: int,
+        size: int,
+        again: bool = False,
     ) -> AbstractAsyncContextManager[None]:
         return nullcontext()
+
+
+class Unclaimed:
+    """Keys that nobody has used before."""
+
+    async def claim(self, owner: str, key: RequestKey, job_id: str) -> Claim:
+        return Claim(job_id, key.digest)
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,7 @@ def submit_chosen(
                 [str(body["sim_type"])],
                 Offered(str(body["sim_type"])),
                 Unlimited(),
+                Unclaimed(),
             )
             submission = parse_submission(body)
             job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")

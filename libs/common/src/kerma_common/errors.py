@@ -48,6 +48,10 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
         return f"{self.message}: {'; '.join(shown)}"
 
 
+class KeyReused(KermaError):  # noqa: N818
+    """The Idempotency-Key belongs to another request; nothing was done."""
+
+
 class UnsupportedMediaType(KermaError):  # noqa: N818
     """The body is not declared as what it must be."""
 

@@ -25,6 +25,8 @@ from kerma_engines.catalogue.registry import ENGINE_NAMES
 from kerma_engines.geant4.data import installed
 from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
+from kerma_jobs.adapters.request_keys import METADATA as REQUEST_KEYS
+from kerma_jobs.adapters.request_keys import RequestKeys
 from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
 from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.api.jobs import JobRoutes, router
@@ -39,7 +41,9 @@ from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
 from kerma_jobs.settings import JobsSettings
 
-MIGRATED = MigratedSchema(process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS))
+MIGRATED = MigratedSchema(
+    process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS, REQUEST_KEYS)
+)
 
 PROCESS = JobLifecycle()
 PROCESSES = (PROCESS,)
@@ -72,6 +76,9 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             known=ENGINE_NAMES,
             workers=queries,
             admission=Reservations(infra.writers, infra.service),
+            keys=RequestKeys(
+                infra.writers, infra.service, own.idempotency_hours, own.idempotency_keys
+            ),
             quotas=own.quotas,
             job_bins=own.job_bins,
             job_bytes=own.job_bytes,

@@ -24,6 +24,10 @@ class JobsSettings(Settings):
     """Most bins a job may have: bins of all scorers times tasks."""
     job_bytes: int = Field(default=JOB_BYTES, gt=0)
     """Most bytes that the outputs and logs of a job's tasks may have; then the job fails."""
+    idempotency_hours: float = Field(default=24.0, gt=0, le=24 * 366)
+    """How long an Idempotency-Key stands for its job."""
+    idempotency_keys: int = Field(default=20_000, gt=0)
+    """Most keys of a user at a time."""
     sandbox: Mode = Mode.PREFER
     """Whether conversions must be confined."""
 

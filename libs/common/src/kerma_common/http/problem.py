@@ -1,7 +1,7 @@
 """The only table from errors to HTTP statuses, and the handlers that use it.
 
 400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 domain rule or conflict, 415 a body not
-declared as JSON, 429 too many for now, 503 try again later, 500 internal fault, without details.
+declared as JSON, 422 a reused Idempotency-Key, 429 too many for now, 503 try again later, 500 internal fault, without details.
 """
 
 import logging
@@ -28,6 +28,7 @@ from kerma_common.errors import (
     Forbidden,
     InvalidRequest,
     KermaError,
+    KeyReused,
     NotFound,
     OutcomeUnknown,
     QuotaExceeded,
@@ -45,6 +46,7 @@ UNREADABLE = "Its history cannot be read; an operator has to mend it"
 STATUS: dict[type[KermaError], int] = {
     InvalidRequest: 400,
     UnsupportedMediaType: 415,
+    KeyReused: 422,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,

@@ -1,5 +1,4 @@
-"""The route class of all services: source and policy first, then strict parameters, then the handler.
-"""
+"""The route class of all services: source, policy, strict parameters, then the handler."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -148,6 +148,12 @@ _ADD = (
     .values(job_id=_job, owner=_owner, at=_NOW, tasks=bindparam("asked"), bytes=bindparam("size"))
     .add_cte(_FORGET.cte("forgotten"))
 )
+# another try of the same job counts as a submission, but no longer as a job
+_ASIDE = (
+    update(RESERVATION)
+    .where(RESERVATION.c.job_id == _job)
+    .values(job_id=RESERVATION.c.job_id + "~" + func.gen_random_uuid().cast(Text), open=False)
+)
 _RELEASE = update(RESERVATION).where(RESERVATION.c.job_id == _job).values(open=False)
 
 
@@ -160,6 +166,7 @@ class _Statements:
         self.started = rendered(_STARTED, schema)
         self.next = rendered(_NEXT, schema)
         self.add = rendered(_ADD, schema)
+        self.aside = rendered(_ASIDE, schema)
         self.release = rendered(_RELEASE, schema)
 
 
@@ -177,13 +184,21 @@ class Reservations:
 
     @asynccontextmanager
     async def reserved(
-        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+        self,
+        job_id: str,
+        owner: str,
+        quotas: Quotas,
+        *,
+        tasks: int,
+        size: int,
+        again: bool = False,
     ) -> AsyncGenerator[None, None]:
         """See ``Admission``."""
+        before = [self._sql.aside] if again else []
         turn = self._turns.get(owner) or asyncio.Lock()
         self._turns[owner] = turn
         async with turn, self._connections.lend() as connection:
-            await self._reserve(connection, job_id, owner, quotas, tasks, size)
+            await self._reserve(connection, job_id, owner, quotas, tasks, size, before)
         try:
             yield
         except OutcomeUnknown:
@@ -201,11 +216,14 @@ class Reservations:
         quotas: Quotas,
         tasks: int,
         size: int,
+        before: Sequence[Statement],
     ) -> None:
         known = {"user": owner, "job": job_id}
         async with connection.pipeline():
             await connection.execute(b"BEGIN")
             await self._sql.lock.execute(connection, user=owner)
+            for statement in before:
+                await statement.execute(connection, job=job_id)
             counted = await self._sql.count.execute(connection, user=owner)
             await self._sql.add.execute(connection, **known, asked=tasks, size=size)
         counts = await counted.fetchone()

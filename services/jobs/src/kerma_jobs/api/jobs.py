@@ -15,6 +15,7 @@ from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import Forbidden, NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
+from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
@@ -76,9 +77,9 @@ def router(routes: JobRoutes) -> APIRouter:
 def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     @api.post("/jobs/direct")
     @authenticated()
-    @answers(202, 403, 409, 429)
+    @answers(202, 403, 409, 422, 429)
     async def submit(
-        body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal
+        body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal, key: Repeatable
     ) -> Response:
         routes.room.check()
         submission = parse_submission(body)
@@ -87,6 +88,7 @@ def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
             owner=principal.user_id,
             request_id=request_id(),
             roles=principal.roles,
+            key=key,
         )
         return answer(
             "Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id

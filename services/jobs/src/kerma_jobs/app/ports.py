@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from kerma_common.http.idempotency import RequestKey
 from kerma_jobs.domain.offers import Offer
 from kerma_jobs.domain.quotas import Quotas
 
@@ -43,14 +44,40 @@ class Converter(Protocol):
         """Return the input set of user-supplied files, an object of names and texts as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The job that a key stands for, and the digest of the request that claimed it."""
+
+    job_id: str
+    digest: str
+
+
+class Keys(Protocol):
+    """The keys by which clients repeat requests."""
+
+    async def claim(self, owner: str, key: RequestKey, job_id: str) -> Claim:
+        """Claim a key for a job, durably; return the claim, which may be an earlier one.
+
+        Raises TooManyRequests.
+        """
+
+
 class Admission(Protocol):
     """Admits submissions within the quotas."""
 
     def reserved(
-        self, job_id: str, owner: str, quotas: Quotas, *, tasks: int, size: int
+        self,
+        job_id: str,
+        owner: str,
+        quotas: Quotas,
+        *,
+        tasks: int,
+        size: int,
+        again: bool = False,
     ) -> AbstractAsyncContextManager[None]:
         """Reserve room for a job of ``tasks`` tasks and ``size`` input bytes until it is submitted.
 
+        ``again``: another request may have reserved for the same job.
         The room is released when the block fails. Raises QuotaExceeded.
         """
 

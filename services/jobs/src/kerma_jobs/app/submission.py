@@ -21,10 +21,11 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.errors import WRONG_DATA, InvalidRequest
+from kerma_common.errors import WRONG_DATA, InvalidRequest, KeyReused
+from kerma_common.http.idempotency import RequestKey
 from kerma_common.http.json_body import Unparsed
 from kerma_engines.adapter.packing import INPUT_MEDIA
-from kerma_jobs.app.ports import Admission, Converted, Converter, Offers
+from kerma_jobs.app.ports import Admission, Converted, Converter, Keys, Offers
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.offers import Choice, choose
@@ -48,6 +49,7 @@ BODY_KEYS = (
 """Keys of a request body; others are ignored."""
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
+REUSED = "This Idempotency-Key was used for another request; use a new one"
 PROJECT_MEDIA = "application/json"
 
 
@@ -139,6 +141,7 @@ class Submitter:
     known: Sequence[str]
     workers: Offers
     admission: Admission
+    keys: Keys
     quotas: Mapping[str, Quotas] = field(default_factory=dict)
     job_bins: int = JOB_BINS
     job_bytes: int = JOB_BYTES
@@ -150,21 +153,37 @@ class Submitter:
         owner: str,
         request_id: str,
         roles: Collection[str] = (),
+        key: RequestKey | None = None,
     ) -> tuple[str, int]:
-        """Submit a job; return its id and the sequence of its first commit.
+        """Submit a job; return its id and the sequence of its commit.
 
-        Raises QuotaExceeded and InvalidRequest.
+        A repetition with the same ``key`` returns the job of the first request, if that exists, and
+        else submits it under the same id. Raises QuotaExceeded, InvalidRequest and KeyReused.
         """
+        job: str = job_id(self.clock(), self.new_id(), "DIRECT")
+        claimed = job if key is None else await self._claimed(owner, key, job)
+        if claimed != job:
+            _, seq = await self.bus.state(JOB, job_subject(claimed))
+            if seq:
+                return claimed, seq
+            job = claimed
         choice = await self._choose(submission)
-        job = job_id(self.clock(), self.new_id(), "DIRECT")
         async with self.admission.reserved(
             job,
             owner,
             quotas_of(roles, self.quotas),
             tasks=submission.n_tasks,
             size=len(submission.project or submission.files or b""),
+            again=key is not None,
         ):
             return job, await self._accept(submission, choice, job, owner, request_id)
+
+    async def _claimed(self, owner: str, key: RequestKey, job: str) -> str:
+        """Return the id of the job that a key stands for. Raises KeyReused."""
+        claim = await self.keys.claim(owner, key, job)
+        if claim.digest != key.digest:
+            raise KeyReused(REUSED)
+        return claim.job_id
 
     async def _accept(
         self,

@@ -1,0 +1,61 @@
+"""The `Idempotency-Key` of a request: a client that repeats it wants the first outcome again.
+
+    @router.post("/jobs/direct")
+    @authenticated()
+    @answers(202, 422)
+    async def submit(..., key: Repeatable) -> Response: ...
+
+The key is the client's, any text without spaces; the digest tells another request that reuses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
+from kerma_common.http.json_body import LARGE
+
+HEADER = "Idempotency-Key"
+MOST_KEY = 128
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{MOST_KEY}}}")
+_GRAMMAR = f"Must be 1 to {MOST_KEY} visible ASCII characters without spaces, and given once."
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """SHA-256 of the key, and of method, path and body of the request."""
+
+    key: str
+    digest: str
+
+
+async def request_key(request: Request) -> RequestKey | None:
+    """Return the key of a request, None without one. Raises InvalidRequest naming the header."""
+    given = request.headers.getlist(HEADER)
+    if not given:
+        return None
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise InvalidRequest(WRONG_PARAMETERS, {HEADER: [_GRAMMAR]})
+    what = f"{request.method} {request.url.path}\n".encode()
+    body = await request.body()
+    digest = (
+        await asyncio.to_thread(_sha256, what, body) if len(body) > LARGE else _sha256(what, body)
+    )
+    return RequestKey(_sha256(given[0].encode()), digest)
+
+
+Repeatable = Annotated[RequestKey | None, Depends(request_key)]
+
+
+def _sha256(*parts: bytes) -> str:
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(part)
+    return made.hexdigest()
