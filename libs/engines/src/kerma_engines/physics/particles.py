@@ -1,17 +1,19 @@
 """Particles that projects refer to, and their names in each engine.
 
-Projects number particles in two ways: as SHIELD-HIT12A does (JPART, with 26 added for electrons),
-and with a short list in projects drawn in Geant4 mode. Names and numbers come from the manuals of
-SHIELD-HIT12A, FLUKA and TOPAS (Geant4); ``pdg`` is the Particle Data Group's number.
+Projects number particles in three ways: as SHIELD-HIT12A does (JPART, with 26 added for electrons),
+with a short list in projects drawn in Geant4 mode, and with the codes of the Particle Data Group
+(PDG). Names and numbers come from the manuals of SHIELD-HIT12A, FLUKA and TOPAS (Geant4); PDG codes
+from the Review of Particle Physics, "Monte Carlo particle numbering scheme", where 10LZZZAAAI is the
+nucleus of Z protons and A nucleons.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kerma_engines.fields import Model, Name, Whole
 
@@ -74,13 +76,38 @@ GEANT4_IDS = {
 }
 
 
-class ParticleRef(Model):
-    """A particle as the project names it; ``a`` and ``z`` are used for ions only."""
+PDG_CODES = {kind.value.pdg: kind for kind in Species if kind is not Species.ION} | {
+    1000000010: Species.NEUTRON,
+    1000010010: Species.PROTON,
+}
+_NUCLEUS = 10**9
+_MOST_Z, _MOST_A = 120, 300
+_SMALLEST_CODE = 100
+"""Codes below this one are numbers of the editor where they stand as ``id``."""
 
-    id: Annotated[int, Whole]
+
+class ParticleRef(Model):
+    """A particle as the project names it; ``a`` and ``z`` are used for ions only.
+
+    ``id`` is a number of the editor's list or a PDG code, ``pdg`` a PDG code.
+    """
+
+    id: Annotated[int, Whole] | None = None
+    pdg: Annotated[int, Whole] | None = None
     name: Name = ""
-    a: Annotated[int, Whole, Field(ge=-300, le=300)] | None = None
-    z: Annotated[int, Whole, Field(ge=-120, le=120)] | None = None
+    a: Annotated[int, Whole, Field(ge=-_MOST_A, le=_MOST_A)] | None = None
+    z: Annotated[int, Whole, Field(ge=-_MOST_Z, le=_MOST_Z)] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.id is None and self.pdg is None:
+            raise ValueError("needs an id or a pdg code")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The key that names the particle."""
+        return "id" if self.pdg is None else "pdg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +130,53 @@ class Particle:
 
 
 def resolve_particle(ref: ParticleRef, *, geant4: bool) -> Particle:
-    """Return the particle for an editor id. Raises KeyError for an unknown id."""
-    species = (GEANT4_IDS if geant4 else EDITOR_IDS)[ref.id]
+    """Return the particle of a reference.
+
+    Raises UnknownParticle for a number that names none, and for two numbers that disagree.
+    """
+    by_code = None if ref.pdg is None else _by_code(ref.pdg)
+    if ref.pdg is not None and by_code is None:
+        raise UnknownParticle("pdg", f"is no known particle: {ref.pdg}")
+    by_id = None if ref.id is None else _by_id(ref.id, ref, geant4=geant4)
+    if ref.id is not None and by_id is None:
+        raise UnknownParticle("id", f"is no known particle: {ref.id}")
+    if by_code and by_id and by_code != by_id:
+        raise UnknownParticle("pdg", f"is another particle than the id {ref.id}")
+    found = by_code or by_id
+    assert found is not None  # a reference has one of both
+    return found
+
+
+class UnknownParticle(ValueError):  # noqa: N818 - a verdict on the project
+    """A reference that names no particle; ``key`` is the wrong key of it."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{key}: {reason}")
+
+
+def _by_id(number: int, ref: ParticleRef, *, geant4: bool) -> Particle | None:
+    species = (GEANT4_IDS if geant4 else EDITOR_IDS).get(number)
+    if species is None:
+        return _by_code(number) if not 0 <= number < _SMALLEST_CODE else None
     if species is not Species.ION:
-        return Particle(species, species.value.a, species.value.z)
-    if geant4 and ref.id == 11:  # "12C" in the editor's list
+        return _particle(species)
+    if geant4 and number == 11:  # "12C" in the editor's list
         return Particle(species, 12, 6)
     return Particle(species, ref.a or 12, ref.z or 6)
+
+
+def _by_code(code: int) -> Particle | None:
+    species = PDG_CODES.get(code)
+    if species is not None:
+        return _particle(species)
+    charge, rest = divmod(code - _NUCLEUS, 10**4)
+    nucleons, excited = divmod(rest, 10)
+    if excited or not 1 <= charge <= nucleons or charge > _MOST_Z or nucleons > _MOST_A:
+        return None
+    return Particle(Species.ION, nucleons, charge)
+
+
+def _particle(species: Species) -> Particle:
+    return Particle(species, species.value.a, species.value.z)

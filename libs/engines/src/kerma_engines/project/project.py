@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.fields import MAX_BINS, Model, Name
 from kerma_engines.geometry.figures import Figure
-from kerma_engines.physics.particles import Particle, ParticleRef, Species, resolve_particle
+from kerma_engines.physics.particles import (
+    Particle,
+    ParticleRef,
+    Species,
+    UnknownParticle,
+    resolve_particle,
+)
 from kerma_engines.project.collect import Collector, M
 from kerma_engines.project.nested import DrawnFigure, Tree, is_tree, read_tree
 from kerma_engines.project.scoring import Detector, Filter, Output, Quantity, filter_labels
@@ -332,8 +338,8 @@ def _check_particles(
 def _check_particle(read: Collector, path: str, ref: ParticleRef, *, geant4: bool) -> None:
     try:
         particle = resolve_particle(ref, geant4=geant4)
-    except KeyError:
-        read.add(f"{path}.id", f"is no known particle: {ref.id}")
+    except UnknownParticle as error:
+        read.add(f"{path}.{error.key}", error.reason)
         return
     if particle.species is Species.ION and not 1 <= particle.z <= particle.a:
         read.add(f"{path}.z", f"an ion needs 1 <= z <= a, not z={particle.z}, a={particle.a}")

@@ -32,7 +32,7 @@ def check_beam(project: Project, verdict: Verdict) -> None:
     beam, particle = project.beam, project.particle(project.beam.particle)
     if particle.kind.jpart is None:
         reason = f"SHIELD-HIT12A does not transport a beam of {particle.kind.label}s"
-        verdict.refuse("beam.particle.id", reason)
+        verdict.refuse(f"beam.particle.{beam.particle.key}", reason)
     check_energy(project, verdict, "SHIELD-HIT12A", lowest=_LOWEST, highest=_MOST_ENERGY, cuts=True)
     if beam.source_type == "file":
         _check_spots(project, verdict)
