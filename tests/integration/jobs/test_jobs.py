@@ -1,17 +1,16 @@
 """The jobs service over HTTP; the test plays runner and results by appending their events."""
 
-import asyncio
 import json
 
 import httpx
 import pytest
+from sqlalchemy import func, select, text
 
 from kerma_common.contracts.events import runner
 from kerma_common.contracts.progress import progress_subject
 from kerma_common.contracts.subjects import job_subject, task_set_subject, task_subject
 from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
-from kerma_jobs.app import control
 from kerma_jobs.app.submission import JOB_BYTES
 from kit.inputs.projects import demo_project, submission
 from kit.running.jobs_world import appears, append, as_user, fail, publish, succeed
@@ -118,7 +117,6 @@ async def test_from_running_to_completed(jobs: tuple[httpx.AsyncClient, Infra]) 
         ("GET", "/jobs"),
         ("GET", "/inputs"),
         ("DELETE", "/jobs/direct"),
-        ("DELETE", "/user/simulations"),
     ):
         missing = await send(method, path, params={"job_id": job})
         assert missing.status_code == 404
@@ -159,7 +157,7 @@ async def test_a_job_without_success_fails_with_its_reason(
 
 
 async def test_cancelling_shows_at_once_and_repeats_are_harmless(
-    jobs: tuple[httpx.AsyncClient, Infra], monkeypatch: pytest.MonkeyPatch
+    jobs: tuple[httpx.AsyncClient, Infra],
 ) -> None:
     client, infra = jobs
     send = as_user(client)
@@ -173,18 +171,35 @@ async def test_cancelling_shows_at_once_and_repeats_are_harmless(
     status = (await send("GET", "/jobs", params={"job_id": job})).json()
     assert status["job_state"] == "CANCELED"
     assert status["job_tasks_status"][1]["task_state"] == "CANCELED"
-    # its last task is still stopping
-    with monkeypatch.context() as hurried:
-        hurried.setattr(control, "STOPPING_SECONDS", 0.1)
-        early = await send("DELETE", "/user/simulations", params={"job_id": job})
-    assert early.status_code == 503
-    assert early.headers["Retry-After"]
-    assert "still stopping" in early.json()["message"]
-    deletion = asyncio.create_task(send("DELETE", "/user/simulations", params={"job_id": job}))
-    await asyncio.sleep(0)
+
+
+async def test_a_job_just_cancelled_is_deleted_at_once_and_its_data_with_its_last_task(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> None:
+    client, infra = jobs
+    send = as_user(client)
+    job = (await send("POST", "/jobs/direct", json=submission(primaries=20, tasks=2))).json()[
+        "job_id"
+    ]
+    of = {"job_id": job}
+    await succeed(infra, job, 0, 10)
+    assert (await send("DELETE", "/jobs/direct", params=of)).status_code == 200
+    for _ in range(3):
+        deleted = await send("DELETE", "/user/simulations", params=of)
+        assert (deleted.status_code, deleted.json()["message"]) == (200, "Job deleted")
+        assert (await send("GET", "/jobs", params=of)).status_code == 404
+        assert (await send("GET", "/user/simulations")).json()["simulations"] == []
+    assert (await send("DELETE", "/jobs/direct", params=of)).status_code == 404
+    assert (await as_user(client)("DELETE", "/user/simulations", params=of)).status_code == 404
+    # its last task stops
     await append(infra, task_subject(job, 1), runner.TaskCanceled(job_id=job, index=1))
-    assert (await deletion).status_code == 200
-    assert (await send("GET", "/jobs", params={"job_id": job})).status_code == 404
+    await appears(infra, job, "JobDeleted")
+    deleted = await send("DELETE", "/user/simulations", params=of)
+    assert deleted.status_code == 200
+    for table in ("job", "task"):
+        left = select(func.count()).select_from(text(f"jobs.{table}")).where(text("job_id = :job"))
+        async with infra.db.connect() as connection:
+            assert await connection.scalar(left, {"job": job}) == 0
 
 
 async def test_a_job_that_stores_too_much_fails_and_its_tasks_stop(

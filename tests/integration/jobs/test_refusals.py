@@ -151,7 +151,7 @@ async def test_a_job_that_was_just_deleted_is_unknown_to_every_route(
 ) -> None:
     """The rows may still show it; then the rules of the job give the same answer."""
     _, infra = jobs
-    control = JobControl(infra.bus, infra.positions, infra.clock)
+    control = JobControl(infra.bus, infra.clock)
     for action in (control.cancel, control.delete):
         with pytest.raises(NotFound) as unknown:
             await action("gone", "u", "request")

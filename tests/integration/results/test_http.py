@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +15,13 @@ import orjson
 import pytest
 from sqlalchemy import delete
 
-from kerma_common.contracts.events.jobs import JobDeleted
+from kerma_common.contracts.events.jobs import JobDeleted, JobFailed
 from kerma_common.contracts.events.results import ResultSetPublished
+from kerma_common.contracts.events.runner import TasksLost
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.contracts.refs import Ref
 from kerma_results.api import stitched
-from kerma_results.app.logs import HEAD, MOST_LOGS, TAIL, TOTAL
+from kerma_results.app.logs import HEAD, MOST_LOGS, REASON, TAIL, TOTAL
 from kerma_results.read.models import PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
 from kit.programs.tally import OUTPUTS
@@ -247,20 +249,57 @@ async def test_logs_of_failed_attempts_come_first(
     await world.submit(job, 3)
     await world.succeed(job, 0, log=await log_blob(world, stdout="fine\n"))
     texts = {"stdout": "µ\n", "../sub dir/geant4_run.log": "<G4> & 'it'"}
-    await world.fail(job, 2, 1, await log_blob(world, **texts))
-    await world.fail(job, 2, 2, await world.blobs.put(b"[1, 2]"))
-    await world.fail(job, 2, 3, None)
+    await world.fail(job, 2, 1, await log_blob(world, **texts), "exit code 1")
+    await world.fail(job, 2, 2, await world.blobs.put(b"[1, 2]"), "exit code 2")
+    await world.fail(job, 2, 3, None, "exit code 3")
     await running.caught_up()
     found = await logs_of(client, job, plain="true")
-    assert found == {
-        "task-0002-attempt-1-stdout": "µ\n",
-        "task-0002-attempt-1-sub-dir-geant4-run.log": "<G4> & 'it'",
-        "task-0002-attempt-2-note.txt": "The log cannot be read.\n",
-        "task-0000-attempt-1-stdout": "fine\n",
-    }
+    assert found.pop(REASON).startswith("Failed attempts, the latest first")
+    assert list(found.items()) == [
+        ("002-task-0002-attempt-2-note.txt", "The log cannot be read.\n"),
+        ("003-task-0002-attempt-1-stdout", "µ\n"),
+        ("003-task-0002-attempt-1-sub-dir-geant4-run.log", "<G4> & 'it'"),
+        ("004-task-0000-attempt-1-stdout", "fine\n"),
+    ]
     # what the UI writes into a page of its own origin
     shown = await logs_of(client, job)
-    assert shown["task-0002-attempt-1-sub-dir-geant4-run.log"] == "&lt;G4&gt; &amp; 'it'"
+    assert shown["003-task-0002-attempt-1-sub-dir-geant4-run.log"] == "&lt;G4&gt; &amp; 'it'"
+
+
+async def test_the_first_log_of_a_failed_job_says_why_and_attempts_that_failed_alike_are_one(
+    client: httpx.AsyncClient, running: Running, world: World, job: JobId
+) -> None:
+    await world.submit(job, 3)
+    for attempt in (1, 2, 3):
+        for index in (0, 2):
+            log = await log_blob(world, stdout=f"{index} {attempt}\n")
+            await world.fail(job, index, attempt, log, "bad <beam>")
+    await world.fail(job, 1, 1, None, "no disk")
+    await world.record(TasksLost(job_id=job, tasks=(1,), reason="cannot be read"))
+    now = datetime.now(UTC)
+    failed = JobFailed(
+        job_id=job, code="TASKS_FAILED", summary="3 of 3", failed_tasks=(0,), ended_at=now
+    )
+    await world.record(failed)
+    await running.caught_up()
+    found = await logs_of(client, job, plain="true")
+    assert list(found) == [REASON, "003-task-0002-attempt-3-stdout"] == sorted(found)
+    assert found["003-task-0002-attempt-3-stdout"] == "2 3\n"
+    assert found[REASON].splitlines() == [
+        "The job failed: 3 of 3",
+        "Code: TASKS_FAILED",
+        "",
+        "Failed attempts, the latest first; those that failed alike are counted once:",
+        "",
+        "1 attempt of task 1: HISTORY_LOST",
+        "    cannot be read",
+        "1 attempt of task 1: EXIT",
+        "    no disk",
+        "6 attempts of tasks from 0 to 2: EXIT",
+        "    bad <beam>",
+        "    logs: 003-task-0002-attempt-3-*",
+    ]
+    assert "bad &lt;beam&gt;" in (await logs_of(client, job))[REASON]
 
 
 async def test_logs_have_limits(
@@ -271,15 +310,15 @@ async def test_logs_have_limits(
     shown = TOTAL // (HEAD + TAIL)
     await world.submit(job, shown + 2)
     for index in range(shown + 2):
-        await world.fail(job, index, 1, log)
+        await world.fail(job, index, 1, log, f"exit code {index}")
     await running.caught_up()
     found = await logs_of(client, job)
-    text = found["task-0000-attempt-1-stdout"]
+    text = found[f"001-task-{shown + 1:04d}-attempt-1-stdout"]
     assert text.startswith("000000000\n")
     assert text.endswith("000059999\n")
     assert f"[... {len(lines) - HEAD - TAIL} characters are left out here ...]" in text
     assert found["truncated.txt"] == "The logs of further attempts are not shown.\n"
-    assert len(found) == shown + 1
+    assert len(found) == shown + 2
 
 
 async def test_of_very_many_logs_the_first_are_shown(
@@ -288,13 +327,13 @@ async def test_of_very_many_logs_the_first_are_shown(
     log = await log_blob(world, stdout="-")
     await world.submit(job, MOST_LOGS + 1)
     for index in range(MOST_LOGS):
-        await world.fail(job, index, 1, log)
+        await world.fail(job, index, 1, log, f"exit code {index}")
     await running.caught_up()
-    assert len(await logs_of(client, job)) == MOST_LOGS
-    await world.fail(job, MOST_LOGS, 1, log)
+    assert len(await logs_of(client, job)) == MOST_LOGS + 1
+    await world.fail(job, MOST_LOGS, 1, log, "another")
     await running.caught_up()
     found = await logs_of(client, job)
-    assert len(found) == MOST_LOGS + 1
+    assert len(found) == MOST_LOGS + 2
     assert "truncated.txt" in found
 
 
@@ -306,9 +345,8 @@ async def test_log_files_that_are_lost_say_so(
     (world.folder / "blobs" / log.sha256[:2] / log.sha256).unlink()
     await world.fail(job, 0, 1, log)
     await running.caught_up()
-    assert await logs_of(client, job) == {
-        "task-0000-attempt-1-note.txt": "The log is not stored any more.\n"
-    }
+    found = await logs_of(client, job)
+    assert found["001-task-0000-attempt-1-note.txt"] == "The log is not stored any more.\n"
 
 
 async def test_results_survive_a_restart(world: World) -> None:

@@ -25,7 +25,13 @@ from kerma_common.contracts.envelope import Meta, make_commit
 from kerma_common.contracts.events import jobs, runner
 from kerma_common.contracts.ids import commit_id
 from kerma_common.contracts.refs import Ref
-from kerma_common.contracts.subjects import Subject, job_subject, result_set_subject, task_subject
+from kerma_common.contracts.subjects import (
+    Subject,
+    job_subject,
+    result_set_subject,
+    task_loss_subject,
+    task_subject,
+)
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrations import migrate
 from kerma_common.db.reads import Reads, open_reads
@@ -142,7 +148,14 @@ class World:
         )
         await self.record(succeeded)
 
-    async def fail(self, job_id: str, index: int, attempt: int, log: Ref | None) -> None:
+    async def fail(
+        self,
+        job_id: str,
+        index: int,
+        attempt: int,
+        log: Ref | None,
+        message: str = "exit code 1",
+    ) -> None:
         """Record that an attempt of a task failed."""
         failed = runner.TaskFailed(
             job_id=job_id,
@@ -150,7 +163,7 @@ class World:
             lease=attempt,
             attempt=attempt,
             code="EXIT",
-            message="exit code 1",
+            message=message,
             log_ref=log,
             final=attempt == 3,
         )
@@ -295,6 +308,8 @@ def _subject(event: Any) -> Subject:
     kind = registry.type_of(event)
     if kind.aggregate == "task":
         return task_subject(event.job_id, event.index)
+    if kind.aggregate == "task_loss":
+        return task_loss_subject(event.job_id)
     return job_subject(event.job_id) if kind.context == "jobs" else result_set_subject(event.job_id)
 
 

@@ -45,6 +45,8 @@ COMPLETE = CompleteJob(JOB_ID, 4, 100, partial=False, now=NOW)
 FAIL_MERGE = FailMerge(JOB_ID, "BROKEN", "broken output", NOW)
 DELETE = DeleteJob(JOB_ID, "u1")
 REVOKE = RevokeUpdateKeys(JOB_ID, "operator", NOW)
+CANCELED = ["JobAllTasksSettled", "JobCanceled"]
+FAILED = ["JobAllTasksSettled", "JobFailed"]
 STOP = StopJob(JOB_ID, "JOB_BYTES_LIMIT", "too many bytes")
 
 
@@ -105,6 +107,12 @@ def names(*made: object) -> list[str]:
         ([SUBMIT], REVOKE, ["UpdateKeysRevoked"]),
         ([SUBMIT, REVOKE], REVOKE, []),
         ([SUBMIT, settle(0, 4)], REVOKE, ["UpdateKeysRevoked"]),
+        ([SUBMIT, CANCEL], DELETE, ["JobDeletionRequested"]),
+        ([SUBMIT, STOP], DELETE, ["JobDeletionRequested"]),
+        ([SUBMIT, CANCEL, DELETE], DELETE, []),
+        ([SUBMIT, CANCEL, DELETE], settle(1, 0, 3), [*CANCELED, "JobDeleted"]),
+        ([SUBMIT, STOP, DELETE], settle(1, 0, 3), [*FAILED, "JobDeleted"]),
+        ([SUBMIT, settle(4, 0), COMPLETE, DELETE], DELETE, []),
     ],
 )
 def test_decide(given_: list[object], when: object, then: list[str]) -> None:
@@ -118,10 +126,10 @@ def test_decide(given_: list[object], when: object, then: list[str]) -> None:
         ([], DELETE, "UNKNOWN_JOB"),
         ([], REVOKE, "UNKNOWN_JOB"),
         ([SUBMIT], DELETE, "JOB_ACTIVE"),
-        ([SUBMIT, STOP], DELETE, "JOB_ACTIVE"),
+        ([SUBMIT, COLLECT], DELETE, "JOB_ACTIVE"),
+        ([SUBMIT, CANCEL, DELETE], CANCEL, "UNKNOWN_JOB"),
         ([SUBMIT, settle(4, 0)], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, settle(4, 0), COMPLETE, DELETE], CANCEL, "UNKNOWN_JOB"),
-        ([SUBMIT, settle(4, 0), COMPLETE, DELETE], DELETE, "UNKNOWN_JOB"),
     ],
 )
 def test_rejections(given_: list[object], when: object, code: str) -> None:

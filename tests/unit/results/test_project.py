@@ -40,9 +40,16 @@ DELETED = jobs.JobDeleted(job_id=JOB, by="u")
 REQUESTED = jobs.JobMergeRequested(job_id=JOB, owner="u", n_tasks=4, succeeded=3, partial=True)
 
 
-def log_row(attempt: int, failed: bool) -> Op:
+def log_row(attempt: int, failed: bool, **why: str) -> Op:
     key = {**KEY, "index": 3, "attempt": attempt}
-    row = {"failed": failed, "log_sha256": "bb", "log_size": 8, "log_media": "x/log"}
+    row = {
+        "failed": failed,
+        "seq": 1,
+        **why,
+        "log_sha256": "bb",
+        "log_size": 8,
+        "log_media": "x/log",
+    }
     return Upsert(models.TASK_LOG, key, row)
 
 
@@ -93,7 +100,21 @@ PAGE_ROW = Upsert(
             ),
             [OUTPUT_ROW, log_row(1, False)],
         ),
-        (FAILED, [log_row(2, True)]),
+        (FAILED, [log_row(2, True, code="c", reason="m")]),
+        (
+            runner.TasksLost(job_id=JOB, tasks=(3,), reason="m"),
+            [
+                Upsert(
+                    models.TASK_LOG,
+                    {**KEY, "index": 3, "attempt": 0},
+                    {"failed": True, "seq": 1, "code": "HISTORY_LOST", "reason": "m"},
+                )
+            ],
+        ),
+        (
+            jobs.JobFailed(job_id=JOB, code="c", summary="m", failed_tasks=(), ended_at=NOW),
+            [Update(models.JOB_SOURCE, KEY, {"failure_code": "c", "failure": "m"})],
+        ),
         (DELETED, [Update(models.JOB_SOURCE, KEY, {"deleted": True})]),
         (
             results.EstimatorMaterialised(

@@ -83,7 +83,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             job_bins=own.job_bins,
             job_bytes=own.job_bytes,
         ),
-        control=JobControl(infra.bus, infra.positions, infra.clock),
+        control=JobControl(infra.bus, infra.clock),
         positions=infra.positions,
         room=infra.room,
         blobs=infra.blobs,

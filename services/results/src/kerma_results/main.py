@@ -23,6 +23,7 @@ from kerma_results.api import logfiles, results
 from kerma_results.app.logs import Logs
 from kerma_results.app.merging import Merging
 from kerma_results.app.supply import MergeSupply, dispatcher
+from kerma_results.read.attempts import AttemptQueries
 from kerma_results.read.project import RESULTS
 from kerma_results.read.queries import ResultQueries
 from kerma_results.settings import ResultsSettings
@@ -85,7 +86,7 @@ def build(
         background.append(("forks", infra.forks.run))
 
     routers = (
-        (results.routes(queries), logfiles.routes(queries, Logs(queries, infra.blobs)))
+        (results.routes(queries), logfiles.routes(queries, _logs(infra)))
         if "api" in infra.roles
         else ()
     )
@@ -98,6 +99,10 @@ def build(
         catch_up=health.catch_up,
     )
     return Service(NAME, app, tuple(background), health)
+
+
+def _logs(infra: Infra) -> Logs:
+    return Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
 
 
 def _loops(infra: Infra) -> list[LogLoop]:

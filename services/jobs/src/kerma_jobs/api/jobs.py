@@ -49,6 +49,10 @@ class JobRoutes:
         """Return the caller's job. Raises NotFound or Forbidden."""
         return _owned(await self.queries.head(job_id), principal)
 
+    async def deleted(self, job_id: str, principal: Principal) -> bool:
+        """Return whether the caller has deleted this job."""
+        return await self.queries.owner_of_deleted(job_id) == principal.user_id
+
     async def seen(self, seq: int) -> dict[str, str]:
         """Wait until reads show the commit; return the header with the position."""
         await self.positions.wait("jobs", "JOBS", seq)
@@ -125,6 +129,8 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
     @authenticated()
     @answers(200, 404, 409)
     async def delete(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        if await routes.deleted(job_id, principal):
+            return answer("Job deleted")
         job = await routes.owned(job_id, principal)
         if job.state not in TERMINAL:
             raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")

@@ -8,6 +8,9 @@
              |--> CANCELING -> CANCELED, or MERGING when the user asked to collect; from MERGING, a
              |    cancellation ends the job at once
              |--> STOPPING -> FAILED (a limit was exceeded)
+
+Users see CANCELING without ``collect`` and STOPPING as ended. A deletion in these phases is carried out
+with the end.
 """
 
 from __future__ import annotations
@@ -41,9 +44,6 @@ class Phase(StrEnum):
 TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
 """Final phases, and the states that users see for them."""
 
-ACTIVE = "JOB_ACTIVE"
-"""Code of the refusal to delete a job that has not ended."""
-
 JobEvent = (
     events.JobSubmitted
     | events.JobStarted
@@ -54,6 +54,7 @@ JobEvent = (
     | events.JobCancellationRequested
     | events.JobLimitExceeded
     | events.JobCanceled
+    | events.JobDeletionRequested
     | events.JobDeleted
     | events.UpdateKeysRevoked
 )
@@ -73,7 +74,8 @@ class Job:
     """State of one job.
 
     ``collect``: a cancellation still merges the tasks that succeeded. ``fault`` is code and summary
-    of the limit that the job exceeds. Update keys issued before ``keys_from`` are void.
+    of the limit that the job exceeds, ``deletion`` who asked to delete the job once it ends. Update
+    keys issued before ``keys_from`` are void.
     """
 
     phase: Phase = Phase.NEW
@@ -84,6 +86,7 @@ class Job:
     settled: Settled | None = None
     fault: tuple[str, str] | None = None
     keys_from: datetime | None = None
+    deletion: str | None = None
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
@@ -159,10 +162,10 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
         reason=c.reason[:1024],
     )
     if job.fault is not None:
-        return (settled, _failed(c, *job.fault))
+        return (settled, _failed(c, *job.fault), *_deletion(job, c.job_id))
     if job.phase is Phase.CANCELING and not (job.collect and c.succeeded):
         how = Settled(c.succeeded, c.failed, c.canceled)
-        return (settled, _canceled(c.job_id, how, c))
+        return (settled, _canceled(c.job_id, how, c), *_deletion(job, c.job_id))
     if job.collect or c.succeeded == job.n_tasks or (c.succeeded and job.allow_partial):
         merge = events.JobMergeRequested(
             job_id=c.job_id,
@@ -188,7 +191,7 @@ def _failed(c: commands.SettleTasks, code: str, summary: str) -> events.JobFaile
 
 def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
     if job.phase is Phase.CANCELING and not job.collect and job.settled:
-        return (_canceled(c.job_id, job.settled, c),)
+        return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
     if job.phase not in (Phase.MERGING, Phase.CANCELING):
         return ()
     completed = events.JobCompleted(
@@ -203,7 +206,7 @@ def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
 
 def _fail_merge(job: Job, c: commands.FailMerge) -> tuple[object, ...]:
     if job.phase is Phase.CANCELING and job.settled:
-        return (_canceled(c.job_id, job.settled, c),)
+        return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
     if job.phase is not Phase.MERGING:
         return ()
     failed = events.JobFailed(
@@ -234,8 +237,8 @@ def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     requested = events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect)
     if job.settled and not (c.collect or (asked and job.collect)):
         # no task is left to stop; a former release let such a job wait for its merge
-        ended = _canceled(c.job_id, job.settled, c)
-        return (ended,) if asked else (requested, ended)
+        ended = (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
+        return ended if asked else (requested, *ended)
     return () if asked else (requested,)
 
 
@@ -246,10 +249,16 @@ def _stop(job: Job, c: commands.StopJob) -> tuple[object, ...]:
 
 
 def _delete(job: Job, c: commands.DeleteJob) -> tuple[object, ...]:
-    _must_exist(job)
-    if job.phase not in TERMINAL:
-        raise Rejected(ACTIVE, "A job that has not ended cannot be deleted; cancel it first")
-    return (events.JobDeleted(job_id=c.job_id, by=c.by),)
+    if job.phase is Phase.NEW:
+        raise Missing("UNKNOWN_JOB", UNKNOWN_JOB)
+    if job.phase is Phase.DELETED or job.deletion is not None:
+        return ()
+    if job.phase in TERMINAL:
+        return (events.JobDeleted(job_id=c.job_id, by=c.by, owner=job.owner),)
+    if job.phase is Phase.STOPPING or (job.phase is Phase.CANCELING and not job.collect):
+        # users see that it ended, though its last tasks are still stopping
+        return (events.JobDeletionRequested(job_id=c.job_id, by=c.by, owner=job.owner),)
+    raise Rejected("JOB_ACTIVE", "A job that has not ended cannot be deleted; cancel it first")
 
 
 def _revoke(job: Job, c: commands.RevokeUpdateKeys) -> tuple[object, ...]:
@@ -260,8 +269,15 @@ def _revoke(job: Job, c: commands.RevokeUpdateKeys) -> tuple[object, ...]:
 
 
 def _must_exist(job: Job) -> None:
-    if job.phase in (Phase.NEW, Phase.DELETED):
+    if job.phase in (Phase.NEW, Phase.DELETED) or job.deletion is not None:
         raise Missing("UNKNOWN_JOB", UNKNOWN_JOB)
+
+
+def _deletion(job: Job, job_id: str) -> tuple[object, ...]:
+    """Return the deletion that waited for the end of the job."""
+    if job.deletion is None:
+        return ()
+    return (events.JobDeleted(job_id=job_id, by=job.deletion, owner=job.owner),)
 
 
 def evolve(job: Job, event: JobEvent) -> Job:
@@ -281,6 +297,8 @@ def evolve(job: Job, event: JobEvent) -> Job:
             return replace(job, phase=Phase.MERGING)
         case events.JobCompleted() | events.JobFailed() | events.JobCanceled():
             return replace(job, phase=_ended(event))
+        case events.JobDeletionRequested():
+            return replace(job, deletion=event.by)
         case events.JobDeleted():
             return replace(job, phase=Phase.DELETED)
         case events.UpdateKeysRevoked():

@@ -2,7 +2,7 @@
 
 Column groups are disjoint by stream, so rows do not depend on how streams interleave: the job's
 own events write ``state`` and what belongs to it, the runner's write ``task_started_at``,
-``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at``. What users see follows from the groups.
+``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at`` and ``results_seq``. What users see follows from the groups.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ JOB = Table(
     # of the last event of a task, so that the row changes whenever a task does
     Column("tasks_seq", BigInteger, nullable=False, server_default="0"),
     Column("merge_started_at", _TIME),
+    # of the last events of the job and of its result set
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("results_seq", BigInteger, nullable=False, server_default="0"),
     Column(
         "shown_state",
         Text,
@@ -66,7 +69,18 @@ JOB = Table(
     ),
     Index("job_by_owner_start", "owner", "submitted_at", "job_id"),
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
+    Index("job_waiting", "engine", postgresql_where=text("state = 'PENDING'")),
 )
+
+DELETED = Table(
+    "job_deleted",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("job_deleted_by_owner", "owner", "seq"),
+)
+"""What remains of deleted jobs, so that a repeated deletion and a page that missed it are answered."""
 
 OWNER = Table(
     "job_owner",
@@ -98,6 +112,7 @@ OFFER = Table(
     Column("worker", Text, primary_key=True),
     Column("engines", JSONB, nullable=False),
     Column("substitutes", JSONB, nullable=False),
+    Column("slots", Integer, nullable=False),
 )
 
 TASK = Table(
@@ -112,5 +127,9 @@ TASK = Table(
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
     Column("failure", Text),
+    # why a waiting task had to be queued again, and when its next attempt may begin
+    Column("requeued", Text),
+    Column("not_before", _TIME),
+    Index("task_running", "job_id", postgresql_where=text("state = 'RUNNING'")),
 )
 """Tasks with any event: thousands of waiting tasks of a job take a single row."""

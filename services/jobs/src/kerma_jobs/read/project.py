@@ -13,13 +13,13 @@ from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.projection.router import At, Projection
 from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
-from kerma_jobs.read.models import DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
+from kerma_jobs.read.models import DELETED, DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=6)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=7)
 
 
-def _set_job(job_id: str, **values: object) -> Op:
-    return Update(JOB, {"job_id": job_id}, values)
+def _set_job(job_id: str, at: At, **values: object) -> Op:
+    return Update(JOB, {"job_id": job_id}, {**values, "seq": at.seq})
 
 
 def _set_task(
@@ -63,6 +63,7 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
             "n_tasks": event.n_tasks,
             "state": "PENDING",
             "submitted_at": at.time,
+            "seq": at.seq,
         },
     )
 
@@ -71,13 +72,13 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
 def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:
     """Store how the tasks ended, and why the first that failed did."""
     failure = event.reason or None
-    yield _set_job(event.job_id, stored_bytes=event.stored_bytes, failure=failure)
+    yield _set_job(event.job_id, at, stored_bytes=event.stored_bytes, failure=failure)
 
 
 @JOBS.on(jobs.JobMergeRequested)
 def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:
     """The job waits for its results."""
-    yield _set_job(event.job_id, state="MERGING_QUEUED")
+    yield _set_job(event.job_id, at, state="MERGING_QUEUED")
 
 
 @JOBS.on(jobs.JobCompleted)
@@ -85,6 +86,7 @@ def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:
     """The results can be read."""
     yield _set_job(
         event.job_id,
+        at,
         state="COMPLETED",
         ended_at=event.ended_at,
         partial=event.partial,
@@ -96,32 +98,38 @@ def completed(event: jobs.JobCompleted, at: At) -> Iterator[Op]:
 @JOBS.on(jobs.JobFailed)
 def failed(event: jobs.JobFailed, at: At) -> Iterator[Op]:
     """The job ended without results."""
-    yield _set_job(event.job_id, state="FAILED", ended_at=event.ended_at, failure=event.summary)
+    yield _set_job(event.job_id, at, state="FAILED", ended_at=event.ended_at, failure=event.summary)
 
 
 @JOBS.on(jobs.JobCancellationRequested)
 def cancellation_requested(event: jobs.JobCancellationRequested, at: At) -> Iterator[Op]:
     """Show the cancellation at once if it is final; a job that collects keeps its state."""
     if not event.collect:
-        yield _set_job(event.job_id, state="CANCELED", ended_at=at.time)
+        yield _set_job(event.job_id, at, state="CANCELED", ended_at=at.time)
 
 
 @JOBS.on(jobs.JobLimitExceeded)
 def limit_exceeded(event: jobs.JobLimitExceeded, at: At) -> Iterator[Op]:
     """Show the failure at once, though the last tasks are still stopping."""
-    yield _set_job(event.job_id, state="FAILED", ended_at=at.time, failure=event.summary)
+    yield _set_job(event.job_id, at, state="FAILED", ended_at=at.time, failure=event.summary)
 
 
 @JOBS.on(jobs.JobCanceled)
 def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:
     """Every task has stopped."""
-    yield _set_job(event.job_id, state="CANCELED", ended_at=event.ended_at)
+    yield _set_job(event.job_id, at, state="CANCELED", ended_at=event.ended_at)
 
 
+@JOBS.on(jobs.JobDeletionRequested)
 @JOBS.on(jobs.JobDeleted)
-def deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:
-    """The owner does not see the job any more."""
+def deleted(event: jobs.JobDeletionRequested | jobs.JobDeleted, at: At) -> Iterator[Op]:
+    """The owner does not see the job any more, even if its last tasks are still stopping.
+
+    Events of such tasks make rows that nobody sees; the deletion itself removes them.
+    """
     yield Upsert(DELETION, {"only": 0}, {"seq": at.seq})
+    of = {"owner": event.owner or event.by, "seq": at.seq}
+    yield Upsert(DELETED, {"job_id": event.job_id}, of)
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
     yield Delete(ESTIMATOR, {"job_id": event.job_id})
@@ -139,7 +147,8 @@ def task_started(event: runner.TaskStarted, at: At) -> Iterator[Op]:
 @JOBS.on(runner.TaskRequeued)
 def task_requeued(event: runner.TaskRequeued, at: At) -> Iterator[Op]:
     """The task waits for another attempt."""
-    yield from _set_task(event, at, state="PENDING", simulated=0)
+    again = {"requeued": event.reason, "not_before": event.not_before}
+    yield from _set_task(event, at, state="PENDING", simulated=0, **again)
 
 
 @JOBS.on(runner.TaskSucceeded)
@@ -190,7 +199,9 @@ def tasks_lost(event: runner.TasksLost, at: At) -> Iterator[Op]:
 @JOBS.on(results.MergeStarted)
 def merge_started(event: results.MergeStarted, at: At) -> Iterator[Op]:
     """The results are being merged."""
-    yield Upsert(JOB, {"job_id": event.job_id}, {"merge_started_at": at.time})
+    yield Upsert(
+        JOB, {"job_id": event.job_id}, {"merge_started_at": at.time, "results_seq": at.seq}
+    )
 
 
 @JOBS.on(results.EstimatorMaterialised)
@@ -204,7 +215,11 @@ def materialised(event: results.EstimatorMaterialised, at: At) -> Iterator[Op]:
 def registered(event: runner.WorkerRegistered, at: At) -> Iterator[Op]:
     """Jobs can ask for the worker's engines, if its pool takes jobs of users."""
     if event.resource_class == POOL:
-        offer = {"engines": event.engines, "substitutes": event.substitutes}
+        offer = {
+            "engines": event.engines,
+            "substitutes": event.substitutes,
+            "slots": event.slots,
+        }
         yield Upsert(OFFER, {"worker": event.worker}, offer)
 
 

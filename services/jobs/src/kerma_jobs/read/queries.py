@@ -23,7 +23,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.db.connections import Statement
 from kerma_common.db.reads import Reads
 from kerma_jobs.domain.offers import Offer
-from kerma_jobs.read.models import JOB, OFFER, TASK
+from kerma_jobs.read.models import DELETED, JOB, OFFER, TASK
 
 AT_A_TIME = 500
 """Tasks that are handled before other requests get a turn."""
@@ -123,6 +123,7 @@ _TASKS = (
 )
 
 
+_WAS_DELETED = select(DELETED.c.owner).where(DELETED.c.job_id == bindparam("job"))
 _FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 _STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 
@@ -167,11 +168,13 @@ class JobQueries:
     _find: Statement = field(init=False)
     _status: Statement = field(init=False)
     _offers: Statement = field(init=False)
+    _was_deleted: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         # built once: for statements this small, building takes longer than executing
         self._find, self._status = map(self.reads.statement, (_FIND, _STATUS))
         self._offers = self.reads.statement(_OFFERS)
+        self._was_deleted = self.reads.statement(_WAS_DELETED)
 
     async def head(self, job_id: str) -> JobHead | None:
         """Return the job without its tasks."""
@@ -186,6 +189,11 @@ class JobQueries:
         *columns, stored = row
         head = _head(columns)
         return head, await _tasks(head, orjson.loads(stored) if stored is not None else [])
+
+    async def owner_of_deleted(self, job_id: str) -> str | None:
+        """Return the owner of a job that is deleted, None for any other."""
+        row = await self.reads.first(self._was_deleted, job=job_id)
+        return row[0] if row else None
 
     async def offers(self) -> Sequence[Offer]:
         """See ``Offers``."""

@@ -1,6 +1,7 @@
 """Logs of attempts, as texts by name.
 
-A log blob is a JSON object of texts by name, written by a worker. The names given here have no
+The first text of a job with failures says why it failed: the UI shows the first one. Of attempts that
+failed alike, only the latest has its logs shown. A log blob is a JSON object of texts by name, written by a worker. The names given here have no
 underscores, which clients would mangle. Sizes are limited, and a cut text says where it was cut.
 """
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from kerma_common.blobs.store import BlobStore
-    from kerma_results.read.queries import ResultQueries, TaskLog
+    from kerma_common.contracts.refs import Ref
+    from kerma_results.read.attempts import Attempt, AttemptQueries, Attempts
 
 HEAD = 64 * 1024
 TAIL = 192 * 1024
@@ -31,37 +33,41 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
 _TEXT = rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*'
 _MEMBER = re.compile(rb"\s*([{,])\s*" + _TEXT + rb":\s*" + _TEXT)
 NOTE = "note.txt"
+REASON = "000-why-it-failed.txt"
+"""Name of the text that says why. Answers are sorted by name, so names begin with their place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logs:
     """Reads the logs of a job, those of failed attempts first."""
 
-    queries: ResultQueries
+    attempts: AttemptQueries
     blobs: BlobStore
 
     async def texts(self, job_id: str) -> dict[str, str]:
         """Return texts by name; {} when there are none."""
-        found: dict[str, str] = {}
+        attempts = await self.attempts.of(job_id, MOST_LOGS + 1)
+        found = {REASON: why} if (why := explain(attempts)) else {}
         left = TOTAL
-        for count, log in enumerate(await self.queries.logs(job_id, MOST_LOGS + 1)):
-            if left <= 0 or count == MOST_LOGS:
+        for place, attempt in enumerate(attempts.shown, 1):
+            if left <= 0 or place > MOST_LOGS:
                 found["truncated.txt"] = "The logs of further attempts are not shown.\n"
                 break
-            stem = f"task-{log.index:04d}-attempt-{log.attempt}"
-            async for name, text in self._texts(log):
+            if attempt.log is None:
+                continue
+            async for name, text in self._texts(attempt.log):
                 safe = _UNSAFE.sub("-", name).strip("-.") or "log"
-                found[f"{stem}-{safe}"] = shown = shortened(text)
+                found[f"{_stem(place, attempt)}-{safe}"] = shown = shortened(text)
                 left -= len(shown)
                 await give_way()
         return found
 
-    async def _texts(self, log: TaskLog) -> AsyncIterator[tuple[str, str]]:
-        if log.ref.size > LARGEST_BLOB:
-            yield NOTE, f"The log of {log.ref.size} bytes is too large to show.\n"
+    async def _texts(self, log: Ref) -> AsyncIterator[tuple[str, str]]:
+        if log.size > LARGEST_BLOB:
+            yield NOTE, f"The log of {log.size} bytes is too large to show.\n"
             return
         try:
-            body = await self.blobs.get(log.ref)
+            body = await self.blobs.get(log)
         except (NotFound, ContractViolation):
             yield NOTE, "The log is not stored any more.\n"
             return
@@ -70,6 +76,40 @@ class Logs:
                 yield name, text
         except ValueError:
             yield NOTE, "The log cannot be read.\n"
+
+
+def explain(attempts: Attempts) -> str:
+    """Return why the job and its attempts failed; empty if nothing failed."""
+    lines = []
+    if attempts.failure is not None:
+        code, summary = attempts.failure
+        lines += [f"The job failed: {summary}", f"Code: {code}", ""]
+    failed = [attempt for attempt in attempts.shown[:MOST_LOGS] if attempt.failed]
+    if failed:
+        lines += [
+            "Failed attempts, the latest first; those that failed alike are counted once:",
+            "",
+        ]
+    for place, attempt in enumerate(failed, 1):
+        lines += [f"{_number(attempt)}: {attempt.code}", *_indented(attempt.reason or "")]
+        if attempt.log is not None:
+            lines.append(f"    logs: {_stem(place, attempt)}-*")
+    return "\n".join(lines).rstrip("\n") + "\n" if lines else ""
+
+
+def _number(attempt: Attempt) -> str:
+    tasks = f"task {attempt.first}"
+    if attempt.last != attempt.first:
+        tasks = f"tasks from {attempt.first} to {attempt.last}"
+    return f"{attempt.number} attempt{'s' if attempt.number > 1 else ''} of {tasks}"
+
+
+def _indented(reason: str) -> list[str]:
+    return [f"    {line}" for line in reason.splitlines()]
+
+
+def _stem(place: int, attempt: Attempt) -> str:
+    return f"{place:03d}-task-{attempt.index:04d}-attempt-{attempt.attempt}"
 
 
 def members(body: bytes) -> Iterator[tuple[str, str]]:

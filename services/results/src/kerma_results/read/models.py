@@ -35,6 +35,8 @@ JOB_SOURCE = Table(
     Column("input_size", BigInteger, nullable=False),
     Column("input_media", Text, nullable=False),
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
+    Column("failure_code", Text),
+    Column("failure", Text),
 )
 """From JOBS."""
 
@@ -59,11 +61,14 @@ TASK_LOG = Table(
     Column("index", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("failed", Boolean, nullable=False),
-    Column("log_sha256", Text, nullable=False),
-    Column("log_size", BigInteger, nullable=False),
-    Column("log_media", Text, nullable=False),
+    Column("code", Text),
+    Column("reason", Text),
+    Column("seq", BigInteger, nullable=False),
+    Column("log_sha256", Text),
+    Column("log_size", BigInteger),
+    Column("log_media", Text),
 )
-"""From RUNNER: the logs of ended attempts."""
+"""From RUNNER: failed attempts, and the logs of succeeded ones."""
 
 RESULT_SET = Table(
     "result_set",

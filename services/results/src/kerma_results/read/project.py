@@ -1,7 +1,7 @@
 """Projection ``results``: outputs and logs of tasks, and the state of result sets.
 
-In: JobSubmitted, JobDeleted (jobs); TaskSucceeded, TaskFailed (runner); every event of the result
-set. The causal barrier ensures that JobMergeRequested comes after the outputs it refers to.
+In: JobSubmitted, JobFailed, JobLimitExceeded, JobDeletionRequested, JobDeleted (jobs); TaskSucceeded,
+TaskFailed, TasksLost (runner); every event of the result set. The causal barrier ensures that JobMergeRequested comes after the outputs it refers to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from kerma_results.read.models import (
     TASK_OUTPUT,
 )
 
-RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA)
+RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=2)
+
+LOST_HISTORY = "HISTORY_LOST"
+"""Code of tasks of which no readable event says how they ended."""
 
 
 def _ref(prefix: str, ref: Ref) -> dict[str, object]:
@@ -45,8 +48,17 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
     )
 
 
+@RESULTS.on(jobs.JobFailed)
+@RESULTS.on(jobs.JobLimitExceeded)
+def job_failed(event: jobs.JobFailed | jobs.JobLimitExceeded, at: At) -> Iterator[Op]:
+    """Store why the job failed; its log files begin with that."""
+    why = {"failure_code": event.code, "failure": event.summary}
+    yield Update(JOB_SOURCE, {"job_id": event.job_id}, why)
+
+
+@RESULTS.on(jobs.JobDeletionRequested)
 @RESULTS.on(jobs.JobDeleted)
-def job_deleted(event: jobs.JobDeleted, at: At) -> Iterator[Op]:
+def job_deleted(event: jobs.JobDeletionRequested | jobs.JobDeleted, at: At) -> Iterator[Op]:
     """Mark the job deleted; the row stays, because rows of its tasks may come later."""
     yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"deleted": True})
 
@@ -64,19 +76,37 @@ def succeeded(event: runner.TaskSucceeded, at: At) -> Iterator[Op]:
             **_ref("output", event.output_ref),
         },
     )
-    yield from _log(event, failed=False)
+    if event.log_ref is not None:
+        yield _attempt(event, at, failed=False, log=event.log_ref)
 
 
 @RESULTS.on(runner.TaskFailed)
 def failed(event: runner.TaskFailed, at: At) -> Iterator[Op]:
-    """Store the log of the attempt."""
-    yield from _log(event, failed=True)
+    """Store why the attempt failed, and its log if one was kept."""
+    why = {"code": event.code, "reason": event.message}
+    yield _attempt(event, at, failed=True, log=event.log_ref, **why)
 
 
-def _log(event: runner.TaskSucceeded | runner.TaskFailed, *, failed: bool) -> Iterator[Op]:
-    if event.log_ref is not None:
-        key = {"job_id": event.job_id, "index": event.index, "attempt": event.attempt}
-        yield Upsert(TASK_LOG, key, {"failed": failed, **_ref("log", event.log_ref)})
+@RESULTS.on(runner.TasksLost)
+def lost(event: runner.TasksLost, at: At) -> Iterator[Op]:
+    """Store why these tasks count as failed."""
+    for index in event.tasks:
+        key = {"job_id": event.job_id, "index": index, "attempt": 0}
+        why = {"code": LOST_HISTORY, "reason": event.reason}
+        yield Upsert(TASK_LOG, key, {"failed": True, "seq": at.seq, **why})
+
+
+def _attempt(
+    event: runner.TaskSucceeded | runner.TaskFailed,
+    at: At,
+    *,
+    failed: bool,
+    log: Ref | None,
+    **why: object,
+) -> Op:
+    key = {"job_id": event.job_id, "index": event.index, "attempt": event.attempt}
+    kept = _ref("log", log) if log is not None else {}
+    return Upsert(TASK_LOG, key, {"failed": failed, "seq": at.seq, **why, **kept})
 
 
 def _set(job_id: str, **values: object) -> Op:

@@ -20,7 +20,6 @@ from kerma_results.read.models import (
     PAGE,
     PAGE_FRAGMENT,
     RESULT_SET,
-    TASK_LOG,
     TASK_OUTPUT,
 )
 from kerma_results.read.project import RESULTS
@@ -46,15 +45,6 @@ class TaskOutput:
 
     index: int
     primaries: int
-    ref: Ref
-
-
-@dataclass(frozen=True, slots=True)
-class TaskLog:
-    """The log of one attempt of a task."""
-
-    index: int
-    attempt: int
     ref: Ref
 
 
@@ -205,24 +195,6 @@ class ResultQueries:
         async with self.db.connect() as connection:
             rows = (await connection.execute(found)).all()
         return [TaskOutput(row[0], row[1], Ref(*row[2:])) for row in rows]
-
-    async def logs(self, job_id: str, limit: int) -> list[TaskLog]:
-        """Return the first ``limit`` logs: failed attempts first, then by task and attempt."""
-        found = (
-            select(
-                TASK_LOG.c.index,
-                TASK_LOG.c.attempt,
-                TASK_LOG.c.log_sha256,
-                TASK_LOG.c.log_size,
-                TASK_LOG.c.log_media,
-            )
-            .where(TASK_LOG.c.job_id == job_id)
-            .order_by(TASK_LOG.c.failed.desc(), TASK_LOG.c.index, TASK_LOG.c.attempt)
-            .limit(limit)
-        )
-        async with self.db.connect() as connection:
-            rows = (await connection.execute(found)).all()
-        return [TaskLog(row[0], row[1], Ref(*row[2:])) for row in rows]
 
     async def unfinished(self) -> tuple[int, list[Unfinished]]:
         """Return unfinished result sets, and the position in RESULTS that the answer reflects."""

@@ -131,11 +131,21 @@ class JobCanceled:
 
 
 @event("jobs", "job", public=True)
-class JobDeleted:
-    """The job and all its data are gone for its owner."""
+class JobDeletionRequested:
+    """The owner does not see the job any more; it is deleted once its tasks have stopped."""
 
     job_id: str
     by: str
+    owner: str
+
+
+@event("jobs", "job", public=True)
+class JobDeleted:
+    """The job and all its data are gone for its owner; an empty ``owner`` is the same as ``by``."""
+
+    job_id: str
+    by: str
+    owner: str = ""
 
 
 @event("jobs", "job", public=True)

@@ -1,0 +1,116 @@
+"""Attempts of a job's tasks: why they failed, and where their logs are. One statement, one snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, bindparam, case, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from kerma_common.contracts.refs import Ref
+from kerma_results.read.models import JOB_SOURCE, TASK_LOG
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The latest of ``number`` attempts that failed alike, in tasks from ``first`` to ``last``.
+
+    A succeeded attempt stands for itself, and has neither code nor reason.
+    """
+
+    index: int
+    attempt: int
+    failed: bool
+    code: str | None
+    reason: str | None
+    number: int
+    first: int
+    last: int
+    log: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Why the job failed, if it did, and its attempts: failed ones first, the latest first."""
+
+    failure: tuple[str, str] | None
+    shown: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptQueries:
+    """Query on the attempts of one job."""
+
+    db: AsyncEngine
+
+    async def of(self, job_id: str, limit: int) -> Attempts:
+        """Return the first ``limit`` attempts that differ."""
+        async with self.db.connect() as connection:
+            asked = {"job": job_id, "most": limit}
+            rows = (await connection.execute(_STATEMENT, asked)).all()
+        if not rows:
+            return Attempts(None, ())
+        code, failure = rows[0][:2]
+        shown = tuple(_attempt(row[2:]) for row in rows if row[2] is not None)
+        return Attempts((code, failure) if failure is not None else None, shown)
+
+
+def _attempt(row: Any) -> Attempt:
+    *columns, sha256, size, media = row
+    return Attempt(*columns, Ref(sha256, size, media) if sha256 is not None else None)
+
+
+def _statement() -> Select[Any]:
+    alike = (
+        TASK_LOG.c.failed,
+        TASK_LOG.c.code,
+        TASK_LOG.c.reason,
+        case((TASK_LOG.c.failed, None), else_=TASK_LOG.c.index),
+    )
+    # one with a log stands for the others
+    order = (TASK_LOG.c.log_sha256.is_(None), TASK_LOG.c.seq.desc())
+    ranked = (
+        select(
+            TASK_LOG,
+            func.row_number().over(partition_by=alike, order_by=order).label("rank"),
+            func.count().over(partition_by=alike).label("number"),
+            func.min(TASK_LOG.c.index).over(partition_by=alike).label("first"),
+            func.max(TASK_LOG.c.index).over(partition_by=alike).label("last"),
+            func.max(TASK_LOG.c.seq).over(partition_by=alike).label("latest"),
+        )
+        .where(TASK_LOG.c.job_id == bindparam("job"))
+        .subquery()
+    )
+    of = ranked.c
+    return (
+        select(
+            JOB_SOURCE.c.failure_code,
+            JOB_SOURCE.c.failure,
+            of.index,
+            of.attempt,
+            of.failed,
+            of.code,
+            of.reason,
+            of.number,
+            of.first,
+            of.last,
+            of.log_sha256,
+            of.log_size,
+            of.log_media,
+        )
+        .select_from(
+            JOB_SOURCE.outerjoin(ranked, and_(of.job_id == JOB_SOURCE.c.job_id, of.rank == 1))
+        )
+        .where(JOB_SOURCE.c.job_id == bindparam("job"))
+        .order_by(
+            of.failed.desc(),
+            case((of.failed, of.latest)).desc().nulls_last(),
+            of.index,
+            of.attempt,
+        )
+        .limit(bindparam("most"))
+    )
+
+
+_STATEMENT = _statement()
