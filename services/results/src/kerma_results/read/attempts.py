@@ -58,7 +58,9 @@ class AttemptQueries:
 
 def _attempt(row: Any) -> Attempt:
     *columns, sha256, size, media = row
-    return Attempt(*columns, Ref(sha256, size, media) if sha256 is not None else None)
+    log = Ref(sha256, size, media) if sha256 is not None else None
+    fields: list[Any] = [*columns, log]
+    return Attempt(*fields)
 
 
 def _statement() -> Select[Any]:
