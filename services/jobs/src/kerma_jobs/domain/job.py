@@ -297,14 +297,18 @@ def evolve(job: Job, event: JobEvent) -> Job:
             return replace(job, phase=Phase.MERGING)
         case events.JobCompleted() | events.JobFailed() | events.JobCanceled():
             return replace(job, phase=_ended(event))
-        case events.JobDeletionRequested():
-            return replace(job, deletion=event.by)
-        case events.JobDeleted():
-            return replace(job, phase=Phase.DELETED)
+        case events.JobDeletionRequested() | events.JobDeleted():
+            return _vanished(job, event)
         case events.UpdateKeysRevoked():
             return replace(job, keys_from=event.not_before)
         case _:
             assert_never(event)
+
+
+def _vanished(job: Job, event: events.JobDeletionRequested | events.JobDeleted) -> Job:
+    if isinstance(event, events.JobDeleted):
+        return replace(job, phase=Phase.DELETED)
+    return replace(job, deletion=event.by)
 
 
 def _ended(event: events.JobCompleted | events.JobFailed | events.JobCanceled) -> Phase:
