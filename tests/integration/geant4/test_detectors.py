@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.code import MACRO
+from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.macro import macro
 from kerma_engines.geometry.figures import rotation_angles, rotation_matrix
 from kit.inputs import editor as make

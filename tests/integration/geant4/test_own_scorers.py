@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.code import MACRO
+from kerma_engines.geant4.engine import Geant4
 from kerma_engines.geant4.macro import macro
 from kerma_engines.geant4.scorers.quantities import AMU, AXES, Passage
 from kerma_engines.geant4.transport import result_file

@@ -12,7 +12,8 @@ import pytest
 
 from engine_inputs import real_project
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.code import MACRO
+from kerma_engines.geant4.engine import Geant4
 from kit.inputs import editor as make
 from kit.programs.geant4 import transport
 

@@ -17,6 +17,7 @@ import pytest
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.results.parallel import THREAD
+from kerma_runner.worker.confined import client
 from kerma_runner.worker.confined.client import ConfinedEngines, confined_engines
 from kerma_runner.worker.confined.session import Refused, Session
 from kerma_runner.worker.files.scratch import Scratch, worker_scratch
@@ -217,6 +218,23 @@ async def test_a_process_is_not_kept_after_a_failed_call(scratch: Scratch) -> No
                 await made.estimators(made.kept)
         await until(lambda: not forks())
     assert not [path for path in scratch.home.iterdir() if path.name != ".lock"]
+
+
+async def test_the_nursery_ends_when_no_task_needs_it_and_starts_again(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = probe_input("count")
+    async with calls(scratch) as confined:
+        await confined.ready()
+        monkeypatch.setattr(client, "REST_SECONDS", 0.01)
+        async with session(confined, inputs) as made:
+            assert await made.estimators(made.kept)
+            await asyncio.sleep(0.1)  # longer than a rest takes to begin
+            assert len(forks()) == 1, "no rest while a task runs"
+        own = psutil.Process()
+        await until(lambda: not own.children(recursive=True))
+        assert not any(scratch.home.glob("session-*")), "sessions leave no folder"
+        assert await read(confined, inputs)
 
 
 def forks() -> list[psutil.Process]:

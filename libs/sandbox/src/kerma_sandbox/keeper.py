@@ -20,10 +20,13 @@ import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
-from typing import Any
 
 from kerma_sandbox.kernel import landlock, seccomp, tree, users
 from kerma_sandbox.kernel.mappings import Mappings
+
+TYPE_CHECKING = False  # as typing has it
+if TYPE_CHECKING:
+    from typing import Any
 
 SAMPLE_SECONDS = 0.1
 QUIET_SECONDS = 0.5
@@ -40,8 +43,7 @@ _SWEEP_SECONDS = 0.02
 _PATIENT_SWEEP_SECONDS = 1.0
 _BUBBLEWRAPS = 2  # the outer one and the first process of the namespace
 _SHELL_SIGNAL = 128
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _BY_SIGNAL: dict[int, str] = {signal.SIGXCPU: "cpu_seconds", signal.SIGXFSZ: "file_size"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -96,10 +98,10 @@ class Keeper:
             os.close(fd)
         # this end of the pipe closes when the program is executed
         if reason := os.read(fault, 4096):
-            self._report({"op": "refused", "reason": reason.decode(errors="replace")})
+            self._report(op="refused", reason=reason.decode(errors="replace"))
             return
         os.close(fault)
-        self._report({"op": "started", "pid": self._main})
+        self._report(op="started", pid=self._main)
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
@@ -207,7 +209,7 @@ class Keeper:
         if time.monotonic() >= self._next_usage and now != self._last_usage:
             self._next_usage = time.monotonic() + _USAGE_SECONDS
             self._last_usage = now
-            self._report({"op": "usage", "cpu_seconds": now[0], "memory": now[1]})
+            self._report(op="usage", cpu_seconds=now[0], memory=now[1])
 
     def _check(self, used: tree.Usage, mapped: int) -> None:
         measured = {
@@ -237,17 +239,15 @@ class Keeper:
             return
         self._reported = True
         self._report(
-            {
-                "op": "gone",
-                "code": -signal.SIGKILL if self._status is None else self._status,
-                "cpu_seconds": self._cpu(),
-                "exceeded": self._exceeded,
-                "left": len(tree.descendants(me)),
-                "overhead_seconds": time.process_time(),
-            }
+            op="gone",
+            code=-signal.SIGKILL if self._status is None else self._status,
+            cpu_seconds=self._cpu(),
+            exceeded=self._exceeded,
+            left=len(tree.descendants(me)),
+            overhead_seconds=time.process_time(),
         )
 
-    def _report(self, message: dict[str, Any]) -> None:
+    def _report(self, **message: object) -> None:
         with suppress(OSError):
             self._control.send(json.dumps(message).encode())
 

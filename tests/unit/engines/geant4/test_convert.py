@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import MACRO, Geant4
+from kerma_engines.geant4.code import MACRO
+from kerma_engines.geant4.engine import Geant4
 from kerma_engines.physics.material_names import material_density, material_name
 from kit.inputs import editor as make
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import GEOMETRY, Geant4
+from kerma_engines.geant4.code import GEOMETRY
+from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project
 
 if TYPE_CHECKING:

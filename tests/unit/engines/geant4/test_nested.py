@@ -10,7 +10,8 @@ import pytest
 
 from kerma_engines.catalogue.registry import engine
 from kerma_engines.errors import InvalidInput
-from kerma_engines.geant4.engine import GEOMETRY, MACRO, Geant4
+from kerma_engines.geant4.code import GEOMETRY, MACRO
+from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project
 from kit.inputs import editor as make
 from kit.pages import errors_of

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kerma_engines.adapter.files import limit_primaries
 from kerma_engines.adapter.port import Program
 from kerma_engines.adapter.seeds import narrowed
-from kerma_engines.project.project import parse_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,12 +18,34 @@ if TYPE_CHECKING:
     from kerma_engines.results.estimators import Estimator
 
 
+class Code(Protocol):
+    """An engine's own code, as a module."""
+
+    def convert(self, project: Project, /) -> InputSet:
+        """Convert an editor project to input files. Raises InvalidInput with every problem found."""
+
+    def accept(self, files: Mapping[str, str], /) -> InputSet:
+        """Check user-supplied input files and find their primaries. Raises InvalidInput."""
+
+    def scored_bins(self, inputs: InputSet, /) -> int:
+        """Return the bins of all quantities of a task, or more. Raises InvalidInput."""
+
+    def write_task(
+        self, inputs: InputSet, directory: Path, primaries: int, seed: int, /
+    ) -> Command:
+        """Write the files of a task and return how to start it."""
+
+    def read(self, directory: Path, inputs: InputSet, /) -> tuple[Estimator, ...]:
+        """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramEngine:
-    """An ``Engine`` made of functions.
+    """An ``Engine`` that starts a program and has its own code as a module.
 
     ``title`` is its name as users know it, ``executable`` the name of its program. A task has at most
-    ``most_primaries``. The program takes ``seeds`` different seeds, counted from 1.
+    ``most_primaries``. The program takes ``seeds`` different seeds, counted from 1. ``code`` imports
+    the module: workers and services know engines without it.
     """
 
     name: str
@@ -32,13 +53,8 @@ class ProgramEngine:
     executable: str
     most_primaries: int
     seeds: int
-    converted: Callable[[Project], InputSet]
-    accepted: Callable[[Mapping[str, str]], InputSet]
-    bins: Callable[[InputSet], int]
-    written: Callable[[InputSet, Path, int, int], Command]
-    """Writes the files of a task; called with input set, directory, primaries and seed."""
+    code: Callable[[], Code]
     new_monitor: Callable[[int], Monitor]
-    results: Callable[[Path, InputSet], tuple[Estimator, ...]]
 
     @property
     def program(self) -> Program:
@@ -47,15 +63,17 @@ class ProgramEngine:
 
     def convert(self, project: Mapping[str, Any] | Project) -> InputSet:
         """Convert an editor project to input files. Raises InvalidInput with every problem found."""
-        return self.converted(parse_project(project))
+        from kerma_engines.project.project import parse_project
+
+        return self.code().convert(parse_project(project))
 
     def accept_files(self, files: Mapping[str, str]) -> InputSet:
         """Check user-supplied input files and find their primaries. Raises InvalidInput."""
-        return self.accepted(files)
+        return self.code().accept(files)
 
     def scored_bins(self, inputs: InputSet) -> int:
         """Return the bins of all quantities of a task, or more. Raises InvalidInput."""
-        return self.bins(inputs)
+        return self.code().scored_bins(inputs)
 
     def prepare(self, inputs: InputSet, directory: Path, *, primaries: int, seed: int) -> Command:
         """Write the files of one task and return how to start it.
@@ -63,7 +81,8 @@ class ProgramEngine:
         Raises InvalidInput for more primaries than the program can count.
         """
         limit_primaries(self.title, primaries, self.most_primaries)
-        return self.written(inputs, directory, primaries, narrowed(seed, self.seeds))
+        seed = narrowed(seed, self.seeds)
+        return self.code().write_task(inputs, directory, primaries, seed)
 
     def monitor(self, primaries: int) -> Monitor:
         """Return a monitor for one run of ``primaries``."""
@@ -71,4 +90,4 @@ class ProgramEngine:
 
     def read(self, directory: Path, inputs: InputSet) -> tuple[Estimator, ...]:
         """Read the estimators of a finished task, in the order of the output map. Raises ReadError."""
-        return self.results(directory, inputs)
+        return self.code().read(directory, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kerma_engines.fluka.engine import FLUKA
@@ -32,3 +33,9 @@ def engine(name: str, environment: Mapping[str, str] | None = None) -> Engine:
     Raises KeyError for an unknown name.
     """
     return _ENGINES[name](os.environ if environment is None else environment)
+
+
+def load_code() -> None:
+    """Import the engines' own code, for processes that run it: the engines alone do not."""
+    for name in ENGINE_NAMES:
+        import_module(f"kerma_engines.{name}.code")

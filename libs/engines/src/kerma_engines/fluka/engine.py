@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerma_engines.adapter.files import write_files
-from kerma_engines.adapter.port import Command
 from kerma_engines.adapter.program import ProgramEngine
-from kerma_engines.fluka.bins import scored_bins
-from kerma_engines.fluka.convert.convert import convert
-from kerma_engines.fluka.files import accept, with_task
-from kerma_engines.fluka.input import input_name
 from kerma_engines.fluka.monitor import FlukaMonitor
-from kerma_engines.fluka.read.read import read
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from kerma_engines.adapter.port import InputSet
+    from kerma_engines.adapter.program import Code
 
 
-def _write_task(inputs: InputSet, directory: Path, primaries: int, seed: int) -> Command:
-    name = input_name(inputs.files)
-    text = with_task(inputs.files, primaries, seed)
-    write_files(directory, {**inputs.files, name: text})
-    return Command(
-        ("rfluka", "-N0", "-M1", name),
-        watch="fluka_*/*001.out",
-        results=("*_fort.*",),
-        logs=("*.out", "*.err", "*.log", "fluka_*/*.out", "fluka_*/*.err", "fluka_*/*.log"),
-    )
+def _code() -> Code:
+    from kerma_engines.fluka import code
+
+    return code
 
 
 FLUKA = ProgramEngine(
@@ -38,10 +23,6 @@ FLUKA = ProgramEngine(
     "rfluka",
     most_primaries=10**9 - 1,
     seeds=899_999_999,  # RANDOMIZ takes 1 to 9e8
-    converted=convert,
-    accepted=accept,
-    bins=scored_bins,
-    written=_write_task,
+    code=_code,
     new_monitor=FlukaMonitor,
-    results=read,
 )

@@ -6,21 +6,22 @@ import os
 import signal
 from collections.abc import Container
 from contextlib import suppress
-from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KILL_ROUNDS = 4096
 _OWN_MEMORY = (b"RssAnon:", b"RssShmem:", b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 
 
-@dataclass(frozen=True, slots=True)
 class Usage:
     """The usage of processes together: bytes of private memory, seconds of processor time."""
 
-    memory: int
-    cpu_seconds: float
-    processes: int
-    threads: int
+    __slots__ = ("cpu_seconds", "memory", "processes", "threads")
+
+    def __init__(self, memory: int, cpu_seconds: float, processes: int, threads: int) -> None:
+        self.memory = memory
+        self.cpu_seconds = cpu_seconds
+        self.processes = processes
+        self.threads = threads
 
 
 def descendants(root: int, most: int | None = None) -> list[int]:

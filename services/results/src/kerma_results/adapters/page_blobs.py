@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_results.adapters import manifest
 from kerma_results.app.ports import KeptPages
-from kerma_results.pages import arrays
 from kerma_results.pages.json_page import page_json
 from kerma_results.pages.stitch import Fragment, make_fragment
 
@@ -46,8 +45,8 @@ class PageBlobs:
 
     async def _keep(self, page: Page) -> PageMaterialised:
         async with self._slots:
-            binary, fragment = await asyncio.to_thread(_encode, page)
-            array_ref = await self.blobs.put(binary, arrays.MEDIA)
+            binary, fragment, media = await asyncio.to_thread(_encode, page)
+            array_ref = await self.blobs.put(binary, media)
             fragment_ref = await self.blobs.put(fragment.body, FRAGMENT_MEDIA)
         return PageMaterialised(
             number=page.number,
@@ -62,5 +61,8 @@ class PageBlobs:
         )
 
 
-def _encode(page: Page) -> tuple[bytes, Fragment]:
-    return arrays.encode_page(page), make_fragment(page_json(page))
+def _encode(page: Page) -> tuple[bytes, Fragment, str]:
+    """Return the page's arrays, its fragment, and the media type of the arrays."""
+    from kerma_results.pages import arrays  # not before there are results: numpy takes much memory
+
+    return arrays.encode_page(page), make_fragment(page_json(page)), arrays.MEDIA

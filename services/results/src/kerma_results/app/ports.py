@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
-from kerma_engines.results.estimators import Estimator
-from kerma_results.read.queries import JobSource, TaskOutput
+
+if TYPE_CHECKING:
+    from kerma_engines.results.estimators import Estimator
+    from kerma_results.read.queries import JobSource, TaskOutput
 
 
 class Unmergeable(Exception):  # noqa: N818 - a verdict on the outputs

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from kerma_engines.results.estimators import ErrorKind
-
 if TYPE_CHECKING:
     from kerma_engines.results.estimators import Axis, Estimator, Page
 
@@ -21,6 +19,8 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 def page_json(page: Page) -> bytes:
     """Return UTF-8 JSON of one page."""
+    from kerma_engines.results.estimators import ErrorKind
+
     data: dict[str, Any] = {"name": page.name, "unit": page.unit, "values": page.values}
     if page.errors is not None:
         data["errors"] = page.errors

@@ -21,8 +21,7 @@ from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.bodies import body_of
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.kept import KeptForks
-from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
-from kerma_jobs.adapters.conversion.work import TOO_LARGE
+from kerma_jobs.adapters.conversion.limits import TOO_LARGE, ConversionLimits, QueueLimits
 from kerma_jobs.app.ports import Converted
 from kerma_jobs.app.submission import BODY_KEYS
 from kerma_sandbox.forks.children import AnswerTooLong, Child, NurseryGone

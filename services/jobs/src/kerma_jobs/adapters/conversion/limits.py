@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TOO_LARGE = "is too large or too deeply nested to convert"
+
 
 @dataclass(frozen=True, slots=True)
 class ConversionLimits:

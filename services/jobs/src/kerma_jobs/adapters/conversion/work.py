@@ -22,11 +22,11 @@ from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project, scored_bins
 from kerma_jobs.adapters.conversion.bodies import read_body
+from kerma_jobs.adapters.conversion.limits import TOO_LARGE
 from kerma_sandbox.forks.nursery import Message
 
 LONGEST_PATH = 200
 LONGEST_REASON = 500
-TOO_LARGE = "is too large or too deeply nested to convert"
 
 Engines = Mapping[str, Engine]
 

@@ -16,13 +16,13 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from kerma_common.errors import Unavailable
-from kerma_engines.results.estimator_bytes import DamagedEstimators, decode_estimators
 from kerma_results.adapters.confined.messages import KIND, PART, Answer, encode_request
 from kerma_results.app.ports import Unmergeable
 from kerma_sandbox.files import removal
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from kerma_results.settings import ResultsSettings
 
 MODULE = "kerma_results.adapters.confined.process"
+_ARRAYS = "kerma_engines.results.estimator_bytes"
+"""What decodes results. It takes 20 MB, which a service that merges nothing can do without."""
 MOST_FILES = 10_000
 """Files and folders that a merge may have at a time; an output has a few."""
 
@@ -127,7 +129,10 @@ class Merge:
     async def open(self, engine: str, inputs: bytes) -> None:
         """Confine the process, and name the engine and the encoded inputs of the job."""
         places = {"outputs": str(self.outputs), "work": str(self.work)}
-        await self._ask("outputs", encode_request("open", engine=engine, **places), inputs)
+        head = encode_request("open", engine=engine, **places)
+        await asyncio.gather(
+            self._ask("outputs", head, inputs), asyncio.to_thread(import_module, _ARRAYS)
+        )
 
     async def add(self, index: int, primaries: int, archive: Path) -> None:
         """Add the output of a task."""
@@ -246,6 +251,8 @@ def _mapped(file: IO[bytes]) -> Sequence[Estimator]:
 
 
 def _decoded(data: bytes | mmap.mmap) -> Sequence[Estimator]:
+    from kerma_engines.results.estimator_bytes import DamagedEstimators, decode_estimators
+
     try:
         return decode_estimators(data)
     except DamagedEstimators as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from kerma_engines.adapter.packing import decode_inputs, unpack_outputs
 from kerma_engines.adapter.port import Engine, InputSet
+from kerma_engines.catalogue.registry import load_code
 from kerma_engines.errors import EngineError
 from kerma_engines.results.estimator_bytes import encode_estimators
 from kerma_engines.results.estimators import Estimator
@@ -133,6 +134,7 @@ def _in_order(estimators: Sequence[Estimator], inputs: InputSet) -> Sequence[Est
 
 def kind(settings: Mapping[str, Any]) -> Kind:
     """Prepare for merges. Settings: ``engines``, as (module, name), and ``limits`` of a fork."""
+    load_code()
     module, name = settings["engines"]
     engines = getattr(import_module(module), name)
     return Kind(lambda: Merge(engines).answer, ForkLimits(**settings["limits"]))

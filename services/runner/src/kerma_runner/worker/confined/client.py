@@ -27,18 +27,30 @@ _PROCESS = (sys.executable, "-m", "kerma_runner.worker.confined.process")
 _LARGEST_FILE = 256 << 20
 """Bytes of a file that preparing a task writes: input sets hold at most 64 MiB."""
 _PROCESSES_PER_SLOT = 4
+REST_SECONDS = 60.0
+"""After this long without a task the nursery ends, with its guard and the sessions that wait. It
+takes 45 MB; the first task of the next job waits half a second for another."""
 
 
 @dataclass(slots=True)
 class ConfinedEngines:
-    """The engines of a worker, called in confined processes."""
+    """The engines of a worker, called in confined processes.
+
+    Their nursery starts with the context, and again for a task after a rest.
+    """
 
     engines: Mapping[str, Engine]
     settings: WorkerSettings
     scratch: Scratch
+    sandbox: Sandbox
     forks: Children = field(default_factory=lambda: Children("process for engines' files"))
     _idle: list[tuple[object, Session]] = field(default_factory=list)
     _running: asyncio.Task[NoReturn] | None = None
+    _used: int = 0
+    """Sessions of tasks that run."""
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _rest: asyncio.TimerHandle | None = None
+    _resting: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def session(self, job: object) -> AsyncGenerator[Session, None]:
@@ -46,15 +58,16 @@ class ConfinedEngines:
 
         Raises OSError when the folders cannot be made.
         """
-        session = self._take(job)
-        if session is None:
-            session = await asyncio.to_thread(self._make)
-        try:
-            yield session
-        except BaseException:
-            await self._end(session)
-            raise
-        await self._give_back(job, session)
+        async with self._awake():
+            session = self._take(job)
+            if session is None:
+                session = await asyncio.to_thread(self._make)
+            try:
+                yield session
+            except BaseException:
+                await self._end(session)
+                raise
+            await self._give_back(job, session)
 
     async def ready(self) -> None:
         """Wait until processes can be forked.
@@ -71,20 +84,59 @@ class ConfinedEngines:
         finally:
             ready.cancel()
 
-    def start(self, sandbox: Sandbox) -> None:
-        """Keep a nursery alive until ``end``."""
+    def start(self) -> None:
+        """Keep a nursery alive until it is not needed for long."""
         # All forks share a user, who must reach the files that engines of other users leave.
-        sandbox = replace(sandbox, uid=None)
+        sandbox = replace(self.sandbox, uid=None)
         how = _start(self.engines, self.settings, self.scratch.home)
         self._running = asyncio.create_task(self.forks.run(sandbox, how))
+        self._rest_later()
 
     async def end(self) -> None:
-        """End the sessions that no task uses, and the nursery."""
+        """End the sessions that no task uses, and the nursery, for good."""
+        self._stay()
+        if self._resting is not None:
+            await self._resting
+        await self._stop()
+
+    @asynccontextmanager
+    async def _awake(self) -> AsyncGenerator[None, None]:
+        """Keep the nursery from resting during the block."""
+        self._used += 1
+        self._stay()
+        try:
+            async with self._changing:
+                if self._running is None:
+                    self.start()
+            yield
+        finally:
+            self._used -= 1
+            self._rest_later()
+
+    def _stay(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+
+    def _rest_later(self) -> None:
+        self._stay()
+        if not self._used:
+            self._rest = asyncio.get_running_loop().call_later(REST_SECONDS, self._begin_to_rest)
+
+    def _begin_to_rest(self) -> None:
+        self._resting = asyncio.create_task(self._rest_now())
+
+    async def _rest_now(self) -> None:
+        async with self._changing:
+            if not self._used:
+                await self._stop()
+
+    async def _stop(self) -> None:
         while self._idle:
             await self._end(self._idle.pop()[1])
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     def _take(self, job: object) -> Session | None:
         """Return the latest idle session of a job, if any."""
@@ -122,9 +174,9 @@ class ConfinedEngines:
 async def confined_engines(
     engines: Mapping[str, Engine], settings: WorkerSettings, sandbox: Sandbox, scratch: Scratch
 ) -> AsyncGenerator[ConfinedEngines, None]:
-    """Keep the nursery alive while the context lasts."""
-    made = ConfinedEngines(engines, settings, scratch)
-    made.start(sandbox)
+    """Call engines in confined processes while the context lasts."""
+    made = ConfinedEngines(engines, settings, scratch, sandbox)
+    made.start()
     try:
         yield made
     finally:

@@ -19,6 +19,7 @@ from typing import Any
 
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.adapter.port import Engine, InputSet
+from kerma_engines.catalogue.registry import load_code
 from kerma_engines.errors import EngineError
 from kerma_runner.worker.confined.messages import KIND, Answer, clean, decode_request
 from kerma_sandbox.forks import handover, nursery
@@ -85,6 +86,7 @@ def main() -> None:
     """Run the process. Argument: the limits of a fork, as JSON."""
     limits = nursery.ForkLimits(**json.loads(sys.argv[1]))
     engines: dict[str, Engine] = handover.received()
+    load_code()
     nursery.serve({KIND: nursery.Kind(lambda: Session(engines).answer, limits)})
 
 
