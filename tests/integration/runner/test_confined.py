@@ -232,7 +232,7 @@ async def test_the_nursery_ends_when_no_task_needs_it_and_starts_again(
             await asyncio.sleep(0.1)  # longer than a rest takes to begin
             assert len(forks()) == 1, "no rest while a task runs"
         own = psutil.Process()
-        await until(lambda: not own.children(recursive=True))
+        await until(lambda: not any(map(is_call, own.children(recursive=True))))
         assert not any(scratch.home.glob("session-*")), "sessions leave no folder"
         assert await read(confined, inputs)
 

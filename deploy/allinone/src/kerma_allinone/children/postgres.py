@@ -54,6 +54,7 @@ SETTINGS = {
     "max_wal_size": "512MB",
     "io_method": "sync",  # the worker method keeps three idle processes
     "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",  # none, and no process that waits to start them
     "jit": "off",
     # it wakes for nobody else: the few commits that do not wait for the disk may be lost anyway
     "wal_writer_delay": "10s",
