@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import pytest
 from kerma_common.commands.bus import CommandBus, Executed
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts import ids
-from kerma_common.contracts.envelope import Meta, make_commit
+from kerma_common.contracts.envelope import Meta, Recorded, make_commit
 from kerma_common.contracts.events import jobs, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.rpc_runner import HeldLease
@@ -21,7 +22,7 @@ from kerma_common.contracts.subjects import (
     task_set_subject,
     task_subject,
 )
-from kerma_common.errors import DomainRejected, UnreadableHistory
+from kerma_common.errors import DomainRejected, Unavailable, UnreadableHistory
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.projection.router import At
 from kerma_runner.app.supply import CancelTasks, Supplied, SupplyHandlers, TaskSupply
@@ -84,6 +85,25 @@ def test_a_job_nobody_wants_loses_its_tasks_once_it_has_them() -> None:
 def test_an_ended_job_is_forgotten() -> None:
     failed = jobs.JobFailed(job_id="job", code="C", summary="s", failed_tasks=(0,), ended_at=NOW)
     assert TaskSupply().handle(Supplied(3), failed, AT).state is None
+
+
+class SlowLog(MemoryLog):
+    """A log whose reads answer with what they found when they began, once they may ``go``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow, self.broken, self.begun = True, False, 0
+        self.reads, self.go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def load(self, subject: Subject) -> Sequence[Recorded]:
+        found = await super().load(subject)
+        if self.slow and subject == task_set_subject("job") and found:
+            self.begun += 1
+            self.reads.release()
+            await self.go.wait()
+            if self.broken:
+                raise Unavailable("away")
+        return found
 
 
 @dataclass
@@ -229,6 +249,42 @@ async def test_a_first_lease_after_the_withdrawal_is_void() -> None:
     last = (await world.of_set())[-1]
     assert last == runner.TasksCanceled(job_id="job", tasks=((1, 3),), withdrawn=done.seq)
     assert (await world.task(0)).canceling
+
+
+async def test_claims_share_a_read_that_begins_after_their_leases() -> None:
+    log = SlowLog()
+    world = World(log)
+    await world.queue()
+    early = await world.lease(0)
+    asked = [asyncio.create_task(world.sets.is_void("job", early))]
+    await log.reads.acquire()  # the first read has begun
+    log.slow = False
+    withdrawing = CommandBus(log, "runner")
+    subject = task_set_subject("job")
+    await withdrawing.execute(TASK_SET, subject, Withdraw(), context("withdraw"))
+    log.slow = True
+    late = [await world.lease(index) for index in (1, 2)]
+    asked += [asyncio.create_task(world.sets.is_void("job", lease)) for lease in late]
+    await asyncio.sleep(0)
+    log.go.set()
+    assert await asyncio.gather(*asked) == [False, True, True]
+    # one, and one for both that were leased meanwhile, which then looks for the withdrawal
+    assert log.begun == 1 + 2
+
+
+async def test_a_read_that_fails_fails_for_all_and_not_for_later_claims() -> None:
+    log = SlowLog()
+    world = World(log)
+    await world.queue()
+    lease = await world.lease(0)
+    asked = [asyncio.create_task(world.sets.is_void("job", lease)) for _ in range(2)]
+    await log.reads.acquire()
+    log.broken = True
+    log.go.set()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
+    log.broken = False
+    assert not await world.sets.is_void("job", lease)
 
 
 async def test_foreign_messages_do_not_move_the_withdrawal() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kerma_common.contracts.events.runner import TasksWithdrawn
@@ -23,6 +24,7 @@ class TaskSets:
 
     bus: CommandBus
     log: EventLog
+    _reads: dict[str, _Reads] = field(default_factory=dict, init=False, repr=False)
 
     async def task(self, job_id: str, index: int) -> Aggregate[Task]:
         """Return the aggregate of a task.
@@ -41,7 +43,7 @@ class TaskSets:
         """
         if leased.state.lease > 1 or leased.state.canceling:
             return False
-        withdrawal = await self.withdrawal(job_id)
+        withdrawal = await self._withdrawal_from_now_on(job_id)
         return withdrawal is not None and leased.seq > withdrawal
 
     async def withdrawal(self, job_id: str) -> int | None:
@@ -55,3 +57,37 @@ class TaskSets:
             if any(event.type == TasksWithdrawn.__name__ for event in record.commit.events):
                 return record.seq
         return None
+
+    async def _withdrawal_from_now_on(self, job_id: str) -> int | None:
+        """Return the withdrawal by a read that begins now or later, together with other claims.
+
+        Claims of a job come many at a time, and each read brings the event of the whole set.
+        """
+        reads = self._reads.setdefault(job_id, _Reads())
+        if reads.next is None:
+            reads.next = asyncio.create_task(self._read_after_the_present(job_id, reads))
+            reads.next.add_done_callback(_note)  # all who asked may have given up
+        return await asyncio.shield(reads.next)
+
+    async def _read_after_the_present(self, job_id: str, reads: _Reads) -> int | None:
+        async with reads.present:
+            reads.next = None  # who asks from here on needs a later read
+            try:
+                return await self.withdrawal(job_id)
+            finally:
+                if reads.next is None:
+                    del self._reads[job_id]
+
+
+@dataclass(slots=True)
+class _Reads:
+    """The reads of one set: one at a time, and the next one for all who ask meanwhile."""
+
+    present: asyncio.Lock = field(default_factory=asyncio.Lock)
+    next: asyncio.Task[int | None] | None = None
+
+
+def _note(read: asyncio.Task[int | None]) -> None:
+    """Retrieve a failure, so that asyncio does not warn when nobody waits."""
+    if not read.cancelled():
+        read.exception()
