@@ -37,7 +37,7 @@ def test_logins_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_starting_and_stopping_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "SETTLE_SECONDS", 0.1)
     figures = list(start.starts_and_stop())
-    assert [figure.unit for figure in figures] == ["s"] * 3
+    assert [figure.unit for figure in figures] == ["s"] * 4
     assert all(figure.value > 0 for figure in figures)
 
 

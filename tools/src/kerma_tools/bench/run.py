@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Iterable
 
 import orjson
@@ -46,7 +47,9 @@ def run_bench(name: str | None, *, as_json: bool) -> None:
         raise typer.BadParameter(f"{name} is not one of {', '.join(BENCHES)}")
     missed = False
     table = Table("figure", "measured", "held against", "ratio", "bar", "")
+    began = time.monotonic()
     for key in chosen:
+        group = time.monotonic()
         for figure in _measure(BENCHES[key]):
             missed |= not figure.passed
             if as_json:
@@ -54,8 +57,11 @@ def run_bench(name: str | None, *, as_json: bool) -> None:
             else:
                 table.add_row(*_cells(figure))
                 warn(f"measured {figure.name}")
+        warn(f"{key} took {time.monotonic() - group:.0f} s")
     if not as_json:
         console().print(table, soft_wrap=True)
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    warn(f"groups measured: {len(chosen)}, in {minutes}:{seconds:02} minutes")
     if missed:
         raise typer.Exit(1)
 
