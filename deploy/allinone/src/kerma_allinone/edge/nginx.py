@@ -144,7 +144,7 @@ def _paths(table: RouteTable) -> str:
 
 def _upstream(name: str, services: GatewaySettings) -> str:
     servers = "".join(
-        f"    server {_server(name, url)} max_fails=3 fail_timeout=5s;\n"
+        f"    server {_server(name, url)} max_fails=3 fail_timeout=1s;\n"
         for url in services.replicas(name)
     )
     return f"upstream kerma_{name} {{\n    zone kerma_{name} 64k;\n{servers}    keepalive 32;\n}}\n"
