@@ -196,6 +196,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._connections = config.connections
+        self._told = config.leaving
         self.listener = listener
         self._tell = started
         self.exit_watch: asyncio.Task[None] | None = None
@@ -204,6 +205,7 @@ class _Server(uvicorn.Server):
     def leave(self) -> None:
         """Stop accepting requests, and end when those that are open have their answers."""
         self.should_exit = True
+        self._told.now()
         self._leaving.set()
 
     @contextmanager

@@ -29,16 +29,21 @@ from kerma_jobs.adapters.request_keys import METADATA as REQUEST_KEYS
 from kerma_jobs.adapters.request_keys import RequestKeys
 from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
 from kerma_jobs.adapters.reservations import Reservations
+from kerma_jobs.api import events
 from kerma_jobs.api.jobs import JobRoutes, router
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.lifecycle import JobLifecycle
+from kerma_jobs.app.live_updates import LiveUpdates, StreamLimits
+from kerma_jobs.app.outlook import Outlooks
 from kerma_jobs.app.submission import Submitter
 from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
+from kerma_jobs.read.changes import ChangeQueries
 from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
+from kerma_jobs.read.queue import QueueQueries
 from kerma_jobs.settings import JobsSettings
 
 MIGRATED = MigratedSchema(
@@ -89,12 +94,16 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         blobs=infra.blobs,
         tasks=TaskLists(queries, live),
         lists=JobLists(infra.reads),
+        outlooks=Outlooks(QueueQueries(infra.reads), live, infra.clock),
     )
+    updates = _live_updates(infra, live, own)
+    routers = [events.router(routes, updates), router(routes)]
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background += [
             ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),
             ("converter", converter.run),
+            ("live-updates", updates.run),
         ]
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
     background += health.background
@@ -105,9 +114,18 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         settings=settings,
         catch_up=health.catch_up,
         large_bodies=converter.read,
-        routers=[router(routes)] if "api" in infra.roles else [],
+        routers=routers if "api" in infra.roles else [],
     )
     return Service("jobs", app, tuple(background), health)
+
+
+def _live_updates(infra: Infra, live: TelemetryProgress, own: JobsSettings) -> LiveUpdates:
+    limits = StreamLimits(own.streams, own.streams_per_user)
+    updates = LiveUpdates(ChangeQueries(infra.reads), events.shows(live), limits)
+    infra.positions.listen(updates.moved)
+    infra.identity.listen(updates.heard)
+    live.listen(updates.progressed)
+    return updates
 
 
 def _geant4_data() -> dict[str, str]:

@@ -28,6 +28,10 @@ class JobsSettings(Settings):
     """How long an Idempotency-Key stands for its job."""
     idempotency_keys: int = Field(default=20_000, gt=0)
     """Most keys of a user at a time."""
+    streams: int = Field(default=500, ge=0)
+    """Most open streams of live updates of a process; each takes one of its connections."""
+    streams_per_user: int = Field(default=20, ge=0)
+    """Most open streams of one user in a process."""
     sandbox: Mode = Mode.PREFER
     """Whether conversions must be confined."""
 

@@ -24,6 +24,8 @@ ROUTES: tuple[tuple[str, str, str, bool], ...] = (
     ("POST", "/user/update", "auth", False),
     ("GET", "/v1/engines", "runner", False),
     ("GET", "/v1/jobs", "jobs", False),
+    ("GET", "/v1/jobs/events", "jobs", False),
+    ("GET", "/v1/jobs/{job_id}/events", "jobs", False),
     ("GET", "/v1/runner/demand", "runner", False),
     ("GET", "/v1/tokens", "auth", False),
     ("POST", "/v1/tokens", "auth", False),

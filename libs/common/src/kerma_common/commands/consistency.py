@@ -17,6 +17,8 @@ from kerma_common.precedence import precedence
 from kerma_common.projection.rows.tables import CHECKPOINT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nats.aio.client import Client
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,6 +43,7 @@ class Watermarks:
         self._reached: dict[Key, int] = {}
         self._waiting: dict[Key, dict[asyncio.Future[None], int]] = {}
         self._resting: dict[Key, asyncio.Future[None]] = {}
+        self._listeners: list[Callable[[], None]] = []
 
     def __getitem__(self, key: Key) -> int:
         return self._reached.get(key, 0)
@@ -50,11 +53,17 @@ class Watermarks:
         if value <= self._reached.get(key, -1):
             return
         self._reached[key] = value
+        for listener in self._listeners:
+            listener()
         waiting = self._waiting.get(key, {})
         for future in [f for f, wanted in waiting.items() if wanted <= value]:
             del waiting[future]
             if not future.done():
                 future.set_result(None)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call a function whenever a number grows."""
+        self._listeners.append(listener)
 
     async def wait(self, key: Key, value: int, timeout: float) -> bool:
         """Return whether the number reaches ``value`` within ``timeout`` seconds."""
@@ -127,6 +136,10 @@ class Positions:
     async def reach(self, projection: str, stream: str, seq: int, timeout: float) -> bool:
         """Return whether this process hears within ``timeout`` seconds that ``seq`` is passed."""
         return await self._marks.wait((projection, stream), seq, timeout)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call a function whenever this process hears of a new position."""
+        self._marks.listen(listener)
 
     async def rest(self, projection: str, stream: str, seconds: float) -> None:
         """Sleep for ``seconds``, or until a task of this process waits for this position."""

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
+from kerma_common.http.event_stream import BODILESS
 from kerma_common.http.problem import internal_error, problem
 from kerma_common.http.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.precedence import precedence
@@ -52,7 +53,7 @@ class RequestScope:
         given = headers.get("x-request-id", "")
         identifier = given if HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
         sender = _Sender(send, identifier, bodiless=scope["method"] == "HEAD")
-        inner = {**scope, "method": "GET"} if sender.bodiless else dict(scope)
+        inner = {**scope, "method": "GET", BODILESS: True} if sender.bodiless else dict(scope)
         began = time.perf_counter()
         with (
             precedence().request(),

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from kerma_common.http.connections import REFUSED, Connections
+from kerma_common.http.leaving import LEAVING, Leaving
 from kerma_common.http.uploads import UPLOADS, Uploads
 
 NO_HTTP = "This is not an HTTP request"
@@ -39,6 +40,7 @@ class EdgeConfig(uvicorn.Config):
         super().__init__(app, http=EdgeProtocol, **named)
         self.connections = connections
         self.uploads = Uploads(connections.settings.upload_memory)
+        self.leaving = Leaving()
 
 
 class _RefusedError(Exception):
@@ -57,7 +59,8 @@ class EdgeProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._register = cast(EdgeConfig, config).connections
-        self._extensions: Any = {UPLOADS: cast(EdgeConfig, config).uploads}
+        edge = cast(EdgeConfig, config)
+        self._extensions: Any = {UPLOADS: edge.uploads, LEAVING: edge.leaving}
         self._settings = self._register.settings
         self.address = ""
         self._refusal: tuple[int, str] | None = None

@@ -88,6 +88,7 @@ class Identity:
     _marks: Watermarks = field(default_factory=Watermarks, init=False)
     _complete: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _seen: float = field(default=0.0, init=False)
+    _listeners: list[Callable[[object], None]] = field(default_factory=list, init=False)
 
     def apply(self, event: object) -> None:
         """Take an event into account. Raises jwt.InvalidKeyError for what is not a key."""
@@ -104,6 +105,12 @@ class Identity:
                 self._revoked.put(event.user_id, latest, self._until)
             case _:
                 self._apply_to_account(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def listen(self, listener: Callable[[object], None]) -> None:
+        """Call a function with every event, after it has been taken into account."""
+        self._listeners.append(listener)
 
     def _apply_to_account(self, event: object) -> None:
         match event:

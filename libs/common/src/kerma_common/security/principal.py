@@ -1,6 +1,7 @@
 """The caller, and the port that identifies it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 NATIVE = "native"
@@ -20,6 +21,8 @@ class Principal:
     """The API token by which a script acts; None for a person's session."""
     provider: str = NATIVE
     """Who vouches for the user: NATIVE or KEYCLOAK."""
+    expires: datetime | None = None
+    """When the token expires, if it does."""
 
 
 class Verifier(Protocol):

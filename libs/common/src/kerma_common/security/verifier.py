@@ -72,7 +72,9 @@ class TokenVerifier:
             raise Forbidden("The API token has expired")
         self.identity.used(token_id)
         session = f"token-{token_id}"
-        return Principal(known.user_id, session, known.roles, token_id, known.provider)
+        return Principal(
+            known.user_id, session, known.roles, token_id, known.provider, known.expires
+        )
 
     def _now(self, principal: Principal) -> Principal:
         """Return the principal with the roles of now. Raises Forbidden if it may not act."""
@@ -91,7 +93,11 @@ class TokenVerifier:
         except jwt.InvalidTokenError as error:
             raise Forbidden(str(error)) from error
         principal = Principal(
-            claims.user_id, claims.session_id, frozenset(claims.roles), provider=claims.provider
+            claims.user_id,
+            claims.session_id,
+            frozenset(claims.roles),
+            provider=claims.provider,
+            expires=claims.expires,
         )
         return _Verified(claims, principal, key)
 

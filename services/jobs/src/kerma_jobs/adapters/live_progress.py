@@ -21,6 +21,8 @@ from kerma_common.eventlog.kept import stored
 from kerma_common.poison import Malformed, Source, record_poison, sequence_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nats.aio.client import Client
 
     from kerma_common.bus.faststream import EdgeBroker
@@ -34,6 +36,7 @@ class TelemetryProgress:
     """The latest progress per task, which never decreases within a lease."""
 
     def __init__(self) -> None:
+        self._changed: Callable[[str], None] = lambda _: None
         self._last: OrderedDict[tuple[str, int], TaskProgress] = OrderedDict()
 
     def of(self, job_id: str, index: int, lease: int) -> tuple[int, float | None] | None:
@@ -53,6 +56,11 @@ class TelemetryProgress:
         self._last.move_to_end(key)
         if len(self._last) > TASKS_KEPT:
             self._last.popitem(last=False)
+        self._changed(report.job_id)
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """Call a function with the job of every new report."""
+        self._changed = changed
 
     async def run(self, broker: EdgeBroker) -> None:
         """Read the last progress of every task, then follow the workers until cancelled."""

@@ -24,6 +24,7 @@ from kerma_engines.adapter.packing import files_of
 from kerma_jobs.api.lists import add_lists
 from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
+from kerma_jobs.app.outlook import Outlooks
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.job import TERMINAL
 from kerma_jobs.read.lists import JobLists
@@ -44,6 +45,7 @@ class JobRoutes:
     tasks: TaskLists
     lists: JobLists
     room: Room
+    outlooks: Outlooks
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
         """Return the caller's job. Raises NotFound or Forbidden."""
@@ -52,6 +54,13 @@ class JobRoutes:
     async def deleted(self, job_id: str, principal: Principal) -> bool:
         """Return whether the caller has deleted this job."""
         return await self.queries.owner_of_deleted(job_id) == principal.user_id
+
+    async def waits(self, job: JobHead) -> str:
+        """Return why a job that was just read is not running; empty if it is, or has ended."""
+        if job.state == "RUNNING" and not self.tasks.rests(job):
+            return ""
+        outlook = await self.outlooks.of(job)
+        return outlook.text if outlook is not None else ""
 
     async def seen(self, seq: int) -> dict[str, str]:
         """Wait until reads show the commit; return the header with the position."""
@@ -108,7 +117,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
         found, tasks = await routes.tasks.read(job_id, principal.user_id)
         job = _owned(found, principal)
         return answer(
-            describe(job),
+            describe(job, await routes.waits(job)),
             job_state=job.state,
             job_tasks_status=orjson.Fragment(tasks),
         )

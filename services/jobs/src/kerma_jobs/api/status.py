@@ -55,6 +55,11 @@ class TaskLists:
             self._keep(job, shown)
         return job, shown
 
+    def rests(self, job: JobHead) -> bool:
+        """Return whether no task of a job that was just read is running."""
+        kept = self._kept.get(job.job_id)
+        return kept is not None and kept[0] == job.version
+
     def _keep(self, job: JobHead, shown: bytes) -> None:
         self._drop(job.job_id)
         self._kept[job.job_id] = (job.version, shown)
@@ -80,23 +85,41 @@ async def render_tasks(
 
 
 def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
-    state = _shown(job.state, task.state)
+    now = present(job, task, live)
     shown: dict[str, Any] = {
         "task_id": task.index,
-        "task_state": state,
+        "task_state": now.state,
         "requested_primaries": task.requested,
-        "simulated_primaries": task.simulated,
+        "simulated_primaries": now.simulated,
         "last_update_time": http_date(task.updated_at),
     }
     if task.started_at is not None:
         shown["start_time"] = http_date(task.started_at)
     if task.ended_at is not None:
         shown["end_time"] = http_date(task.ended_at)
-    elif state == "RUNNING" and (progress := live.of(job.job_id, task.index, task.lease)):
-        shown["simulated_primaries"] = min(max(progress[0], task.simulated), task.requested)
-        if progress[1] is not None:
-            shown["estimated_time"] = _duration(progress[1])
+    if now.seconds_left is not None:
+        shown["estimated_time"] = _duration(now.seconds_left)
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNow:
+    """A task as clients see it now, with what its worker reports."""
+
+    state: str
+    simulated: int
+    seconds_left: float | None = None
+
+
+def present(job: JobHead, task: TaskRow, live: LiveProgress) -> TaskNow:
+    """Return what clients see of a task; the only place that decides it."""
+    state = _shown(job.state, task.state)
+    if task.ended_at is None and state == "RUNNING":
+        progress = live.of(job.job_id, task.index, task.lease)
+        if progress:
+            simulated = min(max(progress[0], task.simulated), task.requested)
+            return TaskNow(state, simulated, progress[1])
+    return TaskNow(state, task.simulated)
 
 
 def _shown(job_state: str, task_state: str) -> str:
@@ -115,8 +138,11 @@ def _duration(seconds: float) -> dict[str, int]:
     return {"hours": hours, "minutes": minutes, "seconds": rest}
 
 
-def describe(job: JobHead) -> str:
-    """Describe the job's state in one sentence, with the engine if it is not the one asked for."""
+def describe(job: JobHead, waits: str = "") -> str:
+    """Describe the job's state in one sentence, with the engine if it is not the one asked for.
+
+    ``waits`` says why it is not running.
+    """
     stand_in = job.engine != job.sim_type
     instead = f"; {job.engine} runs it in place of {job.sim_type}" if stand_in else ""
     if job.state == "FAILED" and job.failure:
@@ -127,6 +153,8 @@ def describe(job: JobHead) -> str:
             f"Job completed with {job.tasks_merged} tasks; the results rest on "
             f"{job.primaries_merged} of {job.primaries} primaries{instead}{why}"
         )
+    if waits:
+        return f"Job state: {job.state}; {waits}{instead}"
     if job.state == "PENDING" and not job.offered:
         return f"Job state: PENDING; no worker offers {job.engine} now{instead}"
     return f"Job state: {job.state}{instead}"

@@ -70,6 +70,8 @@ JOB = Table(
     Index("job_by_owner_start", "owner", "submitted_at", "job_id"),
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
     Index("job_waiting", "engine", postgresql_where=text("state = 'PENDING'")),
+    Index("job_active", "owner", postgresql_where=text("ended_at IS NULL")),
+    Index("job_by_seq", "seq"),
 )
 
 DELETED = Table(

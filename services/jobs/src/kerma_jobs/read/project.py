@@ -15,7 +15,7 @@ from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETED, DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=7)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=8)
 
 
 def _set_job(job_id: str, at: At, **values: object) -> Op:

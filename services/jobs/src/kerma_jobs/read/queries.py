@@ -79,15 +79,15 @@ _ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scala
 _VERSION = func.concat(
     literal_column("job.tableoid"), "-", literal_column("job.xmin"), "-", JOB.c.tasks_seq
 )
-_OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
-_HEAD = (
+OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
+HEAD = (
     JOB.c.job_id,
     JOB.c.owner,
     JOB.c.shown_state,
     JOB.c.platform,
     JOB.c.sim_type,
     JOB.c.engine,
-    _OFFERED,
+    OFFERED,
     JOB.c.input_kind,
     JOB.c.primaries,
     JOB.c.n_tasks,
@@ -124,12 +124,13 @@ _TASKS = (
 
 
 _WAS_DELETED = select(DELETED.c.owner).where(DELETED.c.job_id == bindparam("job"))
-_FIND = select(*_HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
-_STATUS = select(*_HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+_FIND = select(*HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+_STATUS = select(*HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
 
 
-def _head(row: Sequence[Any]) -> JobHead:
-    before, refs, after = row[:_REFS], row[_REFS : _REFS + 4], row[_REFS + 4 : len(_HEAD)]
+def head_of(row: Sequence[Any]) -> JobHead:
+    """Return the job of a row of ``HEAD``."""
+    before, refs, after = row[:_REFS], row[_REFS : _REFS + 4], row[_REFS + 4 : len(HEAD)]
     sha, size, project_sha, project_size = refs
     project = Ref(project_sha, project_size) if project_sha is not None else None
     fields: list[Any] = [*before, Ref(sha, size), project, *after]
@@ -179,7 +180,7 @@ class JobQueries:
     async def head(self, job_id: str) -> JobHead | None:
         """Return the job without its tasks."""
         row = await self.reads.first(self._find, job=job_id)
-        return _head(row) if row else None
+        return head_of(row) if row else None
 
     async def status(self, job_id: str) -> tuple[JobHead, list[TaskRow]] | None:
         """Return the job and its tasks ordered by index."""
@@ -187,7 +188,7 @@ class JobQueries:
         if row is None:
             return None
         *columns, stored = row
-        head = _head(columns)
+        head = head_of(columns)
         return head, await _tasks(head, orjson.loads(stored) if stored is not None else [])
 
     async def owner_of_deleted(self, job_id: str) -> str | None:

@@ -1,0 +1,272 @@
+"""Live updates: who listens to which jobs, and what they are told when something changes.
+
+Nothing is polled. The projection's positions and the progress of workers wake ``run``, which reads what
+changed since its last reading, once for all listeners and at most four times a second, and puts it
+into their mailboxes. So no update is newer than what a read shows, on any replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import Gauge
+
+from kerma_common.contracts.events import auth
+from kerma_common.errors import TooManyRequests
+from kerma_common.http.event_stream import HEARTBEAT, Mailbox, message
+from kerma_common.projection.retries.failures import is_transient
+from kerma_jobs.read.changes import ChangedJob, Changes, Position
+
+if TYPE_CHECKING:
+    from kerma_common.security.principal import Principal
+
+PAUSE_SECONDS = 0.25
+"""Between two readings: no job is told of more often."""
+SHARE = 10
+"""A reading that took t seconds is followed by a pause of at least ``SHARE`` times t."""
+HEARTBEAT_SECONDS = 15.0
+RETRY_SECONDS = 1.0
+LISTENERS = Gauge("jobs_live_listeners", "Open streams of live updates")
+_log = logging.getLogger(__name__)
+
+Show = Callable[[ChangedJob], bytes]
+"""Renders a job as JSON."""
+
+
+class ReadsChanges(Protocol):
+    """Reads what changed."""
+
+    async def position(self) -> Position:
+        """Return how far the rows have come."""
+
+    async def since(
+        self, before: Position, owners: Collection[str], jobs: Collection[str] = ()
+    ) -> Changes:
+        """Return what changed after a position, and ``jobs`` in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Most open streams of a process, and of one user in it."""
+
+    all: int = 500
+    per_user: int = 20
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """A stream of one user, of all jobs or of one."""
+
+    principal: Principal
+    job_id: str | None
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    timer: asyncio.TimerHandle | None = None
+
+    def wants(self, job_id: str) -> bool:
+        """Return whether it is told of a job of its user."""
+        return self.job_id is None or self.job_id == job_id
+
+
+@dataclass(slots=True)
+class LiveUpdates:
+    """The listeners of this process."""
+
+    changes: ReadsChanges
+    show: Show
+    limits: StreamLimits = field(default_factory=StreamLimits)
+    _listeners: dict[str, set[Listener]] = field(default_factory=dict, init=False)
+    _number: int = field(default=0, init=False)
+    _progressed: set[str] = field(default_factory=set, init=False)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _position: Position | None = field(default=None, init=False)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def open(self, principal: Principal, job_id: str | None, last_id: str | None) -> Listener:
+        """Add a listener; its mailbox holds the present state, or what it missed since ``last_id``.
+
+        Raises TooManyRequests.
+        """
+        self._admit(principal)
+        listener = Listener(principal, job_id)
+        self._listeners.setdefault(principal.user_id, set()).add(listener)
+        self._count(1)
+        try:
+            # no reading for all may come in between, or this one could be older
+            async with self._reading:
+                await self._catch_up(listener, last_id)
+        except BaseException:
+            self.close(listener)
+            raise
+        if principal.expires is not None:
+            left = (principal.expires - datetime.now(UTC)).total_seconds()
+            loop = asyncio.get_running_loop()
+            listener.timer = loop.call_later(max(0.0, left), listener.mailbox.close)
+        return listener
+
+    def close(self, listener: Listener) -> None:
+        """Remove a listener; doing so twice is harmless."""
+        user = listener.principal.user_id
+        own = self._listeners.get(user, set())
+        if listener not in own:
+            return
+        own.remove(listener)
+        if not own:
+            del self._listeners[user]
+        self._count(-1)
+        listener.mailbox.close()
+        if listener.timer is not None:
+            listener.timer.cancel()
+
+    def moved(self) -> None:
+        """Note that the rows may have changed."""
+        if self._number:
+            self._woken.set()
+
+    def progressed(self, job_id: str) -> None:
+        """Note that a worker has reported on a job."""
+        if self._number:
+            self._progressed.add(job_id)
+            self._woken.set()
+
+    def heard(self, event: object) -> None:
+        """End the streams whose session an event of auth may have ended.
+
+        A stream that may go on is opened again by its client.
+        """
+        match event:
+            case auth.SessionEnded():
+                self._end(event.user_id, lambda of: of.session_id == event.session_id)
+            case auth.ApiTokenRevoked():
+                self._end(event.user_id, lambda of: of.token_id == event.token_id)
+            case auth.SessionsRevoked() | auth.AccountDisabled() | auth.RoleRevoked():
+                self._end(event.user_id, lambda _: True)
+            case auth.SigningKeyRetired():
+                for user in list(self._listeners):
+                    self._end(user, lambda of: of.token_id is None)
+
+    def _end(self, user_id: str, concerns: Callable[[Principal], bool]) -> None:
+        for listener in self._listeners.get(user_id, ()):
+            if concerns(listener.principal):
+                listener.mailbox.close()
+
+    def end_all(self) -> None:
+        """End every stream; clients resume where they were."""
+        for own in self._listeners.values():
+            for listener in own:
+                listener.mailbox.close()
+
+    async def run(self) -> None:
+        """Tell the listeners until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat())
+                while True:
+                    await self._woken.wait()
+                    self._woken.clear()
+                    await asyncio.sleep(await self._tell())
+        finally:
+            self.end_all()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for own in self._listeners.values():
+                for listener in own:
+                    listener.mailbox.put("", HEARTBEAT)
+
+    async def _tell(self) -> float:
+        """Tell what changed; return how long to pause."""
+        began = time.monotonic()
+        try:
+            async with self._reading:
+                await self._tell_all()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _log.warning("live updates wait for the database: %r", error)
+            self._woken.set()
+            return RETRY_SECONDS
+        return max(PAUSE_SECONDS, SHARE * (time.monotonic() - began))
+
+    async def _tell_all(self) -> None:
+        if not self._listeners:
+            self._position = None
+            self._progressed.clear()
+            return
+        progressed, self._progressed = self._progressed, set()
+        before = self._position or await self.changes.position()
+        try:
+            found = await self.changes.since(before, list(self._listeners), progressed)
+        except BaseException:
+            self._progressed |= progressed
+            raise
+        self._position = found.position
+        if not found.complete:
+            self.end_all()
+            return
+        await self._deliver(found)
+
+    async def _deliver(self, found: Changes) -> None:
+        for changed in found.jobs:
+            job = changed.job
+            listeners = [x for x in self._listeners.get(job.owner, ()) if x.wants(job.job_id)]
+            if listeners:
+                body = message("job", str(found.position), self.show(changed))
+                _put(listeners, job.job_id, body)
+                await asyncio.sleep(0)  # let requests in
+        for job_id, owner in found.deleted.items():
+            listeners = [x for x in self._listeners.get(owner, ()) if x.wants(job_id)]
+            _put(listeners, job_id, _deleted(job_id, found.position))
+
+    async def _catch_up(self, listener: Listener, last_id: str | None) -> None:
+        now = await self.changes.position()
+        if self._position is None:
+            self._position = now
+        owner = (listener.principal.user_id,)
+        last = Position.parse(last_id) if last_id else None
+        resumes = last is not None and all(a <= b for a, b in zip(last, now, strict=True))
+        if listener.job_id is not None:
+            found = await self.changes.since(now, owner, (listener.job_id,))
+        elif resumes and last is not None:
+            found = await self.changes.since(last, owner)
+        else:
+            # jobs that have ended are in the list
+            found = await self.changes.since(Position(now.jobs, -1, -1), owner)
+        position = str(found.position)
+        if (last is not None and not resumes) or not found.complete:
+            # events were lost with a restored log, or there are very many
+            listener.mailbox.put("reset", message("reset", position, b"{}"))
+        for changed in found.jobs:
+            body = message("job", position, self.show(changed))
+            _put([listener], changed.job.job_id, body)
+        for job_id in found.deleted:
+            if listener.wants(job_id):
+                _put([listener], job_id, _deleted(job_id, found.position))
+        listener.mailbox.put("ready", message("ready", position, b"{}"))
+
+    def _admit(self, principal: Principal) -> None:
+        own = len(self._listeners.get(principal.user_id, ()))
+        if own >= self.limits.per_user:
+            text = f"You have {own} open streams, the most that one user may have"
+            raise TooManyRequests(text, HEARTBEAT_SECONDS)
+        if self._number >= self.limits.all:
+            raise TooManyRequests("There are too many open streams; try again", HEARTBEAT_SECONDS)
+
+    def _count(self, more: int) -> None:
+        self._number += more
+        LISTENERS.set(self._number)
+
+
+def _put(listeners: Sequence[Listener], job_id: str, body: bytes) -> None:
+    for listener in listeners:
+        listener.mailbox.put(job_id, body)
+
+
+def _deleted(job_id: str, position: Position) -> bytes:
+    return message("deleted", str(position), b'{"id":"%s"}' % job_id.encode())

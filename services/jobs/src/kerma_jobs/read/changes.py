@@ -1,0 +1,197 @@
+"""What changed since a position: jobs as a status answer shows them, and deleted jobs.
+
+A position is how far the projection has come in each stream. It is read before the rows, so rows are
+never older than the position that goes with them; a reader who asks again from there may get a job
+twice, and misses none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    Text,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    union,
+)
+
+from kerma_common.projection.rows.tables import CHECKPOINT
+from kerma_jobs.read.models import DELETED, JOB, OFFER, TASK
+from kerma_jobs.read.project import JOBS
+from kerma_jobs.read.queries import HEAD, OFFERED, JobHead, head_of
+
+if TYPE_CHECKING:
+    from kerma_common.db.connections import Statement
+    from kerma_common.db.reads import Reads
+
+MOST = 2_000
+"""Jobs of one reading; who missed more reads the list."""
+_POSITION = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", re.ASCII)
+ENDINGS = ("COMPLETED", "FAILED", "CANCELED")
+_STREAMS = ("JOBS", "RUNNER", "RESULTS")
+
+
+class Position(NamedTuple):
+    """The last sequence of each stream that the rows hold; its text is the id of an event."""
+
+    jobs: int
+    runner: int
+    results: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return a position from its text; None for anything else."""
+        found = _POSITION.fullmatch(text)
+        return cls(*map(int, found.groups())) if found else None
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return "-".join(map(str, tuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedJob:
+    """A job with its ended tasks by state, their primaries, and its running tasks.
+
+    ``running`` holds number, lease and simulated primaries of each.
+    """
+
+    job: JobHead
+    ended: dict[str, int]
+    simulated: int
+    running: Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything of some users that changed up to a position; ``deleted`` maps jobs to owners."""
+
+    position: Position
+    jobs: Sequence[ChangedJob]
+    deleted: dict[str, str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return len(self.jobs) < MOST and len(self.deleted) < MOST
+
+
+@dataclass(slots=True)
+class ChangeQueries:
+    """Queries on what changed."""
+
+    reads: Reads
+    _position: Statement = field(init=False)
+    _changed: Statement = field(init=False)
+    _deleted: Statement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._position = self.reads.statement(_position())
+        self._changed = self.reads.statement(_changed())
+        self._deleted = self.reads.statement(_deleted())
+
+    async def position(self) -> Position:
+        """Return how far the rows have come."""
+        known = dict[str, int](await self.reads.all(self._position))
+        return Position(*(known.get(stream, 0) for stream in _STREAMS))
+
+    async def since(
+        self, before: Position, owners: Collection[str], jobs: Collection[str] = ()
+    ) -> Changes:
+        """Return what changed after a position, and ``jobs`` in any case, of these owners.
+
+        Of jobs that have ended, only their own events count.
+        """
+        now = await self.position()
+        asked = {"owners": list(owners), "jobs_seq": before.jobs}
+        rows = await self.reads.all(
+            self._changed,
+            **asked,
+            runner_seq=before.runner,
+            results_seq=before.results,
+            named=list(jobs),
+        )
+        deleted: dict[str, str] = {}
+        if now.jobs > before.jobs:
+            deleted = dict[str, str](await self.reads.all(self._deleted, **asked))
+        return Changes(now, [_job(row) for row in rows], deleted)
+
+
+def _job(row: Sequence[Any]) -> ChangedJob:
+    head, counted = row[: len(HEAD)], row[len(HEAD) :]
+    *ended, simulated, running = counted
+    return ChangedJob(
+        head_of(head),
+        dict(zip(ENDINGS, ended, strict=True)),
+        simulated,
+        orjson.loads(running) if running else (),
+    )
+
+
+def _position() -> Select[Any]:
+    return select(CHECKPOINT.c.stream, CHECKPOINT.c.seq).where(CHECKPOINT.c.name == JOBS.name)
+
+
+def _changed() -> Select[Any]:
+    owners: Any = func.any(bindparam("owners", type_=ARRAY(Text)))
+    jobs_seq = bindparam("jobs_seq", type_=BigInteger)
+    active = select(JOB.c.job_id).where(
+        JOB.c.owner == owners,
+        JOB.c.ended_at.is_(None),
+        or_(
+            JOB.c.seq > jobs_seq,
+            JOB.c.tasks_seq > bindparam("runner_seq", type_=BigInteger),
+            JOB.c.results_seq > bindparam("results_seq", type_=BigInteger),
+        ),
+    )
+    own = select(JOB.c.job_id).where(JOB.c.seq > jobs_seq)
+    named = select(func.unnest(bindparam("named", type_=ARRAY(Text))).label("job_id"))
+    chosen = union(active, own, named).subquery("chosen")
+    counted = _counted()
+    # of each row, not of one job
+    offered = select(OFFER.c.worker).where(OFFER.c.engines.has_key(JOB.c.engine)).exists()
+    head = [offered if column is OFFERED else column for column in HEAD]
+    return (
+        select(*head, *counted.c)
+        .select_from(JOB.join(chosen, chosen.c.job_id == JOB.c.job_id).join(counted, true()))
+        .where(JOB.c.owner == owners, JOB.c.state.is_not(None))
+        .limit(MOST)
+    )
+
+
+def _counted() -> Any:
+    state = TASK.c.state
+    runs = state == "RUNNING"
+    running = func.json_agg(func.json_build_array(TASK.c.index, TASK.c.lease, TASK.c.simulated))
+    return (
+        select(
+            *(func.count().filter(state == name).label(name.lower()) for name in ENDINGS),
+            func.coalesce(func.sum(TASK.c.simulated).filter(~runs), 0)
+            .cast(BigInteger)
+            .label("simulated"),
+            running.filter(runs).cast(Text).label("running"),
+        )
+        .where(TASK.c.job_id == JOB.c.job_id)
+        .correlate(JOB)
+        .lateral("counted")
+    )
+
+
+def _deleted() -> Select[Any]:
+    owners: Any = func.any(bindparam("owners", type_=ARRAY(Text)))
+    return (
+        select(DELETED.c.job_id, DELETED.c.owner)
+        .where(DELETED.c.owner == owners, DELETED.c.seq > bindparam("jobs_seq", type_=BigInteger))
+        .limit(MOST)
+    )
