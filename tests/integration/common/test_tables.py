@@ -71,7 +71,7 @@ SINCE_THEN = {
         "ALTER TABLE {schema}.session ALTER refresh_hash SET NOT NULL",
         "DROP INDEX {schema}.ix_auth_vault_session_user_id",
         "DROP INDEX {schema}.ix_auth_vault_credential_user_id",
-        "DROP TABLE {schema}.attempt_window, {schema}.api_token_label",
+        "DROP TABLE {schema}.attempt_window, {schema}.api_token_label, {schema}.ssh_credential",
         "INSERT INTO {schema}.credential VALUES ('c', 'u', 'Stra\u00dfe', 'hash')",
     ),
     "jobs": (COMMIT, "DROP TABLE {schema}.reservation"),

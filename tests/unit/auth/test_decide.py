@@ -26,8 +26,8 @@ from kerma_common.contracts.events import auth as events
 from kerma_common.domain import Missing, Rejected
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-REGISTER = RegisterUser("u", "password", "c", "password")
-REGISTERED = events.UserRegistered(user_id="u", source="password")
+REGISTER = RegisterUser("u", "native", "c", "password")
+REGISTERED = events.UserRegistered(user_id="u", source="native")
 CREDENTIAL = events.CredentialSet(user_id="u", credential_id="c", kind="password")
 KEY = EnsureKey("k", "EdDSA", {"kty": "OKP"}, NOW)
 INTRODUCED = events.SigningKeyIntroduced(
@@ -172,6 +172,19 @@ def test_an_account_is_disabled_and_enabled_once_and_never_by_itself() -> None:
 def test_a_user_who_does_not_exist_is_not_changed(command: object) -> None:
     with pytest.raises(Missing):
         USER.decide(given(), command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ResetCredential("u", "d", "password", OWNER, NOW),
+        ChangeCredential("u", "d", "password", "c", NOW),
+    ],
+)
+def test_a_user_of_another_provider_gets_no_password(command: object) -> None:
+    registered = events.UserRegistered(user_id="u", source="keycloak")
+    with pytest.raises(Rejected, match="NO_PASSWORD"):
+        USER.decide(given(registered, CREDENTIAL), command)
 
 
 def test_a_token_is_created_once_and_revoked_by_its_user_alone() -> None:

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[3]
 NO_LEADER = {
     "services/auth/src/kerma_auth/adapters/vault.py": "requests keep secrets that are in no event",
     "services/auth/src/kerma_auth/adapters/session_vault.py": "requests keep sessions, by single statements",
+    "services/auth/src/kerma_auth/adapters/ssh_vault.py": "requests keep certificates, by single statements",
     "services/auth/src/kerma_auth/adapters/token_labels.py": "requests keep labels, by single statements",
     "services/auth/src/kerma_auth/adapters/windows.py": "requests count attempts, by single statements",
     "services/jobs/src/kerma_jobs/adapters/reservations.py": "requests reserve under their user's lock",

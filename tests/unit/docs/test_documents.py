@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from kerma_allinone.edge.gateway import GatewaySettings
-from kerma_auth.main import AuthSettings
+from kerma_auth.settings import AuthSettings, KeycloakSettings
 from kerma_client.cli import app
 from kerma_common.contracts import document as contexts
 from kerma_common.contracts import registry
@@ -48,6 +48,7 @@ BLOCKS: tuple[type[Settings], ...] = (
     TelemetrySettings,
     UpdateKeySettings,
     AuthSettings,
+    KeycloakSettings,
     JobsSettings,
     ResultsSettings,
     RunnerSettings,

@@ -21,7 +21,8 @@ def add_to(app: typer.Typer) -> None:
 def run_tests(
     context: typer.Context,
     tier: Annotated[
-        str, typer.Argument(help="unit, default, physics, chaos, slow or all.")
+        str,
+        typer.Argument(help="unit, default, physics, chaos, slow, browser, oidc, keycloak or all."),
     ] = "default",
 ) -> None:
     """Run the tests of a tier; further arguments go to pytest."""

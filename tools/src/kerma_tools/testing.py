@@ -12,7 +12,9 @@ from kerma_tools.paths import ROOT
 
 # most tests wait for child processes; tests of a file share servers, so a file stays together
 _TWO_AT_ONCE = ("-n", "2", "--dist=loadfile")
-_QUICK = ("-m", "not physics and not chaos and not slow and not browser", *_TWO_AT_ONCE)
+_OTHERS = ("physics", "chaos", "slow", "browser", "oidc", "keycloak")
+"""Markers of the tests that the default tier leaves out."""
+_QUICK = ("-m", " and ".join(f"not {marker}" for marker in _OTHERS), *_TWO_AT_ONCE)
 TIERS: dict[str, tuple[str, ...]] = {
     "unit": (*_QUICK, "tests/unit"),
     "default": _QUICK,
@@ -20,6 +22,8 @@ TIERS: dict[str, tuple[str, ...]] = {
     "chaos": ("-m", "chaos"),
     "slow": ("-m", "slow"),
     "browser": ("-m", "browser", "tests/browser"),
+    "oidc": ("-m", "oidc", "tests/integration/identity"),
+    "keycloak": ("-m", "keycloak", "tests/integration/identity"),
     "all": (),
 }
 """Arguments of pytest for each tier."""

@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 
 from kerma_allinone.assembly import SERVICES
-from kerma_auth.main import AuthSettings
 from kerma_auth.main import build as build_auth
+from kerma_auth.settings import AuthSettings
 from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus

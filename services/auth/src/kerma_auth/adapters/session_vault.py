@@ -81,6 +81,16 @@ class SessionVault:
         async with self.db.begin() as connection:
             return (await connection.execute(rotated)).rowcount == 1
 
+    async def prolong(self, session_id: str, expires: datetime) -> int | None:
+        """Let a session end later; return its generation, None if it has ended."""
+        going_on = (SESSION.c.session_id == session_id, SESSION.c.ended.is_(None))
+        prolonged = update(SESSION).where(*going_on).values(expires=expires)
+        async with self.db.begin() as connection:
+            generation: int | None = await connection.scalar(
+                prolonged.returning(SESSION.c.generation)
+            )
+            return generation
+
     async def end(self, session_id: str, now: datetime) -> None:
         """End a session; its refresh tokens become invalid."""
         going_on = (SESSION.c.session_id == session_id, SESSION.c.ended.is_(None))
@@ -94,7 +104,8 @@ class SessionVault:
         going_on = [SESSION.c.user_id == user_id, SESSION.c.ended.is_(None)]
         if but is not None:
             going_on.append(SESSION.c.session_id != but)
-        used = func.coalesce(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
+        # A login opens a session, or prolongs the browser's.
+        used = func.greatest(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
         ended = update(SESSION).where(*going_on).values(ended=now)
         async with self.db.begin() as connection:
             rows = await connection.execute(ended.returning(SESSION.c.session_id, used))

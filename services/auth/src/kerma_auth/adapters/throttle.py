@@ -54,6 +54,18 @@ class CountingThrottle:
         key, _ = next(self._failures(caller))
         await self.windows.clear(key)
 
+    async def require_address(self, address: str) -> None:
+        """See ``Throttle``."""
+        key = self._key("address", site(address))
+        window = (await self.windows.of([key])).get(key)
+        if window and window.count >= self.limits.address.amount:
+            raise TooManyRequests(FAILURES, retry_after=window.seconds_left)
+
+    async def failed_at(self, address: str) -> None:
+        """See ``Throttle``."""
+        key = self._key("address", site(address))
+        await self.windows.count(key, self.limits.address.seconds)
+
     async def registers(self, caller: Caller) -> None:
         """See ``Throttle``."""
         limit = self.limits.registrations

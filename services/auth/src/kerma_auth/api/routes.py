@@ -168,8 +168,8 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
         response = answer(
             "Successfully logged in",
             202,
-            access_exp=_milliseconds(tokens.access_expires),
-            refresh_exp=_milliseconds(tokens.refresh_expires),
+            access_exp=milliseconds(tokens.access_expires),
+            refresh_exp=milliseconds(tokens.refresh_expires),
         )
         routes.set_cookies(request, response, tokens)
         return response
@@ -192,7 +192,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
             return response
         except Forbidden as over:
             raise Forbidden(LOGIN_AGAIN + over.message) from over
-        response = answer("Session refreshed", access_exp=_milliseconds(tokens.access_expires))
+        response = answer("Session refreshed", access_exp=milliseconds(tokens.access_expires))
         routes.set_cookies(request, response, tokens)
         return response
 
@@ -217,18 +217,23 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
 def _credentials(body: dict[str, Any], *, strict: bool) -> tuple[Any, Any]:
     """Return the name and password in a body. Raises InvalidRequest naming missing keys."""
+    require_keys(body, "username", "password")
+    unknown = body.keys() - {"username", "password"}
+    if strict and unknown:
+        raise InvalidRequest(WRONG_DATA, {key: ["Unknown field."] for key in unknown})
+    return body["username"], body["password"]
+
+
+def require_keys(body: dict[str, Any], *keys: str) -> None:
+    """Raise InvalidRequest naming the keys that a body lacks."""
     if not body:
         raise InvalidRequest("No JSON in body")
-    missing = {key for key in ("username", "password") if key not in body}
+    missing = {key for key in keys if key not in body}
     if missing:
         raise InvalidRequest(
             f"Missing keys in JSON payload: {', '.join(sorted(missing))}",
             {key: ["Missing data for required field."] for key in missing},
         )
-    unknown = body.keys() - {"username", "password"}
-    if strict and unknown:
-        raise InvalidRequest(WRONG_DATA, {key: ["Unknown field."] for key in unknown})
-    return body["username"], body["password"]
 
 
 def address_of(request: Request) -> str:
@@ -236,5 +241,6 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _milliseconds(moment: datetime) -> int:
+def milliseconds(moment: datetime) -> int:
+    """Return a time as clients expect it, since the epoch."""
     return int(moment.timestamp() * 1000)

@@ -119,7 +119,8 @@ class Accounts:
         if user.registered:
             raise Forbidden(TAKEN)
         others = [other for other in await self.vault.named(name_key(name)) if other != user_id]
-        if await self.users.accounts_of(others):
+        accounts = await self.users.accounts_of(others)
+        if any(account.source == NATIVE for account in accounts.values()):
             raise Forbidden(TAKEN)
 
 

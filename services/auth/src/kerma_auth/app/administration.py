@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kerma_auth.app.accounts import wrong_data
+from kerma_auth.app.keycloak import SshCredentials
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Sessions
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
 from kerma_auth.app.tokens import ApiTokens
@@ -28,10 +29,12 @@ from kerma_auth.domain.user import (
     RevokeSessions,
     User,
     UserCommand,
+    check_has_password,
 )
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import account_subject, user_subject
+from kerma_common.domain import Rejected
 from kerma_common.errors import (
     DomainRejected,
     Forbidden,
@@ -64,6 +67,7 @@ class Administration:
     clock: Callable[[], datetime]
     tokens: ApiTokens
     settled: Callable[[int], Awaitable[bool]]
+    ssh: SshCredentials
 
     async def change_password(
         self, session_id: str, old: object, new: object, address: str, request_id: str
@@ -76,6 +80,7 @@ class Administration:
         grant = await self.sessions.grant(session_id)
         if grant is None or grant.ended is not None:
             raise Forbidden("The session has ended")
+        self._require_password(await self._user(grant.user_id))
         try:
             account, name = await self.login.check(grant.username, old, address)
         except (Unauthenticated, InvalidRequest) as wrong:
@@ -101,6 +106,7 @@ class Administration:
         if name is None:
             raise NotFound("User does not exist")
         user = await self._user(user_id)
+        self._require_password(user)
         password = self.random_password() if new is None else new
         secret_hash = await self._hash(password, name, Caller(address, name), "password")
         credential_id, now = secrets.token_hex(16), self.clock()
@@ -129,7 +135,7 @@ class Administration:
         return seq
 
     async def disable(self, user_id: str, by: By, request_id: str) -> int:
-        """Refuse every token and login of a user, and end all sessions."""
+        """Refuse every token and login of a user, end all sessions, delete the SSH certificate."""
         user = await self._user(user_id)
         now = self.clock()
         command = DisableAccount(user_id, user.roles, by)
@@ -139,6 +145,7 @@ class Administration:
         revoked = RevokeSessions(user_id, now)
         done = await self.bus.execute(USER, user_subject(user_id), revoked, sessions)
         await self._end_sessions(user_id, now, sessions)
+        await self.ssh.forget(user_id)
         return max(seq, done.seq)
 
     async def enable(self, user_id: str, by: By, request_id: str) -> int:
@@ -152,6 +159,14 @@ class Administration:
         if not user.registered:
             raise NotFound("User does not exist")
         return user
+
+    @staticmethod
+    def _require_password(user: User) -> None:
+        """Raise DomainRejected before anything is hashed for a user without a password here."""
+        try:
+            check_has_password(user)
+        except Rejected as rejected:
+            raise DomainRejected(rejected.code, rejected.message) from rejected
 
     async def _switch(
         self, command: DisableAccount | EnableAccount, by: By, request_id: str, now: datetime

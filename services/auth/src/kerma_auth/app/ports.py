@@ -86,6 +86,9 @@ class Sessions(Protocol):
     async def rotate(self, session_id: str, generation: int, now: datetime) -> bool:
         """Make the token after ``generation`` the current one; False if ``generation`` is not."""
 
+    async def prolong(self, session_id: str, expires: datetime) -> int | None:
+        """Let a session end later; return its generation, None if it has ended."""
+
     async def end(self, session_id: str, now: datetime) -> None:
         """End a session; its refresh tokens become invalid."""
 
@@ -116,6 +119,12 @@ class Throttle(Protocol):
 
     async def succeeded(self, caller: Caller) -> None:
         """Forget failed logins of this name from this address."""
+
+    async def require_address(self, address: str) -> None:
+        """Raise TooManyRequests if there were too many failures from the address."""
+
+    async def failed_at(self, address: str) -> None:
+        """Count a failed login from the address, under a name that nobody has proved."""
 
     async def registers(self, caller: Caller) -> None:
         """Count a registration. Raises TooManyRequests if there were too many."""

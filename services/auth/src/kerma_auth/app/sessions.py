@@ -1,4 +1,4 @@
-"""Sessions of people who logged in with a name and a password.
+"""Sessions of people who logged in, and logins with a name and a password.
 
 Out: SessionEnded.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kerma_auth.app.accounts import check_credentials
@@ -122,16 +122,46 @@ class SessionHandlers:
     async def open(self, username: object, password: object, address: str) -> LoggedIn:
         """Open a session; raises what ``PasswordLogin.check`` does."""
         account, name = await self.login.check(username, password, address)
-        now = self.clock()
-        session_id, user_id = secrets.token_hex(16), account.user_id
-        expires = now.replace(microsecond=0) + SESSION_LIFE
-        await self.sessions.open(session_id, user_id, name, expires, now)
-        user = await self._user(user_id)
+        grant = await self.opened(account.user_id, name)
+        user = await self._user(account.user_id)
         if user.credential_id != account.credential_id:
             # The password was changed after it was checked; the sessions of that moment have ended.
-            await self.sessions.end(session_id, now)
+            await self.sessions.end(grant.session_id, self.clock())
             raise Unauthenticated(WRONG)
-        return await self._issue(Grant(session_id, user_id, name, expires), 0, user)
+        return await self.tokens_of(grant, user)
+
+    async def opened(self, user_id: str, name: str) -> Grant:
+        """Store a session of a user who has proved to be one."""
+        now, session_id = self.clock(), secrets.token_hex(16)
+        expires = now.replace(microsecond=0) + SESSION_LIFE
+        await self.sessions.open(session_id, user_id, name, expires, now)
+        return Grant(session_id, user_id, name, expires)
+
+    async def resumed(
+        self, refresh_token: str | None, user_id: str, proved_at: datetime
+    ) -> Grant | None:
+        """Prolong the session that a token names, for its user who proved again to be the one.
+
+        Return None if there is none. Raises Unauthenticated if it was ended after the proof: a page
+        that logs out and in at once ends logged out.
+        """
+        named = await self._named(refresh_token) if refresh_token else None
+        if named is None or named[0].user_id != user_id:
+            return None
+        grant, now = named[0], self.clock()
+        if grant.ended is not None:
+            if proved_at <= grant.ended:
+                raise Unauthenticated(OVER)
+            return None
+        expires = now.replace(microsecond=0) + SESSION_LIFE
+        generation = await self.sessions.prolong(grant.session_id, expires)
+        if generation is None:
+            raise Unauthenticated(OVER)
+        return replace(grant, expires=expires, generation=generation)
+
+    async def tokens_of(self, grant: Grant, user: User) -> LoggedIn:
+        """Return an access token and the current refresh token of a session."""
+        return await self._issue(grant, grant.generation, user)
 
     async def refresh(self, refresh_token: str) -> LoggedIn:
         """Return new tokens of a session.

@@ -14,6 +14,7 @@ from kerma_common.security.roles import ADMIN, OPERATOR, PRIVILEGED, USER_ROLE
 
 NOT_ALLOWED = "NOT_ALLOWED"
 OWN_ACCOUNT = "OWN_ACCOUNT"
+NO_PASSWORD = "NO_PASSWORD"  # noqa: S105 - a code
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
 
@@ -120,6 +121,12 @@ def check_may_administer(by: By, roles: frozenset[str]) -> None:
     raise Rejected(NOT_ALLOWED, "Only an admin may change this account")
 
 
+def check_has_password(user: User) -> None:
+    """Raise Rejected for a user whose password another provider keeps."""
+    if user.source != NATIVE:
+        raise Rejected(NO_PASSWORD, f"The password of this account is kept by {user.source}")
+
+
 def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Return the events of a command. Raises Rejected."""
     if isinstance(command, RegisterUser):
@@ -128,11 +135,13 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
         raise Missing("UNKNOWN_USER", "User does not exist")
     match command:
         case ChangeCredential():
+            check_has_password(user)
             if user.credential_id != command.replaces:
                 raise Rejected("CREDENTIAL_CHANGED", "The password was changed meanwhile")
             return _new_credential(command)
         case ResetCredential():
             check_may_administer(command.by, user.roles)
+            check_has_password(user)
             return _new_credential(command)
         case GrantRole() | RevokeRole():
             return _roles(user, command)

@@ -1,0 +1,1 @@
+"""Providers of identities, from a small one to Keycloak itself, and people who come from them."""
