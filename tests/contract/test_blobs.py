@@ -85,6 +85,17 @@ async def test_bytes_files_and_streams_are_one_blob(
     assert b"".join([piece async for piece in store.stream(expected)]) == content
 
 
+async def test_many_blobs_are_stored_together(store: BlobStore) -> None:
+    contents = [(os.urandom(1000), "text/plain") for _ in range(40)] + [(b"", "text/html")]
+    twice = [*contents, contents[0]]
+    refs = await store.put_all(twice)
+    expected = [Ref(hashlib.sha256(body).hexdigest(), len(body), kind) for body, kind in twice]
+    assert refs == expected
+    assert [await store.get(ref) for ref in refs] == [body for body, _ in twice]
+    assert await store.put_all(contents) == refs[:-1]
+    assert await store.put_all([]) == []
+
+
 async def test_a_stream_alone_can_be_stored(store: BlobStore) -> None:
     content = os.urandom(9 * 2**20)
     assert await store.get(await store.put(_pieces(content, 2**20))) == content

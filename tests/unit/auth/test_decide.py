@@ -16,6 +16,7 @@ from kerma_auth.domain.user import (
     By,
     ChangeCredential,
     GrantRole,
+    ImportUser,
     RegisterUser,
     ResetCredential,
     RevokeRole,
@@ -46,6 +47,16 @@ def test_a_user_is_registered_with_a_credential() -> None:
 def test_a_user_is_registered_once() -> None:
     with pytest.raises(Rejected) as refused:
         USER.decide(given(REGISTERED, CREDENTIAL), REGISTER)
+    assert refused.value.code == "USER_EXISTS"
+
+
+def test_a_user_of_another_system_is_imported_once() -> None:
+    imported = ImportUser("u", "native", "c", "yaptide")
+    registered = events.UserRegistered(user_id="u", source="native", origin="yaptide")
+    assert USER.decide(given(), imported) == (registered, CREDENTIAL)
+    assert USER.decide(given(registered, CREDENTIAL), imported) == ()
+    with pytest.raises(Rejected) as refused:
+        USER.decide(given(REGISTERED, CREDENTIAL), imported)
     assert refused.value.code == "USER_EXISTS"
 
 

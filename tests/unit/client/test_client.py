@@ -36,7 +36,7 @@ def test_a_broken_connection_is_one_sentence(
     monkeypatch.setattr(cli, "app", jobs)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == 1
+    assert ended.value.code == 3
     assert capsys.readouterr().err.startswith("kerma: http://kerma.test does not answer: ")
 
 

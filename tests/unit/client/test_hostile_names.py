@@ -20,9 +20,11 @@ from kerma_allinone.admin import keys as signing
 from kerma_allinone.admin import story
 from kerma_allinone.admin import system as operators
 from kerma_allinone.admin import users as accounts
+from kerma_allinone.admin import yaptide as old
+from kerma_allinone.yaptide.report import Note, Report
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import admin, auth, jobs, keys, mending, offers, users
+from kerma_client.commands import admin, auth, jobs, keys, mending, offers, users, yaptide
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
@@ -50,6 +52,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin add-cluster": ["NAME"],
     "admin list-clusters": [],
     "admin remove-cluster": ["NAME"],
+    "admin import-yaptide": ["--database-url", "postgresql://host/database"],
     "auth token create": ["label"],
     "auth token list": [],
     "auth token revoke": ["NAME"],
@@ -62,7 +65,14 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin users grant": ["NAME", "NAME"],
     "admin users revoke": ["NAME", "NAME"],
 }
-AS_JSON = ("results", "story", "engines list", "admin users list", "auth token list")
+AS_JSON = (
+    "results",
+    "story",
+    "engines list",
+    "admin import-yaptide",
+    "admin users list",
+    "auth token list",
+)
 OTHERS = {
     "demo",
     "up",
@@ -169,7 +179,15 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(accounts, name, text)
     for shown_by in (accounts, signing):
         monkeypatch.setattr(shown_by, "listed", rows)
-    for module in (jobs, admin, mending, users, keys):
+
+    async def take_over(_url: str, report: Report, *_: object, **__: object) -> str:
+        report.found[NASTY] = 1
+        report.skip(Note(NASTY, 1, NASTY))
+        report.change(Note(NASTY, 1, NASTY))
+        return NASTY
+
+    monkeypatch.setattr(old, "take_over", take_over)
+    for module in (jobs, admin, mending, users, keys, yaptide):
         monkeypatch.setattr(module, "use_settings", lambda _: None)
     for name in ("apply", "lags", "quarantined", "poison", "audited", "clusters", "replay"):
         monkeypatch.setattr(operators, name, rows)

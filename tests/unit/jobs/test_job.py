@@ -1,5 +1,6 @@
 """The rules of a job, as given / when / then."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerma_common.contracts.events import jobs as events
+from kerma_common.contracts.imported import ImportedTask
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
 from kerma_jobs.domain.commands import (
@@ -14,6 +16,8 @@ from kerma_jobs.domain.commands import (
     CompleteJob,
     DeleteJob,
     FailMerge,
+    ImportJob,
+    ImportTasks,
     RevokeUpdateKeys,
     SettleTasks,
     StopJob,
@@ -48,6 +52,31 @@ REVOKE = RevokeUpdateKeys(JOB_ID, "operator", NOW)
 CANCELED = ["JobAllTasksSettled", "JobCanceled"]
 FAILED = ["JobAllTasksSettled", "JobFailed"]
 STOP = StopJob(JOB_ID, "JOB_BYTES_LIMIT", "too many bytes")
+
+TASKS = (ImportedTask(1, "COMPLETED", 6, 6, NOW, NOW, NOW),)
+IMPORTED = events.JobImported(
+    job_id=JOB_ID,
+    owner="u1",
+    origin="yaptide",
+    title="t",
+    platform="BATCH",
+    sim_type="fluka",
+    input_kind="FILES",
+    input_ref=None,
+    project_ref=None,
+    log_ref=None,
+    primaries=6,
+    n_tasks=1,
+    tasks=TASKS,
+    state="COMPLETED",
+    failure="",
+    submitted_at=NOW,
+    ended_at=None,
+    partial=False,
+    tasks_merged=None,
+    primaries_merged=None,
+)
+IMPORT, IMPORT_TASKS = ImportJob(IMPORTED), ImportTasks(JOB_ID, TASKS)
 
 
 def settle(succeeded: int, failed: int, canceled: int = 0) -> SettleTasks:
@@ -113,6 +142,16 @@ def names(*made: object) -> list[str]:
         ([SUBMIT, CANCEL, DELETE], settle(1, 0, 3), [*CANCELED, "JobDeleted"]),
         ([SUBMIT, STOP, DELETE], settle(1, 0, 3), [*FAILED, "JobDeleted"]),
         ([SUBMIT, settle(4, 0), COMPLETE, DELETE], DELETE, []),
+        ([], IMPORT_TASKS, ["JobTasksImported"]),
+        ([IMPORT_TASKS], IMPORT_TASKS, []),
+        ([IMPORT_TASKS], IMPORT, ["JobImported"]),
+        ([IMPORT], IMPORT, []),
+        ([IMPORT], IMPORT_TASKS, []),
+        ([IMPORT], SUBMIT, []),
+        ([IMPORT], CANCEL, []),
+        ([IMPORT], COMPLETE, []),
+        ([IMPORT], DELETE, ["JobDeleted"]),
+        ([IMPORT, DELETE], IMPORT, []),
     ],
 )
 def test_decide(given_: list[object], when: object, then: list[str]) -> None:
@@ -128,6 +167,9 @@ def test_decide(given_: list[object], when: object, then: list[str]) -> None:
         ([SUBMIT], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, COLLECT], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, CANCEL, DELETE], CANCEL, "UNKNOWN_JOB"),
+        ([], ImportJob(replace(IMPORTED, state="RUNNING")), "JOB_ACTIVE"),
+        ([SUBMIT], IMPORT, "JOB_EXISTS"),
+        ([SUBMIT], IMPORT_TASKS, "JOB_EXISTS"),
         ([SUBMIT, settle(4, 0)], DELETE, "JOB_ACTIVE"),
         ([SUBMIT, settle(4, 0), COMPLETE, DELETE], CANCEL, "UNKNOWN_JOB"),
     ],
@@ -168,6 +210,10 @@ COMMANDS = st.sampled_from(
         REVOKE,
         settle(4, 0),
         settle(2, 2),
+        settle(4, 0),
+        settle(2, 2),
+        IMPORT_TASKS,
+        IMPORT,
     ]
 )
 

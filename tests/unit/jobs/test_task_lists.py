@@ -40,6 +40,7 @@ def head(job_id: str, version: str) -> JobHead:
         primaries_merged=None,
         partial=False,
         failure=None,
+        origin="",
         version=version,
     )
 

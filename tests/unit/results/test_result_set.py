@@ -10,6 +10,7 @@ from kerma_common.contracts.events.results import (
     ResultSetCompleted,
     ResultSetDeleted,
     ResultSetFailed,
+    ResultSetImported,
     ResultSetOpened,
     ResultSetPublished,
 )
@@ -41,6 +42,9 @@ MATERIALISE = rs.MaterialiseEstimator(0, "z", REF, (PAGE,))
 LIST = rs.MaterialiseEstimator(0, "z", REF, (), REF)
 COMPLETE = rs.CompleteMerge(3, 30)
 FAIL = rs.FailMerge("X", "m")
+IMPORTED = ResultSetImported(job_id=JOB, owner="u", estimators=1, tasks=3, expected=4, partial=True)
+IMPORT_SOME = rs.ImportEstimators(JOB, (MATERIALISE,))
+IMPORT = rs.ImportResultSet(JOB, "u", (MATERIALISE,), 3, 4, True)
 MERGING = (OPENED, STARTED)
 DONE = (*MERGING, STORED, COMPLETED)
 
@@ -70,6 +74,13 @@ DONE = (*MERGING, STORED, COMPLETED)
         ((), rs.DeleteResultSet(JOB), ()),
         ((*DONE, PUBLISHED), rs.DeleteResultSet(JOB), (DELETED,)),
         ((OPENED, DELETED), rs.DeleteResultSet(JOB), ()),
+        ((), IMPORT_SOME, (STORED,)),
+        ((), IMPORT, (STORED, IMPORTED)),
+        ((STORED,), IMPORT, (IMPORTED,)),
+        ((STORED, IMPORTED), IMPORT_SOME, ()),
+        ((STORED, IMPORTED), OPEN, ()),
+        ((STORED, IMPORTED, DELETED), IMPORT, ()),
+        ((STORED, IMPORTED), rs.DeleteResultSet(JOB), (DELETED,)),
     ],
 )
 def test_decisions(given: tuple[object, ...], when: object, then: tuple[object, ...]) -> None:

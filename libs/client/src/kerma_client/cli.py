@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NoReturn
 
 import typer
 
-from kerma_allinone.running import NotRunningError
+from kerma_client import exits
 from kerma_client.commands import admin, auth, engines, jobs, platform
-from kerma_client.errors import ApiError, DemoError, UnreachableError
-from kerma_client.terminal import fail, plain_streams, warn
+from kerma_client.terminal import fail, plain_streams
 
 PROGRAM = "kerma"
 TOOLS = "kerma_tools"
@@ -63,21 +60,8 @@ def main() -> None:
     with plain_streams():
         try:
             app(prog_name=PROGRAM)
-        except (ApiError, DemoError, NotRunningError, UnreachableError) as error:
-            _end(error)
         except Exception as error:
-            if type(error).__module__.partition(".")[0] in OURS:
-                _end(error)
-            raise
-
-
-# matched by name, because importing the classes would slow every command
-OURS = frozenset({"kerma_common", "kerma_allinone", "kerma_engines", "kerma_sandbox"})
-
-
-def _end(error: Exception) -> NoReturn:
-    warn(f"{PROGRAM}: {error}")
-    sys.exit(1)
+            exits.end(PROGRAM, error)
 
 
 if __name__ == "__main__":

@@ -31,3 +31,7 @@ class UnreachableError(Exception):
 
 class DemoError(Exception):
     """The demonstration did not reach its end; the text says why."""
+
+
+class Incomplete(Exception):  # noqa: N818 - says what happened
+    """The command has ended, and has left something out."""

@@ -63,11 +63,15 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def console() -> PlainConsole:
-    """Return a console for tables and progress that prints text as it is, not as markup."""
+def console(*, error: bool = False) -> PlainConsole:
+    """Return a console for tables and progress that prints text as it is, not as markup.
+
+    It writes to standard output, or to standard ``error``.
+    """
     from kerma_client.console import PlainConsole
 
-    stream = sys.stdout.raw_stream if isinstance(sys.stdout, PlainStream) else sys.stdout
+    chosen = sys.stderr if error else sys.stdout
+    stream = chosen.raw_stream if isinstance(chosen, PlainStream) else chosen
     plain = PlainConsole(file=stream, markup=False, emoji=False, highlight=False)
     if not plain.is_terminal:
         plain.width = PIPE_WIDTH

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import keys, mending, users
+from kerma_client.commands import keys, mending, users, yaptide
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import console, say, table
@@ -20,6 +20,7 @@ app.add_typer(projections, name="projections")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 mending.add_commands(app, projections)
+app.command("import-yaptide")(yaptide.import_yaptide)
 
 
 @streams.command("apply")

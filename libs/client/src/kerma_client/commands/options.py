@@ -9,3 +9,4 @@ import typer
 
 Data = Annotated[Path, typer.Option(help="Data directory of the running Kerma.")]
 DEFAULT_DATA = Path("kerma-data")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -9,10 +9,11 @@ Errors: `NotFound` (no such blob), `Unavailable` (the store does not answer or i
 """
 
 import asyncio
+import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,10 @@ HASHED_HERE = 1 << 16
 """Most bytes that are hashed on the event loop; a thread hashes more without holding it up."""
 """Number of 5 MiB parts of an upload that are in memory at a time."""
 
+UPLOADS_AT_ONCE = 32
+"""Small blobs that are uploaded to an object store concurrently."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 RETRY_TIME = timedelta(seconds=15)
 OCTETS = "application/octet-stream"
 
@@ -55,6 +60,12 @@ class BlobStore(Protocol):
 
         ``Pieces`` of more than ``CHUNK`` bytes are read twice, first to hash them, so that no copy is
         made. Errors they raise propagate, and nothing is stored then.
+        """
+
+    async def put_all(self, contents: Sequence[tuple[bytes, str]]) -> list[Ref]:
+        """Store many small blobs, given with their media types; when it returns, all of them last.
+
+        Much faster than one after the other: they reach the disk together.
         """
 
     async def get(self, ref: Ref) -> bytes:
@@ -123,6 +134,27 @@ class ObstoreBlobs:
                 await asyncio.to_thread(spool.write, piece)
             spool.seek(0)
             return await self._keep_file(spool, media)
+
+    async def put_all(self, contents: Sequence[tuple[bytes, str]]) -> list[Ref]:
+        """See `BlobStore`."""
+        if self._folder is not None:
+            return await asyncio.to_thread(self._keep_all_here, self._folder, contents)
+        kept: list[Ref] = []
+        for start in range(0, len(contents), UPLOADS_AT_ONCE):
+            some = contents[start : start + UPLOADS_AT_ONCE]
+            kept += await asyncio.gather(*(self.put(body, media) for body, media in some))
+        return kept
+
+    def _keep_all_here(self, folder: Path, contents: Sequence[tuple[bytes, str]]) -> list[Ref]:
+        refs = []
+        for body, media in contents:
+            refs.append(ref := Ref(hashlib.sha256(body).hexdigest(), len(body), media))
+            key = _key(ref.sha256)
+            with _translated(ref):
+                if self._size(key) != ref.size:
+                    obstore.put(self._store, key, body)
+        _sync_all(folder)
+        return refs
 
     async def _keep_file(self, file: IO[bytes], media: str) -> Ref:
         digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")  # type: ignore[arg-type]
@@ -283,6 +315,17 @@ def _translated(what: Ref | str) -> Iterator[None]:
         raise NotFound(f"no blob {name}") from None
     except exceptions.BaseError as error:
         raise Unavailable(f"the blob store failed: {type(error).__name__}") from error
+
+
+def _sync_all(folder: Path) -> None:
+    """Sync everything on the file system of a folder, which a thousand files share."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if _LIBC.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise Unavailable(f"the blob store failed: {os.strerror(number)}")
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Password hashes: argon2id in few low-priority threads, behind a bounded and fair queue."""
+"""Password hashes: argon2id in few low-priority threads, behind a bounded and fair queue.
+
+Hashes that came from another system are replaced when their password is checked for the first time.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from kerma_auth.adapters.foreign_hashes import parse_hash
 from kerma_auth.adapters.login_queue import LoginQueue
 from kerma_auth.app.ports import Caller, Checked, Hashing
 
@@ -69,6 +73,10 @@ class Argon2Passwords:
         if secret_hash is None:
             self._hasher.hash(password)
             return Checked(matches=False)
+        if foreign := parse_hash(secret_hash):
+            if not foreign.matches(password.encode()):
+                return Checked(matches=False)
+            return Checked(matches=True, renewed=self._hasher.hash(password))
         try:
             self._hasher.verify(secret_hash, password)
         except (VerificationError, InvalidHashError):

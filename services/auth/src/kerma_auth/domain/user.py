@@ -41,6 +41,16 @@ class RegisterUser:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportUser:
+    """Create a user of the system ``origin``, whose secret is in the vault already."""
+
+    user_id: str
+    source: str
+    credential_id: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeCredential:
     """Replace the credential that the user has just proved to have."""
 
@@ -90,17 +100,27 @@ class RevokeSessions:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """State of one user. Tokens issued before ``revoked_at`` are void."""
+    """State of one user. Tokens issued before ``revoked_at`` are void.
+
+    ``origin`` is the system that the user came from, "" for this one.
+    """
 
     registered: bool = False
     source: str = NATIVE
+    origin: str = ""
     credential_id: str | None = None
     roles: frozenset[str] = frozenset()
     revoked_at: datetime | None = None
 
 
 UserCommand = (
-    RegisterUser | ChangeCredential | ResetCredential | GrantRole | RevokeRole | RevokeSessions
+    RegisterUser
+    | ImportUser
+    | ChangeCredential
+    | ResetCredential
+    | GrantRole
+    | RevokeRole
+    | RevokeSessions
 )
 UserEvent = (
     events.UserRegistered
@@ -129,7 +149,7 @@ def check_has_password(user: User) -> None:
 
 def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Return the events of a command. Raises Rejected."""
-    if isinstance(command, RegisterUser):
+    if isinstance(command, RegisterUser | ImportUser):
         return _register(user, command)
     if not user.registered:
         raise Missing("UNKNOWN_USER", "User does not exist")
@@ -153,13 +173,17 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
             assert_never(command)
 
 
-def _register(user: User, command: RegisterUser) -> tuple[object, ...]:
+def _register(user: User, command: RegisterUser | ImportUser) -> tuple[object, ...]:
+    origin = command.origin if isinstance(command, ImportUser) else ""
+    kind = "password" if isinstance(command, ImportUser) else command.kind
     if user.registered:
+        if origin and origin == user.origin:
+            return ()
         raise Rejected("USER_EXISTS", "User with this name already exists")
     return (
-        events.UserRegistered(user_id=command.user_id, source=command.source),
+        events.UserRegistered(user_id=command.user_id, source=command.source, origin=origin),
         events.CredentialSet(
-            user_id=command.user_id, credential_id=command.credential_id, kind=command.kind
+            user_id=command.user_id, credential_id=command.credential_id, kind=kind
         ),
     )
 
@@ -193,7 +217,7 @@ def evolve(user: User, event: UserEvent) -> User:
     """Return the state after an event."""
     match event:
         case events.UserRegistered():
-            return replace(user, registered=True, source=event.source)
+            return replace(user, registered=True, source=event.source, origin=event.origin)
         case events.CredentialSet():
             return replace(user, credential_id=event.credential_id)
         case events.SessionsRevoked():

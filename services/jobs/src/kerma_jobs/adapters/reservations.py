@@ -77,7 +77,8 @@ _LOCK = text(
 
 _owner: BindParameter[str] = bindparam("user")
 _job: BindParameter[str] = bindparam("job")
-_active = and_(JOB.c.ended_at.is_(None), JOB.c.state.is_not(None))
+# of jobs that another system ran, the end may be unknown
+_active = and_(JOB.c.ended_at.is_(None), JOB.c.state.is_not(None), JOB.c.origin == "")
 _of_owner = and_(JOB.c.owner == _owner, JOB.c.state.is_not(None))
 
 

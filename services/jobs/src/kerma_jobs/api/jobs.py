@@ -153,6 +153,8 @@ def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
     @answers(200, 404)
     async def inputs(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
+        if job.input_ref is None:
+            raise NotFound("The job has no input")
         # what is stored was checked at submission; parsing a lot would hold up other requests
         stored = await routes.blobs.get(job.input_ref)
         shown: dict[str, Any] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from kerma_common.contracts.events.jobs import JobImported
+from kerma_common.contracts.imported import ImportedTask
 from kerma_common.contracts.refs import Ref
 
 
@@ -105,6 +107,26 @@ class RevokeUpdateKeys:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ImportTasks:
+    """Take over some tasks of a job that another system ran; ``ImportJob`` follows."""
+
+    job_id: str
+    tasks: tuple[ImportedTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """Take over a job that another system ran, whose results are readable."""
+
+    job: JobImported
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of the job."""
+        return self.job.job_id
+
+
 JobCommand = (
     SubmitJob
     | SettleTasks
@@ -114,4 +136,6 @@ JobCommand = (
     | StopJob
     | DeleteJob
     | RevokeUpdateKeys
+    | ImportTasks
+    | ImportJob
 )

@@ -10,7 +10,7 @@
              |--> STOPPING -> FAILED (a limit was exceeded)
 
 Users see CANCELING without ``collect`` and STOPPING as ended. A deletion in these phases is carried out
-with the end.
+with the end. A job that another system ran goes from NEW to its end at once.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Phase(StrEnum):
 TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
 """Final phases, and the states that users see for them."""
 
+_ENDS = TERMINAL - {Phase.DELETED}
+
+EXISTS = "JOB_EXISTS"
+"""Code of the refusal to take over a job under the id of another one."""
+
 JobEvent = (
     events.JobSubmitted
     | events.JobStarted
@@ -57,6 +62,8 @@ JobEvent = (
     | events.JobDeletionRequested
     | events.JobDeleted
     | events.UpdateKeysRevoked
+    | events.JobTasksImported
+    | events.JobImported
 )
 
 
@@ -75,7 +82,8 @@ class Job:
 
     ``collect``: a cancellation still merges the tasks that succeeded. ``fault`` is code and summary
     of the limit that the job exceeds, ``deletion`` who asked to delete the job once it ends. Update
-    keys issued before ``keys_from`` are void.
+    keys issued before ``keys_from`` are void. ``origin`` is the system that ran the job, if not this
+    one; ``imported`` are the numbers of tasks that came before the job.
     """
 
     phase: Phase = Phase.NEW
@@ -87,6 +95,8 @@ class Job:
     fault: tuple[str, str] | None = None
     keys_from: datetime | None = None
     deletion: str | None = None
+    origin: str = ""
+    imported: frozenset[int] = frozenset()
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
@@ -108,6 +118,8 @@ def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
             return _delete(job, command)
         case commands.RevokeUpdateKeys():
             return _revoke(job, command)
+        case commands.ImportTasks() | commands.ImportJob():
+            return _import(job, command)
         case _:
             assert_never(command)
 
@@ -268,6 +280,19 @@ def _revoke(job: Job, c: commands.RevokeUpdateKeys) -> tuple[object, ...]:
     return (events.UpdateKeysRevoked(job_id=c.job_id, by=c.by, not_before=c.now),)
 
 
+def _import(job: Job, c: commands.ImportTasks | commands.ImportJob) -> tuple[object, ...]:
+    if job.phase is Phase.NEW:
+        if isinstance(c, commands.ImportTasks):
+            new = tuple(task for task in c.tasks if task.number not in job.imported)
+            return (events.JobTasksImported(job_id=c.job_id, tasks=new),) if new else ()
+        if c.job.state not in _ENDS:
+            raise Rejected("JOB_ACTIVE", "Only a job that has ended can be taken over")
+        return (c.job,)
+    if not job.origin:
+        raise Rejected(EXISTS, "This system has a job with this id")
+    return ()
+
+
 def _must_exist(job: Job) -> None:
     if job.phase in (Phase.NEW, Phase.DELETED) or job.deletion is not None:
         raise Missing("UNKNOWN_JOB", UNKNOWN_JOB)
@@ -293,16 +318,27 @@ def evolve(job: Job, event: JobEvent) -> Job:
             return replace(job, phase=Phase.CANCELING, collect=event.collect)
         case events.JobLimitExceeded():
             return replace(job, phase=Phase.STOPPING, fault=(event.code, event.summary))
-        case events.JobMergeRequested():
-            return replace(job, phase=Phase.MERGING)
-        case events.JobCompleted() | events.JobFailed() | events.JobCanceled():
-            return replace(job, phase=_ended(event))
+        case (
+            events.JobMergeRequested()
+            | events.JobCompleted()
+            | events.JobFailed()
+            | events.JobCanceled()
+        ):
+            return replace(job, phase=_entered(event))
         case events.JobDeletionRequested() | events.JobDeleted():
             return _vanished(job, event)
         case events.UpdateKeysRevoked():
             return replace(job, keys_from=event.not_before)
+        case events.JobTasksImported() | events.JobImported():
+            return _imported(job, event)
         case _:
             assert_never(event)
+
+
+def _imported(job: Job, event: events.JobTasksImported | events.JobImported) -> Job:
+    if isinstance(event, events.JobTasksImported):
+        return replace(job, imported=job.imported | {task.number for task in event.tasks})
+    return Job(Phase(event.state), event.owner, event.n_tasks, origin=event.origin)
 
 
 def _vanished(job: Job, event: events.JobDeletionRequested | events.JobDeleted) -> Job:
@@ -311,8 +347,12 @@ def _vanished(job: Job, event: events.JobDeletionRequested | events.JobDeleted) 
     return replace(job, deletion=event.by)
 
 
-def _ended(event: events.JobCompleted | events.JobFailed | events.JobCanceled) -> Phase:
+def _entered(
+    event: events.JobMergeRequested | events.JobCompleted | events.JobFailed | events.JobCanceled,
+) -> Phase:
     match event:
+        case events.JobMergeRequested():
+            return Phase.MERGING
         case events.JobCompleted():
             return Phase.COMPLETED
         case events.JobFailed():

@@ -2,7 +2,8 @@
 
 Column groups are disjoint by stream, so rows do not depend on how streams interleave: the job's
 own events write ``state`` and what belongs to it, the runner's write ``task_started_at``,
-``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at`` and ``results_seq``. What users see follows from the groups.
+``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at`` and ``results_seq``. What
+users see follows from the groups. Tasks of jobs that another system ran come with the job.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ JOB = Table(
     # of the last events of the job and of its result set
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("results_seq", BigInteger, nullable=False, server_default="0"),
+    Column("origin", Text, nullable=False, server_default=""),  # the system that ran the job
     Column(
         "shown_state",
         Text,
@@ -133,5 +135,6 @@ TASK = Table(
     Column("requeued", Text),
     Column("not_before", _TIME),
     Index("task_running", "job_id", postgresql_where=text("state = 'RUNNING'")),
+    Column("requested", BigInteger),  # of tasks that another system ran
 )
 """Tasks with any event: thousands of waiting tasks of a job take a single row."""

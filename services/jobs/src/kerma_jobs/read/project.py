@@ -7,15 +7,17 @@ EstimatorMaterialised (results).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kerma_common.contracts.events import jobs, results, runner
+from kerma_common.contracts.imported import ImportedTask
+from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At, Projection
 from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETED, DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=8)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=9)
 
 
 def _set_job(job_id: str, at: At, **values: object) -> Op:
@@ -133,6 +135,61 @@ def deleted(event: jobs.JobDeletionRequested | jobs.JobDeleted, at: At) -> Itera
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
     yield Delete(ESTIMATOR, {"job_id": event.job_id})
+
+
+@JOBS.on(jobs.JobTasksImported)
+def tasks_imported(event: jobs.JobTasksImported, at: At) -> Iterator[Op]:
+    """Store the tasks; nobody sees them before the job."""
+    yield from _imported_tasks(event.job_id, event.tasks)
+    yield _tasks_changed(event.job_id, at)
+
+
+@JOBS.on(jobs.JobImported)
+def imported(event: jobs.JobImported, at: At) -> Iterator[Op]:
+    """The job exists, and it has ended."""
+    yield Upsert(OWNER, {"owner": event.owner}, {"submitted_seq": at.seq})
+    values = {
+        "owner": event.owner,
+        "origin": event.origin,
+        "title": event.title,
+        "platform": event.platform,
+        "sim_type": event.sim_type,
+        "engine": event.sim_type,
+        "input_kind": event.input_kind,
+        "primaries": event.primaries,
+        "n_tasks": event.n_tasks,
+        "state": event.state,
+        "submitted_at": event.submitted_at,
+        "ended_at": event.ended_at,
+        "partial": event.partial,
+        "tasks_merged": event.tasks_merged,
+        "primaries_merged": event.primaries_merged,
+        "failure": event.failure or None,
+        "stored_bytes": event.log_ref.size if event.log_ref else 0,
+        "seq": at.seq,
+        **_ref("input", event.input_ref),
+        **_ref("project", event.project_ref),
+    }
+    yield Upsert(JOB, {"job_id": event.job_id}, values)
+    yield from _imported_tasks(event.job_id, event.tasks)
+    yield _tasks_changed(event.job_id, at)
+
+
+def _ref(prefix: str, ref: Ref | None) -> dict[str, object]:
+    return {f"{prefix}_sha256": ref.sha256, f"{prefix}_size": ref.size} if ref else {}
+
+
+def _imported_tasks(job_id: str, tasks: Iterable[ImportedTask]) -> Iterator[Op]:
+    for task in tasks:
+        values = {
+            "state": task.state,
+            "requested": task.requested,
+            "simulated": task.simulated,
+            "started_at": task.started_at,
+            "ended_at": task.ended_at,
+            "updated_at": task.updated_at,
+        }
+        yield Upsert(TASK, {"job_id": job_id, "index": task.number}, values)
 
 
 @JOBS.on(runner.TaskStarted)

@@ -34,7 +34,8 @@ class JobHead:
     """What is needed to authorise and answer a request on one job.
 
     ``engine`` runs the job; it differs from ``sim_type`` for a substitute. ``offered`` is whether a
-    worker offers that engine now. ``version`` is that of the rows of the job and its tasks: if it is
+    worker offers that engine now. ``origin`` is the system that ran the job, if not this one; such a
+    job may have no inputs. ``version`` is that of the rows of the job and its tasks: if it is
     the same in two answers, so are the rows.
     """
 
@@ -48,12 +49,13 @@ class JobHead:
     input_kind: str
     primaries: int
     n_tasks: int
-    input_ref: Ref
+    input_ref: Ref | None
     project_ref: Ref | None
     tasks_merged: int | None
     primaries_merged: int | None
     partial: bool
     failure: str | None
+    origin: str
     version: str
 
 
@@ -99,6 +101,7 @@ HEAD = (
     JOB.c.primaries_merged,
     JOB.c.partial,
     JOB.c.failure,
+    JOB.c.origin,
     _VERSION,
 )
 _REFS = 10  # columns before those of the blobs
@@ -114,6 +117,7 @@ _TASKS = (
                 func.extract("epoch", TASK.c.started_at),
                 func.extract("epoch", TASK.c.ended_at),
                 func.extract("epoch", TASK.c.updated_at),
+                TASK.c.requested,
             )
         ).cast(Text)
     )
@@ -132,13 +136,16 @@ def head_of(row: Sequence[Any]) -> JobHead:
     """Return the job of a row of ``HEAD``."""
     before, refs, after = row[:_REFS], row[_REFS : _REFS + 4], row[_REFS + 4 : len(HEAD)]
     sha, size, project_sha, project_size = refs
+    inputs = Ref(sha, size) if sha is not None else None
     project = Ref(project_sha, project_size) if project_sha is not None else None
-    fields: list[Any] = [*before, Ref(sha, size), project, *after]
+    fields: list[Any] = [*before, inputs, project, *after]
     return JobHead(*fields)
 
 
 async def _tasks(job: JobHead, stored: Sequence[Sequence[Any]]) -> list[TaskRow]:
     """Return all tasks ordered by index; those without a row wait."""
+    if job.origin:
+        return [_imported(task) for task in sorted(stored, key=lambda task: int(task[0]))]
     known = {task[0]: task for task in stored}
     tasks = []
     for index, requested in enumerate(split_primaries(job.primaries, job.n_tasks)):
@@ -147,9 +154,14 @@ async def _tasks(job: JobHead, stored: Sequence[Sequence[Any]]) -> list[TaskRow]
         if (task := known.get(index)) is None:
             tasks.append(TaskRow(index, requested))
             continue
-        _, state, lease, simulated, *times = task
+        _, state, lease, simulated, *times, _ = task
         tasks.append(TaskRow(index, requested, state, lease, simulated, *map(_time, times)))
     return tasks
+
+
+def _imported(task: Sequence[Any]) -> TaskRow:
+    number, state, lease, simulated, *times, requested = task
+    return TaskRow(number, requested or 0, state, lease, simulated, *map(_time, times))
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, tuple_
 
 from kerma_common.contracts.events.results import EstimatorMaterialised
 from kerma_results.adapters.manifest import decode_pages
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Fragments that are fetched concurrently."""
+TOGETHER_BYTES = 8 << 20
+"""Bytes of blobs of the estimators that one transaction writes, unless a single one has more."""
+TOGETHER = 64
+"""Most estimators that one transaction writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FragmentRows:
-    """The ``prepare`` of the projection: idempotent, with one estimator in memory at a time.
+    """The ``prepare`` of the projection: idempotent, with one large estimator in memory at a time.
 
     Its rows mean nothing until the projection has written the rows of the estimator and its pages.
     They are written behind the fence, since a former leader would otherwise bring deleted pages
@@ -37,14 +41,42 @@ class FragmentRows:
 
     async def prepare(self, events: Sequence[object], fenced: Transaction) -> Sequence[object]:
         """Make rows for all pages; return the events with the pages that their manifests list."""
-        return [
-            await self._copied(event, fenced) if isinstance(event, EstimatorMaterialised) else event
-            for event in events
-        ]
+        listed = {
+            place: event
+            for place, event in enumerate(events)
+            if isinstance(event, EstimatorMaterialised)
+        }
+        prepared = list(events)
+        for group in _groups(listed):
+            copied = await self._copied([listed[place] for place in group], fenced)
+            for place, event in zip(group, copied, strict=True):
+                prepared[place] = event
+        return prepared
 
     async def _copied(
-        self, event: EstimatorMaterialised, fenced: Transaction
-    ) -> EstimatorMaterialised:
+        self, events: Sequence[EstimatorMaterialised], fenced: Transaction
+    ) -> Sequence[EstimatorMaterialised]:
+        loaded = await asyncio.gather(*map(self._loaded, events))
+        metadata = [
+            {"job_id": event.job_id, "estimator": event.index, "body": body}
+            for event, body, _ in loaded
+        ]
+        rows = [row for _, _, rows in loaded for row in rows]
+        keys = [(event.job_id, event.index) for event in events]
+        # one transaction: if another process has projected these rows already, they are in use
+        async with fenced() as connection:
+            for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
+                of_these = tuple_(table.c.job_id, table.c.estimator).in_(keys)
+                await connection.execute(delete(table).where(of_these))
+            await connection.execute(insert(ESTIMATOR_METADATA), metadata)
+            if rows:
+                await connection.execute(insert(PAGE_FRAGMENT), rows)
+        return [event for event, _, _ in loaded]
+
+    async def _loaded(
+        self, event: EstimatorMaterialised
+    ) -> tuple[EstimatorMaterialised, bytes, list[dict[str, Any]]]:
+        """Return the event with all pages, the metadata, and the rows of the fragments."""
         metadata = await self.blobs.get(event.metadata_ref)
         pages = event.pages
         if event.manifest_ref is not None:
@@ -55,16 +87,7 @@ class FragmentRows:
             for start in range(0, len(pages), AT_ONCE)
             for row in await self._rows(of_estimator, pages[start : start + AT_ONCE])
         ]
-        # one transaction: if another process has projected these rows already, they are in use
-        async with fenced() as connection:
-            for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
-                await connection.execute(delete(table).filter_by(**of_estimator))
-            await connection.execute(
-                insert(ESTIMATOR_METADATA), [{**of_estimator, "body": metadata}]
-            )
-            if rows:
-                await connection.execute(insert(PAGE_FRAGMENT), rows)
-        return replace(event, pages=pages)
+        return replace(event, pages=pages), metadata, rows
 
     async def _rows(
         self, of_estimator: dict[str, Any], pages: Sequence[PageMaterialised]
@@ -80,3 +103,20 @@ class FragmentRows:
             for page, body in zip(pages, fragments, strict=True)
             for part, start in enumerate(range(0, len(body), PART_BYTES))
         ]
+
+
+def _groups(events: Mapping[int, EstimatorMaterialised]) -> Iterator[list[int]]:
+    """Yield the places of different estimators that are small together, or of a large one."""
+    group: list[int] = []
+    keys: set[tuple[str, int]] = set()
+    size = 0
+    for place, event in events.items():
+        key, more = (event.job_id, event.index), event.stored_bytes or TOGETHER_BYTES
+        if key in keys or len(group) == TOGETHER or (group and size + more > TOGETHER_BYTES):
+            yield group
+            group, keys, size = [], set(), 0
+        group.append(place)
+        keys.add(key)
+        size += more
+    if group:
+        yield group

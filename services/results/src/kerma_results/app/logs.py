@@ -2,7 +2,8 @@
 
 The first text of a job with failures says why it failed: the UI shows the first one. Of attempts that
 failed alike, only the latest has its logs shown. A log blob is a JSON object of texts by name, written by a worker. The names given here have no
-underscores, which clients would mangle. Sizes are limited, and a cut text says where it was cut.
+underscores, which clients would mangle; logs of another system keep the names that they had there.
+Sizes are limited, and a cut text says where it was cut.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class Logs:
         attempts = await self.attempts.of(job_id, MOST_LOGS + 1)
         found = {REASON: why} if (why := explain(attempts)) else {}
         left = TOTAL
+        if attempts.imported is not None:
+            async for name, text in self._texts(attempts.imported):
+                if left <= 0:
+                    break
+                found[name] = shown = shortened(text)
+                left -= len(shown)
+                await give_way()
         for place, attempt in enumerate(attempts.shown, 1):
             if left <= 0 or place > MOST_LOGS:
                 found["truncated.txt"] = "The logs of further attempts are not shown.\n"

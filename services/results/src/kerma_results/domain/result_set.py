@@ -1,6 +1,7 @@
 """The result set of a job: opened, merged in up to three attempts, published or failed.
 
-NONE -> OPEN -> MERGING(attempt) -> COMPLETE (-> published) or FAILED; any -> DELETED.
+NONE -> OPEN -> MERGING(attempt) -> COMPLETE (-> published) or FAILED; any -> DELETED. Results of
+another system go from NONE to COMPLETE.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from kerma_common.contracts.events.results import (
     ResultSetCompleted,
     ResultSetDeleted,
     ResultSetFailed,
+    ResultSetImported,
     ResultSetOpened,
     ResultSetPublished,
 )
@@ -108,6 +110,26 @@ class DeleteResultSet:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ImportEstimators:
+    """Record stored pages of another system; ``ImportResultSet`` follows."""
+
+    job_id: str
+    estimators: tuple[MaterialiseEstimator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResultSet:
+    """Record stored pages of another system, the last ones of a job."""
+
+    job_id: str
+    owner: str
+    estimators: tuple[MaterialiseEstimator, ...]
+    tasks: int
+    expected: int
+    partial: bool
+
+
 Events = tuple[object, ...]
 
 
@@ -119,6 +141,8 @@ ResultSetCommand = (
     | FailMerge
     | PublishResultSet
     | DeleteResultSet
+    | ImportEstimators
+    | ImportResultSet
 )
 ResultSetEvent = (
     ResultSetOpened
@@ -128,6 +152,7 @@ ResultSetEvent = (
     | ResultSetFailed
     | ResultSetPublished
     | ResultSetDeleted
+    | ResultSetImported
 )
 
 
@@ -148,6 +173,8 @@ def decide(state: ResultSet, command: ResultSetCommand) -> Events:
             return _publish(state)
         case DeleteResultSet():
             return _delete(state)
+        case ImportEstimators() | ImportResultSet():
+            return _import(command, state)
         case _:
             assert_never(command)
 
@@ -184,8 +211,13 @@ def _materialise(command: MaterialiseEstimator, state: ResultSet) -> Events:
         return ()
     if state.phase is not Phase.MERGING:
         raise _wrong_phase(state, "no merge is going on")
-    event = EstimatorMaterialised(
-        job_id=state.job_id,
+    event = _materialised(state.job_id, command)
+    return () if state.estimators.get(command.index) == event else (event,)
+
+
+def _materialised(job_id: str, command: MaterialiseEstimator) -> EstimatorMaterialised:
+    return EstimatorMaterialised(
+        job_id=job_id,
         index=command.index,
         name=command.name,
         metadata_ref=command.metadata_ref,
@@ -193,7 +225,6 @@ def _materialise(command: MaterialiseEstimator, state: ResultSet) -> Events:
         manifest_ref=command.manifest_ref,
         stored_bytes=command.stored_bytes,
     )
-    return () if state.estimators.get(command.index) == event else (event,)
 
 
 def _complete(command: CompleteMerge, state: ResultSet) -> Events:
@@ -240,6 +271,24 @@ def _delete(state: ResultSet) -> Events:
     return (ResultSetDeleted(job_id=state.job_id),)
 
 
+def _import(command: ImportEstimators | ImportResultSet, state: ResultSet) -> Events:
+    if state.phase is not Phase.NONE:
+        return ()
+    made = [_materialised(command.job_id, estimator) for estimator in command.estimators]
+    new = tuple(event for event in made if state.estimators.get(event.index) != event)
+    if isinstance(command, ImportEstimators):
+        return new
+    imported = ResultSetImported(
+        job_id=command.job_id,
+        owner=command.owner,
+        estimators=len(state.estimators.keys() | {event.index for event in made}),
+        tasks=command.tasks,
+        expected=command.expected,
+        partial=command.partial,
+    )
+    return (*new, imported)
+
+
 def _wrong_phase(state: ResultSet, what: str) -> Rejected:
     return Rejected(state.phase.value, f"the result set is {state.phase.value}: {what}")
 
@@ -261,6 +310,8 @@ def evolve(state: ResultSet, event: ResultSetEvent) -> ResultSet:
             return replace(state, published=True)
         case ResultSetDeleted():
             return replace(state, phase=Phase.DELETED, estimators={}, completed=None)
+        case ResultSetImported():
+            return replace(state, phase=Phase.COMPLETE, job_id=event.job_id, published=True)
         case _:
             assert_never(event)
 

@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from kerma_common.contracts.refs import Ref
 from kerma_results.read.models import JOB_SOURCE, TASK_LOG
 
+_OF_JOB = 5
+"""Columns of the job, before those of an attempt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -32,10 +35,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Why the job failed, if it did, and its attempts: failed ones first, the latest first."""
+    """Why the job failed, if it did, and its attempts: failed ones first, the latest first.
+
+    ``imported`` are the logs of a job that another system ran.
+    """
 
     failure: tuple[str, str] | None
     shown: tuple[Attempt, ...]
+    imported: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,10 @@ class AttemptQueries:
             rows = (await connection.execute(_STATEMENT, asked)).all()
         if not rows:
             return Attempts(None, ())
-        code, failure = rows[0][:2]
-        shown = tuple(_attempt(row[2:]) for row in rows if row[2] is not None)
-        return Attempts((code, failure) if failure is not None else None, shown)
+        code, failure, *imported = rows[0][:_OF_JOB]
+        shown = tuple(_attempt(row[_OF_JOB:]) for row in rows if row[_OF_JOB] is not None)
+        log = Ref(*imported) if imported[0] is not None else None
+        return Attempts((code, failure) if failure is not None else None, shown, log)
 
 
 def _attempt(row: Any) -> Attempt:
@@ -89,6 +97,9 @@ def _statement() -> Select[Any]:
         select(
             JOB_SOURCE.c.failure_code,
             JOB_SOURCE.c.failure,
+            JOB_SOURCE.c.log_sha256,
+            JOB_SOURCE.c.log_size,
+            JOB_SOURCE.c.log_media,
             of.index,
             of.attempt,
             of.failed,

@@ -1,7 +1,7 @@
 """Tables of the results read model.
 
 Each table is written by the events of one stream only, so rows do not depend on how streams
-interleave. ``page_fragment`` and ``estimator_metadata`` hold copies of blobs that the rows of
+interleave; both streams write the same into the source of a job that another system ran. ``page_fragment`` and ``estimator_metadata`` hold copies of blobs that the rows of
 ``page`` and ``estimator`` refer to; they are written before those rows and mean nothing without.
 """
 
@@ -37,6 +37,10 @@ JOB_SOURCE = Table(
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
     Column("failure_code", Text),
     Column("failure", Text),
+    # the logs of a job that another system ran
+    Column("log_sha256", Text),
+    Column("log_size", BigInteger),
+    Column("log_media", Text),
 )
 """From JOBS."""
 

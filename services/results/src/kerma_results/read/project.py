@@ -1,7 +1,8 @@
 """Projection ``results``: outputs and logs of tasks, and the state of result sets.
 
-In: JobSubmitted, JobFailed, JobLimitExceeded, JobDeletionRequested, JobDeleted (jobs); TaskSucceeded,
-TaskFailed, TasksLost (runner); every event of the result set. The causal barrier ensures that JobMergeRequested comes after the outputs it refers to.
+In: JobSubmitted, JobImported, JobFailed, JobLimitExceeded, JobDeletionRequested, JobDeleted (jobs);
+TaskSucceeded, TaskFailed, TasksLost (runner); every event of the result set. The causal barrier ensures
+that JobMergeRequested comes after the outputs it refers to.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from kerma_results.read.models import (
     TASK_OUTPUT,
 )
 
-RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=2)
+RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=3)
 
 LOST_HISTORY = "HISTORY_LOST"
 """Code of tasks of which no readable event says how they ended."""
@@ -46,6 +47,20 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
         {"job_id": event.job_id},
         {"owner": event.owner, "engine": event.engine, **_ref("input", event.input_ref)},
     )
+
+
+@RESULTS.on(jobs.JobImported)
+def job_imported(event: jobs.JobImported, at: At) -> Iterator[Op]:
+    """Store the owner, the logs, and why it has no results, if that is known."""
+    values = _ref("log", event.log_ref) if event.log_ref is not None else {}
+    if event.failure:
+        values |= {"failure_code": "NOT_ENDED", "failure": event.failure}
+    yield Upsert(JOB_SOURCE, {"job_id": event.job_id}, {**_imported(event.owner), **values})
+
+
+def _imported(owner: str) -> dict[str, object]:
+    """Return the source of a job that another system ran: nothing is merged from its inputs."""
+    return {"owner": owner, "engine": "", **_ref("input", Ref("", 0, ""))}
 
 
 @RESULTS.on(jobs.JobFailed)
@@ -178,6 +193,20 @@ def merge_failed(event: results.ResultSetFailed, at: At) -> Iterator[Op]:
 def published(event: results.ResultSetPublished, at: At) -> Iterator[Op]:
     """The result set is finished."""
     yield _set(event.job_id, published=True)
+
+
+@RESULTS.on(results.ResultSetImported)
+def imported(event: results.ResultSetImported, at: At) -> Iterator[Op]:
+    """The pages are there; their owner can read them as soon as the job is shown."""
+    yield Upsert(JOB_SOURCE, {"job_id": event.job_id}, _imported(event.owner))
+    values = {
+        "state": "COMPLETE",
+        "tasks": event.tasks,
+        "expected": event.expected,
+        "partial": event.partial,
+        "published": True,
+    }
+    yield Upsert(RESULT_SET, {"job_id": event.job_id}, values)
 
 
 @RESULTS.on(results.ResultSetDeleted)

@@ -10,10 +10,11 @@ from kerma_common.contracts.registry import event
 
 @event("auth", "user", public=True)
 class UserRegistered:
-    """A user exists and may hold credentials."""
+    """A user exists and may hold credentials; came from the system ``origin`` if that is given."""
 
     user_id: str
     source: str
+    origin: str = ""
 
 
 @event("auth", "user")

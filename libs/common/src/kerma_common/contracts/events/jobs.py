@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from kerma_common.contracts.imported import ImportedTask
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.registry import event
 
@@ -155,3 +156,43 @@ class UpdateKeysRevoked:
     job_id: str
     by: str
     not_before: datetime
+
+
+@event("jobs", "job")
+class JobTasksImported:
+    """Another system ran these tasks of a job; users see them once ``JobImported`` follows."""
+
+    job_id: str
+    tasks: tuple[ImportedTask, ...]
+
+
+@event("jobs", "job", public=True)
+class JobImported:
+    """A job that the system ``origin`` ran belongs to a user here, in the final ``state``.
+
+    Its results, if it has any, can be read. ``failure`` says why it has none, where that is known.
+    ``input_ref`` holds its input files and ``project_ref`` its editor project, if they were kept,
+    ``log_ref`` its logs as a JSON object of texts by name. ``tasks`` are those that no
+    ``JobTasksImported`` before holds. Numbers and times are those of ``origin``.
+    """
+
+    job_id: str
+    owner: str
+    origin: str
+    title: str
+    platform: str
+    sim_type: str
+    input_kind: str
+    input_ref: Ref | None
+    project_ref: Ref | None
+    log_ref: Ref | None
+    primaries: int
+    n_tasks: int
+    tasks: tuple[ImportedTask, ...]
+    state: str
+    failure: str
+    submitted_at: datetime
+    ended_at: datetime | None
+    partial: bool
+    tasks_merged: int | None
+    primaries_merged: int | None

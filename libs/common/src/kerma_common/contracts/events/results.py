@@ -80,3 +80,15 @@ class ResultSetDeleted:
     """The results are gone for users."""
 
     job_id: str
+
+
+@event("results", "result_set")
+class ResultSetImported:
+    """Every estimator of a job that another system ran is stored; ``JobImported`` follows."""
+
+    job_id: str
+    owner: str
+    estimators: int
+    tasks: int
+    expected: int
+    partial: bool

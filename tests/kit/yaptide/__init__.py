@@ -1,0 +1,1 @@
+"""A YAPTIDE database, as its backend makes and fills it."""
