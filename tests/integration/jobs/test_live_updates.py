@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,6 +82,7 @@ async def test_a_stream_tells_what_the_status_shows(jobs: World) -> None:
             told = await stream.until("job", id=job)
         await succeed(infra, job, 1, 10)
         await succeed(infra, job, 0, 10)
+        await appears(infra, job, "JobMergeRequested")
         await publish(infra, job, 2, 20, partial=False)
         told = await stream.until("job", id=job, state="COMPLETED")
         status = (await send("GET", "/jobs", params={"job_id": job})).json()
@@ -221,12 +223,18 @@ async def test_a_client_that_reads_nothing_gets_the_last_state_of_each_job(jobs:
 async def test_the_message_says_why_a_job_waits(jobs: World) -> None:
     client, infra = jobs
     send, _ = named(client)
+    other, _ = named(client)
+    await submit(other)
     job = await submit(send, tasks=2)
 
     async def message() -> str:
         return str((await send("GET", "/jobs", params={"job_id": job})).json()["message"])
 
-    assert (await message()).startswith("Job state: PENDING; it waits in the queue")
+    # the queue is read at most once a second
+    async with asyncio.timeout(20):
+        while "before its first one" not in (text := await message()):
+            await asyncio.sleep(0.2)
+    assert re.fullmatch(r"Job state: PENDING; it waits in the queue: .* before its first one", text)
     await append(
         infra, task_subject(job, 0), runner.TaskStarted(job_id=job, index=0, lease=1, worker="w")
     )
