@@ -22,6 +22,7 @@ BENCHES = {
     "edge": "eventlog.edge:edge_cost",
     "requests": "whole.requests:request_latencies",
     "polling": "whole.polling:polling",
+    "live-updates": "whole.listeners:live_updates",
     "logins": "whole.logins:logins",
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",

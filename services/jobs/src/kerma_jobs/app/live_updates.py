@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 0.25
 """Between two readings: no job is told of more often."""
-SHARE = 10
+SHARE = 2
 """A reading that took t seconds is followed by a pause of at least ``SHARE`` times t."""
+LONGEST_PAUSE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 15.0
 RETRY_SECONDS = 1.0
 LISTENERS = Gauge("jobs_live_listeners", "Open streams of live updates")
@@ -192,7 +193,8 @@ class LiveUpdates:
             _log.warning("live updates wait for the database: %r", error)
             self._woken.set()
             return RETRY_SECONDS
-        return max(PAUSE_SECONDS, SHARE * (time.monotonic() - began))
+        pause = max(PAUSE_SECONDS, SHARE * (time.monotonic() - began))
+        return min(pause, LONGEST_PAUSE_SECONDS)
 
     async def _tell_all(self) -> None:
         if not self._listeners:
