@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_tools.bench.whole import idle, logins, polling, requests, start, tasks
+from kerma_tools.bench.whole import idle, importing, logins, polling, requests, start, tasks
 
 pytestmark = pytest.mark.slow
 
@@ -54,4 +54,12 @@ def test_what_tasks_cost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tasks, name, few)
     figures = [*tasks.queueing(), *tasks.dispatching(), *tasks.tiny()]
     assert [figure.unit for figure in figures] == ["ms"] * 4 + ["tasks/s", "ms"] * 2 + ["tasks/s"]
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_an_import_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "JOBS", 20)
+    monkeypatch.setattr(importing, "USERS", 3)
+    figures = list(importing.importing())
+    assert [figure.unit for figure in figures] == ["/s"] * 2
     assert all(figure.value > 0 for figure in figures)

@@ -12,12 +12,14 @@ from kerma_auth.domain.api_token import API_TOKEN, ApiToken, CreateApiToken, Rev
 from kerma_auth.domain.keyring import KEYRING, EnsureKey, Key, RotateKey
 from kerma_auth.domain.session import SESSION, EndSession
 from kerma_auth.domain.user import (
+    SYSTEM,
     USER,
     By,
     ChangeCredential,
     GrantRole,
     ImportUser,
     RegisterUser,
+    RemoveUser,
     ResetCredential,
     RevokeRole,
     RevokeSessions,
@@ -58,6 +60,32 @@ def test_a_user_of_another_system_is_imported_once() -> None:
     with pytest.raises(Rejected) as refused:
         USER.decide(given(REGISTERED, CREDENTIAL), imported)
     assert refused.value.code == "USER_EXISTS"
+
+
+def test_a_removed_user_leaves_nothing_but_the_name() -> None:
+    granted = events.RoleGranted(user_id="u", role="staff")
+    remove = RemoveUser("u", SYSTEM, NOW)
+    removed = USER.decide(given(REGISTERED, CREDENTIAL, granted), remove)
+    assert removed == (
+        events.RoleRevoked(user_id="u", role="staff"),
+        events.SessionsRevoked(user_id="u", not_before=NOW),
+        events.UserRemoved(user_id="u"),
+    )
+    after = given(REGISTERED, CREDENTIAL, granted, *removed)
+    assert USER.decide(after, REGISTER) == (REGISTERED, CREDENTIAL)
+    with pytest.raises(Missing):
+        USER.decide(after, remove)
+    with pytest.raises(Rejected) as refused:
+        USER.decide(after, ImportUser("u", "native", "c", "yaptide"))
+    assert refused.value.code == "USER_REMOVED"
+    again = given(REGISTERED, CREDENTIAL, granted, *removed, REGISTERED, CREDENTIAL)
+    assert (again.roles, again.revoked_at) == (frozenset(), NOW)
+
+
+def test_only_who_may_administer_an_account_removes_it() -> None:
+    for by in (By("o", frozenset({"user"})), By("u", frozenset({"admin"}))):
+        with pytest.raises(Rejected):
+            USER.decide(given(REGISTERED, CREDENTIAL), RemoveUser("u", by, NOW))
 
 
 def test_only_sessions_of_a_user_that_exists_are_revoked() -> None:

@@ -16,7 +16,9 @@ import httpx
 import pytest
 import typer
 
+from kerma_allinone.admin import jobs as all_jobs_of
 from kerma_allinone.admin import keys as signing
+from kerma_allinone.admin import logins as logins_of
 from kerma_allinone.admin import story
 from kerma_allinone.admin import system as operators
 from kerma_allinone.admin import users as accounts
@@ -24,7 +26,18 @@ from kerma_allinone.admin import yaptide as old
 from kerma_allinone.yaptide.report import Note, Report
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import admin, auth, jobs, keys, mending, offers, users, yaptide
+from kerma_client.commands import (
+    admin,
+    all_jobs,
+    auth,
+    jobs,
+    keys,
+    logins,
+    mending,
+    offers,
+    users,
+    yaptide,
+)
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
@@ -64,15 +77,29 @@ ARGUMENTS: dict[str, list[str]] = {
     "admin users enable": ["NAME"],
     "admin users grant": ["NAME", "NAME"],
     "admin users revoke": ["NAME", "NAME"],
+    "admin users remove": ["NAME", "--with-jobs"],
+    "admin sessions list": [],
+    "admin sessions end": ["NAME"],
+    "admin tokens list": ["NAME"],
+    "admin tokens revoke": ["NAME", "NAME"],
+    "admin jobs list": [],
+    "admin jobs show": ["NAME"],
+    "admin jobs cancel": ["NAME"],
+    "admin jobs remove": ["NAME"],
+    "admin tasks list": ["NAME"],
 }
-AS_JSON = (
-    "results",
-    "story",
-    "engines list",
-    "admin import-yaptide",
-    "admin users list",
-    "auth token list",
-)
+PLAIN = {
+    "run",
+    "jobs",
+    "cancel",
+    "engines read",
+    "engines merge",
+    "engines convert",
+    "auth token create",
+    "auth token revoke",
+}
+"""These have no --json; every command of operators has it."""
+AS_JSON = tuple(name for name in ARGUMENTS if name not in PLAIN)
 OTHERS = {
     "demo",
     "up",
@@ -177,6 +204,34 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("disable", "enable", "grant", "revoke", "add", "reset_password"):
         monkeypatch.setattr(accounts, name, text)
+
+    async def one(*_: object) -> Any:
+        return Nasty(NASTY)
+
+    async def named(*_: object) -> dict[str, str]:
+        return {NASTY: NASTY}
+
+    async def shown_job(*_: object) -> Any:
+        return SimpleNamespace(job=nasty(all_jobs.LINE), tasks=[nasty(all_jobs.TASK)])
+
+    async def lines(*_: object) -> Any:
+        return [nasty(all_jobs.LINE)]
+
+    def nasty(names: tuple[str, ...]) -> SimpleNamespace:
+        return SimpleNamespace(**dict.fromkeys(names, Nasty(NASTY)))
+
+    for module, names in (
+        (accounts, ("id_of", "remove")),
+        (logins_of, ("end", "revoke")),
+        (all_jobs_of, ("cancel", "remove", "count")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, one)
+    monkeypatch.setattr(accounts, "names", named)
+    monkeypatch.setattr(all_jobs_of, "shown", shown_job)
+    for name in ("sessions", "tokens"):
+        monkeypatch.setattr(logins_of, name, rows)
+    monkeypatch.setattr(all_jobs_of, "listed", lines)
     for shown_by in (accounts, signing):
         monkeypatch.setattr(shown_by, "listed", rows)
 
@@ -187,7 +242,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         return NASTY
 
     monkeypatch.setattr(old, "take_over", take_over)
-    for module in (jobs, admin, mending, users, keys, yaptide):
+    for module in (jobs, admin, mending, users, keys, yaptide, logins, all_jobs):
         monkeypatch.setattr(module, "use_settings", lambda _: None)
     for name in ("apply", "lags", "quarantined", "poison", "audited", "clusters", "replay"):
         monkeypatch.setattr(operators, name, rows)

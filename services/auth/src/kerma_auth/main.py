@@ -27,6 +27,7 @@ from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.administration import Administration
 from kerma_auth.app.keycloak import KeycloakLogin
 from kerma_auth.app.keys import Keys
+from kerma_auth.app.removal import Removals
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
 from kerma_auth.app.tokens import ApiTokens
 from kerma_auth.domain.passwords import PasswordRules
@@ -65,6 +66,7 @@ class Handlers:
     users: UserQueries
     keys: Keys
     keycloak: KeycloakLogin
+    removals: Removals
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
@@ -154,7 +156,8 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     keycloak = KeycloakLogin(
         infra.bus, vault, opened, throttle, ssh, infra.clock, settled, *_outside(own)
     )
-    return Handlers(accounts, opened, administration, tokens, users, keys, keycloak)
+    removals = Removals(infra.bus, vault, administration, tokens, infra.clock)
+    return Handlers(accounts, opened, administration, tokens, users, keys, keycloak, removals)
 
 
 def _outside(own: AuthSettings) -> tuple[KeycloakTokens | None, SshCertificates | None]:

@@ -33,6 +33,7 @@ BENCHES = {
     "walls": "whole.walls:walls",
     "start": "whole.start:starts_and_stop",
     "idle": "whole.idle:idle",
+    "import": "whole.importing:importing",
     "clone": "whole.start:fresh_clone",
     "convert": "engine.convert:convert_sixteen_zones",
     "engines": "engine.results:engine_figures",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +32,7 @@ class Listed:
 async def listed() -> list[Listed]:
     """Return all accounts in the order of their names."""
     found = []
-    async with _handlers() as auth:
+    async with handlers() as auth:
         after = ""
         while page := await auth.users.page(after, PAGE):
             after = page[-1].user_id
@@ -51,49 +51,74 @@ async def listed() -> list[Listed]:
     return sorted(found, key=lambda user: (user.username, user.user_id))
 
 
-async def add(name: str) -> str:
-    """Create an account and return its random password."""
-    async with _handlers() as auth:
-        password = auth.administration.random_password()
-        await auth.accounts.create(name, password, "", ACTOR)
-        return password
+async def add(name: str, password: str | None) -> str:
+    """Create an account with a password, by default a random one, and return that."""
+    async with handlers() as auth:
+        chosen = auth.administration.random_password() if password is None else password
+        await auth.accounts.create(name, chosen, "", ACTOR)
+        return chosen
 
 
-async def reset_password(name: str) -> str:
-    """Give a user a random password and return it; all sessions of the user end."""
-    async with _handlers() as auth:
-        user_id = await _user_id(auth, name)
-        password, _ = await auth.administration.reset_password(
-            user_id, None, SYSTEM, "", _request_id()
+async def reset_password(name: str, password: str | None) -> str:
+    """Give a user a password, by default a random one, and return it; all sessions end."""
+    async with handlers() as auth:
+        user_id = await user_id_of(auth, name)
+        chosen, _ = await auth.administration.reset_password(
+            user_id, password, SYSTEM, "", _request_id()
         )
-        return password
+        return chosen
+
+
+async def id_of(name: str) -> str:
+    """Return the id of the user with a name, or with an id. Raises NotFound, InvalidRequest."""
+    async with handlers() as auth:
+        return await user_id_of(auth, name)
+
+
+async def names(user_ids: Sequence[str]) -> Mapping[str, str]:
+    """Return the names of users by their ids."""
+    async with handlers() as auth:
+        return await auth.accounts.vault.usernames(sorted(set(user_ids)))
+
+
+async def remove(user_id: str, jobs: Callable[[], Awaitable[int]]) -> int:
+    """Remove a user; ``jobs`` removes the user's jobs. Return how many it removed."""
+    removed = 0
+
+    async def with_jobs() -> None:
+        nonlocal removed
+        removed = await jobs()
+
+    async with handlers() as auth:
+        await auth.removals.remove(user_id, SYSTEM, ACTOR, _request_id(), with_jobs)
+    return removed
 
 
 async def disable(name: str) -> None:
     """Refuse every token and login of a user."""
-    async with _handlers() as auth:
-        await auth.administration.disable(await _user_id(auth, name), SYSTEM, _request_id())
+    async with handlers() as auth:
+        await auth.administration.disable(await user_id_of(auth, name), SYSTEM, _request_id())
 
 
 async def enable(name: str) -> None:
     """Let a user log in again."""
-    async with _handlers() as auth:
-        await auth.administration.enable(await _user_id(auth, name), SYSTEM, _request_id())
+    async with handlers() as auth:
+        await auth.administration.enable(await user_id_of(auth, name), SYSTEM, _request_id())
 
 
 async def grant(name: str, role: str) -> None:
     """Give a role to a user."""
-    async with _handlers() as auth:
-        await auth.administration.grant(await _user_id(auth, name), role, SYSTEM, _request_id())
+    async with handlers() as auth:
+        await auth.administration.grant(await user_id_of(auth, name), role, SYSTEM, _request_id())
 
 
 async def revoke(name: str, role: str) -> None:
     """Take a role from a user."""
-    async with _handlers() as auth:
-        await auth.administration.revoke(await _user_id(auth, name), role, SYSTEM, _request_id())
+    async with handlers() as auth:
+        await auth.administration.revoke(await user_id_of(auth, name), role, SYSTEM, _request_id())
 
 
-async def _user_id(auth: Handlers, name: str) -> str:
+async def user_id_of(auth: Handlers, name: str) -> str:
     """Return the id of the user with a name, or with an id. Raises NotFound, InvalidRequest."""
     named = set(await auth.accounts.vault.named(name_key(name)))
     exact = {user_id for user_id in named if await auth.accounts.username(user_id) == name}
@@ -110,6 +135,6 @@ def _request_id() -> str:
 
 
 @asynccontextmanager
-async def _handlers() -> AsyncIterator[Handlers]:
+async def handlers() -> AsyncIterator[Handlers]:
     async with open_service("auth") as infra:
         yield handlers_of(infra)

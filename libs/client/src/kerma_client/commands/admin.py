@@ -7,44 +7,54 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import keys, mending, users, yaptide
-from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.commands import all_jobs, keys, listing, logins, mending, users, yaptide
+from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import console, say, table
+from kerma_client.terminal import say
 
-app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, accounts.")
+app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, accounts, jobs.")
 streams = typer.Typer(help="Streams of the event log.")
 projections = typer.Typer(help="Read models.")
 app.add_typer(streams, name="streams")
 app.add_typer(projections, name="projections")
 app.add_typer(users.app, name="users")
+app.add_typer(logins.sessions, name="sessions")
+app.add_typer(logins.tokens, name="tokens")
+app.add_typer(all_jobs.jobs, name="jobs")
+app.add_typer(all_jobs.tasks, name="tasks")
 app.add_typer(keys.app, name="keys")
 mending.add_commands(app, projections)
 app.command("import-yaptide")(yaptide.import_yaptide)
 
 
 @streams.command("apply")
-def apply_streams(data: Data = DEFAULT_DATA) -> None:
+def apply_streams(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Create missing streams and change those that differ from their definition."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    for line in asyncio.run(admin.apply()) or ("nothing to do",):
-        say(line)
+    changes = asyncio.run(admin.apply())
+    sentence = "\n".join(changes) or "nothing to do"
+    listing.done(sentence, as_json=as_json, changes=list(changes))
 
 
 @projections.command("rebuild")
-def rebuild(service: str, data: Data = DEFAULT_DATA) -> None:
+def rebuild(service: str, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Rebuild the read models of a service from the first event, then replace the present ones."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
+    columns = {
+        "table": "table",
+        "before": "rows before",
+        "after": "rows after",
+        "equal": "equal",
+    }
+    found = listing.attributes(tuple(columns), asyncio.run(admin.rebuild_service(service)))
     same = {True: "yes", False: "no", None: "not comparable"}
-    rows = (
-        (found.table, str(found.before), str(found.after), same[found.equal])
-        for found in asyncio.run(admin.rebuild_service(service))
-    )
-    console().print(table(("table", "rows before", "rows after", "equal"), rows))
+    if not as_json:
+        found = [{**row, "equal": same[row["equal"]]} for row in found]
+    listing.rows(columns, found, as_json=as_json)
 
 
 @app.command("add-cluster")
@@ -53,36 +63,35 @@ def add_cluster(
     host: Annotated[str, typer.Option(help="Host to reach by SSH; default the name.")] = "",
     port: Annotated[int, typer.Option(help="Port of its SSH server.")] = 22,
     data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Register a cluster."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.add_cluster(name, host or name, port))
-    say(f"{name} is registered")
+    listing.done(f"{name} is registered", as_json=as_json, name=name, registered=True)
 
 
 @app.command("list-clusters")
-def list_clusters(data: Data = DEFAULT_DATA) -> None:
+def list_clusters(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Show the registered clusters; the first one is the default."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    rows = (
-        (found.name, found.host, str(found.port), found.scheduler)
-        for found in asyncio.run(admin.clusters())
-    )
-    console().print(table(("cluster", "host", "port", "scheduler"), rows))
+    columns = {"name": "cluster", "host": "host", "port": "port", "scheduler": "scheduler"}
+    found = listing.attributes(tuple(columns), asyncio.run(admin.clusters()))
+    listing.rows(columns, found, as_json=as_json)
 
 
 @app.command("remove-cluster")
-def remove_cluster(name: str, data: Data = DEFAULT_DATA) -> None:
+def remove_cluster(name: str, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Remove a cluster: it gets no more work."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.remove_cluster(name))
-    say(f"{name} is removed")
+    listing.done(f"{name} is removed", as_json=as_json, name=name, removed=True)
 
 
 @app.command("gateway-config")

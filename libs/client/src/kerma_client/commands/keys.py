@@ -7,28 +7,22 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.commands import listing
+from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import console, say, table
 
 app = typer.Typer(help="Keys that sign access tokens.")
 
 
 @app.command("list")
-def list_keys(data: Data = DEFAULT_DATA) -> None:
+def list_keys(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Show all keys; the last one signs."""
     from kerma_allinone.admin import keys
 
     use_settings(data)
-    rows = (
-        (
-            key.kid,
-            f"{key.not_before:%Y-%m-%d %H:%M:%S}",
-            f"{key.not_after:%Y-%m-%d %H:%M:%S}" if key.not_after else "",
-        )
-        for key in asyncio.run(keys.listed())
-    )
-    console().print(table(("key", "signs from", "accepted until"), rows))
+    columns = {"kid": "key", "not_before": "signs from", "not_after": "accepted until"}
+    found = listing.attributes(tuple(columns), asyncio.run(keys.listed()))
+    listing.rows(columns, found, as_json=as_json)
 
 
 @app.command("rotate")
@@ -37,10 +31,12 @@ def rotate(
         bool, typer.Option("--at-once", help="Void all access tokens now: a key was stolen.")
     ] = False,
     data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Let a new key sign. Tokens of the former one are accepted until they expire."""
     from kerma_allinone.admin import keys
 
     use_settings(data)
     asyncio.run(keys.rotate(at_once=at_once))
-    say("a new key signs now" if at_once else "a new key signs from half a minute on")
+    sentence = "a new key signs now" if at_once else "a new key signs from half a minute on"
+    listing.done(sentence, as_json=as_json, rotated=True, at_once=at_once)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.commands import listing
+from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import console, say, table
 
 processes = typer.Typer(help="Commands and timers that process managers have parked.")
 
@@ -33,115 +33,140 @@ def add_commands(app: typer.Typer, projections: typer.Typer) -> None:
     projections.command("skip")(skip)
 
 
-def poison(data: Data = DEFAULT_DATA) -> None:
+def poison(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List messages that could not be decoded and were passed over, oldest first."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    rows = (
-        tuple(str(found.get(name, "")) for name in ("at", "source", "subject", "seq", "reason"))
-        for found in asyncio.run(admin.poison())
+    columns = {name: name for name in ("at", "source", "subject", "seq", "reason")}
+    found = (
+        {name: str(one.get(name, "")) for name in columns} for one in asyncio.run(admin.poison())
     )
-    console().print(table(("at", "source", "subject", "sequence", "reason"), rows))
+    listing.rows(columns | {"seq": "sequence"}, found, as_json=as_json)
 
 
-def audit(data: Data = DEFAULT_DATA) -> None:
+def audit(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List what operators did to read models and processes, oldest first."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    rows = (
-        (f"{e.at:%Y-%m-%d %H:%M:%S}", e.by, e.action, e.service, e.part, e.target, e.reason)
-        for e in asyncio.run(admin.audited())
-    )
-    headings = ("at", "by", "action", "service", "name", "target", "reason")
-    console().print(table(headings, rows))
+    columns = {name: name for name in ("at", "by", "action", "service", "part", "target", "reason")}
+    found = listing.attributes(tuple(columns), asyncio.run(admin.audited()))
+    listing.rows(columns | {"part": "name"}, found, as_json=as_json)
 
 
-def lag(data: Data = DEFAULT_DATA) -> None:
+def lag(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Show how far every read model and process is behind, and what is in quarantine or parked."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    headings = ("service", "kind", "name", "stream", "commits behind", "quarantined", "parked")
-    rows = (
-        (f.service, f.kind, f.name, f.stream, str(f.behind), str(f.quarantined), str(f.parked))
-        for f in asyncio.run(admin.lags())
-    )
-    console().print(table(headings, rows))
+    names = ("service", "kind", "name", "stream", "behind", "quarantined", "parked")
+    columns = {name: name for name in names} | {"behind": "commits behind"}
+    listing.rows(columns, listing.attributes(names, asyncio.run(admin.lags())), as_json=as_json)
 
 
-def quarantine(data: Data = DEFAULT_DATA) -> None:
+def quarantine(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List what could not be applied: aggregates of read models, instances of processes."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    headings = ("service", "name", "aggregate or instance", "failed at", "commits", "error")
-    rows = (
-        (
-            found.service,
-            f"{found.entry.name} ({found.kind})",
-            found.entry.unit,
-            f"{found.entry.stream}:{found.entry.seq}",
-            str(found.entry.commits),
-            found.entry.error,
-        )
-        for found in asyncio.run(admin.quarantined())
+    columns = {
+        "service": "service",
+        "kind": "kind",
+        "name": "name",
+        "unit": "aggregate or instance",
+        "failed_at": "failed at",
+        "commits": "commits",
+        "error": "error",
+    }
+    found = (
+        {
+            "service": one.service,
+            "kind": one.kind,
+            "name": one.entry.name,
+            "unit": one.entry.unit,
+            "failed_at": f"{one.entry.stream}:{one.entry.seq}",
+            "commits": one.entry.commits,
+            "error": one.entry.error,
+        }
+        for one in asyncio.run(admin.quarantined())
     )
-    console().print(table(headings, rows))
+    listing.rows(columns, found, as_json=as_json)
 
 
 def replay(
-    service: str, name: str, unit: Unit, reason: Why = "after a fix", data: Data = DEFAULT_DATA
+    service: str,
+    name: str,
+    unit: Unit,
+    reason: Why = "after a fix",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Apply what a read model or process has in quarantine of one unit, after a fix."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     count = asyncio.run(admin.replay(service, name, unit, reason))
-    say(f"{count} commits applied")
+    listing.done(f"{count} commits applied", as_json=as_json, applied=count)
 
 
-def skip(service: str, name: str, unit: Unit, reason: Why, data: Data = DEFAULT_DATA) -> None:
+def skip(
+    service: str,
+    name: str,
+    unit: Unit,
+    reason: Why,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
     """Give up the commits that failed and apply those that wait behind them."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     given_up, applied = asyncio.run(admin.skip(service, name, unit, reason))
-    say(f"{given_up} commits given up, {applied} applied")
+    sentence = f"{given_up} commits given up, {applied} applied"
+    listing.done(sentence, as_json=as_json, given_up=given_up, applied=applied)
 
 
 @processes.command("parked")
-def parked(data: Data = DEFAULT_DATA) -> None:
+def parked(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List commands and timers whose execution failed."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
-    headings = ("service", "process", "id", "instance", "command or timer", "since", "error")
-    rows = (
-        (service, p.process, p.id, p.instance, p.what, f"{p.at:%Y-%m-%d %H:%M:%S}", p.error)
-        for service, p in asyncio.run(admin.parked())
-    )
-    console().print(table(headings, rows))
+    names = ("process", "id", "instance", "what", "at", "error")
+    columns = {"service": "service", **{name: name for name in names}}
+    columns |= {"what": "command or timer", "at": "since"}
+    found = [
+        {"service": service, **row}
+        for service, one in asyncio.run(admin.parked())
+        for row in listing.attributes(names, [one])
+    ]
+    listing.rows(columns, found, as_json=as_json)
 
 
 @processes.command("retry")
 def retry(
-    service: str, parked_id: str, reason: Why = "after a fix", data: Data = DEFAULT_DATA
+    service: str,
+    parked_id: str,
+    reason: Why = "after a fix",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Execute a parked command, or fire a parked timer, again."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.retry(service, parked_id, reason))
-    say(f"{parked_id} is tried again")
+    listing.done(f"{parked_id} is tried again", as_json=as_json, id=parked_id, retried=True)
 
 
 @processes.command("drop")
-def drop(service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA) -> None:
+def drop(
+    service: str, parked_id: str, reason: Why, data: Data = DEFAULT_DATA, as_json: AsJson = False
+) -> None:
     """Give up a parked command or timer."""
     from kerma_allinone.admin import system as admin
 
     use_settings(data)
     asyncio.run(admin.drop(service, parked_id, reason))
-    say(f"{parked_id} is dropped")
+    listing.done(f"{parked_id} is dropped", as_json=as_json, id=parked_id, dropped=True)

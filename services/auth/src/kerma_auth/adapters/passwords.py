@@ -70,7 +70,7 @@ class Argon2Passwords:
         return await self._run(lambda: self._check(secret_hash, password))
 
     def _check(self, secret_hash: str | None, password: str) -> Checked:
-        if secret_hash is None:
+        if not secret_hash:
             self._hasher.hash(password)
             return Checked(matches=False)
         if foreign := parse_hash(secret_hash):

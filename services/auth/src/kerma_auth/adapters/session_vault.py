@@ -111,6 +111,23 @@ class SessionVault:
             rows = await connection.execute(ended.returning(SESSION.c.session_id, used))
             return [(session_id, last) for session_id, last in rows]
 
+    async def active(self, now: datetime) -> list[tuple[str, str, int, datetime]]:
+        """Return id and name of users with sessions, how many, and when one was used last."""
+        used = func.coalesce(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
+        found = (
+            select(SESSION.c.user_id, func.min(SESSION.c.username), func.count(), func.max(used))
+            .where(SESSION.c.ended.is_(None), SESSION.c.expires > now)
+            .group_by(SESSION.c.user_id)
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    async def forget(self, user_id: str) -> None:
+        """Delete all sessions of a user who was removed, with the name in them."""
+        async with self.db.begin() as connection:
+            await connection.execute(delete(SESSION).where(SESSION.c.user_id == user_id))
+
     async def _grant(self, condition: ColumnElement[bool]) -> Grant | None:
         found = select(
             SESSION.c.session_id,

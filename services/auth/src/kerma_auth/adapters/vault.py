@@ -97,6 +97,11 @@ class Vault:
         async with self.db.begin() as connection:
             await connection.execute(delete(CREDENTIAL).where(one))
 
+    async def forget(self, user_id: str) -> None:
+        """Delete name and passwords of a user who was removed."""
+        async with self.db.begin() as connection:
+            await connection.execute(delete(CREDENTIAL).where(CREDENTIAL.c.user_id == user_id))
+
     async def credential(self, credential_id: str) -> StoredCredential | None:
         """Return a credential."""
         found = select(CREDENTIAL.c.username, CREDENTIAL.c.secret_hash).where(

@@ -148,6 +148,14 @@ class Administration:
         await self.ssh.forget(user_id)
         return max(seq, done.seq)
 
+    async def end_sessions(self, user_id: str, by: By, request_id: str) -> int:
+        """End all sessions of a user; return how many there were. Raises NotFound."""
+        await self._user(user_id)
+        now = self.clock()
+        context = _context(by, request_id, "sessions", now)
+        await self.bus.execute(USER, user_subject(user_id), RevokeSessions(user_id, now), context)
+        return await self._end_sessions(user_id, now, context)
+
     async def enable(self, user_id: str, by: By, request_id: str) -> int:
         """Let a user log in again."""
         user = await self._user(user_id)
@@ -217,10 +225,12 @@ class Administration:
 
     async def _end_sessions(
         self, user_id: str, now: datetime, context: CommandContext, but: str | None = None
-    ) -> None:
-        for session_id, used in await self.sessions.end_all(user_id, now, but):
+    ) -> int:
+        ended = await self.sessions.end_all(user_id, now, but)
+        for session_id, used in ended:
             if used >= now - RECENT:
                 await self.handlers.end(session_id, user_id, context.correlation, context.actor)
+        return len(ended)
 
     async def _forget(self, credential_id: str, seq: int) -> None:
         """Delete a former credential once logins look at the new one."""

@@ -22,8 +22,9 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.errors import Forbidden, InvalidRequest
 
-NO_PASSWORD = "!"  # noqa: S105 - what no password hashes to
+NO_PASSWORD = ""  # what no password hashes to
 TAKEN = "a user of this Kerma has this name, or an equal one"
+REMOVED = "this user was removed here"
 CANNOT_LOG_IN = "nobody can log in with this name here"
 
 
@@ -55,6 +56,8 @@ class AccountImports:
             raise Forbidden(CANNOT_LOG_IN) from None
         user_id = self.vault.user_id(source, name)
         user = await self._user(user_id)
+        if user.removed:
+            raise Forbidden(REMOVED)
         if user.registered:
             if user.origin != origin:
                 raise Forbidden(TAKEN)

@@ -53,6 +53,9 @@ class AccountVault(Protocol):
     async def drop_credential(self, credential_id: str) -> None:
         """Delete a credential that no event names, or no longer."""
 
+    async def forget(self, user_id: str) -> None:
+        """Delete name and passwords of a user who was removed."""
+
     async def credential(self, credential_id: str) -> Credential | None:
         """Return a credential."""
 
@@ -96,6 +99,12 @@ class Sessions(Protocol):
         self, user_id: str, now: datetime, but: str | None
     ) -> Sequence[tuple[str, datetime]]:
         """End a user's sessions, except one; return their ids, and when each was used last."""
+
+    async def active(self, now: datetime) -> Sequence[tuple[str, str, int, datetime]]:
+        """Return id and name of users with sessions, how many, and when one was used last."""
+
+    async def forget(self, user_id: str) -> None:
+        """Delete all sessions of a user who was removed, with the name in them."""
 
 
 class Tokens(Protocol):

@@ -99,10 +99,20 @@ class RevokeSessions:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveUser:
+    """Remove a user who owns nothing any more."""
+
+    user_id: str
+    by: By
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """State of one user. Tokens issued before ``revoked_at`` are void.
 
-    ``origin`` is the system that the user came from, "" for this one.
+    ``origin`` is the system that the user came from, "" for this one. Somebody else may register
+    under the name of a ``removed`` user.
     """
 
     registered: bool = False
@@ -111,6 +121,7 @@ class User:
     credential_id: str | None = None
     roles: frozenset[str] = frozenset()
     revoked_at: datetime | None = None
+    removed: bool = False
 
 
 UserCommand = (
@@ -121,6 +132,7 @@ UserCommand = (
     | GrantRole
     | RevokeRole
     | RevokeSessions
+    | RemoveUser
 )
 UserEvent = (
     events.UserRegistered
@@ -128,6 +140,7 @@ UserEvent = (
     | events.RoleGranted
     | events.RoleRevoked
     | events.SessionsRevoked
+    | events.UserRemoved
 )
 
 
@@ -153,6 +166,8 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
         return _register(user, command)
     if not user.registered:
         raise Missing("UNKNOWN_USER", "User does not exist")
+    if isinstance(command, RemoveUser):
+        return _remove(user, command)
     match command:
         case ChangeCredential():
             check_has_password(user)
@@ -175,7 +190,12 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
 
 def _register(user: User, command: RegisterUser | ImportUser) -> tuple[object, ...]:
     origin = command.origin if isinstance(command, ImportUser) else ""
-    kind = "password" if isinstance(command, ImportUser) else command.kind
+    if isinstance(command, RegisterUser):
+        kind = command.kind
+    else:
+        kind = "password" if command.source == NATIVE else command.source
+        if user.removed:
+            raise Rejected("USER_REMOVED", "This user was removed here")
     if user.registered:
         if origin and origin == user.origin:
             return ()
@@ -185,6 +205,18 @@ def _register(user: User, command: RegisterUser | ImportUser) -> tuple[object, .
         events.CredentialSet(
             user_id=command.user_id, credential_id=command.credential_id, kind=kind
         ),
+    )
+
+
+def _remove(user: User, command: RemoveUser) -> tuple[object, ...]:
+    check_may_administer(command.by, user.roles)
+    if command.by.user_id == command.user_id:
+        raise Rejected(OWN_ACCOUNT, "Nobody may remove the own account")
+    user_id = command.user_id
+    return (
+        *(events.RoleRevoked(user_id=user_id, role=role) for role in sorted(user.roles)),
+        events.SessionsRevoked(user_id=user_id, not_before=command.now),
+        events.UserRemoved(user_id=user_id),
     )
 
 
@@ -217,7 +249,14 @@ def evolve(user: User, event: UserEvent) -> User:
     """Return the state after an event."""
     match event:
         case events.UserRegistered():
-            return replace(user, registered=True, source=event.source, origin=event.origin)
+            return User(
+                registered=True,
+                source=event.source,
+                origin=event.origin,
+                revoked_at=user.revoked_at,
+            )
+        case events.UserRemoved():
+            return User(revoked_at=user.revoked_at, removed=True)
         case events.CredentialSet():
             return replace(user, credential_id=event.credential_id)
         case events.SessionsRevoked():

@@ -1,7 +1,7 @@
 """Projection ``users``: each user's current credential and roles, and whether the user may act;
 API tokens that are not revoked.
 
-In: UserRegistered, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
+In: UserRegistered, UserRemoved, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
 ApiTokenCreated, ApiTokenRevoked.
 """
 
@@ -57,6 +57,13 @@ def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
     """Add the user."""
     values = {"source": event.source, "registered_at": at.time, "disabled": False}
     yield Upsert(USER, {"user_id": event.user_id}, values)
+
+
+@USERS.on(auth.UserRemoved)
+def removed(event: auth.UserRemoved, at: At) -> Iterator[Op]:
+    """Delete everything about the user."""
+    for table in (USER, ROLE, API_TOKEN):
+        yield Delete(table, {"user_id": event.user_id})
 
 
 @USERS.on(auth.CredentialSet)

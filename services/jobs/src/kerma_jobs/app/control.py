@@ -23,18 +23,23 @@ class JobControl:
     bus: CommandBus
     clock: Callable[[], datetime]
 
-    async def cancel(self, job_id: str, by: str, request_id: str) -> int:
-        """Cancel a job; no effect on one that has ended."""
+    async def cancel(self, job_id: str, by: str, request_id: str, actor: str | None = None) -> int:
+        """Cancel a job; no effect on one that has ended. ``actor``: who does it, if no user."""
         command = CancelJob(job_id, by, collect=False, now=self.clock())
-        return await self._execute(command, by, request_id)
+        return await self._execute(command, by, request_id, actor)
 
-    async def delete(self, job_id: str, by: str, request_id: str) -> int:
+    async def delete(self, job_id: str, by: str, request_id: str, actor: str | None = None) -> int:
         """Delete an ended job, a cancelled one with the end of its last tasks; repeats do nothing."""
-        return await self._execute(DeleteJob(job_id, by), by, request_id)
+        return await self._execute(DeleteJob(job_id, by), by, request_id, actor)
 
-    async def _execute(self, command: CancelJob | DeleteJob, by: str, request_id: str) -> int:
+    async def _execute(
+        self, command: CancelJob | DeleteJob, by: str, request_id: str, actor: str | None
+    ) -> int:
         context = CommandContext(
-            f"user:{by}", (by, request_id, type(command).__name__), request_id, self.clock()
+            actor or f"user:{by}",
+            (by, request_id, type(command).__name__),
+            request_id,
+            self.clock(),
         )
         done = await self.bus.execute(JOB, job_subject(command.job_id), command, context)
         return done.seq

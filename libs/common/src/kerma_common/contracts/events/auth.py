@@ -17,6 +17,13 @@ class UserRegistered:
     origin: str = ""
 
 
+@event("auth", "user", public=True)
+class UserRemoved:
+    """A user does not exist any more; what was issued to the user is void."""
+
+    user_id: str
+
+
 @event("auth", "user")
 class CredentialSet:
     """A user has a new credential of this kind; its secret lives in the vault."""

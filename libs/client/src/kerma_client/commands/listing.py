@@ -1,0 +1,49 @@
+"""What commands of operators print: tables and sentences, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from kerma_client.terminal import console, put_json, say, table
+
+
+def rows(columns: Mapping[str, str], found: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows: all of each as JSON, or the columns, which have headings, as a table."""
+    if as_json:
+        put_json(json.dumps([_plain(row) for row in found]))
+        return
+    cells = (tuple(_cell(row[name]) for name in columns) for row in found)
+    console().print(table(tuple(columns.values()), cells))
+
+
+def done(sentence: str, *, as_json: bool, **facts: Any) -> None:
+    """Print what was done."""
+    if as_json:
+        put_json(json.dumps(_plain(facts)))
+    else:
+        say(sentence)
+
+
+def attributes(names: Sequence[str], found: Iterable[object]) -> list[dict[str, Any]]:
+    """Return objects as rows of the attributes with these names."""
+    return [{name: getattr(one, name) for name in names} for one in found]
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)
