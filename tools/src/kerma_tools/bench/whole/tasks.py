@@ -10,8 +10,9 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerma_client.demo import PROJECT
 from kerma_client.submission import submit_body
@@ -28,6 +29,10 @@ from kerma_tools.bench.whole.bare import bare_starts
 from kerma_tools.bench.whole.cpu import cpu_by_part, idle_share, since, wait_until_calm
 from kerma_tools.bench.whole.wire import post
 from kerma_tools.paths import ROOT
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 TASKS, JOBS, SLOTS = 1000, 5, 16
 SUBMITTED = 30
@@ -81,6 +86,7 @@ async def _without_engine(found: Platform) -> list[Figure]:
         await hollow.register()
         await asyncio.to_thread(found.client.submit, _body(TASKS))
         await asyncio.to_thread(wait_until_calm, pid, idle)
+        reads = await _counted(client, "$JS.API.STREAM.MSG.GET.RUNNER")
         before, own, began = cpu_by_part(pid), time.process_time(), time.perf_counter()
         await hollow.work(TASKS)
         took = time.perf_counter() - began
@@ -93,7 +99,20 @@ async def _without_engine(found: Platform) -> list[Figure]:
     return [
         Figure(f"{name}, tasks per second", TASKS / took, "tasks/s", "bar", 300.0, 1.0),
         limit(f"{name}, CPU per task ({_split(used, TASKS)})", total, "ms", 3.0),
+        limit(f"{name}, messages read from the log per task", next(reads) / TASKS, "reads", 0.5),
     ]
+
+
+async def _counted(client: Client, subject: str) -> count[int]:
+    """Count the messages on a subject from now on; ``next`` of what is returned is their number."""
+    seen = count()
+
+    async def see(_: Msg) -> None:
+        next(seen)
+
+    await client.subscribe(subject, cb=see)
+    await client.flush()
+    return seen
 
 
 class _Hollow:
