@@ -13,12 +13,15 @@ import pytest
 
 from kerma_allinone.edge.routing import TABLE, Route
 from kerma_common.http.json_body import LARGE
+from kit.inputs.projects import submission
 from kit.running.entrances import ORIGIN, Entrances, entrances
 from kit.running.services import prepare
 from kit.running.visitor import NAME
 
 pytestmark = pytest.mark.slow
 
+ENDLESS = {"/auth/refresh", "/v1/jobs/events"}
+"""What is different each time, and what does not end."""
 OF_CONNECTIONS = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 EACH_ITS_OWN = {"set-cookie", "content-length"}
 MOMENTS = re.compile(rb'"(access_exp|refresh_exp)":[0-9]+')
@@ -111,7 +114,7 @@ def test_every_route_answers_alike(clients: dict[str, httpx.Client], route: Rout
 
 @pytest.mark.parametrize(
     "route",
-    [r for r in TABLE.routes if r.method == "GET" and not r.path.startswith("/auth/refresh")],
+    [r for r in TABLE.routes if r.method == "GET" and r.path not in ENDLESS],
     ids=lambda route: route.path,
 )
 def test_what_a_user_reads_is_alike(clients: dict[str, httpx.Client], route: Route) -> None:
@@ -122,6 +125,26 @@ def test_what_a_user_reads_is_alike(clients: dict[str, httpx.Client], route: Rou
     assert status in {200, 403, 404}
     status, _, body = alike(clients, "HEAD", path_of(route), **asked)
     assert body is None
+
+
+def test_events_arrive_at_every_entrance_and_streams_end_with_their_client(
+    clients: dict[str, httpx.Client],
+) -> None:
+    for name, client in clients.items():
+        other = clients["up" if name == "nginx" else "nginx"]
+        for _ in range(21):  # a user may have 20 at a time
+            with client.stream("GET", "/v1/jobs/events", timeout=60) as stream:
+                assert stream.status_code == 200, name
+                pieces = stream.iter_text()
+                assert next(pieces).startswith("retry:")
+        body = {**submission(1000, 1), "wait_for_engine": True}
+        with client.stream("GET", "/v1/jobs/events", timeout=60) as stream:
+            pieces = stream.iter_text()
+            next(pieces)
+            job = other.post("/jobs/direct", json=body).json()["job_id"]
+            heard = ""
+            while job not in heard:  # ends by the client's timeout
+                heard += next(pieces)
 
 
 def test_a_login_sets_the_same_cookies_everywhere(clients: dict[str, httpx.Client]) -> None:

@@ -29,8 +29,6 @@ from kit.running.visitor import NAME, Visitor
 pytestmark = pytest.mark.slow
 
 TWICE = ("auth", "jobs")
-GIVEN_UP_SECONDS = 2.0
-"""How long operators wait before the next replica: nginx passes over one that refused for a second."""
 SETTINGS = {
     "KERMA_HTTP_TRUSTED_PROXIES": "127.0.0.1",
     "KERMA_JOBS_QUOTAS": orjson.dumps(
@@ -56,7 +54,6 @@ class Doubled:
         self.system.programs[name].end()
         self.system.start(name)
         eventually(partial(self.system._is_ready, name), START_SECONDS, name)
-        time.sleep(GIVEN_UP_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +156,55 @@ def test_a_session_is_one_at_both_replicas(doubled: Doubled, visitor: Visitor) -
         return set(answers) == {403}
 
     eventually(over, PATIENCE, "the session has ended everywhere")
+
+
+class Stream:
+    """A stream of live updates, read event by event."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        assert answer.status_code == 200
+        self._pieces = answer.iter_text()
+        self._text = ""
+
+    def until(self, wanted: str) -> str:
+        """Read up to the event that holds ``wanted``; return its id."""
+        while True:
+            *told, rest = self._text.split("\n\n")
+            for number, event in enumerate(told):
+                if wanted in event:
+                    self._text = "\n\n".join([*told[number + 1 :], rest])
+                    return next(li[4:] for li in event.splitlines() if li.startswith("id: "))
+            self._text += next(self._pieces)
+
+
+def test_a_stream_tells_of_other_replicas_jobs_and_goes_on_at_another(
+    doubled: Doubled, visitor: Visitor
+) -> None:
+    first, second = (
+        httpx.Client(base_url=url, cookies=dict(visitor.http.cookies), timeout=PATIENCE)
+        for url in doubled.replicas("jobs")
+    )
+
+    def submit() -> str:
+        job: str = second.post("/jobs/direct", json=body()).json()["job_id"]
+        return job
+
+    path = "/v1/jobs/events"
+    with first, second:
+        with first.stream("GET", path) as answer:
+            stream = Stream(answer)
+            stream.until("event: ready")
+            heard = submit()
+            position = stream.until(heard)
+        missed = submit()
+        with second.stream("GET", path, headers={"Last-Event-ID": position}) as answer:
+            text = ""
+            for piece in answer.iter_text():
+                text += piece
+                if "event: ready" in text:
+                    break
+        assert missed in text
+        assert heard not in text
 
 
 @dataclass

@@ -59,7 +59,7 @@ server {
     gzip_vary on;
 
     proxy_http_version 1.1;
-    proxy_connect_timeout 2s;
+    proxy_connect_timeout 1s;
     proxy_read_timeout @READ_SECONDS@s;
     # A request that changes something goes to another replica only if nothing of it was sent.
     proxy_next_upstream error timeout http_503;
@@ -143,8 +143,10 @@ def _paths(table: RouteTable) -> str:
 
 
 def _upstream(name: str, services: GatewaySettings) -> str:
+    # nginx never counts a replica as gone: one that refuses costs nothing, and one that has just
+    # started would get a single request until that has its answer
     servers = "".join(
-        f"    server {_server(name, url)} max_fails=3 fail_timeout=1s;\n"
+        f"    server {_server(name, url)} max_fails=0;\n"
         for url in services.replicas(name)
     )
     return f"upstream kerma_{name} {{\n    zone kerma_{name} 64k;\n{servers}    keepalive 32;\n}}\n"

@@ -97,8 +97,6 @@ class _Sender:
             headers["X-Request-Id"] = self._request_id
             # Responses hold users' texts verbatim; no browser may interpret one as a page.
             headers["X-Content-Type-Options"] = "nosniff"
-            if headers.get("content-type", "").startswith("text/event-stream"):
-                headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
         elif self.bodiless and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
