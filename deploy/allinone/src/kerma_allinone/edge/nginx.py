@@ -146,8 +146,7 @@ def _upstream(name: str, services: GatewaySettings) -> str:
     # nginx never counts a replica as gone: one that refuses costs nothing, and one that has just
     # started would get a single request until that has its answer
     servers = "".join(
-        f"    server {_server(name, url)} max_fails=0;\n"
-        for url in services.replicas(name)
+        f"    server {_server(name, url)} max_fails=0;\n" for url in services.replicas(name)
     )
     return f"upstream kerma_{name} {{\n    zone kerma_{name} 64k;\n{servers}    keepalive 32;\n}}\n"
 

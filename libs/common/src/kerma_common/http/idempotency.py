@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from starlette.requests import Request
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
@@ -36,7 +36,16 @@ class RequestKey:
     digest: str
 
 
-async def request_key(request: Request) -> RequestKey | None:
+_Given = Annotated[
+    str | None,
+    Header(
+        alias=HEADER,
+        description="Repeats of a request with the same key are answered alike for a day.",
+    ),
+]
+
+
+async def request_key(request: Request, _key: _Given = None) -> RequestKey | None:
     """Return the key of a request, None without one. Raises InvalidRequest naming the header."""
     given = request.headers.getlist(HEADER)
     if not given:
