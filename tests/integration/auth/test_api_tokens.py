@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from kerma_auth.main import handlers_of
 from kerma_batch_gateway.main import build as build_batch
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
+from kerma_common.errors import KeyReused
+from kerma_common.http.idempotency import RequestKey
 from kerma_common.infra import Infra
 from kerma_common.security import api_tokens
 from kit.programs.family import PATIENCE
@@ -268,3 +270,44 @@ async def test_a_token_expires(world: World) -> None:
     answer = await world.auth.get("/auth/status", headers=bearer(token))
     assert (answer.status_code, "expired" in answer.json()["message"]) == (403, True)
     assert await world.listed(mona) == []
+
+
+async def test_a_repeated_request_gets_its_token_again(world: World) -> None:
+    person = await world.enter("repeater")
+    keyed = {**person, "Idempotency-Key": "once"}
+
+    async def create(headers: Headers, **body: Any) -> httpx.Response:
+        return await world.auth.post("/v1/tokens", json={"label": "r", **body}, headers=headers)
+
+    answers = await asyncio.gather(*(create(keyed) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    token = answers[0].json()
+    assert len(await world.listed(person)) == 1
+    await world.becomes(200, bearer(token["token"]))
+    for other in (await create(keyed, label="s"), await create(keyed, days=3)):
+        assert other.status_code == 422
+    stranger = {**await world.enter("stranger"), "Idempotency-Key": "once"}
+    assert (await create(stranger)).json()["token_id"] != token["token_id"]
+    second = await create({**person, "Idempotency-Key": "twice"})
+    assert second.json()["token_id"] != token["token_id"]
+    path = f"/v1/tokens/{token['token_id']}"
+    assert (await world.auth.delete(path, headers=person)).status_code == 200
+    assert (await create(keyed)).status_code == 422  # the key stands for a void token
+
+
+async def test_a_key_is_good_for_a_day(world: World) -> None:
+    tokens: ApiTokens = handlers_of(world.infra).tokens
+    key = RequestKey("k" * 64, "d" * 64)
+    nora = await world.enter("nora")
+    user_id = (await world.auth.get("/v1/users/me", headers=nora)).json()["user"]["user_id"]
+    life, at = timedelta(days=90), datetime.now(UTC)
+
+    async def again(after: timedelta) -> str:
+        later = replace(tokens, clock=lambda: at + after)
+        return (await later.create(user_id, "r", life, "request", key))[0]
+
+    first = await again(timedelta())
+    assert await again(timedelta(hours=23)) == first
+    with pytest.raises(KeyReused):
+        await again(timedelta(hours=25))

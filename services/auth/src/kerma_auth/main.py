@@ -12,6 +12,7 @@ from kerma_auth.adapters.session_vault import SessionVault
 from kerma_auth.adapters.ssh_vault import SshVault
 from kerma_auth.adapters.throttle import CountingThrottle
 from kerma_auth.adapters.token_labels import StoredLabels, UseRecorder
+from kerma_auth.adapters.token_secrets import TokenSecrets
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
@@ -139,7 +140,8 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     async def settled(seq: int) -> bool:
         return await infra.positions.wait(USERS.name, "AUTH", seq)
 
-    tokens, ssh = ApiTokens(infra.bus, StoredLabels(db), users, infra.clock), SshVault(db, master)
+    tokens = ApiTokens(infra.bus, StoredLabels(db), users, infra.clock, TokenSecrets(master))
+    ssh = SshVault(db, master)
     administration = Administration(
         infra.bus,
         vault,

@@ -33,9 +33,10 @@ class StoredLabels:
     db: AsyncEngine
 
     async def add(self, token_id: str, label: str) -> None:
-        """Store the label of a token."""
+        """Store the label of a token, unless it has one."""
+        added = insert(LABEL).values(token_id=token_id, label=label).on_conflict_do_nothing()
         async with self.db.begin() as connection:
-            await connection.execute(insert(LABEL).values(token_id=token_id, label=label))
+            await connection.execute(added)
 
     async def of(self, token_ids: Sequence[str]) -> dict[str, Label]:
         """Return the labels of tokens."""

@@ -15,6 +15,7 @@ from kerma_auth.api.users import PRIVATE
 from kerma_auth.app.tokens import ApiTokens
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
+from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers
@@ -48,11 +49,11 @@ def router(routes: TokenRoutes) -> APIRouter:
 
     @api.post("")
     @authenticated()
-    @answers(201, 409)
-    async def create(body: NewToken, principal: CurrentPrincipal) -> Response:
+    @answers(201, 409, 422)
+    async def create(body: NewToken, principal: CurrentPrincipal, key: Repeatable) -> Response:
         require_session(principal)
         token, token_id, expires, seq = await routes.tokens.create(
-            principal.user_id, body.label, timedelta(days=body.days), request_id()
+            principal.user_id, body.label, timedelta(days=body.days), request_id(), key
         )
         await routes.auth.settled(seq)
         text = "The token is shown this once only"

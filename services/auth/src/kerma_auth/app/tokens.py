@@ -5,7 +5,6 @@ Out: ApiTokenCreated, ApiTokenRevoked.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,12 +15,16 @@ from kerma_auth.domain.user import USER
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import api_token_subject, user_subject
-from kerma_common.errors import ConcurrencyConflict, Forbidden
+from kerma_common.errors import ConcurrencyConflict, Forbidden, KeyReused
+from kerma_common.http.idempotency import RequestKey
 from kerma_common.security import api_tokens
 from kerma_common.security.roles import PRIVILEGED
 
 MOST_TOKENS = 100
 """Tokens of one user that are valid at a time; every process keeps all tokens in memory."""
+KEPT = timedelta(hours=24)
+"""How long a repeated request gets its token again."""
+REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
 TOO_MANY = f"You have {MOST_TOKENS} tokens already; revoke one first"
 
 
@@ -53,11 +56,18 @@ class Token(Protocol):
         """Return when it expires."""
 
 
+class Secrets(Protocol):
+    """Ids and secrets of new tokens."""
+
+    def make(self, user_id: str, key: RequestKey | None) -> tuple[str, bytes]:
+        """Return an id and a secret: equal ones for equal requests with a key, else random ones."""
+
+
 class TokenLabels(Protocol):
     """What is known of tokens beside their events."""
 
     async def add(self, token_id: str, label: str) -> None:
-        """Store the label of a token."""
+        """Store the label of a token, unless it has one."""
 
     async def of(self, token_ids: Sequence[str]) -> Mapping[str, Label]:
         """Return the labels of tokens."""
@@ -81,20 +91,29 @@ class ApiTokens:
     labels: TokenLabels
     tokens: TokenQueries
     clock: Callable[[], datetime]
+    secrets: Secrets
 
     async def create(
-        self, user_id: str, label: str, life: timedelta, request_id: str
+        self,
+        user_id: str,
+        label: str,
+        life: timedelta,
+        request_id: str,
+        key: RequestKey | None = None,
     ) -> tuple[str, str, datetime, int]:
         """Create a token; return it, its id, when it expires, and the sequence of the commit.
 
-        Nobody can read the token again. It carries the roles that its user has now, without the
-        privileged ones. Raises Forbidden if the user has too many tokens.
+        Nobody can read the token again, but a repetition with the same ``key`` gets it for a day. It
+        carries the roles that its user has now, without the privileged ones. Raises Forbidden if the
+        user has too many tokens, and KeyReused.
         """
         now = self.clock()
+        token_id, secret = self.secrets.make(user_id, key)
+        if key is not None and (found := await self._earlier(user_id, token_id, secret, now, life)):
+            return found
         if len(await self.tokens.tokens_of(user_id, now)) >= MOST_TOKENS:
             raise Forbidden(TOO_MANY)
         user, _ = await self.bus.state(USER, user_subject(user_id))
-        token_id, secret = secrets.token_hex(8), secrets.token_bytes(api_tokens.SECRET_BYTES)
         roles, expires = tuple(sorted(user.roles - PRIVILEGED)), now.replace(microsecond=0) + life
         digest = api_tokens.secret_hash(secret)
         await self.labels.add(token_id, label)
@@ -106,7 +125,26 @@ class ApiTokens:
         if not user.roles.issuperset(roles):  # one was taken away meanwhile
             await self.revoke(user_id, token_id, request_id)
             raise ConcurrencyConflict("Your roles have changed; try again")
+        if key is not None:  # a repetition at the same time may have come first
+            found = await self._earlier(user_id, token_id, secret, now, life)
+            assert found is not None
+            return found
         return api_tokens.written(token_id, secret), token_id, expires, done.seq
+
+    async def _earlier(
+        self, user_id: str, token_id: str, secret: bytes, now: datetime, life: timedelta
+    ) -> tuple[str, str, datetime, int] | None:
+        """Return the token of an earlier request with the same key, None if there is none.
+
+        Raises KeyReused if the key stands for another request or a void token, or is too old.
+        """
+        token, seq = await self.bus.state(API_TOKEN, api_token_subject(user_id, token_id))
+        if token.expires is None:
+            return None
+        same = token.secret_sha256 == api_tokens.secret_hash(secret)
+        if token.revoked or not same or now - (token.expires - life) > KEPT:
+            raise KeyReused(REUSED)
+        return api_tokens.written(token_id, secret), token_id, token.expires, seq
 
     async def listed(self, user_id: str) -> Sequence[tuple[Token, Label]]:
         """Return the valid tokens of a user, oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -36,6 +36,8 @@ class ApiToken:
 
     user_id: str | None = None
     revoked: bool = False
+    secret_sha256: str = ""
+    expires: datetime | None = None
 
 
 ApiTokenCommand = CreateApiToken | RevokeApiToken
@@ -71,9 +73,10 @@ def evolve(token: ApiToken, event: ApiTokenEvent) -> ApiToken:
     """Return the state after an event."""
     match event:
         case events.ApiTokenCreated():
-            return ApiToken(event.user_id)
+            secret, expires = event.secret_sha256, event.expires
+            return ApiToken(event.user_id, secret_sha256=secret, expires=expires)
         case events.ApiTokenRevoked():
-            return ApiToken(token.user_id, revoked=True)
+            return replace(token, revoked=True)
         case _:
             assert_never(event)
 
