@@ -17,6 +17,7 @@ from kerma_jobs.domain.waiting import (
     Reason,
     ahead,
     estimate,
+    line_of,
 )
 from kerma_runner.domain.fairness import Deficits, pick
 
@@ -51,15 +52,15 @@ def test_the_place_is_that_of_the_fair_queue(drawn: list[tuple[str, int]]) -> No
         queues.setdefault(of.owner, {})[of.job_id] = [of.job_id] * of.waiting
     order, _ = pick(queues, Deficits(), sum(of.waiting for of in jobs), {})
     queue = Queue(1, jobs, {})
-    assert [ahead(queue, of) for of in jobs] == [order.index(of.job_id) for of in jobs]
+    assert [ahead(line_of(queue), of) for of in jobs] == [order.index(of.job_id) for of in jobs]
 
 
 def test_a_job_starts_when_slots_are_free_for_all_ahead_of_it() -> None:
     mine = job("b", 4)
-    assert estimate(Queue(2, (mine,), {}), mine).start == 0.0
+    assert estimate(line_of(Queue(2, (mine,), {})), mine).start == 0.0
     first = job("a", 1)
-    assert estimate(Queue(2, (first, mine), {}), mine) == Estimate(1, 0.0, None, False)
-    assert estimate(Queue(0, (mine,), {}), mine).start is None
+    assert estimate(line_of(Queue(2, (first, mine), {})), mine) == Estimate(1, 0.0, None, False)
+    assert estimate(line_of(Queue(0, (mine,), {})), mine).start is None
 
 
 def test_times_follow_from_the_pace_of_running_tasks() -> None:
@@ -67,19 +68,19 @@ def test_times_follow_from_the_pace_of_running_tasks() -> None:
     running = job("a", 4, running=2, ended=1, seconds=60.0, simulated=30)
     mine = job("b", 2)
     queue = Queue(2, (running, mine), {"a": [5.0, 15.0]})
-    found = estimate(queue, mine)
+    found = estimate(line_of(queue), mine)
     # in 5 s the last task of the first job begins, in 15 s the first one of this job
     assert (found.ahead, found.start, found.own) == (1, 15.0, False)
     # one of two slots, for two users wait
     assert found.end == pytest.approx(15 + 2 * 20)
-    own = estimate(queue, running)
+    own = estimate(line_of(queue), running)
     assert (own.start, own.own) == (5.0, True)
     assert own.end == pytest.approx(5 + 5 + 15 + 20)
 
 
 def test_nothing_is_estimated_without_a_base() -> None:
     running, mine = job("a", 1, running=1), job("b", 1)
-    found = estimate(Queue(1, (running, mine), {"a": [None]}), mine)
+    found = estimate(line_of(Queue(1, (running, mine), {"a": [None]})), mine)
     assert (found.ahead, found.start, found.end) == (0, None, None)
 
 
@@ -88,10 +89,10 @@ def test_very_many_tasks_ahead_are_spread_over_the_slots() -> None:
     later = job("a2", 1)
     users = tuple(job(f"{chr(98 + k)}", 5 * MOST_STEPS) for k in range(20))
     mine = job("a3", 1)
-    found = estimate(Queue(10, (many, later, *users, mine), {"a": [0.0] * 10}), mine)
+    found = estimate(line_of(Queue(10, (many, later, *users, mine), {"a": [0.0] * 10})), mine)
     assert found.ahead == 2 + 20 * 2
     one_user = Queue(10, (job("a", 9, seconds=1.0, simulated=1), *users), {"a": [0.0] * 10})
-    assert estimate(one_user, users[-1]).ahead == 20
+    assert estimate(line_of(one_user), users[-1]).ahead == 20
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from kerma_common.contracts.ids import share_of_primaries
-from kerma_jobs.domain.waiting import Estimate, Queue, QueuedJob, Reason, estimate
+from kerma_jobs.domain.waiting import (
+    Estimate,
+    Line,
+    Queue,
+    QueuedJob,
+    Reason,
+    estimate,
+    line_of,
+)
 
 if TYPE_CHECKING:
     from kerma_jobs.app.ports import LiveProgress
@@ -55,7 +63,8 @@ class Outlook:
 class _Kept:
     until: float
     at: datetime
-    queue: Queue
+    line: Line
+    jobs: Mapping[str, QueuedJob]
 
 
 @dataclass(slots=True)
@@ -78,12 +87,12 @@ class Outlooks:
         if not job.offered:
             return Outlook(Reason.NO_WORKER, f"no worker offers {job.engine} now")
         kept = await self._queue(job.engine)
-        found = next((known for known in kept.queue.jobs if known.job_id == job.job_id), None)
+        found = kept.jobs.get(job.job_id)
         if found is None:  # submitted after the queue was read, or one of very many
             return (
                 Outlook(Reason.QUEUE, "it waits in the queue") if job.state == "PENDING" else None
             )
-        return describe(found, estimate(kept.queue, found), kept.at)
+        return describe(found, estimate(kept.line, found), kept.at)
 
     async def _queue(self, engine: str) -> _Kept:
         async with self._lock:
@@ -94,7 +103,9 @@ class Outlooks:
                 ended = self.monotonic()
                 pause = max(FRESH_SECONDS, SHARE * (ended - began))
                 at = self.clock()
-                kept = _Kept(ended + pause, at, assemble(rows, self.live, at))
+                queue = assemble(rows, self.live, at)
+                jobs = {job.job_id: job for job in queue.jobs}
+                kept = _Kept(ended + pause, at, line_of(queue), jobs)
                 self._kept[engine] = kept
             return kept
 

@@ -81,44 +81,73 @@ class Estimate:
     own: bool
 
 
-def ahead(queue: Queue, job: QueuedJob) -> int:
-    """Return how many waiting tasks start before the job's first one."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A queue with what all its jobs have in common, computed once.
+
+    ``first`` is the place of each waiting user's first job, ``total`` the number of waiting tasks,
+    ``jobs_of`` that of waiting jobs. ``turns`` counts the earlier waiting jobs of a job's user.
+    ``work`` is seconds and tasks of all waiting tasks of known length.
+    """
+
+    queue: Queue
+    first: Mapping[str, int]
+    total: Mapping[str, int]
+    jobs_of: Mapping[str, int]
+    turns: Mapping[str, int]
+    pace: float | None
+    running: tuple[float | None, ...]
+    work: tuple[float, int]
+
+
+def line_of(queue: Queue) -> Line:
+    """Return a queue with what its jobs have in common."""
     first: dict[str, int] = {}
-    turns = 0
-    for place, other in enumerate(queue.jobs):
-        if not other.waiting:
-            continue
-        first.setdefault(other.owner, place)
-        if other.job_id == job.job_id:
-            break
-        turns += other.owner == job.owner
-    else:
-        return 0
-    mine = first[job.owner]
-    for place, other in enumerate(queue.jobs):  # users whose jobs were submitted later
-        if other.waiting and other.owner not in first:
-            first[other.owner] = place
-    total = dict.fromkeys(first, 0)
-    for other in queue.jobs:
-        if other.waiting:
-            total[other.owner] += other.waiting
-    before = turns
-    for owner, place in first.items():
-        if owner != job.owner:
-            before += min(total[owner], turns + (place < mine))
-    return before
-
-
-def estimate(queue: Queue, job: QueuedJob) -> Estimate:
-    """Estimate the start and the end of a job."""
-    before = ahead(queue, job)
+    total: dict[str, int] = {}
+    jobs_of: dict[str, int] = {}
+    turns: dict[str, int] = {}
     common = _pace(queue.jobs)
+    seconds, tasks = 0.0, 0
+    for place, job in enumerate(queue.jobs):
+        if not job.waiting:
+            continue
+        first.setdefault(job.owner, place)
+        turns[job.job_id] = jobs_of.get(job.owner, 0)
+        jobs_of[job.owner] = turns[job.job_id] + 1
+        total[job.owner] = total.get(job.owner, 0) + job.waiting
+        if (length := _length(job, _pace((job,)) or common)) is not None:
+            seconds, tasks = seconds + length * job.waiting, tasks + job.waiting
+    typical = None if common is None else common * _mean_primaries(queue)
+    # half of a typical task is left of one that has shown no progress
+    running = tuple(
+        left if left is not None or typical is None else typical / 2
+        for of in queue.left.values()
+        for left in of
+    )
+    return Line(queue, first, total, jobs_of, turns, common, running, (seconds, tasks))
+
+
+def ahead(line: Line, job: QueuedJob) -> int:
+    """Return how many waiting tasks start before the job's first one."""
+    turns = line.turns.get(job.job_id)
+    if turns is None:
+        return 0
+    mine = line.first[job.owner]
+    others = (
+        min(line.total[owner], turns + (place < mine))
+        for owner, place in line.first.items()
+        if owner != job.owner
+    )
+    return turns + sum(others)
+
+
+def estimate(line: Line, job: QueuedJob) -> Estimate:
+    """Estimate the start and the end of a job."""
+    before = ahead(line, job)
     own = _pace((job,))
-    length = _length(job, own or common)
-    running = [_known(seconds, common, queue) for of in queue.left.values() for seconds in of]
-    mean = _mean(queue, job, common)
-    start = _start(queue, before, running, mean) if job.waiting else 0.0
-    return Estimate(before, start, _end(queue, job, start, length), own is not None)
+    length = _length(job, own or line.pace)
+    start = _start(line, before, _mean(line, job, length)) if job.waiting else 0.0
+    return Estimate(before, start, _end(line, job, start, length), own is not None)
 
 
 def _pace(jobs: Sequence[QueuedJob]) -> float | None:
@@ -131,26 +160,21 @@ def _length(job: QueuedJob, pace: float | None) -> float | None:
     return None if pace is None else pace * job.primaries / job.n_tasks
 
 
-def _known(seconds: float | None, common: float | None, queue: Queue) -> float | None:
-    """Return what a running task still takes; half of a mean task if it has shown no progress."""
-    if seconds is not None or common is None:
-        return seconds
+def _mean_primaries(queue: Queue) -> float:
     tasks = sum(job.n_tasks for job in queue.jobs)
-    return common * sum(job.primaries for job in queue.jobs) / max(1, tasks) / 2
+    return sum(job.primaries for job in queue.jobs) / max(1, tasks)
 
 
-def _mean(queue: Queue, job: QueuedJob, common: float | None) -> float | None:
+def _mean(line: Line, job: QueuedJob, length: float | None) -> float | None:
     """Return the mean length of waiting tasks of the other jobs."""
-    others = [other for other in queue.jobs if other.waiting and other.job_id != job.job_id]
-    lengths = [(_length(other, _pace((other,)) or common), other.waiting) for other in others]
-    known = [(length, number) for length, number in lengths if length is not None]
-    tasks = sum(number for _, number in known)
-    return sum(length * number for length, number in known) / tasks if tasks else None
+    seconds, tasks = line.work
+    if length is not None and job.job_id in line.turns:
+        seconds, tasks = seconds - length * job.waiting, tasks - job.waiting
+    return seconds / tasks if tasks else None
 
 
-def _start(
-    queue: Queue, before: int, running: Sequence[float | None], mean: float | None
-) -> float | None:
+def _start(line: Line, before: int, mean: float | None) -> float | None:
+    queue, running = line.queue, line.running
     free = queue.slots - len(running)
     if queue.slots <= 0:
         return None
@@ -167,8 +191,8 @@ def _start(
     return slots[0]
 
 
-def _end(queue: Queue, job: QueuedJob, start: float | None, length: float | None) -> float | None:
-    own = queue.left.get(job.job_id, ())
+def _end(line: Line, job: QueuedJob, start: float | None, length: float | None) -> float | None:
+    own = line.queue.left.get(job.job_id, ())
     left = [seconds for seconds in own if seconds is not None]
     if start is None or len(left) < len(own):
         return None
@@ -177,7 +201,6 @@ def _end(queue: Queue, job: QueuedJob, start: float | None, length: float | None
         return last
     if length is None:
         return None
-    users = {other.owner for other in queue.jobs if other.waiting}
-    jobs = sum(other.owner == job.owner for other in queue.jobs if other.waiting)
-    share = min(max(1.0, queue.slots / (len(users) * jobs)), job.waiting + len(left))
+    others = len(line.first) * line.jobs_of[job.owner]
+    share = min(max(1.0, line.queue.slots / others), job.waiting + len(left))
     return max(last, start + length, start + (sum(left) + job.waiting * length) / share)
