@@ -23,6 +23,8 @@ OPEN = {
     ("POST", "/auth/login"),
     ("GET", "/auth/refresh"),
     ("DELETE", "/auth/logout"),
+    ("POST", "/auth/keycloak"),
+    ("DELETE", "/auth/keycloak"),
 }
 """Operations that need no access token: those by which one gets a token, or ends it."""
 
