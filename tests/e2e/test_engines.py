@@ -113,7 +113,7 @@ def by_hand(catalogue: Catalogue, inputs: InputSet, job: str, folder: Path) -> l
 
 
 def test_the_platform_tells_what_its_worker_has(licensed: Licensed) -> None:
-    told = licensed.visitor.http.get("/v1/engines").json()["engines"]
+    told = licensed.visitor.http.get("/v1/engines").json()["items"]
     assert [e["name"] for e in told] == ["geant4", "shieldhit", "fluka", "topas"]
     known = {offer.name: offer for offer in licensed.catalogue.offers()}
     for found in told:

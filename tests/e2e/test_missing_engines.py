@@ -67,7 +67,7 @@ def input_files(name: str, folder: Path) -> Path:
 
 
 def test_missing_engines_name_what_stands_in_for_them(kerma: Whole, visitor: Visitor) -> None:
-    told = {e["name"]: e for e in visitor.http.get("/v1/engines").json()["engines"]}
+    told = {e["name"]: e for e in visitor.http.get("/v1/engines").json()["items"]}
     assert told["geant4"]["workers"] == 1
     assert {name: e["substitute"] for name, e in told.items()} == {
         "geant4": None,

@@ -275,7 +275,7 @@ def test_a_stop_signal_ends_all_children(kerma: Whole, number: signal.Signals) -
 def test_work_given_back_at_the_stop_starts_at_once(kerma: Whole) -> None:
     kerma.up()
     visitor = kerma.visitor().enter()
-    listed = visitor.http.get("/v1/jobs").json()["jobs"]
+    listed = visitor.http.get("/v1/jobs").json()["items"]
     running = [job["id"] for job in listed if job["state"] not in {"COMPLETED", "CANCELED"}]
     assert len(running) == 2
     # before a lease of 45 s could have ended

@@ -270,35 +270,6 @@ async def test_paging(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
         assert set(wrong) <= set(answer.json())
 
 
-async def test_the_native_list_has_states(jobs: tuple[httpx.AsyncClient, Infra]) -> None:
-    client, _ = jobs
-    send = as_user(client)
-    first, second = [
-        (await send("POST", "/jobs/direct", json=submission(title=title))).json()["job_id"]
-        for title in ("first", "second")
-    ]
-    await send("DELETE", "/jobs/direct", params={"job_id": first})
-    listed = (await send("GET", "/v1/jobs")).json()
-    assert [(job["id"], job["title"], job["state"]) for job in listed["jobs"]] == [
-        (second, "second", "PENDING"),
-        (first, "first", "CANCELED"),
-    ]
-    assert listed["total"] == 2
-    newest = listed["jobs"][0]
-    assert (newest["engine"], newest["engine_asked_for"]) == ("geant4", "geant4")
-    assert newest["submitted_at"].endswith("+00:00")
-    assert newest["ended_at"] is None
-    page = (await send("GET", "/v1/jobs", params={"page": 2, "size": 1})).json()
-    assert [job["id"] for job in page["jobs"]] == [first]
-    chosen = (await send("GET", "/v1/jobs", params={"state": "PENDING,RUNNING"})).json()
-    assert [job["id"] for job in chosen["jobs"]] == [second]
-    for wrong in ({"page": 0}, {"size": 0}, {"size": 1001}, {"state": "BANANA"}, {"foo": "1"}):
-        answer = await send("GET", "/v1/jobs", params=wrong)
-        assert answer.status_code == 400
-        assert set(wrong) <= set(answer.json())
-    assert (await client.get("/v1/jobs")).status_code == 401
-
-
 async def test_a_trace_goes_on_through_what_follows(
     jobs: tuple[httpx.AsyncClient, Infra],
 ) -> None:

@@ -138,7 +138,7 @@ async def test_an_editor_project_may_run_on_another_engine(jobs: Jobs) -> None:
         "sim_type": "shieldhit",
         "engine": f"geant4 {event.engine_version}",
     }
-    (native,) = (await send("GET", "/v1/jobs")).json()["jobs"]
+    (native,) = (await send("GET", "/v1/jobs")).json()["items"]
     assert (native["engine"], native["engine_asked_for"]) == ("geant4", "shieldhit")
     assert native["engine_version"] == event.engine_version
 

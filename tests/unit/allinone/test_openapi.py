@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from starlette.responses import Response
 
 from kerma_allinone.edge.openapi import OPENAPI, openapi_document
 from kerma_common.errors import ContractViolation
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import public
+from kerma_common.http.problems import PROBLEM_MEDIA
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import statuses_of
 from kerma_tools.generating import route_tables
@@ -68,3 +71,51 @@ def test_a_route_that_declares_no_status_is_found() -> None:
 
     with pytest.raises(ContractViolation, match="/silent"):
         statuses_of(cast(APIRoute, router.routes[0]))
+
+
+def _bodies(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the media types of an operation that have a body."""
+    for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+        yield from part.get("content", {}).values()
+
+
+def test_every_example_is_valid() -> None:
+    document = orjson.loads(openapi_document())
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for media in _bodies(operation):
+                if "example" in media:
+                    schema = {**media["schema"], "components": document["components"]}
+                    checker = Draft202012Validator(schema)
+                    faults = [fault.message for fault in checker.iter_errors(media["example"])]
+                    assert not faults, f"{method} {path}: {faults}"
+
+
+def test_every_operation_has_examples_of_what_it_takes_and_shows() -> None:
+    paths = orjson.loads(openapi_document())["paths"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            taken = operation.get("requestBody", {}).get("content", {}).values()
+            assert all("example" in media for media in taken), f"{path}: see answers(takes=…)"
+            done = min(code for code in operation["responses"] if code.startswith("2"))
+            shown = operation["responses"][done].get("content", {}).values()
+            assert all("example" in media for media in shown), path
+            assert shown or done == "204", path
+
+
+def test_ids_of_operations_are_names_of_functions() -> None:
+    paths = orjson.loads(openapi_document())["paths"]
+    ids = [o["operationId"] for operations in paths.values() for o in operations.values()]
+    assert len(set(ids)) == len(ids)
+    assert all(name.isidentifier() and name == name.lower() for name in ids)
+    assert {"list_jobs", "submit_job", "yaptide_get_jobs"} <= set(ids)
+
+
+def test_refusals_below_v1_are_problems() -> None:
+    paths = orjson.loads(openapi_document())["paths"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            refusal = operation["responses"]["400"]["content"]
+            assert list(refusal) == [
+                PROBLEM_MEDIA if path.startswith("/v1/") else "application/json"
+            ]

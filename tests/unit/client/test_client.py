@@ -28,11 +28,13 @@ def test_a_broken_connection_is_one_sentence(
 
     client = KermaClient("http://kerma.test", transport=httpx.MockTransport(broken))
 
+    monkeypatch.setattr("kerma_client.client.time.sleep", lambda _: None)
+
     def jobs(**_: object) -> None:
-        client.jobs()
+        client.jobs_page()
 
     with pytest.raises(UnreachableError, match="does not answer"):
-        client.jobs()
+        client.jobs_page()
     monkeypatch.setattr(cli, "app", jobs)
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -50,7 +52,7 @@ def test_a_break_while_the_token_is_refreshed_is_told_too() -> None:
         KermaClient("http://kerma.test", transport=httpx.MockTransport(answer)) as client,
         pytest.raises(UnreachableError, match="reset by peer"),
     ):
-        client.jobs()
+        client.jobs_page()
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:

@@ -18,9 +18,8 @@ def body(keyword: str, **changes: Any) -> dict[str, Any]:
         quantities=[{"keyword": keyword}],
     )
     return {
-        "sim_type": "geant4",
-        "input_type": "editor",
-        "input_json": definition,
+        "engine": "geant4",
+        "project": definition,
         **changes,
     }
 
@@ -32,8 +31,8 @@ def test_slow_scorers_are_told_before_the_run() -> None:
 
 
 def test_neutral_particles_in_a_macro_are_told_before_the_run() -> None:
-    inputs = engine("geant4").convert(body("Fluence")["input_json"])
-    files = body("Fluence", input_type="files", input_files=dict(inputs.files))
+    inputs = engine("geant4").convert(body("Fluence")["project"])
+    files = {"engine": "geant4", "files": dict(inputs.files)}
     (note,) = notes_of(files)
     assert note.startswith("run.mac:")
     assert "counts neutrons and photons" in note
@@ -43,9 +42,9 @@ def test_neutral_particles_in_a_macro_are_told_before_the_run() -> None:
     "other",
     [
         body("Alanine"),
-        body("tLET", input_json={}),
-        body("tLET", sim_type="other"),
-        body("tLET", input_type="files", input_files={"run.mac": "/run/beamOn 1"}),
+        body("tLET", project={}),
+        body("tLET", engine="other"),
+        {"engine": "geant4", "files": {"run.mac": "/run/beamOn 1"}},
     ],
 )
 def test_what_cannot_be_converted_here_is_left_to_the_answer(other: dict[str, Any]) -> None:

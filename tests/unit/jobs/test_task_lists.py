@@ -42,6 +42,10 @@ def head(job_id: str, version: str) -> JobHead:
         failure=None,
         origin="",
         version=version,
+        title="",
+        submitted_at=datetime(2026, 1, 1, tzinfo=UTC),
+        ended_at=None,
+        engine_version="11.4.1",
     )
 
 

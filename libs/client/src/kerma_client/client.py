@@ -1,70 +1,59 @@
-"""A typed client of the REST interface, for the command line and for scripts."""
+"""The client of the native interface, for the command line and for scripts.
+
+with KermaClient("http://127.0.0.1:8080", token=...) as client:
+    job_id = client.submit({"engine": "geant4", "tasks": 4, "project": project})
+    job = client.wait(job_id)
+    for estimator in client.results(job_id):
+        print(estimator.name, estimator.pages[0].values())
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
-from urllib.parse import quote
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from kerma_client.errors import ApiError, UnreachableError
+from kerma_client.api import calls, models
+from kerma_client.api.calls import Call
+from kerma_client.api.exchange import Answer, Pause, Retries, Send, exchange
+from kerma_client.api.models import TERMINAL, JobStatus, TaskStatus
+from kerma_client.api.waiting import looks
+from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
 
-TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+__all__ = ["TERMINAL", "JobStatus", "KermaClient", "Retries", "TaskStatus"]
 
-
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
-    """One task of a job."""
-
-    index: int
-    state: str
-    requested: int
-    simulated: int
-    seconds_left: float | None
+T = TypeVar("T")
+NOT_TEXT = "what was asked for is not valid text"
+TIMEOUT = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """A job and its tasks, from one snapshot."""
-
-    job_id: str
-    state: str
-    tasks: tuple[TaskStatus, ...]
-    message: str
-
-    @property
-    def requested(self) -> int:
-        """Primaries of all tasks."""
-        return sum(task.requested for task in self.tasks)
-
-    @property
-    def simulated(self) -> int:
-        """Primaries simulated so far."""
-        return sum(task.simulated for task in self.tasks)
-
-    @property
-    def over(self) -> bool:
-        """Whether the job has ended."""
-        return self.state in TERMINAL
+def bearer(token: str | None) -> dict[str, str]:
+    """Return the header for an API token, none without one."""
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 class KermaClient:
-    """A session with one Kerma; use as a context manager."""
+    """A session with one Kerma; use as a context manager.
+
+    All methods raise ApiError, and UnreachableError if there is no answer.
+    """
 
     def __init__(
         self,
         base_url: str,
-        timeout: float = 30.0,
+        timeout: float = TIMEOUT,
         transport: httpx.BaseTransport | None = None,
         token: str | None = None,
+        retries: Retries | None = None,
     ) -> None:
         """``token`` is an API token; without one, log in."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(
-            base_url=base_url, timeout=timeout, transport=transport, headers=headers
+            base_url=base_url, timeout=timeout, transport=transport, headers=bearer(token)
         )
+        self._renewable = token is None
+        self._retries = retries or Retries()
 
     def __enter__(self) -> Self:
         return self
@@ -79,99 +68,198 @@ class KermaClient:
 
     def login(self, username: str, password: str) -> None:
         """Open a session; tokens stay in this client's cookies."""
-        self._send("POST", "/auth/login", json={"username": username, "password": password})
+        self._do(calls.login(username, password))
 
     def register(self, username: str, password: str) -> None:
         """Create an account."""
-        self._send("PUT", "/auth/register", json={"username": username, "password": password})
+        self._do(calls.register(username, password))
 
     def change_password(self, old: str, new: str) -> None:
         """Replace the user's password; all other sessions of the user end."""
-        body = {"old_password": old, "new_password": new}
-        self._send("PUT", "/v1/users/me/password", json=body)
+        self._do(calls.change_password(old, new))
 
     def create_token(self, label: str, days: int) -> dict[str, str]:
         """Create an API token; ``token`` in the answer is shown this once only."""
-        return self._send("POST", "/v1/tokens", json={"label": label, "days": days})
+        return self._do(calls.create_token(label, days))
 
     def tokens(self) -> list[dict[str, Any]]:
         """Return the user's API tokens, without their secrets."""
-        found: list[dict[str, Any]] = self._send("GET", "/v1/tokens")["tokens"]
-        return found
+        return self._do(calls.tokens())
 
     def revoke_token(self, token_id: str) -> None:
         """Make an API token void."""
-        self._send("DELETE", f"/v1/tokens/{quote(token_id, safe='', errors='replace')}")
+        self._do(calls.revoke_token(token_id))
 
-    def submit(self, body: Mapping[str, Any]) -> str:
-        """Submit a job; ``body`` is that of POST /jobs/direct. Returns the job id."""
-        job_id: str = self._send("POST", "/jobs/direct", json=body)["job_id"]
-        return job_id
+    def submit(self, job: Mapping[str, Any], *, key: str | None = None) -> str:
+        """Submit a job, the body of ``POST /v1/jobs``; return its id.
+
+        Give a ``key`` of your own to repeat the submission from another process.
+        """
+        return self._do(calls.submit(job, key))
+
+    def job(self, job_id: str) -> models.Job:
+        """Return a job."""
+        return self._do(calls.job(job_id))
+
+    def jobs_page(
+        self,
+        *,
+        state: str | None = None,
+        engine: str | None = None,
+        text: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        total: bool = False,
+    ) -> models.Listed[models.JobEntry]:
+        """Return one page of the user's jobs, newest first."""
+        return self._do(
+            calls.jobs(
+                state=state, engine=engine, text=text, cursor=cursor, limit=limit, total=total
+            )
+        )
+
+    def jobs(
+        self, *, state: str | None = None, engine: str | None = None, text: str | None = None
+    ) -> Iterator[models.JobEntry]:
+        """Yield the user's jobs, newest first, page by page."""
+        where: str | None = None
+        while True:
+            page = self.jobs_page(state=state, engine=engine, text=text, cursor=where, limit=200)
+            yield from page.items
+            if (where := page.next) is None:
+                return
+
+    def tasks(self, job_id: str) -> Iterator[TaskStatus]:
+        """Yield the tasks of a job, page by page."""
+        where: str | None = None
+        while True:
+            page = self._do(calls.tasks(job_id, where, 1000))
+            yield from page.items
+            if (where := page.next) is None:
+                return
 
     def status(self, job_id: str) -> JobStatus:
-        """Return the state of a job and its tasks."""
-        answer = self._send("GET", "/jobs", params={"job_id": job_id})
-        tasks = tuple(_task(task) for task in answer.get("job_tasks_status", ()))
-        return JobStatus(job_id, answer["job_state"], tasks, answer["message"])
+        """Return the state of a job and all its tasks, from one snapshot."""
+        return self._do(calls.status(job_id))
 
-    def jobs(self, *, page: int = 1, size: int = 20) -> dict[str, Any]:
-        """Return one page of the user's jobs, newest first."""
-        return self._send("GET", "/v1/jobs", params={"page": page, "size": size})
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        changed: Callable[[models.Job], None] | None = None,
+    ) -> models.Job:
+        """Return the job when it has ended; call ``changed`` for each other state it has before.
+
+        Raises JobTimeoutError.
+        """
+        job, shown = self.job(job_id), ""
+        for pause in looks(timeout):
+            if job.state != shown and changed is not None:
+                changed(job)
+            shown = job.state
+            if job.over:
+                return job
+            time.sleep(pause)
+            job = self.job(job_id)
+        if not job.over:
+            raise JobTimeoutError(f"{job_id} is {job.state}: {job.message}")
+        return job
+
+    def inputs(self, job_id: str) -> models.Inputs:
+        """Return the input of a job."""
+        return self._do(calls.inputs(job_id))
+
+    def cancel(self, job_id: str) -> str:
+        """Stop a job; return its state."""
+        return self._do(calls.cancel(job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended."""
+        self._do(calls.delete(job_id))
+
+    def estimators(self, job_id: str) -> tuple[models.EstimatorEntry, ...]:
+        """Return which results a job has, without values."""
+        return self._do(calls.estimators(job_id)).items
+
+    def estimator(self, job_id: str, number: int, pages: str | None = None) -> models.Estimator:
+        """Return an estimator with its pages, or with those of numbers such as ``0-1,3``."""
+        return self._do(calls.estimator(job_id, number, pages))
+
+    def page(self, job_id: str, number: int, page_number: int) -> models.Page:
+        """Return one page of an estimator."""
+        return self._do(calls.page(job_id, number, page_number))
+
+    def results(self, job_id: str) -> list[models.Estimator]:
+        """Return all estimators with all pages; none before the job has completed."""
+        return [self.estimator(job_id, found.number) for found in self.estimators(job_id)]
+
+    def logs(self, job_id: str) -> dict[str, str]:
+        """Return log texts by name; empty when no task left one."""
+        return self._do(calls.logs(job_id))
 
     def engines(self) -> list[dict[str, Any]]:
         """Return the engines that Kerma knows, and what workers offer."""
-        found: list[dict[str, Any]] = self._send("GET", "/v1/engines")["engines"]
-        return found
+        return self._do(calls.engines())
 
-    def results(self, job_id: str) -> dict[str, Any]:
-        """Return all estimators with all pages."""
-        return self._send("GET", "/results", params={"job_id": job_id})
+    def clusters(self) -> list[dict[str, Any]]:
+        """Return the clusters that take jobs."""
+        return self._do(calls.clusters())
 
-    def logfiles(self, job_id: str) -> dict[str, str]:
-        """Return log texts by name; empty when no task left one."""
+    def me(self) -> models.User:
+        """Return the user's own account."""
+        return self._do(calls.me())
+
+    def users(self) -> Iterator[models.User]:
+        """Yield all users, page by page; for operators."""
+        where: str | None = None
+        while True:
+            page = self._do(calls.users(where, 1000))
+            yield from page.items
+            if (where := page.next) is None:
+                return
+
+    def disable_user(self, user_id: str) -> models.User:
+        """Refuse every token and login of a user."""
+        return self._do(calls.switch_user(user_id, "disable"))
+
+    def enable_user(self, user_id: str) -> models.User:
+        """Let a user log in again."""
+        return self._do(calls.switch_user(user_id, "enable"))
+
+    def grant_role(self, user_id: str, name: str) -> models.User:
+        """Give a role to a user."""
+        return self._do(calls.role(user_id, name, granted=True))
+
+    def revoke_role(self, user_id: str, name: str) -> models.User:
+        """Take a role from a user."""
+        return self._do(calls.role(user_id, name, granted=False))
+
+    def _do(self, call: Call[T]) -> T:
+        steps = exchange(call, self._retries, renewable=self._renewable)
+        answer: Answer = None
         try:
-            answer = self._send("GET", "/logfiles", params={"job_id": job_id, "plain": True})
-        except ApiError as error:
-            if error.status != httpx.codes.NOT_FOUND:
-                raise
-            return {}
-        found: dict[str, str] = answer["logfiles"]
-        return found
+            while True:
+                step = steps.send(answer)
+                answer = self._take(step)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        except UnreachableError as error:
+            raise unreachable(self._http.base_url, error) from error
 
-    def cancel(self, job_id: str) -> str:
-        """Stop a job; returns the message of the service."""
-        message: str = self._send("DELETE", "/jobs/direct", params={"job_id": job_id})["message"]
-        return message
-
-    def _send(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+    def _take(self, step: Send | Pause) -> Answer:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
         try:
-            answer = self._http.request(method, path, **how)
-            if answer.status_code == httpx.codes.FORBIDDEN and not path.startswith("/auth"):
-                # the access token lasts ten minutes; a long job outlives it
-                self._http.get("/auth/refresh")
-                answer = self._http.request(method, path, **how)
+            return self._http.request(step.method, step.path, **step.how)
         except UnicodeEncodeError:  # arguments of a command line that are not valid text
-            raise ApiError(400, "what was asked for is not valid text", {}) from None
+            raise ApiError(400, NOT_TEXT, {}) from None
         except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(f"{self._http.base_url} does not answer: {reason}") from error
-        try:
-            body: dict[str, Any] = answer.json()
-        except ValueError:
-            raise ApiError(answer.status_code, answer.text[:200], {}) from None
-        if answer.is_error:
-            message = str(body.pop("message", answer.reason_phrase))
-            raise ApiError(answer.status_code, message, body)
-        return body
+            return error
 
 
-def _task(raw: Mapping[str, Any]) -> TaskStatus:
-    left = raw.get("estimated_time")
-    seconds = left["hours"] * 3600 + left["minutes"] * 60 + left["seconds"] if left else None
-    return TaskStatus(
-        index=raw["task_id"],
-        state=raw["task_state"],
-        requested=raw["requested_primaries"],
-        simulated=raw["simulated_primaries"],
-        seconds_left=seconds,
-    )
+def unreachable(base_url: httpx.URL, error: UnreachableError) -> UnreachableError:
+    """Return the error with the address that does not answer."""
+    return UnreachableError(f"{base_url} does not answer: {error}")

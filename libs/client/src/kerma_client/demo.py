@@ -22,7 +22,7 @@ from kerma_client import terminal
 from kerma_client.client import JobStatus, KermaClient
 from kerma_client.console import PlainConsole
 from kerma_client.errors import DemoError
-from kerma_client.estimators import print_estimators
+from kerma_client.estimators import print_estimators, results_body
 from kerma_client.follow import follow
 from kerma_client.local import connect
 from kerma_client.submission import submit_body
@@ -58,7 +58,7 @@ def run_demo(
         console.print(f"Kerma is up after {setup:.1f} s at {read_running(directory).url}")
         with connect(directory) as client:
             status = _run_job(client, primaries, tasks, console)
-            body = client.results(status.job_id)
+            body = results_body(client.results(status.job_id))
         range_, error = _present(body, out, console)
         outcome = Outcome(
             job_id=status.job_id,
@@ -81,7 +81,7 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: PlainCons
     console.print(f"job {job_id}: {primaries} protons in {tasks} tasks", soft_wrap=True)
     status = follow(lambda: client.status(job_id), console)
     if status.state != "COMPLETED":
-        logs = "\n".join(f"{name}:\n{text}" for name, text in client.logfiles(job_id).items())
+        logs = "\n".join(f"{name}:\n{text}" for name, text in client.logs(job_id).items())
         raise DemoError(f"the job ended {status.state}: {status.message}\n{logs}")
     return status
 

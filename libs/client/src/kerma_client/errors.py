@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+PROBLEMS = "/v1/problems#"
+
 
 class ApiError(Exception):
-    """The service answered with an error; ``fields`` maps fields of the request to reasons.
+    """The service answered with an error.
 
-    The text lists the reasons that the message does not give.
+    ``fields`` maps fields of the request to reasons. ``kind`` is the word by which programs tell
+    refusals apart (``quota-exceeded``), ``code`` a finer one where there is one (``JOB_ACTIVE``),
+    both empty outside the native interface. ``retry_after``: seconds after which the request may
+    succeed. The text lists the reasons that the message does not give.
     """
 
-    def __init__(self, status: int, message: str, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        fields: Mapping[str, Any],
+        *,
+        kind: str = "",
+        code: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         self.status = status
         self.message = message
         self.fields = fields
+        self.kind = kind
+        self.code = code
+        self.retry_after = retry_after
         lines = [
             f"\n  {name}: {reason}"
             for name, why in fields.items()
@@ -27,6 +44,10 @@ class ApiError(Exception):
 
 class UnreachableError(Exception):
     """The service does not answer, or the connection broke. What was submitted goes on."""
+
+
+class JobTimeoutError(Exception):
+    """The job has not ended in the time that the caller waits. It goes on."""
 
 
 class DemoError(Exception):

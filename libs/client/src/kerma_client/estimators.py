@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from kerma_client import terminal
 from kerma_client.console import PlainConsole
 from kerma_engines.results.json_form import filter_of, note_of
 from kerma_engines.results.student import half_width
+
+if TYPE_CHECKING:
+    from kerma_client.api.models import Estimator
+
+
+def results_body(estimators: Iterable[Estimator]) -> dict[str, Any]:
+    """Return results in the form of ``GET /results``, which scripts and pictures read."""
+    shown = [
+        {name: value for name, value in found.raw.items() if name != "number"}
+        for found in estimators
+    ]
+    return {"estimators": shown, "message": "Results of the job"}
 
 
 def print_estimators(body: dict[str, Any], console: PlainConsole) -> None:

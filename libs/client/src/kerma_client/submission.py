@@ -1,4 +1,4 @@
-"""Make the body of POST /jobs/direct from a project or a directory of input files."""
+"""Make the body of POST /v1/jobs from a project or a directory of input files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 
 
 def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
-    """Return the body of POST /jobs/direct. Raises typer.BadParameter."""
-    body: dict[str, Any] = {"sim_type": engine, "ntasks": tasks, "title": project.stem}
+    """Return the body of POST /v1/jobs. Raises typer.BadParameter."""
+    body: dict[str, Any] = {"engine": engine, "tasks": tasks, "title": project.stem}
     try:
         if project.is_dir():
             files = {p.name: _text(p) for p in sorted(project.iterdir()) if p.is_file()}
@@ -20,7 +20,7 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
                 raise typer.BadParameter(
                     "--primaries needs a project; edit the input files instead"
                 )
-            return {**body, "input_type": "files", "input_files": files}
+            return {**body, "files": files}
         raw = orjson.loads(project.read_bytes().removeprefix(codecs.BOM_UTF8))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise typer.BadParameter(f"cannot read {project}: {error}") from None
@@ -32,7 +32,7 @@ def submit_body(project: Path, *, tasks: int, primaries: int | None, engine: str
         if not isinstance(beam, dict):
             raise typer.BadParameter(f"{project} has no beam")
         editor = {**editor, "beam": {**beam, "numberOfParticles": primaries}}
-    return {**body, "input_type": "editor", "input_json": editor}
+    return {**body, "project": editor}
 
 
 def _text(path: Path) -> str:
@@ -56,19 +56,19 @@ def _editor_project(raw: Any) -> dict[str, Any] | None:
 def notes_of(body: dict[str, Any]) -> tuple[str, ...]:
     """Return what the engine notes about a project or about input files.
 
-    Returns nothing when the engine refuses them: POST /jobs/direct then says why.
+    Returns nothing when the engine refuses them: the submission then says why.
     """
     from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
     from kerma_engines.errors import InvalidInput
 
-    if body["sim_type"] not in ENGINE_NAMES:
+    if body["engine"] not in ENGINE_NAMES:
         return ()
-    chosen = engine(body["sim_type"])
+    chosen = engine(body["engine"])
     try:
-        if body["input_type"] == "editor":
-            inputs = chosen.convert(body["input_json"])
+        if "project" in body:
+            inputs = chosen.convert(body["project"])
         else:
-            inputs = chosen.accept_files(body["input_files"])
+            inputs = chosen.accept_files(body["files"])
     except InvalidInput:
         return ()
     return tuple(inputs.options.get("notes", ()))

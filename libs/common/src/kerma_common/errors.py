@@ -68,6 +68,14 @@ class NotFound(KermaError):  # noqa: N818
     """The thing does not exist for this principal."""
 
 
+class NotAcceptable(KermaError):  # noqa: N818
+    """The thing exists, but in none of the forms that the client accepts."""
+
+
+class PreconditionFailed(KermaError):  # noqa: N818
+    """The thing is not any more what the client saw when it asked for the change."""
+
+
 class DomainRejected(KermaError):  # noqa: N818
     """A domain rule forbids the command; ``code`` is stable."""
 

@@ -31,6 +31,8 @@ from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
 from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.api import events
 from kerma_jobs.api.jobs import JobRoutes, router
+from kerma_jobs.api.native.jobs import NativeJobs
+from kerma_jobs.api.native.jobs import router as native_router
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.lifecycle import JobLifecycle
@@ -44,6 +46,7 @@ from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
 from kerma_jobs.read.queue import QueueQueries
+from kerma_jobs.read.search import JobSearch
 from kerma_jobs.settings import JobsSettings
 
 MIGRATED = MigratedSchema(
@@ -97,7 +100,9 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         outlooks=Outlooks(QueueQueries(infra.reads), live, infra.clock),
     )
     updates = _live_updates(infra, live, own)
-    routers = [events.router(routes, updates), router(routes)]
+    native = NativeJobs(routes, JobSearch(infra.reads))
+    # the streams come before `/v1/jobs/{job_id}`, which would match them
+    routers = [events.router(routes, updates), router(routes), native_router(native)]
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     if "api" in infra.roles:
         background += [

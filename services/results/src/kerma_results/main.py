@@ -19,7 +19,7 @@ from kerma_results.adapters.confined.client import ConfinedMerges
 from kerma_results.adapters.fragment_rows import FragmentRows
 from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
-from kerma_results.api import logfiles, results
+from kerma_results.api import logfiles, native, results
 from kerma_results.app.logs import Logs
 from kerma_results.app.merging import Merging
 from kerma_results.app.supply import MergeSupply, dispatcher
@@ -85,8 +85,13 @@ def build(
         background.append(("merge", health.catch_up.first(merges.run)))
         background.append(("forks", infra.forks.run))
 
+    logs = _logs(infra)
     routers = (
-        (results.routes(queries), logfiles.routes(queries, _logs(infra)))
+        (
+            results.routes(queries),
+            logfiles.routes(queries, logs),
+            native.routes(queries, logs),
+        )
         if "api" in infra.roles
         else ()
     )

@@ -22,9 +22,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from kerma_allinone.edge.routing import INTERNAL, TABLE
 from kerma_common.errors import InvalidRequest, Unavailable
-from kerma_common.http.answers import answer
 from kerma_common.http.edge import Cors, RequestScope
 from kerma_common.http.problem import PHRASES, problem
+from kerma_common.http.problems import refusal, refused_as
 from kerma_common.http.text import check_request
 from kerma_common.service import Service
 from kerma_common.settings import Settings
@@ -108,12 +108,13 @@ class Gateway:
             await self._believing(dict(scope), receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _refusal(scope)
-        app: ASGIApp = self._pass_on if refusal is None else self._dressed(refusal)
-        await app(scope, receive, send)
+        with refused_as(scope["path"]):
+            refused = _refusal(scope)
+            app: ASGIApp = self._pass_on if refused is None else self._dressed(refused)
+            await app(scope, receive, send)
 
-    def _dressed(self, refusal: Response) -> ASGIApp:
-        return Cors(RequestScope(refusal, "gateway"), self._origins, TABLE.methods)
+    def _dressed(self, refused: Response) -> ASGIApp:
+        return Cors(RequestScope(refused, "gateway"), self._origins, TABLE.methods)
 
     def service(self) -> Service:
         """Return the gateway as a service that a server can run."""
@@ -174,7 +175,7 @@ def _refusal(scope: Scope) -> Response | None:
     except InvalidRequest as refused:
         return problem(refused)
     if scope["path"].startswith(INTERNAL):
-        return answer(PHRASES[404], 404)
+        return refusal("not-found", 404, PHRASES[404])
     return None
 
 

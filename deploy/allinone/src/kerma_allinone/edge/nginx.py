@@ -10,15 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import orjson
+from starlette.responses import Response
 
 from kerma_allinone.edge.gateway import AWAY, READ_SECONDS, GatewaySettings
 from kerma_allinone.edge.routing import FALLBACK, INTERNAL, TABLE, RouteTable
+from kerma_common.http.answers import answer
 from kerma_common.http.edge import CORS_EXPOSED
 from kerma_common.http.json_body import LARGE
+from kerma_common.http.problems import NATIVE, refusal, refused_as
 from kerma_common.http.protocol import NO_HTTP, TOO_SLOW
 from kerma_common.settings import HttpSettings, SettingsError
 
+KINDS = {"413": "too-large", "500": "internal", "503": "unavailable"}
+"""Kinds of problems; other refusals come before the path is known, and are the same for all."""
 _CONFIGURATION = """\
 # Gateway of Kerma. Written by `kerma admin gateway-config`; include it in http { }.
 
@@ -37,6 +41,11 @@ map $kerma_origin $kerma_credentials {
 map $kerma_origin $kerma_exposed {
     default "@EXPOSED@";
     "" "";
+}
+# Refusals of the native interface have a form of their own.
+map $uri $kerma_form {
+    default "";
+    "~^@NATIVE@(/|$)" "-native";
 }
 # Which service answers a path; patterns are tried in this order.
 map $uri $kerma_service {
@@ -112,6 +121,7 @@ def nginx_configuration(
         else []
     )
     values = {
+        "NATIVE": NATIVE,
         "ORIGINS": "".join(f"    {_quoted(o)} $http_origin;\n" for o in http.origins),
         "EXPOSED": CORS_EXPOSED,
         "FALLBACK": FALLBACK,
@@ -175,7 +185,9 @@ def _large(path: str, limit: int) -> str:
 def _errors(indent: str, limit: int) -> str:
     """Return where nginx finds its own answers: a block that sets one inherits none."""
     pages = ["400 /.kerma/400", "408 /.kerma/408", "414 494 =431 /.kerma/431"]
-    pages += [f"413 /.kerma/413-{limit}", "500 /.kerma/500", "502 504 =503 /.kerma/503"]
+    form = "$kerma_form"
+    pages += [f"413 /.kerma/413-{limit}{form}", f"500 /.kerma/500{form}"]
+    pages += [f"502 504 =503 /.kerma/503{form}"]
     return "".join(f"{indent}error_page {page};\n" for page in pages)
 
 
@@ -189,10 +201,17 @@ def _refusals(http: HttpSettings, limits: list[int]) -> str:
         **{f"413-{limit}": f"The body is larger than {limit} bytes" for limit in limits},
     }
     vary = bool(http.origins)
-    return "".join(_refusal(name, text, vary=vary) for name, text in texts.items())
+    forms = [(name, answer(text)) for name, text in texts.items()]
+    with refused_as(NATIVE):
+        forms += [
+            (f"{name}-native", refusal(KINDS[status], int(status), text))
+            for name, text in texts.items()
+            if (status := name.partition("-")[0]) in KINDS
+        ]
+    return "".join(_refusal(name, form, vary=vary) for name, form in forms)
 
 
-def _refusal(name: str, text: str, *, vary: bool) -> str:
+def _refusal(name: str, form: Response, *, vary: bool) -> str:
     status = name.partition("-")[0]
     headers = {
         "X-Request-Id": "$kerma_request_id",
@@ -204,11 +223,11 @@ def _refusal(name: str, text: str, *, vary: bool) -> str:
         **({"Retry-After": "1"} if status == "503" else {}),
     }
     lines = [f"add_header {header} {value} always;" for header, value in headers.items()]
-    lines += [f"return {status} '{orjson.dumps({'message': text}).decode()}';"]
+    lines += [f"return {status} '{bytes(form.body).decode()}';"]
     inside = "".join(f"        {line}\n" for line in lines)
     return (
         f"    location = /.kerma/{name} {{\n        internal;\n"
-        f"        default_type application/json;\n{inside}    }}\n"
+        f"        default_type {form.media_type};\n{inside}    }}\n"
     )
 
 

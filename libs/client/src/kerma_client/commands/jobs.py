@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from kerma_client import terminal
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import connect, use_settings
 from kerma_client.submission import notes_of, submit_body
+
+if TYPE_CHECKING:
+    from kerma_client.api.models import JobEntry
 
 
 def run(
@@ -30,7 +33,7 @@ def run(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Submit a project and follow it until it ends."""
-    from kerma_client.estimators import print_estimators
+    from kerma_client.estimators import print_estimators, results_body
     from kerma_client.follow import follow
 
     body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
@@ -44,10 +47,10 @@ def run(
         last = follow(lambda: client.status(job_id), console)
         if last.state != "COMPLETED":
             terminal.warn(f"kerma: the job ended {last.state}: {last.message}")
-            for name in sorted(client.logfiles(job_id)):
+            for name in sorted(client.logs(job_id)):
                 terminal.warn(f"  log: {name}")
             raise typer.Exit(1)
-        print_estimators(client.results(job_id), console)
+        print_estimators(results_body(client.results(job_id)), console)
 
 
 def jobs(
@@ -57,14 +60,20 @@ def jobs(
 ) -> None:
     """List your jobs, newest first."""
     with connect(data) as client:
-        answer = client.jobs(page=page, size=size)
-    for job in answer["jobs"]:
-        details = (_local(job["submitted_at"]), _engine(job), job["title"])
+        found = client.jobs_page(limit=size, total=True)
+        for _ in range(page - 1):
+            if found.next is None:
+                found = replace(found, items=())
+                break
+            found = client.jobs_page(limit=size, total=True, cursor=found.next)
+    for job in found.items:
+        details = (f"{job.submitted_at.astimezone():%Y-%m-%d %H:%M}", _engine(job), job.title)
         # a job id takes most of a terminal's line
-        line = terminal.one_line(f"{job['state']:<15} {'  '.join(details)}")
-        terminal.say(f"{line}\n    {job['id']}")
-    pages = max(1, -(-answer["total"] // size))
-    terminal.say(f"page {page} of {pages}, {answer['total']} jobs")
+        line = terminal.one_line(f"{job.state:<15} {'  '.join(details)}")
+        terminal.say(f"{line}\n    {job.id}")
+    total = found.total or 0
+    pages = max(1, -(-total // size))
+    terminal.say(f"page {page} of {pages}, {total} jobs")
 
 
 def results(
@@ -76,22 +85,25 @@ def results(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Show or draw the results of a job."""
+    from kerma_client.estimators import print_estimators, results_body
+
     with connect(data) as client:
-        body = client.results(job)
+        found = client.results(job)
+    if not found:
+        terminal.fail("the job has no results")
+    body = results_body(found)
     if plot is not None:
         from kerma_client.plots import draw_page
 
-        found = _page(body, estimator, page)
+        name, drawn = _page(body, estimator, page)
         try:
-            draw_page(found[1], plot, f"{found[0]}: {found[1]['data']['name']}")
+            draw_page(drawn, plot, f"{name}: {drawn['data']['name']}")
         except (ValueError, OSError) as error:
             terminal.fail(str(error))
         terminal.say(f"wrote {plot}")
     elif as_json:
         terminal.put_json(json.dumps(body))
     else:
-        from kerma_client.estimators import print_estimators
-
         print_estimators(body, terminal.console())
 
 
@@ -101,7 +113,9 @@ def cancel(
 ) -> None:
     """Stop a job."""
     with connect(data) as client:
-        terminal.say(client.cancel(job))
+        state = client.cancel(job)
+    canceled = "Job canceled" if state == "CANCELED" else f"The job has ended before: {state}"
+    terminal.say(canceled)
 
 
 def story(
@@ -120,15 +134,10 @@ def story(
             terminal.say(terminal.one_line(line))
 
 
-def _local(moment: str) -> str:
-    """Return an ISO 8601 time in local time."""
-    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
-
-
-def _engine(job: dict[str, Any]) -> str:
+def _engine(job: JobEntry) -> str:
     """Name the engine asked for, and the one that runs the job in place of it."""
-    asked: str = job["engine_asked_for"]
-    return asked if job["engine"] == asked else f"{asked} (by {job['engine']})"
+    asked = job.engine_asked_for
+    return asked if job.engine == asked else f"{asked} (by {job.engine})"
 
 
 def _page(body: dict[str, Any], estimator: str, number: int) -> tuple[str, dict[str, Any]]:

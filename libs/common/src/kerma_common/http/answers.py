@@ -34,6 +34,16 @@ def http_date(moment: datetime | None) -> str | None:
     return None if moment is None else _http_date(int(moment.timestamp()))
 
 
+def iso_time(moment: datetime) -> str:
+    """Return an ISO 8601 time in UTC with milliseconds (`2026-11-22T01:25:56.000Z`)."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_time_or_none(moment: datetime | None) -> str | None:
+    """Return an ISO 8601 time as `iso_time` does, None of None."""
+    return None if moment is None else iso_time(moment)
+
+
 @lru_cache(maxsize=8192)
 def _http_date(second: int) -> str:
     # Formatting takes longer than everything else about a task, and tasks share their seconds.

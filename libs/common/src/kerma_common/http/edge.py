@@ -16,6 +16,7 @@ from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
 from kerma_common.http.event_stream import BODILESS
 from kerma_common.http.problem import internal_error, problem
+from kerma_common.http.problems import refusal, refused_as
 from kerma_common.http.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.precedence import precedence
 from kerma_common.telemetry import metrics, traces
@@ -27,9 +28,11 @@ SERVER = SpanKind.SERVER
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CORS_HEADERS = (
     "Accept, Authorization, Cache-Control, Content-Type, DNT, Idempotency-Key, If-Modified-Since,"
-    " If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
+    " If-Match, If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
 )
-CORS_EXPOSED = "Content-Length, Content-Range, ETag, Retry-After, X-Request-Id"
+CORS_EXPOSED = (
+    "Content-Length, Content-Range, ETag, Kerma-Position, Location, Retry-After, X-Request-Id"
+)
 
 
 def request_id() -> str:
@@ -58,6 +61,7 @@ class RequestScope:
         with (
             precedence().request(),
             bound(request=identifier),
+            refused_as(scope["path"]),
             traces.span(scope["method"], headers.get("traceparent"), kind=SERVER) as span,
         ):
             try:
@@ -186,7 +190,7 @@ class BodyLimit:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Keep the connection open: closing it while the client sends would destroy the response.
         text = f"The body is larger than {self._limit} bytes"
-        await answer(text, 413)(scope, receive, send)
+        await refusal("too-large", 413, text)(scope, receive, send)
 
 
 class _Body:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kerma_common.http.answers import answer
+from kerma_common.http.problems import refusal
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -40,9 +40,10 @@ class Gate:
 
     def _refusal(self) -> Response:
         progress = {f"{lag.projection}.{lag.stream}": str(lag) for lag in self._catch_up.behind}
-        return answer(
-            "The data is being made ready; try again",
+        return refusal(
+            "unavailable",
             503,
+            "The data is being made ready; try again",
             headers={"Retry-After": RETRY_AFTER},
             progress=progress,
         )

@@ -1,7 +1,8 @@
 """The only table from errors to HTTP statuses, and the handlers that use it.
 
-400 malformed, 401 no token, 403 not allowed, 404 unknown, 409 domain rule or conflict, 415 a body not
-declared as JSON, 422 a reused Idempotency-Key, 429 too many for now, 503 try again later, 500 internal fault, without details.
+400 malformed, 401 no token, 403 not allowed, 404 unknown, 406 no such form, 409 domain rule or
+conflict, 412 changed meanwhile, 415 a body not declared as JSON, 422 a reused Idempotency-Key, 429 too
+many for now, 503 try again later, 500 internal fault, without details.
 """
 
 import logging
@@ -29,8 +30,10 @@ from kerma_common.errors import (
     InvalidRequest,
     KermaError,
     KeyReused,
+    NotAcceptable,
     NotFound,
     OutcomeUnknown,
+    PreconditionFailed,
     QuotaExceeded,
     TooManyRequests,
     Unauthenticated,
@@ -39,60 +42,64 @@ from kerma_common.errors import (
     UnsupportedMediaType,
 )
 from kerma_common.http.answers import answer
+from kerma_common.http.problems import refusal
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "Its history cannot be read; an operator has to mend it"
-STATUS: dict[type[KermaError], int] = {
-    InvalidRequest: 400,
-    UnsupportedMediaType: 415,
-    KeyReused: 422,
-    Unauthenticated: 401,
-    Forbidden: 403,
-    NotFound: 404,
-    DomainRejected: 409,
-    ConcurrencyConflict: 409,
-    QuotaExceeded: 403,
-    TooManyRequests: 429,
-    OutcomeUnknown: 503,
-    Unavailable: 503,
-    UnreadableHistory: 409,
-    ContractViolation: 500,
+STATUS: dict[type[KermaError], tuple[int, str]] = {
+    InvalidRequest: (400, "invalid-request"),
+    UnsupportedMediaType: (415, "unsupported-media-type"),
+    KeyReused: (422, "key-reused"),
+    Unauthenticated: (401, "unauthenticated"),
+    Forbidden: (403, "forbidden"),
+    NotFound: (404, "not-found"),
+    NotAcceptable: (406, "not-acceptable"),
+    DomainRejected: (409, "rejected"),
+    ConcurrencyConflict: (409, "conflict"),
+    PreconditionFailed: (412, "changed"),
+    QuotaExceeded: (403, "quota-exceeded"),
+    TooManyRequests: (429, "too-many-requests"),
+    OutcomeUnknown: (503, "outcome-unknown"),
+    Unavailable: (503, "unavailable"),
+    UnreadableHistory: (409, "unreadable-history"),
+    ContractViolation: (500, "internal"),
 }
+"""Status and kind of problem."""
 PHRASES = {404: "There is nothing at this path", 405: "The method is not allowed at this path"}
+KINDS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def problem(error: KermaError) -> Response:
     """Return the response to an error that is part of a contract."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status, kind = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
     if status == 500:
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
         return internal_error()
     if isinstance(error, UnreadableHistory):
         logger.error("%s: %s", type(error).__name__, error.message, exc_info=error)
-        return _answer(UNREADABLE, status, None, {"code": "UNREADABLE_HISTORY"})
-    fields: dict[str, Any] = {}
+        return refusal(kind, status, UNREADABLE, code="UNREADABLE_HISTORY")
+    more: dict[str, Any] = {}
+    fields = None
     headers = None
-    message = str(error)
     if isinstance(error, QuotaExceeded) and error.retry_after is not None:
         status = 429
     retry_after: float | None = getattr(error, "retry_after", 1.0 if status == 503 else None)
     if retry_after is not None:
         headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
     if isinstance(error, InvalidRequest):
-        fields = {name: list(reasons) for name, reasons in error.fields.items()}
-        fields.pop("message", None)
+        fields = error.fields
     elif isinstance(error, DomainRejected):
-        fields = {"code": error.code}
+        more = {"code": error.code}
     elif isinstance(error, QuotaExceeded):
-        fields = {"quota": error.quota, "used": error.used, "limit": error.limit}
-    return _answer(message, status, headers, fields)
+        more = {"quota": error.quota, "used": error.used, "limit": error.limit}
+    return refusal(kind, status, str(error), headers=headers, fields=fields, **more)
 
 
 def internal_error() -> Response:
     """Return the response to an internal fault."""
-    return answer("Internal Server Error", 500)
+    return refusal("internal", 500, "Internal Server Error")
 
 
 def install(app: FastAPI) -> None:
@@ -114,7 +121,8 @@ def install(app: FastAPI) -> None:
             if request.method == "OPTIONS":
                 return answer("", headers=headers)
         text = PHRASES.get(error.status_code, str(error.detail))
-        return answer(text, error.status_code, headers=headers)
+        kind = KINDS.get(error.status_code, "invalid-request")
+        return refusal(kind, error.status_code, text, headers=headers)
 
     app.add_exception_handler(KermaError, known)
     app.add_exception_handler(RequestValidationError, malformed)
@@ -149,15 +157,6 @@ def allowed_methods(app: FastAPI, request: Request) -> list[str]:
     if not methods:
         return []
     return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
-
-
-def _answer(
-    message: str, status: int, headers: dict[str, str] | None, fields: dict[str, Any]
-) -> Response:
-    # Field names come from clients, so they must not clash with our parameter names.
-    reserved = {"message", "status", "headers"}
-    safe = {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
-    return answer(message, status, headers=headers, **safe)
 
 
 def _reasons(errors: Sequence[Any]) -> dict[str, list[str]]:

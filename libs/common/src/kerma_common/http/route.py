@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
-from kerma_common.http.answers import answer
 from kerma_common.http.edge import announced_length
 from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.origin import check_source
 from kerma_common.http.policy import declared
+from kerma_common.http.problems import refusal
 
 
 class KermaRoute(APIRoute):
@@ -76,7 +76,7 @@ def body_limit(route: APIRoute, app: FastAPI) -> int | None:
 
 
 def _too_large(limit: int) -> Response:
-    return answer(f"The body is larger than {limit} bytes", 413)
+    return refusal("too-large", 413, f"The body is larger than {limit} bytes")
 
 
 def assert_policies(app: FastAPI) -> None:

@@ -23,6 +23,7 @@ from kerma_common.http.answers import answer
 from kerma_common.http.policy import NO_TOKEN, public
 from kerma_common.http.problem import problem
 from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import Body as JsonObject
 from kerma_common.http.statuses import answers
 
 
@@ -34,13 +35,16 @@ class KeycloakRoutes:
     auth: AuthRoutes
 
 
+KEYCLOAK_USER = JsonObject(dict[str, Any], {"username": "ada"})
+
+
 def router(routes: KeycloakRoutes) -> APIRouter:
     """Return the routes at ``/auth/keycloak``."""
     api = APIRouter(route_class=KermaRoute, prefix="/auth/keycloak")
 
     @api.post("")
     @public()
-    @answers(202, 401, 403, 409, 429)
+    @answers(202, 401, 403, 409, 429, takes=KEYCLOAK_USER)
     async def exchange(body: JsonBody, request: Request) -> Response:
         username = _username(body)
         token = _token(request)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.sessions import LoggedIn, SessionHandlers
@@ -35,13 +36,27 @@ from kerma_common.http.policy import (
 )
 from kerma_common.http.problem import problem
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body as JsonObject
+from kerma_common.http.statuses import answers, envelope
 from kerma_common.security.identity import Identity
 
 REFRESH_COOKIE = "refresh_token"
 LOGIN_AGAIN = "Please log in again: "
 
 JsonBody = Annotated[dict[str, Any], Body()]
+
+
+class Credentials(TypedDict):
+    """A name and its password."""
+
+    username: str
+    password: str
+
+
+CREDENTIALS = JsonObject(Credentials, {"username": "ada", "password": "correct horse battery"})
+SETTINGS = JsonObject(dict[str, Any], {"theme": "dark"})
+LOGGED_IN = envelope("Successfully logged in", access_exp=1795311286826, refresh_exp=1795317886826)
+REFRESHED = envelope("Session refreshed", access_exp=1795311286826)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +151,13 @@ def require_session(principal: Principal) -> None:
 def _add_hello(api: APIRouter) -> None:
     @api.get("/")
     @public()
-    @answers(200)
+    @answers(200, shows=envelope("Hello World!"))
     async def hello() -> Response:
         return answer("Hello World!")
 
     @api.post("/user/update")
     @authenticated()
-    @answers(202)
+    @answers(202, takes=SETTINGS, shows=envelope("User updated"))
     async def update(body: JsonBody, principal: CurrentPrincipal) -> Response:  # noqa: ARG001 - ends requests without a token
         if not body:
             raise InvalidRequest(WRONG_DATA)
@@ -152,7 +167,7 @@ def _add_hello(api: APIRouter) -> None:
 def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @api.put("/auth/register")
     @public()
-    @answers(201, 403, 409, 429)
+    @answers(201, 403, 409, 429, takes=CREDENTIALS, shows=envelope("User created"))
     async def register(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=True)
         seq = await routes.accounts.register(username, password, address_of(request))
@@ -161,7 +176,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.post("/auth/login")
     @public()
-    @answers(202, 401, 429)
+    @answers(202, 401, 429, takes=CREDENTIALS, shows=LOGGED_IN)
     async def login(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=False)
         tokens = await routes.sessions.open(username, password, address_of(request))
@@ -178,7 +193,7 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
 def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
     @api.get("/auth/refresh")
     @public()
-    @answers(200, 401, 403, 409)
+    @answers(200, 401, 403, 409, shows=REFRESHED)
     async def refresh(request: Request) -> Response:
         token = request.cookies.get(REFRESH_COOKIE)
         if not token:
@@ -198,7 +213,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.get("/auth/status")
     @authenticated()
-    @answers(200, 404)
+    @answers(200, 404, shows=envelope("User is logged in", username="ada"))
     async def status(principal: CurrentPrincipal) -> Response:
         username = await routes.accounts.username(principal.user_id)
         if username is None:
@@ -207,7 +222,7 @@ def _add_session(api: APIRouter, routes: AuthRoutes) -> None:
 
     @api.delete("/auth/logout")
     @public()
-    @answers(200, 409)
+    @answers(200, 409, shows=envelope("User logged out"))
     async def logout(request: Request) -> Response:
         await routes.logged_out(request)
         response = answer("User logged out")

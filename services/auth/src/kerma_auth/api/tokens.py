@@ -8,17 +8,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
 from starlette.responses import Response
 
+from kerma_auth.api import views
 from kerma_auth.api.routes import AuthRoutes, require_session
 from kerma_auth.api.users import PRIVATE
 from kerma_auth.app.tokens import ApiTokens
-from kerma_common.http.answers import answer
+from kerma_common.http.answers import iso_time, iso_time_or_none, json_answer
 from kerma_common.http.edge import request_id
 from kerma_common.http.idempotency import Repeatable
+from kerma_common.http.native import done, page, resource
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body, answers
 
 MOST_DAYS = 366
 TokenId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
@@ -35,6 +38,9 @@ class NewToken(BaseModel):
     days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 90
 
 
+NEW_TOKEN = Body(NewToken, {"label": "nightly runs", "days": 90})
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRoutes:
     """Dependencies of the routes."""
@@ -49,41 +55,42 @@ def router(routes: TokenRoutes) -> APIRouter:
 
     @api.post("")
     @authenticated()
-    @answers(201, 409, 422)
-    async def create(body: NewToken, principal: CurrentPrincipal, key: Repeatable) -> Response:
+    @answers(201, 409, 422, takes=NEW_TOKEN, shows=views.CREATED_TOKEN)
+    async def create_token(
+        body: NewToken, principal: CurrentPrincipal, key: Repeatable
+    ) -> Response:
         require_session(principal)
         token, token_id, expires, seq = await routes.tokens.create(
             principal.user_id, body.label, timedelta(days=body.days), request_id(), key
         )
         await routes.auth.settled(seq)
-        text = "The token is shown this once only"
-        shown = {"token": token, "token_id": token_id, "expires": expires.isoformat()}
-        return answer(text, 201, headers=PRIVATE, **shown)
+        shown = {"token": token, "token_id": token_id, "expires": iso_time(expires)}
+        return json_answer(shown, 201, headers=PRIVATE)
 
     @api.get("")
     @authenticated()
-    @answers(200)
-    async def listed(principal: CurrentPrincipal) -> Response:
+    @answers(200, 304, shows=views.TOKENS)
+    async def list_tokens(request: Request, principal: CurrentPrincipal) -> Response:
         found = [
             {
                 "token_id": token.token_id,
                 "label": label.label,
                 "roles": list(token.roles),
-                "created": token.created.isoformat(),
-                "expires": token.expires.isoformat(),
-                "last_used": label.last_used.isoformat() if label.last_used else None,
+                "created": iso_time(token.created),
+                "expires": iso_time(token.expires),
+                "last_used": iso_time_or_none(label.last_used),
             }
             for token, label in await routes.tokens.listed(principal.user_id)
         ]
-        return answer("Your tokens", tokens=found)
+        return resource(request, page(found, None))
 
     @api.delete("/{token_id}")
     @authenticated()
-    @answers(200, 404, 409)
-    async def revoke(token_id: TokenId, principal: CurrentPrincipal) -> Response:
+    @answers(204, 404, 409)
+    async def revoke_token(token_id: TokenId, principal: CurrentPrincipal) -> Response:
         require_session(principal)
         seq = await routes.tokens.revoke(principal.user_id, token_id, request_id())
         await routes.auth.settled(seq)
-        return answer("The token is void")
+        return done()
 
     return api

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kerma_auth.api import views
 from kerma_auth.api.routes import AuthRoutes, address_of, require_session
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.administration import Administration
@@ -19,15 +21,26 @@ from kerma_auth.app.ports import Account, Users
 from kerma_auth.domain.names import MAX_NAME
 from kerma_auth.domain.user import By
 from kerma_common.errors import NotFound
-from kerma_common.http.answers import answer
+from kerma_common.http.answers import iso_time, json_answer
 from kerma_common.http.edge import request_id
+from kerma_common.http.native import (
+    ITEMS,
+    Cursor,
+    Limit,
+    cursor,
+    done,
+    made,
+    page,
+    read_cursor,
+    resource,
+)
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated, role
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body, answers
 from kerma_common.security.roles import ADMIN, OPERATOR
 
 PRIVATE = {"Cache-Control": "no-store"}
-PAGE = 100
+_USER_ID = re.compile("[0-9a-f]{32}")
 
 UserId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Role = Annotated[str, Path(pattern="^[a-z][a-z0-9_-]{0,31}$")]
@@ -60,6 +73,14 @@ class ChangedPassword(_Body):
     new_password: Password
 
 
+_GOOD = "correct horse battery"
+NEW_USER = Body(NewUser, {"username": "grace"})
+NEW_PASSWORD = Body(NewPassword, {"password": _GOOD})
+CHANGED_PASSWORD = Body(
+    ChangedPassword, {"old_password": "wrong pony battery", "new_password": _GOOD}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class UserRoutes:
     """Dependencies of the routes."""
@@ -79,7 +100,7 @@ class UserRoutes:
                 "source": account.source,
                 "roles": list(account.roles),
                 "disabled": account.disabled,
-                "registered_at": account.registered_at.isoformat(),
+                "registered_at": iso_time(account.registered_at),
             }
             for account in accounts
         ]
@@ -91,12 +112,10 @@ class UserRoutes:
             raise NotFound("User does not exist")
         return (await self.shown([found[user_id]]))[0]
 
-    async def changed(
-        self, change: Change, user_id: str, principal: Principal, message: str
-    ) -> Response:
+    async def changed(self, change: Change, user_id: str, principal: Principal) -> Response:
         """Carry out a change of an account and return the account."""
         await self.auth.settled(await change(user_id, by=_by(principal), request_id=request_id()))
-        return answer(message, user=await self.one(user_id))
+        return json_answer(await self.one(user_id))
 
 
 def router(routes: UserRoutes) -> APIRouter:
@@ -113,14 +132,14 @@ def router(routes: UserRoutes) -> APIRouter:
 def _add_own(api: APIRouter, routes: UserRoutes) -> None:
     @api.get("/me")
     @authenticated()
-    @answers(200, 404)
-    async def me(principal: CurrentPrincipal) -> Response:
-        return answer("Your account", user=await routes.one(principal.user_id))
+    @answers(200, 304, 404, shows=views.USER)
+    async def get_own_user(request: Request, principal: CurrentPrincipal) -> Response:
+        return resource(request, await routes.one(principal.user_id))
 
     @api.put("/me/password")
     @authenticated()
-    @answers(200, 404, 409, 429)
-    async def change(
+    @answers(204, 404, 409, 429, takes=CHANGED_PASSWORD)
+    async def change_password(
         body: ChangedPassword, request: Request, principal: CurrentPrincipal
     ) -> Response:
         require_session(principal)
@@ -131,7 +150,7 @@ def _add_own(api: APIRouter, routes: UserRoutes) -> None:
         await routes.auth.settled(seq)
         # The tokens of all sessions are void, also of this one, which goes on.
         token, expires = await routes.auth.sessions.renew(session)
-        response = answer("The password is changed; your other sessions have ended")
+        response = done()
         routes.auth.set_access_cookie(request, response, token, expires)
         return response
 
@@ -139,80 +158,89 @@ def _add_own(api: APIRouter, routes: UserRoutes) -> None:
 def _add_reads(api: APIRouter, routes: UserRoutes) -> None:
     @api.get("")
     @role(OPERATOR, ADMIN)
-    @answers(200)
-    async def page(
-        after: Annotated[str, Query(pattern="^([0-9a-f]{32})?$")] = "",
-        limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
-    ) -> Response:
-        found = list(await routes.users.page(after, limit))
-        last = found[-1].user_id if len(found) == limit else None
-        return answer("Users", users=await routes.shown(found), next=last)
+    @answers(200, 304, shows=views.USERS)
+    async def list_users(request: Request, cursor: Cursor = None, limit: Limit = ITEMS) -> Response:
+        after = read_cursor(cursor, _user_id) or ""
+        found = list(await routes.users.page(after, limit + 1))
+        shown = found[:limit]
+        following = _cursor_of(shown[-1].user_id) if found[limit:] else None
+        return resource(request, page(await routes.shown(shown), following))
 
     @api.get("/{user_id}")
     @role(OPERATOR, ADMIN)
-    @answers(200, 404)
-    async def one(user_id: UserId) -> Response:
-        return answer("User", user=await routes.one(user_id))
+    @answers(200, 304, 404, shows=views.USER)
+    async def get_user(user_id: UserId, request: Request) -> Response:
+        return resource(request, await routes.one(user_id))
+
+
+def _cursor_of(user_id: str) -> str:
+    return cursor(user_id)
+
+
+def _user_id(parts: list[Any]) -> str:
+    (user_id,) = parts
+    if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
+        raise ValueError
+    return user_id
 
 
 def _add_creation(api: APIRouter, routes: UserRoutes) -> None:
     @api.post("")
     @role(OPERATOR, ADMIN)
-    @answers(201)
-    async def create(body: NewUser, request: Request, principal: CurrentPrincipal) -> Response:
+    @answers(201, takes=NEW_USER, shows=views.CREATED_USER)
+    async def create_user(body: NewUser, request: Request, principal: CurrentPrincipal) -> Response:
         password = body.password or routes.administration.random_password()
         user_id, seq = await routes.accounts.create(
             body.username, password, address_of(request), f"user:{principal.user_id}"
         )
         await routes.auth.settled(seq)
-        made: dict[str, Any] = {} if body.password else {"password": password}
-        return answer("User created", 201, headers=PRIVATE, user_id=user_id, **made)
+        given: dict[str, Any] = {} if body.password else {"password": password}
+        return made({"user_id": user_id, **given}, f"/v1/users/{user_id}", **PRIVATE)
 
     @api.post("/{user_id}/password-reset")
     @role(OPERATOR, ADMIN)
-    @answers(200, 404, 409)
-    async def reset(
+    @answers(200, 404, 409, takes=NEW_PASSWORD, shows=views.RESET)
+    async def reset_password(
         user_id: UserId, body: NewPassword, request: Request, principal: CurrentPrincipal
     ) -> Response:
         password, seq = await routes.administration.reset_password(
             user_id, body.password, _by(principal), address_of(request), request_id()
         )
         await routes.auth.settled(seq)
-        made: dict[str, Any] = {} if body.password else {"password": password}
-        text = "The password is reset; all sessions have ended"
-        return answer(text, headers=PRIVATE, **made)
+        given: dict[str, Any] = {} if body.password else {"password": password}
+        return json_answer(given, headers=PRIVATE)
 
 
 def _add_switches(api: APIRouter, routes: UserRoutes) -> None:
     @api.post("/{user_id}/disable")
     @role(OPERATOR, ADMIN)
-    @answers(200, 404, 409)
-    async def disable(user_id: UserId, principal: CurrentPrincipal) -> Response:
+    @answers(200, 404, 409, shows=views.USER)
+    async def disable_user(user_id: UserId, principal: CurrentPrincipal) -> Response:
         change = routes.administration.disable
-        return await routes.changed(change, user_id, principal, "The account is disabled")
+        return await routes.changed(change, user_id, principal)
 
     @api.post("/{user_id}/enable")
     @role(OPERATOR, ADMIN)
-    @answers(200, 404, 409)
-    async def enable(user_id: UserId, principal: CurrentPrincipal) -> Response:
+    @answers(200, 404, 409, shows=views.USER)
+    async def enable_user(user_id: UserId, principal: CurrentPrincipal) -> Response:
         change = routes.administration.enable
-        return await routes.changed(change, user_id, principal, "The account is enabled")
+        return await routes.changed(change, user_id, principal)
 
 
 def _add_roles(api: APIRouter, routes: UserRoutes) -> None:
     @api.put("/{user_id}/roles/{name}")
     @role(ADMIN)
-    @answers(200, 404, 409)
-    async def grant(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
+    @answers(200, 404, 409, shows=views.USER)
+    async def grant_role(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
         change = partial(routes.administration.grant, role=name)
-        return await routes.changed(change, user_id, principal, "The role is granted")
+        return await routes.changed(change, user_id, principal)
 
     @api.delete("/{user_id}/roles/{name}")
     @role(ADMIN)
-    @answers(200, 404, 409)
-    async def revoke(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
+    @answers(200, 404, 409, shows=views.USER)
+    async def revoke_role(user_id: UserId, name: Role, principal: CurrentPrincipal) -> Response:
         change = partial(routes.administration.revoke, role=name)
-        return await routes.changed(change, user_id, principal, "The role is revoked")
+        return await routes.changed(change, user_id, principal)
 
 
 def _by(principal: Principal) -> By:

@@ -12,7 +12,7 @@ from kerma_common.contracts.ids import share_of_primaries
 from kerma_common.http.event_stream import EventStream
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body, answers
 from kerma_jobs.api.jobs import JobRoutes
 from kerma_jobs.api.status import describe, present
 from kerma_jobs.app.live_updates import LiveUpdates, Show
@@ -20,6 +20,11 @@ from kerma_jobs.app.ports import LiveProgress
 from kerma_jobs.read.changes import ChangedJob
 from kerma_jobs.read.queries import TaskRow
 
+STREAM = Body(
+    str,
+    'id: 12-40-7\nevent: job\ndata: {"id":"20261122-012556-35fb9d80","state":"RUNNING"}\n\n',
+    "text/event-stream",
+)
 JobId = Annotated[str, Path(max_length=200, description="The `id` of a job.")]
 LastId = Annotated[
     str | None,
@@ -37,13 +42,13 @@ def router(routes: JobRoutes, updates: LiveUpdates) -> APIRouter:
 
     @api.get("/events")
     @authenticated()
-    @answers(200, 429)
+    @answers(200, 429, shows=STREAM)
     async def all_events(principal: CurrentPrincipal, last_id: LastId = None) -> Response:
         return await stream(principal, None, last_id)
 
     @api.get("/{job_id}/events")
     @authenticated()
-    @answers(200, 404, 429)
+    @answers(200, 404, 429, shows=STREAM)
     async def job_events(
         job_id: JobId, principal: CurrentPrincipal, last_id: LastId = None
     ) -> Response:

@@ -18,10 +18,11 @@ from kerma_common.http.edge import request_id
 from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import answers, envelope
 from kerma_common.room import Room
 from kerma_engines.adapter.packing import files_of
-from kerma_jobs.api.lists import add_lists
+from kerma_jobs.api import shapes
+from kerma_jobs.api.lists import add_simulations
 from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.outlook import Outlooks
@@ -83,14 +84,14 @@ def router(routes: JobRoutes) -> APIRouter:
     _add_status(api, routes)
     _add_cancel_and_delete(api, routes)
     _add_inputs(api, routes)
-    add_lists(api, routes.lists)
+    add_simulations(api, routes.lists)
     return api
 
 
 def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     @api.post("/jobs/direct")
     @authenticated()
-    @answers(202, 403, 409, 422, 429)
+    @answers(202, 403, 409, 422, 429, takes=shapes.DIRECT, shows=shapes.SUBMITTED)
     async def submit(
         body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal, key: Repeatable
     ) -> Response:
@@ -112,7 +113,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
     @api.get("/jobs")
     @api.get("/jobs/direct")
     @authenticated()
-    @answers(200, 404)
+    @answers(200, 404, shows=shapes.STATUS)
     async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         found, tasks = await routes.tasks.read(job_id, principal.user_id)
         job = _owned(found, principal)
@@ -126,7 +127,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
 def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
     @api.delete("/jobs/direct")
     @authenticated()
-    @answers(200, 404, 409)
+    @answers(200, 404, 409, shows=envelope("Job canceled"))
     async def cancel(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.state in TERMINAL:
@@ -136,7 +137,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
 
     @api.delete("/user/simulations")
     @authenticated()
-    @answers(200, 404, 409)
+    @answers(200, 404, 409, shows=envelope("Job deleted"))
     async def delete(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         if await routes.deleted(job_id, principal):
             return answer("Job deleted")
@@ -150,7 +151,7 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
 def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:
     @api.get("/inputs")
     @authenticated()
-    @answers(200, 404)
+    @answers(200, 404, shows=shapes.INPUTS)
     async def inputs(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         job = await routes.owned(job_id, principal)
         if job.input_ref is None:

@@ -1,17 +1,17 @@
-"""Lists of the user's jobs, as the YAPTIDE UI expects them and as ``/v1`` shows them."""
+"""The list of the user's jobs, as the YAPTIDE UI expects it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.statuses import answers
+from kerma_jobs.api import shapes
 from kerma_jobs.read.lists import ORDERS, JobLists, ListedJob
 
 STATES = frozenset(
@@ -32,16 +32,12 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE = 1_000_000
 
 
-def add_lists(api: APIRouter, lists: JobLists) -> None:
-    """Add ``GET /user/simulations`` and ``GET /v1/jobs``."""
-    _add_simulations(api, lists)
-    _add_jobs(api, lists)
+def add_simulations(api: APIRouter, lists: JobLists) -> None:
+    """Add ``GET /user/simulations``."""
 
-
-def _add_simulations(api: APIRouter, lists: JobLists) -> None:
     @api.get("/user/simulations")
     @authenticated()
-    @answers(200)
+    @answers(200, shows=shapes.SIMULATIONS)
     async def simulations(
         principal: CurrentPrincipal,
         page_size: int = PAGE_SIZE,
@@ -56,7 +52,7 @@ def _add_simulations(api: APIRouter, lists: JobLists) -> None:
             principal.user_id,
             order_by=_order(order_by),
             descending=order_type == "descend",
-            states=_states("job_state", job_state),
+            states=states_of("job_state", job_state),
             limit=size,
             offset=(page - 1) * size,
         )
@@ -68,27 +64,6 @@ def _add_simulations(api: APIRouter, lists: JobLists) -> None:
         )
 
 
-def _add_jobs(api: APIRouter, lists: JobLists) -> None:
-    @api.get("/v1/jobs")
-    @authenticated()
-    @answers(200)
-    async def jobs(
-        principal: CurrentPrincipal,
-        page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
-        size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE_INSTEAD_OF_LESS,
-        state: str | None = None,
-    ) -> Response:
-        total, listed = await lists.page(
-            principal.user_id,
-            order_by="start_time",
-            descending=True,
-            states=_states("state", state),
-            limit=size,
-            offset=(page - 1) * size,
-        )
-        return answer("Jobs", total=total, jobs=[_job(job) for job in listed])
-
-
 def _order(order_by: str) -> str:
     if order_by not in ORDERS:
         raise InvalidRequest(
@@ -97,7 +72,8 @@ def _order(order_by: str) -> str:
     return order_by
 
 
-def _states(parameter: str, listed: str | None) -> list[str] | None:
+def states_of(parameter: str, listed: str | None) -> list[str] | None:
+    """Return the states in a parameter. Raises InvalidRequest naming the parameter."""
     if listed is None:
         return None
     states = listed.split(",")
@@ -128,22 +104,3 @@ def _simulation(job: ListedJob) -> dict[str, Any]:
         "end_time": http_date(job.ended_at),
         "metadata": metadata,
     }
-
-
-def _job(job: ListedJob) -> dict[str, Any]:
-    return {
-        "id": job.job_id,
-        "title": job.title,
-        "state": job.state,
-        "submitted_at": _iso(job.submitted_at),
-        "ended_at": _iso(job.ended_at),
-        "platform": job.platform,
-        "input_type": job.input_kind,
-        "engine": job.engine,
-        "engine_version": job.engine_version,
-        "engine_asked_for": job.sim_type,
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds") if moment else None

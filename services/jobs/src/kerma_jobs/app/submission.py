@@ -46,7 +46,9 @@ BODY_KEYS = (
     "input_json",
     "input_files",
 )
-"""Keys of a request body; others are ignored."""
+"""Keys of the body of ``POST /jobs/direct``; others are ignored."""
+NATIVE_KEYS = ("engine", "tasks", "title", "wait_for_engine", "project", "files")
+"""Keys of the body of ``POST /v1/jobs``; others are refused."""
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
 REUSED = "This Idempotency-Key was used for another request; use a new one"

@@ -60,7 +60,7 @@ class _Kind:
     counted: bool
 
 
-_LISTED = (
+LISTED = (
     JOB.c.job_id,
     JOB.c.title,
     JOB.c.submitted_at,
@@ -96,7 +96,7 @@ def _statement(kind: _Kind) -> Select[Any]:
     count = select(func.count()).select_from(JOB).where(*matching).scalar_subquery()
     number = count if kind.counted else null()
     listed = (
-        select(*_LISTED)
+        select(*LISTED)
         .where(*matching)
         .order_by(*_order(JOB.c, kind))
         .limit(bindparam("limit", type_=Integer))

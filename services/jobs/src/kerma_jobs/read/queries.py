@@ -57,6 +57,10 @@ class JobHead:
     failure: str | None
     origin: str
     version: str
+    title: str
+    submitted_at: datetime
+    ended_at: datetime | None
+    engine_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,10 @@ HEAD = (
     JOB.c.failure,
     JOB.c.origin,
     _VERSION,
+    JOB.c.title,
+    JOB.c.submitted_at,
+    JOB.c.ended_at,
+    JOB.c.engine_version,
 )
 _REFS = 10  # columns before those of the blobs
 # aggregated into one value: of ten thousand rows, most time goes into decoding them

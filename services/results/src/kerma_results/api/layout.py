@@ -48,6 +48,17 @@ def some_pages(estimators: Sequence[StoredEstimator], message: str) -> tuple[Pie
     return _joined((b'{"message":', _text(message), b',"pages":[', *pages, b"]}"))
 
 
+def native_estimator(estimator: StoredEstimator) -> tuple[Piece, ...]:
+    """``{"metadata", "name", "pages", "number"}``."""
+    number = b',"number":%d}' % estimator.index
+    return _joined((b"{", *_estimator(estimator), number))
+
+
+def native_page(estimator: StoredEstimator, page: StoredPage) -> tuple[Piece, ...]:
+    """Return a page and nothing else."""
+    return (PagePiece(estimator.index, page),)
+
+
 def _estimator(estimator: StoredEstimator) -> Iterable[Piece]:
     yield b'"metadata":' + estimator.metadata + b',"name":' + orjson.dumps(estimator.name)
     yield b',"pages":['

@@ -18,7 +18,7 @@ from kerma_common.errors import NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import answers, envelope
 from kerma_common.precedence import give_way
 from kerma_results.api.access import require_owner
 from kerma_results.api.results import Asked
@@ -38,7 +38,7 @@ def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
 
     @router.get("/logfiles")
     @authenticated()
-    @answers(200, 404)
+    @answers(200, 404, shows=envelope("Log files of the job", logfiles={"task-0000": "done"}))
     async def logfiles(
         asked: Annotated[AskedLogs, Query()], principal: CurrentPrincipal
     ) -> Response:

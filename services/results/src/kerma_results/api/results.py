@@ -14,13 +14,19 @@ from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import answers, envelope
 from kerma_results.api import layout
 from kerma_results.api.access import JobIdParameter, require_owner
 from kerma_results.api.layout import Piece
 from kerma_results.api.stitched import stitched
 from kerma_results.pages.selection import LARGEST, parse_page_numbers
 from kerma_results.read.queries import ResultQueries
+
+_ENTRY = {"page_number": 0, "page_name": "DOSE", "page_dimension": 1}
+ESTIMATORS = envelope(
+    "Estimators of the job",
+    estimators_metadata=[{"name": "z_profile", "pages_metadata": [_ENTRY]}],
+)
 
 
 class Asked(BaseModel):
@@ -38,7 +44,7 @@ def routes(queries: ResultQueries) -> APIRouter:
 
     @router.get("/results")
     @authenticated()
-    @answers(200, 304, 404)
+    @answers(200, 304, 404, shows=envelope("Results of the job", estimators=[]))
     async def results(
         request: Request, asked: Annotated[Asked, Query()], principal: CurrentPrincipal
     ) -> Response:
@@ -48,7 +54,7 @@ def routes(queries: ResultQueries) -> APIRouter:
 
     @router.get("/estimators")
     @authenticated()
-    @answers(200, 404)
+    @answers(200, 404, shows=ESTIMATORS)
     async def estimators(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
         await require_owner(queries, job_id, principal)
         found = await queries.estimators(job_id)

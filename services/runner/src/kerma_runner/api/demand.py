@@ -7,16 +7,46 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from kerma_common.http.answers import answer
+from kerma_common.http.native import page, resource
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body, answers
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.read.open_tasks import OpenTasks
+
+
+class LaneDemand(TypedDict):
+    """Tasks that wait or are held by a worker, and slots for them."""
+
+    resource_class: str
+    engine: str
+    queued: int
+    held: int
+    slots: int
+
+
+class Demand(TypedDict):
+    """All lanes; ``next`` is always null."""
+
+    items: list[LaneDemand]
+    next: str | None
+
+
+DEMAND = Body(
+    Demand,
+    {
+        "items": [
+            {"resource_class": "pool", "engine": "geant4", "queued": 8, "held": 2, "slots": 2}
+        ],
+        "next": None,
+    },
+)
 
 
 def demand_routes(rows: OpenTasks, clock: Clock, alive: timedelta) -> APIRouter:
@@ -28,13 +58,13 @@ def demand_routes(rows: OpenTasks, clock: Clock, alive: timedelta) -> APIRouter:
 
     @router.get("/demand")
     @authenticated()
-    @answers(200)
-    async def demand() -> Response:
+    @answers(200, 304, shows=DEMAND)
+    async def list_demand(request: Request) -> Response:
         found = await rows.demand(clock(), alive)
         lanes = [
             {**asdict(of.lane), "queued": of.queued, "held": of.held, "slots": of.slots}
             for of in found
         ]
-        return answer("Demand", lanes=lanes)
+        return resource(request, page(lanes, None))
 
     return router

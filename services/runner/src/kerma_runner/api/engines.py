@@ -8,17 +8,71 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from kerma_common.http.answers import answer
+from kerma_common.http.native import page, resource
 from kerma_common.http.policy import authenticated
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body, answers
 from kerma_engines.catalogue.registry import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock
     from kerma_runner.read.queries import LivingWorker, QueueRows
+
+
+class Installation(TypedDict):
+    """Workers that have the same installation of an engine."""
+
+    version: str
+    digest: str
+    workers: int
+    slots: int
+    sandboxes: list[str]
+
+
+class Engine(TypedDict):
+    """An engine. While no worker has it, ``substitute`` runs its projects, if there is one."""
+
+    name: str
+    workers: int
+    slots: int
+    installations: list[Installation]
+    substitute: str | None
+
+
+class Engines(TypedDict):
+    """All engines that Kerma knows; ``next`` is always null."""
+
+    items: list[Engine]
+    next: str | None
+
+
+ENGINES = Body(
+    Engines,
+    {
+        "items": [
+            {
+                "name": "geant4",
+                "workers": 1,
+                "slots": 2,
+                "installations": [
+                    {
+                        "version": "11.4.1",
+                        "digest": "9f2c",
+                        "workers": 1,
+                        "slots": 2,
+                        "sandboxes": ["bubblewrap"],
+                    }
+                ],
+                "substitute": None,
+            }
+        ],
+        "next": None,
+    },
+)
 
 
 def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
@@ -27,10 +81,10 @@ def engine_routes(rows: QueueRows, clock: Clock, alive: timedelta) -> APIRouter:
 
     @router.get("/v1/engines")
     @authenticated()
-    @answers(200)
-    async def engines() -> Response:
+    @answers(200, 304, shows=ENGINES)
+    async def list_engines(request: Request) -> Response:
         workers = await rows.workers(clock(), alive)
-        return answer("Engines", engines=[describe(name, workers) for name in ENGINE_NAMES])
+        return resource(request, page([describe(name, workers) for name in ENGINE_NAMES], None))
 
     return router
 

@@ -27,7 +27,7 @@ def fill(found: Platform, there: int, wanted: int) -> None:
     token = found.client.cookies["access_token"]
     owner = jwt.decode(token, options={"verify_signature": False})["sub"]
     asyncio.run(_append(found.nats_url, owner, wanted - there))
-    while found.client.jobs(size=1)["total"] < wanted:
+    while (found.client.jobs_page(limit=1, total=True).total or 0) < wanted:
         time.sleep(LOOK_SECONDS)
 
 

@@ -84,7 +84,7 @@ def tasks(url: str, count: int) -> None:
     def submit() -> None:
         with _user(url, "wide") as client:
             for _ in range(count):
-                client.post("/jobs/direct", json={**body, "wait_for_engine": True})
+                client.post("/v1/jobs", json={**body, "wait_for_engine": True})
                 first.set()
 
     threading.Thread(target=submit, daemon=True).start()

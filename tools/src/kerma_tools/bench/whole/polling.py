@@ -72,7 +72,7 @@ def _many(found: Platform) -> Iterable[Figure]:
 def _results(found: Platform) -> str:
     """Run a job with results of one, two and three dimensions; return its id."""
     body = submit_body(PROJECT, tasks=1, primaries=1000, engine="geant4")
-    project: dict[str, Any] = json.loads(json.dumps(body["input_json"]))
+    project: dict[str, Any] = json.loads(json.dumps(body["project"]))
     detectors, outputs = project["detectorManager"]["detectors"], project["scoringManager"]
     cube = json.loads(json.dumps(detectors[1]))
     cube.update(uuid="cube", name="Cube")
@@ -82,7 +82,7 @@ def _results(found: Platform) -> str:
     scored = json.loads(json.dumps(outputs["outputs"][1]))
     scored.update(uuid="cube", name="dose_cube", detectorUuid="cube")
     outputs["outputs"].append(scored)
-    job = found.client.submit({**body, "input_json": project})
+    job = found.client.submit({**body, "project": project})
     while not (status := found.client.status(job)).over:
         time.sleep(0.2)
     if status.state != "COMPLETED":

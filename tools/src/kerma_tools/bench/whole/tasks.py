@@ -27,7 +27,7 @@ from kerma_tools.bench.platform import Platform, platform, quantile
 from kerma_tools.bench.run import limit
 from kerma_tools.bench.whole.bare import bare_starts
 from kerma_tools.bench.whole.cpu import cpu_by_part, idle_share, since, wait_until_calm
-from kerma_tools.bench.whole.wire import post
+from kerma_tools.bench.whole.wire import direct, post
 from kerma_tools.paths import ROOT
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def queueing() -> Iterable[Figure]:
             times = []
             body = _body(tasks)
             for _ in range(max(5, SUBMITTED if tasks < 1000 else SUBMITTED // 3)):
-                times += post(found, "/jobs/direct", body, 1)
+                times += post(found, "/jobs/direct", direct(body), 1)
                 if tasks > 1:
                     wait_until_calm(pid, idle)
             yield limit(f"submit a job of {tasks} tasks, p50", quantile(times, 0.5), "ms", bar)
@@ -198,7 +198,7 @@ def quick_engine(folder: Path) -> Path:
     folder.chmod(0o755)
     made = folder / "made"
     made.mkdir()
-    inputs = engine("shieldhit").convert(_body(1, "shieldhit")["input_json"])
+    inputs = engine("shieldhit").convert(_body(1, "shieldhit")["project"])
     command = engine("shieldhit").prepare(inputs, made, primaries=PRIMARIES, seed=1)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "KERMA_STANDIN_SECONDS": "0"}
     run = "import sys; from standins.shieldhit import main; sys.exit(main(sys.argv[1:]))"
@@ -225,7 +225,7 @@ PRIMARIES = 100
 
 def _body(tasks: int, name: str = UNLIKELY) -> Mapping[str, Any]:
     body = submit_body(PROJECT, tasks=tasks, primaries=PRIMARIES * tasks, engine=name)
-    for zone in body["input_json"]["zoneManager"]["zones"]:
+    for zone in body["project"]["zoneManager"]["zones"]:
         zone.pop("materialPropertiesOverrides", None)  # SHIELD-HIT12A has others than Geant4
     return {**body, "wait_for_engine": True}
 

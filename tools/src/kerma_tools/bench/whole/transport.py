@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerma_client.demo import PROJECT
+from kerma_client.estimators import results_body
 from kerma_client.submission import submit_body
 from kerma_common.contracts.progress import ALL_PROGRESS, TaskProgress
 from kerma_common.contracts.registry import adapter
@@ -114,7 +115,7 @@ async def _progress_lags(found: Platform) -> list[float]:
 
 def _completion(found: Platform) -> tuple[float, int]:
     body = submit_body(PROJECT, tasks=TASKS, primaries=TASKS * 50, engine="geant4")
-    for detector in body["input_json"]["detectorManager"]["detectors"]:
+    for detector in body["project"]["detectorManager"]["detectors"]:
         sizes = detector["geometryData"]["parameters"]
         if "ySegments" in sizes:
             sizes.update(ySegments=300, zSegments=500)
@@ -129,6 +130,6 @@ def _completion(found: Platform) -> tuple[float, int]:
         time.sleep(POLL_SECONDS)
     took = time.perf_counter() - ended
     assert status.state == "COMPLETED", status.message
-    size = len(json.dumps(found.client.results(job)))
+    size = len(json.dumps(results_body(found.client.results(job))))
     assert size >= RESULT_BYTES, f"only {size} bytes of results"
     return took, size

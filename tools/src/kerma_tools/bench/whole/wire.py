@@ -65,6 +65,12 @@ def get(found: Platform, path: str, times: int) -> list[float]:
     return asyncio.run(Wire(found, path).send(times))
 
 
+def direct(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of ``POST /jobs/direct`` for a project that ``POST /v1/jobs`` takes."""
+    names = {"engine": "sim_type", "tasks": "ntasks", "project": "input_json"}
+    return {"input_type": "editor", **{names.get(key, key): job[key] for key in job}}
+
+
 def post(found: Platform, path: str, body: Mapping[str, Any], times: int) -> list[float]:
     """Return the milliseconds of each of ``times`` requests with a JSON body."""
     return asyncio.run(Wire(found, path, body).send(times))

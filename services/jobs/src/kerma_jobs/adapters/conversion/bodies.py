@@ -2,7 +2,8 @@
 ones are.
 
 The head of the answer is JSON, ``{"small": {...}, "large": [[key, type, size], ...]}``, its body the
-JSON of the large values in that order.
+JSON of the large values in that order. The values of a few other keys are null in ``small``: some
+routes refuse them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from kerma_sandbox.forks.nursery import Message
 
 MOST_SMALL = 4096
 """Bytes of JSON of a value that the service parses itself."""
+MOST_OTHERS = 10
 TYPES = {kind.__name__: kind for kind in (dict, list, str)}
 
 
 def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> Message:
-    """Return the values of these keys of a body; others are checked and left out.
+    """Return the values of these keys of a body; those of others are checked and left out.
 
     A body that is refused yields ``{"refused": {"message": ..., "fields": {...}}}``.
     """
@@ -31,7 +33,7 @@ def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> Message:
     except InvalidRequest as refused:
         refusal = {"message": refused.message, "fields": refused.fields}
         return orjson.dumps({"refused": refusal}), b""
-    small: dict[str, Any] = {}
+    small: dict[str, Any] = dict.fromkeys(list(found.keys() - set(keys))[:MOST_OTHERS])
     large: list[tuple[str, str, int]] = []
     parts = []
     for key in keys:

@@ -23,7 +23,7 @@ from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.kept import KeptForks
 from kerma_jobs.adapters.conversion.limits import TOO_LARGE, ConversionLimits, QueueLimits
 from kerma_jobs.app.ports import Converted
-from kerma_jobs.app.submission import BODY_KEYS
+from kerma_jobs.app.submission import BODY_KEYS, NATIVE_KEYS
 from kerma_sandbox.forks.children import AnswerTooLong, Child, NurseryGone
 from kerma_sandbox.forks.nursery import OUT_OF_MEMORY, Message
 from kerma_sandbox.forks.shared import SharedForks, Work
@@ -99,7 +99,7 @@ class ProcessConverter:
     ) -> dict[str, Any]:
         """Read the body of a large submission. See ``LargeBodies``."""
         user = principal.user_id if principal else ""
-        order = {"kind": "read", "depth": depth_limit, "keys": BODY_KEYS}
+        order = {"kind": "read", "depth": depth_limit, "keys": sorted({*BODY_KEYS, *NATIVE_KEYS})}
         try:
             answer, rest = await self._answered(user, order, body)
         except _RefusedError as refused:

@@ -1,0 +1,257 @@
+"""The client of the native interface for asynchronous programs; see ``client.py``.
+
+It differs in how it waits and sends: calls, retries and types are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from kerma_client.api import calls, models
+from kerma_client.api.calls import Call
+from kerma_client.api.exchange import Answer, Pause, Retries, Send, exchange
+from kerma_client.api.models import JobStatus, TaskStatus
+from kerma_client.api.waiting import looks
+from kerma_client.client import NOT_TEXT, TIMEOUT, bearer, unreachable
+from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
+
+T = TypeVar("T")
+
+
+class AsyncKermaClient:
+    """A session with one Kerma; use as a context manager.
+
+    All methods raise ApiError, and UnreachableError if there is no answer.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float = TIMEOUT,
+        transport: httpx.AsyncBaseTransport | None = None,
+        token: str | None = None,
+        retries: Retries | None = None,
+    ) -> None:
+        """``token`` is an API token; without one, log in."""
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=timeout, transport=transport, headers=bearer(token)
+        )
+        self._renewable = token is None
+        self._retries = retries or Retries()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The tokens of this session."""
+        return dict(self._http.cookies)
+
+    async def login(self, username: str, password: str) -> None:
+        """Open a session; tokens stay in this client's cookies."""
+        await self._do(calls.login(username, password))
+
+    async def register(self, username: str, password: str) -> None:
+        """Create an account."""
+        await self._do(calls.register(username, password))
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Replace the user's password; all other sessions of the user end."""
+        await self._do(calls.change_password(old, new))
+
+    async def create_token(self, label: str, days: int) -> dict[str, str]:
+        """Create an API token; ``token`` in the answer is shown this once only."""
+        return await self._do(calls.create_token(label, days))
+
+    async def tokens(self) -> list[dict[str, Any]]:
+        """Return the user's API tokens, without their secrets."""
+        return await self._do(calls.tokens())
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Make an API token void."""
+        await self._do(calls.revoke_token(token_id))
+
+    async def submit(self, job: Mapping[str, Any], *, key: str | None = None) -> str:
+        """Submit a job, the body of ``POST /v1/jobs``; return its id.
+
+        Give a ``key`` of your own to repeat the submission from another process.
+        """
+        return await self._do(calls.submit(job, key))
+
+    async def job(self, job_id: str) -> models.Job:
+        """Return a job."""
+        return await self._do(calls.job(job_id))
+
+    async def jobs_page(
+        self,
+        *,
+        state: str | None = None,
+        engine: str | None = None,
+        text: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        total: bool = False,
+    ) -> models.Listed[models.JobEntry]:
+        """Return one page of the user's jobs, newest first."""
+        return await self._do(
+            calls.jobs(
+                state=state, engine=engine, text=text, cursor=cursor, limit=limit, total=total
+            )
+        )
+
+    async def jobs(
+        self, *, state: str | None = None, engine: str | None = None, text: str | None = None
+    ) -> AsyncIterator[models.JobEntry]:
+        """Yield the user's jobs, newest first, page by page."""
+        where: str | None = None
+        while True:
+            page = await self.jobs_page(
+                state=state, engine=engine, text=text, cursor=where, limit=200
+            )
+            for item in page.items:
+                yield item
+            if (where := page.next) is None:
+                return
+
+    async def tasks(self, job_id: str) -> AsyncIterator[TaskStatus]:
+        """Yield the tasks of a job, page by page."""
+        where: str | None = None
+        while True:
+            page = await self._do(calls.tasks(job_id, where, 1000))
+            for item in page.items:
+                yield item
+            if (where := page.next) is None:
+                return
+
+    async def status(self, job_id: str) -> JobStatus:
+        """Return the state of a job and all its tasks, from one snapshot."""
+        return await self._do(calls.status(job_id))
+
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        changed: Callable[[models.Job], None] | None = None,
+    ) -> models.Job:
+        """Return the job when it has ended; call ``changed`` for each other state it has before.
+
+        Raises JobTimeoutError.
+        """
+        job, shown = await self.job(job_id), ""
+        for pause in looks(timeout):
+            if job.state != shown and changed is not None:
+                changed(job)
+            shown = job.state
+            if job.over:
+                return job
+            await asyncio.sleep(pause)
+            job = await self.job(job_id)
+        if not job.over:
+            raise JobTimeoutError(f"{job_id} is {job.state}: {job.message}")
+        return job
+
+    async def inputs(self, job_id: str) -> models.Inputs:
+        """Return the input of a job."""
+        return await self._do(calls.inputs(job_id))
+
+    async def cancel(self, job_id: str) -> str:
+        """Stop a job; return its state."""
+        return await self._do(calls.cancel(job_id))
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job that has ended."""
+        await self._do(calls.delete(job_id))
+
+    async def estimators(self, job_id: str) -> tuple[models.EstimatorEntry, ...]:
+        """Return which results a job has, without values."""
+        return (await self._do(calls.estimators(job_id))).items
+
+    async def estimator(
+        self, job_id: str, number: int, pages: str | None = None
+    ) -> models.Estimator:
+        """Return an estimator with its pages, or with those of numbers such as ``0-1,3``."""
+        return await self._do(calls.estimator(job_id, number, pages))
+
+    async def page(self, job_id: str, number: int, page_number: int) -> models.Page:
+        """Return one page of an estimator."""
+        return await self._do(calls.page(job_id, number, page_number))
+
+    async def results(self, job_id: str) -> list[models.Estimator]:
+        """Return all estimators with all pages; none before the job has completed."""
+        return [
+            await self.estimator(job_id, found.number) for found in await self.estimators(job_id)
+        ]
+
+    async def logs(self, job_id: str) -> dict[str, str]:
+        """Return log texts by name; empty when no task left one."""
+        return await self._do(calls.logs(job_id))
+
+    async def engines(self) -> list[dict[str, Any]]:
+        """Return the engines that Kerma knows, and what workers offer."""
+        return await self._do(calls.engines())
+
+    async def clusters(self) -> list[dict[str, Any]]:
+        """Return the clusters that take jobs."""
+        return await self._do(calls.clusters())
+
+    async def me(self) -> models.User:
+        """Return the user's own account."""
+        return await self._do(calls.me())
+
+    async def users(self) -> AsyncIterator[models.User]:
+        """Yield all users, page by page; for operators."""
+        where: str | None = None
+        while True:
+            page = await self._do(calls.users(where, 1000))
+            for item in page.items:
+                yield item
+            if (where := page.next) is None:
+                return
+
+    async def disable_user(self, user_id: str) -> models.User:
+        """Refuse every token and login of a user."""
+        return await self._do(calls.switch_user(user_id, "disable"))
+
+    async def enable_user(self, user_id: str) -> models.User:
+        """Let a user log in again."""
+        return await self._do(calls.switch_user(user_id, "enable"))
+
+    async def grant_role(self, user_id: str, name: str) -> models.User:
+        """Give a role to a user."""
+        return await self._do(calls.role(user_id, name, granted=True))
+
+    async def revoke_role(self, user_id: str, name: str) -> models.User:
+        """Take a role from a user."""
+        return await self._do(calls.role(user_id, name, granted=False))
+
+    async def _do(self, call: Call[T]) -> T:
+        steps = exchange(call, self._retries, renewable=self._renewable)
+        answer: Answer = None
+        try:
+            while True:
+                step = steps.send(answer)
+                answer = await self._take(step)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        except UnreachableError as error:
+            raise unreachable(self._http.base_url, error) from error
+
+    async def _take(self, step: Send | Pause) -> Answer:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        try:
+            return await self._http.request(step.method, step.path, **step.how)
+        except UnicodeEncodeError:
+            raise ApiError(400, NOT_TEXT, {}) from None
+        except httpx.TransportError as error:
+            return error

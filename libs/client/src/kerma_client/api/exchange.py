@@ -1,0 +1,150 @@
+"""How a call becomes requests: when to try again, when to renew the session, what is an error.
+
+``exchange`` is a generator without IO. It yields requests and pauses; whoever drives it sends back
+the answers, or the errors of the transport.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+from kerma_client.api.calls import Call
+from kerma_client.errors import PROBLEMS, ApiError, UnreachableError
+
+T = TypeVar("T")
+REFRESH = "/auth/refresh"
+FIRST_PAUSE = 0.1
+_BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a request is sent, and how long a pause may last.
+
+    A request is only sent again if it did not arrive, if the service refused it for now, or if
+    sending it twice has the effect of sending it once.
+    """
+
+    attempts: int = 4
+    longest_pause: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request."""
+
+    method: str
+    path: str
+    how: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+Answer = httpx.Response | httpx.TransportError | None
+Steps = Generator[Send | Pause, Answer, T]
+
+
+def exchange(call: Call[T], retries: Retries, *, renewable: bool) -> Steps[T]:
+    """Carry out a call. ``renewable``: the session can be renewed when its token has expired.
+
+    Raises ApiError and UnreachableError.
+    """
+    answer = yield from _persistent(call, retries)
+    if (
+        renewable
+        and answer.status_code == httpx.codes.FORBIDDEN
+        and not call.path.startswith("/auth")
+    ):
+        # The access token lasts ten minutes; a long job outlives it.
+        renewed = yield Send("GET", REFRESH, {})
+        _told(renewed)
+        answer = yield from _persistent(call, retries)
+    return call.read(_body(answer))
+
+
+def _persistent(call: Call[Any], retries: Retries) -> Steps[httpx.Response]:
+    how: dict[str, Any] = {"params": call.params, "headers": call.headers}
+    if call.body is not None:
+        how["json"] = call.body
+    attempt = 1
+    while True:
+        answer = yield Send(call.method, call.path, how)
+        pause = _pause(call, answer, attempt)
+        if pause is None or attempt >= retries.attempts or pause > retries.longest_pause:
+            return _told(answer)
+        yield Pause(pause)
+        attempt += 1
+
+
+def _pause(call: Call[Any], answer: Answer, attempt: int) -> float | None:
+    """Return the seconds until the call may be sent again, None if it must not be."""
+    # jitter, so that clients that failed together do not come back together
+    pause: float = FIRST_PAUSE * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+    if isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return pause  # nothing was sent
+    if isinstance(answer, httpx.Response):
+        if answer.status_code not in _BUSY:
+            return None
+        pause = max(pause, retry_after(answer) or 0.0)
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return pause  # nothing was done
+    return pause if call.may_repeat else None
+
+
+def retry_after(answer: httpx.Response) -> float | None:
+    """Return the seconds in a Retry-After header, None without one."""
+    header = answer.headers.get("retry-after", "")
+    return float(header) if header.isascii() and header.isdigit() else None
+
+
+def _told(answer: Answer) -> httpx.Response:
+    """Return the answer. Raises UnreachableError if there is none."""
+    if isinstance(answer, httpx.Response):
+        return answer
+    reason = str(answer) or type(answer).__name__
+    raise UnreachableError(reason) from answer
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code == httpx.codes.NO_CONTENT:
+        return {}
+    try:
+        body = answer.json()
+    except ValueError:
+        raise ApiError(answer.status_code, answer.text[:200], {}) from None
+    if not isinstance(body, dict):
+        raise ApiError(answer.status_code, "the answer is not a JSON object", {})
+    if answer.is_error:
+        raise _error(answer, body)
+    return body
+
+
+def _error(answer: httpx.Response, body: dict[str, Any]) -> ApiError:
+    after = retry_after(answer)
+    if "detail" not in body:  # the envelope of the YAPTIDE paths
+        message = str(body.pop("message", answer.reason_phrase))
+        return ApiError(answer.status_code, message, body, retry_after=after)
+    fields: dict[str, Any] = {}
+    for fault in body.get("errors", ()):
+        fields.setdefault(fault["field"], []).append(fault["detail"])
+    more: dict[str, Any] = {name: body[name] for name in ("quota", "used", "limit") if name in body}
+    kind = str(body.get("type", "")).removeprefix(PROBLEMS)
+    code = str(body.get("code", ""))
+    return ApiError(
+        answer.status_code,
+        str(body["detail"]),
+        {**fields, **more},
+        kind=kind,
+        code=code,
+        retry_after=after,
+    )

@@ -1,0 +1,288 @@
+"""What the client sends, when it sends again, and what it makes of answers; both transports alike."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from kerma_client.aio import AsyncKermaClient
+from kerma_client.api.models import page as read_page
+from kerma_client.api.waiting import looks
+from kerma_client.client import KermaClient, Retries
+from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
+
+URL = "http://kerma.test"
+ENTRY = {
+    "id": "j1",
+    "title": "water",
+    "state": "RUNNING",
+    "submitted_at": "2026-11-22T01:25:56.120Z",
+    "ended_at": None,
+    "platform": "DIRECT",
+    "input_type": "project",
+    "engine": "geant4",
+    "engine_version": "11.4.1",
+    "engine_asked_for": "geant4",
+}
+JOB = {
+    **ENTRY,
+    "message": "Job is running",
+    "primaries": {"requested": 10, "simulated": 4, "merged": None},
+    "tasks": {"total": 1},
+    "partial": False,
+    "links": {},
+}
+Answers = list[httpx.Response | httpx.TransportError]
+
+
+class Server:
+    """Answers in the given order, the last one again and again; keeps what it was asked."""
+
+    def __init__(self, *answers: httpx.Response | httpx.TransportError) -> None:
+        self.answers = list(answers)
+        self.asked: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.raw_path.decode() for request in self.asked]
+
+
+Ask = Callable[[Server, str, dict[str, Any]], Any]
+
+
+def _sync(server: Server, method: str, arguments: dict[str, Any]) -> Any:
+    with KermaClient(URL, transport=httpx.MockTransport(server)) as client:
+        found = getattr(client, method)(**arguments)
+        return list(found) if isinstance(found, Iterator) else found
+
+
+def _async(server: Server, method: str, arguments: dict[str, Any]) -> Any:
+    async def run() -> Any:
+        transport = httpx.MockTransport(server)
+        async with AsyncKermaClient(URL, transport=transport) as client:
+            found = getattr(client, method)(**arguments)
+            return [item async for item in found] if inspect.isasyncgen(found) else await found
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
+def ask(request: pytest.FixtureRequest, pauses: list[float]) -> Ask:
+    chosen: Ask = request.param
+    return chosen
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the client makes; they take no time."""
+    made: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr("kerma_client.client.time.sleep", made.append)
+    monkeypatch.setattr("kerma_client.aio.asyncio.sleep", pause)
+    return made
+
+
+def ok(body: object, status: int = 200) -> httpx.Response:
+    return httpx.Response(status, json=body)
+
+
+def problem(status: int, kind: str, **more: Any) -> httpx.Response:
+    headers = {"content-type": "application/problem+json"}
+    if "retry_after" in more:
+        headers["Retry-After"] = str(more.pop("retry_after"))
+    body = {"type": f"/v1/problems#{kind}", "title": "T", "status": status, "detail": "D", **more}
+    return httpx.Response(status, headers=headers, content=json.dumps(body))
+
+
+BUSY = problem(503, "unavailable", retry_after=2)
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def interface(of: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(method).parameters)
+            for name, method in vars(of).items()
+            if not name.startswith("_") and callable(method)
+        }
+
+    assert interface(KermaClient) == interface(AsyncKermaClient)
+
+
+def test_a_job_is_read(ask: Ask) -> None:
+    server = Server(ok(JOB))
+    job = ask(server, "job", {"job_id": "a/b ü"})
+    assert server.paths == ["/v1/jobs/a%2Fb%20%C3%BC"]
+    assert (job.id, job.state, job.requested, job.simulated, job.over) == (
+        "j1",
+        "RUNNING",
+        10,
+        4,
+        False,
+    )
+    assert job.submitted_at.isoformat() == "2026-11-22T01:25:56.120000+00:00"
+
+
+def test_lists_are_read_page_by_page(ask: Ask) -> None:
+    second = {**ENTRY, "id": "j2"}
+    server = Server(ok({"items": [ENTRY], "next": "abc"}), ok({"items": [second], "next": None}))
+    found = ask(server, "jobs", {"state": "RUNNING", "text": "wa ter"})
+    assert [job.id for job in found] == ["j1", "j2"]
+    assert server.paths[0] == "/v1/jobs?state=RUNNING&text=wa+ter&limit=200"
+    assert server.asked[1].url.params["cursor"] == "abc"
+
+
+def test_a_read_is_repeated_and_honours_retry_after(ask: Ask, pauses: list[float]) -> None:
+    server = Server(httpx.ReadError("reset"), BUSY, ok(JOB))
+    assert ask(server, "job", {"job_id": "j1"}).id == "j1"
+    assert len(server.asked) == 3
+    assert 0.05 <= pauses[0] <= 0.15
+    assert pauses[1] == 2.0
+
+
+def test_attempts_end(ask: Ask, pauses: list[float]) -> None:
+    with pytest.raises(UnreachableError, match=r"http://kerma.test does not answer: reset"):
+        ask(Server(httpx.ReadError("reset")), "job", {"job_id": "j1"})
+    assert len(pauses) == Retries().attempts - 1
+    server = Server(problem(503, "unavailable", retry_after=3600))
+    with pytest.raises(ApiError) as refused:
+        ask(server, "job", {"job_id": "j1"})
+    assert (refused.value.retry_after, len(server.asked)) == (3600.0, 1)
+
+
+def test_a_submission_is_repeated_with_its_key(ask: Ask) -> None:
+    server = Server(httpx.ReadError("reset"), ok({"id": "j1"}, 201))
+    assert ask(server, "submit", {"job": {"engine": "geant4"}}) == "j1"
+    first, second = (request.headers["idempotency-key"] for request in server.asked)
+    assert first == second
+    assert len(first) >= 32
+    server = Server(ok({"id": "j1"}, 201))
+    ask(server, "submit", {"job": {}, "key": "mine"})
+    assert server.asked[0].headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("create_token", {"label": "x", "days": 1}),
+        ("register", {"username": "ada", "password": "x"}),
+        ("change_password", {"old": "a", "new": "b"}),
+    ],
+)
+def test_what_must_not_happen_twice_is_sent_once(
+    ask: Ask, method: str, arguments: dict[str, Any]
+) -> None:
+    for answer in (httpx.ReadError("reset"), httpx.ReadTimeout(""), BUSY):
+        server = Server(answer)
+        with pytest.raises((ApiError, UnreachableError)):
+            ask(server, method, arguments)
+        assert len(server.asked) == 1
+
+
+def test_what_did_not_arrive_or_was_refused_for_now_is_sent_again(ask: Ask) -> None:
+    answers: Answers = [httpx.ConnectError("refused"), problem(429, "too-many-requests")]
+    server = Server(*answers, ok({"token": "t"}, 201))
+    assert ask(server, "create_token", {"label": "x", "days": 1}) == {"token": "t"}
+    assert len(server.asked) == 3
+
+
+def test_an_expired_session_is_renewed_once(ask: Ask) -> None:
+    server = Server(problem(403, "forbidden"), ok({}), ok(JOB))
+    assert ask(server, "job", {"job_id": "j1"}).id == "j1"
+    assert server.paths == ["/v1/jobs/j1", "/auth/refresh", "/v1/jobs/j1"]
+    server = Server(problem(403, "forbidden"))
+    with pytest.raises(ApiError):
+        ask(server, "job", {"job_id": "j1"})
+    assert len(server.asked) == 3
+
+
+def test_an_api_token_is_not_renewed() -> None:
+    server = Server(problem(403, "forbidden"))
+    client = KermaClient(URL, transport=httpx.MockTransport(server), token="secret")
+    with client, pytest.raises(ApiError):
+        client.job("j1")
+    assert server.paths == ["/v1/jobs/j1"]
+    assert server.asked[0].headers["authorization"] == "Bearer secret"
+
+
+def test_a_problem_becomes_an_error_with_kind_code_and_fields(ask: Ask) -> None:
+    faults = [{"field": "tasks", "detail": "low"}, {"field": "tasks", "detail": "odd"}]
+    with pytest.raises(ApiError) as refused:
+        ask(Server(problem(400, "invalid-request", errors=faults)), "submit", {"job": {}})
+    error = refused.value
+    assert (error.status, error.kind, error.fields) == (
+        400,
+        "invalid-request",
+        {"tasks": ["low", "odd"]},
+    )
+    assert str(error) == "D (HTTP 400)\n  tasks: low\n  tasks: odd"
+    with pytest.raises(ApiError) as refused:
+        ask(Server(problem(409, "rejected", code="JOB_ACTIVE")), "delete", {"job_id": "j1"})
+    assert refused.value.code == "JOB_ACTIVE"
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b'"text"', b""])
+def test_an_answer_of_something_else_is_an_error(ask: Ask, content: bytes) -> None:
+    with pytest.raises(ApiError):
+        ask(Server(httpx.Response(200, content=content)), "job", {"job_id": "j1"})
+
+
+def test_nothing_is_read_where_there_is_nothing_to_say(ask: Ask) -> None:
+    assert ask(Server(httpx.Response(204)), "delete", {"job_id": "j1"}) is None
+
+
+def test_waiting_ends_with_the_job(ask: Ask, pauses: list[float]) -> None:
+    states = ("PENDING", "RUNNING", "RUNNING", "COMPLETED")
+    seen: list[str] = []
+    server = Server(*(ok({**JOB, "state": state}) for state in states))
+    done = ask(server, "wait", {"job_id": "j1", "changed": lambda job: seen.append(job.state)})
+    assert done.state == "COMPLETED"
+    assert seen == ["PENDING", "RUNNING", "COMPLETED"]
+    assert pauses == sorted(pauses)
+
+
+def test_waiting_ends_with_the_time(ask: Ask, pauses: list[float]) -> None:
+    with pytest.raises(JobTimeoutError, match="j1 is RUNNING"):
+        ask(Server(ok(JOB)), "wait", {"job_id": "j1", "timeout": 2.0})
+    assert sum(pauses) == pytest.approx(2.0)
+    assert list(looks(0.0)) == []
+
+
+def test_a_page_becomes_arrays() -> None:
+    raw = {
+        "dimensions": 2,
+        "data": {
+            "name": "DOSE",
+            "unit": "MeV/g",
+            "values": [1, 2, 3, 4, 5, None],
+            "errors": [0.1] * 6,
+        },
+        "metadata": {"page_number": "3"},
+        "axis_dim1": {"name": "x", "unit": "cm", "values": [0.5, 1.5], "edges": [0, 1, 2]},
+        "axis_dim2": {"name": "y", "unit": "cm", "values": [0.5, 1.5, 2.5]},
+    }
+    page = read_page(raw)
+    assert (page.number, page.name, page.shape) == (3, "DOSE", (2, 3))
+    values, errors = page.values(), page.errors()
+    assert values[1, 0] == 2  # the first axis is the fastest
+    assert np.isnan(values[1, 2])
+    assert errors is not None
+    assert errors.shape == (2, 3)
+    scalar = read_page({**raw, "dimensions": 0, "data": {"name": "N", "unit": "", "values": [7]}})
+    assert (scalar.values().shape, float(scalar.values()), scalar.errors()) == ((), 7.0, None)
