@@ -20,11 +20,12 @@ def place() -> Iterator[Place]:
     with (
         page_server() as page,
         page_server() as stranger,
-        whole(KERMA_HTTP_ORIGINS=f"http://127.0.0.1:{page}") as kerma,
+        whole(KERMA_HTTP_ORIGINS=f"http://127.0.0.1:{page.port}") as kerma,
     ):
         kerma.up()
         kerma.visitor().enter().close()
-        yield Place(kerma, page, stranger)
+        page.passes_on_to(kerma.running.url)
+        yield Place(kerma, page.port, stranger.port)
 
 
 @pytest.fixture

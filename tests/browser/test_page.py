@@ -36,10 +36,11 @@ def call(browser: Chrome, method: str, path: str) -> dict[str, Any]:
     return answer
 
 
-def test_a_page_of_another_port_logs_in_submits_follows_and_logs_out(
-    place: Place, browser: Chrome
+@pytest.mark.parametrize("same_origin", [True, False], ids=["same origin", "another port"])
+def test_a_page_logs_in_submits_follows_and_logs_out(
+    place: Place, browser: Chrome, same_origin: bool
 ) -> None:
-    browser.get(place.url("127.0.0.1"))
+    browser.get(place.same_origin if same_origin else place.url("127.0.0.1"))
     assert log_in(browser).startswith("202")
     browser.find_element(By.ID, "submit").click()
     assert said(browser, "POST jobs/direct").startswith("202")
@@ -82,3 +83,72 @@ def test_an_origin_that_is_not_allowed_reads_nothing(place: Place, browser: Chro
     browser.get(place.url("127.0.0.1", place.stranger))
     script = "const done = arguments[0]; call('GET', 'auth/status').then(done, e => done(`${e}`));"
     assert "TypeError" in browser.execute_async_script(script)
+
+
+def jobs_of(browser: Chrome) -> int:
+    count: int = call(browser, "GET", "user/simulations?page_size=1")["json"]["simulations_count"]
+    return count
+
+
+FORGED = """
+const [api, done] = arguments;
+fetch("submission.json").then((answer) => answer.text()).then((body) =>
+  fetch(api + "jobs/direct", {method: "POST", mode: "no-cors", credentials: "include", body})
+).then((answer) => done(answer.type), (error) => done(`${error}`));
+"""
+
+
+@pytest.mark.parametrize("page_host", ["127.0.0.1", "localhost"])
+def test_a_strange_page_submits_nothing_with_the_cookies_of_a_user(
+    place: Place, browser: Chrome, page_host: str
+) -> None:
+    browser.get(place.url("127.0.0.1"))
+    log_in(browser)
+    before = jobs_of(browser)
+    browser.get(place.url("127.0.0.1", place.stranger, page_host))
+    # the request is sent, as text that needs no preflight; the page may not read the answer
+    assert browser.execute_async_script(FORGED, place.kerma.running.url + "/") == "opaque"
+    browser.get(place.url("127.0.0.1"))
+    assert jobs_of(browser) == before
+
+
+LOGIN = """
+const [api, name, done] = arguments;
+const options = {method: "POST", mode: "no-cors", credentials: "include", body: JSON.stringify(name)};
+fetch(api + "auth/login", options).then((answer) => done(answer.type), (e) => done(`${e}`));
+"""
+
+
+def test_a_strange_page_logs_nobody_in(place: Place, browser: Chrome) -> None:
+    browser.get(place.url("127.0.0.1", place.stranger, "localhost"))
+    api = place.kerma.running.url + "/"
+    assert browser.execute_async_script(LOGIN, api, NAME) == "opaque"
+    browser.get(place.url("127.0.0.1"))
+    assert call(browser, "GET", "auth/status")["status"] == 401
+
+
+FOLLOW = """
+const [api, done] = arguments;
+const source = new EventSource(api + "v1/jobs/events", {withCredentials: true});
+const states = [];
+source.onerror = () => done(["error", source.readyState]);
+source.onopen = async () => {
+  const body = await (await fetch("submission.json")).json();
+  const {json} = await call("POST", "jobs/direct", body);
+  source.addEventListener("job", (event) => {
+    const now = JSON.parse(event.data);
+    if (now.id !== json.job_id) return;
+    states.push(now.state);
+    if (now.state === "COMPLETED") { source.close(); done(states); }
+  });
+};
+"""
+
+
+def test_a_page_follows_its_jobs_by_live_updates(place: Place, browser: Chrome) -> None:
+    browser.get(place.url("127.0.0.1"))
+    log_in(browser)
+    browser.set_script_timeout(JOB_SECONDS)
+    states = browser.execute_async_script(FOLLOW, place.kerma.running.url + "/")
+    assert states[-1] == "COMPLETED"
+    assert "PENDING" in states or "RUNNING" in states
