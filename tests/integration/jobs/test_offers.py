@@ -101,7 +101,8 @@ async def test_a_job_may_wait_for_its_engine(jobs: Jobs, files: bool) -> None:
     assert shown["message"] == "Job state: PENDING; no worker offers fluka now"
     await offer(infra, "late", "fluka")
     shown = (await send("GET", "/jobs", params={"job_id": job})).json()
-    assert shown["message"] == "Job state: PENDING"
+    assert shown["message"].startswith("Job state: PENDING; ")
+    assert "no worker" not in shown["message"]
     await leave(infra, "late")
 
 
@@ -128,7 +129,8 @@ async def test_an_editor_project_may_run_on_another_engine(jobs: Jobs) -> None:
     assert (stored["engine"], stored["stands_in_for"]) == ("geant4", "shieldhit")
     assert set(stored["files"]) == {"geometry.gdml", "run.mac"}
     shown = (await send("GET", "/jobs", params={"job_id": job})).json()
-    assert shown["message"] == "Job state: PENDING; geant4 runs it in place of shieldhit"
+    assert shown["message"].startswith("Job state: PENDING; ")
+    assert shown["message"].endswith("; geant4 runs it in place of shieldhit")
     listed = (await send("GET", "/user/simulations")).json()["simulations"]
     # the UI shows every value
     assert listed[0]["metadata"] == {
