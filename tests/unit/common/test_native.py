@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -133,6 +134,8 @@ async def test_other_paths_keep_the_envelope(client: httpx.AsyncClient, path: st
 
 def test_every_kind_of_problem_has_a_title() -> None:
     assert {kind for _, kind in STATUS.values()} <= set(TITLES)
+    listed = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert all(f"| `{kind}` | {title} |" in listed for kind, title in TITLES.items())
     known = {f for f in KermaError.__subclasses__() if f.__module__ == KermaError.__module__}
     assert known <= set(STATUS)
 

@@ -1,0 +1,72 @@
+"""The examples of docs/api.md, as their readers run them, and the asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerma_client.aio import AsyncKermaClient
+from kerma_client.client import KermaClient
+from kit.inputs.projects import demo_project
+from kit.running.visitor import Visitor
+from kit.running.whole import Whole, whole
+
+API = Path(__file__).parents[2] / "docs" / "api.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", API.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def kerma() -> Iterator[Whole]:
+    with whole() as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def token(kerma: Whole) -> Iterator[str]:
+    visitor: Visitor = kerma.visitor().enter()
+    made = visitor.http.post("/v1/tokens", json={"label": "docs", "days": 1})
+    yield made.json()["token"]
+    visitor.close()
+
+
+def test_the_documented_example_runs(
+    kerma: Whole, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = EXAMPLES
+    names: dict[str, Any] = {
+        "url": kerma.running.url,
+        "token": token,
+        "project": demo_project(100),
+    }
+    exec(compile(example, str(API), "exec"), names)
+    said = capsys.readouterr().out
+    assert said.startswith("COMPLETED 100 primaries\n")
+    assert "depth_dose" in said
+    with KermaClient(kerma.running.url, token=token) as client:
+        (job,) = client.jobs(text="water")
+        assert [task.state for task in client.tasks(job.id)] == ["COMPLETED"] * 2
+        assert client.inputs(job.id).project == demo_project(100)
+        first = client.estimators(job.id)[0]
+        page = client.page(job.id, first.number, first.pages[0][0])
+        assert page == client.results(job.id)[0].pages[0]
+        client.delete(job.id)
+        client.delete(job.id)
+        assert list(client.jobs()) == []
+
+
+def test_a_submission_from_asynchronous_code(kerma: Whole, token: str) -> None:
+    async def run() -> None:
+        async with AsyncKermaClient(kerma.running.url, token=token) as client:
+            body = {"engine": "geant4", "project": demo_project(1_000_000)}
+            job = await client.submit(body, key="once")
+            assert await client.submit(body, key="once") == job
+            assert await client.cancel(job) == "CANCELED"
+            assert (await client.wait(job, timeout=60)).state == "CANCELED"
+
+    asyncio.run(run())
