@@ -98,7 +98,8 @@ def test_every_obstacle_is_told_at_once(kerma: Whole) -> None:
 
 
 def test_secrets_are_closed_to_others(kerma: Whole) -> None:
-    for name in ("nats-url", "pg-url", "master-key", "logs/kerma.log", "logs/worker.log"):
+    secrets = ("nats-url", "pg-url", "master-key", "update-keys-secret")
+    for name in (*secrets, "logs/kerma.log", "logs/worker.log"):
         assert stat.S_IMODE((kerma.data / name).stat().st_mode) == 0o600, name
     secret = (kerma.data / "nats-url").read_text().split(":")[2].split("@")[0]
     shown = [word for process in processes_in(kerma.folder) for word in process.cmdline()]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_tools.bench.whole import idle, importing, logins, polling, requests, start, tasks
+from kerma_tools.bench.whole import (
+    idle,
+    importing,
+    logins,
+    polling,
+    reports,
+    requests,
+    start,
+    tasks,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +42,15 @@ def test_logins_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(logins, name, few)
     figures = list(logins.logins())
     assert [figure.unit for figure in figures] == ["ms"] * 2
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_reports_of_scripts_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"WARM": 2, "UPDATES": 64, "PUBLISHES": 64, "OF_ONE_BODY": 5, "BODIES": 4, "SEEN": 5}
+    for name, value in few.items():
+        monkeypatch.setattr(reports, name, value)
+    figures = list(reports.reports())
+    assert [figure.unit for figure in figures] == ["/s"] * 4 + ["ms"] * 2
     assert all(figure.value > 0 for figure in figures)
 
 

@@ -28,6 +28,9 @@ OPEN = {
 }
 """Operations that need no access token: those by which one gets a token, or ends it."""
 
+REPORTS = {("POST", "/jobs"), ("POST", "/tasks"), ("POST", "/tasks/bulk")}
+"""Operations of scripts, which need an update key instead: see `tests/integration/jobs`."""
+
 ANYBODYS = {
     ("GET", "/auth/status"),
     ("GET", "/clusters"),
@@ -45,7 +48,21 @@ LASTING = {("GET", "/v1/jobs/events")}
 """Operations whose answer goes on; the user's own is what comes first."""
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN))
+@pytest.mark.parametrize(("method", "path"), sorted(REPORTS))
+def test_no_report_without_a_key(
+    nobody: httpx.Client, ada: Visitor, method: str, path: str
+) -> None:
+    """A user's session takes no key's place."""
+    number = "sim_id" if path == "/jobs" else "simulation_id"
+    one: dict[str, Any] = {"task_id": 1, "update_dict": {}}
+    said: dict[str, Any] = {"/jobs": {}, "/tasks": one, "/tasks/bulk": {"tasks": [one]}}[path]
+    for sender in (nobody, ada.http):
+        answer = sender.request(method, path, json={number: 1, "update_key": "x", **said})
+        assert answer.status_code == 400
+        assert set(answer.json()) == {"message", "update_key"}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN - REPORTS))
 def test_nobody_without_a_token(nobody: httpx.Client, method: str, path: str) -> None:
     answer = nobody.request(method, path.replace("{", "").replace("}", ""))
     assert answer.status_code == 401
@@ -65,7 +82,7 @@ def owned(ada: Visitor, job: str) -> dict[str, str]:
     return {"job_id": job, "user_id": ada.user_id, "token_id": token_id, "name": "admin", **A_PAGE}
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN))
+@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN - REPORTS))
 def test_no_other_user(
     ada: Visitor, eve: httpx.Client, owned: dict[str, str], method: str, path: str
 ) -> None:

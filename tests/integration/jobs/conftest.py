@@ -8,8 +8,9 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
+from kit.running.cluster import Script, register, remove, run
 from kit.running.jobs_world import NamedUsers, offer
-from kit.running.services import prepare, running
+from kit.running.services import MASTER_KEY, prepare, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -17,14 +18,37 @@ async def jobs(
     nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
     await prepare(nats_url)
-    async with running(
-        "jobs",
-        "kerma_jobs",
-        build,
-        nats_url=nats_url,
-        postgres_url=postgres_url,
-        blobs=tmp_path_factory.mktemp("blobs"),
-        verifier=NamedUsers(),
-    ) as found:
-        await offer(found[1], "first", "geant4")
-        yield found
+    blobs = tmp_path_factory.mktemp("blobs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERMA_UPDATE_KEYS_SECRET", MASTER_KEY)
+        # of commands that a test runs
+        patch.setenv("KERMA_NATS_URL", nats_url)
+        patch.setenv("KERMA_PG_URL", postgres_url)
+        patch.setenv("KERMA_BLOB_URL", f"file://{blobs}")
+        async with running(
+            "jobs",
+            "kerma_jobs",
+            build,
+            nats_url=nats_url,
+            postgres_url=postgres_url,
+            blobs=blobs,
+            verifier=NamedUsers(),
+        ) as found:
+            await offer(found[1], "first", "geant4")
+            yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    jobs: tuple[httpx.AsyncClient, Infra],
+) -> AsyncIterator[tuple[httpx.AsyncClient, Infra]]:
+    """The service while a cluster is registered."""
+    cluster = await register(jobs[1], "ares")
+    yield jobs
+    await remove(jobs[1], cluster)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def script(world: tuple[httpx.AsyncClient, Infra]) -> Script:
+    """A script that runs a new job of two tasks on the cluster."""
+    return await run(*world)

@@ -24,6 +24,7 @@ from kerma_common.settings import BlobSettings
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import InputSet
 from kerma_engines.catalogue.registry import engine
+from kerma_jobs.adapters.logged_clusters import LoggedClusters
 from kerma_jobs.app.ports import Claim, Converted
 from kerma_jobs.app.submission import Submitter, parse_submission
 from kerma_jobs.domain.offers import Offer
@@ -118,6 +119,7 @@ def submit_chosen(
                 Offered(str(body["sim_type"])),
                 Unlimited(),
                 Unclaimed(),
+                LoggedClusters(JetStreamLog(client)),
             )
             submission = parse_submission(body)
             job, _ = await submitter.submit(submission, owner=owner, request_id=f"chosen-{number}")

@@ -19,22 +19,24 @@ from kerma_common.contracts.subjects import (
 from kerma_common.errors import Forbidden
 from kerma_common.http.policy import Principal
 from kerma_common.infra import Infra
+from kerma_common.security.principal import KEYCLOAK, NATIVE
 
 REF = Ref("0" * 64, 1)
 
 
 class NamedUsers:
-    """A verifier that accepts a user's name as the token."""
+    """A verifier that accepts a user's name as the token; names with ``kc`` are Keycloak's."""
 
     async def __call__(self, token: str) -> Principal:
         if token == "void":
             raise Forbidden("void token")
-        return Principal(token, f"session-{token}")
+        provider = KEYCLOAK if token.startswith("kc") else NATIVE
+        return Principal(token, f"session-{token}", provider=provider)
 
 
-def as_user(client: httpx.AsyncClient) -> Callable[..., Any]:
-    """Return an HTTP client with a new user."""
-    user = f"u{uuid4().hex[:8]}"
+def as_user(client: httpx.AsyncClient, prefix: str = "u") -> Callable[..., Any]:
+    """Return an HTTP client with a new user; those of Keycloak have the prefix ``kc``."""
+    user = f"{prefix}{uuid4().hex[:8]}"
 
     async def send(method: str, path: str, **how: Any) -> httpx.Response:
         return await client.request(

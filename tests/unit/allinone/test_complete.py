@@ -30,7 +30,8 @@ NOT_PROJECTED = {
     "JobStarted": "the runner's task supply starts with it; users see the tasks start",
     "TaskLeaseExpired": "its commit also says whether the task is queued again or has failed",
     "TasksCanceled": "TasksWithdrawn has already removed the rows",
-    "UpdateKeysRevoked": "the aggregate decides which keys are void",
+    "JobArraysReported": "the gateway of the cluster will need it; users see no use in it",
+    "JobLogReported": "logs are shown by the results service",
     **dict.fromkeys(
         ("SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"),
         "every process keeps keys and revocations in memory",

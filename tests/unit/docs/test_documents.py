@@ -58,7 +58,7 @@ BLOCKS: tuple[type[Settings], ...] = (
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVENT = re.compile(
-    r"\b(?:Job|Task|Worker|ResultSet|Estimator|Merge|Cluster|User|Credential|Role|Session|SigningKey)"
+    r"\b(?:Job|Task|Worker|ResultSet|Estimator|Merge|Cluster|User|Credential|Role|Session|SigningKey|UpdateKeys|Tasks)"
     r"[A-Z]\w+"
 )
 COMMAND = re.compile(r"(?:^|`|\s)\./kerma ([^`\n#|]*)", re.MULTILINE)

@@ -23,7 +23,8 @@ from kerma_jobs.domain.commands import (
     StopJob,
     SubmitJob,
 )
-from kerma_jobs.domain.job import JOB, TERMINAL, Job, Phase, Settled
+from kerma_jobs.domain.job import JOB
+from kerma_jobs.domain.state import TERMINAL, Job, Phase, Settled
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB_ID = "20261122-120000-00000000-0000-0000-0000-000000000000DIRECT"

@@ -8,7 +8,7 @@ import pytest
 from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At
-from kerma_jobs.app.lifecycle import Endings, JobLifecycle
+from kerma_jobs.app.lifecycle import Endings, ForgetProgress, JobLifecycle
 from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks, StopJob
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -148,3 +148,8 @@ def test_lost_tasks_count_as_failed_once_and_users_see_why() -> None:
     again = runner.TasksLost(job_id="j", tasks=(2,), reason="damaged")
     _, commands = run(SUBMITTED, lost, again, succeeded(0), failed(2, final=True), succeeded(1))
     assert commands == [SettleTasks("j", 1, 2, 0, (0, 2), "damaged", NOW, 1)]
+
+
+def test_what_clusters_reported_is_forgotten_with_the_job() -> None:
+    reaction = LIFECYCLE.handle(None, jobs.JobDeleted(job_id="j", by="u"), AT)
+    assert (reaction.state, reaction.commands) == (None, (ForgetProgress("j"),))

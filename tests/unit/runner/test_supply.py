@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +24,7 @@ from kerma_common.contracts.subjects import (
 )
 from kerma_common.errors import DomainRejected, Unavailable, UnreadableHistory
 from kerma_common.eventlog.memory import MemoryLog
+from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
 from kerma_runner.app.supply import CancelTasks, Supplied, SupplyHandlers, TaskSupply
 from kerma_runner.app.task_loss import REASON, Losses
@@ -85,6 +86,11 @@ def test_a_job_nobody_wants_loses_its_tasks_once_it_has_them() -> None:
 def test_an_ended_job_is_forgotten() -> None:
     failed = jobs.JobFailed(job_id="job", code="C", summary="s", failed_tasks=(0,), ended_at=NOW)
     assert TaskSupply().handle(Supplied(3), failed, AT).state is None
+
+
+def test_tasks_for_a_cluster_are_not_queued() -> None:
+    started = replace(STARTED, placement="batch")
+    assert TaskSupply().handle(None, started, AT) == Reaction(None)
 
 
 class SlowLog(MemoryLog):

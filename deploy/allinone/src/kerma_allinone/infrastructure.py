@@ -78,7 +78,7 @@ async def open_infra(
     pool = shared.db or create_pool(postgres, f"kerma-{service}")
     engine = in_schema(pool, service)
     reads = open_reads(postgres, f"kerma-{service}", service)
-    writers = open_connections(postgres, f"kerma-{service}", postgres.writers)
+    writers = open_connections(postgres, f"kerma-{service}", postgres.writers, planned_once=True)
     try:
         async with connection(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials

@@ -18,6 +18,7 @@ from kerma_common.projection.loop import LogLoop
 from kerma_common.projection.router import Projection
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
+from kerma_common.security.update_keys import load_update_keys
 from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, load
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
@@ -25,24 +26,28 @@ from kerma_engines.catalogue.registry import ENGINE_NAMES
 from kerma_engines.geant4.data import installed
 from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
+from kerma_jobs.adapters.logged_clusters import LoggedClusters
 from kerma_jobs.adapters.request_keys import METADATA as REQUEST_KEYS
 from kerma_jobs.adapters.request_keys import RequestKeys
 from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
 from kerma_jobs.adapters.reservations import Reservations
+from kerma_jobs.adapters.task_progress import ProgressRows
 from kerma_jobs.api import events
 from kerma_jobs.api.jobs import JobRoutes, router
 from kerma_jobs.api.native.jobs import NativeJobs
 from kerma_jobs.api.native.jobs import router as native_router
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.app.control import JobControl
-from kerma_jobs.app.lifecycle import JobLifecycle
+from kerma_jobs.app.lifecycle import ForgetProgress, JobLifecycle
 from kerma_jobs.app.live_updates import LiveUpdates, StreamLimits
 from kerma_jobs.app.outlook import Outlooks
+from kerma_jobs.app.reports import Reports
 from kerma_jobs.app.submission import Submitter
 from kerma_jobs.domain.commands import JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.changes import ChangeQueries
 from kerma_jobs.read.lists import JobLists
+from kerma_jobs.read.progress import METADATA as PROGRESS
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
 from kerma_jobs.read.queue import QueueQueries
@@ -50,7 +55,7 @@ from kerma_jobs.read.search import JobSearch
 from kerma_jobs.settings import JobsSettings
 
 MIGRATED = MigratedSchema(
-    process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS, REQUEST_KEYS)
+    process_schema("jobs"), (placed_process_tables("jobs"), RESERVATIONS, REQUEST_KEYS, PROGRESS)
 )
 
 PROCESS = JobLifecycle()
@@ -87,6 +92,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
             keys=RequestKeys(
                 infra.writers, infra.service, own.idempotency_hours, own.idempotency_keys
             ),
+            clusters=LoggedClusters(infra.log),
             quotas=own.quotas,
             job_bins=own.job_bins,
             job_bytes=own.job_bytes,
@@ -98,6 +104,14 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         tasks=TaskLists(queries, live),
         lists=JobLists(infra.reads),
         outlooks=Outlooks(QueueQueries(infra.reads), live, infra.clock),
+        reports=Reports(
+            infra.bus,
+            ProgressRows(infra.writers, infra.service),
+            infra.blobs,
+            infra.positions,
+            infra.clock,
+        ),
+        update_keys=load_update_keys(infra.clock),
     )
     updates = _live_updates(infra, live, own)
     native = NativeJobs(routes, JobSearch(infra.reads))
@@ -148,8 +162,12 @@ def _loops(infra: Infra) -> list[LogLoop]:
             for projection in projections(infra)
         ]
     if "process" in infra.roles:
+        progress = ProgressRows(infra.writers, infra.service)
 
-        async def dispatch(command: JobCommand, context: CommandContext) -> None:
+        async def dispatch(command: JobCommand | ForgetProgress, context: CommandContext) -> None:
+            if isinstance(command, ForgetProgress):
+                await progress.forget(command.job_id)
+                return
             await infra.bus.execute(JOB, job_subject(command.job_id), command, context)
 
         loops.append(process_loop(PROCESS, infra.log, infra.db, dispatch, infra.clock))

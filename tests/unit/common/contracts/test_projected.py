@@ -10,8 +10,8 @@ from kerma_tools import golden
 NO_ROW = {
     # every process keeps these in memory
     "auth": {"SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"},
-    # JobStarted comes with JobSubmitted, which makes the rows
-    "jobs": {"JobStarted", "UpdateKeysRevoked"},
+    # JobStarted comes with JobSubmitted, which makes the rows; others show what clusters report
+    "jobs": {"JobStarted", "JobArraysReported", "JobLogReported"},
     # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows
     "runner": {"TaskLeaseExpired", "TasksCanceled"},
 }

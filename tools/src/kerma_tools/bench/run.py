@@ -23,6 +23,7 @@ BENCHES = {
     "requests": "whole.requests:request_latencies",
     "polling": "whole.polling:polling",
     "live-updates": "whole.listeners:live_updates",
+    "api": "whole.reports:reports",
     "logins": "whole.logins:logins",
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",

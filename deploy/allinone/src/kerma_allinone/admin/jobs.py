@@ -13,7 +13,8 @@ from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import NotFound
 from kerma_common.infra import Infra
 from kerma_jobs.app.control import JobControl
-from kerma_jobs.domain.job import JOB, TERMINAL
+from kerma_jobs.domain.job import JOB
+from kerma_jobs.domain.state import TERMINAL
 from kerma_jobs.read.overview import JobLine, Overview
 from kerma_jobs.read.queries import JobQueries, TaskRow
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import all_jobs, keys, listing, logins, mending, users, yaptide
+from kerma_client.commands import (
+    all_jobs,
+    batch_jobs,
+    keys,
+    listing,
+    logins,
+    mending,
+    users,
+    yaptide,
+)
 from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import say
@@ -25,6 +34,7 @@ app.add_typer(all_jobs.tasks, name="tasks")
 app.add_typer(keys.app, name="keys")
 mending.add_commands(app, projections)
 app.command("import-yaptide")(yaptide.import_yaptide)
+batch_jobs.add_commands(app)
 
 
 @streams.command("apply")

@@ -129,9 +129,17 @@ class Connections:
             await connection.close()
 
 
-def open_connections(settings: PgSettings, application_name: str, most: int) -> Connections:
-    """Return connections that are opened when they are first used."""
+def open_connections(
+    settings: PgSettings, application_name: str, most: int, *, planned_once: bool = False
+) -> Connections:
+    """Return connections that are opened when they are first used.
+
+    ``planned_once``: statements are planned when they are prepared, not for each execution.
+    """
     url = settings.url.get_secret_value()
+    # poolers that keep no prepared statements refuse options, too
+    once = planned_once and settings.prepare
+    options = "-c plan_cache_mode=force_generic_plan" if once else None
 
     async def connect() -> Connection:
         return await psycopg.AsyncConnection.connect(
@@ -142,6 +150,7 @@ def open_connections(settings: PgSettings, application_name: str, most: int) -> 
             application_name=application_name,
             connect_timeout=CONNECT_SECONDS,
             tcp_user_timeout=DEAD_PEER_MS,
+            options=options,
         )
 
     return Connections(connect, most, settings.pool_seconds)

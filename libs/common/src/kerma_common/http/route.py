@@ -14,7 +14,7 @@ from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequ
 from kerma_common.http.edge import announced_length
 from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.origin import check_source
-from kerma_common.http.policy import declared
+from kerma_common.http.policy import Access, declared
 from kerma_common.http.problems import refusal
 
 
@@ -60,7 +60,7 @@ class _JsonRequest(Request):
         if len(body) <= LARGE:
             self._json = parse(body, depth)
             return False
-        if edge.large_bodies is None:
+        if edge.large_bodies is None or self.state.principal is None:
             return True
         self._json = await edge.large_bodies(body, depth, self.state.principal)
         return False
@@ -71,8 +71,11 @@ def body_limit(route: APIRoute, app: FastAPI) -> int | None:
 
     Gateways know these limits, and refuse larger bodies before they pass anything on.
     """
-    takes_large = route.body_field is not None and app.state.large_bodies is not None
-    return None if takes_large else LARGE
+    if route.body_field is None or app.state.large_bodies is None:
+        return LARGE
+    # parsing elsewhere is dear, so it is for callers who are known
+    policy = declared(route.endpoint)
+    return LARGE if policy is not None and policy.access is Access.PUBLIC else None
 
 
 def _too_large(limit: int) -> Response:

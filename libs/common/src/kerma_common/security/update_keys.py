@@ -173,10 +173,11 @@ def load_update_keys(clock: Callable[[], datetime]) -> UpdateKeys:
     """Return the keys that the environment sets up. Raises SettingsError."""
     own = load(UpdateKeySettings)
     listed = own.secret.get_secret_value().split(",") if own.secret else []
-    return UpdateKeys(tuple(map(_decoded, listed)), timedelta(days=own.days), clock)
+    return UpdateKeys(tuple(map(decoded_secret, listed)), timedelta(days=own.days), clock)
 
 
-def _decoded(text: str) -> bytes:
+def decoded_secret(text: str) -> bytes:
+    """Return a secret as the setting holds it. Raises SettingsError."""
     try:
         secret = base64.b64decode(text.strip(), validate=True)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,14 +21,23 @@ from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.route import KermaRoute
 from kerma_common.http.statuses import answers, envelope
 from kerma_common.room import Room
+from kerma_common.security.principal import KEYCLOAK
+from kerma_common.security.update_keys import UpdateKeys
 from kerma_engines.adapter.packing import files_of
 from kerma_jobs.api import shapes
 from kerma_jobs.api.lists import add_simulations
+from kerma_jobs.api.reports import add_reports
 from kerma_jobs.api.status import TaskLists, describe
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.app.outlook import Outlooks
-from kerma_jobs.app.submission import Submitter, parse_submission
-from kerma_jobs.domain.job import TERMINAL
+from kerma_jobs.app.reports import Reports
+from kerma_jobs.app.submission import (
+    Submission,
+    Submitter,
+    parse_batch_submission,
+    parse_submission,
+)
+from kerma_jobs.domain.state import TERMINAL
 from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.queries import JobHead, JobQueries
 
@@ -47,6 +57,8 @@ class JobRoutes:
     lists: JobLists
     room: Room
     outlooks: Outlooks
+    reports: Reports
+    update_keys: UpdateKeys
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
         """Return the caller's job. Raises NotFound or Forbidden."""
@@ -85,6 +97,7 @@ def router(routes: JobRoutes) -> APIRouter:
     _add_cancel_and_delete(api, routes)
     _add_inputs(api, routes)
     add_simulations(api, routes.lists)
+    add_reports(api, routes.reports, routes.update_keys)
     return api
 
 
@@ -95,18 +108,33 @@ def _add_submit(api: APIRouter, routes: JobRoutes) -> None:
     async def submit(
         body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal, key: Repeatable
     ) -> Response:
-        routes.room.check()
-        submission = parse_submission(body)
-        job_id, seq = await routes.submitter.submit(
-            submission,
-            owner=principal.user_id,
-            request_id=request_id(),
-            roles=principal.roles,
-            key=key,
-        )
-        return answer(
-            "Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id
-        )
+        return await _submit(routes, body, parse_submission, principal, key)
+
+    @api.post("/jobs/batch")
+    @authenticated(KEYCLOAK)
+    @answers(202, 403, 409, 422, 429, takes=shapes.DIRECT, shows=shapes.SUBMITTED)
+    async def submit_batch(
+        body: Annotated[dict[str, Any], Body()], principal: CurrentPrincipal, key: Repeatable
+    ) -> Response:
+        return await _submit(routes, body, parse_batch_submission, principal, key)
+
+
+async def _submit(
+    routes: JobRoutes,
+    body: dict[str, Any],
+    parse: Callable[[dict[str, Any]], Submission],
+    principal: Principal,
+    key: Repeatable,
+) -> Response:
+    routes.room.check()
+    job_id, seq = await routes.submitter.submit(
+        parse(body),
+        owner=principal.user_id,
+        request_id=request_id(),
+        roles=principal.roles,
+        key=key,
+    )
+    return answer("Job waiting for execution", 202, headers=await routes.seen(seq), job_id=job_id)
 
 
 def _add_status(api: APIRouter, routes: JobRoutes) -> None:
@@ -115,13 +143,23 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
     @authenticated()
     @answers(200, 404, shows=shapes.STATUS)
     async def status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        found, tasks = await routes.tasks.read(job_id, principal.user_id)
-        job = _owned(found, principal)
-        return answer(
-            describe(job, await routes.waits(job)),
-            job_state=job.state,
-            job_tasks_status=orjson.Fragment(tasks),
-        )
+        return await _status(routes, job_id, principal)
+
+    @api.get("/jobs/batch")
+    @authenticated(KEYCLOAK)
+    @answers(200, 404, shows=shapes.STATUS)
+    async def batch_status(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        return await _status(routes, job_id, principal)
+
+
+async def _status(routes: JobRoutes, job_id: str, principal: Principal) -> Response:
+    found, tasks = await routes.tasks.read(job_id, principal.user_id)
+    job = _owned(found, principal)
+    return answer(
+        describe(job, await routes.waits(job)),
+        job_state=job.state,
+        job_tasks_status=orjson.Fragment(tasks),
+    )
 
 
 def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
@@ -129,11 +167,13 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
     @authenticated()
     @answers(200, 404, 409, shows=envelope("Job canceled"))
     async def cancel(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        job = await routes.owned(job_id, principal)
-        if job.state in TERMINAL:
-            return answer(f"Cannot cancel job which is in {job.state} state", job_state=job.state)
-        seq = await routes.control.cancel(job_id, principal.user_id, request_id())
-        return answer("Job canceled", headers=await routes.seen(seq))
+        return await _cancel(routes, job_id, principal)
+
+    @api.delete("/jobs/batch")
+    @authenticated(KEYCLOAK)
+    @answers(200, 404, 409, shows=envelope("Job canceled"))
+    async def cancel_batch(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
+        return await _cancel(routes, job_id, principal)
 
     @api.delete("/user/simulations")
     @authenticated()
@@ -146,6 +186,14 @@ def _add_cancel_and_delete(api: APIRouter, routes: JobRoutes) -> None:
             raise Forbidden(f"Cannot delete job which is in {job.state} state; cancel it first")
         seq = await routes.control.delete(job_id, principal.user_id, request_id())
         return answer("Job deleted", headers=await routes.seen(seq))
+
+
+async def _cancel(routes: JobRoutes, job_id: str, principal: Principal) -> Response:
+    job = await routes.owned(job_id, principal)
+    if job.state in TERMINAL:
+        return answer(f"Cannot cancel job which is in {job.state} state", job_state=job.state)
+    seq = await routes.control.cancel(job_id, principal.user_id, request_id())
+    return answer("Job canceled", headers=await routes.seen(seq))
 
 
 def _add_inputs(api: APIRouter, routes: JobRoutes) -> None:

@@ -12,6 +12,7 @@ import orjson
 
 from kerma_common.http.answers import http_date
 from kerma_jobs.app.ports import LiveProgress
+from kerma_jobs.domain.state import BATCH, TERMINAL
 from kerma_jobs.read.queries import AT_A_TIME, JobHead, JobQueries, TaskRow
 
 KEPT_BYTES = 32 << 20
@@ -48,8 +49,9 @@ class TaskLists:
             return job, b""
         rendered = await render_tasks(job, tasks, self.live)
         shown = orjson.dumps(rendered, option=orjson.OPT_SORT_KEYS)
-        # Workers report progress of running tasks, which the rows do not hold.
-        if any(task["task_state"] == "RUNNING" for task in rendered):
+        # Progress of running tasks changes without another version of the rows.
+        reported = job.platform == BATCH and job.state not in TERMINAL
+        if reported or any(task["task_state"] == "RUNNING" for task in rendered):
             self._drop(job_id)
         else:
             self._keep(job, shown)
@@ -87,7 +89,8 @@ async def render_tasks(
 def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
     now = present(job, task, live)
     shown: dict[str, Any] = {
-        "task_id": task.index,
+        # scripts on clusters count from 1
+        "task_id": task.index + (job.platform == BATCH and not job.origin),
         "task_state": now.state,
         "requested_primaries": task.requested,
         "simulated_primaries": now.simulated,
@@ -97,6 +100,10 @@ def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
         shown["start_time"] = http_date(task.started_at)
     if task.ended_at is not None:
         shown["end_time"] = http_date(task.ended_at)
+    elif job.tasks_ended_at is not None and now.state not in _UNSETTLED:
+        # it has not told its end, and perhaps not its start
+        shown["end_time"] = http_date(job.tasks_ended_at)
+        shown.setdefault("start_time", shown["end_time"])
     if now.seconds_left is not None:
         shown["estimated_time"] = _duration(now.seconds_left)
     return shown
@@ -113,7 +120,10 @@ class TaskNow:
 
 def present(job: JobHead, task: TaskRow, live: LiveProgress) -> TaskNow:
     """Return what clients see of a task; the only place that decides it."""
-    state = _shown(job.state, task.state)
+    state = _shown(job, task.state)
+    if job.platform == BATCH:
+        open_ = task.ended_at is None and state in _UNSETTLED
+        return TaskNow(state, task.simulated, task.eta_seconds if open_ else None)
     if task.ended_at is None and state == "RUNNING":
         progress = live.of(job.job_id, task.index, task.lease)
         if progress:
@@ -122,8 +132,11 @@ def present(job: JobHead, task: TaskRow, live: LiveProgress) -> TaskNow:
     return TaskNow(state, task.simulated)
 
 
-def _shown(job_state: str, task_state: str) -> str:
+def _shown(job: JobHead, task_state: str) -> str:
     """Return a task state that fits the job's: clients keep the last state of a job for ever."""
+    job_state = job.state
+    if job.tasks_ended_at is not None and task_state in _UNSETTLED:
+        return "COMPLETED"  # the cluster merges its output, though it has not reported its end
     if job_state in ("CANCELED", "FAILED") and task_state in _UNSETTLED:
         return "CANCELED"
     if job_state == "COMPLETED" and task_state == "CANCELED":

@@ -1,8 +1,8 @@
 """JobLifecycle: moves a job on when its tasks and its result set have ended.
 
-In: JobSubmitted, JobCompleted, JobFailed, JobCanceled (jobs); TaskSucceeded, TaskFailed,
+In: JobSubmitted, JobCompleted, JobFailed, JobCanceled, JobDeleted (jobs); TaskSucceeded, TaskFailed,
 TaskCanceled, TasksCanceled, TasksLost (runner); ResultSetPublished, ResultSetFailed (results). Out:
-SettleTasks, CompleteJob, FailMerge, StopJob.
+SettleTasks, CompleteJob, FailMerge, StopJob, ForgetProgress.
 
 Each task has exactly one final event, its own or one that many share, and each event takes effect
 exactly once here, so counting is enough. Only a lost task may have a second one, after a repair; it
@@ -56,6 +56,13 @@ class Endings:
         return 0 < self.byte_limit < self.stored_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetProgress:
+    """Delete what clusters have reported of the progress of a job."""
+
+    job_id: str
+
+
 class JobLifecycle:
     """The process manager of jobs."""
 
@@ -69,6 +76,7 @@ class JobLifecycle:
         "CompleteJob": CompleteJob,
         "FailMerge": FailMerge,
         "StopJob": StopJob,
+        "ForgetProgress": ForgetProgress,
     }
 
     def key(self, event: Any) -> str | None:
@@ -81,6 +89,8 @@ class JobLifecycle:
         match event:
             case jobs.JobCompleted() | jobs.JobFailed() | jobs.JobCanceled():
                 return Reaction(None)
+            case jobs.JobDeleted():
+                return Reaction(None, (ForgetProgress(event.job_id),))
             case results.ResultSetPublished():
                 complete = CompleteJob(
                     event.job_id,
@@ -118,6 +128,7 @@ _EVENTS = (
     jobs.JobCompleted,
     jobs.JobFailed,
     jobs.JobCanceled,
+    jobs.JobDeleted,
     runner.TaskSucceeded,
     runner.TaskFailed,
     runner.TaskCanceled,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from kerma_common.contracts.ids import share_of_primaries
+from kerma_jobs.domain.state import BATCH
 from kerma_jobs.domain.waiting import (
     Estimate,
     Line,
@@ -33,6 +34,7 @@ FRESH_SECONDS = 1.0
 SHARE = 20
 """A reading that took t seconds serves for at least ``SHARE`` times t."""
 _STARTS = "a worker is free for it"
+_DELIVERED = "its tasks have ended, and its results are to come from the cluster"
 _MERGES = "its tasks have ended and their results wait to be merged"
 
 
@@ -80,6 +82,8 @@ class Outlooks:
 
     async def of(self, job: JobHead) -> Outlook | None:
         """Return the outlook of a job; None once it has ended or while it is being merged."""
+        if job.platform == BATCH:
+            return _on_cluster(job)
         if job.state == "MERGING_QUEUED":
             return Outlook(Reason.MERGE, _MERGES)
         if job.state not in ("PENDING", "RUNNING"):
@@ -108,6 +112,15 @@ class Outlooks:
                 kept = _Kept(ended + pause, at, line_of(queue), jobs)
                 self._kept[engine] = kept
             return kept
+
+
+def _on_cluster(job: JobHead) -> Outlook | None:
+    if job.state == "MERGING_QUEUED":
+        return Outlook(Reason.MERGE, _DELIVERED)
+    if job.state != "PENDING":
+        return None
+    text = f"nothing sends jobs to the cluster {job.cluster_name} yet: a script there may run it and report"
+    return Outlook(Reason.CLUSTER, text)
 
 
 def assemble(rows: QueueRows, live: LiveProgress, now: datetime) -> Queue:

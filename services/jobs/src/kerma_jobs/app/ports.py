@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from kerma_common.http.idempotency import RequestKey
@@ -87,6 +88,64 @@ class Offers(Protocol):
 
     async def offers(self) -> Sequence[Offer]:
         """Return one offer per worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredCluster:
+    """A cluster of the registry."""
+
+    cluster: str
+    name: str
+
+
+class Clusters(Protocol):
+    """The registry of clusters."""
+
+    async def registered(self) -> Sequence[RegisteredCluster]:
+        """Return the clusters, the one registered first in front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """What a script on a cluster says of a task's progress, under a key of ``issued_at``."""
+
+    job_id: str
+    index: int
+    simulated: int
+    eta_seconds: float | None
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the rows say of the job and the task of a report.
+
+    ``job_state`` is None for a job that does not exist. ``void``: the key was revoked. ``settled``:
+    every task has ended. ``simulated``: the furthest progress reported, 0 if the report was not
+    accepted.
+    """
+
+    job_state: str | None
+    platform: str
+    n_tasks: int
+    primaries: int
+    void: bool
+    settled: bool
+    task_state: str
+    started: bool
+    ended: bool
+    requested: int | None
+    simulated: int
+
+
+class Progress(Protocol):
+    """The progress of tasks on clusters, which only grows."""
+
+    async def report(self, reports: Sequence[Progressed]) -> Sequence[Found]:
+        """Store progress where a job accepts it; return what the rows say, for each report."""
+
+    async def forget(self, job_id: str) -> None:
+        """Delete the progress of a job."""
 
 
 class LiveProgress(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ import orjson
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.events.jobs import BatchPlan
 from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
@@ -25,11 +26,21 @@ from kerma_common.errors import WRONG_DATA, InvalidRequest, KeyReused
 from kerma_common.http.idempotency import RequestKey
 from kerma_common.http.json_body import Unparsed
 from kerma_engines.adapter.packing import INPUT_MEDIA
-from kerma_jobs.app.ports import Admission, Converted, Converter, Keys, Offers
+from kerma_jobs.app.batch_options import BatchOptions, parse_batch_options
+from kerma_jobs.app.ports import (
+    Admission,
+    Clusters,
+    Converted,
+    Converter,
+    Keys,
+    Offers,
+    RegisteredCluster,
+)
 from kerma_jobs.domain.commands import SubmitJob
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.offers import Choice, choose
 from kerma_jobs.domain.quotas import Quotas, quotas_of
+from kerma_jobs.domain.state import BATCH
 
 MAX_TASKS = 10_000
 JOB_BINS = 4 * 10**9
@@ -45,6 +56,7 @@ BODY_KEYS = (
     "wait_for_engine",
     "input_json",
     "input_files",
+    "batch_options",
 )
 """Keys of the body of ``POST /jobs/direct``; others are ignored."""
 NATIVE_KEYS = ("engine", "tasks", "title", "wait_for_engine", "project", "files")
@@ -52,6 +64,8 @@ NATIVE_KEYS = ("engine", "tasks", "title", "wait_for_engine", "project", "files"
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
 REUSED = "This Idempotency-Key was used for another request; use a new one"
+DIRECT = "DIRECT"
+NO_CLUSTER = "No cluster is registered; an operator registers one with: kerma admin add-cluster NAME --host HOST"
 PROJECT_MEDIA = "application/json"
 
 
@@ -65,6 +79,12 @@ class Submission:
     project: bytes | None
     files: bytes | None
     wait_for_engine: bool = False
+    batch: BatchOptions | None = None
+
+
+def parse_batch_submission(body: Mapping[str, Any]) -> Submission:
+    """Parse the body of a submission to a cluster. Raises InvalidRequest."""
+    return replace(parse_submission(body), batch=parse_batch_options(body))
 
 
 def parse_submission(body: Mapping[str, Any]) -> Submission:
@@ -144,6 +164,7 @@ class Submitter:
     workers: Offers
     admission: Admission
     keys: Keys
+    clusters: Clusters
     quotas: Mapping[str, Quotas] = field(default_factory=dict)
     job_bins: int = JOB_BINS
     job_bytes: int = JOB_BYTES
@@ -162,13 +183,15 @@ class Submitter:
         A repetition with the same ``key`` returns the job of the first request, if that exists, and
         else submits it under the same id. Raises QuotaExceeded, InvalidRequest and KeyReused.
         """
-        job: str = job_id(self.clock(), self.new_id(), "DIRECT")
+        platform = DIRECT if submission.batch is None else BATCH
+        job: str = job_id(self.clock(), self.new_id(), platform)
         claimed = job if key is None else await self._claimed(owner, key, job)
         if claimed != job:
             _, seq = await self.bus.state(JOB, job_subject(claimed))
             if seq:
                 return claimed, seq
             job = claimed
+        cluster = None if submission.batch is None else await self._cluster(submission.batch)
         choice = await self._choose(submission)
         async with self.admission.reserved(
             job,
@@ -178,7 +201,7 @@ class Submitter:
             size=len(submission.project or submission.files or b""),
             again=key is not None,
         ):
-            return job, await self._accept(submission, choice, job, owner, request_id)
+            return job, await self._accept(submission, choice, cluster, job, owner, request_id)
 
     async def _claimed(self, owner: str, key: RequestKey, job: str) -> str:
         """Return the id of the job that a key stands for. Raises KeyReused."""
@@ -191,6 +214,7 @@ class Submitter:
         self,
         submission: Submission,
         choice: Choice,
+        cluster: RegisteredCluster | None,
         job: str,
         owner: str,
         request_id: str,
@@ -198,14 +222,16 @@ class Submitter:
         """Convert, store and append; return the sequence of the commit."""
         converted = await self._convert(submission, choice.engine, owner)
         check_bins(converted.bins, submission.n_tasks, self.job_bins)
-        input_ref, project_ref = await asyncio.gather(
-            self.blobs.put(converted.inputs, media=INPUT_MEDIA), self._keep(submission.project)
+        input_ref, project_ref, batch = await asyncio.gather(
+            self.blobs.put(converted.inputs, media=INPUT_MEDIA),
+            self._keep(submission.project),
+            self._plan(submission.batch, cluster),
         )
         command = SubmitJob(
             job_id=job,
             owner=owner,
             title=submission.title,
-            platform="DIRECT",
+            platform=DIRECT if batch is None else BATCH,
             sim_type=submission.sim_type,
             engine=converted.engine,
             engine_version=choice.version,
@@ -218,6 +244,7 @@ class Submitter:
             allow_partial=True,
             wait_for_engine=submission.wait_for_engine,
             byte_limit=self.job_bytes,
+            batch=batch,
         )
         context = CommandContext(f"user:{owner}", (owner, request_id), request_id, self.clock())
         done = await self.bus.execute(JOB, job_subject(job), command, context, fresh=True)
@@ -226,11 +253,29 @@ class Submitter:
     async def _keep(self, project: bytes | None) -> Ref | None:
         return None if project is None else await self.blobs.put(project, media=PROJECT_MEDIA)
 
+    async def _plan(
+        self, options: BatchOptions | None, cluster: RegisteredCluster | None
+    ) -> BatchPlan | None:
+        if options is None or cluster is None:
+            return None
+        ref = await self.blobs.put(options.encoded(), media=PROJECT_MEDIA)
+        return BatchPlan(cluster.cluster, cluster.name, ref)
+
+    async def _cluster(self, options: BatchOptions) -> RegisteredCluster:
+        """Return the cluster of that name, else the first one. Raises InvalidRequest without any."""
+        registered = await self.clusters.registered()
+        if not registered:
+            raise InvalidRequest(NO_CLUSTER)
+        named = (found for found in registered if found.name == options.cluster_name)
+        return next(named, registered[0])
+
     async def _choose(self, submission: Submission) -> Choice:
         """Return the engine that runs the job. Raises InvalidRequest when none does."""
         asked = submission.sim_type
         if asked not in self.known:
             raise _refused(f"Unknown engine; must be one of: {', '.join(sorted(self.known))}.")
+        if submission.batch is not None:  # the cluster has engines of its own
+            return Choice(asked, "")
         offers = await self.workers.offers()
         choice = choose(asked, offers, editor=submission.project is not None)
         if choice is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from kerma_common.contracts.events.jobs import JobImported
+from kerma_common.contracts.events.jobs import BatchPlan, JobImported
 from kerma_common.contracts.imported import ImportedTask
 from kerma_common.contracts.refs import Ref
 
@@ -30,6 +30,7 @@ class SubmitJob:
     allow_partial: bool
     wait_for_engine: bool = False
     byte_limit: int = 0
+    batch: BatchPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,44 @@ class ImportJob:
         return self.job.job_id
 
 
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What a script says of a task; None is what it says nothing about."""
+
+    index: int
+    state: str | None = None
+    requested: int | None = None
+    simulated: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTasks:
+    """Take what scripts on a cluster say of tasks, under a key that was issued at ``issued_at``."""
+
+    job_id: str
+    tasks: tuple[TaskReport, ...]
+    issued_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReportJob:
+    """Take what scripts on a cluster say of the job, under a key of ``issued_at``."""
+
+    job_id: str
+    issued_at: datetime
+    now: datetime
+    state: str | None = None
+    ended_at: datetime | None = None
+    job_dir: str | None = None
+    array_id: int | None = None
+    collect_id: int | None = None
+    log_ref: Ref | None = None
+    log_text: str = ""
+
+
 JobCommand = (
     SubmitJob
     | SettleTasks
@@ -138,4 +177,6 @@ JobCommand = (
     | RevokeUpdateKeys
     | ImportTasks
     | ImportJob
+    | ReportTasks
+    | ReportJob
 )

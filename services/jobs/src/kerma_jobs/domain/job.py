@@ -10,39 +10,21 @@
              |--> STOPPING -> FAILED (a limit was exceeded)
 
 Users see CANCELING without ``collect`` and STOPPING as ended. A deletion in these phases is carried out
-with the end. A job that another system ran goes from NEW to its end at once.
+with the end. A job that another system ran goes from NEW to its end at once. Jobs that run on a cluster
+have rules of their own in ``batch``: RUNNING, MERGING and the ends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import replace
 from typing import assert_never
 
 from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.ids import SEED_RULE, UNKNOWN_JOB
 from kerma_common.domain import Aggregate, Missing, Rejected
-from kerma_jobs.domain import commands
-from kerma_jobs.domain.offers import POOL
-
-
-class Phase(StrEnum):
-    """Phase of a job in its rules. Users see the same final states, and more states before."""
-
-    NEW = "NEW"
-    RUNNING = "RUNNING"
-    MERGING = "MERGING"
-    CANCELING = "CANCELING"
-    STOPPING = "STOPPING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-    DELETED = "DELETED"
-
-
-TERMINAL = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELED, Phase.DELETED})
-"""Final phases, and the states that users see for them."""
+from kerma_jobs.domain import batch, commands
+from kerma_jobs.domain.offers import ON_CLUSTER, POOL
+from kerma_jobs.domain.state import BATCH, TERMINAL, Job, Phase, Reported, Settled
 
 _ENDS = TERMINAL - {Phase.DELETED}
 
@@ -64,39 +46,12 @@ JobEvent = (
     | events.UpdateKeysRevoked
     | events.JobTasksImported
     | events.JobImported
+    | events.TasksReported
+    | events.JobResultsAwaited
+    | events.JobStateReported
+    | events.JobArraysReported
+    | events.JobLogReported
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """How the tasks of the job ended."""
-
-    succeeded: int = 0
-    failed: int = 0
-    canceled: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """State of one job.
-
-    ``collect``: a cancellation still merges the tasks that succeeded. ``fault`` is code and summary
-    of the limit that the job exceeds, ``deletion`` who asked to delete the job once it ends. Update
-    keys issued before ``keys_from`` are void. ``origin`` is the system that ran the job, if not this
-    one; ``imported`` are the numbers of tasks that came before the job.
-    """
-
-    phase: Phase = Phase.NEW
-    owner: str = ""
-    n_tasks: int = 0
-    allow_partial: bool = True
-    collect: bool = False
-    settled: Settled | None = None
-    fault: tuple[str, str] | None = None
-    keys_from: datetime | None = None
-    deletion: str | None = None
-    origin: str = ""
-    imported: frozenset[int] = frozenset()
 
 
 def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
@@ -116,10 +71,27 @@ def decide(job: Job, command: commands.JobCommand) -> tuple[object, ...]:
             return _stop(job, command)
         case commands.DeleteJob():
             return _delete(job, command)
+        case _:
+            return _decide_further(job, command)
+
+
+def _decide_further(
+    job: Job,
+    command: commands.RevokeUpdateKeys
+    | commands.ImportTasks
+    | commands.ImportJob
+    | commands.ReportTasks
+    | commands.ReportJob,
+) -> tuple[object, ...]:
+    match command:
         case commands.RevokeUpdateKeys():
             return _revoke(job, command)
         case commands.ImportTasks() | commands.ImportJob():
             return _import(job, command)
+        case commands.ReportTasks():
+            return batch.report_tasks(job, command)
+        case commands.ReportJob():
+            return batch.report_job(job, command)
         case _:
             assert_never(command)
 
@@ -146,6 +118,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         allow_partial=c.allow_partial,
         wait_for_engine=c.wait_for_engine,
         byte_limit=c.byte_limit,
+        batch=c.batch,
     )
     started = events.JobStarted(
         job_id=c.job_id,
@@ -155,7 +128,7 @@ def _submit(job: Job, c: commands.SubmitJob) -> tuple[object, ...]:
         primaries=c.primaries,
         n_tasks=c.n_tasks,
         max_attempts=c.max_attempts,
-        placement=POOL,
+        placement=POOL if c.batch is None else ON_CLUSTER,
         seed_rule=SEED_RULE,
     )
     return (submitted, started)
@@ -202,6 +175,8 @@ def _failed(c: commands.SettleTasks, code: str, summary: str) -> events.JobFaile
 
 
 def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
+    if job.reported is not None:
+        return batch.complete(job, c)
     if job.phase is Phase.CANCELING and not job.collect and job.settled:
         return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
     if job.phase not in (Phase.MERGING, Phase.CANCELING):
@@ -219,7 +194,8 @@ def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
 def _fail_merge(job: Job, c: commands.FailMerge) -> tuple[object, ...]:
     if job.phase is Phase.CANCELING and job.settled:
         return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
-    if job.phase is not Phase.MERGING:
+    open_ = (Phase.MERGING,) if job.reported is None else (Phase.RUNNING, Phase.MERGING)
+    if job.phase not in open_:
         return ()
     failed = events.JobFailed(
         job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
@@ -245,6 +221,8 @@ def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     _must_exist(job)
     if job.phase in TERMINAL or job.phase is Phase.STOPPING:
         return ()
+    if job.reported is not None:
+        return batch.cancel(job, c)
     asked = job.phase is Phase.CANCELING
     requested = events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect)
     if job.settled and not (c.collect or (asked and job.collect)):
@@ -309,7 +287,14 @@ def evolve(job: Job, event: JobEvent) -> Job:
     """Return the state after an event."""
     match event:
         case events.JobSubmitted():
-            return Job(Phase.RUNNING, event.owner, event.n_tasks, event.allow_partial)
+            return Job(
+                Phase.RUNNING,
+                event.owner,
+                event.n_tasks,
+                event.allow_partial,
+                primaries=event.primaries,
+                reported=Reported() if event.platform == BATCH else None,
+            )
         case events.JobStarted():
             return job
         case events.JobAllTasksSettled():
@@ -332,7 +317,7 @@ def evolve(job: Job, event: JobEvent) -> Job:
         case events.JobTasksImported() | events.JobImported():
             return _imported(job, event)
         case _:
-            assert_never(event)
+            return batch.evolve(job, event)
 
 
 def _imported(job: Job, event: events.JobTasksImported | events.JobImported) -> Job:

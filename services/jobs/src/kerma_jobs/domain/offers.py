@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 POOL = "pool"
 """The resource class that jobs are placed on."""
+ON_CLUSTER = "batch"
+"""The placement of jobs that run on a cluster, so that no worker takes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     QUEUE = "queue"
     STARTING = "starting"
     MERGE = "merge"
+    CLUSTER = "cluster"
 
 
 @dataclass(frozen=True, slots=True)

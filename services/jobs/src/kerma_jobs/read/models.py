@@ -3,7 +3,8 @@
 Column groups are disjoint by stream, so rows do not depend on how streams interleave: the job's
 own events write ``state`` and what belongs to it, the runner's write ``task_started_at``,
 ``tasks_seq`` and the tasks' progress, the results' write ``merge_started_at`` and ``results_seq``. What
-users see follows from the groups. Tasks of jobs that another system ran come with the job.
+users see follows from the groups. Tasks of jobs that another system ran come with the job. The runner
+has no events on jobs on a cluster: their own events write its columns, except ``tasks_seq``.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ JOB = Table(
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("results_seq", BigInteger, nullable=False, server_default="0"),
     Column("origin", Text, nullable=False, server_default=""),  # the system that ran the job
+    # of jobs on a cluster
+    Column("cluster_name", Text),
+    Column("keys_from", _TIME),
+    Column("tasks_ended_at", _TIME),
     Column(
         "shown_state",
         Text,
@@ -127,6 +132,7 @@ TASK = Table(
     Column("state", Text, nullable=False, server_default="PENDING"),
     Column("lease", Integer, nullable=False, server_default="0"),
     Column("simulated", BigInteger, nullable=False, server_default="0"),
+    Column("requested", BigInteger),  # where it is not the share by our rule
     Column("started_at", _TIME),
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
@@ -135,6 +141,5 @@ TASK = Table(
     Column("requeued", Text),
     Column("not_before", _TIME),
     Index("task_running", "job_id", postgresql_where=text("state = 'RUNNING'")),
-    Column("requested", BigInteger),  # of tasks that another system ran
 )
 """Tasks with any event: thousands of waiting tasks of a job take a single row."""

@@ -17,7 +17,7 @@ from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETED, DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=9)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=10)
 
 
 def _set_job(job_id: str, at: At, **values: object) -> Op:
@@ -66,6 +66,7 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
             "state": "PENDING",
             "submitted_at": at.time,
             "seq": at.seq,
+            "cluster_name": event.batch.cluster_name if event.batch else None,
         },
     )
 
@@ -81,6 +82,43 @@ def settled(event: jobs.JobAllTasksSettled, at: At) -> Iterator[Op]:
 def merge_requested(event: jobs.JobMergeRequested, at: At) -> Iterator[Op]:
     """The job waits for its results."""
     yield _set_job(event.job_id, at, state="MERGING_QUEUED")
+
+
+@JOBS.on(jobs.TasksReported)
+def tasks_reported(event: jobs.TasksReported, at: At) -> Iterator[Op]:
+    """Store what is new of tasks on a cluster; the first that runs starts the job for its users."""
+    for task in event.tasks:
+        new = {
+            "state": task.state or None,
+            "requested": task.requested,
+            "simulated": task.simulated,
+            "started_at": task.started_at,
+            "ended_at": task.ended_at,
+        }
+        values = {name: value for name, value in new.items() if value is not None}
+        key = {"job_id": event.job_id, "index": task.index}
+        yield Upsert(TASK, key, {"updated_at": at.time, **values})
+    began = any(task.state for task in event.tasks)
+    yield _set_job(event.job_id, at, **({"task_started_at": at.time} if began else {}))
+
+
+@JOBS.on(jobs.JobResultsAwaited)
+def results_awaited(event: jobs.JobResultsAwaited, at: At) -> Iterator[Op]:
+    """The job waits for results from the cluster, and its tasks have ended."""
+    yield _set_job(event.job_id, at, state="MERGING_QUEUED", tasks_ended_at=at.time)
+
+
+@JOBS.on(jobs.JobStateReported)
+def state_reported(event: jobs.JobStateReported, at: At) -> Iterator[Op]:
+    """The job has come further on the cluster."""
+    column = "task_started_at" if event.state == "RUNNING" else "merge_started_at"
+    yield _set_job(event.job_id, at, **{column: at.time})
+
+
+@JOBS.on(jobs.UpdateKeysRevoked)
+def keys_revoked(event: jobs.UpdateKeysRevoked, at: At) -> Iterator[Op]:
+    """Earlier update keys are void."""
+    yield _set_job(event.job_id, at, keys_from=event.not_before)
 
 
 @JOBS.on(jobs.JobCompleted)

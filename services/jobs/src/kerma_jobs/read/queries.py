@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import (
     Text,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -23,7 +24,9 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.db.connections import Statement
 from kerma_common.db.reads import Reads
 from kerma_jobs.domain.offers import Offer
+from kerma_jobs.domain.state import BATCH
 from kerma_jobs.read.models import DELETED, JOB, OFFER, TASK
+from kerma_jobs.read.progress import TASK_PROGRESS
 
 AT_A_TIME = 500
 """Tasks that are handled before other requests get a turn."""
@@ -56,6 +59,8 @@ class JobHead:
     partial: bool
     failure: str | None
     origin: str
+    cluster_name: str | None
+    tasks_ended_at: datetime | None
     version: str
     title: str
     submitted_at: datetime
@@ -65,7 +70,10 @@ class JobHead:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task with its ``requested`` and ``simulated`` primaries."""
+    """A task with its ``requested`` and ``simulated`` primaries.
+
+    ``eta_seconds`` is known of tasks on a cluster only.
+    """
 
     index: int
     requested: int
@@ -75,6 +83,7 @@ class TaskRow:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
+    eta_seconds: float | None = None
 
 
 _SAME = JOB.alias()
@@ -83,7 +92,13 @@ _ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scala
 # The transaction that wrote the row last; a rebuilt table has another number, and a restored
 # database another last event.
 _VERSION = func.concat(
-    literal_column("job.tableoid"), "-", literal_column("job.xmin"), "-", JOB.c.tasks_seq
+    literal_column("job.tableoid"),
+    "-",
+    literal_column("job.xmin"),
+    "-",
+    JOB.c.tasks_seq,
+    "-",
+    JOB.c.seq,
 )
 OFFERED = exists().where(OFFER.c.engines.has_key(_ENGINE))
 HEAD = (
@@ -106,6 +121,8 @@ HEAD = (
     JOB.c.partial,
     JOB.c.failure,
     JOB.c.origin,
+    JOB.c.cluster_name,
+    JOB.c.tasks_ended_at,
     _VERSION,
     JOB.c.title,
     JOB.c.submitted_at,
@@ -136,8 +153,31 @@ _TASKS = (
 
 
 _WAS_DELETED = select(DELETED.c.owner).where(DELETED.c.job_id == bindparam("job"))
+# Only jobs on a cluster have such rows.
+_PROGRESS = case(
+    (
+        JOB.c.platform == BATCH,
+        select(
+            func.json_agg(
+                func.json_build_array(
+                    TASK_PROGRESS.c.index,
+                    TASK_PROGRESS.c.simulated,
+                    TASK_PROGRESS.c.eta_seconds,
+                    func.extract("epoch", TASK_PROGRESS.c.reported_at),
+                )
+            ).cast(Text)
+        )
+        .where(TASK_PROGRESS.c.job_id == JOB.c.job_id)
+        .correlate(JOB)
+        .scalar_subquery(),
+    )
+)
+
+
 _FIND = select(*HEAD).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
-_STATUS = select(*HEAD, _TASKS).where(JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None))
+_STATUS = select(*HEAD, _TASKS, _PROGRESS).where(
+    JOB.c.job_id == bindparam("job"), JOB.c.state.is_not(None)
+)
 
 
 def head_of(row: Sequence[Any]) -> JobHead:
@@ -150,26 +190,44 @@ def head_of(row: Sequence[Any]) -> JobHead:
     return JobHead(*fields)
 
 
-async def _tasks(job: JobHead, stored: Sequence[Sequence[Any]]) -> list[TaskRow]:
+async def _tasks(
+    job: JobHead, stored: Sequence[Sequence[Any]], progress: Sequence[Sequence[Any]]
+) -> list[TaskRow]:
     """Return all tasks ordered by index; those without a row wait."""
     if job.origin:
-        return [_imported(task) for task in sorted(stored, key=lambda task: int(task[0]))]
+        return [_stored(task) for task in sorted(stored, key=lambda task: int(task[0]))]
     known = {task[0]: task for task in stored}
+    reported = {task[0]: task for task in progress}
     tasks = []
     for index, requested in enumerate(split_primaries(job.primaries, job.n_tasks)):
         if index % AT_A_TIME == AT_A_TIME - 1:
             await asyncio.sleep(0)  # let other requests in
         if (task := known.get(index)) is None:
-            tasks.append(TaskRow(index, requested))
-            continue
-        _, state, lease, simulated, *times, _ = task
-        tasks.append(TaskRow(index, requested, state, lease, simulated, *map(_time, times)))
+            row = TaskRow(index, requested)
+        else:
+            row = _stored(task, requested)
+        if (found := reported.get(index)) is not None:
+            row = _further(row, found)
+        tasks.append(row)
     return tasks
 
 
-def _imported(task: Sequence[Any]) -> TaskRow:
-    number, state, lease, simulated, *times, requested = task
-    return TaskRow(number, requested or 0, state, lease, simulated, *map(_time, times))
+def _stored(task: Sequence[Any], share: int = 0) -> TaskRow:
+    number, state, lease, simulated, started, ended, updated, requested = task
+    times = _time(started), _time(ended), _time(updated)
+    return TaskRow(number, requested or share, state, lease, simulated, *times)
+
+
+def _further(row: TaskRow, found: Sequence[Any]) -> TaskRow:
+    """Return a task with the progress that a cluster reports."""
+    _, simulated, eta, seconds = found
+    moments = [moment for moment in (row.updated_at, _time(seconds)) if moment is not None]
+    return replace(
+        row,
+        simulated=min(max(row.simulated, simulated), row.requested),
+        eta_seconds=eta or None,
+        updated_at=max(moments),
+    )
 
 
 def _time(seconds: float | None) -> datetime | None:
@@ -207,9 +265,11 @@ class JobQueries:
         row = await self.reads.first(self._status, job=job_id)
         if row is None:
             return None
-        *columns, stored = row
+        *columns, stored, progress = row
         head = head_of(columns)
-        return head, await _tasks(head, orjson.loads(stored) if stored is not None else [])
+        return head, await _tasks(
+            head, *(orjson.loads(text or b"[]") for text in (stored, progress))
+        )
 
     async def owner_of_deleted(self, job_id: str) -> str | None:
         """Return the owner of a job that is deleted, None for any other."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Float, Select, Text, bindparam, func, select, true
 
+from kerma_jobs.domain.state import BATCH
 from kerma_jobs.domain.waiting import QueuedJob
 from kerma_jobs.read.models import JOB, OFFER, TASK
 
@@ -91,7 +92,11 @@ def _jobs() -> Select[Any]:
     return (
         select(JOB.c.job_id, JOB.c.owner, JOB.c.n_tasks, JOB.c.primaries, *counted.c)
         .select_from(JOB.join(counted, true()))
-        .where(JOB.c.state == "PENDING", JOB.c.engine == bindparam("engine", type_=Text))
+        .where(
+            JOB.c.state == "PENDING",
+            JOB.c.platform != BATCH,
+            JOB.c.engine == bindparam("engine", type_=Text),
+        )
         .order_by(JOB.c.submitted_at, JOB.c.job_id)
         .limit(MOST_JOBS)
     )
@@ -108,7 +113,11 @@ def _running() -> Select[Any]:
             JOB.c.n_tasks,
         )
         .join(JOB, JOB.c.job_id == TASK.c.job_id)
-        .where(TASK.c.state == "RUNNING", JOB.c.engine == bindparam("engine", type_=Text))
+        .where(
+            TASK.c.state == "RUNNING",
+            JOB.c.platform != BATCH,
+            JOB.c.engine == bindparam("engine", type_=Text),
+        )
         .limit(MOST_RUNNING)
     )
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 16
 """Commands in progress at a time; more would delay requests in this process."""
+ON_CLUSTER = "batch"
+"""Placement of jobs that no worker takes."""
 OF_ONE_JOB = 8
 """Commands of one job among them, so that jobs of other users need not wait for its end."""
 
@@ -71,6 +73,8 @@ class TaskSupply:
     def handle(self, state: Supplied | None, event: Any, at: At) -> Reaction[Supplied]:  # noqa: ARG002
         """Return the commands that follow from an event."""
         match event:
+            case jobs.JobStarted() if event.placement == ON_CLUSTER:
+                return Reaction(state)
             case jobs.JobStarted():
                 return Reaction(Supplied(event.n_tasks), (_queue(event),))
             case jobs.JobCancellationRequested() | jobs.JobLimitExceeded() | jobs.JobDeleted() if (

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from kerma_common.contracts.imported import ImportedTask
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.registry import event
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """A cluster of the registry, and the blob of the options for its scheduler.
+
+    The blob is a JSON object: ``array_options`` and ``collect_options`` map long names of options to
+    values, ``array_header`` and ``collect_header`` are texts for the top of the scripts.
+    """
+
+    cluster: str
+    cluster_name: str
+    options_ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedTask:
+    """What a script on a cluster has newly reported of a task, whose number counts from 0.
+
+    ``state`` is RUNNING, COMPLETED, FAILED or CANCELED, empty if it stays the same; None is what
+    stays the same. ``simulated`` comes with an end.
+    """
+
+    index: int
+    state: str = ""
+    requested: int | None = None
+    simulated: int | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @event("jobs", "job", public=True)
@@ -18,7 +48,7 @@ class JobSubmitted:
     in ``contracts.ids``. ``engine`` runs the job; it differs from ``sim_type``, the engine the user
     asked for, if it substitutes for that. With ``wait_for_engine``, the job was accepted
     even if no worker offered the engine yet. ``byte_limit`` bounds the bytes of all outputs and
-    logs together; 0 is no limit.
+    logs together; 0 is no limit. ``batch`` says where a job of platform BATCH runs.
     """
 
     job_id: str
@@ -37,11 +67,15 @@ class JobSubmitted:
     allow_partial: bool
     wait_for_engine: bool = False
     byte_limit: int = 0
+    batch: BatchPlan | None = None
 
 
 @event("jobs", "job", public=True)
 class JobStarted:
-    """The job's tasks may be queued. ``seed_rule`` is one of ``contracts.ids.task_seed``."""
+    """The job's tasks may be queued. ``seed_rule`` is one of ``contracts.ids.task_seed``.
+
+    ``placement`` is the class of the workers that take them, or ``batch``: then a cluster does.
+    """
 
     job_id: str
     owner: str
@@ -78,6 +112,47 @@ class JobMergeRequested:
     n_tasks: int
     succeeded: int
     partial: bool
+
+
+@event("jobs", "job", public=True)
+class TasksReported:
+    """Scripts on a cluster have told of these tasks."""
+
+    job_id: str
+    tasks: tuple[ReportedTask, ...]
+
+
+@event("jobs", "job", public=True)
+class JobResultsAwaited:
+    """Every task on the cluster has ended, even one that has not reported so: results are to come."""
+
+    job_id: str
+
+
+@event("jobs", "job")
+class JobStateReported:
+    """Scripts on a cluster have told that the job is RUNNING or MERGING_RUNNING."""
+
+    job_id: str
+    state: str
+
+
+@event("jobs", "job", public=True)
+class JobArraysReported:
+    """Scripts on a cluster have told where the job runs there: its folder, and two arrays."""
+
+    job_id: str
+    job_dir: str | None
+    array_id: int | None
+    collect_id: int | None
+
+
+@event("jobs", "job", public=True)
+class JobLogReported:
+    """Scripts on a cluster have sent a log; the blob is a JSON object of texts by name."""
+
+    job_id: str
+    log_ref: Ref
 
 
 @event("jobs", "job", public=True)

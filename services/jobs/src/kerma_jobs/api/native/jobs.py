@@ -39,7 +39,7 @@ from kerma_jobs.api.native import views
 from kerma_jobs.api.native.submission import NEW_JOB, parse_new_job, under_own_names
 from kerma_jobs.api.status import describe
 from kerma_jobs.app.submission import MAX_TASKS
-from kerma_jobs.domain.job import TERMINAL
+from kerma_jobs.domain.state import TERMINAL
 from kerma_jobs.read.queries import JobHead, TaskRow
 from kerma_jobs.read.search import JobSearch, Place, Sought
 

@@ -1,0 +1,152 @@
+"""Fields of the reports of scripts: bounded and checked, each refusal names its field.
+
+As in YAPTIDE, 0 and empty values say nothing, and times are UTC without a zone. Their fraction may
+be missing: Python leaves it out where it is zero.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kerma_common.errors import WRONG_DATA, InvalidRequest
+from kerma_jobs.app.reports import JobUpdate, TaskUpdate
+from kerma_jobs.app.submission import MAX_TASKS
+from kerma_jobs.domain.batch import JOB_STATES, TASK_STATES
+
+MOST_PRIMARIES = 2**53
+LONGEST_SECONDS = 10 * 366 * 86400.0
+MOST_LOGS = 100
+MOST_LOG_NAME = 200
+FIRST_YEAR = 2000
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_FOLDER = re.compile(r"(/[A-Za-z0-9_+@=,:-][A-Za-z0-9_.+@=,:-]*){1,64}/?", re.ASCII)
+LONGEST_FOLDER = 1024
+
+
+def task_index(value: object, place: str) -> int:
+    """Return the number of a task from 0: scripts count from 1 and may send texts."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_TASKS:
+        raise refused(place, f"Must be a number from 1 to {MAX_TASKS}.")
+    return value - 1
+
+
+def task_update(index: int, value: object, place: str) -> TaskUpdate:
+    """Return what an ``update_dict`` says; its unknown keys say nothing."""
+    found = _object(value, place)
+    state = _one_of(TASK_STATES, found, "task_state", place)
+    return TaskUpdate(
+        index,
+        state,
+        _count(found, "requested_primaries", place),
+        _count(found, "simulated_primaries", place),
+        _seconds(found, "estimated_time", place),
+        _time(found, "start_time", place),
+        _time(found, "end_time", place),
+    )
+
+
+def job_update(body: Mapping[str, Any]) -> JobUpdate:
+    """Return what the body of ``POST /jobs`` says; its unknown keys say nothing."""
+    state = _one_of(JOB_STATES, body, "job_state", "")
+    folder = body.get("job_dir") or None
+    if folder is not None and not _is_folder(folder):
+        raise refused("job_dir", "Not the absolute path of a folder.")
+    return JobUpdate(
+        state,
+        _time(body, "end_time", ""),
+        folder,
+        _count(body, "array_id", ""),
+        _count(body, "collect_id", ""),
+        _log(body.get("log") or None),
+    )
+
+
+def objects(value: object, place: str) -> list[dict[str, Any]]:
+    """Return a list of objects of at most one per task of the largest job."""
+    if not isinstance(value, list) or len(value) > MAX_TASKS:
+        raise refused(place, f"Must be a list of at most {MAX_TASKS} objects.")
+    return [_object(entry, f"{place}.{number}") for number, entry in enumerate(value)]
+
+
+def refused(place: str, reason: str) -> InvalidRequest:
+    """Return the refusal of a field."""
+    return InvalidRequest(WRONG_DATA, {place: [reason]})
+
+
+def _object(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise refused(place, "Not an object.")
+    return value
+
+
+def _one_of(known: Collection[str], found: Mapping[str, Any], name: str, place: str) -> str | None:
+    value = found.get(name) or None
+    if value is not None and not (isinstance(value, str) and value in known):
+        raise refused(_at(place, name), f"Must be one of: {', '.join(sorted(known))}.")
+    return value
+
+
+def _is_folder(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= LONGEST_FOLDER
+        and _FOLDER.fullmatch(value) is not None
+    )
+
+
+def _log(value: object) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    log = _object(value, "log")
+    if len(log) > MOST_LOGS or any(len(name) > MOST_LOG_NAME for name in log):
+        reason = f"At most {MOST_LOGS} texts with names of at most {MOST_LOG_NAME} characters."
+        raise refused("log", reason)
+    return log
+
+
+def _count(found: Mapping[str, Any], name: str, place: str) -> int | None:
+    value = found.get(name)
+    if not value and not isinstance(value, bool):
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MOST_PRIMARIES:
+        raise refused(_at(place, name), "Must be a positive integer.")
+    return value
+
+
+def _seconds(found: Mapping[str, Any], name: str, place: str) -> float | None:
+    value = found.get(name)
+    if not value and not isinstance(value, bool):
+        return None
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or not 0 <= value <= LONGEST_SECONDS
+    ):
+        raise refused(_at(place, name), "Must be a number of seconds.")
+    return float(value)
+
+
+def _time(found: Mapping[str, Any], name: str, place: str) -> datetime | None:
+    value = found.get(name)
+    if not value and not isinstance(value, bool):
+        return None
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            moment = datetime.fromisoformat(value).replace(tzinfo=UTC)
+        except ValueError:
+            moment = None
+        if moment is not None and moment.year >= FIRST_YEAR:
+            return moment
+    raise refused(_at(place, name), "Must be a time in UTC like 2026-01-31 23:59:59.000001.")
+
+
+def _at(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name

@@ -1,0 +1,73 @@
+"""Two replicas of jobs take the reports on one job: nothing is lost, nothing happens twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from kerma_common.infra import Infra
+from kerma_jobs.main import build
+from kit.running.cluster import Script, run
+from kit.running.jobs_world import NamedUsers
+from kit.running.services import running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+World = tuple[httpx.AsyncClient, Infra]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def other(
+    world: World, nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A second replica, which projects nothing."""
+    async with running(
+        "jobs",
+        "kerma_jobs",
+        build,
+        nats_url=nats_url,
+        postgres_url=postgres_url,
+        blobs=tmp_path_factory.mktemp("other"),
+        roles=frozenset({"api"}),
+        verifier=NamedUsers(),
+    ) as (client, _):
+        yield client
+
+
+async def test_scripts_report_to_either(world: World, other: httpx.AsyncClient) -> None:
+    script = await run(*world, tasks=16, primaries=1600)
+    replicas = (world[0], other)
+
+    async def tell(number: int, turn: int, **said: object) -> None:
+        answer = await replicas[turn % 2].post("/tasks", json=script.task_body(number, **said))
+        assert answer.status_code == 202, answer.text
+
+    async def write(number: int) -> None:
+        await tell(number, number, task_state="RUNNING")
+        for simulated in range(1, 11):
+            await tell(number, number + simulated, simulated_primaries=simulated)
+        # both replicas hear of the end, one of them may be first
+        await asyncio.gather(*(tell(number, turn, task_state="COMPLETED") for turn in (0, 1)))
+
+    await asyncio.gather(*(write(number) for number in range(1, 17)))
+    states = await script.states()
+    assert states == ["MERGING_QUEUED", *["COMPLETED"] * 16]
+    events = await script.events()
+    assert events.count("JobAllTasksSettled") == events.count("JobResultsAwaited") == 1
+
+
+async def test_a_cancellation_by_one_replica_ends_the_keys_at_the_other(
+    world: World, other: httpx.AsyncClient
+) -> None:
+    script: Script = await run(*world)
+    await script.said(1, task_state="RUNNING")
+    path = f"/jobs/batch?job_id={script.job}"
+    await script.send("DELETE", path)
+    for body in (
+        script.task_body(1, task_state="COMPLETED"),
+        script.task_body(1, simulated_primaries=7),
+    ):
+        assert (await other.post("/tasks", json=body)).status_code == 400
