@@ -300,7 +300,7 @@ async def test_a_key_is_good_for_a_day(world: World) -> None:
     tokens: ApiTokens = handlers_of(world.infra).tokens
     key = RequestKey("k" * 64, "d" * 64)
     nora = await world.enter("nora")
-    user_id = (await world.auth.get("/v1/users/me", headers=nora)).json()["user"]["user_id"]
+    user_id = (await world.auth.get("/v1/users/me", headers=nora)).json()["user_id"]
     life, at = timedelta(days=90), datetime.now(UTC)
 
     async def again(after: timedelta) -> str:
