@@ -103,15 +103,16 @@ class World:
         names: Sequence[str] = OUTPUTS,
         pages: int = PAGES,
         owner: str = OWNER,
-    ) -> None:
-        """Submit a job whose outputs are those of the test engine."""
+        platform: str = "DIRECT",
+    ) -> int:
+        """Submit a job whose outputs are those of the test engine; return the position."""
         outputs = tuple(Output(name, name, f"{name}.npy") for name in names)
         inputs = InputSet("tally", {}, 10 * n_tasks, outputs, {"pages": pages})
         submitted = jobs.JobSubmitted(
             job_id=job_id,
             owner=owner,
             title="water",
-            platform="DIRECT",
+            platform=platform,
             sim_type="tally",
             engine=engine,
             engine_version="1",
@@ -123,7 +124,7 @@ class World:
             max_attempts=3,
             allow_partial=True,
         )
-        await self.record(submitted)
+        return await self.record(submitted)
 
     async def succeed(
         self,

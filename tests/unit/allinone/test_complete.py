@@ -32,6 +32,8 @@ NOT_PROJECTED = {
     "TasksCanceled": "TasksWithdrawn has already removed the rows",
     "JobArraysReported": "the gateway of the cluster will need it; users see no use in it",
     "JobLogReported": "logs are shown by the results service",
+    "ResultsExpected": "the aggregate decides whether results are accepted",
+    "ResultsRefused": "the aggregate decides whether results are accepted",
     **dict.fromkeys(
         ("SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"),
         "every process keeps keys and revocations in memory",

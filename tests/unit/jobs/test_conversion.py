@@ -11,13 +11,13 @@ import pytest
 
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.json_body import Unparsed, parse
+from kerma_common.http.large_bodies import MOST_SMALL, body_of
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import MAX_PROBLEMS
 from kerma_engines.geant4.data import REQUIRED, installed
 from kerma_engines.project.project import parse_project
-from kerma_jobs.adapters.conversion.bodies import MOST_SMALL, body_of
 from kerma_jobs.adapters.conversion.nursery import REHEARSAL
 from kerma_jobs.adapters.conversion.work import LONGEST_REASON, answer, engines
 from kerma_jobs.app.submission import BODY_KEYS, check_bins, parse_submission

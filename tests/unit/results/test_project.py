@@ -13,7 +13,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At
 from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
 from kerma_results.app.supply import MergeSupply
-from kerma_results.domain.result_set import DeleteResultSet, OpenResultSet
+from kerma_results.domain.commands import DeleteResultSet, OpenResultSet
 from kerma_results.read import models
 from kerma_results.read.project import RESULTS
 
@@ -113,7 +113,11 @@ PAGE_ROW = Upsert(
         ),
         (
             jobs.JobFailed(job_id=JOB, code="c", summary="m", failed_tasks=(), ended_at=NOW),
-            [Update(models.JOB_SOURCE, KEY, {"failure_code": "c", "failure": "m"})],
+            [
+                Update(
+                    models.JOB_SOURCE, KEY, {"failure_code": "c", "failure": "m", "ended": "FAILED"}
+                )
+            ],
         ),
         (DELETED, [Update(models.JOB_SOURCE, KEY, {"deleted": True})]),
         (

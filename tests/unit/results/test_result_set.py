@@ -17,6 +17,7 @@ from kerma_common.contracts.events.results import (
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
+from kerma_results.domain import commands
 from kerma_results.domain import result_set as rs
 
 JOB = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
@@ -37,14 +38,14 @@ PUBLISHED = ResultSetPublished(job_id=JOB, tasks_merged=3, primaries_merged=30, 
 FAILED = ResultSetFailed(job_id=JOB, code="X", message="m")
 DELETED = ResultSetDeleted(job_id=JOB)
 
-OPEN = rs.OpenResultSet(JOB, "u", 3, 4, True)
-MATERIALISE = rs.MaterialiseEstimator(0, "z", REF, (PAGE,))
-LIST = rs.MaterialiseEstimator(0, "z", REF, (), REF)
-COMPLETE = rs.CompleteMerge(3, 30)
-FAIL = rs.FailMerge("X", "m")
+OPEN = commands.OpenResultSet(JOB, "u", 3, 4, True)
+MATERIALISE = commands.MaterialiseEstimator(0, "z", REF, (PAGE,))
+LIST = commands.MaterialiseEstimator(0, "z", REF, (), REF)
+COMPLETE = commands.CompleteMerge(3, 30)
+FAIL = commands.FailMerge("X", "m")
 IMPORTED = ResultSetImported(job_id=JOB, owner="u", estimators=1, tasks=3, expected=4, partial=True)
-IMPORT_SOME = rs.ImportEstimators(JOB, (MATERIALISE,))
-IMPORT = rs.ImportResultSet(JOB, "u", (MATERIALISE,), 3, 4, True)
+IMPORT_SOME = commands.ImportEstimators(JOB, (MATERIALISE,))
+IMPORT = commands.ImportResultSet(JOB, "u", (MATERIALISE,), 3, 4, True)
 MERGING = (OPENED, STARTED)
 DONE = (*MERGING, STORED, COMPLETED)
 
@@ -55,9 +56,9 @@ DONE = (*MERGING, STORED, COMPLETED)
         ((), OPEN, (OPENED,)),
         ((OPENED,), OPEN, ()),
         ((OPENED, DELETED), OPEN, ()),
-        ((OPENED,), rs.StartMerge(1), (STARTED,)),
-        (MERGING, rs.StartMerge(1), ()),
-        (MERGING, rs.StartMerge(2), (MergeStarted(job_id=JOB, attempt=2),)),
+        ((OPENED,), commands.StartMerge(1), (STARTED,)),
+        (MERGING, commands.StartMerge(1), ()),
+        (MERGING, commands.StartMerge(2), (MergeStarted(job_id=JOB, attempt=2),)),
         (MERGING, MATERIALISE, (STORED,)),
         ((*MERGING, STORED), MATERIALISE, ()),
         (DONE, MATERIALISE, ()),
@@ -69,18 +70,18 @@ DONE = (*MERGING, STORED, COMPLETED)
         (DONE, FAIL, ()),
         (MERGING, FAIL, (FAILED,)),
         ((OPENED, FAILED), FAIL, ()),
-        (DONE, rs.PublishResultSet(), (PUBLISHED,)),
-        ((*DONE, PUBLISHED), rs.PublishResultSet(), ()),
-        ((), rs.DeleteResultSet(JOB), ()),
-        ((*DONE, PUBLISHED), rs.DeleteResultSet(JOB), (DELETED,)),
-        ((OPENED, DELETED), rs.DeleteResultSet(JOB), ()),
+        (DONE, commands.PublishResultSet(), (PUBLISHED,)),
+        ((*DONE, PUBLISHED), commands.PublishResultSet(), ()),
+        ((), commands.DeleteResultSet(JOB), ()),
+        ((*DONE, PUBLISHED), commands.DeleteResultSet(JOB), (DELETED,)),
+        ((OPENED, DELETED), commands.DeleteResultSet(JOB), ()),
         ((), IMPORT_SOME, (STORED,)),
         ((), IMPORT, (STORED, IMPORTED)),
         ((STORED,), IMPORT, (IMPORTED,)),
         ((STORED, IMPORTED), IMPORT_SOME, ()),
         ((STORED, IMPORTED), OPEN, ()),
         ((STORED, IMPORTED, DELETED), IMPORT, ()),
-        ((STORED, IMPORTED), rs.DeleteResultSet(JOB), (DELETED,)),
+        ((STORED, IMPORTED), commands.DeleteResultSet(JOB), (DELETED,)),
     ],
 )
 def test_decisions(given: tuple[object, ...], when: object, then: tuple[object, ...]) -> None:
@@ -92,13 +93,13 @@ def test_decisions(given: tuple[object, ...], when: object, then: tuple[object, 
 @pytest.mark.parametrize(
     ("given", "when", "code"),
     [
-        ((), rs.OpenResultSet(JOB, "u", 0, 4, True), "NOTHING_TO_MERGE"),
-        ((), rs.StartMerge(1), "NONE"),
-        ((OPENED, FAILED), rs.StartMerge(2), "FAILED"),
+        ((), commands.OpenResultSet(JOB, "u", 0, 4, True), "NOTHING_TO_MERGE"),
+        ((), commands.StartMerge(1), "NONE"),
+        ((OPENED, FAILED), commands.StartMerge(2), "FAILED"),
         ((*MERGING, DELETED), MATERIALISE, "DELETED"),
         ((OPENED,), COMPLETE, "OPEN"),
-        ((*DONE, DELETED), rs.PublishResultSet(), "DELETED"),
-        (MERGING, rs.PublishResultSet(), "MERGING"),
+        ((*DONE, DELETED), commands.PublishResultSet(), "DELETED"),
+        (MERGING, commands.PublishResultSet(), "MERGING"),
     ],
 )
 def test_refusals(given: tuple[object, ...], when: object, code: str) -> None:
@@ -110,7 +111,7 @@ def test_refusals(given: tuple[object, ...], when: object, code: str) -> None:
 def test_a_fourth_attempt_is_the_end() -> None:
     third = (*MERGING, MergeStarted(job_id=JOB, attempt=3))
     (event,) = rs.RESULT_SET.decide(
-        rs.RESULT_SET.fold(rs.RESULT_SET.initial, third), rs.StartMerge(4)
+        rs.RESULT_SET.fold(rs.RESULT_SET.initial, third), commands.StartMerge(4)
     )
     assert isinstance(event, ResultSetFailed)
     assert event.code == "MERGE_ABANDONED"

@@ -162,6 +162,8 @@ class HttpSettings(Settings):
     port: int = Field(default=8080, ge=0, le=65535)
     body_limit: int = Field(default=16 * 2**20, gt=0)
     """Largest request body in bytes."""
+    stream_limit: int = Field(default=2**30, gt=0)
+    """Largest body in bytes where a route reads it piece by piece: delivered results."""
     json_depth: int = Field(default=64, gt=0)
     """Deepest nesting of JSON bodies; projects of the editor stay below 40."""
     upload_memory: int = Field(default=64 * 2**20, gt=0)
@@ -173,7 +175,7 @@ class HttpSettings(Settings):
     header_seconds: float = Field(default=10.0, gt=0)
     """From a request's first byte, or from the connection, to the end of its headers."""
     body_seconds: float = Field(default=300.0, gt=0)
-    """From the headers to the end of the body."""
+    """From the headers to the end of a body that averages less than 1 MiB per second."""
     body_rate: float = Field(default=4096.0, ge=0)
     """Bytes per second that a body must average, after ten seconds."""
     idle_seconds: float = Field(default=75.0, gt=0)

@@ -12,16 +12,24 @@ from kerma_common.process.runner import process_loop
 from kerma_common.process.tables import placed_process_tables, process_schema
 from kerma_common.projection.runner import projection_loop
 from kerma_common.readiness import Readiness
+from kerma_common.security.update_keys import load_update_keys
 from kerma_common.service import Background, Service
 from kerma_common.settings import load
 from kerma_engines.catalogue.registry import engine
 from kerma_results.adapters.confined.client import ConfinedMerges
 from kerma_results.adapters.fragment_rows import FragmentRows
+from kerma_results.adapters.intake.client import ConfinedBodies
+from kerma_results.adapters.intake.storing import PostedPages
 from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
-from kerma_results.api import logfiles, native, results
+from kerma_results.api import callbacks, logfiles, native, results
+from kerma_results.api.reading import CallbackReader
+from kerma_results.app.callers import Callers
 from kerma_results.app.logs import Logs
 from kerma_results.app.merging import Merging
+from kerma_results.app.places import Places
+from kerma_results.app.posted_logs import PostedLogs
+from kerma_results.app.receiving import Receiving
 from kerma_results.app.supply import MergeSupply, dispatcher
 from kerma_results.read.attempts import AttemptQueries
 from kerma_results.read.project import RESULTS
@@ -30,6 +38,8 @@ from kerma_results.settings import ResultsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fastapi import APIRouter
 
     from kerma_common.infra import Infra
     from kerma_common.projection.loop import LogLoop
@@ -64,6 +74,7 @@ def build(
     function.
     ``own`` are the service's settings, by default those of the environment.
     """
+    own = own or load(ResultsSettings)
     queries = ResultQueries(autocommit(infra.db), infra.reads)
     loops = _loops(infra)
     retries = [loop.retries for loop in loops]
@@ -71,7 +82,7 @@ def build(
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
     background += health.background
     if "process" in infra.roles:
-        confined = ConfinedMerges(engines, own or load(ResultsSettings), infra.forks)
+        confined = ConfinedMerges(engines, own, infra.forks)
         merges = Merging(
             queries,
             BlobMerger(infra.blobs, confined),
@@ -83,31 +94,51 @@ def build(
         )
         retries.append(merges.retries)
         background.append(("merge", health.catch_up.first(merges.run)))
-        background.append(("forks", infra.forks.run))
 
-    logs = _logs(infra)
-    routers = (
-        (
-            results.routes(queries),
-            logfiles.routes(queries, logs),
-            native.routes(queries, logs),
-        )
-        if "api" in infra.roles
-        else ()
+    bodies = (
+        ConfinedBodies(own, infra.forks, settings.stream_limit) if "api" in infra.roles else None
     )
+    if {"api", "process"} & infra.roles:
+        background.append(("forks", infra.forks.run))
     app = create_app(
         NAME,
         verifier=infra.verifier,
         health=health,
         settings=settings,
-        routers=routers,
+        routers=_routers(infra, queries, own, bodies, settings) if bodies else (),
         catch_up=health.catch_up,
     )
     return Service(NAME, app, tuple(background), health)
 
 
-def _logs(infra: Infra) -> Logs:
-    return Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
+def _routers(
+    infra: Infra,
+    queries: ResultQueries,
+    own: ResultsSettings,
+    bodies: ConfinedBodies,
+    settings: HttpSettings,
+) -> tuple[APIRouter, ...]:
+    places = Places(own.posted_at_once)
+    callers = Callers(load_update_keys(infra.clock), queries, infra.log, infra.positions)
+    receiving = Receiving(
+        callers,
+        bodies,
+        PostedPages(infra.blobs),
+        infra.blobs,
+        infra.bus,
+        places,
+        infra.room,
+        infra.clock,
+    )
+    posted_logs = PostedLogs(callers, infra.blobs, infra.bus, infra.room, infra.clock)
+    reader = CallbackReader(bodies, places, settings.json_depth, callbacks.LOG_KEYS)
+    logs = Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
+    return (
+        results.routes(queries),
+        logfiles.routes(queries, logs),
+        native.routes(queries, logs),
+        callbacks.routes(receiving, posted_logs, reader, infra.positions),
+    )
 
 
 def _loops(infra: Infra) -> list[LogLoop]:

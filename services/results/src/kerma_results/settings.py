@@ -10,7 +10,7 @@ from kerma_sandbox.measure import Mode
 
 
 class ResultsSettings(Settings):
-    """Limits of merges."""
+    """Limits of merges and of delivered results."""
 
     model_config = SettingsConfigDict(env_prefix="KERMA_RESULTS_")
 
@@ -26,3 +26,5 @@ class ResultsSettings(Settings):
     """Most bytes that a merge may write: it unpacks the outputs, one at a time."""
     merged_bytes: int = Field(default=1 << 30, gt=0)
     """Most bytes of a job's merged arrays."""
+    posted_at_once: int = Field(default=4, ge=1, le=64)
+    """Bodies of ``POST /results`` that a process reads at a time."""

@@ -40,6 +40,7 @@ BENCHES = {
     "engines": "engine.results:engine_figures",
     "scorers": "engine.scorers:own_scorers",
     "sandbox": "engine.sandbox:sandbox_figures",
+    "api": "api.group:figures",
 }
 
 

@@ -134,9 +134,12 @@ def nginx_configuration(
         "SMALL": str(small),
         "ERRORS_SMALL": _errors("    ", small),
         "READ_SECONDS": f"{READ_SECONDS:.0f}",
-        "LARGE_PATHS": "".join(_large(path, http.body_limit) for path in _large_paths(table)),
+        "LARGE_PATHS": "".join(
+            _large(path, limit, streamed=limit == http.stream_limit)
+            for path, limit in _large_paths(table, http).items()
+        ),
         "INTERNAL": INTERNAL,
-        "REFUSALS": _refusals(http, sorted({small, http.body_limit})),
+        "REFUSALS": _refusals(http, sorted({small, http.body_limit, http.stream_limit})),
     }
     text = _CONFIGURATION
     for name, value in values.items():
@@ -168,14 +171,21 @@ def _server(name: str, url: str) -> str:
     return _word(parts.netloc if parts.port else f"{parts.netloc}:80")
 
 
-def _large_paths(table: RouteTable) -> list[str]:
-    return [p for p, routes in table.paths.items() if any(route.large for route in routes)]
+def _large_paths(table: RouteTable, http: HttpSettings) -> dict[str, int]:
+    """Return the limits of bodies that may be large, by path."""
+    return {
+        path: http.stream_limit if any(route.streamed for route in routes) else http.body_limit
+        for path, routes in table.paths.items()
+        if any(route.large for route in routes)
+    }
 
 
-def _large(path: str, limit: int) -> str:
+def _large(path: str, limit: int, *, streamed: bool) -> str:
     errors = _errors("        ", limit)
     how = "=" if "{" not in path else "~"
     shown = path if how == "=" else next(r.pattern for r in TABLE.paths[path])
+    # what is read piece by piece needs no copy on nginx's disk
+    errors += "        proxy_request_buffering off;\n" if streamed else ""
     return (
         f"    location {how} {_quoted(shown)} {{\n        client_max_body_size {limit};\n{errors}"
         "        proxy_pass http://$kerma_service;\n    }\n"

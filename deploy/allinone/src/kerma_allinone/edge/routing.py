@@ -27,12 +27,17 @@ INTERNAL = "/internal"
 
 
 class Route(NamedTuple):
-    """A method at a path of a service. ``large``: its body may be as large as the edge allows."""
+    """A method at a path of a service.
+
+    ``large``: its body may be as large as the edge allows; ``streamed``: as large as it allows a body
+    that is read piece by piece.
+    """
 
     method: str
     path: str
     service: str
     large: bool
+    streamed: bool = False
 
     @property
     def fixed(self) -> bool:

@@ -96,6 +96,11 @@ def result_set_subject(job_id: str) -> Subject:
     return Subject("results", "result_set", job_id, job_id)
 
 
+def job_log_subject(job_id: str) -> Subject:
+    """Return the subject of the logs delivered for a job, in the results service."""
+    return Subject("results", "job_log", job_id, job_id)
+
+
 def user_subject(user_id: str) -> Subject:
     """Return the subject of a user in the auth service."""
     return Subject("auth", "user", user_id, user_id)

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from kerma_common.http import problem
 from kerma_common.http.answers import answer
+from kerma_common.http.bodies import Body, taken
 from kerma_common.http.edge import BodyLimit, Cors, RequestScope
 from kerma_common.http.gate import Gate
 from kerma_common.http.json_body import LargeBodies
@@ -54,7 +56,14 @@ def create_app(
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     if catch_up is not None:
         app.add_middleware(Gate, catch_up=catch_up)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    streamed = {
+        (method, route.path): settings.stream_limit
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and taken(route.endpoint) is Body.STREAM
+        for method in route.methods or ()
+    }
+    app.add_middleware(BodyLimit, limit=settings.body_limit, streamed=streamed)
     app.add_middleware(PlainText)
     app.add_middleware(RequestScope, service=name)
     methods = {m for route in app.router.routes for m in getattr(route, "methods", None) or ()}

@@ -5,7 +5,8 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers, MutableHeaders
@@ -159,27 +160,38 @@ class BodyLimit:
     """Layer that refuses bodies above a size, announced or streamed, or beyond the memory budget.
 
     The received part of a body counts against the server's `Uploads` until the response is sent.
+    `streamed` are limits of routes, by method and path, that hold no more than a piece of a body: it
+    does not count.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: int,
+        streamed: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._limit = limit
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if announced_length(scope) > self._limit:
-            await self._refuse(scope, receive, send)
+        streamed = self._streamed.get((scope["method"], scope["path"]))
+        limit = streamed or self._limit
+        if announced_length(scope) > limit:
+            await _refuse(limit, scope, receive, send)
             return
-        body = _Body(receive, send, self._limit, (scope.get("extensions") or {}).get(UPLOADS))
+        uploads = None if streamed else (scope.get("extensions") or {}).get(UPLOADS)
+        body = _Body(receive, send, limit, uploads)
         try:
             await self._app(scope, body.receive, body.send)
         except _TooLargeError:
             if body.answered:
                 raise
-            await self._refuse(scope, receive, send)
+            await _refuse(limit, scope, receive, send)
         except Unavailable as full:
             if body.answered:
                 raise
@@ -187,10 +199,10 @@ class BodyLimit:
         finally:
             body.release()
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Keep the connection open: closing it while the client sends would destroy the response.
-        text = f"The body is larger than {self._limit} bytes"
-        await refusal("too-large", 413, text)(scope, receive, send)
+
+async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    # Keep the connection open: closing it while the client sends would destroy the response.
+    await refusal("too-large", 413, f"The body is larger than {limit} bytes")(scope, receive, send)
 
 
 class _Body:

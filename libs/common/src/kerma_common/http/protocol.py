@@ -29,6 +29,8 @@ LINGER_SECONDS = 2.0
 """Seconds a refused client may keep sending: closing at once would destroy the response."""
 GRACE_SECONDS = 10.0
 """Seconds before the pace of a body counts."""
+STEADY_RATE = 1 << 20
+"""Bytes per second that a body must average to go on after `body_seconds`."""
 MOST_DISCARDED = 4
 """Multiples of the body limit that are read and discarded after the response."""
 
@@ -211,7 +213,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._body_since += since  # the application does not read, so the client cannot send
             return False
         took = now - self._body_since
-        if took > self._settings.body_seconds:
+        if took > self._settings.body_seconds and self._body_bytes < STEADY_RATE * took:
             return True
         return took > GRACE_SECONDS and self._body_bytes < self._settings.body_rate * took
 

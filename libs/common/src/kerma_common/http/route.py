@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
+from kerma_common.http.bodies import taken
 from kerma_common.http.edge import announced_length
 from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.origin import check_source
@@ -71,6 +72,8 @@ def body_limit(route: APIRoute, app: FastAPI) -> int | None:
 
     Gateways know these limits, and refuse larger bodies before they pass anything on.
     """
+    if taken(route.endpoint) is not None:
+        return None
     if route.body_field is None or app.state.large_bodies is None:
         return LARGE
     # parsing elsewhere is dear, so it is for callers who are known

@@ -18,7 +18,7 @@ from kerma_common.contracts.refs import Ref
 from kerma_engines.results.estimators import Axis, Binning, MergeClass, Page
 from kerma_results.adapters import manifest
 from kerma_results.adapters.page_blobs import FRAGMENT_MEDIA, JSON_MEDIA
-from kerma_results.domain.result_set import MaterialiseEstimator
+from kerma_results.domain.commands import MaterialiseEstimator
 from kerma_results.pages import arrays
 from kerma_results.pages.stitch import make_fragment
 

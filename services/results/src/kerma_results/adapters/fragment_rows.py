@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ TOGETHER = 64
 
 @dataclass(frozen=True, slots=True)
 class FragmentRows:
-    """The ``prepare`` of the projection: idempotent, with one large estimator in memory at a time.
+    """The ``prepare`` of the projection: idempotent, with some megabytes in memory at a time.
 
     Its rows mean nothing until the projection has written the rows of the estimator and its pages.
     They are written behind the fence, since a former leader would otherwise bring deleted pages
@@ -48,7 +48,11 @@ class FragmentRows:
         }
         prepared = list(events)
         for group in _groups(listed):
-            copied = await self._copied([listed[place] for place in group], fenced)
+            these = [listed[place] for place in group]
+            if these[0].stored_bytes > TOGETHER_BYTES:
+                copied: Sequence[EstimatorMaterialised] = [await self._large(these[0], fenced)]
+            else:
+                copied = await self._copied(these, fenced)
             for place, event in zip(group, copied, strict=True):
                 prepared[place] = event
         return prepared
@@ -73,14 +77,53 @@ class FragmentRows:
                 await connection.execute(insert(PAGE_FRAGMENT), rows)
         return [event for event, _, _ in loaded]
 
+    async def _large(
+        self, event: EstimatorMaterialised, fenced: Transaction
+    ) -> EstimatorMaterialised:
+        """Copy an estimator of many bytes, some of them at a time."""
+        metadata = await self.blobs.get(event.metadata_ref)
+        pages = await self._pages(event)
+        of_estimator = {"job_id": event.job_id, "estimator": event.index}
+        async with fenced() as connection:
+            for table in (ESTIMATOR_METADATA, PAGE_FRAGMENT):
+                await connection.execute(delete(table).filter_by(**of_estimator))
+            await connection.execute(
+                insert(ESTIMATOR_METADATA), [{**of_estimator, "body": metadata}]
+            )
+            for group in _groups_of_pages(pages):
+                if group[0].fragment_ref.size <= TOGETHER_BYTES:
+                    rows = await self._rows(of_estimator, group)
+                    await connection.execute(insert(PAGE_FRAGMENT), rows)
+                    continue
+                of_page = {**of_estimator, "number": group[0].number}
+                async for part, body in self._parts(group[0]):
+                    row = {**of_page, "part": part, "body": body}
+                    await connection.execute(insert(PAGE_FRAGMENT), [row])
+        return replace(event, pages=pages)
+
+    async def _parts(self, page: PageMaterialised) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield the parts of a large fragment, which is verified after the last."""
+        held, part = bytearray(), 0
+        async for piece in self.blobs.stream(page.fragment_ref):
+            held += piece
+            while len(held) >= PART_BYTES:
+                yield part, bytes(held[:PART_BYTES])
+                del held[:PART_BYTES]
+                part += 1
+        if held:
+            yield part, bytes(held)
+
+    async def _pages(self, event: EstimatorMaterialised) -> tuple[PageMaterialised, ...]:
+        if event.manifest_ref is None:
+            return event.pages
+        return decode_pages(await self.blobs.get(event.manifest_ref))
+
     async def _loaded(
         self, event: EstimatorMaterialised
     ) -> tuple[EstimatorMaterialised, bytes, list[dict[str, Any]]]:
         """Return the event with all pages, the metadata, and the rows of the fragments."""
         metadata = await self.blobs.get(event.metadata_ref)
-        pages = event.pages
-        if event.manifest_ref is not None:
-            pages = decode_pages(await self.blobs.get(event.manifest_ref))
+        pages = await self._pages(event)
         of_estimator = {"job_id": event.job_id, "estimator": event.index}
         rows = [
             row
@@ -118,5 +161,19 @@ def _groups(events: Mapping[int, EstimatorMaterialised]) -> Iterator[list[int]]:
         group.append(place)
         keys.add(key)
         size += more
+    if group:
+        yield group
+
+
+def _groups_of_pages(pages: Sequence[PageMaterialised]) -> Iterator[list[PageMaterialised]]:
+    """Yield pages in groups of limited number and size; a larger one is alone."""
+    group: list[PageMaterialised] = []
+    size = 0
+    for page in pages:
+        if group and (len(group) == AT_ONCE or size + page.fragment_ref.size > TOGETHER_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(page)
+        size += page.fragment_ref.size
     if group:
         yield group

@@ -14,12 +14,8 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import result_set_subject
-from kerma_results.domain.result_set import (
-    RESULT_SET,
-    ImportEstimators,
-    ImportResultSet,
-    MaterialiseEstimator,
-)
+from kerma_results.domain.commands import ImportEstimators, ImportResultSet, MaterialiseEstimator
+from kerma_results.domain.result_set import RESULT_SET
 from kerma_results.read.project import RESULTS
 
 COMMIT_BYTES = 160 * 1024

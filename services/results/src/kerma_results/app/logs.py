@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,7 +19,7 @@ from kerma_common.errors import ContractViolation, NotFound
 from kerma_common.precedence import give_way
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator
 
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
@@ -64,8 +65,20 @@ class Logs:
             if attempt.log is None:
                 continue
             async for name, text in self._texts(attempt.log):
-                safe = _UNSAFE.sub("-", name).strip("-.") or "log"
-                found[f"{_stem(place, attempt)}-{safe}"] = shown = shortened(text)
+                found[f"{_stem(place, attempt)}-{_safe(name)}"] = shown = shortened(text)
+                left -= len(shown)
+                await give_way()
+        return {**found, **await self._delivered(job_id, left)}
+
+    async def _delivered(self, job_id: str, left: int) -> dict[str, str]:
+        """Return delivered logs. Of those that do not fit, the first are left out."""
+        found: dict[str, str] = {}
+        for ref in await self.attempts.delivered(job_id, MOST_LOGS):
+            if left <= 0:
+                found["earlier-logs.txt"] = "Earlier logs are not shown.\n"
+                break
+            async for name, text in self._texts(ref):
+                found[_unused(_safe(name), found)] = shown = shortened(text)
                 left -= len(shown)
                 await give_way()
         return found
@@ -118,6 +131,18 @@ def _indented(reason: str) -> list[str]:
 
 def _stem(place: int, attempt: Attempt) -> str:
     return f"{place:03d}-task-{attempt.index:04d}-attempt-{attempt.attempt}"
+
+
+def _safe(name: str) -> str:
+    return _UNSAFE.sub("-", name).strip("-.") or "log"
+
+
+def _unused(name: str, used: Collection[str]) -> str:
+    """Return the name, or with a number where a later log has it: none hides another."""
+    stem, dot, suffix = name.rpartition(".")
+    before, after = (stem, dot + suffix) if stem else (suffix, "")
+    numbered = (f"{before}-{number}{after}" for number in count(2))
+    return next(chosen for chosen in chain([name], numbered) if chosen not in used)
 
 
 def members(body: bytes) -> Iterator[tuple[str, str]]:

@@ -23,15 +23,14 @@ from kerma_common.projection.retries.persistence import Persistence
 from kerma_common.telemetry.traces import span
 from kerma_results.app.ports import Unmergeable
 from kerma_results.app.turns import Turns
-from kerma_results.domain.result_set import (
-    RESULT_SET,
+from kerma_results.domain.commands import (
     CompleteMerge,
     FailMerge,
     MaterialiseEstimator,
-    Phase,
     PublishResultSet,
     StartMerge,
 )
+from kerma_results.domain.result_set import RESULT_SET, Phase
 from kerma_results.pages.json_page import metadata_json
 from kerma_results.read.project import RESULTS
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_common.contracts.refs import Ref
@@ -40,6 +41,65 @@ class KeptPages:
     pages: tuple[PageMaterialised, ...]
     manifest_ref: Ref | None = None
     stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEstimator:
+    """A stored estimator."""
+
+    name: str
+    metadata_ref: Ref
+    kept: KeptPages
+
+
+class Identity(Protocol):
+    """Whose results a posted body says it has."""
+
+    @property
+    def simulation_id(self) -> int:
+        """The number of the job."""
+
+    @property
+    def update_key(self) -> str:
+        """The key, unverified."""
+
+
+class PostedBody(Protocol):
+    """A posted body, read as it arrives in a process of its own.
+
+    Calls raise InvalidRequest naming what is wrong with it, and Unavailable.
+    """
+
+    @property
+    def identity(self) -> Identity | None:
+        """Number and key, once both have come."""
+
+    async def feed(self, piece: bytes, *, verified: bool) -> None:
+        """Read the next bytes; a body may shrink more in gzip once its key is verified."""
+
+    async def end(self) -> Identity:
+        """Read the end of the body."""
+
+    async def match(self, inputs: bytes) -> str:
+        """Assign the estimators to the outputs of an input set; return their digest."""
+
+
+Body = TypeVar("Body", bound=PostedBody, covariant=True)
+Given = TypeVar("Given", bound=PostedBody, contravariant=True)
+
+
+class PostedBodies(Protocol[Body]):
+    """Makes processes that read posted bodies."""
+
+    def open(self, *, gzipped: bool) -> AbstractAsyncContextManager[Body]:
+        """Provide one. Raises Unavailable."""
+
+
+class PostedStore(Protocol[Given]):
+    """Permanent storage of what was posted."""
+
+    def keep(self, body: Given) -> AsyncIterator[KeptEstimator]:
+        """Store a matched body; yield its estimators in the order of the outputs."""
 
 
 class PageStore(Protocol):

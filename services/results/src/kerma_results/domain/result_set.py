@@ -2,6 +2,9 @@
 
 NONE -> OPEN -> MERGING(attempt) -> COMPLETE (-> published) or FAILED; any -> DELETED. Results of
 another system go from NONE to COMPLETE.
+
+The results of a job that runs outside of Kerma are delivered instead, once: NONE -> EXPECTED ->
+COMPLETE (-> published), or REFUSED when the job ends without them.
 """
 
 from __future__ import annotations
@@ -20,10 +23,26 @@ from kerma_common.contracts.events.results import (
     ResultSetImported,
     ResultSetOpened,
     ResultSetPublished,
+    ResultsExpected,
+    ResultsReceived,
+    ResultsRefused,
 )
-from kerma_common.contracts.pages import PageMaterialised
-from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Aggregate, Rejected
+from kerma_results.domain.commands import (
+    CompleteMerge,
+    DeleteResultSet,
+    ExpectResults,
+    FailMerge,
+    ImportEstimators,
+    ImportResultSet,
+    MaterialiseEstimator,
+    OpenResultSet,
+    PublishResultSet,
+    ReceiveResults,
+    RefuseResults,
+    ResultSetCommand,
+    StartMerge,
+)
 
 MAX_ATTEMPTS = 3
 
@@ -32,6 +51,8 @@ class Phase(StrEnum):
     """State of a result set in its life cycle."""
 
     NONE = "NONE"
+    EXPECTED = "EXPECTED"
+    REFUSED = "REFUSED"
     OPEN = "OPEN"
     MERGING = "MERGING"
     COMPLETE = "COMPLETE"
@@ -41,7 +62,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResultSet:
-    """State of a result set; ``estimators`` by index, as last materialised."""
+    """State of a result set; ``estimators`` by index, as last materialised.
+
+    ``digest`` is that of delivered results.
+    """
 
     phase: Phase = Phase.NONE
     job_id: str = ""
@@ -50,100 +74,12 @@ class ResultSet:
     estimators: Mapping[int, EstimatorMaterialised] = field(default_factory=dict)
     completed: ResultSetCompleted | None = None
     published: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OpenResultSet:
-    """Open a result set to merge the outputs of ``tasks`` of ``expected`` tasks."""
-
-    job_id: str
-    owner: str
-    tasks: int
-    expected: int
-    partial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StartMerge:
-    """Begin an attempt, counted from 1."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class MaterialiseEstimator:
-    """Record the stored pages of one estimator; see the event for ``manifest_ref``."""
-
-    index: int
-    name: str
-    metadata_ref: Ref
-    pages: tuple[PageMaterialised, ...]
-    manifest_ref: Ref | None = None
-    stored_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CompleteMerge:
-    """Complete the merge: every estimator is materialised."""
-
-    tasks_merged: int
-    primaries_merged: int
-
-
-@dataclass(frozen=True, slots=True)
-class FailMerge:
-    """Fail the result set: its outputs can never be merged."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PublishResultSet:
-    """Publish the result set: users can read every page."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteResultSet:
-    """Delete the result set: users no longer see the results."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ImportEstimators:
-    """Record stored pages of another system; ``ImportResultSet`` follows."""
-
-    job_id: str
-    estimators: tuple[MaterialiseEstimator, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResultSet:
-    """Record stored pages of another system, the last ones of a job."""
-
-    job_id: str
-    owner: str
-    estimators: tuple[MaterialiseEstimator, ...]
-    tasks: int
-    expected: int
-    partial: bool
+    digest: str = ""
 
 
 Events = tuple[object, ...]
 
 
-ResultSetCommand = (
-    OpenResultSet
-    | StartMerge
-    | MaterialiseEstimator
-    | CompleteMerge
-    | FailMerge
-    | PublishResultSet
-    | DeleteResultSet
-    | ImportEstimators
-    | ImportResultSet
-)
 ResultSetEvent = (
     ResultSetOpened
     | MergeStarted
@@ -153,6 +89,9 @@ ResultSetEvent = (
     | ResultSetPublished
     | ResultSetDeleted
     | ResultSetImported
+    | ResultsExpected
+    | ResultsReceived
+    | ResultsRefused
 )
 
 
@@ -175,6 +114,8 @@ def decide(state: ResultSet, command: ResultSetCommand) -> Events:
             return _delete(state)
         case ImportEstimators() | ImportResultSet():
             return _import(command, state)
+        case ExpectResults() | ReceiveResults() | RefuseResults():
+            return _delivered(command, state)
         case _:
             assert_never(command)
 
@@ -289,6 +230,55 @@ def _import(command: ImportEstimators | ImportResultSet, state: ResultSet) -> Ev
     return (*new, imported)
 
 
+def _delivered(command: ExpectResults | ReceiveResults | RefuseResults, state: ResultSet) -> Events:
+    match command:
+        case ExpectResults():
+            if state.phase is not Phase.NONE:
+                return ()
+            expected = ResultsExpected(
+                job_id=command.job_id, owner=command.owner, tasks=command.tasks
+            )
+            return (expected,)
+        case ReceiveResults():
+            return _receive(command, state)
+        case RefuseResults():
+            waits = state.phase is Phase.EXPECTED
+            return (ResultsRefused(job_id=command.job_id),) if waits else ()
+        case _:
+            assert_never(command)
+
+
+def _receive(command: ReceiveResults, state: ResultSet) -> Events:
+    check_delivery(state, command.digest)
+    if state.phase is Phase.COMPLETE:
+        return ()
+    received = ResultsReceived(job_id=command.job_id, digest=command.digest, tasks=command.tasks)
+    completed = ResultSetCompleted(
+        job_id=command.job_id,
+        estimators=len(command.estimators),
+        tasks_merged=command.tasks,
+        primaries_merged=command.primaries,
+        partial=False,
+    )
+    stored = (_materialised(command.job_id, estimator) for estimator in command.estimators)
+    return (received, *stored, completed)
+
+
+def check_delivery(state: ResultSet, digest: str | None = None) -> None:
+    """Raise Rejected if results, or those of a digest, are not accepted, not even as a repetition.
+
+    NONE: the service has not got round yet to expecting them.
+    """
+    if state.phase in (Phase.NONE, Phase.EXPECTED):
+        return
+    if state.phase in (Phase.REFUSED, Phase.DELETED):
+        raise Rejected("JOB_ENDED", "The job has ended without results and accepts none")
+    if not state.digest:
+        raise Rejected(state.phase.value, "The results of this job are merged by Kerma")
+    if digest not in (None, state.digest):
+        raise Rejected("RESULTS_DIFFER", "The job has other results already")
+
+
 def _wrong_phase(state: ResultSet, what: str) -> Rejected:
     return Rejected(state.phase.value, f"the result set is {state.phase.value}: {what}")
 
@@ -308,10 +298,26 @@ def evolve(state: ResultSet, event: ResultSetEvent) -> ResultSet:
             return replace(state, phase=Phase.FAILED)
         case ResultSetPublished():
             return replace(state, published=True)
+        case ResultsExpected() | ResultsReceived() | ResultsRefused():
+            return _evolve_delivered(state, event)
         case ResultSetDeleted():
             return replace(state, phase=Phase.DELETED, estimators={}, completed=None)
         case ResultSetImported():
             return replace(state, phase=Phase.COMPLETE, job_id=event.job_id, published=True)
+        case _:
+            assert_never(event)
+
+
+def _evolve_delivered(
+    state: ResultSet, event: ResultsExpected | ResultsReceived | ResultsRefused
+) -> ResultSet:
+    match event:
+        case ResultsExpected():
+            return ResultSet(Phase.EXPECTED, event.job_id)
+        case ResultsReceived():
+            return ResultSet(Phase.MERGING, event.job_id, digest=event.digest)
+        case ResultsRefused():
+            return replace(state, phase=Phase.REFUSED)
         case _:
             assert_never(event)
 

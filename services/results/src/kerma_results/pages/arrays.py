@@ -9,7 +9,11 @@ array is flat in Fortran order, cut into chunks of 131 072 numbers (1 MiB); the 
 per chunk ``[offset, size, crc32, minimum, maximum]``: offset from the end of the header, crc32 of
 the stored bytes, minimum and maximum null when no number is finite. A chunk is one zstd frame.
 With ``shuffle`` its bytes are transposed first (all lowest bytes, then all next ...), which helps
-smooth data and hurts sparse counts, so it is decided per array by trying the middle chunk.
+smooth data and hurts sparse counts, so it is decided per array by trying the middle chunk, or the
+first where the array is not held in memory.
+
+A page that a cluster posted has bin centres in place of edges: each axis of its header names the array
+that holds them (``centres``), and ``merge`` is null.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import orjson
 import zstandard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kerma_engines.results.estimators import FloatArray, Page
 
@@ -52,43 +56,74 @@ def encode_page(page: Page) -> bytes:
         tables[name] = table
         payload += chunks
         offset += sum(map(len, chunks))
-    header = orjson.dumps(
-        {
-            "arrays": tables,
-            "axes": [
-                {"name": a.name, "unit": a.unit, "binning": a.binning.value, "edges": a.edges}
-                for a in page.axes
-            ],
-            "chunk": CHUNK,
-            "codec": "zstd",
-            "dtype": "<f8",
-            "merge": page.merge.value,
-            "name": page.name,
-            "number": page.number,
-            "order": "F",
-            "shape": page.shape,
-            "unit": page.unit,
-        },
-        option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY,
-    )
-    return b"".join((_MAGIC, struct.pack("<I", len(header)), header, *payload))
+    axes = [
+        {"name": a.name, "unit": a.unit, "binning": a.binning.value, "edges": a.edges}
+        for a in page.axes
+    ]
+    head = page_head(page.number, page.name, page.unit, page.shape, axes, tables, page.merge.value)
+    return b"".join((head, *payload))
 
 
 def _encode_array(array: FloatArray, offset: int) -> tuple[dict[str, Any], list[bytes]]:
     """Return the chunk table and chunks of a flat array whose first chunk starts at ``offset``."""
-    codec = zstandard.ZstdCompressor(level=_LEVEL)
     parts = [array[i : i + CHUNK] for i in range(0, array.size, CHUNK)]
-    shuffle = bool(parts) and _shuffle_pays(codec, parts[len(parts) // 2])
-    table: list[list[Any]] = []
-    chunks: list[bytes] = []
-    for part in parts:
-        chunk = codec.compress(_shuffled(part) if shuffle else part.tobytes())
+    coder = ArrayCoder(offset, parts[len(parts) // 2] if parts else None)
+    chunks = [coder.add(part) for part in parts]
+    return coder.table(), chunks
+
+
+class ArrayCoder:
+    """Encodes an array chunk by chunk. ``sample`` decides whether its bytes are transposed."""
+
+    def __init__(self, offset: int, sample: FloatArray | None) -> None:
+        self._codec = zstandard.ZstdCompressor(level=_LEVEL)
+        self._shuffle = sample is not None and _shuffle_pays(self._codec, sample)
+        self._rows: list[list[Any]] = []
+        self._size = 0
+        self.offset = offset
+
+    def add(self, part: FloatArray) -> bytes:
+        """Return the next chunk: ``CHUNK`` numbers, or fewer at the end."""
+        chunk = self._codec.compress(_shuffled(part) if self._shuffle else part.tobytes())
         finite = part[np.isfinite(part)]
         extent = [float(finite.min()), float(finite.max())] if finite.size else [None, None]
-        table.append([offset, len(chunk), zlib.crc32(chunk), *extent])
-        chunks.append(chunk)
-        offset += len(chunk)
-    return {"chunks": table, "shuffle": shuffle, "size": int(array.size)}, chunks
+        self._rows.append([self.offset, len(chunk), zlib.crc32(chunk), *extent])
+        self._size += int(part.size)
+        self.offset += len(chunk)
+        return chunk
+
+    def table(self) -> dict[str, Any]:
+        """Return what the header says about the array."""
+        return {"chunks": self._rows, "shuffle": self._shuffle, "size": self._size}
+
+
+def page_head(
+    number: int,
+    name: str,
+    unit: str,
+    shape: Sequence[int],
+    axes: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, Mapping[str, Any]],
+    merge: str | None,
+) -> bytes:
+    """Return what precedes the chunks of a page."""
+    header = orjson.dumps(
+        {
+            "arrays": tables,
+            "axes": axes,
+            "chunk": CHUNK,
+            "codec": "zstd",
+            "dtype": "<f8",
+            "merge": merge,
+            "name": name,
+            "number": number,
+            "order": "F",
+            "shape": tuple(shape),
+            "unit": unit,
+        },
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY,
+    )
+    return b"".join((_MAGIC, struct.pack("<I", len(header)), header))
 
 
 def _shuffle_pays(codec: zstandard.ZstdCompressor, part: FloatArray) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
-from kerma_results.read.models import JOB_SOURCE, TASK_LOG
+from kerma_results.read.models import JOB_SOURCE, POSTED_LOG, TASK_LOG
 
 _OF_JOB = 5
 """Columns of the job, before those of an attempt."""
@@ -47,9 +47,20 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptQueries:
-    """Query on the attempts of one job."""
+    """Queries on the attempts of one job, and on logs that were delivered from outside."""
 
     db: AsyncEngine
+
+    async def delivered(self, job_id: str, limit: int) -> list[Ref]:
+        """Return the last ``limit`` delivered logs, the last one first."""
+        found = (
+            select(POSTED_LOG.c.log_sha256, POSTED_LOG.c.log_size, POSTED_LOG.c.log_media)
+            .where(POSTED_LOG.c.job_id == job_id)
+            .order_by(POSTED_LOG.c.number.desc())
+            .limit(limit)
+        )
+        async with self.db.connect() as connection:
+            return [Ref(*row) for row in await connection.execute(found)]
 
     async def of(self, job_id: str, limit: int) -> Attempts:
         """Return the first ``limit`` attempts that differ."""

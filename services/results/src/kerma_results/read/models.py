@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Index,
     Integer,
     LargeBinary,
@@ -41,8 +42,14 @@ JOB_SOURCE = Table(
     Column("log_sha256", Text),
     Column("log_size", BigInteger),
     Column("log_media", Text),
+    Column("platform", Text, nullable=False),
+    Column("n_tasks", Integer, nullable=False),
+    Column("primaries", BigInteger, nullable=False),
+    Column("ended", Text),
+    Column("keys_from", DateTime(timezone=True)),
 )
-"""From JOBS."""
+"""From JOBS. ``ended`` says how a job ended, or is about to, that takes no results any more; update
+keys from before ``keys_from`` are void."""
 
 TASK_OUTPUT = Table(
     "task_output",
@@ -73,6 +80,17 @@ TASK_LOG = Table(
     Column("log_media", Text),
 )
 """From RUNNER: failed attempts, and the logs of succeeded ones."""
+
+POSTED_LOG = Table(
+    "posted_log",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("log_sha256", Text, nullable=False),
+    Column("log_size", BigInteger, nullable=False),
+    Column("log_media", Text, nullable=False),
+)
+"""From RESULTS: logs that were delivered from outside of Kerma."""
 
 RESULT_SET = Table(
     "result_set",

@@ -1,8 +1,9 @@
 """Projection ``results``: outputs and logs of tasks, and the state of result sets.
 
-In: JobSubmitted, JobImported, JobFailed, JobLimitExceeded, JobDeletionRequested, JobDeleted (jobs);
-TaskSucceeded, TaskFailed, TasksLost (runner); every event of the result set. The causal barrier ensures
-that JobMergeRequested comes after the outputs it refers to.
+In: JobSubmitted, JobImported, JobCancellationRequested, JobCanceled, JobFailed, JobLimitExceeded,
+JobDeletionRequested, JobDeleted, UpdateKeysRevoked (jobs); TaskSucceeded, TaskFailed, TasksLost
+(runner); every event of the result set that changes what users see; LogReceived. The causal barrier
+ensures that JobMergeRequested comes after the outputs it refers to.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from kerma_results.read.models import (
     METADATA,
     PAGE,
     PAGE_FRAGMENT,
+    POSTED_LOG,
     RESULT_SET,
     TASK_LOG,
     TASK_OUTPUT,
 )
 
-RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=3)
+RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=4)
 
 LOST_HISTORY = "HISTORY_LOST"
 """Code of tasks of which no readable event says how they ended."""
@@ -45,7 +47,14 @@ def submitted(event: jobs.JobSubmitted, at: At) -> Iterator[Op]:
     yield Upsert(
         JOB_SOURCE,
         {"job_id": event.job_id},
-        {"owner": event.owner, "engine": event.engine, **_ref("input", event.input_ref)},
+        {
+            "owner": event.owner,
+            "engine": event.engine,
+            "platform": event.platform,
+            "n_tasks": event.n_tasks,
+            "primaries": event.primaries,
+            **_ref("input", event.input_ref),
+        },
     )
 
 
@@ -60,15 +69,41 @@ def job_imported(event: jobs.JobImported, at: At) -> Iterator[Op]:
 
 def _imported(owner: str) -> dict[str, object]:
     """Return the source of a job that another system ran: nothing is merged from its inputs."""
-    return {"owner": owner, "engine": "", **_ref("input", Ref("", 0, ""))}
+    return {
+        "owner": owner,
+        "engine": "",
+        "platform": "",
+        "n_tasks": 0,
+        "primaries": 0,
+        **_ref("input", Ref("", 0, "")),
+    }
+
+
+@RESULTS.on(jobs.JobCancellationRequested)
+def canceling(event: jobs.JobCancellationRequested, at: At) -> Iterator[Op]:
+    """Results are refused from here on, unless the user wants those that there are."""
+    if not event.collect:
+        yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"ended": "CANCELED"})
+
+
+@RESULTS.on(jobs.JobCanceled)
+def canceled(event: jobs.JobCanceled, at: At) -> Iterator[Op]:
+    """Results are refused from here on."""
+    yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"ended": "CANCELED"})
 
 
 @RESULTS.on(jobs.JobFailed)
 @RESULTS.on(jobs.JobLimitExceeded)
 def job_failed(event: jobs.JobFailed | jobs.JobLimitExceeded, at: At) -> Iterator[Op]:
-    """Store why the job failed; its log files begin with that."""
-    why = {"failure_code": event.code, "failure": event.summary}
+    """Store why the job failed; its log files begin with that. Results are refused from here on."""
+    why = {"failure_code": event.code, "failure": event.summary, "ended": "FAILED"}
     yield Update(JOB_SOURCE, {"job_id": event.job_id}, why)
+
+
+@RESULTS.on(jobs.UpdateKeysRevoked)
+def keys_revoked(event: jobs.UpdateKeysRevoked, at: At) -> Iterator[Op]:
+    """Earlier keys of the job are void."""
+    yield Update(JOB_SOURCE, {"job_id": event.job_id}, {"keys_from": event.not_before})
 
 
 @RESULTS.on(jobs.JobDeletionRequested)
@@ -141,6 +176,23 @@ def opened(event: results.ResultSetOpened, at: At) -> Iterator[Op]:
             "partial": event.partial,
         },
     )
+
+
+@RESULTS.on(results.ResultsReceived)
+def received(event: results.ResultsReceived, at: At) -> Iterator[Op]:
+    """Delivered results: the same commit completes the result set."""
+    yield Upsert(
+        RESULT_SET,
+        {"job_id": event.job_id},
+        {"state": "OPEN", "tasks": event.tasks, "expected": event.tasks, "partial": False},
+    )
+
+
+@RESULTS.on(results.LogReceived)
+def log_received(event: results.LogReceived, at: At) -> Iterator[Op]:
+    """Store a delivered log."""
+    key = {"job_id": event.job_id, "number": event.number}
+    yield Upsert(POSTED_LOG, key, _ref("log", event.log_ref))
 
 
 @RESULTS.on(results.MergeStarted)

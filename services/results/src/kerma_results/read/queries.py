@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ARRAY, BindParameter, Integer, Select, bindparam, exists, func, select
@@ -37,6 +38,18 @@ class JobSource:
     owner: str
     engine: str
     input_ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySource:
+    """A job that runs outside of Kerma; see the table for ``ended`` and ``keys_from``."""
+
+    owner: str
+    input_ref: Ref
+    n_tasks: int
+    primaries: int
+    ended: str | None
+    keys_from: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +191,26 @@ class ResultQueries:
         """Return the job, or None when it is unknown or deleted."""
         row = await self.reads.first(self._source, job=job_id)
         return JobSource(row[0], row[1], Ref(*row[2:])) if row else None
+
+    async def delivery(self, job_id: str, platform: str) -> DeliverySource | None:
+        """Return a job of this platform, or None when it is unknown or deleted."""
+        found = select(
+            JOB_SOURCE.c.owner,
+            JOB_SOURCE.c.input_sha256,
+            JOB_SOURCE.c.input_size,
+            JOB_SOURCE.c.input_media,
+            JOB_SOURCE.c.n_tasks,
+            JOB_SOURCE.c.primaries,
+            JOB_SOURCE.c.ended,
+            JOB_SOURCE.c.keys_from,
+        ).where(
+            JOB_SOURCE.c.job_id == job_id,
+            ~JOB_SOURCE.c.deleted,
+            JOB_SOURCE.c.platform == platform,
+        )
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return DeliverySource(row[0], Ref(*row[1:4]), *row[4:]) if row else None
 
     async def outputs(self, job_id: str) -> list[TaskOutput]:
         """Return the outputs of the succeeded tasks, ordered by index."""

@@ -56,6 +56,43 @@ class ResultSetCompleted:
     partial: bool
 
 
+@event("results", "result_set")
+class ResultsExpected:
+    """Whoever runs the job outside of Kerma is to deliver its merged results."""
+
+    job_id: str
+    owner: str
+    tasks: int
+
+
+@event("results", "result_set")
+class ResultsReceived:
+    """The merged results of the job were delivered; ``digest`` is the same for the same results."""
+
+    job_id: str
+    digest: str
+    tasks: int
+
+
+@event("results", "result_set")
+class ResultsRefused:
+    """The job has ended without results: none are accepted any more."""
+
+    job_id: str
+
+
+@event("results", "job_log", public=True)
+class LogReceived:
+    """Whoever runs the job outside of Kerma delivered a log, the ``number``-th, from 1.
+
+    The blob is a JSON object of texts by name.
+    """
+
+    job_id: str
+    number: int
+    log_ref: Ref
+
+
 @event("results", "result_set", public=True)
 class ResultSetFailed:
     """The outputs cannot be merged."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from kerma_common.http.large_bodies import read_body
 from kerma_engines.adapter.outputs import plain_names
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import Engine, InputSet
@@ -21,7 +22,6 @@ from kerma_engines.catalogue.registry import ENGINE_NAMES, engine
 from kerma_engines.errors import InvalidInput, Problem
 from kerma_engines.geant4.engine import Geant4
 from kerma_engines.project.project import parse_project, scored_bins
-from kerma_jobs.adapters.conversion.bodies import read_body
 from kerma_jobs.adapters.conversion.limits import TOO_LARGE
 from kerma_sandbox.forks.nursery import Message
 

@@ -1,0 +1,1 @@
+"""Results that clusters post: read in confined processes, stored page by page."""

@@ -1,0 +1,131 @@
+"""``POST /results`` and ``POST /logfiles``: what workers and scripts outside of Kerma deliver.
+
+Their only credential is the update key in the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kerma_common.commands.consistency import Positions
+from kerma_common.errors import WRONG_DATA, InvalidRequest
+from kerma_common.http.answers import answer
+from kerma_common.http.bodies import Body, takes
+from kerma_common.http.edge import request_id
+from kerma_common.http.json_body import Unparsed
+from kerma_common.http.policy import public
+from kerma_common.http.route import KermaRoute
+from kerma_common.http.statuses import answers
+from kerma_results.api.reading import CallbackReader
+from kerma_results.app.posted_logs import FIELD, PostedLogs
+from kerma_results.app.receiving import Receiving
+from kerma_results.read.project import RESULTS
+
+LOG_KEYS = ("simulation_id", "update_key", FIELD)
+FED_AT_ONCE = 512 << 10
+"""Bytes of a body that are passed on at a time."""
+
+
+class PostedResults(BaseModel):
+    """The body of ``POST /results``, for the OpenAPI document: it is never parsed as a whole."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    simulation_id: int
+    update_key: str
+    estimators: list[dict[str, Any]]
+
+
+class PostedLogfiles(BaseModel):
+    """The body of ``POST /logfiles``, for the OpenAPI document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    simulation_id: int
+    update_key: str
+    logfiles: dict[str, str]
+
+
+def routes(
+    receiving: Receiving, logs: PostedLogs, reader: CallbackReader, positions: Positions
+) -> APIRouter:
+    """Return the routes; they answer once reads show what was delivered."""
+    router = APIRouter(route_class=KermaRoute)
+
+    async def seen(seq: int) -> dict[str, str]:
+        await positions.wait(RESULTS.name, "RESULTS", seq)
+        return {"Kerma-Position": f"RESULTS={seq}"}
+
+    @router.post("/results", openapi_extra=_body(PostedResults))
+    @takes(Body.STREAM)
+    @public()
+    @answers(202, 409, 413, 429)
+    async def post_results(request: Request) -> Response:
+        seq = await receiving.receive(
+            _pieces(request), gzipped=_gzipped(request), request_id=request_id()
+        )
+        return answer("Results saved", 202, headers=await seen(seq))
+
+    @router.post("/logfiles", openapi_extra=_body(PostedLogfiles))
+    @takes(Body.WHOLE)
+    @public()
+    @answers(202, 409, 413)
+    async def post_logfiles(request: Request) -> Response:
+        body = await reader.read(request)
+        _require_keys(body)
+        seq = await logs.receive(
+            body["simulation_id"], body["update_key"], _as_json(body[FIELD]), request_id()
+        )
+        return answer("Log files saved", 202, headers=await seen(seq))
+
+    return router
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what the OpenAPI document says about a body that FastAPI does not read."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in larger pieces than it comes in: each is a message to another process."""
+    held: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        held.append(piece)
+        size += len(piece)
+        if size >= FED_AT_ONCE:
+            yield b"".join(held)
+            held, size = [], 0
+    if size:
+        yield b"".join(held)
+
+
+def _gzipped(request: Request) -> bool:
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding in ("gzip", "x-gzip"):
+        return True
+    if coding in ("", "identity"):
+        return False
+    raise InvalidRequest(WRONG_DATA, {"content-encoding": ["Must be gzip or identity."]})
+
+
+def _require_keys(body: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest unless a body has exactly the members of a log."""
+    reasons = {key: ["Unknown field."] for key in body if key not in LOG_KEYS}
+    reasons |= {key: ["Missing data for required field."] for key in LOG_KEYS if key not in body}
+    if reasons:
+        raise InvalidRequest(WRONG_DATA, reasons)
+
+
+def _as_json(logfiles: object) -> bytes:
+    if isinstance(logfiles, Unparsed):
+        return logfiles.json
+    return orjson.dumps(logfiles, option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,145 @@
+"""``POST /logfiles``: logs of jobs on clusters, appended and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from kerma_common.contracts.events.jobs import JobDeleted, JobFailed
+from kerma_common.contracts.ids import JobId, job_id
+from kerma_results.app.logs import HEAD, TAIL
+from kerma_results.domain import job_log
+from kit.running.deliveries import SETTING, Delivery, delivery
+from kit.running.results_world import NOW, OWNER, Running, World
+
+
+@pytest.fixture
+def job() -> JobId:
+    """The id of a job on a cluster."""
+    return job_id(NOW, uuid4(), "BATCH")
+
+
+@pytest.fixture
+async def running(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    monkeypatch.setenv(*SETTING)
+    async with world.service() as found:
+        yield found
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
+    async with running.client() as found:
+        yield found
+
+
+@pytest.fixture
+async def sent(world: World, running: Running, job: JobId) -> Delivery:
+    return await delivery(world, job)
+
+
+async def post(client: httpx.AsyncClient, sent: Delivery, logfiles: Any) -> httpx.Response:
+    body = {**sent.body(), "logfiles": logfiles}
+    del body["estimators"]
+    return await client.post("/logfiles", content=json.dumps(body))
+
+
+async def shown(client: httpx.AsyncClient, sent: Delivery, **query: Any) -> dict[str, str]:
+    response = await client.get("/logfiles", params={"job_id": sent.job_id, **query})
+    assert response.status_code == 200, response.text
+    found: dict[str, str] = response.json()["logfiles"]
+    return found
+
+
+async def test_every_log_is_shown_and_a_repetition_changes_nothing(
+    client: httpx.AsyncClient, running: Running, sent: Delivery
+) -> None:
+    for text in ("first", "second", "second"):
+        response = await post(client, sent, {"shieldhit_0001.log": text, f"{text}.log": "more"})
+        assert (response.status_code, set(response.json())) == (202, {"message"}), response.text
+    assert await shown(client, sent) == {
+        "shieldhit-0001.log": "second",
+        "second.log": "more",
+        "shieldhit-0001-2.log": "first",
+        "first.log": "more",
+    }
+
+
+async def test_scripts_in_logs_are_shown_as_text(client: httpx.AsyncClient, sent: Delivery) -> None:
+    hostile = {"<b>a.log": "<script>alert('x')</script> & more\r\n"}
+    assert (await post(client, sent, hostile)).status_code == 202
+    (name,), (text,) = zip(*(await shown(client, sent)).items(), strict=True)
+    assert "<" not in name + text
+    plain = await shown(client, sent, plain=True)
+    assert list(plain.values()) == list(hostile.values())
+
+
+async def test_a_long_log_is_parsed_elsewhere_and_cut(
+    client: httpx.AsyncClient, sent: Delivery
+) -> None:
+    text = "x" * (HEAD + TAIL) + "y" * 500_000
+    assert (await post(client, sent, {"a.log": text})).status_code == 202
+    found = await shown(client, sent)
+    assert "characters are left out here" in found["a.log"]
+
+
+async def test_a_failed_job_takes_logs_and_a_deleted_one_none(
+    client: httpx.AsyncClient, running: Running, world: World, sent: Delivery
+) -> None:
+    await world.record(
+        JobFailed(job_id=sent.job_id, code="X", summary="x", failed_tasks=(), ended_at=NOW)
+    )
+    assert (await post(client, sent, {"a.log": "why"})).status_code == 202
+    found = await shown(client, sent)
+    assert list(found) == ["000-why-it-failed.txt", "a.log"]
+    assert found["a.log"] == "why"
+    await world.record(JobDeleted(job_id=sent.job_id, by=OWNER))
+    assert (await post(client, sent, {"b.log": "late"})).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("logfiles", "reason"),
+    [
+        ([], "Must be an object of texts."),
+        ("text", "Must be an object of texts."),
+        ({"a.log": 1}, "Must be an object of texts."),
+        ({"a.log": {"b": "c"}}, "Must be an object of texts."),
+        ({"a.log": "x" * 100_000, "b": None}, "Must be an object of texts."),
+        ({"x" * 256: ""}, "1 to 255 characters"),
+        ({"": ""}, "1 to 255 characters"),
+        ({str(n): "" for n in range(1001)}, "more than 1000 files"),
+    ],
+)
+async def test_what_is_no_log(
+    client: httpx.AsyncClient, sent: Delivery, logfiles: Any, reason: str
+) -> None:
+    response = await post(client, sent, logfiles)
+    assert (response.status_code, set(response.json())) == (400, {"message", "logfiles"})
+    assert reason in response.json()["logfiles"][0]
+    missing = await client.get("/logfiles", params={"job_id": sent.job_id})
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("key", ["simulation_id", "update_key", "logfiles"])
+async def test_the_members_are_exactly_these(
+    client: httpx.AsyncClient, sent: Delivery, key: str
+) -> None:
+    body = {**sent.body(), "logfiles": {}}
+    del body["estimators"], body[key]
+    response = await client.post("/logfiles", content=json.dumps({**body, "more": 1}))
+    assert (response.status_code, set(response.json())) == (400, {"message", key, "more"})
+
+
+async def test_the_number_of_logs_is_bounded(
+    client: httpx.AsyncClient, sent: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "MOST_LOGS", 2)
+    for number in range(2):
+        assert (await post(client, sent, {"a.log": str(number)})).status_code == 202
+    refused = await post(client, sent, {"a.log": "3"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_LOGS")
+    assert (await post(client, sent, {"a.log": "0"})).status_code == 202

@@ -1,0 +1,1 @@
+"""Benches of what programs outside of Kerma call."""
