@@ -31,7 +31,12 @@ async def test_a_job_is_there_when_its_submission_is_answered(
     job = answer.json()["job_id"]
     for path in ("/jobs", "/jobs/direct"):
         status = (await send("GET", path, params={"job_id": job})).json()
-        assert set(status) == {"message", "job_state", "job_tasks_status"}
+        assert set(status) == {
+            "message",
+            "job_state",
+            "job_tasks_status",
+            "partial_results_available",
+        }
         assert status["job_state"] == "PENDING"
         tasks = status["job_tasks_status"]
         assert [t["task_id"] for t in tasks] == [0, 1, 2]

@@ -17,6 +17,7 @@ from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.adapters.windows import Windows
+from kerma_auth.api.frontend_logs import router as log_router
 from kerma_auth.api.keycloak import KeycloakRoutes
 from kerma_auth.api.keycloak import router as keycloak_router
 from kerma_auth.api.routes import AuthRoutes, router
@@ -26,6 +27,7 @@ from kerma_auth.api.users import UserRoutes
 from kerma_auth.api.users import router as user_router
 from kerma_auth.app.accounts import Accounts
 from kerma_auth.app.administration import Administration
+from kerma_auth.app.frontend_logs import FrontendLogs
 from kerma_auth.app.keycloak import KeycloakLogin
 from kerma_auth.app.keys import Keys
 from kerma_auth.app.removal import Removals
@@ -68,6 +70,7 @@ class Handlers:
     keys: Keys
     keycloak: KeycloakLogin
     removals: Removals
+    logs: FrontendLogs
 
 
 def projections(infra: Infra) -> tuple[Projection, ...]:  # noqa: ARG001 - others need ports
@@ -108,6 +111,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         keycloak_router(KeycloakRoutes(made.keycloak, routes)),
         user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
+        log_router(made.logs, routes),
     ]
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops] + [keys.retries])
     background += health.background
@@ -159,7 +163,8 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
         infra.bus, vault, opened, throttle, ssh, infra.clock, settled, *_outside(own)
     )
     removals = Removals(infra.bus, vault, administration, tokens, infra.clock)
-    return Handlers(accounts, opened, administration, tokens, users, keys, keycloak, removals)
+    logs = FrontendLogs(throttle)
+    return Handlers(accounts, opened, administration, tokens, users, keys, keycloak, removals, logs)
 
 
 def _outside(own: AuthSettings) -> tuple[KeycloakTokens | None, SshCertificates | None]:

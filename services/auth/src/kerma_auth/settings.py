@@ -46,12 +46,15 @@ class AuthSettings(Settings):
     """Failed logins from one address; behind a gateway, see KERMA_HTTP_TRUSTED_PROXIES."""
     registrations_by_address: str = "300 per hour"
     """Registrations from one address."""
+    logs_by_sender: str = "60 per minute"
+    """Requests with logs of a frontend, from a user, or from an address without one."""
 
     @field_validator(
         "failures_by_name_and_address",
         "failures_by_name",
         "failures_by_address",
         "registrations_by_address",
+        "logs_by_sender",
     )
     @classmethod
     def _is_limit(cls, value: str) -> str:
@@ -85,6 +88,7 @@ class AuthSettings(Settings):
             parse_limit(self.failures_by_name),
             parse_limit(self.failures_by_address),
             parse_limit(self.registrations_by_address),
+            parse_limit(self.logs_by_sender),
         )
 
 

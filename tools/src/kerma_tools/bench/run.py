@@ -23,7 +23,7 @@ BENCHES = {
     "requests": "whole.requests:request_latencies",
     "polling": "whole.polling:polling",
     "live-updates": "whole.listeners:live_updates",
-    "api": "whole.reports:reports",
+    "api": "api.group:figures",
     "logins": "whole.logins:logins",
     "transport": "whole.transport:transport_throughput",
     "live": "whole.transport:progress_and_completion",
@@ -40,7 +40,6 @@ BENCHES = {
     "engines": "engine.results:engine_figures",
     "scorers": "engine.scorers:own_scorers",
     "sandbox": "engine.sandbox:sandbox_figures",
-    "api": "api.group:figures",
 }
 
 

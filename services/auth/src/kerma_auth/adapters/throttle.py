@@ -1,4 +1,4 @@
-"""Limits on failed logins and on registrations."""
+"""Limits on failed logins, on registrations and on logs of frontends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from kerma_auth.domain.names import name_key
 from kerma_common.errors import TooManyRequests
 
 FAILURES = "Too many failed logins; please try again later"
+LOGS = "Too many logs; please try again later"
 REGISTRATIONS = "Too many registrations from this address; please try again later"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many failed logins and how many registrations are accepted in which time."""
+    """How many failed logins, registrations and requests with logs are accepted in which time."""
 
     name_and_address: Limit
     name: Limit
     address: Limit
     registrations: Limit
+    logs: Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,14 @@ class CountingThrottle:
         window = await self.windows.count(key, limit.seconds)
         if window.count > limit.amount:
             raise TooManyRequests(REGISTRATIONS, retry_after=window.seconds_left)
+
+    async def logs(self, address: str, user_id: str | None) -> None:
+        """See ``Throttle``."""
+        limit = self.limits.logs
+        whose = ("logs of a user", user_id) if user_id else ("logs", site(address))
+        window = await self.windows.count(self._key(*whose), limit.seconds)
+        if window.count > limit.amount:
+            raise TooManyRequests(LOGS, retry_after=window.seconds_left)
 
     def _failures(self, caller: Caller) -> Iterator[tuple[str, Limit]]:
         name, address = name_key(caller.username), site(caller.address)

@@ -98,6 +98,14 @@ class AuthRoutes:
         named = await self.sessions.session_of(refresh) if refresh else None
         return found | ({named} if named else set())
 
+    async def principal_of(self, request: Request) -> Principal | None:
+        """Return the caller of a public route, if there is a valid token."""
+        token = request.cookies.get(COOKIE) or bearer(request)
+        try:
+            return await self.verifier(token) if token else None
+        except KermaError:
+            return None
+
     def set_cookies(self, request: Request, response: Response, tokens: LoggedIn) -> None:
         """Make the browser keep both tokens, across the ports of one host."""
         self.set_access_cookie(request, response, tokens.access_token, tokens.access_expires)

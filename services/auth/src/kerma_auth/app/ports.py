@@ -118,7 +118,7 @@ class Tokens(Protocol):
 
 
 class Throttle(Protocol):
-    """Bounds failed logins per name and per address, and registrations per address."""
+    """Bounds failed logins per name and per address, registrations, and logs of frontends."""
 
     async def require(self, caller: Caller) -> None:
         """Raise TooManyRequests if the name or the address has failed too often."""
@@ -137,6 +137,12 @@ class Throttle(Protocol):
 
     async def registers(self, caller: Caller) -> None:
         """Count a registration. Raises TooManyRequests if there were too many."""
+
+    async def logs(self, address: str, user_id: str | None) -> None:
+        """Count a request with logs of a user, or of an address without one.
+
+        Raises TooManyRequests if there were too many.
+        """
 
 
 class Hashing(Protocol):

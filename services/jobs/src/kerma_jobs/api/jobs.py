@@ -159,6 +159,7 @@ async def _status(routes: JobRoutes, job_id: str, principal: Principal) -> Respo
         describe(job, await routes.waits(job)),
         job_state=job.state,
         job_tasks_status=orjson.Fragment(tasks),
+        partial_results_available=False,
     )
 
 

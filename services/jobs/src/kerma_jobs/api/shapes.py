@@ -38,6 +38,7 @@ SUBMITTED = envelope("Job waiting for execution", job_id=ID)
 STATUS = envelope(
     "Job is running",
     job_state="RUNNING",
+    partial_results_available=False,
     job_tasks_status=[
         {
             "task_id": 0,

@@ -22,7 +22,8 @@ from kerma_common.http.edge import request_id
 from kerma_common.http.json_body import Unparsed
 from kerma_common.http.policy import public
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
+from kerma_common.http.statuses import Body as Described
+from kerma_common.http.statuses import answers, envelope
 from kerma_results.api.reading import CallbackReader
 from kerma_results.app.posted_logs import FIELD, PostedLogs
 from kerma_results.app.receiving import Receiving
@@ -53,6 +54,18 @@ class PostedLogfiles(BaseModel):
     logfiles: dict[str, str]
 
 
+_KEY = {"simulation_id": 4, "update_key": "<key>"}
+_PAGE = {
+    "dimensions": 1,
+    "data": {"name": "DOSE", "unit": "MeV/g", "values": [0.0, 0.5]},
+    "axis_dim1": {"name": "Position (Z)", "unit": "cm", "values": [0.25, 0.75]},
+    "metadata": {"page_number": "0", "name": "DOSE"},
+}
+_ESTIMATOR = {"name": "z_profile_", "metadata": {"mc_code_version": "v1"}, "pages": [_PAGE]}
+_RESULTS = Described(PostedResults, {**_KEY, "estimators": [_ESTIMATOR]})
+_LOGFILES = Described(PostedLogfiles, {**_KEY, "logfiles": {"shieldhit_0001.log": "text"}})
+
+
 def routes(
     receiving: Receiving, logs: PostedLogs, reader: CallbackReader, positions: Positions
 ) -> APIRouter:
@@ -63,20 +76,20 @@ def routes(
         await positions.wait(RESULTS.name, "RESULTS", seq)
         return {"Kerma-Position": f"RESULTS={seq}"}
 
-    @router.post("/results", openapi_extra=_body(PostedResults))
+    @router.post("/results")
     @takes(Body.STREAM)
     @public()
-    @answers(202, 409, 413, 429)
+    @answers(202, 409, 413, 429, takes=_RESULTS, shows=envelope("Results saved"))
     async def post_results(request: Request) -> Response:
         seq = await receiving.receive(
             _pieces(request), gzipped=_gzipped(request), request_id=request_id()
         )
         return answer("Results saved", 202, headers=await seen(seq))
 
-    @router.post("/logfiles", openapi_extra=_body(PostedLogfiles))
+    @router.post("/logfiles")
     @takes(Body.WHOLE)
     @public()
-    @answers(202, 409, 413)
+    @answers(202, 409, 413, takes=_LOGFILES, shows=envelope("Log files saved"))
     async def post_logfiles(request: Request) -> Response:
         body = await reader.read(request)
         _require_keys(body)
@@ -86,12 +99,6 @@ def routes(
         return answer("Log files saved", 202, headers=await seen(seq))
 
     return router
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what the OpenAPI document says about a body that FastAPI does not read."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:

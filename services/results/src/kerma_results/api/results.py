@@ -1,4 +1,4 @@
-"""``GET /results`` in its four shapes, and ``GET /estimators``."""
+"""``GET /results`` in its four shapes, ``GET /results/partial`` and ``GET /estimators``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ ESTIMATORS = envelope(
     "Estimators of the job",
     estimators_metadata=[{"name": "z_profile", "pages_metadata": [_ENTRY]}],
 )
+NO_PARTIAL_RESULTS = (
+    "The job has no partial results: results are made when its tasks have ended, and can be read once"
+    " it is COMPLETED"
+)
 
 
 class Asked(BaseModel):
@@ -51,6 +55,13 @@ def routes(queries: ResultQueries) -> APIRouter:
         await require_owner(queries, asked.job_id, principal)
         pieces = await _pieces(queries, asked)
         return await stitched(request, queries, asked.job_id, pieces)
+
+    @router.get("/results/partial")
+    @authenticated()
+    @answers(200, 404, shows=envelope("Partial results of the job", estimators=[]))
+    async def partial(asked: Annotated[Asked, Query()], principal: CurrentPrincipal) -> Response:
+        await require_owner(queries, asked.job_id, principal)
+        raise NotFound(NO_PARTIAL_RESULTS)
 
     @router.get("/estimators")
     @authenticated()

@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
-from kerma_results.read.models import JOB_SOURCE, POSTED_LOG, TASK_LOG
+from kerma_results.read.models import JOB_SOURCE, POSTED_LOG, REPORTED_LOG, TASK_LOG
 
 _OF_JOB = 5
 """Columns of the job, before those of an attempt."""
@@ -52,15 +52,21 @@ class AttemptQueries:
     db: AsyncEngine
 
     async def delivered(self, job_id: str, limit: int) -> list[Ref]:
-        """Return the last ``limit`` delivered logs, the last one first."""
-        found = (
-            select(POSTED_LOG.c.log_sha256, POSTED_LOG.c.log_size, POSTED_LOG.c.log_media)
-            .where(POSTED_LOG.c.job_id == job_id)
-            .order_by(POSTED_LOG.c.number.desc())
-            .limit(limit)
-        )
+        """Return the last ``limit`` logs of reports, and of those that came alone, the last first."""
+        found = []
         async with self.db.connect() as connection:
-            return [Ref(*row) for row in await connection.execute(found)]
+            for table, place in (
+                (REPORTED_LOG, REPORTED_LOG.c.seq),
+                (POSTED_LOG, POSTED_LOG.c.number),
+            ):
+                some = (
+                    select(table.c.log_sha256, table.c.log_size, table.c.log_media)
+                    .where(table.c.job_id == job_id)
+                    .order_by(place.desc())
+                    .limit(limit)
+                )
+                found += [Ref(*row) for row in await connection.execute(some)]
+        return found
 
     async def of(self, job_id: str, limit: int) -> Attempts:
         """Return the first ``limit`` attempts that differ."""

@@ -92,6 +92,17 @@ POSTED_LOG = Table(
 )
 """From RESULTS: logs that were delivered from outside of Kerma."""
 
+REPORTED_LOG = Table(
+    "reported_log",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("log_sha256", Text, nullable=False),
+    Column("log_size", BigInteger, nullable=False),
+    Column("log_media", Text, nullable=False),
+)
+"""From JOBS: logs that came with a report on a job, by the position of the report."""
+
 RESULT_SET = Table(
     "result_set",
     METADATA,

@@ -1,7 +1,7 @@
 """Projection ``results``: outputs and logs of tasks, and the state of result sets.
 
 In: JobSubmitted, JobImported, JobCancellationRequested, JobCanceled, JobFailed, JobLimitExceeded,
-JobDeletionRequested, JobDeleted, UpdateKeysRevoked (jobs); TaskSucceeded, TaskFailed, TasksLost
+JobDeletionRequested, JobDeleted, JobLogReported, UpdateKeysRevoked (jobs); TaskSucceeded, TaskFailed, TasksLost
 (runner); every event of the result set that changes what users see; LogReceived. The causal barrier
 ensures that JobMergeRequested comes after the outputs it refers to.
 """
@@ -22,12 +22,13 @@ from kerma_results.read.models import (
     PAGE,
     PAGE_FRAGMENT,
     POSTED_LOG,
+    REPORTED_LOG,
     RESULT_SET,
     TASK_LOG,
     TASK_OUTPUT,
 )
 
-RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=4)
+RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=5)
 
 LOST_HISTORY = "HISTORY_LOST"
 """Code of tasks of which no readable event says how they ended."""
@@ -98,6 +99,13 @@ def job_failed(event: jobs.JobFailed | jobs.JobLimitExceeded, at: At) -> Iterato
     """Store why the job failed; its log files begin with that. Results are refused from here on."""
     why = {"failure_code": event.code, "failure": event.summary, "ended": "FAILED"}
     yield Update(JOB_SOURCE, {"job_id": event.job_id}, why)
+
+
+@RESULTS.on(jobs.JobLogReported)
+def log_reported(event: jobs.JobLogReported, at: At) -> Iterator[Op]:
+    """Store a log that came with a report on the job."""
+    key = {"job_id": event.job_id, "seq": at.seq}
+    yield Upsert(REPORTED_LOG, key, _ref("log", event.log_ref))
 
 
 @RESULTS.on(jobs.UpdateKeysRevoked)
