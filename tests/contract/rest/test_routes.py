@@ -146,7 +146,7 @@ def test_inputs_keep_the_project_and_name_its_files(
 
 
 def test_the_list_has_the_asserted_keys(ada: Visitor, job: str) -> None:
-    listed = ada.http.get("/user/simulations").json()
+    listed = ada.http.get("/user/simulations", params={"page_size": 1000}).json()
     assert set(listed) == {"message", "page_count", "simulations_count", "simulations"}
     entry = next(e for e in listed["simulations"] if e["job_id"] == job)
     assert set(entry) == ENTRY
