@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -60,7 +61,12 @@ async def test_a_job_waits_for_a_script_on_its_cluster(jobs: World) -> None:
         assert job.endswith("BATCH")
         for path in ("/jobs", "/jobs/batch", "/jobs/direct"):
             status = (await send("GET", path, params={"job_id": job})).json()
-            assert set(status) == {"message", "job_state", "job_tasks_status"}
+            assert set(status) == {
+                "message",
+                "job_state",
+                "job_tasks_status",
+                "partial_results_available",
+            }
             assert status["job_state"] == "PENDING"
             assert "cluster ares" in status["message"]
             tasks = status["job_tasks_status"]
@@ -153,3 +159,30 @@ async def test_a_cancelled_job_ends_at_once_and_can_be_deleted(jobs: World) -> N
         assert (await script.send("GET", "/jobs/batch", **what)).status_code == 404
     finally:
         await remove(infra, cluster)
+
+
+async def test_a_repeated_submission_is_the_same_job(jobs: World) -> None:
+    client, infra = jobs
+    send = as_user(client, "kc")
+    key = str(uuid4())
+    body = submission(primaries=2, tasks=1)
+    cluster = await register(infra, "ares")
+    try:
+        first = await send("POST", "/jobs/batch", json=body, key=key)
+        assert first.status_code == 202, first.text
+        assert (await send("POST", "/jobs/batch", json=body, key=key)).json() == first.json()
+        for path, other in (
+            ("/jobs/batch", submission(primaries=3, tasks=1)),
+            ("/jobs/direct", body),
+        ):
+            refused = await send("POST", path, json=other, key=key)
+            assert refused.status_code == 422, path
+            assert "Idempotency-Key" in refused.json()["message"]
+    finally:
+        await remove(infra, cluster)
+    # a job that exists needs no cluster any more
+    again = await send("POST", "/jobs/batch", json=body, key=key)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert (await send("GET", "/user/simulations")).json()["simulations_count"] == 1
+    another = await send("POST", "/jobs/batch", json=body, key=str(uuid4()))
+    assert another.status_code == 400

@@ -38,10 +38,10 @@ def as_user(client: httpx.AsyncClient, prefix: str = "u") -> Callable[..., Any]:
     """Return an HTTP client with a new user; those of Keycloak have the prefix ``kc``."""
     user = f"{prefix}{uuid4().hex[:8]}"
 
-    async def send(method: str, path: str, **how: Any) -> httpx.Response:
-        return await client.request(
-            method, path, headers={"Authorization": f"Bearer {user}"}, **how
-        )
+    async def send(method: str, path: str, *, key: str = "", **how: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {user}"}
+        headers |= {"Idempotency-Key": key} if key else {}
+        return await client.request(method, path, headers=headers, **how)
 
     return send
 
