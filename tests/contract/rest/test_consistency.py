@@ -30,6 +30,7 @@ RANK = {
     "FAILED": 4,
     "CANCELED": 4,
 }
+STATUS = {"message", "job_state", "job_tasks_status", "partial_results_available"}
 FINAL = {"COMPLETED", "FAILED", "CANCELED"}
 UNKNOWN = "Job with provided ID does not exist"
 
@@ -61,7 +62,7 @@ class Watched:
         """Ask for the status by one of both paths, and check it against all that was seen."""
         self.asked += 1
         body = await self.get("/jobs" if self.asked % 2 else "/jobs/direct")
-        assert set(body) >= {"message", "job_state", "job_tasks_status"}
+        assert body.keys() == STATUS
         state, tasks = body["job_state"], body["job_tasks_status"]
         assert RANK[state] >= RANK[self.state], f"{self.job} went from {self.state} to {state}"
         if self.state in FINAL:

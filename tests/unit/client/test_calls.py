@@ -39,7 +39,8 @@ JOB = {
     "partial": False,
     "links": {},
 }
-Answers = list[httpx.Response | httpx.TransportError]
+Lost = httpx.Response | httpx.TransportError
+Answers = list[Lost]
 
 
 class Server:
@@ -166,21 +167,51 @@ def test_attempts_end(ask: Ask, pauses: list[float]) -> None:
     assert (refused.value.retry_after, len(server.asked)) == (3600.0, 1)
 
 
-def test_a_submission_is_repeated_with_its_key(ask: Ask) -> None:
-    server = Server(httpx.ReadError("reset"), ok({"id": "j1"}, 201))
-    assert ask(server, "submit", {"job": {"engine": "geant4"}}) == "j1"
-    first, second = (request.headers["idempotency-key"] for request in server.asked)
-    assert first == second
-    assert len(first) >= 32
+def test_a_submission_may_bring_its_own_key(ask: Ask) -> None:
     server = Server(ok({"id": "j1"}, 201))
-    ask(server, "submit", {"job": {}, "key": "mine"})
+    assert ask(server, "submit", {"job": {}, "key": "mine"}) == "j1"
     assert server.asked[0].headers["idempotency-key"] == "mine"
+
+
+TOKEN = {"label": "x", "days": 1}
+
+
+@pytest.mark.parametrize(
+    "lost", [httpx.ReadError("reset"), httpx.ReadTimeout(""), BUSY, httpx.ConnectError("refused")]
+)
+@pytest.mark.parametrize(
+    ("method", "arguments", "made"),
+    [
+        ("submit", {"job": {"engine": "geant4"}}, {"id": "j1"}),
+        ("create_token", TOKEN, {"token": "t"}),
+    ],
+)
+def test_all_tries_of_a_call_have_its_key(
+    ask: Ask, method: str, arguments: dict[str, Any], made: dict[str, str], lost: Lost
+) -> None:
+    keys = []
+    for _ in range(2):
+        server = Server(lost, lost, ok(made, 201))
+        ask(server, method, arguments)
+        assert len(server.asked) == 3
+        assert len({request.content for request in server.asked}) == 1
+        (key,) = {request.headers["idempotency-key"] for request in server.asked}
+        assert len(key) >= 32
+        keys.append(key)
+    assert keys[0] != keys[1]
+
+
+def test_a_renewed_session_keeps_the_key(ask: Ask) -> None:
+    server = Server(problem(403, "forbidden"), ok({}), ok({"token": "t"}, 201))
+    assert ask(server, "create_token", TOKEN) == {"token": "t"}
+    first, renewal, second = server.asked
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert "idempotency-key" not in renewal.headers
 
 
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
-        ("create_token", {"label": "x", "days": 1}),
         ("register", {"username": "ada", "password": "x"}),
         ("change_password", {"old": "a", "new": "b"}),
     ],
@@ -197,8 +228,8 @@ def test_what_must_not_happen_twice_is_sent_once(
 
 def test_what_did_not_arrive_or_was_refused_for_now_is_sent_again(ask: Ask) -> None:
     answers: Answers = [httpx.ConnectError("refused"), problem(429, "too-many-requests")]
-    server = Server(*answers, ok({"token": "t"}, 201))
-    assert ask(server, "create_token", {"label": "x", "days": 1}) == {"token": "t"}
+    server = Server(*answers, ok({}, 201))
+    assert ask(server, "change_password", {"old": "a", "new": "b"}) is None
     assert len(server.asked) == 3
 
 

@@ -56,6 +56,11 @@ def _given(**params: Any) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
+def _keyed(key: str | None = None) -> dict[str, str]:
+    """Return the header that makes all tries of a call one request."""
+    return {"Idempotency-Key": key or str(uuid4())}
+
+
 def login(username: str, password: str) -> Call[None]:
     """Open a session."""
     body = {"username": username, "password": password}
@@ -76,13 +81,12 @@ def change_password(old: str, new: str) -> Call[None]:
 
 def submit(job: Mapping[str, Any], key: str | None) -> Call[str]:
     """Submit a job; with the same key, it is submitted once however often it is sent."""
-    headers = {"Idempotency-Key": key or str(uuid4())}
     return Call(
         "POST",
         _path("jobs"),
         lambda raw: str(raw["id"]),
         body=job,
-        headers=headers,
+        headers=_keyed(key),
         repeatable=True,
     )
 
@@ -180,8 +184,15 @@ def clusters() -> Call[list[Json]]:
 
 
 def create_token(label: str, days: int) -> Call[Json]:
-    """Create an API token."""
-    return Call("POST", _path("tokens"), _itself, body={"label": label, "days": days})
+    """Create an API token: one, however often the call is sent."""
+    return Call(
+        "POST",
+        _path("tokens"),
+        _itself,
+        body={"label": label, "days": days},
+        headers=_keyed(),
+        repeatable=True,
+    )
 
 
 def tokens() -> Call[list[Json]]:
