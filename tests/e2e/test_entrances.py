@@ -63,6 +63,8 @@ def shown(answer: httpx.Response) -> Shown:
         name, _, rest = cookie.partition("=")
         headers[f"cookie {name}"] = re.sub(r"expires=[^;]*", "expires", rest.partition(";")[2])
     body = MOMENTS.sub(rb'"\1":0', answer.content)
+    if body and "json" not in headers["content-type"]:
+        return answer.status_code, headers, body
     return answer.status_code, headers, orjson.loads(body) if body else None
 
 

@@ -25,8 +25,14 @@ OPEN = {
     ("DELETE", "/auth/logout"),
     ("POST", "/auth/keycloak"),
     ("DELETE", "/auth/keycloak"),
+    ("GET", "/v1/docs"),
+    ("GET", "/v1/docs/start.js"),
+    ("GET", "/v1/docs/swagger-ui.css"),
+    ("GET", "/v1/docs/swagger-ui.js"),
+    ("GET", "/v1/openapi.json"),
+    ("GET", "/v1/problems"),
 }
-"""Operations that need no access token: those by which one gets a token, or ends it."""
+"""Operations that need no access token: those by which one gets a token, or ends it, and documents."""
 
 REPORTS = {("POST", "/jobs"), ("POST", "/tasks"), ("POST", "/tasks/bulk")}
 """Operations of scripts, which need an update key instead: see `tests/integration/jobs`."""

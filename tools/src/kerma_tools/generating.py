@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.edge.deriving import TABLE_MODULE, derived_routes, table_module
-from kerma_allinone.edge.openapi import OPENAPI, openapi_document, routes_of
+from kerma_allinone.edge.openapi import OPENAPI, SERVED, openapi_document, routes_of
 from kerma_common.contracts.document import documents, write_documents
 from kerma_tools.golden import write_missing, write_read_models
 from kerma_tools.paths import ROOT
@@ -20,9 +20,10 @@ def generate_all() -> list[Path]:
 
     Raises RevisionNotRaisedError when the tables of a read model changed and its revision did not.
     """
-    made = {**documents(), OPENAPI: openapi_document()}
+    openapi = openapi_document()
+    made = {**documents(), OPENAPI: openapi}
     changed = [*write_documents(ROOT / "docs", made), *write_missing(), *write_read_models()]
-    changed += write_documents(ROOT, {**route_tables(), **gateway_table()})
+    changed += write_documents(ROOT, {**route_tables(), **gateway_table(), SERVED: openapi})
     return [path.relative_to(ROOT) for path in changed]
 
 

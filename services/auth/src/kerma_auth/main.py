@@ -17,6 +17,7 @@ from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
 from kerma_auth.adapters.windows import Windows
+from kerma_auth.api.documents import router as document_router
 from kerma_auth.api.frontend_logs import router as log_router
 from kerma_auth.api.keycloak import KeycloakRoutes
 from kerma_auth.api.keycloak import router as keycloak_router
@@ -112,6 +113,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
         log_router(made.logs, routes),
+        document_router(),
     ]
     health = Readiness(infra, projections(infra), [loop.retries for loop in loops] + [keys.retries])
     background += health.background

@@ -25,6 +25,8 @@ from kerma_common.http.statuses import MEANINGS, Body, bodies_of, statuses_of
 
 OPENAPI = "openapi/kerma.json"
 """Path of the document below ``docs``."""
+SERVED = "services/auth/src/kerma_auth/api/openapi.json"
+"""Path of its copy below the clone, which installed services serve."""
 
 _JSON = "application/json"
 _REF = "#/components/schemas/{model}"

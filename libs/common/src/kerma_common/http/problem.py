@@ -97,6 +97,14 @@ def problem(error: KermaError) -> Response:
     return refusal(kind, status, str(error), headers=headers, fields=fields, **more)
 
 
+def statuses_by_kind() -> dict[str, list[int]]:
+    """Return the statuses that each kind of problem comes with."""
+    found: dict[str, set[int]] = {}
+    for status, kind in (*STATUS.values(), *KINDS.items(), (429, STATUS[QuotaExceeded][1])):
+        found.setdefault(kind, set()).add(status)
+    return {kind: sorted(statuses) for kind, statuses in found.items()}
+
+
 def internal_error() -> Response:
     """Return the response to an internal fault."""
     return refusal("internal", 500, "Internal Server Error")

@@ -20,7 +20,7 @@ from kerma_common.http.answers import answer
 NATIVE = "/v1"
 PROBLEM_MEDIA = "application/problem+json"
 TYPES = "/v1/problems#"
-"""What the types of problems begin with; docs/api.md lists them."""
+"""What the types of problems begin with; the page there and docs/api.md list them."""
 
 TITLES: Mapping[str, str] = {
     "invalid-request": "The request is malformed",
