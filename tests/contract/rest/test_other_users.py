@@ -31,10 +31,17 @@ OPEN = {
     ("GET", "/v1/docs/swagger-ui.js"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/problems"),
+    ("POST", "/logs"),
 }
-"""Operations that need no access token: those by which one gets a token, or ends it, and documents."""
+"""Operations without an access token: by them one gets or ends a token, or reads documents."""
 
-REPORTS = {("POST", "/jobs"), ("POST", "/tasks"), ("POST", "/tasks/bulk")}
+REPORTS = {
+    ("POST", "/jobs"),
+    ("POST", "/logfiles"),
+    ("POST", "/results"),
+    ("POST", "/tasks"),
+    ("POST", "/tasks/bulk"),
+}
 """Operations of scripts, which need an update key instead: see `tests/integration/jobs`."""
 
 ANYBODYS = {
@@ -61,7 +68,14 @@ def test_no_report_without_a_key(
     """A user's session takes no key's place."""
     number = "sim_id" if path == "/jobs" else "simulation_id"
     one: dict[str, Any] = {"task_id": 1, "update_dict": {}}
-    said: dict[str, Any] = {"/jobs": {}, "/tasks": one, "/tasks/bulk": {"tasks": [one]}}[path]
+    bodies: dict[str, dict[str, Any]] = {
+        "/jobs": {},
+        "/logfiles": {"logfiles": {"a.log": "text"}},
+        "/results": {"estimators": []},
+        "/tasks": one,
+        "/tasks/bulk": {"tasks": [one]},
+    }
+    said = bodies[path]
     for sender in (nobody, ada.http):
         answer = sender.request(method, path, json={number: 1, "update_key": "x", **said})
         assert answer.status_code == 400
