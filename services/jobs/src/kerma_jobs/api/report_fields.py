@@ -22,15 +22,15 @@ LONGEST_SECONDS = 10 * 366 * 86400.0
 MOST_LOGS = 100
 MOST_LOG_NAME = 200
 FIRST_YEAR = 2000
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
-_FOLDER = re.compile(r"(/[A-Za-z0-9_+@=,:-][A-Za-z0-9_.+@=,:-]*){1,64}/?", re.ASCII)
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
+NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+FOLDER = re.compile(r"(/[A-Za-z0-9_+@=,:-][A-Za-z0-9_.+@=,:-]*){1,64}/?", re.ASCII)
 LONGEST_FOLDER = 1024
 
 
 def task_index(value: object, place: str) -> int:
     """Return the number of a task from 0: scripts count from 1 and may send texts."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and NUMBER.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_TASKS:
         raise refused(place, f"Must be a number from 1 to {MAX_TASKS}.")
@@ -97,7 +97,7 @@ def _is_folder(value: object) -> bool:
     return (
         isinstance(value, str)
         and len(value) <= LONGEST_FOLDER
-        and _FOLDER.fullmatch(value) is not None
+        and FOLDER.fullmatch(value) is not None
     )
 
 
@@ -138,7 +138,7 @@ def _time(found: Mapping[str, Any], name: str, place: str) -> datetime | None:
     value = found.get(name)
     if not value and not isinstance(value, bool):
         return None
-    if isinstance(value, str) and _TIME.fullmatch(value):
+    if isinstance(value, str) and TIME.fullmatch(value):
         try:
             moment = datetime.fromisoformat(value).replace(tzinfo=UTC)
         except ValueError:

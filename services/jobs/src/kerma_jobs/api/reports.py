@@ -18,6 +18,7 @@ from kerma_common.http.edge import request_id
 from kerma_common.http.policy import public
 from kerma_common.http.statuses import answers, envelope
 from kerma_common.security.update_keys import UpdateKeys, Verb
+from kerma_jobs.api import report_shapes
 from kerma_jobs.api.report_fields import (
     job_update,
     objects,
@@ -38,7 +39,7 @@ def add_reports(api: APIRouter, reports: Reports, keys: UpdateKeys) -> None:
 
     @api.post("/jobs")
     @public()
-    @answers(202, 409, shows=envelope("Job updated"))
+    @answers(202, 409, takes=report_shapes.JOB, shows=envelope("Job updated"))
     async def job(body: Report) -> Response:
         _require(body, JOB_KEYS)
         key = keys.verify(body["update_key"], body["sim_id"], Verb.JOB, number="sim_id")
@@ -49,7 +50,7 @@ def add_reports(api: APIRouter, reports: Reports, keys: UpdateKeys) -> None:
 def _add_tasks(api: APIRouter, reports: Reports, keys: UpdateKeys) -> None:
     @api.post("/tasks")
     @public()
-    @answers(202, 409, shows=envelope("Task updated"))
+    @answers(202, 409, takes=report_shapes.TASK, shows=envelope("Task updated"))
     async def task(body: Report) -> Response:
         _exactly(body, TASK_KEYS)
         key = keys.verify(body["update_key"], body["simulation_id"], Verb.TASKS)
@@ -62,7 +63,7 @@ def _add_tasks(api: APIRouter, reports: Reports, keys: UpdateKeys) -> None:
 
     @api.post("/tasks/bulk")
     @public()
-    @answers(202, 409, shows=envelope("Tasks updated"))
+    @answers(202, 409, takes=report_shapes.TASKS, shows=envelope("Tasks updated"))
     async def tasks(body: Report) -> Response:
         _exactly(body, BULK_KEYS)
         key = keys.verify(body["update_key"], body["simulation_id"], Verb.TASKS)
