@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from kerma_common.contracts.events.jobs import JobDeleted, JobFailed
+from kerma_common.contracts.events.jobs import JobDeleted, JobFailed, JobLogReported
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
@@ -69,6 +69,34 @@ async def test_every_log_is_shown_and_a_repetition_changes_nothing(
     }
 
 
+async def test_logs_of_reports_are_shown_beside_posted_ones(
+    client: httpx.AsyncClient, running: Running, world: World, sent: Delivery
+) -> None:
+    async def reported(**texts: str) -> None:
+        ref = await world.blobs.put(json.dumps(texts).encode(), "application/json")
+        await world.record(JobLogReported(job_id=sent.job_id, log_ref=ref))
+
+    await reported(error="no route to host")
+    await running.caught_up()
+    assert await shown(client, sent) == {"error": "no route to host"}
+    assert (await post(client, sent, {"error": "posted", "a.log": "more"})).status_code == 202
+    await reported(error="<b>again</b>")
+    await running.caught_up()
+    expected = {
+        "error": "<b>again</b>",
+        "error-2": "no route to host",
+        "error-3": "posted",
+        "a.log": "more",
+    }
+    assert await shown(client, sent, plain=True) == expected
+    expected["error"] = "&lt;b&gt;again&lt;/b&gt;"
+    assert await shown(client, sent) == expected
+    await world.record(JobDeleted(job_id=sent.job_id, by=OWNER))
+    await running.caught_up()
+    gone = await client.get("/logfiles", params={"job_id": sent.job_id})
+    assert gone.status_code == 404
+
+
 async def test_scripts_in_logs_are_shown_as_text(client: httpx.AsyncClient, sent: Delivery) -> None:
     hostile = {"<b>a.log": "<script>alert('x')</script> & more\r\n"}
     assert (await post(client, sent, hostile)).status_code == 202
@@ -97,6 +125,11 @@ async def test_a_failed_job_takes_logs_and_a_deleted_one_none(
     found = await shown(client, sent)
     assert list(found) == ["000-why-it-failed.txt", "a.log"]
     assert found["a.log"] == "why"
+    why = found["000-why-it-failed.txt"]
+    assert (await post(client, sent, {"000-why-it-failed.txt": "nothing"})).status_code == 202
+    found = await shown(client, sent)
+    assert found["000-why-it-failed.txt"] == why
+    assert found["000-why-it-failed-2.txt"] == "nothing"
     await world.record(JobDeleted(job_id=sent.job_id, by=OWNER))
     assert (await post(client, sent, {"b.log": "late"})).status_code == 400
 

@@ -68,20 +68,19 @@ class Logs:
                 found[f"{_stem(place, attempt)}-{_safe(name)}"] = shown = shortened(text)
                 left -= len(shown)
                 await give_way()
-        return {**found, **await self._delivered(job_id, left)}
+        await self._add_delivered(found, job_id, left)
+        return found
 
-    async def _delivered(self, job_id: str, left: int) -> dict[str, str]:
-        """Return delivered logs. Of those that do not fit, the first are left out."""
-        found: dict[str, str] = {}
+    async def _add_delivered(self, found: dict[str, str], job_id: str, left: int) -> None:
+        """Add delivered logs. Of those that do not fit, the first are left out."""
         for ref in await self.attempts.delivered(job_id, MOST_LOGS):
             if left <= 0:
-                found["earlier-logs.txt"] = "Earlier logs are not shown.\n"
+                found[_unused("earlier-logs.txt", found)] = "Earlier logs are not shown.\n"
                 break
             async for name, text in self._texts(ref):
                 found[_unused(_safe(name), found)] = shown = shortened(text)
                 left -= len(shown)
                 await give_way()
-        return found
 
     async def _texts(self, log: Ref) -> AsyncIterator[tuple[str, str]]:
         if log.size > LARGEST_BLOB:
