@@ -62,10 +62,16 @@ def shown(answer: httpx.Response) -> Shown:
     for cookie in answer.headers.get_list("set-cookie"):
         name, _, rest = cookie.partition("=")
         headers[f"cookie {name}"] = re.sub(r"expires=[^;]*", "expires", rest.partition(";")[2])
+    # nginx compresses what is long, if asked to, and says so whether it was asked or not
+    headers["vary"] = ",".join(sorted(_varying(answer) - {"accept-encoding"}))
     body = MOMENTS.sub(rb'"\1":0', answer.content)
     if body and "json" not in headers["content-type"]:
         return answer.status_code, headers, body
     return answer.status_code, headers, orjson.loads(body) if body else None
+
+
+def _varying(answer: httpx.Response) -> set[str]:
+    return {name.strip().lower() for name in answer.headers.get("vary", "").split(",")}
 
 
 def alike(clients: dict[str, httpx.Client], method: str, path: str, **asked: Any) -> Shown:
