@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncKermaClient:
-    """A session with one Kerma; use as a context manager.
+    """A connection to one Kerma; use as a context manager.
 
     All methods raise ApiError, and UnreachableError if there is no answer.
     """
@@ -51,7 +51,7 @@ class AsyncKermaClient:
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The tokens of this session."""
+        """The tokens of the session, if one is open."""
         return dict(self._http.cookies)
 
     async def login(self, username: str, password: str) -> None:

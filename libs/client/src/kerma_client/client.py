@@ -35,7 +35,7 @@ def bearer(token: str | None) -> dict[str, str]:
 
 
 class KermaClient:
-    """A session with one Kerma; use as a context manager.
+    """A connection to one Kerma; use as a context manager.
 
     All methods raise ApiError, and UnreachableError if there is no answer.
     """
@@ -63,7 +63,7 @@ class KermaClient:
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The tokens of this session."""
+        """The tokens of the session, if one is open."""
         return dict(self._http.cookies)
 
     def login(self, username: str, password: str) -> None:

@@ -5,7 +5,7 @@
     @answers(202, 422)
     async def submit(..., key: Repeatable) -> Response: ...
 
-The key is the client's, any text without spaces; the digest tells another request that reuses it.
+The client makes the key up; the digest shows whether another request reuses it.
 """
 
 from __future__ import annotations

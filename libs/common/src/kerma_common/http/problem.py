@@ -111,7 +111,7 @@ def internal_error() -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make an application answer every error in the envelope."""
+    """Make an application answer every error in the form of its path."""
 
     async def known(_request: Request, error: Exception) -> Response:
         assert isinstance(error, KermaError)

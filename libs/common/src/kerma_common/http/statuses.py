@@ -6,8 +6,9 @@
     async def status(...) -> Response: ...
 
 ``shows`` and ``takes`` describe the bodies by a type that pydantic knows and an example; a test
-checks examples against types. `statuses_of` adds those that every route, or every route of a policy, may return. A fuzzer compares
-the document with the real responses of the services (`tests/e2e/test_fuzzed_interface.py`).
+checks examples against types. `statuses_of` adds the statuses that every route, or every route of a
+policy, may return. A fuzzer compares the document with the real responses of the services
+(`tests/e2e/test_fuzzed_interface.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Update keys: by one, scripts and workers outside Kerma report on one job.
+"""Update keys: by one, scripts outside Kerma report on one job.
 
 An update key is a JWT in the field ``update_key`` of a request body. It is signed with a secret that
 all replicas of the services share (``KERMA_UPDATE_KEYS_SECRET``), so a restart does not void it. It

@@ -15,7 +15,7 @@ Time = Annotated[
 
 
 class UserView(TypedDict):
-    """A user. ``source`` is who vouches for the name; it is null once that is forgotten."""
+    """A user. ``source`` is who vouches for the name, which is null once it is forgotten."""
 
     user_id: str
     username: str | None

@@ -39,7 +39,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class AccountImports:
-    """Stores users; one who is there already stays as he is."""
+    """Stores users; those who are there already stay as they are."""
 
     bus: CommandBus
     vault: AccountVault

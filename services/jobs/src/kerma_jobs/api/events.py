@@ -59,7 +59,7 @@ def router(routes: JobRoutes, updates: LiveUpdates) -> APIRouter:
 
 
 def shows(live: LiveProgress) -> Show:
-    """Return what renders a job: what its status answer says, with tasks counted by state."""
+    """Return what renders a job: its status without why it waits, with tasks counted by state."""
 
     def show(changed: ChangedJob) -> bytes:
         return orjson.dumps(as_json(changed, live))

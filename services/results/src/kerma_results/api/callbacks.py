@@ -1,4 +1,4 @@
-"""``POST /results`` and ``POST /logfiles``: what workers and scripts outside of Kerma deliver.
+"""``POST /results`` and ``POST /logfiles``: what scripts on clusters deliver.
 
 Their only credential is the update key in the body.
 """

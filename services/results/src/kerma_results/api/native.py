@@ -93,7 +93,7 @@ class EstimatorView(TypedDict):
 
 
 class LogEntry(TypedDict):
-    """A text that a task left, as its engine wrote it."""
+    """A text of a task, of its engine, or about why the job failed."""
 
     name: str
     text: str

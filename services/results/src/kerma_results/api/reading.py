@@ -1,4 +1,4 @@
-"""Reads the JSON bodies of callbacks that are not streamed.
+"""Reads the JSON bodies of deliveries that are not streamed.
 
 The credential is in the body, so a larger one costs a process before the caller is known: it needs a
 place, of which there are few.

@@ -1,4 +1,4 @@
-"""Who calls back: a script or worker with an update key of a job that runs outside of Kerma."""
+"""Who delivers: a script with the update key of a job that runs outside of Kerma."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Logs of attempts, as texts by name.
 
 The first text of a job with failures says why it failed: the UI shows the first one. Of attempts that
-failed alike, only the latest has its logs shown. A log blob is a JSON object of texts by name, written by a worker. The names given here have no
-underscores, which clients would mangle; logs of another system keep the names that they had there.
-Sizes are limited, and a cut text says where it was cut.
+failed alike, only the latest has its logs shown. A log blob is a JSON object of texts by name, written
+by a worker or delivered by a cluster. The names given here have no underscores, which clients would
+mangle; logs of another system keep the names that they had there. Sizes are limited, and a cut text
+says where it was cut.
 """
 
 from __future__ import annotations
