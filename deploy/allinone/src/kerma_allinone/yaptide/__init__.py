@@ -1,1 +1,1 @@
-"""Import of an existing YAPTIDE database: its users, and their jobs with everything that belongs to them."""
+"""Import of a YAPTIDE database: users, and jobs with everything that belongs to them."""

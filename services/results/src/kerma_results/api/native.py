@@ -93,7 +93,7 @@ class EstimatorView(TypedDict):
 
 
 class LogEntry(TypedDict):
-    """A text of a task, of its engine, or about why the job failed."""
+    """A text that a task or a cluster left, or that says why the job failed."""
 
     name: str
     text: str

@@ -1,7 +1,6 @@
-"""Reads a posted body piece by piece, in a process of its own: what it says, and where its numbers are.
+"""Reads a posted body piece by piece, in a process of its own, by the rules in ``grammar``.
 
-Numbers go to a file as float64; everything else is short. ``grammar`` says what is accepted. The
-order of members does not matter: the update key may come last.
+Numbers go to a file as float64; everything else is short. The update key may come last.
 """
 
 from __future__ import annotations
@@ -42,10 +41,7 @@ class Stored:
 
 @dataclass(slots=True)
 class PageRead:
-    """A page: what is said about it, its members as they came, and its arrays by name.
-
-    The members ``data`` and ``axis_dim…`` hold the sizes of their arrays in place of these.
-    """
+    """A page: its members as they came, with sizes in place of arrays, and its arrays by name."""
 
     number: int
     name: str
