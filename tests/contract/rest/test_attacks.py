@@ -1,4 +1,4 @@
-"""Attacks that succeed on the reference, over HTTP."""
+"""Attacks that succeed on YAPTIDE, over HTTP."""
 
 from __future__ import annotations
 

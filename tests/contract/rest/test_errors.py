@@ -1,4 +1,4 @@
-"""Errors: one test per row of the contract's table of errors, named after the row."""
+"""Refusals of the YAPTIDE paths: one test per mistake of a client, named after it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_body_is_json_but_falsy(ada: Visitor, path: str) -> None:
 @pytest.mark.parametrize("path", ["/auth/login", "/jobs/direct", "/user/update"])
 @pytest.mark.parametrize("content", [[], "text", [{}], 5, None])
 def test_body_is_a_json_list_or_string(ada: Visitor, path: str, content: object) -> None:
-    """The reference answers 500."""
+    """YAPTIDE answers 500."""
     answer = ada.http.post(path, json=content)
     assert answer.status_code == 400
     assert answer.json()["message"]
@@ -95,7 +95,7 @@ def test_bad_or_unknown_query_parameter(ada: Visitor, job: str) -> None:
     ],
 )
 def test_the_same_on_the_list(ada: Visitor, name: str, value: str) -> None:
-    """The reference answers 500 and echoes the query."""
+    """YAPTIDE answers 500 and echoes the query."""
     answer = ada.http.get("/user/simulations", params={name: value})
     assert answer.status_code == 400
     assert answer.json()["message"].startswith("Wrong parameters")
@@ -104,7 +104,7 @@ def test_the_same_on_the_list(ada: Visitor, name: str, value: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), BY_JOB)
 def test_missing_job_id(ada: Visitor, method: str, path: str) -> None:
-    """The reference answers 500."""
+    """YAPTIDE answers 500."""
     answer = ada.http.request(method, path)
     assert answer.status_code == 400
     assert "job_id" in answer.json()
@@ -145,7 +145,7 @@ def test_method_not_allowed_on_a_known_path(
 
 @pytest.mark.parametrize("path", ["/nowhere", "/jobs/", "/user/clusters", "/static/x"])
 def test_unknown_path(nobody: httpx.Client, path: str) -> None:
-    """The reference answers an HTML page."""
+    """YAPTIDE answers an HTML page."""
     answer = nobody.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer.json()["message"]

@@ -1,4 +1,4 @@
-"""Results, estimators and log files: the shapes that the contract lists."""
+"""Results, estimators and log files: the shapes that clients of YAPTIDE read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_page_number_wins_over_ranges(ada: Visitor, job: str) -> None:
 def test_an_unknown_page_or_its_estimator_is_404(
     ada: Visitor, job: str, query: dict[str, Any]
 ) -> None:
-    """The reference answers 500."""
+    """YAPTIDE answers 500."""
     params = {"job_id": job, "estimator_name": "depth_dose", **query}
     assert ada.http.get("/results", params=params).status_code == 404
 
@@ -75,7 +75,7 @@ def test_ranges_skip_what_does_not_exist(
 
 @pytest.mark.parametrize("ranges", ["", "a", "1-", "1--2", "0,,1", "0-99999999999999999999"])
 def test_malformed_ranges_are_named(ada: Visitor, job: str, ranges: str) -> None:
-    """The reference answers 500, and reads ranges of any size."""
+    """YAPTIDE answers 500, and reads ranges of any size."""
     params = {"job_id": job, "estimator_name": "depth_dose", "page_numbers": ranges}
     answer = ada.http.get("/results", params=params)
     assert answer.status_code == 400

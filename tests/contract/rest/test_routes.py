@@ -1,4 +1,4 @@
-"""Answers of routes: one test per section of the contract, named after its rule."""
+"""Answers of the YAPTIDE paths: one test per rule, named after it."""
 
 from __future__ import annotations
 

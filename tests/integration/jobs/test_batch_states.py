@@ -1,4 +1,4 @@
-"""The state of jobs on a cluster: rows of the contract's table on status computation, and its rules."""
+"""The state of jobs on a cluster: what each report makes of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of reports over HTTP: rows of the contract on the identity of worker callbacks."""
+"""Keys of reports over HTTP: which are accepted, and what the others are told."""
 
 from __future__ import annotations
 

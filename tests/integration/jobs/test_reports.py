@@ -1,4 +1,4 @@
-"""Reports of scripts over HTTP: rows of the contract on worker callbacks, each a test."""
+"""Reports of scripts over HTTP: one test per rule."""
 
 from __future__ import annotations
 
