@@ -194,13 +194,13 @@ async def test_a_session_has_an_end_that_refreshing_does_not_move(
 @pytest.mark.parametrize(
     ("proxies", "setting", "secure"),
     [
-        ("", None, False),
+        ("", None, True),
         ("192.0.2.0/24", None, True),
         ("", "true", True),
         ("192.0.2.0/24", "false", False),
     ],
 )
-async def test_cookies_are_secure_where_a_trusted_proxy_says_that_the_page_is(
+async def test_cookies_are_secure_where_a_proxy_says_that_the_page_is(
     auth: tuple[httpx.AsyncClient, Infra],
     monkeypatch: pytest.MonkeyPatch,
     proxies: str,

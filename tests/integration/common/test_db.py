@@ -196,3 +196,11 @@ async def test_a_cancellation_leaves_no_connection_behind(
 
 async def _awaited(call: _CancelledAt) -> None:
     await call
+
+
+async def test_errors_of_statements_do_not_show_their_parameters(engine: AsyncEngine) -> None:
+    """Their texts are logged, and parameters hold names and hashes of passwords."""
+    with pytest.raises(DBAPIError) as raised:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT CAST(:secret AS integer) + 1"), {"secret": "zq"})
+    assert "hidden" in str(raised.value).partition("\n[SQL")[2]

@@ -206,6 +206,15 @@ class HttpSettings(Settings):
     def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in value:
             raise ValueError("'*' would let every web site act for a user who is logged in")
+        for origin in value:
+            parts = urlsplit(origin)
+            # "null" is the origin of every sandboxed frame; nginx reads "~" as a pattern
+            if (
+                not parts.hostname
+                or "@" in origin
+                or origin != f"{parts.scheme}://{parts.netloc}".lower()
+            ):
+                raise ValueError(f"{origin} must look like https://host or https://host:port")
         return value
 
     @field_validator("trusted_proxies")

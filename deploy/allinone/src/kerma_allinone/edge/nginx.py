@@ -23,6 +23,8 @@ from kerma_common.settings import HttpSettings, SettingsError
 
 KINDS = {"413": "too-large", "500": "internal", "503": "unavailable"}
 """Kinds of problems; other refusals come before the path is known, and are the same for all."""
+ONCE = ("/auth/register", "/v1/users/me/password")
+"""Paths of PUT whose second request is refused because the first one succeeded."""
 _CONFIGURATION = """\
 # Gateway of Kerma. Written by `kerma admin gateway-config`; include it in http { }.
 
@@ -70,7 +72,8 @@ server {
     proxy_http_version 1.1;
     proxy_connect_timeout 1s;
     proxy_read_timeout @READ_SECONDS@s;
-    # A request that changes something goes to another replica only if nothing of it was sent.
+    # A POST goes to another replica only if nothing of it was sent. nginx repeats PUT and DELETE:
+    # ours may be repeated, except those with a location of their own below.
     proxy_next_upstream error timeout http_503;
     proxy_next_upstream_tries 2;
     proxy_next_upstream_timeout 10s;
@@ -87,7 +90,7 @@ server {
     location / {
         proxy_pass http://$kerma_service;
     }
-@LARGE_PATHS@    # For operators inside the system: nothing is there, as at any unknown path.
+@LARGE_PATHS@@ONCE@    # For operators inside the system: nothing is there, as at any unknown path.
     location ^~ @INTERNAL@ {
         proxy_pass http://kerma_@FALLBACK@/nowhere;
     }
@@ -138,6 +141,7 @@ def nginx_configuration(
             _large(path, limit, streamed=limit == http.stream_limit)
             for path, limit in _large_paths(table, http).items()
         ),
+        "ONCE": "".join(_once(path) for path in ONCE),
         "INTERNAL": INTERNAL,
         "REFUSALS": _refusals(http, sorted({small, http.body_limit, http.stream_limit})),
     }
@@ -188,6 +192,13 @@ def _large(path: str, limit: int, *, streamed: bool) -> str:
     errors += "        proxy_request_buffering off;\n" if streamed else ""
     return (
         f"    location {how} {_quoted(shown)} {{\n        client_max_body_size {limit};\n{errors}"
+        "        proxy_pass http://$kerma_service;\n    }\n"
+    )
+
+
+def _once(path: str) -> str:
+    return (
+        f"    location = {_quoted(path)} {{\n        proxy_next_upstream off;\n"
         "        proxy_pass http://$kerma_service;\n    }\n"
     )
 

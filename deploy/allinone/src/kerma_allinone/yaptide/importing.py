@@ -22,6 +22,7 @@ from kerma_common.clock import system_clock
 from kerma_common.contracts.ids import UserId
 from kerma_common.errors import Forbidden
 from kerma_common.security.principal import KEYCLOAK, NATIVE
+from kerma_jobs.read.known import GONE
 
 SOURCES = {"YaptideUser": NATIVE, "KeycloakUser": KEYCLOAK}
 """Our names of YAPTIDE's providers."""
@@ -116,7 +117,7 @@ class Import:
         known = await self.writer.known([job.job_id for job in jobs if refusal(job) is None])
         new = []
         for job in jobs:
-            if known.get(job.job_id) == ORIGIN:
+            if known.get(job.job_id) in (ORIGIN, GONE):
                 self.report.known["Simulation"] += 1
             elif reason := self._reason(job, known):
                 self.report.skip(Note("Simulation", job.id, reason))

@@ -56,6 +56,8 @@ def create_pool(settings: PgSettings, application_name: str, services: int = 1) 
     return create_async_engine(
         driver_url(settings.url.get_secret_value()),
         query_cache_size=services * STATEMENTS,
+        # The texts of errors are logged; parameters hold names, hashes of passwords, wrapped keys.
+        hide_parameters=True,
         pool_size=services * settings.pool_size,
         max_overflow=services * settings.pool_overflow,
         pool_timeout=settings.pool_seconds,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Column, DateTime, Table, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
@@ -22,6 +24,7 @@ LABEL = Table(
     Column("label", Text, nullable=False),
     Column("last_used", DateTime(timezone=True)),
 )
+_log = logging.getLogger(__name__)
 MOST_NOTED = 10_000
 """Tokens whose use is noted and not yet written; further ones are noted a minute later."""
 
@@ -80,4 +83,7 @@ class UseRecorder:
             await self._some.wait()
             self._some.clear()
             noted, self._noted = self._noted, set()
-            await self.labels.used(sorted(noted))
+            try:
+                await self.labels.used(sorted(noted))
+            except SQLAlchemyError as error:  # the end of this task would be that of the service
+                _log.warning("uses of API tokens are not noted: %s", type(error).__name__)

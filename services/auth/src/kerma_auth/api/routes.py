@@ -21,6 +21,7 @@ from kerma_common.errors import (
     KermaError,
     NotFound,
     Unauthenticated,
+    Unavailable,
 )
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
@@ -85,10 +86,13 @@ class AuthRoutes:
             await self.identity.wait(seq)
 
     async def _sessions(self, request: Request) -> set[tuple[str, str]]:
-        found = set()
+        found: set[tuple[str, str]] = set()
+        unknown: Unavailable | None = None
         for token in filter(None, (request.cookies.get(COOKIE), bearer(request))):
             try:
                 principal: Principal = await self.verifier(token)
+            except Unavailable as error:
+                unknown = error
             except KermaError:
                 pass  # the access token has expired; the refresh token may still name the session
             else:
@@ -96,7 +100,10 @@ class AuthRoutes:
                     found.add((principal.session_id, principal.user_id))
         refresh = request.cookies.get(REFRESH_COOKIE)
         named = await self.sessions.session_of(refresh) if refresh else None
-        return found | ({named} if named else set())
+        found |= {named} if named else set()
+        if unknown is not None and not found:
+            raise unknown  # "logged out" would be wrong: the token may live
+        return found
 
     async def principal_of(self, request: Request) -> Principal | None:
         """Return the caller of a public route, if there is a valid token."""
@@ -138,7 +145,12 @@ class AuthRoutes:
             response.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=secure)
 
     def _is_secure(self, request: Request) -> bool:
-        return request.url.scheme == "https" if self.secure is None else self.secure
+        if self.secure is not None:
+            return self.secure
+        # Anybody's word is enough here: no page can send this header, and a client that makes it up
+        # only gets cookies that it sends less often.
+        said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        return "https" in (request.url.scheme, said)
 
 
 def router(routes: AuthRoutes) -> APIRouter:

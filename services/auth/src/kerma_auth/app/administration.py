@@ -89,7 +89,7 @@ class Administration:
         secret_hash = await self._hash(new, name, Caller(address, name), "new_password")
         user_id, credential_id, now = grant.user_id, secrets.token_hex(16), self.clock()
         command = ChangeCredential(user_id, credential_id, KIND, account.credential_id, now)
-        context = CommandContext(f"user:{user_id}", (request_id, KIND), request_id, now)
+        context = CommandContext(f"user:{user_id}", (credential_id,), request_id, now)
         seq = await self._store(command, context, name, secret_hash)
         await self._end_sessions(user_id, now, context, but=session_id)
         await self._forget(account.credential_id, seq)
@@ -239,7 +239,10 @@ class Administration:
 
 
 def _context(by: By, request_id: str, what: str, now: datetime) -> CommandContext:
-    return CommandContext(_actor(by), (request_id, what), request_id, now)
+    # Clients choose the ids of their requests, and may give several requests one: a cause that is
+    # stored already would make the second one do nothing.
+    cause = (request_id, what, secrets.token_hex(8))
+    return CommandContext(_actor(by), cause, request_id, now)
 
 
 def _actor(by: By) -> str:

@@ -18,6 +18,7 @@ from kerma_auth.domain.user import USER, By, RemoveUser
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import account_subject, user_subject
+from kerma_common.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +37,22 @@ class Removals:
         """Remove a user and everything that auth has of the user; return the sequence.
 
         ``jobs`` removes the user's jobs while the account is disabled, so that no further one comes.
-        Raises NotFound.
+        Raises NotFound, Unavailable.
         """
-        await self.administration.disable(user_id, by, f"{request_id}-disable")
+        seq = await self.administration.disable(user_id, by, f"{request_id}-disable")
         await jobs()
+        if not await self.administration.settled(seq):  # a new token may not be listed yet
+            raise Unavailable("The read model of users is behind; try again")
         for token, _ in await self.tokens.listed(user_id):
             await self.tokens.revoke(user_id, token.token_id, request_id, actor)
+        # As long as the user is there, an interrupted removal can be repeated, by the id.
+        await self.vault.forget(user_id)
+        await self.administration.sessions.forget(user_id)
         now = self.clock()
         context = CommandContext(actor, (request_id, "remove"), request_id, now)
         done = await self.bus.execute(
             USER, user_subject(user_id), RemoveUser(user_id, by, now), context
         )
-        await self.vault.forget(user_id)
-        await self.administration.sessions.forget(user_id)
         # whoever registers under this name later is somebody else
         enable = EnableAccount(user_id, frozenset(), by)
         await self.bus.execute(ACCOUNT, account_subject(user_id), enable, context.step("enable"))

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from kerma_auth.domain.account import ACCOUNT
 from kerma_auth.domain.api_token import API_TOKEN, CreateApiToken, RevokeApiToken
 from kerma_auth.domain.user import USER
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts.subjects import api_token_subject, user_subject
+from kerma_common.contracts.subjects import account_subject, api_token_subject, user_subject
 from kerma_common.errors import ConcurrencyConflict, Forbidden, KeyReused
 from kerma_common.http.idempotency import RequestKey
 from kerma_common.security import api_tokens
@@ -122,9 +123,11 @@ class ApiTokens:
         subject = api_token_subject(user_id, token_id)
         done = await self.bus.execute(API_TOKEN, subject, command, context, fresh=True)
         user, _ = await self.bus.state(USER, user_subject(user_id))
-        if not user.roles.issuperset(roles):  # one was taken away meanwhile
+        account, _ = await self.bus.state(ACCOUNT, account_subject(user_id))
+        # a role was taken away meanwhile, or the user is being removed
+        if not user.registered or account.disabled or not user.roles.issuperset(roles):
             await self.revoke(user_id, token_id, request_id)
-            raise ConcurrencyConflict("Your roles have changed; try again")
+            raise ConcurrencyConflict("Your account has changed; try again")
         if key is not None:  # a repetition at the same time may have come first
             found = await self._earlier(user_id, token_id, secret, now, life)
             assert found is not None

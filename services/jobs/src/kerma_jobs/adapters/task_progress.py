@@ -29,6 +29,7 @@ from sqlalchemy import (
     false,
     func,
     not_,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
@@ -123,8 +124,12 @@ _WRITTEN = (
         index_elements=list(TASK_PROGRESS.primary_key),
         set_={
             "simulated": func.greatest(TASK_PROGRESS.c.simulated, _NEW.simulated),
+            # 0 primaries: the report says nothing about them, yet maybe about the time
             "eta_seconds": case(
-                (_NEW.simulated >= TASK_PROGRESS.c.simulated, _NEW.eta_seconds),
+                (
+                    or_(_NEW.simulated >= TASK_PROGRESS.c.simulated, _NEW.simulated == 0),
+                    func.coalesce(_NEW.eta_seconds, TASK_PROGRESS.c.eta_seconds),
+                ),
                 else_=TASK_PROGRESS.c.eta_seconds,
             ),
             "reported_at": _NEW.reported_at,

@@ -17,7 +17,8 @@ from kerma_jobs.app.reports import JobUpdate, TaskUpdate
 from kerma_jobs.app.submission import MAX_TASKS
 from kerma_jobs.domain.batch import JOB_STATES, TASK_STATES
 
-MOST_PRIMARIES = 2**53
+MOST_PRIMARIES = 2**53 // MAX_TASKS
+"""Of one task: the sum over all tasks is a number that the database and JSON can hold."""
 LONGEST_SECONDS = 10 * 366 * 86400.0
 MOST_LOGS = 100
 MOST_LOG_NAME = 200

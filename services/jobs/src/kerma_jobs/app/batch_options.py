@@ -125,7 +125,9 @@ LONGEST_LINE = 1024
 LONGEST_CLUSTER = 128
 DEFAULTS = {"time": "00:59:59"}
 _VALUE = re.compile(r"[A-Za-z0-9_.,:=/@%+\[\]*-]*", re.ASCII)
-_DIRECTIVE = re.compile(r"#SBATCH(?:\s+(.*))?", re.DOTALL)
+_DIRECTIVE = re.compile(r"#SBATCH(?:(?:\s+|(?=-))(.*))?", re.DOTALL)
+_FOREIGN = ("#PBS", "#BSUB")
+"""``sbatch`` obeys lines for other schedulers, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,8 @@ def _wrong_line(line: str) -> str | None:
         return "Holds a character that cannot be printed."
     if line.startswith("#!"):
         return "Kerma chooses the interpreter."
+    if line.strip().startswith(_FOREIGN):
+        return "Is for another scheduler, but sbatch obeys it; write #SBATCH."
     if (directive := _DIRECTIVE.fullmatch(line.strip())) is not None:
         return _wrong_directive(directive[1] or "")
     return None

@@ -97,6 +97,8 @@ class Grouped(Generic[Item, Outcome]):
         return group
 
     def _hand_over(self) -> None:
+        # those that were cancelled a moment ago have not left the queue yet
+        self._queue = [waiting for waiting in self._queue if not waiting.turn.cancelled()]
         self._busy = bool(self._queue)
         if self._queue:
             self._queue[0].turn.set_result(None)

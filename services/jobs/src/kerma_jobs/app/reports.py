@@ -10,7 +10,7 @@ the same answer and stores nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -123,23 +123,22 @@ class Reports:
     async def job(self, key: UpdateKey, update: JobUpdate, request_id: str) -> None:
         """Take a report on a job."""
         texts = _texts(update.log)
-        log_ref = None
-        if texts:
-            log_ref = await self.blobs.put(orjson.dumps(texts), media=LOG_MEDIA)
-        now = self.clock()
         command = ReportJob(
             job_id=key.job_id,
             issued_at=key.issued_at,
-            now=now,
+            now=self.clock(),
             state=update.state,
             ended_at=update.ended_at,
             job_dir=update.job_dir,
             array_id=update.array_id,
             collect_id=update.collect_id,
-            log_ref=log_ref,
             log_text="; ".join(f"{name}: {text}" for name, text in texts.items()),
         )
-        seq = await self._execute(command, ("report", request_id), request_id, "sim_id")
+        if texts and batch.keeps_log(await self.bus.known(JOB, job_subject(key.job_id)), command):
+            log_ref = await self.blobs.put(orjson.dumps(texts), media=LOG_MEDIA)
+            command = replace(command, log_ref=log_ref)
+        # a cause of its own: clients choose ids of requests, and may use one for every report
+        seq = await self._execute(command, ("report", str(uuid4())), request_id, "sim_id")
         await self.positions.wait("jobs", "JOBS", seq)
 
     async def _write(self, groups: Sequence[Sequence[Progressed]]) -> Sequence[Sequence[Found]]:
@@ -222,7 +221,7 @@ def _says_more(update: TaskUpdate, found: Found) -> bool:
         or (update.state == "RUNNING" and found.task_state == "PENDING")
         or (update.started_at is not None and not found.started)
         or (update.ended_at is not None and not found.ended)
-        or (update.requested or 0) > known
+        or (found.requested is None and (update.requested or 0) > known)
     )
 
 

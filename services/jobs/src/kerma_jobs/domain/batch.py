@@ -27,6 +27,8 @@ TASK_STATES = frozenset({"PENDING", "RUNNING"}) | ENDS
 JOB_STATES = frozenset({"UNKNOWN", "MERGING_QUEUED", "MERGING_RUNNING"}) | TASK_STATES
 _RANKS = {"PENDING": 0, "RUNNING": 1, "MERGING_QUEUED": 2, "MERGING_RUNNING": 3}
 FAILED_TASKS_NAMED = 20
+MOST_LOGS = 100
+"""Logs of reports that a job keeps; no more are shown."""
 
 CANCELED, REVOKED, NOT_BATCH = "JOB_CANCELED", "KEY_REVOKED", "NOT_A_BATCH_JOB"
 
@@ -81,7 +83,9 @@ def _change(
         state = "RUNNING"
     share = share_of_primaries(job.primaries, job.n_tasks, report.index)
     expected = task.requested or share
-    requested = report.requested if (report.requested or 0) > expected else None
+    # once: every change is an event
+    new = task.requested is None and (report.requested or 0) > expected
+    requested = report.requested if new else None
     started_at = None if task.started else report.started_at
     ended_at = None if task.ended else report.ended_at
     if state and not task.started:
@@ -158,11 +162,20 @@ def report_job(job: Job, c: commands.ReportJob) -> tuple[object, ...]:
                 collect_id=arrays.collect_id,
             )
         )
-    if c.log_ref is not None and c.log_ref.sha256 not in known.logs:
+    new = c.log_ref is not None and c.log_ref.sha256 not in known.logs
+    if c.log_ref is not None and new and len(known.logs) < MOST_LOGS:
         made.append(events.JobLogReported(job_id=c.job_id, log_ref=c.log_ref))
     if job.phase in (Phase.RUNNING, Phase.MERGING):
         made += _moved_on(job, known, c)
     return tuple(made)
+
+
+def keeps_log(job: Job, c: commands.ReportJob) -> bool:
+    """Return whether the log of a report would be kept: its blob is stored before."""
+    try:
+        return len(_reportable(job, c).logs) < MOST_LOGS
+    except Rejected:
+        return False
 
 
 def _moved_on(job: Job, known: Reported, c: commands.ReportJob) -> Iterator[object]:
@@ -198,11 +211,16 @@ def complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
     """Return the end of a job whose results are published, whatever its tasks reported."""
     if job.phase not in (Phase.RUNNING, Phase.MERGING):
         return ()
+    known = job.reported or Reported()
+    lost = [index for index, task in known.tasks.items() if task.state in ("FAILED", "CANCELED")]
+    if len(lost) == job.n_tasks:
+        lost = []  # there are results, so these reports cannot be true
+    share = sum(share_of_primaries(job.primaries, job.n_tasks, index) for index in lost)
     completed = events.JobCompleted(
         job_id=c.job_id,
-        tasks_merged=c.tasks_merged,
-        primaries_merged=c.primaries_merged,
-        partial=c.partial,
+        tasks_merged=c.tasks_merged - len(lost),
+        primaries_merged=c.primaries_merged - share,
+        partial=c.partial or bool(lost),
         ended_at=c.now,
     )
     awaited = events.JobResultsAwaited(job_id=c.job_id)

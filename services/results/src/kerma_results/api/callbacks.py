@@ -26,7 +26,7 @@ from kerma_common.http.statuses import Body as Described
 from kerma_common.http.statuses import answers, envelope
 from kerma_results.api.reading import CallbackReader
 from kerma_results.app.posted_logs import FIELD, PostedLogs
-from kerma_results.app.receiving import Receiving
+from kerma_results.app.receiving import HEAD, Receiving
 from kerma_results.read.project import RESULTS
 
 LOG_KEYS = ("simulation_id", "update_key", FIELD)
@@ -104,13 +104,13 @@ def routes(
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     """Yield the body in larger pieces than it comes in: each is a message to another process."""
     held: list[bytes] = []
-    size = 0
+    size, most = 0, HEAD
     async for piece in request.stream():
         held.append(piece)
         size += len(piece)
-        if size >= FED_AT_ONCE:
+        if size >= most:  # the beginning at once: until it shows a key, others may get the place
             yield b"".join(held)
-            held, size = [], 0
+            held, size, most = [], 0, FED_AT_ONCE
     if size:
         yield b"".join(held)
 

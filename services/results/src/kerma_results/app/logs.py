@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import orjson
@@ -74,13 +73,15 @@ class Logs:
 
     async def _add_delivered(self, found: dict[str, str], job_id: str, left: int) -> None:
         """Add delivered logs. Of those that do not fit, the first are left out."""
+        numbers: dict[str, int] = {}
         for ref in await self.attempts.delivered(job_id, MOST_LOGS):
             if left <= 0:
-                found[_unused("earlier-logs.txt", found)] = "Earlier logs are not shown.\n"
+                found[_unused("earlier-logs.txt", found, numbers)] = "Earlier logs are not shown.\n"
                 break
             async for name, text in self._texts(ref):
-                found[_unused(_safe(name), found)] = shown = shortened(text)
-                left -= len(shown)
+                chosen = _unused(_safe(name), found, numbers)
+                found[chosen] = shown = shortened(text)
+                left -= len(chosen) + len(shown)
                 await give_way()
 
     async def _texts(self, log: Ref) -> AsyncIterator[tuple[str, str]]:
@@ -137,12 +138,18 @@ def _safe(name: str) -> str:
     return _UNSAFE.sub("-", name).strip("-.") or "log"
 
 
-def _unused(name: str, used: Collection[str]) -> str:
-    """Return the name, or with a number where a later log has it: none hides another."""
+def _unused(name: str, used: Collection[str], numbers: dict[str, int]) -> str:
+    """Return the name, or with a number where a later log has it: none hides another.
+
+    ``numbers`` are the last ones given by name, so that thousands of equal names take no search.
+    """
     stem, dot, suffix = name.rpartition(".")
     before, after = (stem, dot + suffix) if stem else (suffix, "")
-    numbered = (f"{before}-{number}{after}" for number in count(2))
-    return next(chosen for chosen in chain([name], numbered) if chosen not in used)
+    chosen = name
+    while chosen in used:
+        numbers[name] = numbers.get(name, 1) + 1
+        chosen = f"{before}-{numbers[name]}{after}"
+    return chosen
 
 
 def members(body: bytes) -> Iterator[tuple[str, str]]:

@@ -46,10 +46,12 @@ class Place:
         """Whether the place was taken away."""
         return self._dropped
 
-    def verified(self, owner: str) -> None:
-        """Keep the place for good. Raises TooManyRequests if the owner has too many."""
-        self.check()
-        self._places.claim(self, owner)
+    async def verified(self, owner: str) -> None:
+        """Keep the place for good, once the owner has few enough: scripts do not try again.
+
+        Raises TooManyRequests if that takes too long, Unavailable if the place is lost meanwhile.
+        """
+        await self._places.claim(self, owner)
 
 
 @dataclass(slots=True)
@@ -73,12 +75,16 @@ class Places:
             if place in self._taken:
                 self._taken.remove(place)
             async with self._free:
-                self._free.notify()
+                self._free.notify_all()
 
-    def claim(self, place: Place, owner: str) -> None:
+    async def claim(self, place: Place, owner: str) -> None:
         """See ``Place.verified``."""
-        if self._owners[owner] >= PER_OWNER:
-            raise TooManyRequests(FULL, RETRY_SECONDS)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS), self._free:
+                await self._free.wait_for(lambda: place.dropped or self._owners[owner] < PER_OWNER)
+        except TimeoutError:
+            raise TooManyRequests(FULL, RETRY_SECONDS) from None
+        place.check()
         self._owners[owner] += 1
         place.owner = owner
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_log_subject
-from kerma_common.errors import WRONG_DATA, InvalidRequest
+from kerma_common.domain import Rejected
+from kerma_common.errors import WRONG_DATA, DomainRejected, InvalidRequest
 from kerma_common.precedence import give_way
 from kerma_common.security.update_keys import Verb
 from kerma_results.app.logs import members
@@ -49,6 +53,14 @@ class PostedLogs:
         self.room.check()
         caller = await self.callers.verified(simulation_id, update_key, Verb.LOGS)
         await _check(logfiles)
+        subject = job_log_subject(caller.job_id)
+        digest = await asyncio.to_thread(hashlib.sha256, logfiles)
+        command = AppendLog(caller.job_id, Ref(digest.hexdigest(), len(logfiles), MEDIA))
+        state, _ = await self.bus.state(JOB_LOG, subject)
+        try:  # nothing is stored of a log that is refused
+            JOB_LOG.decide(state, command)
+        except Rejected as rejected:
+            raise DomainRejected(rejected.code, rejected.message) from None
         ref = await self.blobs.put(logfiles, MEDIA)
         context = CommandContext(
             actor=ACTOR,
@@ -56,8 +68,6 @@ class PostedLogs:
             correlation=request_id,
             now=self.clock(),
         )
-        command = AppendLog(caller.job_id, ref)
-        subject = job_log_subject(caller.job_id)
         return (await self.bus.execute(JOB_LOG, subject, command, context)).seq
 
 

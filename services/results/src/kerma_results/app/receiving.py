@@ -77,7 +77,7 @@ class Receiving:
         )
         require_open(caller)
         await self._check(caller.job_id)
-        place.verified(caller.job.owner)
+        await place.verified(caller.job.owner)
         return caller
 
     async def _check(self, job_id: str, digest: str | None = None) -> tuple[Phase, int]:

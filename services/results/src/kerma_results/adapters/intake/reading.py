@@ -220,7 +220,7 @@ class _Page:
         return PageRead(
             number,
             name,
-            unit if isinstance(unit, str) else "",
+            unit[: grammar.MOST_NAME] if isinstance(unit, str) else "",
             shape,
             page,
             {name: place for name, (place, _) in places.items()},

@@ -28,8 +28,9 @@ PAGES_AT_ONCE = 3
 """Pages that are encoded or stored at a time; each holds a few megabytes."""
 HELD_NUMBERS = 4 * NUMBERS
 """Numbers of a page that are held, 4 MiB."""
-INLINE_BYTES = 64 << 10
-"""Most bytes of all lists of pages that the events of one commit hold themselves."""
+INLINE_BYTES = 32 << 10
+"""Most bytes of all lists of pages that the events of one commit hold themselves. Two hundred
+estimators with the longest names take 210 of its 256 KiB."""
 
 
 Part = tuple[str, bytes, bool]
