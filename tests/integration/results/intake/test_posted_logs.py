@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from kerma_common.contracts.events.jobs import JobDeleted, JobFailed, JobLogReported
-from kerma_common.contracts.ids import JobId, job_id
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
-from kit.running.deliveries import SETTING, Delivery, delivery
+from kit.running.deliveries import Delivery
 from kit.running.results_world import NOW, OWNER, Running, World
-
-
-@pytest.fixture
-def job() -> JobId:
-    """The id of a job on a cluster."""
-    return job_id(NOW, uuid4(), "BATCH")
-
-
-@pytest.fixture
-async def running(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    monkeypatch.setenv(*SETTING)
-    async with world.service() as found:
-        yield found
-
-
-@pytest.fixture
-async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
-    async with running.client() as found:
-        yield found
-
-
-@pytest.fixture
-async def sent(world: World, running: Running, job: JobId) -> Delivery:
-    return await delivery(world, job)
 
 
 async def post(client: httpx.AsyncClient, sent: Delivery, logfiles: Any) -> httpx.Response:

@@ -21,19 +21,6 @@ from kit.running.results_world import NOW, OWNER, Running, World
 
 
 @pytest.fixture
-def job() -> JobId:
-    """The id of a job on a cluster."""
-    return job_id(NOW, uuid4(), "BATCH")
-
-
-@pytest.fixture
-async def running(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    monkeypatch.setenv(*SETTING)
-    async with world.service() as found:
-        yield found
-
-
-@pytest.fixture
 async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
     """A client without any other credential."""
     async with running.client(None) as found:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -25,39 +23,14 @@ from kerma_common.contracts.events.results import (
     ResultsExpected,
     ResultsRefused,
 )
-from kerma_common.contracts.ids import JobId, job_id
+from kerma_common.contracts.ids import JobId
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
 from kerma_results.domain.commands import ReceiveResults
 from kerma_results.domain.result_set import RESULT_SET
 from kit.programs.tally import OUTPUTS
-from kit.running.deliveries import SETTING, Delivery, delivery, estimators_of
+from kit.running.deliveries import Delivery, delivery, estimators_of
 from kit.running.results_world import NOW, OWNER, Running, World
-
-
-@pytest.fixture
-def job() -> JobId:
-    """The id of a job on a cluster."""
-    return job_id(NOW, uuid4(), "BATCH")
-
-
-@pytest.fixture
-async def running(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    monkeypatch.setenv(*SETTING)
-    async with world.service() as found:
-        yield found
-
-
-@pytest.fixture
-async def client(running: Running) -> AsyncIterator[httpx.AsyncClient]:
-    async with running.client() as found:
-        yield found
-
-
-@pytest.fixture
-async def sent(world: World, running: Running, job: JobId) -> Delivery:
-    """A job that waits for its results."""
-    return await delivery(world, job)
 
 
 async def read(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
