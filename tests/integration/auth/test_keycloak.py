@@ -210,7 +210,8 @@ async def test_a_session_that_was_just_prolonged_is_ended_by_its_id_too(world: W
 async def test_roles_count_and_passwords_do_not_exist(world: World) -> None:
     entered = await world.auth.enter(world.realm.token("plgops"), "plgops")
     administration = handlers_of(world.auth.infra).administration
-    await administration.grant(entered.user_id, "operator", SYSTEM, "grant")
+    seq = await administration.grant(entered.user_id, "operator", SYSTEM, "grant")
+    assert await administration.settled(seq)  # the list of users shows it
     entered = await world.auth.enter(world.realm.token("plgops"), "plgops")
     page = await world.auth.ask(
         "GET", "/v1/users?limit=1000", cookies={"access_token": entered.access}
