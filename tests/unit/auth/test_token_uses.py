@@ -31,7 +31,7 @@ async def test_uses_are_written_again_after_a_fault_of_the_database() -> None:
     recorder = UseRecorder(cast(StoredLabels, labels))
     task = asyncio.ensure_future(recorder.run())
     for name in ("a", "b"):
-        recorder._note(TokensUsed((name,)))  # noqa: SLF001 - what the bus calls
+        recorder._note(TokensUsed((name,)))
         async with asyncio.timeout(30):
             await labels.tried.wait()
         labels.tried.clear()
