@@ -164,16 +164,43 @@ def test_the_next_request_of_a_connection_has_the_same_time() -> None:
         assert exchange(slow, GET[:-2])[0] == 408
 
 
+BODIES = [("read", 100_000), ("small", 60_000), ("stream", 100_000)]
+"""Routes that take a body whole, up to 64 KiB, or piece by piece, and a length each allows."""
+
+
+def head_of(route: str, length: int) -> bytes:
+    return b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (route.encode(), length)
+
+
 def test_a_body_that_is_never_finished_is_answered_408() -> None:
-    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     with server(body_seconds=1) as made:
-        assert made.ask(head + b"x" * 50_000)[0] == 408
+        for route, length in BODIES:
+            assert made.ask(head_of(route, length) + b"x" * 50_000)[0] == 408, route
 
 
 def test_a_body_that_trickles_is_answered_408(plain: Server) -> None:
-    with plain.connect() as slow:
-        slow.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
-        assert read_answer(slow)[0] == 408  # after ten seconds of grace
+    with ExitStack() as stack:
+        slow = [stack.enter_context(plain.connect()) for _ in BODIES]
+        for one, (route, length) in zip(slow, BODIES, strict=True):
+            one.sendall(head_of(route, length))
+        with selectors.DefaultSelector() as watch:
+            deadline = time.monotonic() + PATIENCE
+            for one in slow:
+                watch.register(one, selectors.EVENT_READ)
+            while watch.get_map():  # ten seconds of grace
+                assert time.monotonic() < deadline
+                for key, _ in watch.select(0.5):
+                    watch.unregister(key.fileobj)
+                for key in watch.get_map().values():
+                    with suppress(OSError):  # answered since
+                        key.fileobj.sendall(b"x")  # type: ignore[union-attr]
+        assert [read_answer(one)[0] for one in slow] == [408] * len(slow)
+
+
+def test_a_large_body_is_refused_where_small_ones_are_taken(plain: Server) -> None:
+    assert plain.ask(head_of("small", 2**16) + b"x" * 2**16)[0] == 200
+    assert plain.ask(head_of("small", 2**16 + 1))[0] == 413  # without waiting for the body
+    assert plain.ask(head_of("read", 2**16 + 1) + b"x" * (2**16 + 1))[0] == 200
 
 
 def test_who_does_not_read_the_answer_is_cut_off() -> None:
@@ -270,6 +297,25 @@ def test_many_large_uploads_take_no_memory_beyond_the_budget() -> None:
             top = max(top, made.memory)
         assert refused >= 12
         assert top - before < 150
+
+
+def test_streamed_uploads_wait_outside_and_take_nothing_of_the_budget() -> None:
+    size = 32 * 2**20  # more than a body that is held may have
+    with server(upload_memory=2**20) as made, ExitStack() as stack:
+        assert made.ask(GET)[0] == 200
+        before = made.memory
+        for _ in range(8):
+            one = stack.enter_context(made.connect())
+            one.settimeout(0.2)
+            with pytest.raises(TimeoutError):  # the server stops reading
+                one.sendall(head_of("stall", size) + b"x" * size)
+        assert made.memory - before < 20
+        assert made.metric("http_upload_bytes") == 0
+        assert made.ask(head_of("read", 2**20) + b"x" * 2**20)[0] == 200
+        assert made.ask(b"GET /open HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+        status, answer = made.ask(head_of("stream", size) + b"x" * size)
+        assert status == 200
+        assert b'"size":%d' % size in answer
 
 
 def test_a_body_without_end_is_cut_off_after_its_answer() -> None:

@@ -12,6 +12,7 @@ import pytest
 from kerma_common.contracts.events.jobs import JobDeleted
 from kerma_common.contracts.events.results import ResultSetPublished
 from kerma_common.contracts.ids import JobId
+from kerma_results.app.logs import REASON
 from kit.running.results_world import OWNER, Running, World
 
 UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
@@ -91,10 +92,14 @@ async def test_logs_are_plain(
     client: httpx.AsyncClient, running: Running, world: World, job: JobId
 ) -> None:
     await world.submit(job, 1)
-    log = orjson.dumps({"stdout.txt": "<b>bold</b>"})
-    await world.fail(job, 0, 1, await world.blobs.put(log, "application/vnd.kerma.logs+json"))
+    log = await world.blobs.put(
+        orjson.dumps({"stdout.txt": "<b>bold</b>"}), "application/vnd.kerma.logs+json"
+    )
+    await world.fail(job, 0, 1, log, message="<i>bad</i> beam")
     await running.caught_up()
-    (entry,) = (await client.get(f"/v1/jobs/{job}/logs")).json()["items"]
+    why, entry = (await client.get(f"/v1/jobs/{job}/logs")).json()["items"]
+    assert why["name"] == REASON
+    assert "<i>bad</i> beam" in why["text"]
     assert entry["text"] == "<b>bold</b>"
     assert entry["name"].endswith("stdout.txt")
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from kerma_common.http.answers import answer
 from kerma_common.http.app import create_app
+from kerma_common.http.bodies import Body, takes
 from kerma_common.http.policy import public
 from kerma_common.http.route import KermaRoute
 from kerma_common.service import Service, serve
@@ -53,17 +54,38 @@ async def held():
 async def large(): return Response(bytes(64 * 2**20))
 
 @router.post("/read")
+@takes(Body.WHOLE)
 @public()
 async def read(request: Request):
     size = len(await request.body())
     return answer("read", size=size, names=[name.decode() for name, _ in request.scope["headers"]])
 
 @router.post("/keep")
+@takes(Body.WHOLE)
 @public()
 async def keep(request: Request):
     size = len(await request.body())
     await gate.wait()
     return answer("kept", size=size)
+
+@router.post("/small")
+@public()
+async def small(request: Request): return answer("small", size=len(await request.body()))
+
+@router.post("/stream")
+@takes(Body.STREAM)
+@public()
+async def stream(request: Request): return answer("stream", size=await length(request))
+
+@router.post("/stall")
+@takes(Body.STREAM)
+@public()
+async def stall(request: Request):
+    await gate.wait()
+    return answer("stall", size=await length(request))
+
+async def length(request):
+    return sum([len(piece) async for piece in request.stream()])
 
 settings = load(HttpSettings)
 app = create_app("t", verifier=verify, health=health, settings=settings, routers=[router])

@@ -109,5 +109,5 @@ async def test_cloudevent_form_is_fixed() -> None:
         "correlation": "story",
         "traceparent": "00-aa-bb-01",
         "causation": "c0.1",
-        "data": {"job_id": JOB, "by": "u1"},
+        "data": {"job_id": JOB, "by": "u1", "owner": ""},
     }
