@@ -126,6 +126,19 @@ def test_every_route_answers_alike(clients: dict[str, httpx.Client], route: Rout
             client.close()
 
 
+BY_JOB = {
+    "/jobs",
+    "/jobs/batch",
+    "/jobs/direct",
+    "/inputs",
+    "/results",
+    "/results/partial",
+    "/estimators",
+    "/logfiles",
+}
+"""Paths that name a job in the query."""
+
+
 @pytest.mark.parametrize(
     "route",
     [r for r in TABLE.routes if r.method == "GET" and r.path not in ENDLESS],
@@ -133,7 +146,7 @@ def test_every_route_answers_alike(clients: dict[str, httpx.Client], route: Rout
 )
 def test_what_a_user_reads_is_alike(clients: dict[str, httpx.Client], route: Route) -> None:
     asked: dict[str, Any] = {}
-    if route.path in {"/jobs", "/jobs/direct", "/inputs", "/results", "/estimators", "/logfiles"}:
+    if route.path in BY_JOB:
         asked = {"params": {"job_id": "20200101-000000-nobodys-jobDIRECT"}}
     status, _, _ = alike(clients, "GET", path_of(route), **asked)
     assert status in {200, 403, 404}
