@@ -165,10 +165,13 @@ def test_racing_commands_have_one_outcome(kerma: Whole) -> None:
         assert visitor.http.delete("/user/simulations", params={"job_id": job}).status_code == 200
     assert visitor.get("/jobs", job).status_code == 404
     eventually(lambda: not _engines(kerma), PATIENCE, "no engine")
+    # a job just cancelled is gone for users at once, in the log when its last task has stopped
+    eventually(lambda: "JobDeleted" in _types(kerma, job), PATIENCE, "the deletion")
     story = [told_of.event for told_of in told(kerma.place, job)]
     events = Counter(event.type for event in story)
     names = ("JobCancellationRequested", "JobCanceled", "JobDeleted")
     assert [events[name] for name in names] == [1, 1, 1]
+    assert events["JobDeletionRequested"] <= 1
     together = [event.data["tasks"] for event in story if event.type == "TasksCanceled"]
     waited = sum(stop - first for ranges in together for first, stop in ranges)
     assert events["TaskCanceled"] + waited == 2
@@ -296,6 +299,10 @@ def test_a_deaf_child_does_not_delay_the_end(kerma: Whole) -> None:
     kerma.program.process.send_signal(signal.SIGTERM)
     kerma.program.process.wait(PATIENCE)
     kerma.nobody_left(PATIENCE)
+
+
+def _types(kerma: Whole, job: str) -> set[str]:
+    return {told_of.event.type for told_of in told(kerma.place, job)}
 
 
 def _engines(kerma: Whole) -> list[psutil.Process]:
