@@ -16,15 +16,15 @@ from kit.running.whole import Whole, whole
 PRIMARIES, TASKS = 200, 2
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kerma() -> Iterator[Whole]:
-    """Unlimited logins, since one address makes all of them."""
+    """A Kerma for one module: other tests look at all processes of theirs."""
     with whole(KERMA_AUTH_FAILURES_BY_ADDRESS="1000 per hour") as made:
         made.up()
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ada(kerma: Whole) -> Iterator[Visitor]:
     """The user who owns ``job``."""
     visitor = kerma.visitor().enter()
@@ -32,7 +32,7 @@ def ada(kerma: Whole) -> Iterator[Visitor]:
     visitor.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def eve(kerma: Whole) -> Iterator[httpx.Client]:
     """Another user, logged in."""
     name = {"username": "eve", "password": "another long password"}
@@ -49,13 +49,13 @@ def nobody(kerma: Whole) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def body() -> dict[str, Any]:
     """A submission of an editor project."""
     return submission(PRIMARIES, TASKS, title="Proton pencil beam")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def job(ada: Visitor, body: dict[str, Any]) -> str:
     """A completed job of ``ada``."""
     made = ada.submit(body)

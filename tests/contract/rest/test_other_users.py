@@ -93,7 +93,7 @@ def test_nobody_without_a_token(nobody: httpx.Client, method: str, path: str) ->
 A_PAGE = {"estimator": "0", "number": "0"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def owned(ada: Visitor, job: str) -> dict[str, str]:
     """Values that name what is ``ada``'s, by the name of their parameter."""
     token = ada.http.post("/v1/tokens", json={"label": "script", "days": 1})
