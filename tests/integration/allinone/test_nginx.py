@@ -173,6 +173,22 @@ async def test_who_the_client_is_and_the_request_id_are_not_for_clients_to_say(
     assert len(made) == len("x-request-id: ") + 32
 
 
+async def announced(url: httpx.URL, method: str, path: str, length: int) -> httpx.Response:
+    """Return the answer to the head of a request whose body is never sent.
+
+    nginx answers by the length, and closes: who still sends then may not see the answer.
+    """
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nOrigin: {ORIGIN}\r\n"
+    writer.write(f"{head}Content-Length: {length}\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        answer, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *lines = answer.decode().split("\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    return httpx.Response(int(status.split()[1]), headers=headers, content=body)
+
+
 async def test_bodies_are_bounded_per_route(
     client: httpx.AsyncClient, services: dict[str, Recorder]
 ) -> None:
@@ -181,8 +197,7 @@ async def test_bodies_are_bounded_per_route(
         ("POST", "/auth/login", LARGE),
         ("POST", "/jobs/direct", largest),
     ):
-        asked = {"content": b" " * (limit + 1), "headers": {"Origin": ORIGIN}}
-        refused = await client.request(method, path, **asked)  # type: ignore[arg-type]
+        refused = await announced(client.base_url, method, path, limit + 1)
         assert refused.status_code == 413
         assert refused.json() == {"message": f"The body is larger than {limit} bytes"}
         assert CREDENTIALED.items() <= dict(refused.headers).items()
