@@ -48,11 +48,11 @@ class InvalidRequest(KermaError):  # noqa: N818 - names say what happened
         return f"{self.message}: {'; '.join(shown)}"
 
 
-class KeyReused(KermaError):  # noqa: N818
+class KeyReused(KermaError):  # noqa: N818 - says what is refused
     """The Idempotency-Key belongs to another request; nothing was done."""
 
 
-class UnsupportedMediaType(KermaError):  # noqa: N818
+class UnsupportedMediaType(KermaError):  # noqa: N818 - says what is refused
     """The body is not declared as what it must be."""
 
 
@@ -68,11 +68,11 @@ class NotFound(KermaError):  # noqa: N818
     """The thing does not exist for this principal."""
 
 
-class NotAcceptable(KermaError):  # noqa: N818
+class NotAcceptable(KermaError):  # noqa: N818 - says what is refused
     """The thing exists, but in none of the forms that the client accepts."""
 
 
-class PreconditionFailed(KermaError):  # noqa: N818
+class PreconditionFailed(KermaError):  # noqa: N818 - says what is refused
     """The thing is not any more what the client saw when it asked for the change."""
 
 

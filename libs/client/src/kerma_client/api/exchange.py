@@ -89,7 +89,7 @@ def _persistent(call: Call[Any], retries: Retries) -> Steps[httpx.Response]:
 def _pause(call: Call[Any], answer: Answer, attempt: int) -> float | None:
     """Return the seconds until the call may be sent again, None if it must not be."""
     # jitter, so that clients that failed together do not come back together
-    pause: float = FIRST_PAUSE * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+    pause: float = FIRST_PAUSE * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads tries, guards nothing
     if isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return pause  # nothing was sent
     if isinstance(answer, httpx.Response):

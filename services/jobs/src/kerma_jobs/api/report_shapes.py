@@ -57,7 +57,7 @@ class TaskProgress(TypedDict):
 class ReportOnTask(TypedDict):
     """The body of ``POST /tasks``; tasks count from 1."""
 
-    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    __pydantic_config__ = _EXACT  # type: ignore[misc]  # pydantic reads it from a TypedDict
 
     simulation_id: int
     update_key: str
@@ -68,7 +68,7 @@ class ReportOnTask(TypedDict):
 class TaskOfMany(TypedDict):
     """A task of ``POST /tasks/bulk``; a number that the job does not have is skipped."""
 
-    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    __pydantic_config__ = _EXACT  # type: ignore[misc]  # pydantic reads it from a TypedDict
 
     task_id: _Number
     update_dict: TaskProgress
@@ -77,7 +77,7 @@ class TaskOfMany(TypedDict):
 class ReportOnTasks(TypedDict):
     """The body of ``POST /tasks/bulk``."""
 
-    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    __pydantic_config__ = _EXACT  # type: ignore[misc]  # pydantic reads it from a TypedDict
 
     simulation_id: int
     update_key: str

@@ -37,7 +37,7 @@ class PageDraft:
         self._page = page
         self._deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._fragment = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - see ``close``
-        self._chunks = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._chunks = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - see ``close``
         self._coders: dict[str, ArrayCoder] = {}
         self._head = b""
         self.crc32 = 0
