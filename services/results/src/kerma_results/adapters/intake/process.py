@@ -91,7 +91,7 @@ class Intake:
 
     def _open(self, *, folder: str, gzipped: bool, most: int, most_numbers: int) -> None:
         """Make the file, then confine this process."""
-        self.spool = Spool(tempfile.TemporaryFile(dir=folder), most_numbers)  # noqa: SIM115 - see ``close``
+        self.spool = Spool(tempfile.TemporaryFile(dir=folder), most_numbers)  # noqa: SIM115 - lives as long as the process
         nursery.wall_off()
         coding = Gzipped(most) if gzipped else Plain(most)
         self.reader = BodyReader(self.spool, coding)
