@@ -222,7 +222,7 @@ async def test_a_disabled_account_is_refused_everywhere_until_it_is_enabled(worl
 
 async def test_requests_of_one_id_all_take_effect(world: World) -> None:
     """Clients choose the ids of their requests, and may give several requests one."""
-    operator, person = await world.new("oscar", "operator"), await world.new("francesca")
+    operator, person = await world.new("ottilie", "operator"), await world.new("francesca")
     headers = {**operator.access, "X-Request-Id": "always-the-same"}
     path = f"/v1/users/{person.user_id}"
     for what, disabled in (("disable", True), ("enable", False), ("disable", True)):
@@ -238,7 +238,7 @@ async def test_requests_of_one_id_all_take_effect(world: World) -> None:
 
 
 async def test_roles_are_granted_by_admins_and_taken_from_tokens_in_use(world: World) -> None:
-    admin, person = await world.new("alma", "admin"), await world.new("francesca")
+    admin, person = await world.new("alma", "admin"), await world.new("frank")
     path = f"/v1/users/{person.user_id}/roles/operator"
     assert (await world.ask(person, "GET", "/v1/users")).status_code == 403
     answer = await world.ask(admin, "PUT", path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
+import sqlalchemy.exc
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -177,3 +178,31 @@ async def test_periodic_work_does_not_wait_for_one_that_is_held_up(engine: Async
         assert await second.scalar(text("SELECT 1")) == 1
     async with asyncio.timeout(30), in_turn(engine) as again:
         assert await again.scalar(text("SELECT 1")) == 1
+
+
+async def test_a_database_that_stalls_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a background task: its end would be that of the service."""
+    monkeypatch.setattr("kerma_common.db.idle.IDLE_SECONDS", 0.01)
+    looked = asyncio.Queue[float]()
+
+    class Stalled(Connections):
+        async def close_idle(self, before: float) -> None:
+            looked.put_nowait(before)
+            raise faults.pop()
+
+    async def connect() -> NoReturn:
+        raise AssertionError
+
+    faults: list[Exception] = [
+        sqlalchemy.exc.TimeoutError(),
+        psycopg.OperationalError(),
+        ConnectionResetError(),
+    ]
+    task = asyncio.ensure_future(IdleConnections(None, [Stalled(connect, 1, 1.0)]).run())
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                await looked.get()
+        assert not task.done()
+    finally:
+        task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,7 +140,11 @@ async def _client() -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def open_service(service: str) -> AsyncIterator[Infra]:
-    """Open the ports of a service to read and to execute commands, without background tasks."""
+    """Open the ports of a service to read and to execute commands.
+
+    It only listens to the positions of the read models: their stored checkpoints may lag behind by
+    the period of a lease's renewal, and waiting for those alone could fail.
+    """
     async with open_infra(
         service,
         _part(service).package,
@@ -148,4 +153,9 @@ async def open_service(service: str) -> AsyncIterator[Infra]:
         postgres=load(PgSettings),
         blobs=load(BlobSettings),
     ) as infra:
-        yield infra
+        listening = asyncio.create_task(infra.positions.run())
+        try:
+            yield infra
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])

@@ -6,12 +6,15 @@ The start of a service and each burst of requests open as many as the pools allo
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import psycopg
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from kerma_common.clock import until_next
 from kerma_common.db.engine import IDLE_SECONDS, autocommit, turn
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
     from kerma_common.db.connections import Connections
+
+_log = logging.getLogger(__name__)
+_SINCE = "idle since"
 
 
 class IdleConnections:
@@ -47,7 +53,12 @@ class IdleConnections:
         """Look for idle connections periodically, until cancelled."""
         while True:
             await asyncio.sleep(until_next(IDLE_SECONDS))
-            await self.close()
+            try:
+                await self.close()
+            except (SQLAlchemyError, psycopg.Error, OSError) as error:
+                # A database that stalls holds every place. The end of this task would be that of
+                # the service, and what stays open is closed the next time.
+                _log.info("idle connections stay open", extra={"reason": repr(error)})
 
     async def close(self) -> None:
         """Close what has been idle for long."""
@@ -77,6 +88,3 @@ class IdleConnections:
 
     def _gone(self, _: object, entry: ConnectionPoolEntry, *_more: object) -> None:
         self._idle.pop(entry, None)
-
-
-_SINCE = "idle since"
