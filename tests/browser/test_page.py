@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from kit.browser.site import Place
-from kit.running.visitor import JOB_SECONDS, NAME
+from kit.running.clients.visitor import JOB_SECONDS, NAME
 
 pytestmark = pytest.mark.browser
 

@@ -17,9 +17,9 @@ from kit.events.chosen import submit_chosen
 from kit.events.reference import SECONDS, body_of, survived
 from kit.programs.family import eventually
 from kit.running.apart import SERVICES, Apart, apart
-from kit.running.services import prepare
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import SHORT_LEASES
+from kit.running.worlds.services import prepare
 
 pytestmark = pytest.mark.chaos
 

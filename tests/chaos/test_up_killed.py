@@ -16,7 +16,7 @@ from kit.events.chosen import submit_chosen, successes, told
 from kit.events.reference import SECONDS, body_of, survived
 from kit.inputs.projects import submission
 from kit.programs.family import PATIENCE, eventually
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import SHORT_LEASES, Whole, whole
 
 pytestmark = pytest.mark.chaos

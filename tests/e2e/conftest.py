@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.running.apart import Apart, apart
-from kit.running.services import prepare
+from kit.running.worlds.services import prepare
 
 
 @pytest.fixture(scope="module")

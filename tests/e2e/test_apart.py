@@ -11,7 +11,7 @@ import pytest
 from kit.events.chosen import successes
 from kit.inputs.projects import submission
 from kit.running.apart import Apart
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 pytestmark = pytest.mark.slow
 

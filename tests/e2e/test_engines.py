@@ -24,7 +24,7 @@ from kerma_engines.results.merge import MergeState
 from kerma_results.app.logs import REASON
 from kit.inputs.editor import box, mesh, project, zone
 from kit.programs.family import engines_in, eventually
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 from standins.behaviour import Mode, install
 

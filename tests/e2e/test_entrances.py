@@ -12,12 +12,12 @@ import orjson
 import pytest
 
 from kerma_allinone.edge.routing import TABLE, Route
-from kerma_common.http.json_body import LARGE
-from kerma_common.http.problems import is_native
+from kerma_common.http.body.json_body import LARGE
+from kerma_common.http.refusals.forms import is_native
 from kit.inputs.projects import submission
+from kit.running.clients.visitor import NAME
 from kit.running.entrances import ORIGIN, Entrances, entrances
-from kit.running.services import prepare
-from kit.running.visitor import NAME
+from kit.running.worlds.services import prepare
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from kerma_jobs.app.ports import Converted
 from kit.events.chosen import DirectConverter, chosen_id, submit_chosen, told
 from kit.programs.script_engine import script_input
 from kit.running.apart import Apart
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 TASKS = 4
 PRIMARIES = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit.running.apart import Apart
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 from kerma_engines.catalogue.registry import engine
 from kit.inputs.editor import box, mesh, project, zone
 from kit.programs.family import KERMA, environment
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 from standins.behaviour import install
 

@@ -13,7 +13,7 @@ import pytest
 from kerma_client.aio import AsyncKermaClient
 from kerma_client.client import KermaClient
 from kit.inputs.projects import demo_project
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 
 API = Path(__file__).parents[2] / "docs" / "api.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit.inputs.projects import submission
 from kit.programs.family import PATIENCE, eventually
-from kit.running.otlp import collector
+from kit.running.network.otlp import collector
 from kit.running.whole import whole
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

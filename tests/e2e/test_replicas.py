@@ -22,9 +22,9 @@ from kerma_common.nats import connection
 from kit.inputs.projects import submission
 from kit.programs.family import PATIENCE, START_SECONDS, eventually
 from kit.running.apart import SERVICES, Apart, apart
-from kit.running.nginx import nginx
-from kit.running.services import prepare
-from kit.running.visitor import NAME, Visitor
+from kit.running.clients.visitor import NAME, Visitor
+from kit.running.network.nginx import nginx
+from kit.running.worlds.services import prepare
 
 pytestmark = pytest.mark.slow
 

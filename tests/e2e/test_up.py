@@ -22,7 +22,7 @@ from kit.events.chosen import told
 from kit.events.rows import differences, drop, dump
 from kit.inputs.projects import submission
 from kit.programs.family import PATIENCE, engines_in, eventually, processes_in, runs
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 
 PRIMARIES, TASKS = 400, 4

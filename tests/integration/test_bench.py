@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kerma_tools.bench.whole import (
-    idle,
-    importing,
-    logins,
-    polling,
-    reports,
-    requests,
-    start,
-    tasks,
-)
+from kerma_tools.bench.whole import importing, reports, requests, tasks
+from kerma_tools.bench.whole.clients import logins, polling
+from kerma_tools.bench.whole.costs import idle, start
 
 pytestmark = pytest.mark.slow
 

@@ -24,9 +24,9 @@ from kerma_jobs.main import build
 from kit.events.strange_messages import BODIES, HEADERS, messages, send
 from kit.inputs.projects import submission
 from kit.programs.script_engine import script_input
-from kit.running.jobs_world import NamedUsers, append, as_user, offer
-from kit.running.runner_service import Running, eventually, running_runner
-from kit.running.services import prepare, running
+from kit.running.worlds.jobs_world import NamedUsers, append, as_user, offer
+from kit.running.worlds.runner_service import Running, eventually, running_runner
+from kit.running.worlds.services import prepare, running
 
 World = tuple[httpx.AsyncClient, Infra, Running]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from kerma_common.eventlog import api
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
 from kit.events.commits import commit, fresh_subject, write
-from kit.running.proxy import Proxy
+from kit.running.network.proxy import Proxy
 
 
 async def test_lost_acknowledgement_means_one_commit(url: str) -> None:

@@ -19,7 +19,7 @@ from kerma_common.eventlog.port import EventLog
 from kerma_common.eventlog.pull import LogWentBackwards
 from kerma_common.nats import connection
 from kit.events.commits import commit, fresh_subject, write
-from kit.running.proxy import Proxy
+from kit.running.network.proxy import Proxy
 
 Batches = AsyncGenerator[Sequence[Recorded], None]
 

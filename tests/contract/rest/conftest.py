@@ -10,7 +10,7 @@ import pytest
 
 from kit.inputs.projects import submission
 from kit.programs.family import PATIENCE
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 
 PRIMARIES, TASKS = 200, 2

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole
 
 FILES = {"sim_type": "geant4", "ntasks": 1, "input_type": "files", "title": "files"}

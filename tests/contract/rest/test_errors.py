@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 UNKNOWN = "20260101-000000-00000000-0000-0000-0000-000000000000DIRECT"
 BY_JOB = [

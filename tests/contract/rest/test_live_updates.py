@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from kit.programs.family import PATIENCE
-from kit.running.visitor import TERMINAL, Visitor
+from kit.running.clients.visitor import TERMINAL, Visitor
 from kit.running.whole import Whole, whole
 
 Event = tuple[str, str, dict[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 DOCUMENT = json.loads(
     (Path(__file__).parents[3] / "docs" / "openapi" / "kerma.json").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 NAMES = ["depth_dose", "dose_map", "proton_fluence"]
 """Names of the project's outputs, in their order."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 ENTRY = {"job_id", "title", "start_time", "end_time", "metadata"}
 TASK = {"task_id", "task_state", "requested_primaries", "simulated_primaries", "last_update_time"}

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from kerma_allinone.edge.routing import TABLE
-from kerma_common.http.json_body import LARGE
+from kerma_common.http.body.json_body import LARGE
 from kerma_common.settings import HttpSettings
-from kit.running.nginx import SERVICES, nginx
+from kit.running.network.nginx import SERVICES, nginx
 
 ORIGIN = "http://ui.example:3000"
 CREDENTIALED = {

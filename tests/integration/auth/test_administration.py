@@ -20,7 +20,7 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
-from kit.running.accounts import PASSWORD, auth_and_another, login, register, replica
+from kit.running.worlds.accounts import PASSWORD, auth_and_another, login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0

@@ -25,8 +25,8 @@ from kerma_common.http.idempotency import RequestKey
 from kerma_common.infra import Infra
 from kerma_common.security import api_tokens
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_and_another, login, register
-from kit.running.services import MASTER_KEY, running
+from kit.running.worlds.accounts import auth_and_another, login, register
+from kit.running.worlds.services import MASTER_KEY, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher, extract_parameters
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select, update
 
-from kerma_auth.adapters.passwords import standard_hasher
+from kerma_auth.adapters.passwords.hashes import standard_hasher
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.adapters.vault import CREDENTIAL, Vault
 from kerma_auth.domain.user import SYSTEM, USER, GrantRole, RegisterUser
@@ -21,8 +21,8 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import key_id_of
-from kit.running.accounts import auth_service, login, register, replica
-from kit.running.services import MASTER_KEY
+from kit.running.worlds.accounts import auth_service, login, register, replica
+from kit.running.worlds.services import MASTER_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,8 +16,8 @@ from kerma_client.cli import app
 from kerma_client.client import KermaClient
 from kerma_client.errors import ApiError
 from kerma_common.infra import Infra
-from kit.running.accounts import auth_service, login
-from kit.running.services import MASTER_KEY
+from kit.running.worlds.accounts import auth_service, login
+from kit.running.worlds.services import MASTER_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import update
 
-from kerma_auth.adapters.windows import ATTEMPT
+from kerma_auth.adapters.passwords.windows import ATTEMPT
 from kerma_common.infra import Infra
 from kerma_common.telemetry.logs import JsonFormatter
-from kit.running.accounts import auth_service, login, register, replica
+from kit.running.worlds.accounts import auth_service, login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOSTILE = "one\ntwo\r\x1b[31m\x7f\u2028\u202e end"

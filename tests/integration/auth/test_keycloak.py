@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
-from kerma_auth.adapters import provider_keys
+from kerma_auth.adapters.keycloak import provider_keys
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.domain.session import SESSION_LIFE
@@ -23,7 +23,7 @@ from kerma_auth.main import handlers_of
 from kerma_common.contracts.subjects import session_subject
 from kit.identity.federation import Federation, federation
 from kit.identity.provider import Provider, ec_key, provider
-from kit.running.accounts import login, register, replica
+from kit.running.worlds.accounts import login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_TOKEN = {"message": "No token provided"}

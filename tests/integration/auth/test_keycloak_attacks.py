@@ -18,10 +18,10 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from kerma_auth.adapters import provider_keys, web
+from kerma_auth.adapters.keycloak import provider_keys, web
 from kit.identity.federation import Federation, federation
 from kit.identity.provider import CERTS, CLIENT, Provider, jwk, provider, rsa_key
-from kit.running.accounts import login, replica
+from kit.running.worlds.accounts import login, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_ACCESS = "User plgada has no access to our service"

@@ -22,8 +22,8 @@ from kerma_common.errors import DomainRejected
 from kerma_common.infra import Infra
 from kerma_common.security.tokens import ACCESS_LIFE, key_id_of
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_and_another, login, register, replica
-from kit.running.services import MASTER_KEY
+from kit.running.worlds.accounts import auth_and_another, login, register, replica
+from kit.running.worlds.services import MASTER_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0

@@ -16,9 +16,9 @@ from kerma_allinone.children import NatsChild
 from kerma_batch_gateway.main import build as build_batch
 from kerma_common.security import follower, identity
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_and_another
 from kit.running.servers import standing_still
-from kit.running.services import MASTER_KEY, running
+from kit.running.worlds.accounts import auth_and_another
+from kit.running.worlds.services import MASTER_KEY, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE_SECONDS = 1.0

@@ -15,7 +15,7 @@ from sqlalchemy import insert, update
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.domain.session import GRACE
 from kerma_common.infra import Infra
-from kit.running.accounts import auth_service, login, register, replica
+from kit.running.worlds.accounts import auth_service, login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_TOKEN = {"message": "No token provided"}

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.serialization import SSHCertificateType
 from sqlalchemy import select, update
 
-from kerma_auth.adapters.ssh_vault import SSH_CREDENTIAL, SshVault
+from kerma_auth.adapters.keycloak.ssh_vault import SSH_CREDENTIAL, SshVault
 from kerma_auth.app.keycloak import SshCredential
 from kerma_auth.domain.user import SYSTEM
 from kerma_auth.main import handlers_of

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select, update
 
-from kerma_auth.adapters.passwords import threads
-from kerma_auth.adapters.windows import ATTEMPT
+from kerma_auth.adapters.passwords.hashes import threads
+from kerma_auth.adapters.passwords.windows import ATTEMPT
 from kerma_common.infra import Infra
 from kerma_common.settings import HttpSettings
-from kit.running.accounts import auth_service, login, register, replica
+from kit.running.worlds.accounts import auth_service, login, register, replica
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

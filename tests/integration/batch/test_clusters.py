@@ -14,8 +14,8 @@ from kerma_batch_gateway.app.registry import ClusterRegistry
 from kerma_batch_gateway.main import build
 from kerma_common.errors import NotFound
 from kerma_common.infra import Infra
-from kit.running.jobs_world import NamedUsers
-from kit.running.services import prepare, running
+from kit.running.worlds.jobs_world import NamedUsers
+from kit.running.worlds.services import prepare, running
 
 USER = {"Authorization": "Bearer somebody"}
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 import psutil
 import pytest
 
-from kit.running.edge_server import (
+from kit.running.network.edge_server import (
     GET,
     PATIENCE,
     PROGRAM,

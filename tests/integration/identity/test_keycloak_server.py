@@ -10,12 +10,12 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from kerma_auth.adapters import provider_keys
+from kerma_auth.adapters.keycloak import provider_keys
 from kit.identity.federation import Federation, federation
 from kit.identity.keycloak_server import Keycloak, keycloak
 from kit.identity.provider import CLIENT
 from kit.identity.realms import LoginRefusedError
-from kit.running.accounts import replica
+from kit.running.worlds.accounts import replica
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kerma_auth.adapters import provider_keys
+from kerma_auth.adapters.keycloak import provider_keys
 from kit.identity.federation import Federation, federation
 from kit.identity.node_realm import NodeRealm, node_realm
 from kit.identity.realms import LoginRefusedError
-from kit.running.accounts import replica
+from kit.running.worlds.accounts import replica
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.oidc]
 

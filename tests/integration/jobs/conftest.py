@@ -8,9 +8,9 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
-from kit.running.cluster import Script, register, remove, run
-from kit.running.jobs_world import NamedUsers, offer
-from kit.running.services import MASTER_KEY, prepare, running
+from kit.running.worlds.cluster import Script, register, remove, run
+from kit.running.worlds.jobs_world import NamedUsers, offer
+from kit.running.worlds.services import MASTER_KEY, prepare, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from kerma_client.cli import app
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
-from kit.running.cluster import Script, run
-from kit.running.jobs_world import as_user
+from kit.running.worlds.cluster import Script, run
+from kit.running.worlds.jobs_world import as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

@@ -13,8 +13,8 @@ from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
-from kit.running.cluster import register, remove, run
-from kit.running.jobs_world import as_user
+from kit.running.worlds.cluster import register, remove, run
+from kit.running.worlds.jobs_world import as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

@@ -10,8 +10,8 @@ import pytest
 from kerma_common.contracts.events import results
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.infra import Infra
-from kit.running.cluster import Script
-from kit.running.jobs_world import appears, append, publish
+from kit.running.worlds.cluster import Script
+from kit.running.worlds.jobs_world import appears, append, publish
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

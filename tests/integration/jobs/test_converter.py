@@ -26,7 +26,7 @@ from kerma_sandbox.confinement import Exit
 from kerma_sandbox.forks import shared
 from kerma_sandbox.launcher import Confined
 from kit.inputs.projects import demo_project
-from kit.running.converters import converting, demo, demo_files, forks, the_nursery, until
+from kit.running.worlds.converters import converting, demo, demo_files, forks, the_nursery, until
 
 SECRET = "postgresql://user:secret@host"
 

@@ -13,7 +13,7 @@ from kerma_common.infra import Infra
 from kerma_common.telemetry.traces import span
 from kerma_jobs.app.submission import JOB_BYTES
 from kit.inputs.projects import demo_project, submission
-from kit.running.jobs_world import appears, append, as_user, fail, publish, succeed
+from kit.running.worlds.jobs_world import appears, append, as_user, fail, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

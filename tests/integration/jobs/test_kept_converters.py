@@ -17,7 +17,7 @@ from kerma_jobs.adapters.conversion.kept import MOST
 from kerma_jobs.adapters.conversion.limits import ConversionLimits, QueueLimits
 from kerma_sandbox.forks.children import Child
 from kit.inputs.projects import demo_project
-from kit.running.converters import converting, demo, demo_files, forks, until
+from kit.running.worlds.converters import converting, demo, demo_files, forks, until
 
 
 def plain_project(primaries: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from kerma_jobs.main import projections
 from kerma_jobs.read.lists import JobLists
 from kerma_jobs.read.queries import JobQueries
 from kit.inputs.projects import submission
-from kit.running.jobs_world import appears, append, as_user, fail, publish, succeed
+from kit.running.worlds.jobs_world import appears, append, as_user, fail, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Jobs = tuple[httpx.AsyncClient, Infra]

@@ -14,11 +14,11 @@ import pytest
 from kerma_common.contracts.events import auth, runner
 from kerma_common.contracts.progress import progress_subject
 from kerma_common.contracts.subjects import task_subject
-from kerma_common.http.leaving import LEAVING, Leaving
+from kerma_common.http.server.leaving import LEAVING, Leaving
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
-from kit.running.event_streams import listening
-from kit.running.jobs_world import appears, append, as_user, publish, succeed
+from kit.running.clients.event_streams import listening
+from kit.running.worlds.jobs_world import appears, append, as_user, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

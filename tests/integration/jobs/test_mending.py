@@ -22,7 +22,7 @@ from kerma_jobs.app import lifecycle
 from kerma_jobs.domain.commands import SettleTasks
 from kit.forged import forge
 from kit.inputs.projects import submission
-from kit.running.jobs_world import REF, appears, append, as_user, publish, succeed
+from kit.running.worlds.jobs_world import REF, appears, append, as_user, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

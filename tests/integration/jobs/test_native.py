@@ -11,7 +11,7 @@ from kerma_common.contracts.events import runner
 from kerma_common.contracts.subjects import task_subject
 from kerma_common.infra import Infra
 from kit.inputs.projects import demo_project, submission
-from kit.running.jobs_world import appears, append, as_user, publish, succeed
+from kit.running.worlds.jobs_world import appears, append, as_user, publish, succeed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

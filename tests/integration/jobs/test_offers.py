@@ -15,7 +15,7 @@ from kerma_common.contracts.subjects import job_subject
 from kerma_common.infra import Infra
 from kerma_engines.catalogue.registry import engine
 from kit.inputs.editor import box, project, zone
-from kit.running.jobs_world import as_user, leave, offer
+from kit.running.worlds.jobs_world import as_user, leave, offer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -28,7 +28,7 @@ from kerma_common.settings import HttpSettings
 from kerma_jobs.main import build
 from kit.events.projecting import record, submitted
 from kit.running.servers import fresh_database
-from kit.running.services import prepare, running
+from kit.running.worlds.services import prepare, running
 
 JOBS, BEFORE, STEP = 300, 100, 10
 SESSION = "session"

@@ -9,8 +9,8 @@ import pytest
 
 from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import NotFound
-from kerma_common.http.json_body import LARGE
-from kerma_common.http.problem import problem
+from kerma_common.http.body.json_body import LARGE
+from kerma_common.http.refusals.handlers import problem
 from kerma_common.infra import Infra
 from kerma_common.room import DiskRoom
 from kerma_common.settings import HttpSettings
@@ -19,7 +19,7 @@ from kerma_jobs.main import build
 from kerma_sandbox.forks.shared import SharedForks
 from kit.events.projecting import running
 from kit.inputs.projects import demo_project, submission
-from kit.running.jobs_world import as_user
+from kit.running.worlds.jobs_world import as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -29,8 +29,8 @@ from kerma_jobs.domain.quotas import Quotas
 from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
 from kit.inputs.projects import submission
-from kit.running.jobs_world import NamedUsers, leave, offer
-from kit.running.services import prepare, running
+from kit.running.worlds.jobs_world import NamedUsers, leave, offer
+from kit.running.worlds.services import prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,8 +15,8 @@ from kerma_common.security.update_keys import UpdateKeys, Verb, load_update_keys
 from kerma_jobs.domain.commands import RevokeUpdateKeys
 from kerma_jobs.domain.job import JOB
 from kit.inputs.projects import submission
-from kit.running.cluster import Script, run
-from kit.running.jobs_world import as_user
+from kit.running.worlds.cluster import Script, run
+from kit.running.worlds.jobs_world import as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
-from kit.running.cluster import Script, run
-from kit.running.jobs_world import NamedUsers
-from kit.running.services import running
+from kit.running.worlds.cluster import Script, run
+from kit.running.worlds.jobs_world import NamedUsers
+from kit.running.worlds.services import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from kerma_common.infra import Infra
-from kit.running.cluster import Script, run
+from kit.running.worlds.cluster import Script, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 World = tuple[httpx.AsyncClient, Infra]

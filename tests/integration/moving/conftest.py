@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from kerma_allinone.children import PostgresChild
-from kit.running.moving import Kerma, moving
 from kit.running.servers import fresh_database
+from kit.running.worlds.moving import Kerma, moving
 from kit.yaptide.database import Yaptide
 
 

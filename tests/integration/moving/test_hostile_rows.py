@@ -10,10 +10,10 @@ import pytest
 
 from kerma_allinone.children import PostgresChild
 from kerma_allinone.yaptide import documents
-from kit.running.accounts import login, register
-from kit.running.command_line import kerma
-from kit.running.moving import Kerma
+from kit.running.clients.command_line import kerma
 from kit.running.servers import fresh_database
+from kit.running.worlds.accounts import login, register
+from kit.running.worlds.moving import Kerma
 from kit.yaptide import expected, schema
 from kit.yaptide.database import BEGIN, Yaptide, packed, page
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kerma_common.contracts.envelope import Recorded
-from kit.running.accounts import login
-from kit.running.command_line import kerma
-from kit.running.moving import Kerma, Visitor
+from kit.running.clients.command_line import kerma
+from kit.running.worlds.accounts import login
+from kit.running.worlds.moving import Kerma, Visitor
 from kit.yaptide import expected
 from kit.yaptide.database import Old, Yaptide
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kit.programs.family import KERMA, PATIENCE, Program, environment
-from kit.running.command_line import kerma
-from kit.running.moving import Kerma
+from kit.running.clients.command_line import kerma
+from kit.running.worlds.moving import Kerma
 from kit.yaptide import expected
 from kit.yaptide.database import Yaptide
 

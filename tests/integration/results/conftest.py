@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from kerma_common.contracts.ids import JobId, job_id
-from kit.running.results_world import NOW, World, opened
+from kit.running.worlds.results_world import NOW, World, opened
 
 
 @pytest.fixture

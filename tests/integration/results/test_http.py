@@ -25,7 +25,7 @@ from kerma_results.app.logs import HEAD, MOST_LOGS, REASON, TAIL, TOTAL
 from kerma_results.read.models import PAGE_FRAGMENT
 from kerma_results.read.queries import PART_BYTES
 from kit.programs.tally import OUTPUTS
-from kit.running.results_world import NOW, OWNER, Running, World
+from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
 UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
 GZIP = {"accept-encoding": "gzip"}

@@ -22,7 +22,7 @@ from kerma_common.contracts.events.results import EstimatorMaterialised, ResultS
 from kerma_common.contracts.ids import JobId, commit_id, job_id
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_results.adapters import manifest
-from kit.running.results_world import NOW, World
+from kit.running.worlds.results_world import NOW, World
 
 pytestmark = pytest.mark.slow
 

@@ -31,7 +31,7 @@ from kerma_results.app import merging
 from kerma_results.pages.arrays import open_page
 from kit.forged import forge
 from kit.programs.tally import OUTPUTS, task_output
-from kit.running.results_world import NOW, OWNER, Frozen, World
+from kit.running.worlds.results_world import NOW, OWNER, Frozen, World
 
 
 async def submitted(world: World, job: JobId, n_tasks: int, *succeeded: int) -> None:

@@ -13,7 +13,7 @@ from kerma_common.contracts.events.results import (
 )
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_results.app import merging
-from kit.running.results_world import NOW, World
+from kit.running.worlds.results_world import NOW, World
 
 
 async def test_an_output_that_occupies_its_reader_fails_its_job_alone(

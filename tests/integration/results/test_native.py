@@ -13,7 +13,7 @@ from kerma_common.contracts.events.jobs import JobDeleted
 from kerma_common.contracts.events.results import ResultSetPublished
 from kerma_common.contracts.ids import JobId
 from kerma_results.app.logs import REASON
-from kit.running.results_world import OWNER, Running, World
+from kit.running.worlds.results_world import OWNER, Running, World
 
 UNKNOWN = "20260801-101500-00000000-0000-0000-0000-000000000000DIRECT"
 

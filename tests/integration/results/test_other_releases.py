@@ -17,8 +17,8 @@ from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.errors import ContractViolation
 from kerma_common.projection.retries.failures import LoopHalted
 from kerma_results.read import project
-from kit.running import results_world
-from kit.running.results_world import NOW, World
+from kit.running.worlds import results_world
+from kit.running.worlds.results_world import NOW, World
 
 OLDER = {
     "a column is missing": ["ALTER TABLE page DROP COLUMN unit", "DROP TABLE read_model"],

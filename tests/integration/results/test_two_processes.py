@@ -23,8 +23,8 @@ from kerma_common.projection import lease
 from kerma_common.projection.rows.tables import LEASE
 from kerma_results.read.models import ESTIMATOR_METADATA, PAGE_FRAGMENT
 from kit.programs.tally import OUTPUTS, PAGES
-from kit.running.results_world import NOW, OWNER, Frozen, Running, World
-from kit.running.runner_service import eventually
+from kit.running.worlds.results_world import NOW, OWNER, Frozen, Running, World
+from kit.running.worlds.runner_service import eventually
 
 
 async def _fence(world: World) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kerma_allinone.children import NatsChild, PostgresChild, nats_server
-from kit.running.runner_service import HEARTBEAT_SECONDS, Running, running_runner
 from kit.running.servers import fresh_database
+from kit.running.worlds.runner_service import HEARTBEAT_SECONDS, Running, running_runner
 
 
 @pytest.fixture

@@ -9,7 +9,12 @@ from pathlib import Path
 from kerma_allinone.children import postgres_server
 from kerma_runner.domain.task import Phase
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import HEARTBEAT_SECONDS, SHORT_LEASE, eventually, running_runner
+from kit.running.worlds.runner_service import (
+    HEARTBEAT_SECONDS,
+    SHORT_LEASE,
+    eventually,
+    running_runner,
+)
 
 
 async def test_work_goes_on_while_the_database_is_away(

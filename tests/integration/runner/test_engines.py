@@ -8,7 +8,7 @@ import pytest
 
 from kerma_common.contracts.events import runner as ev
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import SHORT_LEASE, Running, Worker, eventually
+from kit.running.worlds.runner_service import SHORT_LEASE, Running, Worker, eventually
 
 
 async def told_of(runner: Running, worker: Worker) -> list[object]:

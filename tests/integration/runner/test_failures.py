@@ -9,7 +9,7 @@ import pytest
 from kerma_common.contracts import ids
 from kerma_common.contracts.events import runner as ev
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import Running
+from kit.running.worlds.runner_service import Running
 
 RELAXED: dict[str, float] = {}
 STALL = {"stall_seconds": 0.6}

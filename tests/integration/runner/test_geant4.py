@@ -12,8 +12,8 @@ from kerma_engines.adapter.packing import encode_inputs, unpack_outputs
 from kerma_engines.catalogue.registry import engine
 from kit.inputs.projects import demo_project
 from kit.programs.geant4 import GEOMETRY, MACRO
-from kit.running import runner_service
-from kit.running.runner_service import Running, eventually
+from kit.running.worlds import runner_service
+from kit.running.worlds.runner_service import Running, eventually
 
 
 async def test_geant4_tasks_run_and_a_canceled_one_stops(

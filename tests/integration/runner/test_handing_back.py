@@ -12,7 +12,7 @@ from kerma_allinone.children import NatsChild
 from kerma_common.contracts.events import runner as ev
 from kerma_runner.read.models import WORKER as WORKER_ROWS
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import Running, as_expected, eventually, names
+from kit.running.worlds.runner_service import Running, as_expected, eventually, names
 
 
 async def test_a_worker_that_cannot_hand_back_is_found_dead_by_the_next(

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from kerma_common.contracts.events import runner as ev
 from kit.programs.script_engine import hostile_input, script_input
-from kit.running.runner_service import Running, eventually
+from kit.running.worlds.runner_service import Running, eventually
 
 
 async def does(runner: Running, mode: str, *arguments: object) -> str:

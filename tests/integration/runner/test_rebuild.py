@@ -11,7 +11,7 @@ from kerma_runner.domain.leases import LeaseKey
 from kerma_runner.main import projections
 from kerma_runner.read.queries import QueueRows
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import Running
+from kit.running.worlds.runner_service import Running
 
 
 async def test_a_rebuild_keeps_the_queue_and_what_workers_said(runner: Running) -> None:

@@ -6,7 +6,7 @@ from kerma_common.contracts import ids
 from kerma_common.contracts.events import runner as ev
 from kerma_runner.domain.task import Phase
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import Running
+from kit.running.worlds.runner_service import Running
 
 
 async def test_a_started_job_becomes_tasks_that_succeed(runner: Running) -> None:

@@ -24,7 +24,8 @@ from kerma_runner.domain.task import Phase
 from kerma_runner.worker import runner_client
 from kit.programs.family import runs
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import (
+from kit.running.servers import standing_still
+from kit.running.worlds.runner_service import (
     PATIENCE,
     SHORT_LEASE,
     Running,
@@ -32,7 +33,6 @@ from kit.running.runner_service import (
     eventually,
     names,
 )
-from kit.running.servers import standing_still
 
 short_leases = pytest.mark.parametrize("lease_seconds", [SHORT_LEASE])
 

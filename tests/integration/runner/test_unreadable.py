@@ -13,7 +13,7 @@ from kerma_runner.app.task_loss import REASON
 from kerma_runner.read.models import WORKER
 from kit.forged import forge
 from kit.programs.script_engine import script_input
-from kit.running.runner_service import PATIENCE, SHORT_LEASE, Running
+from kit.running.worlds.runner_service import PATIENCE, SHORT_LEASE, Running
 
 
 async def spoil(runner: Running, job: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kit.events.chosen import Place, chosen_id, successes
 from kit.inputs.projects import submission
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 JOBS = 10
 TASKS = 4

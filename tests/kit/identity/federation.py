@@ -15,7 +15,7 @@ import pytest
 from kerma_common.infra import Infra
 from kit.identity.provider import CLIENT
 from kit.programs.family import PATIENCE
-from kit.running.accounts import auth_and_another
+from kit.running.worlds.accounts import auth_and_another
 
 EVERYWHERE_SECONDS = 1.0
 """Within this time, a change is effective in every process."""

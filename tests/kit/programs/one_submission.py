@@ -11,8 +11,8 @@ from pathlib import Path
 
 from kerma_jobs.main import build
 from kit.inputs.projects import submission
-from kit.running.jobs_world import NamedUsers
-from kit.running.services import running
+from kit.running.worlds.jobs_world import NamedUsers
+from kit.running.worlds.services import running
 
 
 async def main(nats_url: str, postgres_url: str, blobs: str, user: str, key: str) -> None:

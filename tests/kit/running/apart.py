@@ -23,8 +23,8 @@ from kit.programs.family import (
     kill_in,
     processes_in,
 )
-from kit.running.services import MASTER_KEY
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
+from kit.running.worlds.services import MASTER_KEY
 
 SERVICES = ("auth", "jobs", "runner", "results", "batch")
 PROGRAMS = Path(__file__).parents[1] / "programs"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.running.apart import SERVICES, Apart, apart
-from kit.running.nginx import nginx
-from kit.running.services import MASTER_KEY
+from kit.running.network.nginx import nginx
 from kit.running.whole import Whole, whole
+from kit.running.worlds.services import MASTER_KEY
 
 ORIGIN = "http://localhost:3000"
 TRUST = {"KERMA_HTTP_TRUSTED_PROXIES": "127.0.0.1", "KERMA_HTTP_ORIGINS": ORIGIN}

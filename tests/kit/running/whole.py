@@ -23,7 +23,7 @@ from kit.programs.family import (
     kill_in,
     processes_in,
 )
-from kit.running.visitor import Visitor
+from kit.running.clients.visitor import Visitor
 
 SHORT_LEASES = {"KERMA_RUNNER_LEASE_SECONDS": "4", "KERMA_RUNNER_HEARTBEAT_SECONDS": "1"}
 

@@ -17,9 +17,9 @@ from kerma_allinone.edge.openapi import OPENAPI, openapi_document
 from kerma_common.errors import ContractViolation
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import public
-from kerma_common.http.problems import PROBLEM_MEDIA
+from kerma_common.http.refusals.forms import PROBLEM_MEDIA
+from kerma_common.http.refusals.statuses import statuses_of
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import statuses_of
 from kerma_tools.generating import route_tables
 
 ROOT = Path(__file__).parents[3]

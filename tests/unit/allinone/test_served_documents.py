@@ -15,7 +15,7 @@ from kerma_allinone.edge.routing import LocalGateway
 from kerma_auth.api.documents import router
 from kerma_common.http.app import create_app
 from kerma_common.http.policy import Principal
-from kerma_common.http.problems import TITLES, TYPES
+from kerma_common.http.refusals.forms import TITLES, TYPES
 from kerma_common.settings import HttpSettings
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from werkzeug.security import generate_password_hash
 
-from kerma_auth.adapters.foreign_hashes import parse_hash
+from kerma_auth.adapters.passwords.foreign_hashes import parse_hash
 
 
 @pytest.mark.parametrize("method", ["scrypt:1024:8:1", "pbkdf2:sha256:1000", "pbkdf2:sha512:10"])

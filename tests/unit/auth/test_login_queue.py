@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kerma_auth.adapters.login_queue import LoginQueue, site
+from kerma_auth.adapters.passwords.login_queue import LoginQueue, site
 from kerma_auth.app.ports import Caller
 from kerma_common.errors import Unavailable
 from kit.events.tasks import settle

@@ -10,7 +10,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from kerma_auth.adapters.passwords import (
+from kerma_auth.adapters.passwords.hashes import (
     LOWEST_PRIORITY,
     Argon2Passwords,
     standard_hasher,

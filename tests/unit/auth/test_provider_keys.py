@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kerma_auth.adapters.provider_keys import FRESH_SECONDS, PAUSE_SECONDS, ProviderKeys
-from kerma_auth.adapters.web import NoAnswer
+from kerma_auth.adapters.keycloak.provider_keys import FRESH_SECONDS, PAUSE_SECONDS, ProviderKeys
+from kerma_auth.adapters.keycloak.web import NoAnswer
 from kit.identity.provider import ec_key, jwk
 
 

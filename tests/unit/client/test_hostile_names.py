@@ -26,18 +26,8 @@ from kerma_allinone.admin import yaptide as old
 from kerma_allinone.yaptide.report import Note, Report
 from kerma_client import cli
 from kerma_client.client import KermaClient
-from kerma_client.commands import (
-    admin,
-    all_jobs,
-    auth,
-    jobs,
-    keys,
-    logins,
-    mending,
-    offers,
-    users,
-    yaptide,
-)
+from kerma_client.commands import admin, auth, jobs, offers
+from kerma_client.commands.operators import all_jobs, keys, logins, mending, users, yaptide
 
 NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""

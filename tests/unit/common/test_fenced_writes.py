@@ -9,9 +9,9 @@ ROOT = Path(__file__).parents[3]
 NO_LEADER = {
     "services/auth/src/kerma_auth/adapters/vault.py": "requests keep secrets that are in no event",
     "services/auth/src/kerma_auth/adapters/session_vault.py": "requests keep sessions, by single statements",
-    "services/auth/src/kerma_auth/adapters/ssh_vault.py": "requests keep certificates, by single statements",
+    "services/auth/src/kerma_auth/adapters/keycloak/ssh_vault.py": "requests keep certificates, by single statements",
     "services/auth/src/kerma_auth/adapters/token_labels.py": "requests keep labels, by single statements",
-    "services/auth/src/kerma_auth/adapters/windows.py": "requests count attempts, by single statements",
+    "services/auth/src/kerma_auth/adapters/passwords/windows.py": "requests count attempts, by single statements",
     "services/jobs/src/kerma_jobs/adapters/reservations.py": "requests reserve under their user's lock",
     "services/runner/src/kerma_runner/adapters/heartbeat_rows.py": "requests of workers keep their heartbeats",
     "libs/common/src/kerma_common/db/alembic_env.py": "migrations exclude each other by a lock",

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from kerma_common.errors import WRONG_DATA, ContractViolation, InvalidRequest, KermaError
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.app import create_app
-from kerma_common.http.json_body import deeper_than
+from kerma_common.http.body.json_body import deeper_than
 from kerma_common.http.policy import Principal, public
-from kerma_common.http.problem import STATUS, problem
+from kerma_common.http.refusals.handlers import STATUS, problem
 from kerma_common.http.route import KermaRoute
 from kerma_common.settings import HttpSettings
 

@@ -11,7 +11,7 @@ import pytest
 
 from kerma_common import service
 from kerma_common.clock import until_next
-from kerma_common.http.connections import Connections
+from kerma_common.http.server.connections import Connections
 from kerma_common.settings import HttpSettings
 from kerma_sandbox.confinement import Confinement, Limits
 from kerma_sandbox.forks import shared

@@ -32,8 +32,8 @@ from kerma_common.http.native import (
     resource,
 )
 from kerma_common.http.policy import Principal, public
-from kerma_common.http.problem import STATUS
-from kerma_common.http.problems import PROBLEM_MEDIA, TITLES, TYPES
+from kerma_common.http.refusals.forms import PROBLEM_MEDIA, TITLES, TYPES
+from kerma_common.http.refusals.handlers import STATUS
 from kerma_common.http.route import KermaRoute
 from kerma_common.settings import HttpSettings
 

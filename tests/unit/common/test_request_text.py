@@ -15,7 +15,7 @@ from starlette.responses import Response
 from kerma_common.errors import InvalidRequest, Unauthenticated
 from kerma_common.http.answers import answer
 from kerma_common.http.app import create_app
-from kerma_common.http.json_body import LARGE, more_values_than, parse
+from kerma_common.http.body.json_body import LARGE, more_values_than, parse
 from kerma_common.http.policy import Principal, public
 from kerma_common.http.route import KermaRoute
 from kerma_common.security.tokens import (

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from kerma_common.errors import InvalidRequest
-from kerma_common.http.json_body import Unparsed
+from kerma_common.http.body.json_body import Unparsed
 from kerma_jobs.app.batch_options import BatchOptions, parse_batch_options
 
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from kerma_common.errors import InvalidRequest
-from kerma_common.http.json_body import Unparsed, parse
-from kerma_common.http.large_bodies import MOST_SMALL, body_of
+from kerma_common.http.body.json_body import Unparsed, parse
+from kerma_common.http.body.large_bodies import MOST_SMALL, body_of
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_engines.catalogue.catalogue import load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES, engine

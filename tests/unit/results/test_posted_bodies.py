@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kerma_results.adapters.intake import grammar, reading
 from kerma_results.adapters.intake.grammar import Refused
 from kerma_results.adapters.intake.reading import BodyRead, BodyReader, Gzipped, Plain, Spool
-from kit.running.deliveries import a_map, estimator, page
+from kit.running.clients.deliveries import a_map, estimator, page
 
 REAL = Path(__file__).parents[4] / "shared/realdata/projects/results_shieldhit.json"
 MOST = 1 << 20

@@ -14,11 +14,11 @@ from kerma_common.blobs.store import open_blobs
 from kerma_common.clock import system_clock
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.consistency import Positions
-from kerma_common.db.connections import open_connections
+from kerma_common.db.connections import Connections, open_connections
 from kerma_common.db.engine import create_pool, in_schema
 from kerma_common.db.idle import IdleConnections
 from kerma_common.db.migrations import migrate
-from kerma_common.db.reads import open_reads
+from kerma_common.db.reads import Reads, open_reads
 from kerma_common.errors import ContractViolation
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.eventlog.streams import verify_streams
@@ -75,49 +75,69 @@ async def open_infra(
     main = import_module(f"{package}.main")
     await _migrate(main.MIGRATED, package, postgres)
     shared = shared or Shared()
-    pool = shared.db or create_pool(postgres, f"kerma-{service}")
-    engine = in_schema(pool, service)
-    reads = open_reads(postgres, f"kerma-{service}", service)
-    writers = open_connections(postgres, f"kerma-{service}", postgres.writers, planned_once=True)
-    try:
-        async with connection(
+    async with (
+        _database(service, postgres, shared.db) as database,
+        connection(
             nats.url.get_secret_value(), name=service, credentials=nats.credentials
-        ) as client:
-            await verify_streams(client)
-            log = JetStreamLog(client, traceparent=traceparent, tails=shared.tails)
-            known = shared.identity or Identity()
-            own = pool if shared.db is None else None
-            background: list[tuple[str, Background]] = [
-                ("connections", IdleConnections(own, (reads.connections, writers)).run)
-            ]
-            if shared.identity is None and "api" in roles:
-                background.append(("identity", Follower(known, log, client, service).run))
-            infra = Infra(
-                service=service,
-                nats=client,
-                log=log,
-                bus=CommandBus(log, service),
-                db=engine,
-                blobs=open_blobs(blobs),
-                positions=Positions(service, engine, client),
-                verifier=TokenVerifier(known),
-                clock=system_clock,
-                reads=reads,
-                writers=writers,
-                roles=roles,
-                refusals=log.refusals,
-                room=shared.room or disk_room(*blob_folders(blobs)),
-                identity=known,
-                forks=shared.forks or SharedForks(private_places),
-                background=tuple(background),
-            )
-            with _for_people():
-                await ensure_read_models(main.projections(infra), log, engine)
-            yield infra
+        ) as client,
+    ):
+        await verify_streams(client)
+        log = JetStreamLog(client, traceparent=traceparent, tails=shared.tails)
+        known = shared.identity or Identity()
+        background: list[tuple[str, Background]] = [("connections", database.idle.run)]
+        if shared.identity is None and "api" in roles:
+            background.append(("identity", Follower(known, log, client, service).run))
+        infra = Infra(
+            service=service,
+            nats=client,
+            log=log,
+            bus=CommandBus(log, service),
+            db=database.engine,
+            blobs=open_blobs(blobs),
+            positions=Positions(service, database.engine, client),
+            verifier=TokenVerifier(known),
+            clock=system_clock,
+            reads=database.reads,
+            writers=database.writers,
+            roles=roles,
+            refusals=log.refusals,
+            room=shared.room or disk_room(*blob_folders(blobs)),
+            identity=known,
+            forks=shared.forks or SharedForks(private_places),
+            background=tuple(background),
+        )
+        with _for_people():
+            await ensure_read_models(main.projections(infra), log, database.engine)
+        yield infra
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    """One service's ways to its schema, and what closes their idle connections."""
+
+    engine: AsyncEngine
+    reads: Reads
+    writers: Connections
+    idle: IdleConnections
+
+
+@asynccontextmanager
+async def _database(
+    service: str, postgres: PgSettings, shared: AsyncEngine | None
+) -> AsyncIterator[_Database]:
+    """Open a pool, unless the process has one for all its services, and the connections beside it."""
+    name = f"kerma-{service}"
+    pool = shared or create_pool(postgres, name)
+    reads = open_reads(postgres, name, service)
+    writers = open_connections(postgres, name, postgres.writers, planned_once=True)
+    own = pool if shared is None else None
+    idle = IdleConnections(own, (reads.connections, writers))
+    try:
+        yield _Database(in_schema(pool, service), reads, writers, idle)
     finally:
         await reads.close()
         await writers.close()
-        if shared.db is None:
+        if shared is None:
             await pool.dispose()
 
 

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp
 from kerma_common.clock import until_next
 from kerma_common.db.missing import missing_table
 from kerma_common.http.app import Health
-from kerma_common.http.connections import Connections
-from kerma_common.http.protocol import EdgeConfig
+from kerma_common.http.server.connections import Connections
+from kerma_common.http.server.protocol import EdgeConfig
 from kerma_common.settings import HttpSettings, load
 from kerma_common.stopping import MOST_SECONDS, StopSignals
 

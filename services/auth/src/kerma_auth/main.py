@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from kerma_auth.adapters.passwords import Argon2Passwords
+from kerma_auth.adapters.keycloak.ssh_vault import SshVault
+from kerma_auth.adapters.passwords.hashes import Argon2Passwords
+from kerma_auth.adapters.passwords.throttle import CountingThrottle
+from kerma_auth.adapters.passwords.windows import Windows
 from kerma_auth.adapters.refresh_tokens import RefreshTokens
 from kerma_auth.adapters.session_vault import SessionVault
-from kerma_auth.adapters.ssh_vault import SshVault
-from kerma_auth.adapters.throttle import CountingThrottle
 from kerma_auth.adapters.token_labels import StoredLabels, UseRecorder
 from kerma_auth.adapters.token_secrets import TokenSecrets
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
-from kerma_auth.adapters.windows import Windows
 from kerma_auth.api.documents import router as document_router
 from kerma_auth.api.frontend_logs import router as log_router
 from kerma_auth.api.keycloak import KeycloakRoutes
@@ -50,8 +50,8 @@ from kerma_common.service import Background, Service
 from kerma_common.settings import HttpSettings, load
 
 if TYPE_CHECKING:
-    from kerma_auth.adapters.certificates import SshCertificates
-    from kerma_auth.adapters.keycloak import KeycloakTokens
+    from kerma_auth.adapters.keycloak.access_tokens import KeycloakTokens
+    from kerma_auth.adapters.keycloak.certificates import SshCertificates
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
 
@@ -177,10 +177,10 @@ def _outside(own: AuthSettings) -> tuple[KeycloakTokens | None, SshCertificates 
     provider = load(KeycloakSettings)
     if provider.issuer is None:
         return None, None
-    from kerma_auth.adapters.certificates import SshCertificates
-    from kerma_auth.adapters.keycloak import KeycloakTokens
-    from kerma_auth.adapters.provider_keys import ProviderKeys
-    from kerma_auth.adapters.web import WebClient
+    from kerma_auth.adapters.keycloak.access_tokens import KeycloakTokens
+    from kerma_auth.adapters.keycloak.certificates import SshCertificates
+    from kerma_auth.adapters.keycloak.provider_keys import ProviderKeys
+    from kerma_auth.adapters.keycloak.web import WebClient
 
     web = WebClient()
     rules = ClaimRules(frozenset(provider.clients), provider.access_claim, provider.access_value)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from kerma_auth.adapters.throttle import Limits
+from kerma_auth.adapters.passwords.throttle import Limits
 from kerma_auth.app.accounts import MAX_PASSWORD
 from kerma_auth.domain.limits import parse_limit
 from kerma_common.settings import Settings, SettingsError

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from kerma_common.contracts.ids import JobId, job_id
-from kit.running.deliveries import SETTING, Delivery, delivery
-from kit.running.results_world import NOW, Running, World
+from kit.running.clients.deliveries import SETTING, Delivery, delivery
+from kit.running.worlds.results_world import NOW, Running, World
 
 
 @pytest.fixture

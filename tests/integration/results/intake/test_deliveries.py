@@ -29,8 +29,8 @@ from kerma_common.errors import DomainRejected
 from kerma_results.domain.commands import ReceiveResults
 from kerma_results.domain.result_set import RESULT_SET
 from kit.programs.tally import OUTPUTS
-from kit.running.deliveries import Delivery, delivery, estimators_of
-from kit.running.results_world import NOW, OWNER, Running, World
+from kit.running.clients.deliveries import Delivery, delivery, estimators_of
+from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
 
 async def read(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:

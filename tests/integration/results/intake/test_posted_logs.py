@@ -11,8 +11,8 @@ import pytest
 from kerma_common.contracts.events.jobs import JobDeleted, JobFailed, JobLogReported
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
-from kit.running.deliveries import Delivery
-from kit.running.results_world import NOW, OWNER, Running, World
+from kit.running.clients.deliveries import Delivery
+from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
 
 async def post(client: httpx.AsyncClient, sent: Delivery, logfiles: Any) -> httpx.Response:

@@ -8,7 +8,7 @@ from kerma_allinone.assembly import SERVICES
 from kerma_allinone.edge.routing import Route
 from kerma_allinone.edge.unconnected import application, public_routes
 from kerma_common.errors import ContractViolation
-from kerma_common.http.bodies import Body, taken
+from kerma_common.http.body.limits import Body, taken
 from kerma_common.http.route import body_limit
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from kerma_allinone.edge.routing import INTERNAL, TABLE
 from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_common.http.edge import Cors, RequestScope
-from kerma_common.http.problem import PHRASES, problem
-from kerma_common.http.problems import refusal, refused_as
+from kerma_common.http.refusals.forms import refusal, refused_as
+from kerma_common.http.refusals.handlers import PHRASES, problem
 from kerma_common.http.text import check_request
 from kerma_common.service import Service
 from kerma_common.settings import Settings

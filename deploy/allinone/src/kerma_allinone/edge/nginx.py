@@ -15,10 +15,10 @@ from starlette.responses import Response
 from kerma_allinone.edge.gateway import AWAY, READ_SECONDS, GatewaySettings
 from kerma_allinone.edge.routing import FALLBACK, INTERNAL, TABLE, RouteTable
 from kerma_common.http.answers import answer
+from kerma_common.http.body.json_body import LARGE
 from kerma_common.http.edge import CORS_EXPOSED
-from kerma_common.http.json_body import LARGE
-from kerma_common.http.problems import NATIVE, refusal, refused_as
-from kerma_common.http.protocol import NO_HTTP, TOO_SLOW
+from kerma_common.http.refusals.forms import NATIVE, refusal, refused_as
+from kerma_common.http.server.protocol import NO_HTTP, TOO_SLOW
 from kerma_common.settings import HttpSettings, SettingsError
 
 KINDS = {"413": "too-large", "500": "internal", "503": "unavailable"}

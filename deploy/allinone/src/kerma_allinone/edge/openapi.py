@@ -20,8 +20,8 @@ from kerma_allinone.assembly import SERVICES
 from kerma_allinone.edge.unconnected import application, public_routes
 from kerma_common.errors import ContractViolation
 from kerma_common.http.policy import Access, declared
-from kerma_common.http.problems import PROBLEM_EXAMPLE, PROBLEM_MEDIA, Problem, is_native
-from kerma_common.http.statuses import MEANINGS, Body, bodies_of, statuses_of
+from kerma_common.http.refusals.forms import PROBLEM_EXAMPLE, PROBLEM_MEDIA, Problem, is_native
+from kerma_common.http.refusals.statuses import MEANINGS, Body, bodies_of, statuses_of
 
 OPENAPI = "openapi/kerma.json"
 """Path of the document below ``docs``."""

@@ -16,7 +16,7 @@ from kerma_allinone.yaptide.convert import ENDED, ORIGIN, JobConversion, Made, r
 from kerma_allinone.yaptide.report import Note, Report
 from kerma_allinone.yaptide.rows import JobRow, JobRows, Source, UserRow
 from kerma_allinone.yaptide.schema import TABLES
-from kerma_auth.adapters.foreign_hashes import parse_hash
+from kerma_auth.adapters.passwords.foreign_hashes import parse_hash
 from kerma_auth.app.imports import Taken
 from kerma_common.clock import system_clock
 from kerma_common.contracts.ids import UserId

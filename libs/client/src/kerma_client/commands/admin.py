@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands import (
+from kerma_client.commands.operators import (
     all_jobs,
     batch_jobs,
     keys,

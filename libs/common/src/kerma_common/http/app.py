@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from kerma_common.http import problem
 from kerma_common.http.answers import answer
-from kerma_common.http.bodies import Body, taken
+from kerma_common.http.body.json_body import LargeBodies
+from kerma_common.http.body.limits import Body, taken
 from kerma_common.http.edge import BodyLimit, Cors, RequestScope
 from kerma_common.http.gate import Gate
-from kerma_common.http.json_body import LargeBodies
 from kerma_common.http.policy import Verifier, public
+from kerma_common.http.refusals import handlers as problem
 from kerma_common.http.route import KermaRoute, assert_policies
 from kerma_common.http.text import PlainText
 from kerma_common.projection.catch_up import CatchUp

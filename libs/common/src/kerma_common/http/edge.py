@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
+from kerma_common.http.body.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.http.event_stream import BODILESS
-from kerma_common.http.problem import internal_error, problem
-from kerma_common.http.problems import refusal, refused_as
-from kerma_common.http.uploads import SMALL, UPLOADS, Uploads
+from kerma_common.http.refusals.forms import refusal, refused_as
+from kerma_common.http.refusals.handlers import internal_error, problem
 from kerma_common.precedence import precedence
 from kerma_common.telemetry import metrics, traces
 from kerma_common.telemetry.logs import bound, bound_fields

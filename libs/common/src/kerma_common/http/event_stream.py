@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from kerma_common.http.leaving import LEAVING, Leaving
+from kerma_common.http.server.leaving import LEAVING, Leaving
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kerma_common.http.problems import refusal
+from kerma_common.http.refusals.forms import refusal
 
 if TYPE_CHECKING:
     from starlette.responses import Response

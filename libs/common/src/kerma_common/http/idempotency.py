@@ -20,7 +20,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
-from kerma_common.http.json_body import LARGE
+from kerma_common.http.body.json_body import LARGE
 
 HEADER = "Idempotency-Key"
 MOST_KEY = 128

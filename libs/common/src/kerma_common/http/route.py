@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
-from kerma_common.http.bodies import taken
+from kerma_common.http.body.json_body import LARGE, parse
+from kerma_common.http.body.limits import taken
 from kerma_common.http.edge import announced_length
-from kerma_common.http.json_body import LARGE, parse
 from kerma_common.http.origin import check_source
 from kerma_common.http.policy import Access, declared
-from kerma_common.http.problems import refusal
+from kerma_common.http.refusals.forms import refusal
 
 
 class KermaRoute(APIRoute):

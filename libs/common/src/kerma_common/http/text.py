@@ -14,8 +14,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
-from kerma_common.http.json_body import MOST_NAME
-from kerma_common.http.problem import problem
+from kerma_common.http.body.json_body import MOST_NAME
+from kerma_common.http.refusals.handlers import problem
 
 MOST_PATH, MOST_QUERY, MOST_PARAMETERS = 2048, 8192, 64
 NOT_UTF8 = "Must be valid UTF-8."

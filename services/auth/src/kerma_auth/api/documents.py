@@ -18,10 +18,10 @@ from starlette.responses import Response
 
 from kerma_common.http.native import entity_tag, names
 from kerma_common.http.policy import public
-from kerma_common.http.problem import statuses_by_kind
-from kerma_common.http.problems import NATIVE, TITLES
+from kerma_common.http.refusals.forms import NATIVE, TITLES
+from kerma_common.http.refusals.handlers import statuses_by_kind
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 
 HTML = "text/html; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"

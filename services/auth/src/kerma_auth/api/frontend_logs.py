@@ -15,9 +15,9 @@ from kerma_auth.domain.frontend_logs import LEVELS, MOST_ENTRIES, MOST_TEXT, Ent
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import public
+from kerma_common.http.refusals.statuses import Body as Described
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body as Described
-from kerma_common.http.statuses import answers, envelope
 
 Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
 

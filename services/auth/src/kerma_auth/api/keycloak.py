@@ -21,10 +21,10 @@ from kerma_auth.app.keycloak import KeycloakLogin
 from kerma_common.errors import WRONG_DATA, InvalidRequest, Unauthenticated
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import NO_TOKEN, public
-from kerma_common.http.problem import problem
+from kerma_common.http.refusals.handlers import problem
+from kerma_common.http.refusals.statuses import Body as JsonObject
+from kerma_common.http.refusals.statuses import answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body as JsonObject
-from kerma_common.http.statuses import answers
 
 
 @dataclass(frozen=True, slots=True)

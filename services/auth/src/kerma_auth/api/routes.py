@@ -35,10 +35,10 @@ from kerma_common.http.policy import (
     bearer,
     public,
 )
-from kerma_common.http.problem import problem
+from kerma_common.http.refusals.handlers import problem
+from kerma_common.http.refusals.statuses import Body as JsonObject
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body as JsonObject
-from kerma_common.http.statuses import answers, envelope
 from kerma_common.security.identity import Identity
 
 REFRESH_COOKIE = "refresh_token"

@@ -20,8 +20,8 @@ from kerma_common.http.edge import request_id
 from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.native import done, page, resource
 from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 
 MOST_DAYS = 366
 TokenId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]

@@ -35,8 +35,8 @@ from kerma_common.http.native import (
     resource,
 )
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated, role
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 from kerma_common.security.roles import ADMIN, OPERATOR
 
 PRIVATE = {"Cache-Control": "no-store"}

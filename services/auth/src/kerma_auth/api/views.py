@@ -7,7 +7,7 @@ from typing import Annotated, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from kerma_common.http.statuses import Body
+from kerma_common.http.refusals.statuses import Body
 
 Time = Annotated[
     str, Field(description="ISO 8601, UTC.", json_schema_extra={"format": "date-time"})

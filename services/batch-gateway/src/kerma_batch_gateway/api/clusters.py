@@ -11,8 +11,8 @@ from kerma_batch_gateway.read.clusters import ClusterQueries
 from kerma_common.http.answers import answer
 from kerma_common.http.native import page, resource
 from kerma_common.http.policy import authenticated
+from kerma_common.http.refusals.statuses import Body, answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers, envelope
 
 
 class Cluster(TypedDict):

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from kerma_common.contracts.ids import share_of_primaries
 from kerma_common.http.event_stream import EventStream
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 from kerma_jobs.api.jobs import JobRoutes
 from kerma_jobs.api.status import describe, present
 from kerma_jobs.app.live_updates import LiveUpdates, Show

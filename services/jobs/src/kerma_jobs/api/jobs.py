@@ -18,8 +18,8 @@ from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
 from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers, envelope
 from kerma_common.room import Room
 from kerma_common.security.principal import KEYCLOAK
 from kerma_common.security.update_keys import UpdateKeys

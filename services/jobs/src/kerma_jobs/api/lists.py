@@ -10,7 +10,7 @@ from starlette.responses import Response
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest
 from kerma_common.http.answers import answer, http_date
 from kerma_common.http.policy import CurrentPrincipal, authenticated
-from kerma_common.http.statuses import answers
+from kerma_common.http.refusals.statuses import answers
 from kerma_jobs.api import shapes
 from kerma_jobs.read.lists import ORDERS, JobLists, ListedJob
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from kerma_common.http.statuses import Body
+from kerma_common.http.refusals.statuses import Body
 from kerma_jobs.api import report_fields as fields
 from kerma_jobs.app.submission import MAX_TASKS
 from kerma_jobs.domain.batch import JOB_STATES, TASK_STATES

@@ -16,7 +16,7 @@ from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
 from kerma_common.http.policy import public
-from kerma_common.http.statuses import answers, envelope
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.security.update_keys import UpdateKeys, Verb
 from kerma_jobs.api import report_shapes
 from kerma_jobs.api.report_fields import (

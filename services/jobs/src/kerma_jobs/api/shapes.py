@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from kerma_common.http.statuses import Body, envelope
+from kerma_common.http.refusals.statuses import Body, envelope
 
 ID = "20261122-012556-35fb9d80-6a3e-4b43-9c0a-0c4c5a1a2b3cDIRECT"
 _TIME = "Sun, 22 Nov 2026 01:25:56 GMT"

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest
-from kerma_common.http.json_body import Unparsed
+from kerma_common.http.body.json_body import Unparsed
 
 OPTIONS = frozenset(
     [

@@ -23,8 +23,8 @@ from kerma_common.contracts.ids import job_id
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.errors import WRONG_DATA, InvalidRequest, KeyReused
+from kerma_common.http.body.json_body import Unparsed
 from kerma_common.http.idempotency import RequestKey
-from kerma_common.http.json_body import Unparsed
 from kerma_engines.adapter.packing import INPUT_MEDIA
 from kerma_jobs.app.batch_options import BatchOptions, parse_batch_options
 from kerma_jobs.app.ports import (

@@ -17,13 +17,13 @@ from starlette.responses import Response
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.answers import answer
-from kerma_common.http.bodies import Body, takes
+from kerma_common.http.body.json_body import Unparsed
+from kerma_common.http.body.limits import Body, takes
 from kerma_common.http.edge import request_id
-from kerma_common.http.json_body import Unparsed
 from kerma_common.http.policy import public
+from kerma_common.http.refusals.statuses import Body as Described
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body as Described
-from kerma_common.http.statuses import answers, envelope
 from kerma_results.api.reading import CallbackReader
 from kerma_results.app.posted_logs import FIELD, PostedLogs
 from kerma_results.app.receiving import HEAD, Receiving

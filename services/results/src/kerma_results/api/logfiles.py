@@ -17,8 +17,8 @@ from starlette.responses import Response
 from kerma_common.errors import NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers, envelope
 from kerma_common.precedence import give_way
 from kerma_results.api.access import require_owner
 from kerma_results.api.results import Asked

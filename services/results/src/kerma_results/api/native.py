@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.native import page, require_json, resource
 from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 from kerma_common.precedence import give_way
 from kerma_results.api import layout
 from kerma_results.api.access import require_owner

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from kerma_common.http.json_body import LARGE, parse
+from kerma_common.http.body.json_body import LARGE, parse
 from kerma_results.app.places import Places
 
 

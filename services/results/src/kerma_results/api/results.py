@@ -13,8 +13,8 @@ from starlette.responses import Response
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.answers import answer
 from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers, envelope
 from kerma_results.api import layout
 from kerma_results.api.access import JobIdParameter, require_owner
 from kerma_results.api.layout import Piece

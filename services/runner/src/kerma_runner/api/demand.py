@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 
 from kerma_common.http.native import page, resource
 from kerma_common.http.policy import authenticated
+from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import Body, answers
 
 if TYPE_CHECKING:
     from kerma_common.infra import Clock

@@ -32,7 +32,7 @@ from kerma_common.nats import connection
 from kerma_common.security.update_keys import UpdateKeys, decoded_secret
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile
-from kerma_tools.bench.whole.cpu import cpu_by_part
+from kerma_tools.bench.whole.costs.cpu import cpu_by_part
 
 BARS = {1: 500.0, 8: 1500.0, 32: 2000.0}
 """Updates per second by the number of writers."""

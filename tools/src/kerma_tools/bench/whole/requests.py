@@ -9,7 +9,7 @@ from kerma_client.submission import submit_body
 from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import platform, quantile, timed
 from kerma_tools.bench.run import limit
-from kerma_tools.bench.whole.wire import direct, post
+from kerma_tools.bench.whole.clients.wire import direct, post
 
 # the bench submits hundreds of jobs within seconds, more than quotas allow
 UNLIMITED = {

@@ -26,8 +26,8 @@ from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile
 from kerma_tools.bench.run import limit
 from kerma_tools.bench.whole.bare import bare_starts
-from kerma_tools.bench.whole.cpu import cpu_by_part, idle_share, since, wait_until_calm
-from kerma_tools.bench.whole.wire import direct, post
+from kerma_tools.bench.whole.clients.wire import direct, post
+from kerma_tools.bench.whole.costs.cpu import cpu_by_part, idle_share, since, wait_until_calm
 from kerma_tools.paths import ROOT
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import orjson
 from prometheus_client import Counter, Gauge
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest, Unavailable
-from kerma_common.http.large_bodies import body_of
+from kerma_common.http.body.large_bodies import body_of
 from kerma_common.security.principal import Principal
 from kerma_jobs.adapters.conversion.fair_queue import FairQueue, Turn
 from kerma_jobs.adapters.conversion.kept import KeptForks

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from kerma_common.http.large_bodies import read_body
+from kerma_common.http.body.large_bodies import read_body
 from kerma_engines.adapter.outputs import plain_names
 from kerma_engines.adapter.packing import encode_inputs
 from kerma_engines.adapter.port import Engine, InputSet

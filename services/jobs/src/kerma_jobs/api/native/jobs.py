@@ -30,8 +30,8 @@ from kerma_common.http.native import (
     resource,
 )
 from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.refusals.statuses import answers
 from kerma_common.http.route import KermaRoute
-from kerma_common.http.statuses import answers
 from kerma_engines.adapter.packing import files_of
 from kerma_jobs.api.jobs import JobRoutes
 from kerma_jobs.api.lists import states_of

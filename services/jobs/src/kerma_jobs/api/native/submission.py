@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest
-from kerma_common.http.statuses import Body
+from kerma_common.http.refusals.statuses import Body
 from kerma_jobs.app.submission import (
     MAX_TASKS,
     MAX_TITLE,

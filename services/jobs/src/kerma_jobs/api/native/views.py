@@ -11,7 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from kerma_common.http.answers import iso_time, iso_time_or_none
-from kerma_common.http.statuses import Body
+from kerma_common.http.refusals.statuses import Body
 from kerma_jobs.api.shapes import ID
 from kerma_jobs.api.status import describe, present
 from kerma_jobs.app.outlook import Outlook

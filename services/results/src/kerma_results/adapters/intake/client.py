@@ -17,7 +17,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest, Unavailable
-from kerma_common.http.large_bodies import body_of
+from kerma_common.http.body.large_bodies import body_of
 from kerma_results.adapters.confined.messages import encode_request
 from kerma_results.adapters.intake.messages import (
     FLOAT,

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from kerma_common.http.large_bodies import read_body
+from kerma_common.http.body.large_bodies import read_body
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_results.adapters.confined.messages import clean, decode_request
 from kerma_results.adapters.intake.grammar import Refused

@@ -1,0 +1,1 @@
+"""``kerma admin``: one module per group of commands."""

@@ -1,0 +1,1 @@
+"""Refusals: from errors to statuses, and in the form that clients expect."""

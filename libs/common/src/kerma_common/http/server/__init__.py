@@ -1,0 +1,1 @@
+"""The server below the routes: connections, the HTTP protocol, the end."""

@@ -1,0 +1,1 @@
+"""Keycloak, or another provider of OpenID Connect: keys, access tokens, SSH certificates."""

@@ -1,0 +1,1 @@
+"""Passwords: hashes, the queue of logins, limits on attempts."""

@@ -1,0 +1,95 @@
+"""Limits on failed logins, on registrations and on logs of frontends."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kerma_auth.adapters.passwords.login_queue import site
+from kerma_auth.adapters.passwords.windows import Windows
+from kerma_auth.app.ports import Caller
+from kerma_auth.domain.limits import Limit
+from kerma_auth.domain.names import name_key
+from kerma_common.errors import TooManyRequests
+
+FAILURES = "Too many failed logins; please try again later"
+LOGS = "Too many logs; please try again later"
+REGISTRATIONS = "Too many registrations from this address; please try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many failed logins, registrations and requests with logs are accepted in which time."""
+
+    name_and_address: Limit
+    name: Limit
+    address: Limit
+    registrations: Limit
+    logs: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class CountingThrottle:
+    """See ``Throttle``. Keys are keyed hashes, as people type passwords where names belong."""
+
+    windows: Windows
+    limits: Limits
+    master: bytes
+
+    async def require(self, caller: Caller) -> None:
+        """See ``Throttle``."""
+        limits = dict(self._failures(caller))
+        found = await self.windows.of(list(limits))
+        waits = [w.seconds_left for key, w in found.items() if w.count >= limits[key].amount]
+        if waits:
+            raise TooManyRequests(FAILURES, retry_after=max(waits))
+
+    async def failed(self, caller: Caller) -> None:
+        """See ``Throttle``."""
+        for key, limit in self._failures(caller):
+            await self.windows.count(key, limit.seconds)
+
+    async def succeeded(self, caller: Caller) -> None:
+        """See ``Throttle``."""
+        key, _ = next(self._failures(caller))
+        await self.windows.clear(key)
+
+    async def require_address(self, address: str) -> None:
+        """See ``Throttle``."""
+        key = self._key("address", site(address))
+        window = (await self.windows.of([key])).get(key)
+        if window and window.count >= self.limits.address.amount:
+            raise TooManyRequests(FAILURES, retry_after=window.seconds_left)
+
+    async def failed_at(self, address: str) -> None:
+        """See ``Throttle``."""
+        key = self._key("address", site(address))
+        await self.windows.count(key, self.limits.address.seconds)
+
+    async def registers(self, caller: Caller) -> None:
+        """See ``Throttle``."""
+        limit = self.limits.registrations
+        key = self._key("registration", site(caller.address))
+        window = await self.windows.count(key, limit.seconds)
+        if window.count > limit.amount:
+            raise TooManyRequests(REGISTRATIONS, retry_after=window.seconds_left)
+
+    async def logs(self, address: str, user_id: str | None) -> None:
+        """See ``Throttle``."""
+        limit = self.limits.logs
+        whose = ("logs of a user", user_id) if user_id else ("logs", site(address))
+        window = await self.windows.count(self._key(*whose), limit.seconds)
+        if window.count > limit.amount:
+            raise TooManyRequests(LOGS, retry_after=window.seconds_left)
+
+    def _failures(self, caller: Caller) -> Iterator[tuple[str, Limit]]:
+        name, address = name_key(caller.username), site(caller.address)
+        yield self._key("name and address", name, address), self.limits.name_and_address
+        yield self._key("name", name), self.limits.name
+        yield self._key("address", address), self.limits.address
+
+    def _key(self, kind: str, *parts: str) -> str:
+        text = "\x1f".join((kind, *parts)).encode("utf-8", "surrogatepass")
+        return hmac.new(self.master, text, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Clients of a running Kerma: people, scripts, readers of streams."""

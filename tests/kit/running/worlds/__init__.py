@@ -1,0 +1,1 @@
+"""Services that tests run in their own process."""

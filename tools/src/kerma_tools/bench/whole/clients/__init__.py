@@ -1,0 +1,1 @@
+"""What clients wait for: pages, logins, live updates."""

@@ -1,0 +1,1 @@
+"""What a Kerma costs: processor time, memory, starts."""
