@@ -22,7 +22,7 @@ from kerma_tools.bench.figure import Figure
 from kerma_tools.bench.platform import Platform, platform, quantile
 from kerma_tools.bench.run import limit
 
-PRIMARIES, TASKS, CORES = 60_000, 8, 2
+PRIMARIES, TASKS, CORES = 30_000, 8, 2
 LIVE_PRIMARIES = 20_000
 RESULT_BYTES = 2_000_000
 POLL_SECONDS = 0.005
