@@ -1,4 +1,4 @@
-"""Which output a posted estimator belongs to."""
+"""Which output a delivered estimator belongs to."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from kerma_engines.adapter.port import Output
-from kerma_results.adapters.intake.grammar import Refused
-from kerma_results.adapters.intake.matching import matched
-from kerma_results.adapters.intake.reading import EstimatorRead
+from kerma_results.adapters.deliveries.grammar import Refused
+from kerma_results.adapters.deliveries.matching import matched
+from kerma_results.adapters.deliveries.reading import EstimatorRead
 
 
 def found(name: str, **metadata: str) -> EstimatorRead:
@@ -17,7 +17,7 @@ def found(name: str, **metadata: str) -> EstimatorRead:
 
 
 def placed(names: list[str], outputs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return (output, posted name) in the order of outputs."""
+    """Return (output, delivered name) in the order of outputs."""
     made = [Output(name, name, file) for name, file in outputs]
     return [(name, one.name) for name, one in matched([found(n) for n in names], made)]
 
@@ -42,7 +42,7 @@ FLUKA = [("zebra", "21"), ("aardvark", "22")]
     ],
 )
 def test_position_means_nothing(names: list[str], outputs: list[tuple[str, str]]) -> None:
-    expected = [(name, posted) for (name, _), posted in zip(outputs, names, strict=True)]
+    expected = [(name, delivered) for (name, _), delivered in zip(outputs, names, strict=True)]
     for order in itertools.permutations(names):
         assert placed(list(order), outputs) == expected
 

@@ -17,19 +17,20 @@ from kerma_common.service import Background, Service
 from kerma_common.settings import load
 from kerma_engines.catalogue.registry import engine
 from kerma_results.adapters.confined.client import ConfinedMerges
+from kerma_results.adapters.deliveries.client import ConfinedBodies
+from kerma_results.adapters.deliveries.storing import DeliveredPages
 from kerma_results.adapters.fragment_rows import FragmentRows
-from kerma_results.adapters.intake.client import ConfinedBodies
-from kerma_results.adapters.intake.storing import PostedPages
 from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
-from kerma_results.api import callbacks, logfiles, native, results
-from kerma_results.api.reading import CallbackReader
+from kerma_results.api import deliveries as delivery_routes
+from kerma_results.api import logfiles, native, results
+from kerma_results.api.reading import DeliveryReader
 from kerma_results.app.callers import Callers
+from kerma_results.app.deliveries import Deliveries
+from kerma_results.app.log_deliveries import LogDeliveries
 from kerma_results.app.logs import Logs
 from kerma_results.app.merging import Merging
 from kerma_results.app.places import Places
-from kerma_results.app.posted_logs import PostedLogs
-from kerma_results.app.receiving import Receiving
 from kerma_results.app.supply import MergeSupply, dispatcher
 from kerma_results.read.attempts import AttemptQueries
 from kerma_results.read.project import RESULTS
@@ -118,26 +119,26 @@ def _routers(
     bodies: ConfinedBodies,
     settings: HttpSettings,
 ) -> tuple[APIRouter, ...]:
-    places = Places(own.posted_at_once)
+    places = Places(own.deliveries_at_once)
     callers = Callers(load_update_keys(infra.clock), queries, infra.log, infra.positions)
-    receiving = Receiving(
+    deliveries = Deliveries(
         callers,
         bodies,
-        PostedPages(infra.blobs),
+        DeliveredPages(infra.blobs),
         infra.blobs,
         infra.bus,
         places,
         infra.room,
         infra.clock,
     )
-    posted_logs = PostedLogs(callers, infra.blobs, infra.bus, infra.room, infra.clock)
-    reader = CallbackReader(bodies, places, settings.json_depth, callbacks.LOG_KEYS)
+    log_deliveries = LogDeliveries(callers, infra.blobs, infra.bus, infra.room, infra.clock)
+    reader = DeliveryReader(bodies, places, settings.json_depth, delivery_routes.LOG_KEYS)
     logs = Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
     return (
         results.routes(queries),
         logfiles.routes(queries, logs),
         native.routes(queries, logs),
-        callbacks.routes(receiving, posted_logs, reader, infra.positions),
+        delivery_routes.routes(deliveries, log_deliveries, reader, infra.positions),
     )
 
 

@@ -26,5 +26,5 @@ class ResultsSettings(Settings):
     """Most bytes that a merge may write: it unpacks the outputs, one at a time."""
     merged_bytes: int = Field(default=1 << 30, gt=0)
     """Most bytes of a job's merged arrays."""
-    posted_at_once: int = Field(default=4, ge=1, le=64)
+    deliveries_at_once: int = Field(default=4, ge=1, le=64)
     """Bodies of ``POST /results`` that a process reads at a time."""

@@ -23,7 +23,7 @@ class Bodies(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackReader:
+class DeliveryReader:
     """Reads bodies with these members at most."""
 
     bodies: Bodies

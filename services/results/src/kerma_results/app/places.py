@@ -1,4 +1,4 @@
-"""Places for posted bodies: few at a time, and none held by somebody without a key.
+"""Places for delivered bodies: few at a time, and none held by somebody without a key.
 
 A body is read as it arrives, so a slow one holds its place for long. Until its key is verified, it
 may have to make room for a newcomer; afterwards its owner holds at most ``PER_OWNER`` places.
@@ -20,7 +20,7 @@ GRACE_SECONDS = 10.0
 WAIT_SECONDS = 30.0
 """Longest wait for a place."""
 RETRY_SECONDS = 5.0
-FULL = "Too many results are being received; please try again"
+FULL = "Too many results are being delivered; please try again"
 
 
 @dataclass(eq=False, slots=True)

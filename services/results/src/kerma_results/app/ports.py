@@ -53,7 +53,7 @@ class KeptEstimator:
 
 
 class Identity(Protocol):
-    """Whose results a posted body says it has."""
+    """Whose results a delivered body says it has."""
 
     @property
     def simulation_id(self) -> int:
@@ -64,8 +64,8 @@ class Identity(Protocol):
         """The key, unverified."""
 
 
-class PostedBody(Protocol):
-    """A posted body, read as it arrives in a process of its own.
+class DeliveryBody(Protocol):
+    """A delivered body, read as it arrives in a process of its own.
 
     Calls raise InvalidRequest naming what is wrong with it, and Unavailable.
     """
@@ -84,19 +84,19 @@ class PostedBody(Protocol):
         """Assign the estimators to the outputs of an input set; return their digest."""
 
 
-Body = TypeVar("Body", bound=PostedBody, covariant=True)
-Given = TypeVar("Given", bound=PostedBody, contravariant=True)
+Body = TypeVar("Body", bound=DeliveryBody, covariant=True)
+Given = TypeVar("Given", bound=DeliveryBody, contravariant=True)
 
 
-class PostedBodies(Protocol[Body]):
-    """Makes processes that read posted bodies."""
+class DeliveryBodies(Protocol[Body]):
+    """Makes processes that read delivered bodies."""
 
     def open(self, *, gzipped: bool) -> AbstractAsyncContextManager[Body]:
         """Provide one. Raises Unavailable."""
 
 
-class PostedStore(Protocol[Given]):
-    """Permanent storage of what was posted."""
+class DeliveryStore(Protocol[Given]):
+    """Permanent storage of what was delivered."""
 
     def keep(self, body: Given) -> AsyncIterator[KeptEstimator]:
         """Store a matched body; yield its estimators in the order of the outputs."""

@@ -56,7 +56,7 @@ class ExpectResults:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiveResults:
+class AcceptDelivery:
     """Complete the result set with delivered results, all of which are stored."""
 
     job_id: str
@@ -124,6 +124,6 @@ ResultSetCommand = (
     | ImportEstimators
     | ImportResultSet
     | ExpectResults
-    | ReceiveResults
+    | AcceptDelivery
     | RefuseResults
 )

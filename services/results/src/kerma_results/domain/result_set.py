@@ -29,6 +29,7 @@ from kerma_common.contracts.events.results import (
 )
 from kerma_common.domain import Aggregate, Rejected
 from kerma_results.domain.commands import (
+    AcceptDelivery,
     CompleteMerge,
     DeleteResultSet,
     ExpectResults,
@@ -38,7 +39,6 @@ from kerma_results.domain.commands import (
     MaterialiseEstimator,
     OpenResultSet,
     PublishResultSet,
-    ReceiveResults,
     RefuseResults,
     ResultSetCommand,
     StartMerge,
@@ -114,7 +114,7 @@ def decide(state: ResultSet, command: ResultSetCommand) -> Events:
             return _delete(state)
         case ImportEstimators() | ImportResultSet():
             return _import(command, state)
-        case ExpectResults() | ReceiveResults() | RefuseResults():
+        case ExpectResults() | AcceptDelivery() | RefuseResults():
             return _delivered(command, state)
         case _:
             assert_never(command)
@@ -230,7 +230,7 @@ def _import(command: ImportEstimators | ImportResultSet, state: ResultSet) -> Ev
     return (*new, imported)
 
 
-def _delivered(command: ExpectResults | ReceiveResults | RefuseResults, state: ResultSet) -> Events:
+def _delivered(command: ExpectResults | AcceptDelivery | RefuseResults, state: ResultSet) -> Events:
     match command:
         case ExpectResults():
             if state.phase is not Phase.NONE:
@@ -239,8 +239,8 @@ def _delivered(command: ExpectResults | ReceiveResults | RefuseResults, state: R
                 job_id=command.job_id, owner=command.owner, tasks=command.tasks
             )
             return (expected,)
-        case ReceiveResults():
-            return _receive(command, state)
+        case AcceptDelivery():
+            return _accept(command, state)
         case RefuseResults():
             waits = state.phase is Phase.EXPECTED
             return (ResultsRefused(job_id=command.job_id),) if waits else ()
@@ -248,7 +248,7 @@ def _delivered(command: ExpectResults | ReceiveResults | RefuseResults, state: R
             assert_never(command)
 
 
-def _receive(command: ReceiveResults, state: ResultSet) -> Events:
+def _accept(command: AcceptDelivery, state: ResultSet) -> Events:
     check_delivery(state, command.digest)
     if state.phase is Phase.COMPLETE:
         return ()

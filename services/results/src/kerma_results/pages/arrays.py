@@ -12,7 +12,7 @@ With ``shuffle`` its bytes are transposed first (all lowest bytes, then all next
 smooth data and hurts sparse counts, so it is decided per array by trying the middle chunk, or the
 first where the array is not held in memory.
 
-A page that a cluster posted has bin centres in place of edges: each axis of its header names the array
+A page that a cluster delivered has bin centres in place of edges: each axis of its header names the array
 that holds them (``centres``), and ``merge`` is null.
 """
 

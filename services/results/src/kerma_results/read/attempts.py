@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, case, func, select
+from sqlalchemy import Select, Subquery, and_, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
-from kerma_results.read.models import JOB_SOURCE, POSTED_LOG, REPORTED_LOG, TASK_LOG
+from kerma_results.read.models import DELIVERED_LOG, JOB_SOURCE, REPORTED_LOG, TASK_LOG
 
 _OF_JOB = 5
 """Columns of the job, before those of an attempt."""
@@ -57,7 +57,7 @@ class AttemptQueries:
         async with self.db.connect() as connection:
             for table, place in (
                 (REPORTED_LOG, REPORTED_LOG.c.seq),
-                (POSTED_LOG, POSTED_LOG.c.number),
+                (DELIVERED_LOG, DELIVERED_LOG.c.number),
             ):
                 some = (
                     select(table.c.log_sha256, table.c.log_size, table.c.log_media)
@@ -88,7 +88,8 @@ def _attempt(row: Any) -> Attempt:
     return Attempt(*fields)
 
 
-def _statement() -> Select[Any]:
+def _ranked() -> Subquery:
+    """Return the attempts of the job, those that failed alike with their rank and number."""
     alike = (
         TASK_LOG.c.failed,
         TASK_LOG.c.code,
@@ -97,7 +98,7 @@ def _statement() -> Select[Any]:
     )
     # one with a log stands for the others
     order = (TASK_LOG.c.log_sha256.is_(None), TASK_LOG.c.seq.desc())
-    ranked = (
+    return (
         select(
             TASK_LOG,
             func.row_number().over(partition_by=alike, order_by=order).label("rank"),
@@ -109,30 +110,21 @@ def _statement() -> Select[Any]:
         .where(TASK_LOG.c.job_id == bindparam("job"))
         .subquery()
     )
+
+
+def _statement() -> Select[Any]:
+    """Return the statement for the job and one attempt of each kind."""
+    ranked = _ranked()
     of = ranked.c
+    job = JOB_SOURCE.c
     return (
         select(
-            JOB_SOURCE.c.failure_code,
-            JOB_SOURCE.c.failure,
-            JOB_SOURCE.c.log_sha256,
-            JOB_SOURCE.c.log_size,
-            JOB_SOURCE.c.log_media,
-            of.index,
-            of.attempt,
-            of.failed,
-            of.code,
-            of.reason,
-            of.number,
-            of.first,
-            of.last,
-            of.log_sha256,
-            of.log_size,
-            of.log_media,
+            *(job.failure_code, job.failure, job.log_sha256, job.log_size, job.log_media),
+            *(of.index, of.attempt, of.failed, of.code, of.reason, of.number, of.first, of.last),
+            *(of.log_sha256, of.log_size, of.log_media),
         )
-        .select_from(
-            JOB_SOURCE.outerjoin(ranked, and_(of.job_id == JOB_SOURCE.c.job_id, of.rank == 1))
-        )
-        .where(JOB_SOURCE.c.job_id == bindparam("job"))
+        .select_from(JOB_SOURCE.outerjoin(ranked, and_(of.job_id == job.job_id, of.rank == 1)))
+        .where(job.job_id == bindparam("job"))
         .order_by(
             of.failed.desc(),
             case((of.failed, of.latest)).desc().nulls_last(),

@@ -81,8 +81,8 @@ TASK_LOG = Table(
 )
 """From RUNNER: failed attempts, and the logs of succeeded ones."""
 
-POSTED_LOG = Table(
-    "posted_log",
+DELIVERED_LOG = Table(
+    "delivered_log",
     METADATA,
     Column("job_id", Text, primary_key=True),
     Column("number", Integer, primary_key=True),

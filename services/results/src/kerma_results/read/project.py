@@ -15,20 +15,20 @@ from kerma_common.contracts.refs import Ref
 from kerma_common.projection.router import At, Projection
 from kerma_common.projection.rows.ops import Delete, Op, Update, Upsert
 from kerma_results.read.models import (
+    DELIVERED_LOG,
     ESTIMATOR,
     ESTIMATOR_METADATA,
     JOB_SOURCE,
     METADATA,
     PAGE,
     PAGE_FRAGMENT,
-    POSTED_LOG,
     REPORTED_LOG,
     RESULT_SET,
     TASK_LOG,
     TASK_OUTPUT,
 )
 
-RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=5)
+RESULTS = Projection("results", "results", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=6)
 
 LOST_HISTORY = "HISTORY_LOST"
 """Code of tasks of which no readable event says how they ended."""
@@ -200,7 +200,7 @@ def received(event: results.ResultsReceived, at: At) -> Iterator[Op]:
 def log_received(event: results.LogReceived, at: At) -> Iterator[Op]:
     """Store a delivered log."""
     key = {"job_id": event.job_id, "number": event.number}
-    yield Upsert(POSTED_LOG, key, _ref("log", event.log_ref))
+    yield Upsert(DELIVERED_LOG, key, _ref("log", event.log_ref))
 
 
 @RESULTS.on(results.MergeStarted)

@@ -1,4 +1,4 @@
-"""Receives the merged results of jobs that run outside of Kerma.
+"""Accepts the merged results of jobs that run outside of Kerma.
 
 A body is read while it arrives, by a process of its own. Nothing is stored before its key is
 verified, nothing of a body that breaks a rule, and nothing can be seen before one commit says that
@@ -23,7 +23,7 @@ from kerma_common.errors import (
 )
 from kerma_common.security.update_keys import Verb
 from kerma_results.app.callers import Caller, Callers, require_open
-from kerma_results.domain.commands import MaterialiseEstimator, ReceiveResults
+from kerma_results.domain.commands import AcceptDelivery, MaterialiseEstimator
 from kerma_results.domain.result_set import RESULT_SET, Phase, check_delivery
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kerma_common.commands.bus import CommandBus
     from kerma_common.room import Room
     from kerma_results.app.places import Place, Places
-    from kerma_results.app.ports import Identity, KeptEstimator, PostedBodies, PostedStore
+    from kerma_results.app.ports import DeliveryBodies, DeliveryStore, Identity, KeptEstimator
 
 ACTOR = "svc:results"
 HEAD = 2048
@@ -41,20 +41,20 @@ HEAD = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Receiving:
-    """Receives posted results."""
+class Deliveries:
+    """Accepts delivered results."""
 
     callers: Callers
-    bodies: PostedBodies[Any]
-    store: PostedStore[Any]
+    bodies: DeliveryBodies[Any]
+    store: DeliveryStore[Any]
     blobs: BlobStore
     bus: CommandBus
     places: Places
     room: Room
     clock: Callable[[], datetime]
 
-    async def receive(self, pieces: AsyncIterator[bytes], *, gzipped: bool, request_id: str) -> int:
-        """Receive a body; return the sequence in RESULTS that a reader must have passed.
+    async def accept(self, pieces: AsyncIterator[bytes], *, gzipped: bool, request_id: str) -> int:
+        """Accept a body; return the sequence in RESULTS that a reader must have passed.
 
         Raises InvalidRequest naming what is wrong with the body, DomainRejected for results that
         the job does not accept, TooManyRequests, Unavailable.
@@ -102,7 +102,7 @@ class Receiving:
         estimators = [
             _materialised(index, kept) async for index, kept in _numbered(self.store.keep(body))
         ]
-        command = ReceiveResults(
+        command = AcceptDelivery(
             caller.job_id, digest, tuple(estimators), caller.job.n_tasks, caller.job.primaries
         )
         context = CommandContext(

@@ -1,4 +1,4 @@
-"""A posted page on its way to the blob store: its numbers pass through, a megabyte at a time."""
+"""A delivered page on its way to the blob store: its numbers pass through, a megabyte at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerma_common.errors import Unavailable
-from kerma_results.adapters.intake.client import GONE
-from kerma_results.adapters.intake.messages import NUMBERS
+from kerma_results.adapters.deliveries.client import GONE
+from kerma_results.adapters.deliveries.messages import NUMBERS
 from kerma_results.pages.arrays import CHUNK, ArrayCoder, page_head
-from kerma_results.pages.posted import axes_of, numbers_json
+from kerma_results.pages.delivered import axes_of, numbers_json
 
 if TYPE_CHECKING:
-    from kerma_results.adapters.intake.messages import DescribedPage
+    from kerma_results.adapters.deliveries.messages import DescribedPage
 
 IN_MEMORY = 1 << 20
 """Bytes of either encoding that are held in memory; more goes to a file without a name."""
@@ -30,7 +30,7 @@ assert NUMBERS == CHUNK
 class PageDraft:
     """Makes both encodings of a page: the JSON fragment and the arrays.
 
-    ``text`` and ``numbers`` come in the order of ``pages.posted.page_pieces``.
+    ``text`` and ``numbers`` come in the order of ``pages.delivered.page_pieces``.
     """
 
     def __init__(self, page: DescribedPage) -> None:

@@ -1,4 +1,4 @@
-"""Stores what a posted body holds, page by page."""
+"""Stores what a delivered body holds, page by page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import orjson
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_results.adapters import manifest
-from kerma_results.adapters.intake.drafts import PageDraft
-from kerma_results.adapters.intake.messages import NUMBERS
+from kerma_results.adapters.deliveries.drafts import PageDraft
+from kerma_results.adapters.deliveries.messages import NUMBERS
 from kerma_results.adapters.page_blobs import FRAGMENT_MEDIA, JSON_MEDIA
 from kerma_results.app.ports import KeptEstimator, KeptPages
 from kerma_results.pages import arrays
-from kerma_results.pages.posted import page_pieces
+from kerma_results.pages.delivered import page_pieces
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
-    from kerma_results.adapters.intake.client import ConfinedBody
-    from kerma_results.adapters.intake.messages import DescribedEstimator, DescribedPage
+    from kerma_results.adapters.deliveries.client import ConfinedBody
+    from kerma_results.adapters.deliveries.messages import DescribedEstimator, DescribedPage
 
 PAGES_AT_ONCE = 3
 """Pages that are encoded or stored at a time; each holds a few megabytes."""
@@ -38,13 +38,13 @@ Part = tuple[str, bytes, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class PostedPages:
-    """Adapter of ``PostedStore``."""
+class DeliveredPages:
+    """Adapter of ``DeliveryStore``."""
 
     blobs: BlobStore
 
     async def keep(self, body: ConfinedBody) -> AsyncIterator[KeptEstimator]:
-        """See ``PostedStore``."""
+        """See ``DeliveryStore``."""
         room = INLINE_BYTES
         async for index, estimator in body.estimators():
             written = orjson.dumps(estimator.metadata, option=orjson.OPT_SORT_KEYS)

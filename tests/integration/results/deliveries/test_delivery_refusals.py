@@ -15,7 +15,7 @@ import pytest
 from kerma_common.contracts.events.jobs import UpdateKeysRevoked
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.security.update_keys import UpdateKeys, Verb
-from kerma_results.adapters.intake import grammar
+from kerma_results.adapters.deliveries import grammar
 from kit.running.clients.deliveries import KEYS, SETTING, Delivery, delivery, estimators_of, page
 from kit.running.worlds.results_world import NOW, OWNER, Running, World
 

@@ -1,4 +1,4 @@
-"""The grammar of posted results, as generators that take one event of a JSON parser at a time.
+"""The grammar of delivered results, as generators that take one event of a JSON parser at a time.
 
 A generator is sent events, ``(kind, value)`` as ijson makes them, and yields None to ask for the next
 one, or ``Numbers`` to have a whole run of numbers put there, which is what a body consists of. It

@@ -52,13 +52,13 @@ async def test_logs_of_reports_are_shown_beside_posted_ones(
     await reported(error="no route to host")
     await running.caught_up()
     assert await shown(client, sent) == {"error": "no route to host"}
-    assert (await post(client, sent, {"error": "posted", "a.log": "more"})).status_code == 202
+    assert (await post(client, sent, {"error": "delivered", "a.log": "more"})).status_code == 202
     await reported(error="<b>again</b>")
     await running.caught_up()
     expected = {
         "error": "<b>again</b>",
         "error-2": "no route to host",
-        "error-3": "posted",
+        "error-3": "delivered",
         "a.log": "more",
     }
     assert await shown(client, sent, plain=True) == expected

@@ -1,4 +1,4 @@
-"""Posted bodies, read in confined processes: the service's side.
+"""Delivered bodies, read in confined processes: the service's side.
 
 Pieces of a body are passed on as they arrive; what is read of it is fetched a page at a time. The
 service parses no byte of a body.
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from kerma_common.errors import WRONG_DATA, InvalidRequest, Unavailable
 from kerma_common.http.body.large_bodies import body_of
 from kerma_results.adapters.confined.messages import encode_request
-from kerma_results.adapters.intake.messages import (
+from kerma_results.adapters.deliveries.messages import (
     FLOAT,
     KIND,
     MOST_DESCRIPTION,
@@ -37,7 +37,7 @@ from kerma_sandbox.forks.shared import SharedForks, Work
 if TYPE_CHECKING:
     from kerma_results.settings import ResultsSettings
 
-MODULE = "kerma_results.adapters.intake.process"
+MODULE = "kerma_results.adapters.deliveries.process"
 BODY = "body"
 CPU_SECONDS = 300
 """Processor time of one body: a gigabyte takes half a minute."""
@@ -49,7 +49,7 @@ _Described = TypeVar("_Described", bound=BaseModel)
 
 @dataclass(slots=True)
 class ConfinedBodies:
-    """Makes processes that read posted bodies."""
+    """Makes processes that read delivered bodies."""
 
     settings: ResultsSettings
     forks: SharedForks
@@ -103,7 +103,7 @@ class ConfinedBodies:
 
 @dataclass(slots=True)
 class ConfinedBody:
-    """One body, in a process of its own; see ``app.ports.PostedBody``."""
+    """One body, in a process of its own; see ``app.ports.DeliveryBody``."""
 
     child: Child
     settings: ResultsSettings
@@ -122,19 +122,19 @@ class ConfinedBody:
         await self._ask("open", how)
 
     async def feed(self, piece: bytes, *, verified: bool) -> None:
-        """See ``PostedBody``."""
+        """See ``DeliveryBody``."""
         answer, _ = await self._ask("feed", {"verified": verified}, body=piece)
         self.identity = answer.identity
 
     async def end(self) -> Identity:
-        """See ``PostedBody``."""
+        """See ``DeliveryBody``."""
         identity = (await self._ask("end"))[0].identity
         if identity is None:
             raise Unavailable(GONE)
         return identity
 
     async def match(self, inputs: bytes) -> str:
-        """See ``PostedBody``."""
+        """See ``DeliveryBody``."""
         answer, _ = await self._ask("match", body=inputs)
         if answer.digest is None:
             raise Unavailable(GONE)

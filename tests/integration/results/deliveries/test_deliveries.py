@@ -26,7 +26,7 @@ from kerma_common.contracts.events.results import (
 from kerma_common.contracts.ids import JobId
 from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
-from kerma_results.domain.commands import ReceiveResults
+from kerma_results.domain.commands import AcceptDelivery
 from kerma_results.domain.result_set import RESULT_SET
 from kit.programs.tally import OUTPUTS
 from kit.running.clients.deliveries import Delivery, delivery, estimators_of
@@ -41,7 +41,7 @@ async def read(client: httpx.AsyncClient, job: str) -> list[dict[str, Any]]:
 
 
 def as_stored(estimators: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return posted estimators with the names of outputs, in their order, pages by number."""
+    """Return delivered estimators with the names of outputs, in their order, pages by number."""
     named = {found["name"].rstrip("_"): found for found in estimators}
     return [
         {
@@ -56,11 +56,11 @@ def as_stored(estimators: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def test_pages_are_those_that_were_posted_under_the_names_of_outputs(
     client: httpx.AsyncClient, world: World, sent: Delivery
 ) -> None:
-    posted = estimators_of()
-    response = await sent.post(client, posted)
+    delivered = estimators_of()
+    response = await sent.post(client, delivered)
     assert (response.status_code, set(response.json())) == (202, {"message"}), response.text
     await world.until(sent.job_id, ResultSetPublished)
-    assert await read(client, sent.job_id) == as_stored(posted)
+    assert await read(client, sent.job_id) == as_stored(delivered)
     listed = (await client.get("/estimators", params={"job_id": sent.job_id})).json()
     assert [found["name"] for found in listed["estimators_metadata"]] == list(OUTPUTS)
     assert listed["estimators_metadata"][0]["pages_metadata"] == [
@@ -70,31 +70,31 @@ async def test_pages_are_those_that_were_posted_under_the_names_of_outputs(
     ]
     query = {"job_id": sent.job_id, "estimator_name": "a map", "page_numbers": "0-1,12"}
     some = (await client.get("/results", params=query)).json()["pages"]
-    assert some == as_stored(posted)[1]["pages"]
+    assert some == as_stored(delivered)[1]["pages"]
 
 
 async def test_the_order_of_estimators_and_members_and_the_coding_do_not_matter(
     client: httpx.AsyncClient, world: World, sent: Delivery
 ) -> None:
-    posted = estimators_of()
-    body = sent.body(posted[::-1])
+    delivered = estimators_of()
+    body = sent.body(delivered[::-1])
     key_last = json.dumps({"estimators": body.pop("estimators"), **body}).encode()
     headers = {"content-encoding": "gzip", "content-type": "text/plain"}
     response = await client.post("/results", content=gzip.compress(key_last), headers=headers)
     assert response.status_code == 202, response.text
     await world.until(sent.job_id, ResultSetPublished)
-    assert await read(client, sent.job_id) == as_stored(posted)
+    assert await read(client, sent.job_id) == as_stored(delivered)
 
 
 async def test_a_repetition_changes_nothing_and_other_results_are_refused(
     client: httpx.AsyncClient, world: World, sent: Delivery
 ) -> None:
-    posted = estimators_of()
-    assert (await sent.post(client, posted)).status_code == 202
+    delivered = estimators_of()
+    assert (await sent.post(client, delivered)).status_code == 202
     await world.until(sent.job_id, ResultSetPublished)
     history = await world.history(sent.job_id)
     blobs = stored(world)
-    for same in (posted, posted[::-1]):
+    for same in (delivered, delivered[::-1]):
         assert (await sent.post(client, same)).status_code == 202
     other = estimators_of()
     other[0]["pages"][0]["data"]["values"][0] += 1e-12
@@ -102,7 +102,7 @@ async def test_a_repetition_changes_nothing_and_other_results_are_refused(
     assert (refused.status_code, refused.json()["code"]) == (409, "RESULTS_DIFFER")
     assert await world.history(sent.job_id) == history
     assert stored(world) == blobs
-    assert await read(client, sent.job_id) == as_stored(posted)
+    assert await read(client, sent.job_id) == as_stored(delivered)
 
 
 async def test_of_concurrent_deliveries_one_counts(
@@ -148,7 +148,7 @@ async def test_the_aggregate_refuses_what_overtakes_the_end_of_the_job(
     await world.until(job, ResultsExpected)
     await world.record(ending(event, job))
     await world.until(job, ResultSetDeleted, ResultsRefused)
-    command = ReceiveResults(job, "0" * 64, (), 1, 1)
+    command = AcceptDelivery(job, "0" * 64, (), 1, 1)
     context = CommandContext("test", ("results", job), "test", NOW)
     with pytest.raises(DomainRejected) as refused:
         await running.infra.bus.execute(RESULT_SET, result_set_subject(job), command, context)

@@ -1,4 +1,4 @@
-"""Which output of a job a posted estimator belongs to.
+"""Which output of a job a delivered estimator belongs to.
 
 Clusters name estimators by the files of an engine: ``z_profile_`` for ``z_profile_0001.bdo``, ``21``
 or ``fl_sim_fort.21`` for a unit of FLUKA, the stem of a table of TOPAS. The position of an estimator
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerma_engines.adapter.port import Output
-from kerma_results.adapters.intake.grammar import Refused
-from kerma_results.adapters.intake.reading import EstimatorRead
+from kerma_results.adapters.deliveries.grammar import Refused
+from kerma_results.adapters.deliveries.reading import EstimatorRead
 
 _SUFFIX = re.compile(r"\.(?:bdo|csv|dat|txt)$", re.IGNORECASE)
 _TASK = re.compile(r"_?\d{4}$", re.ASCII)

@@ -1,4 +1,4 @@
-"""Receives logs of jobs that run outside of Kerma; each is appended, none replaces another."""
+"""Accepts logs of jobs that run outside of Kerma; each is appended, none replaces another."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kerma_common.domain import Rejected
 from kerma_common.errors import WRONG_DATA, DomainRejected, InvalidRequest
 from kerma_common.precedence import give_way
 from kerma_common.security.update_keys import Verb
+from kerma_results.app.deliveries import ACTOR
 from kerma_results.app.logs import members
-from kerma_results.app.receiving import ACTOR
 from kerma_results.domain.job_log import JOB_LOG, AppendLog
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ FIELD = "logfiles"
 
 
 @dataclass(frozen=True, slots=True)
-class PostedLogs:
-    """Receives logs."""
+class LogDeliveries:
+    """Accepts logs."""
 
     callers: Callers
     blobs: BlobStore
@@ -43,7 +43,7 @@ class PostedLogs:
     room: Room
     clock: Callable[[], datetime]
 
-    async def receive(
+    async def accept(
         self, simulation_id: object, update_key: object, logfiles: bytes, request_id: str
     ) -> int:
         """Append texts by name, as JSON; return the sequence in RESULTS.

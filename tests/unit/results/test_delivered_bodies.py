@@ -1,4 +1,4 @@
-"""Posted bodies: what is read of them, and what is refused, by member."""
+"""Delivered bodies: what is read of them, and what is refused, by member."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerma_results.adapters.intake import grammar, reading
-from kerma_results.adapters.intake.grammar import Refused
-from kerma_results.adapters.intake.reading import BodyRead, BodyReader, Gzipped, Plain, Spool
+from kerma_results.adapters.deliveries import grammar, reading
+from kerma_results.adapters.deliveries.grammar import Refused
+from kerma_results.adapters.deliveries.reading import BodyRead, BodyReader, Gzipped, Plain, Spool
 from kit.running.clients.deliveries import a_map, estimator, page
 
 REAL = Path(__file__).parents[4] / "shared/realdata/projects/results_shieldhit.json"
@@ -70,8 +70,8 @@ def test_what_is_read() -> None:
 @settings(max_examples=20)
 @given(step=st.integers(1, 400))
 def test_a_body_may_be_cut_anywhere(step: int) -> None:
-    posted = body(estimator("dose", a_map(), page(2, [1.5, 2.5e-7, 3])))
-    assert digests(read(posted, step=step)[0]) == digests(read(posted)[0])
+    delivered = body(estimator("dose", a_map(), page(2, [1.5, 2.5e-7, 3])))
+    assert digests(read(delivered, step=step)[0]) == digests(read(delivered)[0])
 
 
 def test_equal_content_has_equal_digests_and_other_content_another() -> None:
@@ -99,9 +99,9 @@ def test_recorded_results_are_read() -> None:
     recorded = json.loads(REAL.read_text())["estimators"]
     raw = json.dumps(body(*recorded)).encode()
     found, spool = read(gzip.compress(raw), zipped=True, most=1 << 23)
-    for one, posted in zip(found.estimators, recorded, strict=True):
-        assert (one.name, one.metadata) == (posted["name"], posted["metadata"])
-        for stored, given_page in zip(one.pages, posted["pages"], strict=True):
+    for one, delivered in zip(found.estimators, recorded, strict=True):
+        assert (one.name, one.metadata) == (delivered["name"], delivered["metadata"])
+        for stored, given_page in zip(one.pages, delivered["pages"], strict=True):
             raw_values = spool.read(stored.arrays["data.values"], 0, 10**6)
             assert np.frombuffer(raw_values).tolist() == given_page["data"]["values"]
 
@@ -125,7 +125,7 @@ def without(key: str, inner: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("posted", "path", "reason"),
+    ("delivered", "path", "reason"),
     [
         ({}, "simulation_id", "Missing data"),
         (body(job="x"), "job", "Unknown field."),
@@ -176,8 +176,8 @@ def without(key: str, inner: str = "") -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_refused(posted: dict[str, Any], path: str, reason: str) -> None:
-    where, why = refusal(posted)
+def test_what_is_refused(delivered: dict[str, Any], path: str, reason: str) -> None:
+    where, why = refusal(delivered)
     assert where == path
     assert reason in why
 

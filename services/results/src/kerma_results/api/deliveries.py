@@ -24,9 +24,9 @@ from kerma_common.http.policy import public
 from kerma_common.http.refusals.statuses import Body as Described
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
-from kerma_results.api.reading import CallbackReader
-from kerma_results.app.posted_logs import FIELD, PostedLogs
-from kerma_results.app.receiving import HEAD, Receiving
+from kerma_results.api.reading import DeliveryReader
+from kerma_results.app.deliveries import HEAD, Deliveries
+from kerma_results.app.log_deliveries import FIELD, LogDeliveries
 from kerma_results.read.project import RESULTS
 
 LOG_KEYS = ("simulation_id", "update_key", FIELD)
@@ -34,7 +34,7 @@ FED_AT_ONCE = 512 << 10
 """Bytes of a body that are passed on at a time."""
 
 
-class PostedResults(BaseModel):
+class DeliveredResults(BaseModel):
     """The body of ``POST /results``, for the OpenAPI document: it is never parsed as a whole."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,7 +44,7 @@ class PostedResults(BaseModel):
     estimators: list[dict[str, Any]]
 
 
-class PostedLogfiles(BaseModel):
+class DeliveredLogfiles(BaseModel):
     """The body of ``POST /logfiles``, for the OpenAPI document."""
 
     model_config = ConfigDict(extra="forbid")
@@ -62,12 +62,12 @@ _PAGE = {
     "metadata": {"page_number": "0", "name": "DOSE"},
 }
 _ESTIMATOR = {"name": "z_profile_", "metadata": {"mc_code_version": "v1"}, "pages": [_PAGE]}
-_RESULTS = Described(PostedResults, {**_KEY, "estimators": [_ESTIMATOR]})
-_LOGFILES = Described(PostedLogfiles, {**_KEY, "logfiles": {"shieldhit_0001.log": "text"}})
+_RESULTS = Described(DeliveredResults, {**_KEY, "estimators": [_ESTIMATOR]})
+_LOGFILES = Described(DeliveredLogfiles, {**_KEY, "logfiles": {"shieldhit_0001.log": "text"}})
 
 
 def routes(
-    receiving: Receiving, logs: PostedLogs, reader: CallbackReader, positions: Positions
+    deliveries: Deliveries, logs: LogDeliveries, reader: DeliveryReader, positions: Positions
 ) -> APIRouter:
     """Return the routes; they answer once reads show what was delivered."""
     router = APIRouter(route_class=KermaRoute)
@@ -81,7 +81,7 @@ def routes(
     @public()
     @answers(202, 409, 413, 429, takes=_RESULTS, shows=envelope("Results saved"))
     async def post_results(request: Request) -> Response:
-        seq = await receiving.receive(
+        seq = await deliveries.accept(
             _pieces(request), gzipped=_gzipped(request), request_id=request_id()
         )
         return answer("Results saved", 202, headers=await seen(seq))
@@ -93,7 +93,7 @@ def routes(
     async def post_logfiles(request: Request) -> Response:
         body = await reader.read(request)
         _require_keys(body)
-        seq = await logs.receive(
+        seq = await logs.accept(
             body["simulation_id"], body["update_key"], _as_json(body[FIELD]), request_id()
         )
         return answer("Log files saved", 202, headers=await seen(seq))

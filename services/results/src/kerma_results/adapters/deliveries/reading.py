@@ -1,4 +1,4 @@
-"""Reads a posted body piece by piece, in a process of its own, by the rules in ``grammar``.
+"""Reads a delivered body piece by piece, in a process of its own, by the rules in ``grammar``.
 
 Numbers go to a file as float64; everything else is short. The update key may come last.
 """
@@ -19,8 +19,8 @@ import ijson
 import orjson
 from ijson.backends import yajl2_c
 
-from kerma_results.adapters.intake import grammar
-from kerma_results.adapters.intake.grammar import BODY, Broken, Event, Member, Refused, Steps
+from kerma_results.adapters.deliveries import grammar
+from kerma_results.adapters.deliveries.grammar import BODY, Broken, Event, Member, Refused, Steps
 
 SLICE = 64 << 10
 """Bytes that are parsed at a time; each may become an event."""

@@ -1,4 +1,4 @@
-"""The JSON of a page that a cluster posted: its members as they came, in sorted order.
+"""The JSON of a page that a cluster delivered: its members as they came, in sorted order.
 
 Arrays may be large, so the JSON is a sequence of texts and names of arrays, whose numbers come in
 between.

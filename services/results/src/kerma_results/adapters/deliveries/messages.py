@@ -1,4 +1,4 @@
-"""What the service asks of a process that reads a posted body, and what it answers.
+"""What the service asks of a process that reads a delivered body, and what it answers.
 
 ``open`` comes first, then ``feed`` with every piece of the body, ``end``, ``match`` with the encoded
 input set of the job, and then any number of ``estimator``, ``page`` and ``numbers``. A body may have
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from kerma_results.adapters.confined.messages import Text
-from kerma_results.adapters.intake.grammar import (
+from kerma_results.adapters.deliveries.grammar import (
     LARGEST_NUMBER,
     MOST_AXES,
     MOST_ESTIMATORS,
@@ -22,7 +22,7 @@ from kerma_results.adapters.intake.grammar import (
     MOST_UPDATE_KEY,
 )
 
-KIND = "intake"
+KIND = "delivery"
 """The kind of work, as the nursery knows it."""
 MOST_DESCRIPTION = 4 << 20
 """Bytes of the description of an estimator or a page."""
@@ -40,7 +40,7 @@ class _Strict(BaseModel):
 
 
 class Identity(_Strict):
-    """The job's number and the key, as posted."""
+    """The job's number and the key, as delivered."""
 
     simulation_id: Annotated[int, Field(ge=0, le=2**63 - 1)]
     update_key: Annotated[str, StringConstraints(max_length=MOST_UPDATE_KEY)]
@@ -70,7 +70,7 @@ class DescribedEstimator(_Strict):
 
 
 class DescribedPage(_Strict):
-    """A page. ``members`` are the posted ones; those in ``arrays`` hold nothing that is shown.
+    """A page. ``members`` are the delivered ones; those in ``arrays`` hold nothing that is shown.
 
     ``arrays`` are sizes by name, ``data.values``.
     """

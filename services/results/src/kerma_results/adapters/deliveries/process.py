@@ -1,4 +1,4 @@
-"""Reading posted bodies as a kind of work: what a fork does with one body.
+"""Reading delivered bodies as a kind of work: what a fork does with one body.
 
 A body is hostile until its key is verified, and may be afterwards. A fork reads one body. It has one
 file without a name, for numbers, and can open no other.
@@ -19,9 +19,9 @@ import orjson
 from kerma_common.http.body.large_bodies import read_body
 from kerma_engines.adapter.packing import decode_inputs
 from kerma_results.adapters.confined.messages import clean, decode_request
-from kerma_results.adapters.intake.grammar import Refused
-from kerma_results.adapters.intake.matching import matched
-from kerma_results.adapters.intake.reading import (
+from kerma_results.adapters.deliveries.grammar import Refused
+from kerma_results.adapters.deliveries.matching import matched
+from kerma_results.adapters.deliveries.reading import (
     BodyReader,
     EstimatorRead,
     Gzipped,
@@ -36,7 +36,7 @@ _NOTHING: dict[str, Any] = {}
 
 
 @dataclass(slots=True)
-class Intake:
+class OneBody:
     """What a fork does: one body."""
 
     reader: BodyReader | None = None
@@ -139,4 +139,4 @@ class Intake:
 
 def kind(settings: Mapping[str, Any]) -> Kind:
     """Prepare for bodies. Settings: ``limits`` of a fork."""
-    return Kind(lambda: Intake().answer, ForkLimits(**settings["limits"]))
+    return Kind(lambda: OneBody().answer, ForkLimits(**settings["limits"]))
