@@ -102,9 +102,16 @@ async def test_completed_is_reported_before_the_results(script: Script) -> None:
 
 
 async def test_results_of_tasks_that_never_reported(script: Script) -> None:
+    """They count as complete, as their primaries do in the results of the job."""
+    await script.said(2, task_state="RUNNING", simulated_primaries=4)
+    await script.report(job_state="MERGING_RUNNING")
+    await same_everywhere(script, "MERGING_RUNNING", "COMPLETED", "COMPLETED")
+    merging = (await script.status())["job_tasks_status"]
+    assert [task["simulated_primaries"] for task in merging] == [10, 10]
     await finish(script)
     await same_everywhere(script, "COMPLETED", "COMPLETED", "COMPLETED")
     for task in (await script.status())["job_tasks_status"]:
+        assert task["simulated_primaries"] == task["requested_primaries"] == 10
         assert task["start_time"]
         assert task["end_time"]
 

@@ -19,6 +19,7 @@ from kerma_jobs.domain.commands import (
     CancelJob,
     CompleteJob,
     DeleteJob,
+    EndOverdueJob,
     FailMerge,
     ReportJob,
     ReportTasks,
@@ -54,6 +55,8 @@ COMPLETE = CompleteJob(JOB_ID, 3, 10, partial=False, now=NOW)
 FAIL_MERGE = FailMerge(JOB_ID, "BROKEN", "broken output", NOW)
 DELETE = DeleteJob(JOB_ID, "u1")
 REVOKE = RevokeUpdateKeys(JOB_ID, "op", NOW)
+MISSING = EndOverdueJob(JOB_ID, "RESULTS_MISSING", "no results", LATER)
+SILENT = EndOverdueJob(JOB_ID, "CLUSTER_SILENT", "no report", LATER, silent_since=NOW)
 
 
 def told(*states: str, **said: Any) -> ReportTasks:
@@ -197,6 +200,21 @@ def test_two_reports_on_a_task_in_one_command_are_taken_in_their_order() -> None
     assert [task.state for task in reported.tasks] == ["RUNNING", "FAILED"]
 
 
+def test_a_job_that_is_not_heard_of_fails_if_it_still_waits_for_the_same() -> None:
+    waits = after(SUBMIT, told("COMPLETED", "COMPLETED", "FAILED"))
+    for state, command in ((after(SUBMIT), SILENT), (waits, MISSING)):
+        (failed,) = JOB.decide(state, command)
+        assert isinstance(failed, events.JobFailed)
+        assert (failed.code, failed.summary) == (command.code, command.message)
+        assert failed.ended_at == LATER
+    for state, command in ((after(SUBMIT), MISSING), (waits, SILENT)):
+        assert JOB.decide(state, command) == ()
+    for end in (COMPLETE, FAIL_MERGE, CANCEL):
+        assert JOB.decide(after(SUBMIT, end), SILENT) == ()
+    direct = after(replace(SUBMIT, platform="DIRECT", batch=None))
+    assert JOB.decide(direct, SILENT) == ()
+
+
 TASK = st.builds(
     TaskReport,
     index=st.integers(-1, 3),
@@ -219,7 +237,7 @@ COMMANDS = st.one_of(
         array_id=st.none() | st.integers(1, 2),
         log_ref=st.none() | st.just(Ref("aa", 1)),
     ),
-    st.sampled_from([SUBMIT, CANCEL, COMPLETE, FAIL_MERGE, DELETE, REVOKE]),
+    st.sampled_from([SUBMIT, CANCEL, COMPLETE, FAIL_MERGE, MISSING, SILENT, DELETE, REVOKE]),
 )
 AFTER_THE_END = {"JobDeleted", "UpdateKeysRevoked", "JobArraysReported", "JobLogReported"}
 

@@ -43,7 +43,7 @@ from kerma_jobs.app.live_updates import LiveUpdates, StreamLimits
 from kerma_jobs.app.outlook import Outlooks
 from kerma_jobs.app.reports import Reports
 from kerma_jobs.app.submission import Submitter
-from kerma_jobs.domain.commands import JobCommand
+from kerma_jobs.domain.commands import EndOverdueJob, JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.changes import ChangeQueries
 from kerma_jobs.read.lists import JobLists
@@ -74,7 +74,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     Raises SettingsError.
     """
     own = own or load(JobsSettings)
-    loops = _loops(infra)
+    loops = _loops(infra, own)
     live = TelemetryProgress()
     converter = ProcessConverter(infra.forks, _geant4_data(), sandbox=own.sandbox)
     queries = JobQueries(infra.reads)
@@ -154,7 +154,7 @@ def _geant4_data() -> dict[str, str]:
     return installed(catalogue.environment("geant4"))
 
 
-def _loops(infra: Infra) -> list[LogLoop]:
+def _loops(infra: Infra, own: JobsSettings) -> list[LogLoop]:
     loops = []
     if "project" in infra.roles:
         loops += [
@@ -168,7 +168,10 @@ def _loops(infra: Infra) -> list[LogLoop]:
             if isinstance(command, ForgetProgress):
                 await progress.forget(command.job_id)
                 return
+            if isinstance(command, EndOverdueJob) and await progress.heard_since(command):
+                return
             await infra.bus.execute(JOB, job_subject(command.job_id), command, context)
 
-        loops.append(process_loop(PROCESS, infra.log, infra.db, dispatch, infra.clock))
+        lifecycle = JobLifecycle(own.patience)
+        loops.append(process_loop(lifecycle, infra.log, infra.db, dispatch, infra.clock))
     return loops

@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from kerma_common.db.connections import Connections, Statement, rendered
 from kerma_jobs.app.ports import Found, Progressed
 from kerma_jobs.domain.batch import ENDS
+from kerma_jobs.domain.commands import EndOverdueJob
 from kerma_jobs.domain.state import BATCH, TERMINAL
 from kerma_jobs.read.models import JOB, TASK
 from kerma_jobs.read.progress import TASK_PROGRESS
@@ -160,6 +161,14 @@ _REPORT = (
     )
     .order_by(_FOUND.c.n)
 )
+_HEARD = (
+    select(TASK_PROGRESS.c.index)
+    .where(
+        TASK_PROGRESS.c.job_id == bindparam("job"),
+        TASK_PROGRESS.c.reported_at >= bindparam("since", type_=_TIME),
+    )
+    .limit(1)
+)
 _FORGET = delete(TASK_PROGRESS).where(TASK_PROGRESS.c.job_id == bindparam("job"))
 
 
@@ -170,6 +179,7 @@ class ProgressRows:
         self._connections = connections
         self._report: Statement = rendered(_REPORT, schema)
         self._forget: Statement = rendered(_FORGET, schema)
+        self._heard: Statement = rendered(_HEARD, schema)
 
     async def report(self, reports: Sequence[Progressed]) -> list[Found]:
         """See ``Progress``."""
@@ -183,6 +193,14 @@ class ProgressRows:
                 issued=[report.issued_at for report in reports],
             )
             return [Found(*row) for row in await cursor.fetchall()]
+
+    async def heard_since(self, end: EndOverdueJob) -> bool:
+        """Return whether progress was reported since the job is said to be silent."""
+        if end.silent_since is None:
+            return False
+        async with self._connections.lend() as connection:
+            cursor = await self._heard.execute(connection, job=end.job_id, since=end.silent_since)
+            return await cursor.fetchone() is not None
 
     async def forget(self, job_id: str) -> None:
         """See ``Progress``."""

@@ -123,7 +123,9 @@ def present(job: JobHead, task: TaskRow, live: LiveProgress) -> TaskNow:
     state = _shown(job, task.state)
     if job.platform == BATCH:
         open_ = task.ended_at is None and state in _UNSETTLED
-        return TaskNow(state, task.simulated, task.eta_seconds if open_ else None)
+        # as reports of an end do; one that told none counts with its output, which is merged
+        simulated = task.requested if state == "COMPLETED" else task.simulated
+        return TaskNow(state, simulated, task.eta_seconds if open_ else None)
     if task.ended_at is None and state == "RUNNING":
         progress = live.of(job.job_id, task.index, task.lease)
         if progress:

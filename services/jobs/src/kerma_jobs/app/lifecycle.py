@@ -1,26 +1,37 @@
 """JobLifecycle: moves a job on when its tasks and its result set have ended.
 
-In: JobSubmitted, JobCompleted, JobFailed, JobCanceled, JobDeleted (jobs); TaskSucceeded, TaskFailed,
+In: JobSubmitted, JobCompleted, JobFailed, JobCanceled, JobDeleted, of jobs on clusters TasksReported,
+JobStateReported, JobArraysReported, JobLogReported, JobResultsAwaited (jobs); TaskSucceeded, TaskFailed,
 TaskCanceled, TasksCanceled, TasksLost (runner); ResultSetPublished, ResultSetFailed (results). Out:
-SettleTasks, CompleteJob, FailMerge, StopJob, ForgetProgress.
+SettleTasks, CompleteJob, FailMerge, StopJob, EndOverdueJob, ForgetProgress.
 
 Each task has exactly one final event, its own or one that many share, and each event takes effect
 exactly once here, so counting is enough. Only a lost task may have a second one, after a repair; it
 does not count.
+
+A job on a cluster that is not heard of ends by a timer (``patience``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from kerma_common.contracts.events import jobs, results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.process.manager import Reaction
 from kerma_common.projection.router import At
-from kerma_jobs.domain.commands import CompleteJob, FailMerge, SettleTasks, StopJob
+from kerma_jobs.app.patience import REPORTS, Patience
+from kerma_jobs.domain.commands import (
+    CompleteJob,
+    EndOverdueJob,
+    FailMerge,
+    SettleTasks,
+    StopJob,
+)
+from kerma_jobs.domain.state import BATCH
 
 FAILED_TASKS_NAMED = 20
 TOO_MANY_BYTES = "JOB_BYTES_LIMIT"
@@ -32,7 +43,8 @@ class Endings:
 
     ``lost`` are tasks whose history cannot be read; they are among the failed.
     ``stored_bytes``: outputs and logs of every attempt that ended; ``byte_limit`` bounds them, 0 is
-    no limit.
+    no limit. ``cluster`` is whether the job runs on one, ``awaited`` whether it only lacks its
+    results.
     """
 
     n_tasks: int = 0
@@ -44,6 +56,8 @@ class Endings:
     stored_bytes: int = 0
     byte_limit: int = 0
     lost: tuple[int, ...] = ()
+    cluster: bool = False
+    awaited: bool = False
 
     @property
     def complete(self) -> bool:
@@ -63,19 +77,22 @@ class ForgetProgress:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
 class JobLifecycle:
     """The process manager of jobs."""
 
-    service = "jobs"
-    name = "lifecycle"
-    streams = ("JOBS", "RUNNER", "RESULTS")
-    independent = frozenset({"task", "task_set"})
-    state_type = Endings
-    command_types: Mapping[str, type] = {
+    patience: Patience = field(default_factory=Patience)
+    service: ClassVar[str] = "jobs"
+    name: ClassVar[str] = "lifecycle"
+    streams: ClassVar[tuple[str, ...]] = ("JOBS", "RUNNER", "RESULTS")
+    independent: ClassVar[frozenset[str]] = frozenset({"task", "task_set"})
+    state_type: ClassVar[type[Endings]] = Endings
+    command_types: ClassVar[Mapping[str, type]] = {
         "SettleTasks": SettleTasks,
         "CompleteJob": CompleteJob,
         "FailMerge": FailMerge,
         "StopJob": StopJob,
+        "EndOverdueJob": EndOverdueJob,
         "ForgetProgress": ForgetProgress,
     }
 
@@ -103,6 +120,8 @@ class JobLifecycle:
             case results.ResultSetFailed():
                 fail = FailMerge(event.job_id, event.code, event.message, at.time)
                 return Reaction(state, (fail,))
+        if isinstance(event, REPORTS):
+            return self._heard(state, event, at)
         known = state or Endings()
         after = _count(known, event)
         commands: list[SettleTasks | StopJob] = []
@@ -110,17 +129,22 @@ class JobLifecycle:
             commands.append(_stop(event.job_id, after))
         if after.complete and not known.complete:
             commands.append(_settle(event.job_id, after, at.time))
-        return Reaction(after, tuple(commands))
+        began = after.cluster and not known.cluster
+        timers = self.patience.heard(after.awaited, event, at.time) if began else ()
+        return Reaction(after, tuple(commands), timers)
 
-    def wake(
-        self,
-        state: Endings | None,
-        key: str,  # noqa: ARG002 - part of the protocol
-        timer: str,  # noqa: ARG002
-        now: datetime,  # noqa: ARG002
-    ) -> Reaction[Endings]:
-        """This process sets no timers."""
-        return Reaction(state)
+    def _heard(self, state: Endings | None, event: Any, at: At) -> Reaction[Endings]:
+        """Put off the end of a job on a cluster; without a state, it has ended."""
+        if state is None or not state.cluster:
+            return Reaction(state)
+        after = replace(state, awaited=state.awaited or isinstance(event, jobs.JobResultsAwaited))
+        return Reaction(after, (), self.patience.heard(after.awaited, event, at.time))
+
+    def wake(self, state: Endings | None, key: str, timer: str, now: datetime) -> Reaction[Endings]:
+        """End a job on a cluster that has not been heard of for too long."""
+        if state is None:
+            return Reaction(None)
+        return Reaction(state, *self.patience.due(timer, key, now))
 
 
 _EVENTS = (
@@ -136,6 +160,7 @@ _EVENTS = (
     runner.TasksLost,
     results.ResultSetPublished,
     results.ResultSetFailed,
+    *REPORTS,
 )
 
 
@@ -144,7 +169,12 @@ def _count(known: Endings, event: Any) -> Endings:
         return known
     match event:
         case jobs.JobSubmitted():
-            return replace(known, n_tasks=event.n_tasks, byte_limit=event.byte_limit)
+            return replace(
+                known,
+                n_tasks=event.n_tasks,
+                byte_limit=event.byte_limit,
+                cluster=event.platform == BATCH,
+            )
         case runner.TaskSucceeded():
             stored = known.stored_bytes + _size(event.output_ref) + _size(event.log_ref)
             return replace(known, succeeded=known.succeeded + 1, stored_bytes=stored)

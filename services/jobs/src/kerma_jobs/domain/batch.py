@@ -227,6 +227,17 @@ def complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
     return (completed,) if job.phase is Phase.MERGING else (awaited, completed)
 
 
+def end_overdue(job: Job, c: commands.EndOverdueJob) -> tuple[object, ...]:
+    """Return the end of a job that is not heard of, if it is still where it was."""
+    waits = Phase.MERGING if c.silent_since is None else Phase.RUNNING
+    if job.reported is None or job.phase is not waits:
+        return ()
+    failed = events.JobFailed(
+        job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
+    )
+    return (failed,)
+
+
 def cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     """Return the cancellation of a job: nothing of it runs here, so it ends at once."""
     assert job.reported is not None

@@ -73,6 +73,21 @@ class FailMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class EndOverdueJob:
+    """Fail a job on a cluster that has not been heard of for too long.
+
+    ``silent_since`` is None if its results are overdue. Otherwise nothing was reported since then;
+    that this includes its progress is checked before.
+    """
+
+    job_id: str
+    code: str
+    message: str
+    now: datetime
+    silent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJob:
     """Cancel a job; with ``collect`` merge the tasks that succeeded."""
 
@@ -179,4 +194,5 @@ JobCommand = (
     | ImportJob
     | ReportTasks
     | ReportJob
+    | EndOverdueJob
 )

@@ -81,7 +81,8 @@ def _decide_further(
     | commands.ImportTasks
     | commands.ImportJob
     | commands.ReportTasks
-    | commands.ReportJob,
+    | commands.ReportJob
+    | commands.EndOverdueJob,
 ) -> tuple[object, ...]:
     match command:
         case commands.RevokeUpdateKeys():
@@ -92,6 +93,8 @@ def _decide_further(
             return batch.report_tasks(job, command)
         case commands.ReportJob():
             return batch.report_job(job, command)
+        case commands.EndOverdueJob():
+            return batch.end_overdue(job, command)
         case _:
             assert_never(command)
 
