@@ -8,7 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from kerma_common.contracts.events.jobs import JobDeleted, JobFailed, JobLogReported
+from kerma_common.contracts.events.jobs import (
+    JobCanceled,
+    JobCancellationRequested,
+    JobDeleted,
+    JobFailed,
+    JobLogReported,
+)
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
 from kit.running.clients.deliveries import Delivery
@@ -105,6 +111,23 @@ async def test_a_failed_job_takes_logs_and_a_deleted_one_none(
     assert found["000-why-it-failed-2.txt"] == "nothing"
     await world.record(JobDeleted(job_id=sent.job_id, by=OWNER))
     assert (await post(client, sent, {"b.log": "late"})).status_code == 400
+
+
+@pytest.mark.parametrize("requested", [True, False])
+async def test_a_cancelled_job_takes_no_logs(
+    client: httpx.AsyncClient, world: World, sent: Delivery, requested: bool
+) -> None:
+    end = (
+        JobCancellationRequested(job_id=sent.job_id, by=OWNER, collect=False)
+        if requested
+        else JobCanceled(job_id=sent.job_id, succeeded=0, failed=0, canceled=2, ended_at=NOW)
+    )
+    await world.record(end)
+    refused = await post(client, sent, {"a.log": "late"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "JOB_ENDED")
+    assert refused.json()["message"] == "The job is CANCELED and accepts no logs"
+    missing = await client.get("/logfiles", params={"job_id": sent.job_id})
+    assert missing.status_code == 404
 
 
 @pytest.mark.parametrize(

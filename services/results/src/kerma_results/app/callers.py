@@ -10,12 +10,17 @@ from kerma_results.app.supply import BATCH
 from kerma_results.read.project import RESULTS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kerma_common.commands.consistency import Positions
     from kerma_common.eventlog.port import EventLog
     from kerma_common.security.update_keys import UpdateKeys, Verb
     from kerma_results.read.queries import DeliverySource, ResultQueries
 
 PATIENCE_SECONDS = 10.0
+CANCELED = frozenset({"CANCELED"})
+CLOSED = CANCELED | {"FAILED"}
+"""States in which a job takes no results; logs may still say why it failed."""
 UNKNOWN = "There is no such job, or its results do not come from outside."
 
 
@@ -54,8 +59,7 @@ class Callers:
         return Caller(key.job_id, job)
 
 
-def require_open(caller: Caller) -> None:
-    """Raise DomainRejected for a job that ended without results."""
-    if caller.job.ended is not None:
-        message = f"The job is {caller.job.ended} and accepts no results"
-        raise DomainRejected("JOB_ENDED", message)
+def require_open(caller: Caller, what: str, ends: Collection[str] = CLOSED) -> None:
+    """Raise DomainRejected for a job that ended in one of these states without results."""
+    if caller.job.ended in ends:
+        raise DomainRejected("JOB_ENDED", f"The job is {caller.job.ended} and accepts no {what}")

@@ -75,7 +75,7 @@ class Deliveries:
         caller = await self.callers.verified(
             identity.simulation_id, identity.update_key, Verb.RESULTS
         )
-        require_open(caller)
+        require_open(caller, "results")
         await self._check(caller.job_id)
         await place.verified(caller.job.owner)
         return caller

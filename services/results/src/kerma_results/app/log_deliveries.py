@@ -15,6 +15,7 @@ from kerma_common.domain import Rejected
 from kerma_common.errors import WRONG_DATA, DomainRejected, InvalidRequest
 from kerma_common.precedence import give_way
 from kerma_common.security.update_keys import Verb
+from kerma_results.app.callers import CANCELED, require_open
 from kerma_results.app.deliveries import ACTOR
 from kerma_results.app.logs import members
 from kerma_results.domain.job_log import JOB_LOG, AppendLog
@@ -52,6 +53,7 @@ class LogDeliveries:
         """
         self.room.check()
         caller = await self.callers.verified(simulation_id, update_key, Verb.LOGS)
+        require_open(caller, "logs", CANCELED)
         await _check(logfiles)
         subject = job_log_subject(caller.job_id)
         digest = await asyncio.to_thread(hashlib.sha256, logfiles)
