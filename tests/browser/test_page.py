@@ -77,10 +77,20 @@ def test_a_page_keeps_no_cookie_of_an_api_under_another_host_name(
     assert said(browser, "POST jobs/direct") == "401 No token provided"
 
 
+def test_a_page_of_a_port_that_nobody_set_drives_the_api_of_its_host(
+    place: Place, browser: Chrome
+) -> None:
+    browser.get(place.url("127.0.0.1", place.stranger))
+    assert log_in(browser).startswith("202")
+    browser.find_element(By.ID, "submit").click()
+    assert said(browser, "POST jobs/direct").startswith("202")
+    assert call(browser, "GET", "auth/status")["status"] == 200
+
+
 def test_an_origin_that_is_not_allowed_reads_nothing(place: Place, browser: Chrome) -> None:
     browser.get(place.url("127.0.0.1"))
     log_in(browser)
-    browser.get(place.url("127.0.0.1", place.stranger))
+    browser.get(place.url("127.0.0.1", place.stranger, "localhost"))
     script = "const done = arguments[0]; call('GET', 'auth/status').then(done, e => done(`${e}`));"
     assert "TypeError" in browser.execute_async_script(script)
 

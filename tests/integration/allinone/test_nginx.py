@@ -218,8 +218,20 @@ async def test_a_service_that_is_away_is_told_in_our_words(
     assert away.json() == {"message": "The service does not answer; please try again"}
     assert CREDENTIALED.items() <= dict(away.headers).items()
     assert (away.headers["retry-after"], away.headers["x-request-id"]) == ("1", "mine")
-    foreign = await client.get("/jobs", headers={"Origin": "http://evil.example"})
-    assert "access-control-allow-origin" not in foreign.headers
+    port, address = client.base_url.port, client.base_url.host
+    for host, origin, reads in (
+        (f"{address}:{port}", f"http://{address}:3000", True),
+        ("[::1]:8080", "https://[::1]:3000", True),
+        ("Kerma.example:8080", "http://kerma.example", True),
+        ("kerma.example", "http://evil.kerma.example", False),
+        ("kerma.example", "http://kermaxexample:3000", False),
+        ("kerma.example", "http://kerma.example:3000/", False),
+        ("kerma.example", "http://evil.example", False),
+    ):
+        answer = await client.get("/jobs", headers={"Host": host, "Origin": origin})
+        assert (answer.status_code, "Origin" in answer.headers["vary"]) == (503, True)
+        allowed = answer.headers.get("access-control-allow-origin")
+        assert allowed == (origin if reads else None), (host, origin)
 
 
 async def test_heads_beyond_the_limit_are_told_in_our_words(client: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from kerma_auth.adapters.token_labels import LABEL
-from kerma_auth.app.tokens import MOST_TOKENS, ApiTokens
+from kerma_auth.app.tokens import ApiTokens
 from kerma_auth.domain.user import SYSTEM, USER, GrantRole
 from kerma_auth.main import handlers_of
 from kerma_batch_gateway.main import build as build_batch
@@ -204,19 +204,6 @@ async def test_the_last_use_is_noted_wherever_it_was(world: World) -> None:
         while (used := (await world.listed(ivy))[0]["last_used"]) is None:
             await asyncio.sleep(0.05)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(used)) < timedelta(minutes=1)
-
-
-async def test_a_user_has_a_bounded_number_of_tokens(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jane = await world.enter("jane")
-    monkeypatch.setattr("kerma_auth.app.tokens.MOST_TOKENS", 2)
-    assert MOST_TOKENS == 100
-    for _ in range(2):
-        await world.token(jane)
-    refused = await world.auth.post("/v1/tokens", json={"label": "one more"}, headers=jane)
-    assert refused.status_code == 403
-    assert len(await world.listed(jane)) == 2
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from sqlalchemy import select, update
 from kerma_auth.adapters.keycloak.ssh_vault import SSH_CREDENTIAL, SshVault
 from kerma_auth.app.keycloak import SshCredential
 from kerma_auth.domain.user import SYSTEM
-from kerma_auth.main import handlers_of
+from kerma_auth.main import STALE, handlers_of
+from kerma_common.db.sweeping import Sweeper
 from kit.identity.federation import Entered, Federation, federation
 from kit.identity.provider import SSH, Provider, provider, ssh_certificate
 
@@ -207,7 +208,9 @@ async def test_expired_certificates_are_deleted(world: World) -> None:
     world.realm.certify()
     gone = await world.enter("plggone")
     await world.set(gone, expires=LONG_AGO)
-    await world.enter("plgstays")
+    stays = await world.enter("plgstays")
+    await Sweeper("auth", world.auth.infra.db, STALE).sweep()
     found = select(SSH_CREDENTIAL.c.user_id)
     async with world.auth.infra.db.connect() as connection:
-        assert gone.user_id not in set(await connection.scalars(found))
+        kept = set(await connection.scalars(found))
+    assert (gone.user_id in kept, stays.user_id in kept) == (False, True)

@@ -97,7 +97,7 @@ def page_server() -> Iterator[PageServer]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the page and the API are; ``stranger`` is a port whose origin Kerma does not allow."""
+    """Where the page and the API are; ``stranger`` is a port that Kerma does not know."""
 
     kerma: Whole
     page: int

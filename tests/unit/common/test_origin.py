@@ -85,6 +85,8 @@ COOKIE = {"Cookie": "access_token=t"}
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Sec-Fetch-Site": "unheard-of"}, 403),
         ({"Origin": f"http://{HOST}", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": f"http://{HOST}", "X-Forwarded-Proto": "https"}, 403),
+        ({"Origin": f"https://{HOST}", "X-Forwarded-Proto": "https"}, 200),
         ({"Referer": "https://evil.example/"}, 403),
         ({"Referer": ""}, 403),
     ],
@@ -137,6 +139,58 @@ async def test_a_bearer_token_is_no_cookie(client: httpx.AsyncClient) -> None:
     assert (await client.post("/mine", headers=sent, content=b"{}")).status_code == 200
     basic = {"Authorization": "Basic t", **COOKIE, **foreign}
     assert (await client.post("/mine", headers=basic, content=b"{}")).status_code == 403
+
+
+IPV6 = "[::1]"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "more", "reads"),
+    [
+        (HOST, f"http://{HOST}:3000", {}, True),
+        (HOST, f"http://{HOST}", {"Sec-Fetch-Site": "same-site"}, True),
+        (HOST, f"https://{HOST}:3000", {}, True),  # a proxy that does not say that it speaks TLS
+        (HOST, f"https://{HOST}", {"X-Forwarded-Proto": "https"}, True),
+        (f"{HOST.upper()}:81", f"http://{HOST}:3000", {}, True),
+        (f"{IPV6}:8080", f"http://{IPV6}:3000", {}, True),
+        ("localhost:8080", "http://localhost:3000", {}, True),
+        (HOST, ALLOWED, {"Sec-Fetch-Site": "cross-site"}, True),
+        # anybody on the way makes a page of plain HTTP
+        (HOST, f"http://{HOST}:3000", {"X-Forwarded-Proto": "https"}, False),
+        (HOST, f"http://{HOST}:3000", {"Sec-Fetch-Site": "cross-site"}, False),
+        (HOST, f"http://evil.{HOST}:3000", {"Sec-Fetch-Site": "same-site"}, False),
+        (HOST, "http://example:3000", {"Sec-Fetch-Site": "same-site"}, False),
+        ("localhost:8080", "http://127.0.0.1:3000", {}, False),
+        (f"{IPV6}:8080", "http://[::2]:3000", {}, False),
+        (f"{IPV6}:8080", "http://::1:3000", {}, False),
+        ("", "http://", {}, False),
+        ("", "http://:3000", {}, False),
+        (HOST, "null", {}, False),
+        (HOST, "", {}, False),
+        (HOST, f"http://{HOST}:3000/", {}, False),
+        (HOST, f"http://evil.example@{HOST}", {}, False),
+        (HOST, f"http://{HOST}:3000#", {}, False),
+        (HOST, f"ftp://{HOST}", {}, False),
+        (HOST, f"chrome-extension://{HOST}", {}, False),
+        ("[", "http://[", {}, False),
+    ],
+)
+async def test_a_page_of_any_port_of_the_host_reads_and_no_other(
+    client: httpx.AsyncClient, host: str, origin: str, more: dict[str, str], reads: bool
+) -> None:
+    sent = {"Host": host, "Origin": origin, **more}
+    asked = {**sent, "Access-Control-Request-Method": "POST"}
+    for found in (
+        await client.get("/mine", headers={**COOKIE, **sent}),
+        await client.post("/mine", headers={**COOKIE, **sent, **TEXT}, content=b"{}"),
+        await client.options("/mine", headers=asked),
+    ):
+        allowed = found.headers.get("access-control-allow-origin")
+        assert allowed == (origin if reads else None)
+        credentials = found.headers.get("access-control-allow-credentials")
+        assert credentials == ("true" if reads else None)
+        assert "Origin" in found.headers["vary"]
+    assert ("access-control-allow-methods" in found.headers) == reads
 
 
 async def test_a_refusal_reaches_an_allowed_page(client: httpx.AsyncClient) -> None:

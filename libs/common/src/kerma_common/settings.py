@@ -188,7 +188,7 @@ class HttpSettings(Settings):
     connections_per_address: int = Field(default=512, ge=1)
     """Open connections per address."""
     origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Browser origins that may call with credentials, separated by commas."""
+    """Origins that may call with credentials besides all ports of the own host, by commas."""
 
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed,

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kerma_auth.adapters.keycloak.ssh_vault import OVER as CERTIFICATES_OVER
 from kerma_auth.adapters.keycloak.ssh_vault import SshVault
 from kerma_auth.adapters.passwords.hashes import Argon2Passwords
 from kerma_auth.adapters.passwords.throttle import CountingThrottle
+from kerma_auth.adapters.passwords.windows import OVER as WINDOWS_OVER
 from kerma_auth.adapters.passwords.windows import Windows
 from kerma_auth.adapters.refresh_tokens import RefreshTokens
+from kerma_auth.adapters.session_vault import OVER as SESSIONS_OVER
 from kerma_auth.adapters.session_vault import SessionVault
+from kerma_auth.adapters.token_labels import OVER as LABELS_OVER
 from kerma_auth.adapters.token_labels import StoredLabels, UseRecorder
 from kerma_auth.adapters.token_secrets import TokenSecrets
 from kerma_auth.adapters.vault import METADATA as VAULT
@@ -41,6 +45,7 @@ from kerma_auth.settings import AuthSettings, KeycloakSettings
 from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
+from kerma_common.db.sweeping import Sweeper
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.projection.router import Projection
@@ -54,6 +59,9 @@ if TYPE_CHECKING:
     from kerma_auth.adapters.keycloak.certificates import SshCertificates
 
 MIGRATED = MigratedSchema(VAULT_SCHEMA, (VAULT,))
+
+STALE = (SESSIONS_OVER, LABELS_OVER, WINDOWS_OVER, CERTIFICATES_OVER)
+"""Rows of the vault whose time is over."""
 
 PROCESSES = ()
 """The service has no process managers."""
@@ -93,9 +101,11 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         if "project" in infra.roles
     ]
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
+    if loops:
+        background.append(("sweeper", Sweeper("auth", infra.db, STALE).run))
     if "api" in infra.roles:
         background.append(("signing-key", keys.run))
-        recorder, broker = UseRecorder(StoredLabels(vault.db)), EdgeBroker(infra.nats)
+        recorder, broker = UseRecorder(StoredLabels(infra.db)), EdgeBroker(infra.nats)
         recorder.listen(broker)
         background += [("token-uses", recorder.run), ("edge", broker.serve)]
     made = handlers(own, infra, vault, keys)
@@ -131,7 +141,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
 def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handlers:
     """Return the use cases of the service."""
     db, master = autocommit(infra.db), vault.master
-    users, sessions = UserQueries(db), SessionVault(db)
+    users, sessions = UserQueries(db), SessionVault(db, own.sessions_by_user, own.logins_by_user)
     passwords = Argon2Passwords(own.logins_waiting)
     throttle = CountingThrottle(Windows(db), own.limits, master)
     rules = PasswordRules(own.password_min, own.password_max)
@@ -146,7 +156,15 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     async def settled(seq: int) -> bool:
         return await infra.positions.wait(USERS.name, "AUTH", seq)
 
-    tokens = ApiTokens(infra.bus, StoredLabels(db), users, infra.clock, TokenSecrets(master))
+    tokens = ApiTokens(
+        infra.bus,
+        StoredLabels(infra.db),
+        users,
+        infra.clock,
+        TokenSecrets(master),
+        throttle,
+        own.tokens_by_user,
+    )
     ssh = SshVault(db, master)
     administration = Administration(
         infra.bus,

@@ -43,11 +43,21 @@ class AuthSettings(Settings):
     failures_by_name: str = "100 per hour"
     """Failed logins with one name from anywhere."""
     failures_by_address: str = "100 per 5 minutes"
-    """Failed logins from one address; behind a gateway, see KERMA_HTTP_TRUSTED_PROXIES."""
+    """Failed logins from one address; beyond them, names that have failed from there must wait."""
     registrations_by_address: str = "300 per hour"
     """Registrations from one address."""
     logs_by_sender: str = "60 per minute"
     """Requests with logs of a frontend, from a user, or from an address without one."""
+    exchanges_by_user: str = "300 per hour"
+    """Tokens of the OpenID Connect provider that one user exchanges for a session."""
+    token_creations_by_user: str = "60 per hour"  # noqa: S105
+    """API tokens that one user creates."""
+    tokens_by_user: int = Field(default=50, ge=1, le=10_000)
+    """Valid API tokens of one user; every process keeps all tokens in memory."""
+    sessions_by_user: int = Field(default=100, ge=1, le=100_000)
+    """Sessions of one user; with a further login, the one that was used longest ago ends."""
+    logins_by_user: int = Field(default=2000, ge=1, le=1_000_000)
+    """Sessions that one user may open in the two hours that a session lasts."""
 
     @field_validator(
         "failures_by_name_and_address",
@@ -55,6 +65,8 @@ class AuthSettings(Settings):
         "failures_by_address",
         "registrations_by_address",
         "logs_by_sender",
+        "exchanges_by_user",
+        "token_creations_by_user",
     )
     @classmethod
     def _is_limit(cls, value: str) -> str:
@@ -82,13 +94,15 @@ class AuthSettings(Settings):
 
     @property
     def limits(self) -> Limits:
-        """Return the limits on failed logins and registrations."""
+        """Return the limits on attempts in a time."""
         return Limits(
             parse_limit(self.failures_by_name_and_address),
             parse_limit(self.failures_by_name),
             parse_limit(self.failures_by_address),
             parse_limit(self.registrations_by_address),
             parse_limit(self.logs_by_sender),
+            parse_limit(self.exchanges_by_user),
+            parse_limit(self.token_creations_by_user),
         )
 
 

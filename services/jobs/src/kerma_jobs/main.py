@@ -10,6 +10,7 @@ from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.migrated import MigratedSchema
+from kerma_common.db.sweeping import Sweeper
 from kerma_common.http.app import create_app
 from kerma_common.infra import Infra
 from kerma_common.process.runner import process_loop
@@ -29,7 +30,9 @@ from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.adapters.logged_clusters import LoggedClusters
 from kerma_jobs.adapters.request_keys import METADATA as REQUEST_KEYS
 from kerma_jobs.adapters.request_keys import RequestKeys
+from kerma_jobs.adapters.request_keys import over as keys_over
 from kerma_jobs.adapters.reservations import METADATA as RESERVATIONS
+from kerma_jobs.adapters.reservations import OVER as RESERVATIONS_OVER
 from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.adapters.task_progress import ProgressRows
 from kerma_jobs.api import events
@@ -118,6 +121,9 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     # the streams come before `/v1/jobs/{job_id}`, which would match them
     routers = [events.router(routes, updates), router(routes), native_router(native)]
     background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "project" in infra.roles:
+        stale = (RESERVATIONS_OVER, keys_over(own.idempotency_hours))
+        background.append(("sweeper", Sweeper("jobs", infra.db, stale).run))
     if "api" in infra.roles:
         background += [
             ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),

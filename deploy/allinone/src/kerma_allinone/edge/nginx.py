@@ -33,9 +33,15 @@ map $http_x_request_id $kerma_request_id {
     "~^[A-Za-z0-9._-]{1,64}$" $http_x_request_id;
 }
 # Browsers read an answer of nginx itself only with these headers; services add their own.
-map $http_origin $kerma_origin {
+map $http_origin $kerma_listed {
     default "";
 @ORIGINS@}
+# Every port of the request's host, but no page that came by plain HTTP where this is served over HTTPS.
+map "$scheme $host $http_origin" $kerma_origin {
+    default $kerma_listed;
+    "~*^http ([^ ]+) https?://\\1(:[0-9]+)?$" $http_origin;
+    "~*^https ([^ ]+) https://\\1(:[0-9]+)?$" $http_origin;
+}
 map $kerma_origin $kerma_credentials {
     default "true";
     "" "";
@@ -221,7 +227,6 @@ def _refusals(http: HttpSettings, limits: list[int]) -> str:
         "503": AWAY,
         **{f"413-{limit}": f"The body is larger than {limit} bytes" for limit in limits},
     }
-    vary = bool(http.origins)
     forms = [(name, answer(text)) for name, text in texts.items()]
     with refused_as(NATIVE):
         forms += [
@@ -229,10 +234,10 @@ def _refusals(http: HttpSettings, limits: list[int]) -> str:
             for name, text in texts.items()
             if (status := name.partition("-")[0]) in KINDS
         ]
-    return "".join(_refusal(name, form, vary=vary) for name, form in forms)
+    return "".join(_refusal(name, form) for name, form in forms)
 
 
-def _refusal(name: str, form: Response, *, vary: bool) -> str:
+def _refusal(name: str, form: Response) -> str:
     status = name.partition("-")[0]
     headers = {
         "X-Request-Id": "$kerma_request_id",
@@ -240,7 +245,7 @@ def _refusal(name: str, form: Response, *, vary: bool) -> str:
         "Access-Control-Allow-Origin": "$kerma_origin",
         "Access-Control-Allow-Credentials": "$kerma_credentials",
         "Access-Control-Expose-Headers": "$kerma_exposed",
-        **({"Vary": "Origin"} if vary else {}),
+        "Vary": "Origin",
         **({"Retry-After": "1"} if status == "503" else {}),
     }
     lines = [f"add_header {header} {value} always;" for header, value in headers.items()]

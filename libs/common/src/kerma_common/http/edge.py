@@ -17,6 +17,7 @@ from kerma_common.errors import Unavailable
 from kerma_common.http.answers import answer
 from kerma_common.http.body.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.http.event_stream import BODILESS
+from kerma_common.http.origin import is_sibling
 from kerma_common.http.refusals.forms import refusal, refused_as
 from kerma_common.http.refusals.handlers import internal_error, problem
 from kerma_common.precedence import precedence
@@ -108,7 +109,10 @@ class _Sender:
 
 
 class Cors:
-    """Layer that allows known origins with credentials, also on errors, and answers preflights."""
+    """Layer that lets own pages read answers, with credentials, also errors; answers preflights.
+
+    Own are ``origins`` and every port of the request's host.
+    """
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...], methods: Iterable[str]) -> None:
         self._app = app
@@ -117,22 +121,22 @@ class Cors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or not self._origins:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = Headers(scope=scope).get("origin", "")
-        known = origin in self._origins
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
+        scheme = scope.get("scheme", "http")
+        known = origin in self._origins or (origin != "" and is_sibling(origin, scheme, headers))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.add_vary_header("Origin")
-                if not known:
-                    await send(message)
-                    return
-                headers["Access-Control-Allow-Origin"] = origin
-                headers["Access-Control-Allow-Credentials"] = "true"
-                headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
+                answered = MutableHeaders(scope=message)
+                answered.add_vary_header("Origin")
+                if known:
+                    answered["Access-Control-Allow-Origin"] = origin
+                    answered["Access-Control-Allow-Credentials"] = "true"
+                    answered["Access-Control-Expose-Headers"] = CORS_EXPOSED
             await send(message)
 
         if known and scope["method"] == "OPTIONS":

@@ -1,4 +1,4 @@
-"""Requests that change something come from pages of our own, or from no page at all.
+"""Which pages are our own. Requests that change something come from these, or from no page at all.
 
 A browser adds a user's cookies to requests of any page. Who sent a request it says in headers that
 no script can set: `Sec-Fetch-Site` (over HTTPS and on localhost) and `Origin` (always, where the
@@ -9,6 +9,7 @@ forbids, so such requests are not looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +27,32 @@ FOREIGN = (
 )
 NOT_DECLARED = "The body must be declared as application/json"
 _OWN = frozenset({"same-origin", "none"})
+_CROSS = "cross-site"
+_ORIGIN = re.compile(r"(https?)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII | re.I)
+
+
+def is_sibling(origin: str, scheme: str, headers: Headers) -> bool:
+    """Return whether an origin is one of the ports of the host that a request is for.
+
+    Cookies know no ports: whoever serves such a page gets the user's cookies anyway. A page that came
+    by plain HTTP may be anybody's on the way, and has no part in a site that is served over HTTPS.
+    """
+    found = _ORIGIN.fullmatch(origin)
+    if found is None or headers.get("sec-fetch-site") == _CROSS:
+        return False
+    if found[1].lower() == "http" and came_over_https(scheme, headers):
+        return False
+    return _same_host(origin, headers)
+
+
+def came_over_https(scheme: str, headers: Headers) -> bool:
+    """Return whether a browser sent the request over HTTPS, by its own word or a proxy's.
+
+    Anybody's word is enough: no page can send this header to another origin, and a program that makes
+    it up only gets less.
+    """
+    said = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return "https" in (scheme, said)
 
 
 def check_source(request: Request, origins: Collection[str]) -> None:
@@ -44,18 +71,14 @@ def check_source(request: Request, origins: Collection[str]) -> None:
             raise Forbidden(FOREIGN)
         if referer is None:
             return
-    elif not _is_own(origin, site, headers, origins):
+    elif not (
+        site in _OWN
+        or origin in origins
+        or (origin is not None and is_sibling(origin, request.url.scheme, headers))
+    ):
         raise Forbidden(FOREIGN)
     if _has_body(headers) and not _declares_json(headers):
         raise UnsupportedMediaType(NOT_DECLARED)
-
-
-def _is_own(
-    origin: str | None, site: str | None, headers: Headers, origins: Collection[str]
-) -> bool:
-    if site in _OWN or origin in origins:
-        return True
-    return origin is not None and site != "cross-site" and _same_host(origin, headers)
 
 
 def _has_bearer(headers: Headers) -> bool:

@@ -14,19 +14,27 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    Update,
+    bindparam,
     delete,
     func,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
+from kerma_auth.app.ports import OpenSession
 from kerma_auth.domain.session import SESSION_LIFE, Grant
+from kerma_common.db.sweeping import Stale
+from kerma_common.errors import TooManyRequests
 
 _TIME = DateTime(timezone=True)
+AGAIN_SECONDS = 600.0
+TOO_MANY = "You have logged in too often; please try again later"
 
 SESSION = Table(
     "session",
@@ -41,24 +49,75 @@ SESSION = Table(
     Column("rotated", _TIME),
     Column("ended", _TIME),
 )
+# A login opens a session, or prolongs the browser's.
+_USED = func.greatest(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
+OVER = Stale(SESSION, SESSION.c.expires < func.clock_timestamp())
+"""Expired sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionVault:
-    """Sessions in PostgreSQL; every method is one statement."""
+    """Sessions in PostgreSQL; every method is one statement.
+
+    ``most`` may go on per user, and ``most_opened`` be stored. Logins at the same time see nothing of
+    each other and may exceed both, until the next one.
+    """
 
     db: AsyncEngine
+    most: int = 100
+    most_opened: int = 2000
 
     async def open(
         self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
-    ) -> None:
-        """Store a session until it expires, and delete expired sessions."""
-        session = insert(SESSION).values(
-            session_id=session_id, user_id=user_id, username=username, expires=expires
+    ) -> list[tuple[str, datetime]]:
+        """See ``Sessions``; ended ones are kept until they would have expired."""
+        mine = (SESSION.c.user_id == user_id, SESSION.c.expires > now)
+        stored = select(func.count()).select_from(SESSION).where(*mine).scalar_subquery()
+        columns = {"session_id": session_id, "user_id": user_id, "username": username}
+        values = [bindparam(None, text, Text) for text in columns.values()]
+        allowed = select(*values, bindparam(None, expires, _TIME)).where(stored < self.most_opened)
+        opened = (
+            insert(SESSION)
+            .from_select([*columns, "expires"], allowed)
+            .returning(SESSION.c.session_id)
+            .cte("opened")
         )
-        expired = delete(SESSION).where(SESSION.c.expires < now).cte("expired")
+        pushed = (
+            self._ended(user_id, now)
+            .where(select(opened.c.session_id).exists())
+            .returning(SESSION.c.session_id, _USED.label("used"))
+            .cte("pushed")
+        )
+        found = select(pushed.c.session_id, pushed.c.used).select_from(
+            opened.outerjoin(pushed, true())
+        )
         async with self.db.begin() as connection:
-            await connection.execute(session.add_cte(expired))
+            rows = (await connection.execute(found)).all()
+        if not rows:
+            raise TooManyRequests(TOO_MANY, AGAIN_SECONDS)
+        return [(row.session_id, row.used) for row in rows if row.session_id is not None]
+
+    def _ended(self, user_id: str, now: datetime) -> Update:
+        """Return what ends all sessions of a user beside those used last, one fewer than ``most``."""
+        going_on = (
+            SESSION.c.user_id == user_id,
+            SESSION.c.ended.is_(None),
+            SESSION.c.expires > now,
+        )
+        newest = _USED.desc(), SESSION.c.session_id
+        beyond = select(SESSION.c.session_id).where(*going_on).order_by(*newest)
+        oldest = beyond.offset(self.most - 1).scalar_subquery()
+        return update(SESSION).where(SESSION.c.session_id.in_(oldest)).values(ended=now)
+
+    async def of_user(self, user_id: str, now: datetime) -> list[OpenSession]:
+        """See ``Sessions``."""
+        found = (
+            select(SESSION.c.session_id, _USED, SESSION.c.expires)
+            .where(SESSION.c.user_id == user_id, SESSION.c.ended.is_(None), SESSION.c.expires > now)
+            .order_by(_USED.desc(), SESSION.c.session_id)
+        )
+        async with self.db.connect() as connection:
+            return [OpenSession(*row) for row in (await connection.execute(found)).all()]
 
     async def grant(self, session_id: str) -> Grant | None:
         """Return a session by its id."""
@@ -104,18 +163,15 @@ class SessionVault:
         going_on = [SESSION.c.user_id == user_id, SESSION.c.ended.is_(None)]
         if but is not None:
             going_on.append(SESSION.c.session_id != but)
-        # A login opens a session, or prolongs the browser's.
-        used = func.greatest(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
         ended = update(SESSION).where(*going_on).values(ended=now)
         async with self.db.begin() as connection:
-            rows = await connection.execute(ended.returning(SESSION.c.session_id, used))
+            rows = await connection.execute(ended.returning(SESSION.c.session_id, _USED))
             return [(session_id, last) for session_id, last in rows]
 
     async def active(self, now: datetime) -> list[tuple[str, str, int, datetime]]:
         """Return id and name of users with sessions, how many, and when one was used last."""
-        used = func.coalesce(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
         found = (
-            select(SESSION.c.user_id, func.min(SESSION.c.username), func.count(), func.max(used))
+            select(SESSION.c.user_id, func.min(SESSION.c.username), func.count(), func.max(_USED))
             .where(SESSION.c.ended.is_(None), SESSION.c.expires > now)
             .group_by(SESSION.c.user_id)
         )

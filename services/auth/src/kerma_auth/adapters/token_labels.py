@@ -6,24 +6,48 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from sqlalchemy import Column, DateTime, Table, Text, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
 from kerma_auth.app.tokens import Label
+from kerma_auth.read.users import API_TOKEN
 from kerma_common.bus.faststream import EdgeBroker
+from kerma_common.db.sweeping import Stale
 from kerma_common.security.api_tokens import USED_SIGNAL, TokensUsed
+
+_TIME = DateTime(timezone=True)
 
 LABEL = Table(
     "api_token_label",
     METADATA,
     Column("token_id", Text, primary_key=True),
     Column("label", Text, nullable=False),
-    Column("last_used", DateTime(timezone=True)),
+    Column("last_used", _TIME),
+    # labels of earlier releases name no user
+    Column("user_id", Text, index=True),
+    Column("expires", _TIME, nullable=False, index=True),
+    Column("at", _TIME, nullable=False, server_default=func.now()),
 )
+OVER = Stale(LABEL, LABEL.c.expires < func.clock_timestamp())
+"""Labels of expired tokens."""
+HOLD = timedelta(minutes=1)
+"""How long a label counts as a token that the read model may not show yet."""
 _log = logging.getLogger(__name__)
 MOST_NOTED = 10_000
 """Tokens whose use is noted and not yet written; further ones are noted a minute later."""
@@ -31,15 +55,36 @@ MOST_NOTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class StoredLabels:
-    """Labels in PostgreSQL; every method is one statement."""
+    """Labels in PostgreSQL; ``db`` is not in autocommit mode."""
 
     db: AsyncEngine
 
-    async def add(self, token_id: str, label: str) -> None:
-        """Store the label of a token, unless it has one."""
-        added = insert(LABEL).values(token_id=token_id, label=label).on_conflict_do_nothing()
+    async def add(
+        self, token_id: str, user_id: str, label: str, expires: datetime, most: int
+    ) -> bool:
+        """See ``TokenLabels``. A lock of the user lets one request count at a time."""
+        valid = select(API_TOKEN.c.token_id).where(
+            API_TOKEN.c.user_id == user_id, API_TOKEN.c.expires > func.clock_timestamp()
+        )
+        added_now = select(LABEL.c.token_id).where(
+            LABEL.c.user_id == user_id, LABEL.c.at > func.clock_timestamp() - HOLD
+        )
+        both = union(valid, added_now).subquery()
+        others = select(func.count()).select_from(both).where(both.c.token_id != token_id)
+        columns = {"token_id": token_id, "label": label, "user_id": user_id}
+        values = [bindparam(None, text, Text) for text in columns.values()]
+        row = select(*values, bindparam(None, expires, _TIME))
+        add = (
+            insert(LABEL)
+            .from_select([*columns, "expires"], row.where(others.scalar_subquery() < most))
+            .on_conflict_do_nothing()
+        )
+        lock = select(func.pg_advisory_xact_lock(func.hashtextextended(f"token {user_id}", 0)))
+        known = select(LABEL.c.token_id).where(LABEL.c.token_id == token_id)
         async with self.db.begin() as connection:
-            await connection.execute(added)
+            await connection.execute(lock)
+            await connection.execute(add)
+            return (await connection.execute(known)).first() is not None
 
     async def of(self, token_ids: Sequence[str]) -> dict[str, Label]:
         """Return the labels of tokens."""

@@ -25,6 +25,7 @@ from kerma_common.errors import (
 )
 from kerma_common.http.answers import answer
 from kerma_common.http.edge import request_id
+from kerma_common.http.origin import came_over_https
 from kerma_common.http.policy import (
     COOKIE,
     NO_TOKEN,
@@ -147,10 +148,7 @@ class AuthRoutes:
     def _is_secure(self, request: Request) -> bool:
         if self.secure is not None:
             return self.secure
-        # Anybody's word is enough here: no page can send this header, and a client that makes it up
-        # only gets cookies that it sends less often.
-        said = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-        return "https" in (request.url.scheme, said)
+        return came_over_https(request.url.scheme, request.headers)
 
 
 def router(routes: AuthRoutes) -> APIRouter:

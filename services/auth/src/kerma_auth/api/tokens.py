@@ -55,7 +55,7 @@ def router(routes: TokenRoutes) -> APIRouter:
 
     @api.post("")
     @authenticated()
-    @answers(201, 409, 422, takes=NEW_TOKEN, shows=views.CREATED_TOKEN)
+    @answers(201, 409, 422, 429, takes=NEW_TOKEN, shows=views.CREATED_TOKEN)
     async def create_token(
         body: NewToken, principal: CurrentPrincipal, key: Repeatable
     ) -> Response:

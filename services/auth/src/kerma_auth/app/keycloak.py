@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from kerma_auth.app.ports import AccountVault, Throttle
+from kerma_auth.app.ports import AccountVault, Caller, Throttle
 from kerma_auth.app.sessions import DISABLED, LoggedIn, SessionHandlers
 from kerma_auth.domain.account import ACCOUNT
 from kerma_auth.domain.session import Grant
@@ -57,7 +57,7 @@ class SshCredentials(Protocol):
     async def of(self, user_id: str, now: datetime) -> SshCredential | None:
         """Return the certificate of a user, None if there is none that is valid."""
 
-    async def keep(self, user_id: str, credential: SshCredential, now: datetime) -> None:
+    async def keep(self, user_id: str, credential: SshCredential) -> None:
         """Store a certificate in place of the former one."""
 
     async def forget(self, user_id: str) -> None:
@@ -98,7 +98,8 @@ class KeycloakLogin:
         """
         if self.verified is None:
             raise Forbidden(NOT_AVAILABLE)
-        await self.throttle.require_address(address)
+        caller = Caller(address, username)
+        await self.throttle.require_exchange(caller)
         try:
             vouched = await self.verified(token)
             if vouched.username != username:
@@ -106,12 +107,13 @@ class KeycloakLogin:
         except NotAvailable:
             raise Forbidden(NOT_AVAILABLE) from None
         except NotAccepted as refused:
-            await self.throttle.failed_at(address)
+            await self.throttle.failed_exchange(caller)
             raise Forbidden(str(refused)) from refused
         return await self._enter(vouched, token, refresh_token)
 
     async def _enter(self, vouched: Vouched, token: str, refresh_token: str | None) -> LoggedIn:
         user_id = self.vault.user_id(KEYCLOAK, vouched.username)
+        await self.throttle.exchanges(user_id)
         await self._require_enabled(user_id)
         user = await self._user(user_id, vouched.username)
         grant = await self.sessions.resumed(refresh_token, user_id, vouched.issued_at)
@@ -173,6 +175,6 @@ class KeycloakLogin:
         if kept is not None and kept.lasts(now):
             return
         try:
-            await self.ssh.keep(user_id, await self.certificates(token, now), now)
+            await self.ssh.keep(user_id, await self.certificates(token, now))
         except NoCertificate as error:
             logger.warning("no SSH certificate: %s", error, extra={"user": user_id})

@@ -72,13 +72,29 @@ class AccountVault(Protocol):
         """Replace the hash of a credential, unless it has changed meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that goes on: when a login or refresh used it last, and when it expires."""
+
+    session_id: str
+    used: datetime
+    expires: datetime
+
+
 class Sessions(Protocol):
     """Sessions, kept until they expire."""
 
     async def open(
         self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
-    ) -> None:
-        """Store a session."""
+    ) -> Sequence[tuple[str, datetime]]:
+        """Store a session; end those that its user has too many of, used longest ago.
+
+        Return the ids of these, and when each was used last. Raises TooManyRequests if the user has
+        opened too many lately.
+        """
+
+    async def of_user(self, user_id: str, now: datetime) -> Sequence[OpenSession]:
+        """Return the sessions of a user that go on, the one used last first."""
 
     async def grant(self, session_id: str) -> Grant | None:
         """Return a session by its id."""
@@ -118,10 +134,14 @@ class Tokens(Protocol):
 
 
 class Throttle(Protocol):
-    """Bounds failed logins per name and per address, registrations, and logs of frontends."""
+    """Bounds failed logins per name and per address, and what callers make."""
 
     async def require(self, caller: Caller) -> None:
-        """Raise TooManyRequests if the name or the address has failed too often."""
+        """Raise TooManyRequests if the name has failed too often.
+
+        Where the address has failed too often, names that have never failed from there are let
+        through: strangers may share it.
+        """
 
     async def failed(self, caller: Caller) -> None:
         """Count a failed login."""
@@ -129,11 +149,17 @@ class Throttle(Protocol):
     async def succeeded(self, caller: Caller) -> None:
         """Forget failed logins of this name from this address."""
 
-    async def require_address(self, address: str) -> None:
-        """Raise TooManyRequests if there were too many failures from the address."""
+    async def require_exchange(self, caller: Caller) -> None:
+        """Raise TooManyRequests if too many exchanges have failed; like ``require``."""
 
-    async def failed_at(self, address: str) -> None:
-        """Count a failed login from the address, under a name that nobody has proved."""
+    async def failed_exchange(self, caller: Caller) -> None:
+        """Count a failed exchange, under a name that nobody has proved."""
+
+    async def exchanges(self, user_id: str) -> None:
+        """Count an exchange of a user. Raises TooManyRequests if there were too many."""
+
+    async def creates_token(self, user_id: str) -> None:
+        """Count an API token of a user. Raises TooManyRequests if there were too many."""
 
     async def registers(self, caller: Caller) -> None:
         """Count a registration. Raises TooManyRequests if there were too many."""

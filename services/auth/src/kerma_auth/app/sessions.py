@@ -32,7 +32,7 @@ from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import session_subject, user_subject
 from kerma_common.errors import Forbidden, Unauthenticated
 from kerma_common.security.principal import NATIVE
-from kerma_common.security.tokens import ACCESS_LIFE, SigningKey, issue
+from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, SigningKey, issue
 
 WRONG = "Invalid login or password"
 DISABLED = "This account is disabled"
@@ -131,10 +131,15 @@ class SessionHandlers:
         return await self.tokens_of(grant, user)
 
     async def opened(self, user_id: str, name: str) -> Grant:
-        """Store a session of a user who has proved to be one."""
+        """Store a session of a user who has proved to be one.
+
+        A user with too many sessions loses the one that was used longest ago. Raises TooManyRequests.
+        """
         now, session_id = self.clock(), secrets.token_hex(16)
         expires = now.replace(microsecond=0) + SESSION_LIFE
-        await self.sessions.open(session_id, user_id, name, expires, now)
+        for pushed, used in await self.sessions.open(session_id, user_id, name, expires, now):
+            if used >= now - ACCESS_LIFE - CLOCK_SKEW:  # its last access token may still be valid
+                await self.end(pushed, user_id, session_id)
         return Grant(session_id, user_id, name, expires)
 
     async def resumed(

@@ -10,23 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from kerma_auth.app.ports import Throttle
 from kerma_auth.domain.account import ACCOUNT
 from kerma_auth.domain.api_token import API_TOKEN, CreateApiToken, RevokeApiToken
 from kerma_auth.domain.user import USER
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import account_subject, api_token_subject, user_subject
-from kerma_common.errors import ConcurrencyConflict, Forbidden, KeyReused
+from kerma_common.errors import ConcurrencyConflict, DomainRejected, KeyReused
 from kerma_common.http.idempotency import RequestKey
 from kerma_common.security import api_tokens
 from kerma_common.security.roles import PRIVILEGED
 
-MOST_TOKENS = 100
-"""Tokens of one user that are valid at a time; every process keeps all tokens in memory."""
 KEPT = timedelta(hours=24)
 """How long a repeated request gets its token again."""
 REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
-TOO_MANY = f"You have {MOST_TOKENS} tokens already; revoke one first"
+TOO_MANY = "TOO_MANY_TOKENS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,13 @@ class Secrets(Protocol):
 class TokenLabels(Protocol):
     """What is known of tokens beside their events."""
 
-    async def add(self, token_id: str, label: str) -> None:
-        """Store the label of a token, unless it has one."""
+    async def add(
+        self, token_id: str, user_id: str, label: str, expires: datetime, most: int
+    ) -> bool:
+        """Store the label of a token, unless it has one; return whether it has one now.
+
+        It gets none if its user has ``most`` valid tokens, those counted that are being created.
+        """
 
     async def of(self, token_ids: Sequence[str]) -> Mapping[str, Label]:
         """Return the labels of tokens."""
@@ -86,13 +90,15 @@ class TokenQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiTokens:
-    """Creates, lists and revokes tokens."""
+    """Creates, lists and revokes tokens; of each user, ``most`` are valid at a time."""
 
     bus: CommandBus
     labels: TokenLabels
     tokens: TokenQueries
     clock: Callable[[], datetime]
     secrets: Secrets
+    throttle: Throttle
+    most: int
 
     async def create(
         self,
@@ -105,19 +111,19 @@ class ApiTokens:
         """Create a token; return it, its id, when it expires, and the sequence of the commit.
 
         Nobody can read the token again, but a repetition with the same ``key`` gets it for a day. It
-        carries the roles that its user has now, without the privileged ones. Raises Forbidden if the
-        user has too many tokens, and KeyReused.
+        carries the roles that its user has now, without the privileged ones. Raises DomainRejected
+        if the user has too many tokens, TooManyRequests, and KeyReused.
         """
         now = self.clock()
         token_id, secret = self.secrets.make(user_id, key)
         if key is not None and (found := await self._earlier(user_id, token_id, secret, now, life)):
             return found
-        if len(await self.tokens.tokens_of(user_id, now)) >= MOST_TOKENS:
-            raise Forbidden(TOO_MANY)
+        await self.throttle.creates_token(user_id)
         user, _ = await self.bus.state(USER, user_subject(user_id))
         roles, expires = tuple(sorted(user.roles - PRIVILEGED)), now.replace(microsecond=0) + life
         digest = api_tokens.secret_hash(secret)
-        await self.labels.add(token_id, label)
+        if not await self.labels.add(token_id, user_id, label, expires, self.most):
+            raise DomainRejected(TOO_MANY, f"You have {self.most} tokens already; revoke one first")
         command = CreateApiToken(token_id, user_id, digest, roles, expires, user.source)
         context = CommandContext(f"user:{user_id}", (token_id,), request_id, now)
         subject = api_token_subject(user_id, token_id)

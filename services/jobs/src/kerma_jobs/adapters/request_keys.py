@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from kerma_common.db.connections import Connections, rendered
+from kerma_common.db.sweeping import Stale
 from kerma_common.errors import TooManyRequests
 from kerma_common.http.idempotency import RequestKey
 from kerma_common.process.tables import process_schema
@@ -49,6 +50,12 @@ REQUEST_KEY = Table(
     Index("request_key_by_age", "owner", "at"),
 )
 """Keys of the last hours, by SHA-256; ``digest`` is that of the first request with the key."""
+
+
+def over(hours: float) -> Stale:
+    """Return the keys that are older than ``hours``."""
+    return Stale(REQUEST_KEY, REQUEST_KEY.c.at < _NOW - timedelta(hours=hours))
+
 
 _owner: Any = bindparam("user")
 _key: Any = bindparam("name")

@@ -44,6 +44,7 @@ from sqlalchemy import (
 )
 
 from kerma_common.db.connections import Connection, Connections, Statement, rendered
+from kerma_common.db.sweeping import Stale
 from kerma_common.errors import OutcomeUnknown, QuotaExceeded
 from kerma_common.process.tables import process_schema
 from kerma_jobs.domain.quotas import WINDOW_SECONDS, Quotas, Usage, exceeded
@@ -141,9 +142,9 @@ _NEXT = (
     .offset(bindparam("allowed") - 1)
     .limit(1)
 )
-_FORGET = delete(RESERVATION).where(
-    RESERVATION.c.owner == _owner, RESERVATION.c.at < _NOW - max(_HOLD, _WINDOW)
-)
+OVER = Stale(RESERVATION, RESERVATION.c.at < _NOW - max(_HOLD, _WINDOW))
+"""Reservations that no longer count."""
+_FORGET = delete(RESERVATION).where(RESERVATION.c.owner == _owner, OVER.over)
 _ADD = (
     insert(RESERVATION)
     .values(job_id=_job, owner=_owner, at=_NOW, tasks=bindparam("asked"), bytes=bindparam("size"))

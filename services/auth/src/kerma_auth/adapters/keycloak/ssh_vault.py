@@ -8,12 +8,13 @@ from datetime import datetime
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, delete, select
+from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
 from kerma_auth.app.keycloak import SshCredential
+from kerma_common.db.sweeping import Stale
 
 _TIME = DateTime(timezone=True)
 NONCE_BYTES = 12
@@ -26,6 +27,8 @@ SSH_CREDENTIAL = Table(
     Column("obtained", _TIME, nullable=False),
     Column("expires", _TIME, nullable=False, index=True),
 )
+OVER = Stale(SSH_CREDENTIAL, SSH_CREDENTIAL.c.expires <= func.clock_timestamp())
+"""Certificates that have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ class SshVault:
         certificate, private_key = orjson.loads(both)
         return SshCredential(certificate, private_key, stored.obtained, stored.expires)
 
-    async def keep(self, user_id: str, credential: SshCredential, now: datetime) -> None:
-        """See ``SshCredentials``; also delete those of all users that have expired."""
+    async def keep(self, user_id: str, credential: SshCredential) -> None:
+        """See ``SshCredentials``."""
         nonce = os.urandom(NONCE_BYTES)
         both = orjson.dumps([credential.certificate, credential.private_key])
         values = {
@@ -61,10 +64,8 @@ class SshVault:
         }
         kept = insert(SSH_CREDENTIAL).values(user_id=user_id, **values)
         kept = kept.on_conflict_do_update(index_elements=[SSH_CREDENTIAL.c.user_id], set_=values)
-        others = (SSH_CREDENTIAL.c.expires <= now, SSH_CREDENTIAL.c.user_id != user_id)
-        expired = delete(SSH_CREDENTIAL).where(*others).cte("expired")
         async with self.db.begin() as connection:
-            await connection.execute(kept.add_cte(expired))
+            await connection.execute(kept)
 
     async def forget(self, user_id: str) -> None:
         """See ``SshCredentials``."""

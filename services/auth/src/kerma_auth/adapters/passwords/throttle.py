@@ -1,4 +1,4 @@
-"""Limits on failed logins, on registrations and on logs of frontends."""
+"""Limits on failed logins, and on registrations, exchanges, API tokens and logs of frontends."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from kerma_common.errors import TooManyRequests
 FAILURES = "Too many failed logins; please try again later"
 LOGS = "Too many logs; please try again later"
 REGISTRATIONS = "Too many registrations from this address; please try again later"
+EXCHANGES = "Too many logins; please try again later"
+TOKENS = "You have created too many API tokens lately; please try again later"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many failed logins, registrations and requests with logs are accepted in which time."""
+    """How many failed logins and others are accepted in which time."""
 
     name_and_address: Limit
     name: Limit
     address: Limit
     registrations: Limit
     logs: Limit
+    exchanges: Limit
+    token_creations: Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,7 @@ class CountingThrottle:
 
     async def require(self, caller: Caller) -> None:
         """See ``Throttle``."""
-        limits = dict(self._failures(caller))
-        found = await self.windows.of(list(limits))
-        waits = [w.seconds_left for key, w in found.items() if w.count >= limits[key].amount]
-        if waits:
-            raise TooManyRequests(FAILURES, retry_after=max(waits))
+        await self._require(dict(self._failures(caller)))
 
     async def failed(self, caller: Caller) -> None:
         """See ``Throttle``."""
@@ -56,38 +56,63 @@ class CountingThrottle:
         key, _ = next(self._failures(caller))
         await self.windows.clear(key)
 
-    async def require_address(self, address: str) -> None:
+    async def require_exchange(self, caller: Caller) -> None:
         """See ``Throttle``."""
-        key = self._key("address", site(address))
-        window = (await self.windows.of([key])).get(key)
-        if window and window.count >= self.limits.address.amount:
-            raise TooManyRequests(FAILURES, retry_after=window.seconds_left)
+        await self._require(dict(self._failed_exchanges(caller)))
 
-    async def failed_at(self, address: str) -> None:
+    async def failed_exchange(self, caller: Caller) -> None:
         """See ``Throttle``."""
-        key = self._key("address", site(address))
-        await self.windows.count(key, self.limits.address.seconds)
+        for key, limit in self._failed_exchanges(caller):
+            await self.windows.count(key, limit.seconds)
+
+    async def exchanges(self, user_id: str) -> None:
+        """See ``Throttle``."""
+        await self._count(self.limits.exchanges, EXCHANGES, "exchange", user_id)
+
+    async def creates_token(self, user_id: str) -> None:
+        """See ``Throttle``."""
+        await self._count(self.limits.token_creations, TOKENS, "token", user_id)
 
     async def registers(self, caller: Caller) -> None:
         """See ``Throttle``."""
-        limit = self.limits.registrations
-        key = self._key("registration", site(caller.address))
-        window = await self.windows.count(key, limit.seconds)
-        if window.count > limit.amount:
-            raise TooManyRequests(REGISTRATIONS, retry_after=window.seconds_left)
+        address = site(caller.address)
+        await self._count(self.limits.registrations, REGISTRATIONS, "registration", address)
 
     async def logs(self, address: str, user_id: str | None) -> None:
         """See ``Throttle``."""
-        limit = self.limits.logs
         whose = ("logs of a user", user_id) if user_id else ("logs", site(address))
-        window = await self.windows.count(self._key(*whose), limit.seconds)
+        await self._count(self.limits.logs, LOGS, *whose)
+
+    async def _require(self, limits: dict[str, Limit]) -> None:
+        """Raise TooManyRequests at a limit; the first is that of name and address, the last that of
+        the address alone."""
+        pair, *_, address = limits
+        found = await self.windows.of(list(limits))
+        waits = [
+            window.seconds_left
+            for key, window in found.items()
+            # Others may share the address: a gateway's, unless its word is trusted, or an
+            # institute's. Their names have not failed there.
+            if window.count >= limits[key].amount and (key != address or pair in found)
+        ]
+        if waits:
+            raise TooManyRequests(FAILURES, retry_after=max(waits))
+
+    async def _count(self, limit: Limit, refusal: str, *what: str) -> None:
+        window = await self.windows.count(self._key(*what), limit.seconds)
         if window.count > limit.amount:
-            raise TooManyRequests(LOGS, retry_after=window.seconds_left)
+            raise TooManyRequests(refusal, retry_after=window.seconds_left)
 
     def _failures(self, caller: Caller) -> Iterator[tuple[str, Limit]]:
         name, address = name_key(caller.username), site(caller.address)
         yield self._key("name and address", name, address), self.limits.name_and_address
         yield self._key("name", name), self.limits.name
+        yield self._key("address", address), self.limits.address
+
+    def _failed_exchanges(self, caller: Caller) -> Iterator[tuple[str, Limit]]:
+        # nobody guesses a provider's token, so that a name needs no limit of its own
+        address = site(caller.address)
+        yield self._key("exchange at address", caller.username, address), self.limits.address
         yield self._key("address", address), self.limits.address
 
     def _key(self, kind: str, *parts: str) -> str:

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_auth.adapters.vault import METADATA
+from kerma_common.db.sweeping import Stale
 
 ATTEMPT = Table(
     "attempt_window",
@@ -31,9 +32,9 @@ ATTEMPT = Table(
     Column("count", BigInteger, nullable=False),
     Column("expires", DateTime(timezone=True), nullable=False, index=True),
 )
-MOST_FORGOTTEN = 1000
-"""Windows that one statement deletes."""
 _NOW = func.clock_timestamp()
+OVER = Stale(ATTEMPT, ATTEMPT.c.expires <= _NOW)
+"""Windows that are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,8 @@ class Windows:
 
     async def _forget(self) -> None:
         """Delete windows that are over, except those that someone else is writing."""
-        over = (
-            select(ATTEMPT.c.key)
-            .where(ATTEMPT.c.expires <= _NOW)
-            .limit(MOST_FORGOTTEN)
-            .with_for_update(skip_locked=True)
-        )
         async with self.db.begin() as connection:
-            await connection.execute(delete(ATTEMPT).where(ATTEMPT.c.key.in_(over)))
+            await connection.execute(OVER.delete())
 
 
 def _left() -> ColumnElement[float]:
