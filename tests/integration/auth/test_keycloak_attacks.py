@@ -251,7 +251,7 @@ async def test_a_withdrawn_key_is_forgotten(world: World, monkeypatch: pytest.Mo
         assert (await world.auth.exchange(token, "plgada", fresh)).status_code == 403
 
 
-async def test_failures_are_counted_by_address_and_lock_no_name(
+async def test_failures_are_counted_by_address_and_lock_nobody_out(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERMA_AUTH_FAILURES_BY_ADDRESS", "5 per hour")
@@ -263,12 +263,27 @@ async def test_failures_are_counted_by_address_and_lock_no_name(
     ):
         answers = [await world.auth.exchange(forged, "plgada", there) for _ in range(5)]
         assert {answer.status_code for answer in answers} == {403}
-        for token in (forged, good):
-            throttled = await world.auth.exchange(token, "plgada", there)
-            assert throttled.status_code == 429
-            assert int(throttled.headers["retry-after"]) > 3000
+        throttled = await world.auth.exchange(forged, "plgada", there)
+        assert throttled.status_code == 429
+        assert int(throttled.headers["retry-after"]) > 3000
+        # nobody guesses a token: who has one may share the address with who makes some up
+        assert (await world.auth.exchange(good, "plgada", there)).status_code == 202
+        assert (await login(there, "plgada")).status_code == 401
         assert (await login(there, "plgada")).status_code == 429
         assert (await world.auth.exchange(good, "plgada", elsewhere)).status_code == 202
+
+
+async def test_a_user_exchanges_a_bounded_number_of_tokens(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERMA_AUTH_EXCHANGES_BY_USER", "3 per hour")
+    async with replica(world.auth.infra, "192.0.2.9") as there:
+        answers = [
+            await world.auth.exchange(world.realm.token(name), name, there)
+            for name in ("plgbusy", "plgbusy", "plgbusy", "plgbusy", "plgcalm")
+        ]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 202]
+    assert int(answers[3].headers["retry-after"]) > 3500
 
 
 async def test_a_provider_that_hangs_delays_nobody_who_brings_a_known_key(

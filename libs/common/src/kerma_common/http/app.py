@@ -12,6 +12,7 @@ from kerma_common.http.answers import answer
 from kerma_common.http.body.json_body import LargeBodies
 from kerma_common.http.body.limits import Body, taken
 from kerma_common.http.edge import BodyLimit, Cors, RequestScope
+from kerma_common.http.forwarding import Proxies, Watched
 from kerma_common.http.gate import Gate
 from kerma_common.http.policy import Verifier, public
 from kerma_common.http.refusals import handlers as problem
@@ -49,11 +50,13 @@ def create_app(
     app.state.verifier = verifier
     app.state.settings = settings
     app.state.large_bodies = large_bodies
-    for router in (_internal(health), *routers):
+    proxies = Proxies(settings.trusted_proxies)
+    for router in (_internal(health, proxies), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    app.add_middleware(Watched, proxies=proxies)
     if catch_up is not None:
         app.add_middleware(Gate, catch_up=catch_up)
     streamed = {
@@ -73,7 +76,7 @@ def create_app(
     return app
 
 
-def _internal(health: Health) -> APIRouter:
+def _internal(health: Health, proxies: Proxies) -> APIRouter:
     router = APIRouter(route_class=KermaRoute, prefix="/internal")
 
     @router.get("/healthz")
@@ -87,7 +90,8 @@ def _internal(health: Health) -> APIRouter:
         faults = await health()
         if faults:
             return answer("not ready", 503, faults=dict(faults))
-        return answer("ready")
+        warnings = {"warnings": dict(proxies.warnings)} if proxies.warnings else {}
+        return answer("ready", **warnings)
 
     @router.get("/metrics")
     @public()

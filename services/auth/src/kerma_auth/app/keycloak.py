@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from kerma_auth.app.ports import AccountVault, Caller, Throttle
+from kerma_auth.app.ports import AccountVault, Throttle
 from kerma_auth.app.sessions import DISABLED, LoggedIn, SessionHandlers
 from kerma_auth.domain.account import ACCOUNT
 from kerma_auth.domain.session import Grant
@@ -98,8 +98,6 @@ class KeycloakLogin:
         """
         if self.verified is None:
             raise Forbidden(NOT_AVAILABLE)
-        caller = Caller(address, username)
-        await self.throttle.require_exchange(caller)
         try:
             vouched = await self.verified(token)
             if vouched.username != username:
@@ -107,7 +105,7 @@ class KeycloakLogin:
         except NotAvailable:
             raise Forbidden(NOT_AVAILABLE) from None
         except NotAccepted as refused:
-            await self.throttle.failed_exchange(caller)
+            await self.throttle.failed_at(address)
             raise Forbidden(str(refused)) from refused
         return await self._enter(vouched, token, refresh_token)
 

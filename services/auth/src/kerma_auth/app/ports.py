@@ -149,11 +149,8 @@ class Throttle(Protocol):
     async def succeeded(self, caller: Caller) -> None:
         """Forget failed logins of this name from this address."""
 
-    async def require_exchange(self, caller: Caller) -> None:
-        """Raise TooManyRequests if too many exchanges have failed; like ``require``."""
-
-    async def failed_exchange(self, caller: Caller) -> None:
-        """Count a failed exchange, under a name that nobody has proved."""
+    async def failed_at(self, address: str) -> None:
+        """Count a failed exchange. Raises TooManyRequests if there were too many at the address."""
 
     async def exchanges(self, user_id: str) -> None:
         """Count an exchange of a user. Raises TooManyRequests if there were too many."""

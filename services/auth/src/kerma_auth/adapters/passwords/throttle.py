@@ -44,7 +44,18 @@ class CountingThrottle:
 
     async def require(self, caller: Caller) -> None:
         """See ``Throttle``."""
-        await self._require(dict(self._failures(caller)))
+        limits = dict(self._failures(caller))
+        pair, _, address = limits
+        found = await self.windows.of(list(limits))
+        waits = [
+            window.seconds_left
+            for key, window in found.items()
+            # Others may share the address: a gateway's, unless its word is trusted, or an
+            # institute's. Their names have not failed there.
+            if window.count >= limits[key].amount and (key != address or pair in found)
+        ]
+        if waits:
+            raise TooManyRequests(FAILURES, retry_after=max(waits))
 
     async def failed(self, caller: Caller) -> None:
         """See ``Throttle``."""
@@ -56,14 +67,13 @@ class CountingThrottle:
         key, _ = next(self._failures(caller))
         await self.windows.clear(key)
 
-    async def require_exchange(self, caller: Caller) -> None:
-        """See ``Throttle``."""
-        await self._require(dict(self._failed_exchanges(caller)))
-
-    async def failed_exchange(self, caller: Caller) -> None:
-        """See ``Throttle``."""
-        for key, limit in self._failed_exchanges(caller):
-            await self.windows.count(key, limit.seconds)
+    async def failed_at(self, address: str) -> None:
+        """See ``Throttle``; beyond the limit, nothing is written."""
+        limit, key = self.limits.address, self._key("address", site(address))
+        window = (await self.windows.of([key])).get(key)
+        if window and window.count >= limit.amount:
+            raise TooManyRequests(FAILURES, retry_after=window.seconds_left)
+        await self.windows.count(key, limit.seconds)
 
     async def exchanges(self, user_id: str) -> None:
         """See ``Throttle``."""
@@ -83,21 +93,6 @@ class CountingThrottle:
         whose = ("logs of a user", user_id) if user_id else ("logs", site(address))
         await self._count(self.limits.logs, LOGS, *whose)
 
-    async def _require(self, limits: dict[str, Limit]) -> None:
-        """Raise TooManyRequests at a limit; the first is that of name and address, the last that of
-        the address alone."""
-        pair, *_, address = limits
-        found = await self.windows.of(list(limits))
-        waits = [
-            window.seconds_left
-            for key, window in found.items()
-            # Others may share the address: a gateway's, unless its word is trusted, or an
-            # institute's. Their names have not failed there.
-            if window.count >= limits[key].amount and (key != address or pair in found)
-        ]
-        if waits:
-            raise TooManyRequests(FAILURES, retry_after=max(waits))
-
     async def _count(self, limit: Limit, refusal: str, *what: str) -> None:
         window = await self.windows.count(self._key(*what), limit.seconds)
         if window.count > limit.amount:
@@ -107,12 +102,6 @@ class CountingThrottle:
         name, address = name_key(caller.username), site(caller.address)
         yield self._key("name and address", name, address), self.limits.name_and_address
         yield self._key("name", name), self.limits.name
-        yield self._key("address", address), self.limits.address
-
-    def _failed_exchanges(self, caller: Caller) -> Iterator[tuple[str, Limit]]:
-        # nobody guesses a provider's token, so that a name needs no limit of its own
-        address = site(caller.address)
-        yield self._key("exchange at address", caller.username, address), self.limits.address
         yield self._key("address", address), self.limits.address
 
     def _key(self, kind: str, *parts: str) -> str:
