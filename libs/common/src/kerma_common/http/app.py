@@ -90,8 +90,9 @@ def _internal(health: Health, proxies: Proxies) -> APIRouter:
         faults = await health()
         if faults:
             return answer("not ready", 503, faults=dict(faults))
-        warnings = {"warnings": dict(proxies.warnings)} if proxies.warnings else {}
-        return answer("ready", **warnings)
+        if proxies.warnings:
+            return answer("ready", warnings=dict(proxies.warnings))
+        return answer("ready")
 
     @router.get("/metrics")
     @public()

@@ -61,7 +61,7 @@ class Keys:
 
     async def run(self) -> None:
         """Load the key before the first login needs it, then replace keys when it is time."""
-        await self.signing_key()
+        await self.retries.persist(self.signing_key)
         while True:
             await self.retries.persist(self.tend)
             await asyncio.sleep(until_next(CHECK_SECONDS))
