@@ -130,5 +130,6 @@ class UseRecorder:
             noted, self._noted = self._noted, set()
             try:
                 await self.labels.used(sorted(noted))
-            except (SQLAlchemyError, OSError) as error:  # the end of this task would be that of the service
+            except (SQLAlchemyError, OSError) as error:
+                # The end of this task would be that of the service.
                 _log.warning("uses of API tokens are not noted: %s", type(error).__name__)
