@@ -82,18 +82,16 @@ async def all_services(
     """Run every service, each on a small pool of its own."""
     await prepare(nats.url)
     world = World([], {}, nats, postgres)
-    settings = {
-        "nats": NatsSettings(url=nats.url),
-        "postgres": PgSettings(url=postgres.url, pool_size=2, pool_seconds=POOL_SECONDS),
-        "blobs": BlobSettings(url=f"file://{blobs}"),
-    }
+    bus, blob = NatsSettings(url=nats.url), BlobSettings(url=f"file://{blobs}")
+    small = PgSettings(url=postgres.url, pool_size=2, pool_seconds=POOL_SECONDS)
     for part in SERVICES.values():
         part.load()
     async with AsyncExitStack() as stack:
         with hurried():
             for name, part in SERVICES.items():
+                where = (name, part.package, ALL_ROLES)
                 infra = await stack.enter_async_context(
-                    open_infra(name, part.package, ALL_ROLES, **settings)
+                    open_infra(*where, nats=bus, postgres=small, blobs=blob)
                 )
                 built = part.build(HttpSettings(), infra)
                 world.services.append(built)
