@@ -52,6 +52,7 @@ ANYBODYS = {
     ("GET", "/v1/engines"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/runner/demand"),
+    ("GET", "/v1/sessions"),
     ("GET", "/v1/tokens"),
     ("GET", "/v1/users/me"),
 }
@@ -99,7 +100,9 @@ def owned(ada: Visitor, job: str) -> dict[str, str]:
     token = ada.http.post("/v1/tokens", json={"label": "script", "days": 1})
     assert token.status_code == 201, token.text
     token_id = token.json()["token_id"]
-    return {"job_id": job, "user_id": ada.user_id, "token_id": token_id, "name": "admin", **A_PAGE}
+    session_id = ada.http.get("/v1/sessions").json()["items"][0]["session_id"]
+    own = {"job_id": job, "user_id": ada.user_id, "token_id": token_id, "session_id": session_id}
+    return {**own, "name": "admin", **A_PAGE}
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN - REPORTS))
@@ -119,6 +122,9 @@ def test_no_other_user(
     if places:
         assert answer.status_code in {403, 404}, answer.text
         _has_nothing_of(answer, owned)
+    elif (method, path) == ("DELETE", "/v1/sessions"):
+        assert answer.status_code == 204, answer.text
+        assert ada.http.get("/auth/status").status_code == 200
     elif (method, path) in ANYBODYS:
         assert answer.status_code == 200, answer.text
         _has_nothing_of(answer, owned)

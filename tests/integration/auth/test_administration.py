@@ -4,98 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import httpx
-import jwt
 import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
-from kerma_auth.domain.user import SYSTEM, USER, GrantRole
-from kerma_common.commands.context import CommandContext
-from kerma_common.contracts.subjects import user_subject
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
-from kit.running.worlds.accounts import PASSWORD, auth_and_another, login, register, replica
+from kit.running.worlds.accounts import PASSWORD, login, register, replica
+from kit.running.worlds.people import Person, World, people
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-EVERYWHERE_SECONDS = 1.0
-"""Within this time, a change is effective in every process."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A user with an open session."""
-
-    name: str
-    user_id: str
-    access: dict[str, str]
-    refresh: dict[str, str]
-
-
-@dataclass
-class World:
-    """Auth, and another service that knows AUTH by its own follower only."""
-
-    auth: httpx.AsyncClient
-    other: httpx.AsyncClient
-    infra: Infra
-
-    async def enter(self, name: str, password: str = PASSWORD) -> Person:
-        answer = await login(self.auth, name, password)
-        assert answer.status_code == 202, answer.text
-        self.auth.cookies.clear()
-        token = answer.cookies["access_token"]
-        claims = jwt.decode(token, options={"verify_signature": False})
-        return Person(
-            name,
-            claims["sub"],
-            {"Authorization": f"Bearer {token}"},
-            {"Cookie": f"refresh_token={answer.cookies['refresh_token']}"},
-        )
-
-    async def new(self, name: str, *roles: str) -> Person:
-        await register(self.auth, name)
-        person = await self.enter(name)
-        for role in roles:
-            grant = GrantRole(person.user_id, role, SYSTEM)
-            context = CommandContext("admin", (name, role), role, self.infra.clock())
-            subject = user_subject(person.user_id)
-            await self.infra.bus.execute(USER, subject, grant, context)
-        return await self.enter(name) if roles else person
-
-    async def ask(self, person: Person, method: str, path: str, body: Any = None) -> httpx.Response:
-        sent = {} if body is None else {"json": body}
-        answer = await self.auth.request(method, path, headers=person.access, **sent)
-        self.auth.cookies.clear()
-        return answer
-
-    async def elsewhere(self, person: Person) -> int:
-        return (await self.other.get("/clusters", headers=person.access)).status_code
-
-    async def becomes(self, status: int, person: Person) -> None:
-        async with asyncio.timeout(EVERYWHERE_SECONDS):
-            while await self.elsewhere(person) != status:
-                await asyncio.sleep(0.01)
-
-    async def refreshed(self, person: Person) -> int:
-        answer = await self.auth.get("/auth/refresh", headers=person.refresh)
-        self.auth.cookies.clear()
-        return answer.status_code
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(
     nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
-    blobs: Path = tmp_path_factory.mktemp("blobs")
-    stored: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
-    async with auth_and_another(**stored) as (client, infra, far):
-        yield World(client, far, infra)
+    async with people(nats_url, postgres_url, tmp_path_factory.mktemp("blobs")) as made:
+        yield made
 
 
 async def test_a_changed_password_ends_the_other_sessions_everywhere(world: World) -> None:
@@ -280,7 +208,7 @@ async def test_operators_create_accounts_and_see_them_page_by_page(world: World)
     hired = await world.enter("hired", made.json()["password"])
     assert hired.user_id == made.json()["user_id"]
     again = await world.ask(operator, "POST", "/v1/users", {"username": "HIRED"})
-    assert again.status_code == 403
+    assert (again.status_code, again.json()["code"]) == (409, "USER_EXISTS")
     seen: dict[str, str] = {}
     where: str | None = "?limit=2"
     while where is not None:

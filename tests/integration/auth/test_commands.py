@@ -127,6 +127,27 @@ async def test_a_user_keeps_tokens(auth: tuple[httpx.AsyncClient, Infra], url: s
         await asyncio.to_thread(script.tokens)
 
 
+async def test_a_user_ends_sessions(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:
+    client, infra = auth
+    password = (await kerma("admin", "users", "add", "dana")).stdout.strip()
+    assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)
+    who, typed = ("--user", "dana", "--url", url), f"{password}\n"
+    first = (await login(client, "dana", password)).cookies["access_token"]
+    listed = json.loads(
+        (await kerma("auth", "sessions", "list", "--json", *who, typed=typed)).stdout
+    )
+    assert [one["current"] for one in listed] == [True, False]
+    one = await kerma("auth", "sessions", "end", listed[0]["session_id"], *who, typed=typed)
+    assert listed[0]["session_id"] in one.stdout
+    rest = await kerma("auth", "sessions", "end", "--json", *who, typed=typed)
+    assert json.loads(rest.stdout) == {"ended": "others"}
+    client.cookies.clear()
+    sent = {"Authorization": f"Bearer {first}"}
+    assert (await client.get("/auth/status", headers=sent)).status_code == 403
+    left = (await kerma("auth", "sessions", "list", *who, typed=typed)).stdout
+    assert listed[0]["session_id"] not in left
+
+
 async def test_a_user_changes_the_password(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:
     client, infra = auth
     old = (await kerma("admin", "users", "add", "bob")).stdout.strip()

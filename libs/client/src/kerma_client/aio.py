@@ -78,6 +78,18 @@ class AsyncKermaClient:
         """Make an API token void."""
         await self._do(calls.revoke_token(token_id))
 
+    async def sessions(self) -> list[dict[str, Any]]:
+        """Return the user's sessions, the one used last first."""
+        return await self._do(calls.sessions())
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session of the user."""
+        await self._do(calls.end_session(session_id))
+
+    async def end_other_sessions(self) -> None:
+        """End all sessions of the user but that of this client."""
+        await self._do(calls.end_other_sessions())
+
     async def submit(self, job: Mapping[str, Any], *, key: str | None = None) -> str:
         """Submit a job, the body of ``POST /v1/jobs``; return its id.
 
@@ -215,6 +227,10 @@ class AsyncKermaClient:
                 yield item
             if (where := page.next) is None:
                 return
+
+    async def create_user(self, username: str, password: str | None = None) -> dict[str, str]:
+        """Create a user; without a password, one is made up and in the answer; for operators."""
+        return await self._do(calls.create_user(username, password))
 
     async def disable_user(self, user_id: str) -> models.User:
         """Refuse every token and login of a user."""

@@ -90,6 +90,18 @@ class KermaClient:
         """Make an API token void."""
         self._do(calls.revoke_token(token_id))
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return the user's sessions, the one used last first."""
+        return self._do(calls.sessions())
+
+    def end_session(self, session_id: str) -> None:
+        """End a session of the user."""
+        self._do(calls.end_session(session_id))
+
+    def end_other_sessions(self) -> None:
+        """End all sessions of the user but that of this client."""
+        self._do(calls.end_other_sessions())
+
     def submit(self, job: Mapping[str, Any], *, key: str | None = None) -> str:
         """Submit a job, the body of ``POST /v1/jobs``; return its id.
 
@@ -218,6 +230,10 @@ class KermaClient:
             yield from page.items
             if (where := page.next) is None:
                 return
+
+    def create_user(self, username: str, password: str | None = None) -> dict[str, str]:
+        """Create a user; without a password, one is made up and in the answer; for operators."""
+        return self._do(calls.create_user(username, password))
 
     def disable_user(self, user_id: str) -> models.User:
         """Refuse every token and login of a user."""

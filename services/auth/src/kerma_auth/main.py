@@ -18,6 +18,7 @@ from kerma_auth.adapters.session_vault import SessionVault
 from kerma_auth.adapters.token_labels import OVER as LABELS_OVER
 from kerma_auth.adapters.token_labels import StoredLabels, UseRecorder
 from kerma_auth.adapters.token_secrets import TokenSecrets
+from kerma_auth.adapters.user_secrets import DerivedSecrets
 from kerma_auth.adapters.vault import METADATA as VAULT
 from kerma_auth.adapters.vault import SCHEMA as VAULT_SCHEMA
 from kerma_auth.adapters.vault import Vault
@@ -26,6 +27,8 @@ from kerma_auth.api.frontend_logs import router as log_router
 from kerma_auth.api.keycloak import KeycloakRoutes
 from kerma_auth.api.keycloak import router as keycloak_router
 from kerma_auth.api.routes import AuthRoutes, router
+from kerma_auth.api.sessions import SessionRoutes
+from kerma_auth.api.sessions import router as session_router
 from kerma_auth.api.tokens import TokenRoutes
 from kerma_auth.api.tokens import router as token_router
 from kerma_auth.api.users import UserRoutes
@@ -121,6 +124,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         router(routes),
         keycloak_router(KeycloakRoutes(made.keycloak, routes)),
         user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
+        session_router(SessionRoutes(made.sessions, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
         log_router(made.logs, routes),
         document_router(),
@@ -146,7 +150,15 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     throttle = CountingThrottle(Windows(db), own.limits, master)
     rules = PasswordRules(own.password_min, own.password_max)
     accounts = Accounts(
-        infra.bus, vault, users, infra.clock, passwords, throttle, rules, own.open_registration
+        infra.bus,
+        vault,
+        users,
+        infra.clock,
+        passwords,
+        throttle,
+        rules,
+        DerivedSecrets(master),
+        own.open_registration,
     )
     login = PasswordLogin(vault, users, passwords, throttle)
     opened = SessionHandlers(

@@ -54,9 +54,8 @@ async def listed() -> list[Listed]:
 async def add(name: str, password: str | None) -> str:
     """Create an account with a password, by default a random one, and return that."""
     async with handlers() as auth:
-        chosen = auth.administration.random_password() if password is None else password
-        await auth.accounts.create(name, chosen, "", ACTOR)
-        return chosen
+        made = await auth.accounts.create(name, password, "", ACTOR)
+        return made.password or str(password)
 
 
 async def reset_password(name: str, password: str | None) -> str:

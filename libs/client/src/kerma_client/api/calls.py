@@ -205,6 +205,27 @@ def revoke_token(token_id: str) -> Call[None]:
     return Call("DELETE", _path("tokens", token_id), _nothing)
 
 
+def sessions() -> Call[list[Json]]:
+    """Read the user's sessions."""
+    return Call("GET", _path("sessions"), lambda raw: list(raw["items"]))
+
+
+def end_session(session_id: str) -> Call[None]:
+    """End a session of the user."""
+    return Call("DELETE", _path("sessions", session_id), _nothing)
+
+
+def end_other_sessions() -> Call[None]:
+    """End all sessions of the user but this one."""
+    return Call("DELETE", _path("sessions"), _nothing)
+
+
+def create_user(username: str, password: str | None) -> Call[Json]:
+    """Create a user: one, however often the call is sent."""
+    body = _given(username=username, password=password)
+    return Call("POST", _path("users"), _itself, body=body, headers=_keyed(), repeatable=True)
+
+
 def me() -> Call[models.User]:
     """Read the user's own account."""
     return Call("GET", _path("users", "me"), models.user)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Your account.")
 token = typer.Typer(help="API tokens, with which scripts act for you.")
 app.add_typer(token, name="token")
+sessions = typer.Typer(help="Your sessions: list, end.")
+app.add_typer(sessions, name="sessions")
 Url = Annotated[str, typer.Option(help="Base URL of a Kerma elsewhere; needs --user.")]
 User = Annotated[
     str,
@@ -104,3 +106,48 @@ def revoke_token(
     with client:
         client.revoke_token(token_id)
     say(f"{token_id} is void")
+
+
+@sessions.command("list")
+def list_sessions(
+    data: Data = DEFAULT_DATA,
+    url: Url = "",
+    user: User = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show where you are logged in; the current session is that of this command."""
+    client, _ = opened(data, url, user)
+    with client:
+        found = client.sessions()
+    if as_json:
+        put_json(json.dumps(found))
+        return
+    columns = ("session_id", "last_used", "expires")
+    rows = (
+        (*(str(row[name]) for name in columns), "current" if row["current"] else "")
+        for row in found
+    )
+    console().print(table(("session", "last used", "expires", ""), rows))
+
+
+@sessions.command("end")
+def end_sessions(
+    session_id: Annotated[
+        str, typer.Argument(help="The id that the list shows; without it, all but this command's.")
+    ] = "",
+    data: Data = DEFAULT_DATA,
+    url: Url = "",
+    user: User = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """End a session of yours, or all others, in every service within a second."""
+    client, _ = opened(data, url, user)
+    with client:
+        if session_id:
+            client.end_session(session_id)
+        else:
+            client.end_other_sessions()
+    if as_json:
+        put_json(json.dumps({"ended": session_id or "others"}))
+        return
+    say(f"{session_id} has ended" if session_id else "Your other sessions have ended")

@@ -46,7 +46,7 @@ SESSION = Table(
     Column("refresh_hash", LargeBinary, unique=True),
     Column("expires", _TIME, nullable=False, index=True),
     Column("generation", Integer, nullable=False, server_default=text("0")),
-    Column("rotated", _TIME),
+    Column("rotated", _TIME),  # when the current token was made
     Column("ended", _TIME),
 )
 # A login opens a session, or prolongs the browser's.
@@ -75,10 +75,12 @@ class SessionVault:
         stored = select(func.count()).select_from(SESSION).where(*mine).scalar_subquery()
         columns = {"session_id": session_id, "user_id": user_id, "username": username}
         values = [bindparam(None, text, Text) for text in columns.values()]
-        allowed = select(*values, bindparam(None, expires, _TIME)).where(stored < self.most_opened)
+        times = {"expires": expires, "rotated": now}  # more exact than what ``expires`` tells
+        values += [bindparam(None, time, _TIME) for time in times.values()]
+        allowed = select(*values).where(stored < self.most_opened)
         opened = (
             insert(SESSION)
-            .from_select([*columns, "expires"], allowed)
+            .from_select([*columns, *times], allowed)
             .returning(SESSION.c.session_id)
             .cte("opened")
         )

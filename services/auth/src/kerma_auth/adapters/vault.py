@@ -29,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from kerma_auth.adapters.user_secrets import same_key
+from kerma_auth.app.ports import Owner
 from kerma_auth.domain.names import name_key
 from kerma_common.security.tokens import SigningKey
 
@@ -79,17 +81,26 @@ class Vault:
     async def add_credential(
         self, credential_id: str, user_id: str, username: str, secret_hash: str
     ) -> None:
-        """Store a credential; it takes effect once an event names it."""
+        """Store a credential, unless it is stored; it takes effect once an event names it."""
+        row = {
+            "credential_id": credential_id,
+            "user_id": user_id,
+            "username": username,
+            "name_key": name_key(username),
+            "secret_hash": secret_hash,
+        }
         async with self.db.begin() as connection:
-            await connection.execute(
-                insert(CREDENTIAL).values(
-                    credential_id=credential_id,
-                    user_id=user_id,
-                    username=username,
-                    name_key=name_key(username),
-                    secret_hash=secret_hash,
-                )
-            )
+            await connection.execute(insert(CREDENTIAL).values(row).on_conflict_do_nothing())
+
+    async def owner_of_key(self, credential_id: str) -> Owner | None:
+        """Return the credential of a request with the same key, if there is one."""
+        first, last = same_key(credential_id)
+        found = select(CREDENTIAL.c.credential_id, CREDENTIAL.c.user_id).where(
+            CREDENTIAL.c.credential_id.between(first, last)
+        )
+        async with self.db.connect() as connection:
+            row = (await connection.execute(found)).first()
+        return Owner(*row) if row else None
 
     async def drop_credential(self, credential_id: str) -> None:
         """Delete a credential that no event names, or no longer."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from kerma_auth.app.accounts import Accounts
+from kerma_auth.app.accounts import Accounts, NameTaken
 from kerma_auth.app.sessions import LoggedIn, SessionHandlers
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import (
@@ -188,7 +188,10 @@ def _add_register_and_login(api: APIRouter, routes: AuthRoutes) -> None:
     @answers(201, 403, 409, 429, takes=CREDENTIALS, shows=envelope("User created"))
     async def register(body: JsonBody, request: Request) -> Response:
         username, password = _credentials(body, strict=True)
-        seq = await routes.accounts.register(username, password, address_of(request))
+        try:
+            seq = await routes.accounts.register(username, password, address_of(request))
+        except NameTaken as taken:  # clients expect this status
+            raise Forbidden(taken.message) from taken
         await routes.positions.wait("users", "AUTH", seq)
         return answer("User created", 201)
 

@@ -23,6 +23,7 @@ from kerma_auth.domain.user import By
 from kerma_common.errors import NotFound
 from kerma_common.http.answers import iso_time, json_answer
 from kerma_common.http.edge import request_id
+from kerma_common.http.idempotency import Repeatable
 from kerma_common.http.native import (
     ITEMS,
     Cursor,
@@ -187,15 +188,17 @@ def _user_id(parts: list[Any]) -> str:
 def _add_creation(api: APIRouter, routes: UserRoutes) -> None:
     @api.post("")
     @role(OPERATOR, ADMIN)
-    @answers(201, takes=NEW_USER, shows=views.CREATED_USER)
-    async def create_user(body: NewUser, request: Request, principal: CurrentPrincipal) -> Response:
-        password = body.password or routes.administration.random_password()
-        user_id, seq = await routes.accounts.create(
-            body.username, password, address_of(request), f"user:{principal.user_id}"
+    @answers(201, 409, 422, takes=NEW_USER, shows=views.CREATED_USER)
+    async def create_user(
+        body: NewUser, request: Request, principal: CurrentPrincipal, key: Repeatable
+    ) -> Response:
+        actor = f"user:{principal.user_id}"
+        new = await routes.accounts.create(
+            body.username, body.password, address_of(request), actor, key
         )
-        await routes.auth.settled(seq)
-        given: dict[str, Any] = {} if body.password else {"password": password}
-        return made({"user_id": user_id, **given}, f"/v1/users/{user_id}", **PRIVATE)
+        await routes.auth.settled(new.seq)
+        told: dict[str, Any] = {} if new.password is None else {"password": new.password}
+        return made({"user_id": new.user_id, **told}, f"/v1/users/{new.user_id}", **PRIVATE)
 
     @api.post("/{user_id}/password-reset")
     @role(OPERATOR, ADMIN)

@@ -63,6 +63,22 @@ class TokenList(TypedDict):
     next: str | None
 
 
+class SessionView(TypedDict):
+    """A session of the user; ``current`` is that of the request."""
+
+    session_id: str
+    current: bool
+    last_used: Time
+    expires: Time
+
+
+class SessionList(TypedDict):
+    """All sessions of the user that go on, the one used last first; ``next`` is always null."""
+
+    items: list[SessionView]
+    next: str | None
+
+
 class CreatedToken(TypedDict):
     """A token that was created; ``token`` is shown this once only."""
 
@@ -95,6 +111,20 @@ TOKENS = Body(
                 "created": "2026-11-22T01:25:56.000Z",
                 "expires": "2027-02-20T01:25:56.000Z",
                 "last_used": None,
+            }
+        ],
+        "next": None,
+    },
+)
+SESSIONS = Body(
+    SessionList,
+    {
+        "items": [
+            {
+                "session_id": "c0ffee1d9e8a4f3b8c6d0e1f2a3b4c5d",
+                "current": True,
+                "last_used": "2026-11-22T01:25:56.000Z",
+                "expires": "2026-11-22T03:25:56.000Z",
             }
         ],
         "next": None,

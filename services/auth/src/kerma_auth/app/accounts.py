@@ -5,10 +5,10 @@ Out: UserRegistered with CredentialSet.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Throttle, Users
 from kerma_auth.domain.names import MAX_NAME, BadName, name_key, new_name
@@ -23,14 +23,49 @@ from kerma_common.errors import (
     Forbidden,
     InvalidRequest,
     KermaError,
+    KeyReused,
     OutcomeUnknown,
 )
+from kerma_common.http.idempotency import RequestKey
 from kerma_common.security.principal import NATIVE
 
 TAKEN = "User with this name already exists"
+USER_EXISTS = "USER_EXISTS"
+KEPT = timedelta(hours=24)
+"""How long a repeated request gets its user again."""
+REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
 CLOSED = "Registration is closed; ask an operator for an account"
 MAX_PASSWORD = 1024
 """Longest password that a login checks; those of earlier releases may be longer than new ones."""
+
+
+class NameTaken(DomainRejected):
+    """Another user has the name, or an equal one."""
+
+    def __init__(self) -> None:
+        super().__init__(USER_EXISTS, TAKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A user that was created; ``password`` is None if the caller gave it."""
+
+    user_id: str
+    password: str | None
+    seq: int
+
+
+class UserSecrets(Protocol):
+    """Ids of first credentials, and passwords that nobody gave."""
+
+    def credential_id(self, actor: str, key: RequestKey | None) -> str:
+        """Return an id: an equal one for equal requests with a key, else a random one.
+
+        Requests of an actor with one key have ids that begin alike (``same_key``).
+        """
+
+    def password(self, credential_id: str, key: RequestKey | None) -> str:
+        """Return a password: an equal one for equal requests with a key, else a random one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,7 @@ class Accounts:
     passwords: Passwords
     throttle: Throttle
     rules: PasswordRules
+    secrets: UserSecrets
     open_to_all: bool = True
 
     async def register(self, username: object, password: object, address: str) -> int:
@@ -55,25 +91,58 @@ class Accounts:
         if not self.open_to_all:
             raise Forbidden(CLOSED)
         name, secret = self._acceptable(username, password)
-        await self.throttle.registers(Caller(address, name))
-        return (await self._create(name, secret, address, "anonymous"))[1]
+        caller = Caller(address, name)
+        await self.throttle.registers(caller)
+        credential_id = self.secrets.credential_id("anonymous", None)
+        return (await self._create(caller, secret, credential_id, "anonymous"))[1]
 
     async def create(
-        self, username: object, password: object, address: str, actor: str
-    ) -> tuple[str, int]:
-        """Create a user; return the user's id and the sequence of the commit.
+        self,
+        username: object,
+        password: object,
+        address: str,
+        actor: str,
+        key: RequestKey | None = None,
+    ) -> Made:
+        """Create a user, with a random password if ``password`` is None.
 
-        Raises InvalidRequest naming the field that breaks a rule, Forbidden when the name is taken.
-        Nothing is stored then.
+        A repetition with the same ``key`` gets the user, and the random password, again for a day, as
+        long as nobody changes that. Raises InvalidRequest naming the field that breaks a rule,
+        NameTaken, and KeyReused. Nothing is stored then.
         """
-        name, secret = self._acceptable(username, password)
-        return await self._create(name, secret, address, actor)
+        credential_id = self.secrets.credential_id(actor, key)
+        made_up = self.secrets.password(credential_id, key) if password is None else None
+        name, secret = self._acceptable(username, password if made_up is None else made_up)
+        found = await self._earlier(credential_id) if key is not None else None
+        if found is None:
+            found = await self._create(Caller(address, name), secret, credential_id, actor)
+        return Made(found[0], made_up, found[1])
 
-    async def _create(self, name: str, secret: str, address: str, actor: str) -> tuple[str, int]:
+    async def _earlier(self, credential_id: str) -> tuple[str, int] | None:
+        """Return the user of an earlier request with the same key, None if there is none.
+
+        Raises KeyReused if the key stands for another request, or is too old.
+        """
+        stored = await self.vault.owner_of_key(credential_id)
+        if stored is None:
+            return None
+        if stored.credential_id != credential_id:
+            raise KeyReused(REUSED)
+        user, seq = await self.bus.state(USER, user_subject(stored.user_id))
+        if user.credential_id != credential_id:
+            return None  # the first try has not come so far
+        account = (await self.users.accounts_of([stored.user_id])).get(stored.user_id)
+        if account is not None and self.clock() - account.registered_at > KEPT:
+            raise KeyReused(REUSED)
+        return stored.user_id, seq
+
+    async def _create(
+        self, caller: Caller, secret: str, credential_id: str, actor: str
+    ) -> tuple[str, int]:
+        name = caller.username
         user_id = self.vault.user_id(NATIVE, name_key(name))
         await self._require_free(name, user_id)
-        credential_id = secrets.token_hex(16)
-        async with self.passwords.turn(Caller(address, name)) as hashing:
+        async with self.passwords.turn(caller) as hashing:
             secret_hash = await hashing.hash(secret)
         await self.vault.add_credential(credential_id, user_id, name, secret_hash)
         command = RegisterUser(user_id, NATIVE, credential_id, "password")
@@ -82,9 +151,12 @@ class Accounts:
             done = await self.bus.execute(USER, user_subject(user_id), command, context)
         except OutcomeUnknown:
             raise  # the event may name the credential
-        except DomainRejected as rejected:  # someone else was faster
+        except DomainRejected as rejected:  # someone else was faster, or another try
+            user, seq = await self.bus.state(USER, user_subject(user_id))
+            if user.credential_id == credential_id:
+                return user_id, seq
             await self.vault.drop_credential(credential_id)
-            raise Forbidden(TAKEN) from rejected
+            raise NameTaken from rejected
         except KermaError:
             await self.vault.drop_credential(credential_id)
             raise
@@ -111,17 +183,17 @@ class Accounts:
         return username, normal_password(password)
 
     async def _require_free(self, name: str, user_id: str) -> None:
-        """Raise Forbidden if a user has an equal name.
+        """Raise NameTaken if a user has an equal name.
 
         The ids of earlier releases are those of names as they were written.
         """
         user, _ = await self.bus.state(USER, user_subject(user_id))
         if user.registered:
-            raise Forbidden(TAKEN)
+            raise NameTaken
         others = [other for other in await self.vault.named(name_key(name)) if other != user_id]
         accounts = await self.users.accounts_of(others)
         if any(account.source == NATIVE for account in accounts.values()):
-            raise Forbidden(TAKEN)
+            raise NameTaken
 
 
 def check_credentials(username: object, password: object) -> None:

@@ -39,6 +39,14 @@ class Credential(Protocol):
         """Return the hash of the password."""
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A credential and its user."""
+
+    credential_id: str
+    user_id: str
+
+
 class AccountVault(Protocol):
     """Secrets of accounts and sessions."""
 
@@ -48,13 +56,16 @@ class AccountVault(Protocol):
     async def add_credential(
         self, credential_id: str, user_id: str, username: str, secret_hash: str
     ) -> None:
-        """Store a credential; it takes effect once an event names it."""
+        """Store a credential, unless it is stored; it takes effect once an event names it."""
 
     async def drop_credential(self, credential_id: str) -> None:
         """Delete a credential that no event names, or no longer."""
 
     async def forget(self, user_id: str) -> None:
         """Delete name and passwords of a user who was removed."""
+
+    async def owner_of_key(self, credential_id: str) -> Owner | None:
+        """Return the credential of a request with the same key, if there is one."""
 
     async def credential(self, credential_id: str) -> Credential | None:
         """Return a credential."""

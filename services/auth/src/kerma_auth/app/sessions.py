@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from kerma_auth.app.ports import (
     AccountVault,
     Caller,
     Checked,
+    OpenSession,
     Passwords,
     Sessions,
     Throttle,
@@ -30,7 +31,7 @@ from kerma_auth.domain.user import USER, User
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import session_subject, user_subject
-from kerma_common.errors import Forbidden, Unauthenticated
+from kerma_common.errors import Forbidden, NotFound, Unauthenticated
 from kerma_common.security.principal import NATIVE
 from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, SigningKey, issue
 
@@ -138,7 +139,7 @@ class SessionHandlers:
         now, session_id = self.clock(), secrets.token_hex(16)
         expires = now.replace(microsecond=0) + SESSION_LIFE
         for pushed, used in await self.sessions.open(session_id, user_id, name, expires, now):
-            if used >= now - ACCESS_LIFE - CLOCK_SKEW:  # its last access token may still be valid
+            if _may_act(used, now):
                 await self.end(pushed, user_id, session_id)
         return Grant(session_id, user_id, name, expires)
 
@@ -236,6 +237,28 @@ class SessionHandlers:
         named = await self._named(refresh_token)
         return (named[0].session_id, named[0].user_id) if named else None
 
+    async def listed(self, user_id: str) -> Sequence[OpenSession]:
+        """Return the sessions of a user that go on, the one used last first."""
+        return await self.sessions.of_user(user_id, self.clock())
+
+    async def end_own(self, user_id: str, session_id: str, request_id: str) -> int:
+        """End a session of a user, once more if it has ended; return the sequence.
+
+        Raises NotFound if the user has no such session.
+        """
+        grant = await self.sessions.grant(session_id)
+        if grant is None or grant.user_id != user_id:
+            raise NotFound("You have no such session")
+        return await self.end(session_id, user_id, request_id)
+
+    async def end_others(self, user_id: str, but: str, request_id: str) -> int:
+        """End all sessions of a user except one; return the sequence of the last commit, or 0."""
+        now, seq = self.clock(), 0
+        for session_id, used in await self.sessions.end_all(user_id, now, but):
+            if _may_act(used, now):
+                seq = await self.end(session_id, user_id, request_id)
+        return seq
+
     async def end(
         self, session_id: str, user_id: str, request_id: str, actor: str | None = None
     ) -> int:
@@ -247,3 +270,8 @@ class SessionHandlers:
         context = CommandContext(actor, (request_id, "logout"), request_id, now)
         subject = session_subject(user_id, session_id)
         return (await self.bus.execute(SESSION, subject, command, context)).seq
+
+
+def _may_act(used: datetime, now: datetime) -> bool:
+    """Return whether the last access token of a session, by any replica's clock, may be valid."""
+    return used >= now - ACCESS_LIFE - CLOCK_SKEW
