@@ -74,10 +74,10 @@ class SessionVault:
         mine = (SESSION.c.user_id == user_id, SESSION.c.expires > now)
         stored = select(func.count()).select_from(SESSION).where(*mine).scalar_subquery()
         columns = {"session_id": session_id, "user_id": user_id, "username": username}
-        values = [bindparam(None, text, Text) for text in columns.values()]
+        texts = [bindparam(None, text, Text) for text in columns.values()]
         times = {"expires": expires, "rotated": now}  # more exact than what ``expires`` tells
-        values += [bindparam(None, time, _TIME) for time in times.values()]
-        allowed = select(*values).where(stored < self.most_opened)
+        when = [bindparam(None, time, _TIME) for time in times.values()]
+        allowed = select(*texts, *when).where(stored < self.most_opened)
         opened = (
             insert(SESSION)
             .from_select([*columns, *times], allowed)
