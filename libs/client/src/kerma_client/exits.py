@@ -53,12 +53,20 @@ def outcome(error: BaseException) -> tuple[int, str] | None:
         return UNAVAILABLE, str(error)
     if isinstance(error, DemoError):
         return REFUSED, str(error)
-    if place in OURS:
+    if _is_ours(kind):
         return UNAVAILABLE if kind.__name__ in _AWAY else REFUSED, str(error)
     if place in _SERVERS and kind.__name__ in _LOST:
         # not the statement and its values, which SQLAlchemy adds
         return UNAVAILABLE, f"{_SERVERS[place]} does not answer: {getattr(error, 'orig', error)}"
     return None
+
+
+def _is_ours(kind: type[BaseException]) -> bool:
+    """Return whether a class, or one that it derives from, is part of a contract.
+
+    Services have refusals of their own.
+    """
+    return any(base.__module__.partition(".")[0] in OURS for base in kind.__mro__)
 
 
 def end(program: str, error: BaseException) -> NoReturn:
