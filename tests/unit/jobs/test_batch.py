@@ -14,7 +14,7 @@ from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.events.jobs import BatchPlan
 from kerma_common.contracts.refs import Ref
 from kerma_common.domain import Rejected
-from kerma_jobs.domain.batch import ENDS, JOB_STATES, TASK_STATES
+from kerma_jobs.domain.batch import ENDS, JOB_STATES, MOST_ARRAYS, TASK_STATES
 from kerma_jobs.domain.commands import (
     CancelJob,
     CompleteJob,
@@ -266,3 +266,18 @@ def test_any_history(commands: list[object], cut: int) -> None:
             assert now.state == task.state or task.state not in ENDS
     assert sum(isinstance(e, events.JobCompleted | events.JobFailed) for e in history) <= 1
     assert JOB.fold(JOB.fold(JOB.initial, history[:cut]), history[cut:]) == state
+
+
+def test_places_are_taken_a_bounded_number_of_times_and_never_again() -> None:
+    job = after(
+        SUBMIT, job_is(None, job_dir="/a"), job_is(None, array_id=1), job_is(None, array_id=2)
+    )
+    # repetitions that come late
+    for late in (job_is(None, array_id=1), job_is(None, job_dir="/a"), job_is(None, array_id=2)):
+        assert JOB.decide(job, late) == ()
+    for number in range(3, 100):
+        for event in JOB.decide(job, job_is(None, array_id=number)):
+            job = JOB.evolve(job, event)
+    assert job.reported is not None
+    assert len(job.reported.told) == MOST_ARRAYS
+    assert job.reported.arrays.array_id == MOST_ARRAYS - 1  # the first place had none

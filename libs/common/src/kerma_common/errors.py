@@ -60,6 +60,14 @@ class Unauthenticated(KermaError):  # noqa: N818
     """The request has no token, or its token names an impossible key."""
 
 
+class TooLarge(KermaError):  # noqa: N818 - says what is refused
+    """The body is larger than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"The body is larger than {limit} bytes")
+
+
 class Forbidden(KermaError):  # noqa: N818
     """The token is not valid, or the principal may not do this."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from kerma_allinone.admin.system import ACTOR, open_service
@@ -16,12 +16,12 @@ from kerma_jobs.app.control import JobControl
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.state import TERMINAL
 from kerma_jobs.read.overview import JobLine, Overview
-from kerma_jobs.read.queries import JobQueries, TaskRow
+from kerma_jobs.read.queries import JobQueries, TaskRow, number_of
 
 
 @dataclass(frozen=True, slots=True)
 class ShownJob:
-    """A job with its tasks."""
+    """A job with its tasks, whose ``index`` is the number that their owner sees."""
 
     job: JobLine
     tasks: list[TaskRow]
@@ -40,7 +40,8 @@ async def shown(job_id: str) -> ShownJob:
         job = await Overview(infra.db).of(job_id)
     if found is None or job is None:
         raise NotFound(UNKNOWN_JOB)
-    return ShownJob(job, found[1])
+    head, tasks = found
+    return ShownJob(job, [replace(task, index=number_of(head, task)) for task in tasks])
 
 
 async def cancel(job_id: str) -> bool:

@@ -8,6 +8,7 @@ from kerma_allinone.assembly import SERVICES
 from kerma_allinone.edge.routing import Route
 from kerma_allinone.edge.unconnected import application, public_routes
 from kerma_common.errors import ContractViolation
+from kerma_common.http.body.json_body import LARGE
 from kerma_common.http.body.limits import Body, taken
 from kerma_common.http.route import body_limit
 
@@ -33,7 +34,7 @@ def derived_routes() -> tuple[Route, ...]:
             method,
             route.path,
             name,
-            body_limit(route, app) is None,
+            _is_large(body_limit(route, app)),
             taken(route.endpoint) is Body.STREAM,
         )
         for name in SERVICES
@@ -41,6 +42,10 @@ def derived_routes() -> tuple[Route, ...]:
         for route in public_routes(app)
         for method in route.methods or ()
     )
+
+
+def _is_large(limit: int | None) -> bool:
+    return limit is None or limit > LARGE
 
 
 def checked(routes: Iterable[Route]) -> tuple[Route, ...]:

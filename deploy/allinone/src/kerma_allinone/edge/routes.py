@@ -31,7 +31,7 @@ ROUTES: tuple[tuple[str, str, str, bool, bool], ...] = (
     ("POST", "/results", "results", True, True),
     ("GET", "/results/partial", "results", False, False),
     ("POST", "/tasks", "jobs", False, False),
-    ("POST", "/tasks/bulk", "jobs", False, False),
+    ("POST", "/tasks/bulk", "jobs", True, False),
     ("DELETE", "/user/simulations", "jobs", False, False),
     ("GET", "/user/simulations", "jobs", False, False),
     ("POST", "/user/update", "auth", False, False),

@@ -60,7 +60,7 @@ class Job(JobEntry):
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """One task of a job."""
+    """One task of a job. ``index`` counts from 0, of jobs on a cluster from 1."""
 
     index: int
     state: str

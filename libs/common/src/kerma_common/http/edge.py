@@ -13,12 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kerma_common.errors import Unavailable
+from kerma_common.errors import TooLarge, Unavailable, UnsupportedMediaType
 from kerma_common.http.answers import answer
+from kerma_common.http.body.coding import Inflated, decoded_scope, is_gzip
 from kerma_common.http.body.uploads import SMALL, UPLOADS, Uploads
 from kerma_common.http.event_stream import BODILESS
 from kerma_common.http.origin import is_sibling
-from kerma_common.http.refusals.forms import refusal, refused_as
+from kerma_common.http.refusals.forms import refused_as
 from kerma_common.http.refusals.handlers import internal_error, problem
 from kerma_common.precedence import precedence
 from kerma_common.telemetry import metrics, traces
@@ -156,16 +157,14 @@ def announced_length(scope: Scope) -> float:
     return int(announced) if announced.isdigit() and len(announced) < 20 else math.inf
 
 
-class _TooLargeError(Exception):
-    """The body exceeds the limit."""
-
-
 class BodyLimit:
-    """Layer that refuses bodies above a size, announced or streamed, or beyond the memory budget.
+    """Layer that decodes bodies, and refuses them above a size or beyond the memory budget.
+
+    Sizes are those of decoded bodies; a length that is announced counts before anything arrives.
 
     The received part of a body counts against the server's `Uploads` until the response is sent.
     `streamed` are limits of routes, by method and path, that hold no more than a piece of a body: it
-    does not count.
+    does not count, and is decoded by its handler.
     """
 
     def __init__(
@@ -186,27 +185,28 @@ class BodyLimit:
         streamed = self._streamed.get((scope["method"], scope["path"]))
         limit = streamed or self._limit
         if announced_length(scope) > limit:
-            await _refuse(limit, scope, receive, send)
+            # Keep the connection open: closing it while the client sends would destroy the response.
+            await problem(TooLarge(limit))(scope, receive, send)
             return
+        try:
+            gzipped = is_gzip(scope)
+        except UnsupportedMediaType as unknown:
+            answered = problem(unknown)
+            answered.headers["Accept-Encoding"] = "gzip"
+            await answered(scope, receive, send)
+            return
+        if gzipped and not streamed:
+            scope, receive = decoded_scope(scope), Inflated(receive)
         uploads = None if streamed else (scope.get("extensions") or {}).get(UPLOADS)
         body = _Body(receive, send, limit, uploads)
         try:
             await self._app(scope, body.receive, body.send)
-        except _TooLargeError:
+        except (TooLarge, Unavailable) as refused:
             if body.answered:
                 raise
-            await _refuse(limit, scope, receive, send)
-        except Unavailable as full:
-            if body.answered:
-                raise
-            await problem(full)(scope, receive, send)
+            await problem(refused)(scope, receive, send)
         finally:
             body.release()
-
-
-async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
-    # Keep the connection open: closing it while the client sends would destroy the response.
-    await refusal("too-large", 413, f"The body is larger than {limit} bytes")(scope, receive, send)
 
 
 class _Body:
@@ -222,11 +222,11 @@ class _Body:
         self.answered = False
 
     async def receive(self) -> Message:
-        """Return the next part. Raises `_TooLargeError`, or `Unavailable` if no memory is left."""
+        """Return the next part. Raises `TooLarge`, or `Unavailable` if no memory is left."""
         message = await self._receive()
         self._arrived += len(message.get("body", b""))
         if self._arrived > self._limit:
-            raise _TooLargeError
+            raise TooLarge(self._limit)
         wanted = max(0, self._arrived - SMALL) - self._taken
         if self._uploads is not None and wanted > 0:
             self._uploads.take(wanted)

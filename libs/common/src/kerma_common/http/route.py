@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest
+from kerma_common.errors import WRONG_PARAMETERS, ContractViolation, InvalidRequest, TooLarge
 from kerma_common.http.body.json_body import LARGE, parse
-from kerma_common.http.body.limits import taken
+from kerma_common.http.body.limits import most_taken, taken
+from kerma_common.http.body.reading import whole
 from kerma_common.http.edge import announced_length
 from kerma_common.http.origin import check_source
 from kerma_common.http.policy import Access, declared
-from kerma_common.http.refusals.forms import refusal
 
 
 class KermaRoute(APIRoute):
@@ -35,7 +35,7 @@ class KermaRoute(APIRoute):
             edge = request.app.state
             limit = body_limit(self, request.app)
             if limit is not None and announced_length(request.scope) > limit:
-                return _too_large(limit)
+                raise TooLarge(limit)
             check_source(request, edge.settings.origins)
             request.state.principal = await policy.check(request, edge.verifier)
             if unknown := request.query_params.keys() - known:
@@ -44,8 +44,7 @@ class KermaRoute(APIRoute):
                 )
             if has_body:
                 request = _JsonRequest(_with_json_type(request.scope), request.receive)
-                if await request.read():
-                    return _too_large(LARGE)
+                await request.read()
             return await inner(request)
 
         return handle
@@ -54,17 +53,16 @@ class KermaRoute(APIRoute):
 class _JsonRequest(Request):
     """A request whose body is a JSON object."""
 
-    async def read(self) -> bool:
-        """Parse the body; `json` returns the result later. Return whether the body is too large."""
-        edge, body = self.app.state, await self.body()
-        depth = edge.settings.json_depth
-        if len(body) <= LARGE:
-            self._json = parse(body, depth)
-            return False
-        if edge.large_bodies is None or self.state.principal is None:
-            return True
-        self._json = await edge.large_bodies(body, depth, self.state.principal)
-        return False
+    async def read(self) -> None:
+        """Parse the body; `json` returns the result later. Raises TooLarge."""
+        edge = self.app.state
+        depth, principal = edge.settings.json_depth, self.state.principal
+        small = edge.large_bodies is None or principal is None
+        self._body = await whole(self, LARGE if small else edge.settings.body_limit)
+        if len(self._body) <= LARGE:
+            self._json = parse(self._body, depth)
+        else:
+            self._json = await edge.large_bodies(self._body, depth, principal)
 
 
 def body_limit(route: APIRoute, app: FastAPI) -> int | None:
@@ -73,16 +71,12 @@ def body_limit(route: APIRoute, app: FastAPI) -> int | None:
     Gateways know these limits, and refuse larger bodies before they pass anything on.
     """
     if taken(route.endpoint) is not None:
-        return None
+        return most_taken(route.endpoint)
     if route.body_field is None or app.state.large_bodies is None:
         return LARGE
     # parsing elsewhere is dear, so it is for callers who are known
     policy = declared(route.endpoint)
     return LARGE if policy is not None and policy.access is Access.PUBLIC else None
-
-
-def _too_large(limit: int) -> Response:
-    return refusal("too-large", 413, f"The body is larger than {limit} bytes")
 
 
 def assert_policies(app: FastAPI) -> None:

@@ -30,12 +30,12 @@ LONGEST_FOLDER = 1024
 
 
 def task_index(value: object, place: str) -> int:
-    """Return the number of a task from 0: scripts count from 1 and may send texts."""
+    """Return the number of a task from 0, -1 if no job has it: scripts count from 1, also in texts."""
     if isinstance(value, str) and NUMBER.fullmatch(value):
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_TASKS:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise refused(place, f"Must be a number from 1 to {MAX_TASKS}.")
-    return value - 1
+    return value - 1 if 0 < value <= MAX_TASKS else -1
 
 
 def task_update(index: int, value: object, place: str) -> TaskUpdate:
@@ -69,11 +69,31 @@ def job_update(body: Mapping[str, Any]) -> JobUpdate:
     )
 
 
-def objects(value: object, place: str) -> list[dict[str, Any]]:
-    """Return a list of objects of at most one per task of the largest job."""
+def entries(value: object, place: str) -> list[Any]:
+    """Return a list of at most one entry per task of the largest job."""
     if not isinstance(value, list) or len(value) > MAX_TASKS:
         raise refused(place, f"Must be a list of at most {MAX_TASKS} objects.")
-    return [_object(entry, f"{place}.{number}") for number, entry in enumerate(value)]
+    return value
+
+
+def require(body: Mapping[str, Any], keys: Collection[str], place: str = "") -> None:
+    """Raise InvalidRequest naming the keys that are missing."""
+    if not (body or place):
+        raise InvalidRequest("No JSON in body")
+    if missing := sorted(set(keys) - body.keys()):
+        raise InvalidRequest(
+            f"Missing keys in JSON payload: {', '.join(missing)}",
+            {_at(place, key): ["Missing data for required field."] for key in missing},
+        )
+
+
+def exactly(value: object, keys: Collection[str], place: str = "") -> dict[str, Any]:
+    """Return an object of these keys. Raises InvalidRequest naming those missing or unknown."""
+    body = _object(value, place)
+    require(body, keys, place)
+    if unknown := sorted(body.keys() - set(keys)):
+        raise InvalidRequest(WRONG_DATA, {_at(place, key): ["Unknown field."] for key in unknown})
+    return body
 
 
 def refused(place: str, reason: str) -> InvalidRequest:

@@ -13,7 +13,7 @@ import orjson
 from kerma_common.http.answers import http_date
 from kerma_jobs.app.ports import LiveProgress
 from kerma_jobs.domain.state import BATCH, TERMINAL
-from kerma_jobs.read.queries import AT_A_TIME, JobHead, JobQueries, TaskRow
+from kerma_jobs.read.queries import AT_A_TIME, JobHead, JobQueries, TaskRow, number_of
 
 KEPT_BYTES = 32 << 20
 """Bytes of task lists that a process keeps."""
@@ -89,8 +89,7 @@ async def render_tasks(
 def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
     now = present(job, task, live)
     shown: dict[str, Any] = {
-        # scripts on clusters count from 1
-        "task_id": task.index + (job.platform == BATCH and not job.origin),
+        "task_id": number_of(job, task),
         "task_state": now.state,
         "requested_primaries": task.requested,
         "simulated_primaries": now.simulated,

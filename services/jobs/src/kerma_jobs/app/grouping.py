@@ -7,6 +7,7 @@ there is no background task and no pause, and a single caller waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -20,16 +21,25 @@ LOST = "The request that this one was carried out with was given up; try again"
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Outcome]):
-    """A caller; ``turn`` ends with the outcome, or with None if it has to carry out the next step."""
+    """A caller; ``turn`` ends with the outcome, or with the group whose step it has to carry out."""
 
     item: Item
-    turn: asyncio.Future[Outcome | None]
+    turn: asyncio.Future[Outcome | _Group[Item, Outcome]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group(Generic[Item, Outcome]):
+    """Callers of one step; the first carries it out."""
+
+    callers: Sequence[_Waiting[Item, Outcome]]
 
 
 @dataclass(slots=True)
 class Grouped(Generic[Item, Outcome]):
-    """Steps one after the other, each of items that weigh ``most`` together, or of a single one.
+    """Steps of items that weigh ``most`` together, or of a single one; ``at_once`` at a time.
 
+    With several at a time, a step leaves others their share of those who wait: while one group waits
+    for its step, the answers of another are sent and its successors arrive.
     ``step`` returns an outcome, never None, for each item. If it fails, all of its callers get the
     exception.
     """
@@ -37,58 +47,40 @@ class Grouped(Generic[Item, Outcome]):
     step: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
     most: int = 64
     weigh: Callable[[Item], int] = lambda _: 1
+    at_once: int = 1
     _queue: list[_Waiting[Item, Outcome]] = field(default_factory=list, init=False)
-    _busy: bool = field(default=False, init=False)
+    _steps: int = field(default=0, init=False)
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits or works."""
-        return not self._busy
+        return not self._steps
 
     async def do(self, item: Item) -> Outcome:
         """Return the outcome of an item. Raises what ``step`` does, and Unavailable."""
         own = _Waiting[Item, Outcome](item, asyncio.get_running_loop().create_future())
         self._queue.append(own)
-        if self._busy:
-            outcome = await self._turn_of(own)
-            if outcome is not None:
-                return outcome
-        self._busy = True
-        return await self._lead(own)
-
-    async def _turn_of(self, own: _Waiting[Item, Outcome]) -> Outcome | None:
+        self._begin()
         try:
-            return await own.turn
+            turn = await own.turn
         except asyncio.CancelledError:
-            if own in self._queue:
-                self._queue.remove(own)
-                if own.turn.done() and not own.turn.cancelled():
-                    self._hand_over()  # it was to lead
+            self._leave(own)
             raise
+        return await self._lead(turn) if isinstance(turn, _Group) else turn
 
-    async def _lead(self, own: _Waiting[Item, Outcome]) -> Outcome:
-        group = self._next()
-        failure: BaseException = Unavailable(LOST)
-        try:
-            outcomes = await self.step([waiting.item for waiting in group])
-        except Exception as error:
-            failure = error
-            raise
-        else:
-            for waiting, outcome in zip(group, outcomes, strict=True):
-                if not waiting.turn.done():
-                    waiting.turn.set_result(outcome)
-            return outcomes[group.index(own)]
-        finally:
-            for waiting in group:
-                if waiting is not own and not waiting.turn.done():
-                    waiting.turn.set_exception(failure)
-            self._hand_over()
+    def _begin(self) -> None:
+        """Let callers carry out steps, as many as may run."""
+        # those that were cancelled a moment ago have not left the queue yet
+        self._queue = [waiting for waiting in self._queue if not waiting.turn.cancelled()]
+        while self._queue and self._steps < self.at_once:
+            self._steps += 1
+            group = _Group(self._next())
+            group.callers[0].turn.set_result(group)
 
     def _next(self) -> list[_Waiting[Item, Outcome]]:
         """Take the next group from the queue."""
         number, weight = 0, 0
-        for waiting in self._queue:
+        for waiting in self._queue[: math.ceil(len(self._queue) / self.at_once)]:
             weight += self.weigh(waiting.item)
             if number and weight > self.most:
                 break
@@ -96,9 +88,32 @@ class Grouped(Generic[Item, Outcome]):
         group, self._queue = self._queue[:number], self._queue[number:]
         return group
 
-    def _hand_over(self) -> None:
-        # those that were cancelled a moment ago have not left the queue yet
-        self._queue = [waiting for waiting in self._queue if not waiting.turn.cancelled()]
-        self._busy = bool(self._queue)
-        if self._queue:
-            self._queue[0].turn.set_result(None)
+    def _leave(self, own: _Waiting[Item, Outcome]) -> None:
+        if own in self._queue:
+            self._queue.remove(own)
+        elif own.turn.done() and not own.turn.cancelled():
+            turn = own.turn.result()
+            if isinstance(turn, _Group):  # it was to lead
+                self._queue = [*turn.callers[1:], *self._queue]
+                self._steps -= 1
+                self._begin()
+
+    async def _lead(self, group: _Group[Item, Outcome]) -> Outcome:
+        failure: BaseException = Unavailable(LOST)
+        others = group.callers[1:]
+        try:
+            outcomes = await self.step([waiting.item for waiting in group.callers])
+        except Exception as error:
+            failure = error
+            raise
+        else:
+            for waiting, outcome in zip(others, outcomes[1:], strict=True):
+                if not waiting.turn.done():
+                    waiting.turn.set_result(outcome)
+            return outcomes[0]
+        finally:
+            for waiting in others:
+                if not waiting.turn.done():
+                    waiting.turn.set_exception(failure)
+            self._steps -= 1
+            self._begin()

@@ -32,7 +32,7 @@ from kerma_jobs.app.ports import Found, Progressed
 from kerma_jobs.domain import batch
 from kerma_jobs.domain.commands import ReportJob, ReportTasks, TaskReport
 from kerma_jobs.domain.job import JOB
-from kerma_jobs.domain.state import BATCH
+from kerma_jobs.domain.state import BATCH, TERMINAL
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
@@ -45,7 +45,9 @@ ACTOR = "update-key"
 MOST_OF_A_COMMIT = 400
 """Reports on tasks of one commit: about 100 kB."""
 MOST_OF_A_STATEMENT = 500
-"""Reports on tasks that one statement carries out, unless a single request has more."""
+"""Reports on tasks that one statement carries out; a request with more is several statements."""
+STATEMENTS_AT_ONCE = 2
+"""While the database carries out one, requests of another arrive or are answered."""
 LOG_MEDIA = "application/json"
 UNKNOWN = "There is no such simulation."
 _REFUSALS: Mapping[str, tuple[str, str]] = {
@@ -85,7 +87,8 @@ class JobUpdate:
 class Reports:
     """Accepts reports. ``number`` of its methods names the field that holds the job's number.
 
-    All methods raise InvalidRequest for a report that is refused.
+    All methods raise InvalidRequest for a report that is refused. ``progressed`` is called with a job
+    whose rows of progress may have changed.
     """
 
     bus: CommandBus
@@ -93,32 +96,40 @@ class Reports:
     blobs: BlobStore
     positions: Positions
     clock: Callable[[], datetime]
+    progressed: Callable[[str], None] = lambda _: None
     _rows: Grouped[Sequence[Progressed], Sequence[Found]] = field(init=False)
     _commands: dict[tuple[str, datetime], Grouped[Sequence[TaskReport], int]] = field(
         default_factory=dict, init=False
     )
 
     def __post_init__(self) -> None:
-        self._rows = Grouped(self._write, MOST_OF_A_STATEMENT, len)
+        self._rows = Grouped(self._write, MOST_OF_A_STATEMENT, len, STATEMENTS_AT_ONCE)
 
     async def tasks(self, key: UpdateKey, updates: Sequence[TaskUpdate]) -> list[bool]:
         """Take reports on tasks of a job; return whether each is about a task that exists."""
         if not updates:
             return []
-        rows = [
-            Progressed(key.job_id, u.index, u.simulated or 0, u.eta_seconds, key.issued_at)
-            for u in updates
-        ]
-        found = await self._rows.do(rows)
-        _check(found[0])
-        further = [
-            _report(update, row)
-            for update, row in zip(updates, found, strict=True)
-            if _says_more(update, row)
-        ]
+        known: list[bool] = []
+        further: list[TaskReport] = []
+        # in turns with the reports of others
+        for start in range(0, len(updates), MOST_OF_A_STATEMENT):
+            some = updates[start : start + MOST_OF_A_STATEMENT]
+            found = await self._rows.do(
+                [
+                    Progressed(key.job_id, u.index, u.simulated or 0, u.eta_seconds, key.issued_at)
+                    for u in some
+                ]
+            )
+            _check(found[0])
+            if found[0].job_state not in TERMINAL:
+                self.progressed(key.job_id)
+            for update, row in zip(some, found, strict=True):
+                known.append(0 <= update.index < row.n_tasks)
+                if _says_more(update, row):
+                    further.append(_report(update, row))
         if further:
             await self._command(key, further)
-        return [0 <= update.index < row.n_tasks for update, row in zip(updates, found, strict=True)]
+        return known
 
     async def job(self, key: UpdateKey, update: JobUpdate, request_id: str) -> None:
         """Take a report on a job."""

@@ -27,6 +27,8 @@ TASK_STATES = frozenset({"PENDING", "RUNNING"}) | ENDS
 JOB_STATES = frozenset({"UNKNOWN", "MERGING_QUEUED", "MERGING_RUNNING"}) | TASK_STATES
 _RANKS = {"PENDING": 0, "RUNNING": 1, "MERGING_QUEUED": 2, "MERGING_RUNNING": 3}
 FAILED_TASKS_NAMED = 20
+MOST_ARRAYS = 16
+"""Places on the cluster that a job may be reported to run at, one after the other."""
 MOST_LOGS = 100
 """Logs of reports that a job keeps; no more are shown."""
 
@@ -153,7 +155,8 @@ def report_job(job: Job, c: commands.ReportJob) -> tuple[object, ...]:
         c.array_id or known.arrays.array_id,
         c.collect_id or known.arrays.collect_id,
     )
-    if arrays != known.arrays:
+    # a repetition that comes late does not go back to an earlier place
+    if arrays != known.arrays and arrays not in known.told and len(known.told) < MOST_ARRAYS:
         made.append(
             events.JobArraysReported(
                 job_id=c.job_id,
@@ -301,7 +304,8 @@ def evolve(
             return replace(job, reported=with_state(known, event.state))
         case events.JobArraysReported():
             arrays = Arrays(event.job_dir, event.array_id, event.collect_id)
-            return replace(job, reported=replace(known, arrays=arrays))
+            places = replace(known, arrays=arrays, told=known.told | {arrays})
+            return replace(job, reported=places)
         case events.JobLogReported():
             return replace(job, reported=replace(known, logs=known.logs | {event.log_ref.sha256}))
         case _:

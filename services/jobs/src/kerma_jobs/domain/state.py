@@ -60,12 +60,16 @@ class KnownTask:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What scripts on a cluster have reported of a job. ``shown`` is the furthest state of the job."""
+    """What scripts on a cluster have reported of a job. ``shown`` is the furthest state of the job.
+
+    ``told`` is every place of the job that was ever reported.
+    """
 
     tasks: Mapping[int, KnownTask] = field(default_factory=lambda: MappingProxyType({}))
     counts: Settled = field(default_factory=Settled)
     shown: str = "PENDING"
     arrays: Arrays = field(default_factory=Arrays)
+    told: frozenset[Arrays] = frozenset()
     logs: frozenset[str] = frozenset()
 
 

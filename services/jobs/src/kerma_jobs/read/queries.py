@@ -86,6 +86,14 @@ class TaskRow:
     eta_seconds: float | None = None
 
 
+def number_of(job: JobHead, task: TaskRow) -> int:
+    """Return the number by which clients know a task: from 0, on a cluster from 1 as its scripts.
+
+    A job that another system ran keeps the numbers that it had there.
+    """
+    return task.index + (job.platform == BATCH and not job.origin)
+
+
 _SAME = JOB.alias()
 # depends on the parameter, not on the row, so it is evaluated once, not per task
 _ENGINE = select(_SAME.c.engine).where(_SAME.c.job_id == bindparam("job")).scalar_subquery()

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from kerma_common.commands.consistency import Positions
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.answers import answer
+from kerma_common.http.body.coding import is_gzip
 from kerma_common.http.body.json_body import Unparsed
 from kerma_common.http.body.limits import Body, takes
 from kerma_common.http.edge import request_id
@@ -82,7 +83,7 @@ def routes(
     @answers(202, 409, 413, 429, takes=_RESULTS, shows=envelope("Results saved"))
     async def post_results(request: Request) -> Response:
         seq = await deliveries.accept(
-            _pieces(request), gzipped=_gzipped(request), request_id=request_id()
+            _pieces(request), gzipped=is_gzip(request.scope), request_id=request_id()
         )
         return answer("Results saved", 202, headers=await seen(seq))
 
@@ -113,15 +114,6 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
             held, size, most = [], 0, FED_AT_ONCE
     if size:
         yield b"".join(held)
-
-
-def _gzipped(request: Request) -> bool:
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding in ("gzip", "x-gzip"):
-        return True
-    if coding in ("", "identity"):
-        return False
-    raise InvalidRequest(WRONG_DATA, {"content-encoding": ["Must be gzip or identity."]})
 
 
 def _require_keys(body: Mapping[str, Any]) -> None:

@@ -48,15 +48,15 @@ class LargeBodies(Protocol):
         """
 
 
-def parse(body: bytes, depth_limit: int) -> dict[str, Any]:
+def parse(body: bytes, depth_limit: int, most_values: int = MOST_VALUES) -> dict[str, Any]:
     """Return a JSON object of bounded depth and number of values, without NUL.
 
     Raises `InvalidRequest`.
     """
     if not body:
         raise InvalidRequest("The body is empty where JSON is expected")
-    if more_values_than(body, MOST_VALUES):
-        raise InvalidRequest(f"The body holds more than {MOST_VALUES} values")
+    if more_values_than(body, most_values):
+        raise InvalidRequest(f"The body holds more than {most_values} values")
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:

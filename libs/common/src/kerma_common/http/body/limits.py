@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 _ATTRIBUTE = "__kerma_body__"
+_MOST = "__kerma_body_bytes__"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -28,11 +29,12 @@ class Body(Enum):
     """A body of any size up to `HttpSettings.stream_limit`, piece by piece."""
 
 
-def takes(body: Body) -> Callable[[Endpoint], Endpoint]:
-    """Declare what a handler reads."""
+def takes(body: Body, most: int | None = None) -> Callable[[Endpoint], Endpoint]:
+    """Declare what a handler reads, and how many bytes at most if it has a limit of its own."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _ATTRIBUTE, body)
+        setattr(endpoint, _MOST, most)
         return endpoint
 
     return mark
@@ -42,3 +44,9 @@ def taken(endpoint: Callable[..., Any] | None) -> Body | None:
     """Return what a handler declares, or None."""
     found = getattr(endpoint, _ATTRIBUTE, None)
     return found if isinstance(found, Body) else None
+
+
+def most_taken(endpoint: Callable[..., Any] | None) -> int | None:
+    """Return the limit that a handler declares for its bodies, or None."""
+    found = getattr(endpoint, _MOST, None)
+    return found if isinstance(found, int) else None

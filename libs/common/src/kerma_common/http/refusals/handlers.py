@@ -35,6 +35,7 @@ from kerma_common.errors import (
     OutcomeUnknown,
     PreconditionFailed,
     QuotaExceeded,
+    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 UNREADABLE = "Its history cannot be read; an operator has to mend it"
 STATUS: dict[type[KermaError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid-request"),
+    TooLarge: (413, "too-large"),
     UnsupportedMediaType: (415, "unsupported-media-type"),
     KeyReused: (422, "key-reused"),
     Unauthenticated: (401, "unauthenticated"),

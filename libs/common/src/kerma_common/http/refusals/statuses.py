@@ -38,7 +38,7 @@ MEANINGS: Mapping[int, str] = {
     409: "Against the rules, or overtaken by another request.",
     412: "It has changed since the client read it.",
     413: "The body is too large.",
-    415: "The body of a page's request is not declared as JSON.",
+    415: "The body of a page's request is not declared as JSON, or a body has an unknown coding.",
     422: "The `Idempotency-Key` was used for another request; nothing was done.",
     429: "Too many for now; `Retry-After` tells when to come again.",
     431: "The head of the request is too large.",

@@ -17,7 +17,7 @@ from kerma_jobs.api.status import describe, present
 from kerma_jobs.app.outlook import Outlook
 from kerma_jobs.app.ports import LiveProgress
 from kerma_jobs.read.lists import ListedJob
-from kerma_jobs.read.queries import AT_A_TIME, JobHead, TaskRow
+from kerma_jobs.read.queries import AT_A_TIME, JobHead, TaskRow, number_of
 
 State = Literal[
     "PENDING",
@@ -123,7 +123,10 @@ class TaskPrimaries(TypedDict):
 
 
 class TaskView(TypedDict):
-    """A task. ``seconds_left`` is its engine's estimate."""
+    """A task. ``seconds_left`` is its engine's estimate.
+
+    ``number`` counts from 0; of a job on a cluster from 1, as in reports and in arrays of Slurm.
+    """
 
     number: int
     state: TaskState
@@ -316,7 +319,7 @@ def task_view(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]
     """Return a task."""
     now = present(job, task, live)
     return {
-        "number": task.index,
+        "number": number_of(job, task),
         "state": now.state,
         "primaries": {"requested": task.requested, "simulated": now.simulated},
         "started_at": iso_time_or_none(task.started_at),

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from kerma_common.infra import Infra
+from kerma_jobs.domain.batch import MOST_ARRAYS
 from kit.running.worlds.cluster import Script, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -197,33 +198,6 @@ async def test_a_repetition_gets_the_same_answer_and_stores_no_second_event(scri
     assert counted.count("JobFailed") == 1
 
 
-# POST /tasks/bulk
-
-
-async def test_post_tasks_bulk_skips_unknown_ids(script: Script) -> None:
-    said = {"task_state": "RUNNING", "simulated_primaries": 3}
-    tasks = [{"task_id": number, "update_dict": said} for number in (0, 1, 2, 3, 9000)]
-    body = {"simulation_id": script.number, "update_key": script.key, "tasks": tasks}
-    answer = await script.post("/tasks/bulk", body)
-    assert answer.status_code == 202
-    assert set(answer.json()) == {"message"}
-    assert await script.states() == ["RUNNING", "RUNNING", "RUNNING"]
-    assert await script.events() == ["JobSubmitted", "JobStarted", "TasksReported"]
-
-
-async def test_post_tasks_bulk_names_the_entry_that_is_wrong(script: Script) -> None:
-    tasks = [{"task_id": 1, "update_dict": {}}, {"task_id": 2, "update_dict": {"task_state": "?"}}]
-    body = {"simulation_id": script.number, "update_key": script.key, "tasks": tasks}
-    answer = await script.post("/tasks/bulk", body)
-    assert answer.status_code == 400
-    assert answer.json()["tasks.1.update_dict.task_state"]
-    malformed: tuple[object, ...] = (None, {}, [5], [{"task_id": 1}])
-    for wrong in malformed:
-        assert (await script.post("/tasks/bulk", {**body, "tasks": wrong})).status_code == 400
-    assert (await script.post("/tasks/bulk", {**body, "tasks": []})).status_code == 202
-    assert await script.events() == ["JobSubmitted", "JobStarted"]
-
-
 # POST /jobs
 
 
@@ -241,6 +215,12 @@ async def test_post_jobs_where_it_runs(script: Script) -> None:
     said = {"job_dir": "/scratch/u/run1", "array_id": 11, "collect_id": 12, "ignored": "x"}
     assert (await script.report(**said)).status_code == 202
     assert (await script.events())[-1] == "JobArraysReported"
+
+
+async def test_post_jobs_places_change_a_bounded_number_of_times(script: Script) -> None:
+    for number in range(1, 100):
+        assert (await script.report(array_id=number)).status_code == 202
+    assert (await script.events()).count("JobArraysReported") == MOST_ARRAYS
 
 
 @pytest.mark.parametrize(

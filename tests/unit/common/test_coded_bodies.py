@@ -1,0 +1,133 @@
+"""Bodies in gzip: every route reads them, within the limits of decoded bodies."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Body
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.responses import Response
+from starlette.types import Message
+
+from kerma_common.http.answers import answer
+from kerma_common.http.app import create_app
+from kerma_common.http.body.coding import PIECE, Inflated
+from kerma_common.http.body.json_body import LARGE
+from kerma_common.http.policy import public
+from kerma_common.http.route import KermaRoute
+from kerma_common.security.principal import Principal
+from kerma_common.settings import HttpSettings
+
+JSON = gzip.compress(b'{"name":"n"}')
+
+
+async def verify(token: str) -> Principal:
+    raise AssertionError(token)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    router = APIRouter(route_class=KermaRoute)
+
+    @router.post("/named")
+    @public()
+    async def named(body: Annotated[dict[str, Any], Body()]) -> Response:
+        return answer("ok", name=body["name"])
+
+    @router.get("/seen")
+    @public()
+    async def seen() -> Response:
+        return answer("ok")
+
+    async def health() -> dict[str, str]:
+        return {}
+
+    app = create_app(
+        "test", verifier=verify, health=health, settings=HttpSettings(), routers=[router]
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as made:
+        yield made
+
+
+def coded(*codings: str) -> list[tuple[str, str]]:
+    return [("Content-Encoding", coding) for coding in codings]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", " x-gzip "])
+async def test_gzip_is_read(client: httpx.AsyncClient, coding: str) -> None:
+    reply = await client.post("/named", content=JSON, headers=coded(coding))
+    assert (reply.status_code, reply.json().get("name")) == (200, "n")
+
+
+async def test_identity_is_read(client: httpx.AsyncClient) -> None:
+    for coding in ("identity", ""):
+        reply = await client.post("/named", content=b'{"name":"n"}', headers=coded(coding))
+        assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "codings", [["br"], ["deflate"], ["gzip, gzip"], ["gzip", "gzip"], ["gzip, identity"], ["x"]]
+)
+async def test_other_codings_are_415(client: httpx.AsyncClient, codings: list[str]) -> None:
+    reply = await client.post("/named", content=JSON, headers=coded(*codings))
+    assert (reply.status_code, reply.headers["accept-encoding"]) == (415, "gzip")
+    assert (await client.get("/seen", headers=coded(*codings))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", JSON[:-1], JSON[:5], JSON + b"x", JSON + JSON, zlib.compress(b"{}")]
+)
+async def test_what_is_not_a_gzip_member_is_400(client: httpx.AsyncClient, body: bytes) -> None:
+    reply = await client.post("/named", content=body, headers=coded("gzip"))
+    assert reply.status_code == 400
+    assert reply.json()["message"].startswith("The body")
+
+
+async def test_a_bomb_is_refused_before_it_is_received(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def bomb() -> AsyncIterator[bytes]:
+        nonlocal sent
+        packing = zlib.compressobj(9, wbits=31)
+        while True:
+            if piece := packing.compress(b" " * 2**20):
+                sent += 1
+                yield piece
+
+    reply = await client.post("/named", content=bomb(), headers=coded("gzip"))
+    assert reply.status_code == 413
+    assert reply.json()["message"] == f"The body is larger than {LARGE} bytes"
+    assert sent <= 2  # the header of gzip may come alone
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=300), max_size=5), st.integers(1, 200), st.integers(0, 3))
+async def test_a_body_arrives_as_it_was(parts: list[bytes], step: int, repeated: int) -> None:
+    body = b"".join(parts) * 10 ** (repeated + 1)
+    packed = gzip.compress(body)
+    messages = [
+        {"type": "http.request", "body": packed[at : at + step], "more_body": True}
+        for at in range(0, len(packed), step)
+    ]
+    messages += [{"type": "http.request"}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    inflated = Inflated(receive)
+    found = b""
+    while True:
+        message = await inflated()
+        assert len(message["body"]) <= PIECE
+        found += message["body"]
+        if not message["more_body"]:
+            break
+    assert found == body
+    assert (await inflated())["type"] == "http.disconnect"
