@@ -24,6 +24,8 @@ from kerma_tools.generating import route_tables
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
+NEVER = {"/results/partial"}
+"""What no request is answered by yet."""
 
 
 def test_the_checked_in_document_is_current() -> None:
@@ -97,7 +99,10 @@ def test_every_operation_has_examples_of_what_it_takes_and_shows() -> None:
         for operation in operations.values():
             taken = operation.get("requestBody", {}).get("content", {}).values()
             assert all("example" in media for media in taken), f"{path}: see answers(takes=…)"
-            done = min(code for code in operation["responses"] if code.startswith("2"))
+            done = min(operation["responses"])
+            if not done.startswith("2"):
+                assert path in NEVER
+                continue
             shown = operation["responses"][done].get("content", {}).values()
             assert all("example" in media for media in shown), path
             assert shown or done == "204", path

@@ -17,6 +17,9 @@ from kerma_client.api.models import page as read_page
 from kerma_client.api.waiting import looks
 from kerma_client.client import KermaClient, Retries
 from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
+from kerma_common.errors import KermaError, Unauthenticated, VoidToken
+from kerma_common.http.refusals.forms import refused_as
+from kerma_common.http.refusals.handlers import problem as refuse
 
 URL = "http://kerma.test"
 ENTRY = {
@@ -49,6 +52,7 @@ class Server:
     def __init__(self, *answers: httpx.Response | httpx.TransportError) -> None:
         self.answers = list(answers)
         self.asked: list[httpx.Request] = []
+        self.session = {"refresh_token": "r"}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
@@ -67,6 +71,7 @@ Ask = Callable[[Server, str, dict[str, Any]], Any]
 
 def _sync(server: Server, method: str, arguments: dict[str, Any]) -> Any:
     with KermaClient(URL, transport=httpx.MockTransport(server)) as client:
+        client._http.cookies.update(server.session)
         found = getattr(client, method)(**arguments)
         return list(found) if isinstance(found, Iterator) else found
 
@@ -75,6 +80,7 @@ def _async(server: Server, method: str, arguments: dict[str, Any]) -> Any:
     async def run() -> Any:
         transport = httpx.MockTransport(server)
         async with AsyncKermaClient(URL, transport=transport) as client:
+            client._http.cookies.update(server.session)
             found = getattr(client, method)(**arguments)
             return [item async for item in found] if inspect.isasyncgen(found) else await found
 
@@ -112,6 +118,15 @@ def problem(status: int, kind: str, **more: Any) -> httpx.Response:
     return httpx.Response(status, headers=headers, content=json.dumps(body))
 
 
+def refusal_of(error: KermaError) -> httpx.Response:
+    """Return a refusal as services make it."""
+    with refused_as("/v1/jobs/j1"):
+        made = refuse(error)
+    return httpx.Response(made.status_code, headers=dict(made.headers), content=made.body)
+
+
+VOID = refusal_of(VoidToken("Signature has expired"))
+NO_TOKEN = refusal_of(Unauthenticated("No token provided"))
 BUSY = problem(503, "unavailable", retry_after=2)
 
 
@@ -202,7 +217,7 @@ def test_all_tries_of_a_call_have_its_key(
 
 
 def test_a_renewed_session_keeps_the_key(ask: Ask) -> None:
-    server = Server(problem(403, "forbidden"), ok({}), ok({"token": "t"}, 201))
+    server = Server(VOID, ok({}), ok({"token": "t"}, 201))
     assert ask(server, "create_token", TOKEN) == {"token": "t"}
     first, renewal, second = server.asked
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
@@ -233,18 +248,46 @@ def test_what_did_not_arrive_or_was_refused_for_now_is_sent_again(ask: Ask) -> N
     assert len(server.asked) == 3
 
 
-def test_an_expired_session_is_renewed_once(ask: Ask) -> None:
-    server = Server(problem(403, "forbidden"), ok({}), ok(JOB))
+@pytest.mark.parametrize("refusal", [VOID, NO_TOKEN], ids=["void", "expired in the cookie jar"])
+def test_an_expired_session_is_renewed_once(ask: Ask, refusal: httpx.Response) -> None:
+    server = Server(refusal, ok({}), ok(JOB))
     assert ask(server, "job", {"job_id": "j1"}).id == "j1"
     assert server.paths == ["/v1/jobs/j1", "/auth/refresh", "/v1/jobs/j1"]
-    server = Server(problem(403, "forbidden"))
+    server = Server(refusal, ok({}), refusal)
     with pytest.raises(ApiError):
         ask(server, "job", {"job_id": "j1"})
     assert len(server.asked) == 3
 
 
+def test_a_session_that_cannot_be_renewed_is_the_error(ask: Ask) -> None:
+    server = Server(VOID, problem(401, "unauthenticated"))
+    with pytest.raises(ApiError, match="Signature has expired"):
+        ask(server, "job", {"job_id": "j1"})
+    assert server.paths == ["/v1/jobs/j1", "/auth/refresh"]
+    server = Server(VOID, problem(503, "unavailable"))
+    with pytest.raises(ApiError, match="503"):
+        ask(server, "job", {"job_id": "j1"})
+
+
+def test_what_is_not_allowed_renews_nothing(ask: Ask) -> None:
+    for kind in ("forbidden", "quota-exceeded"):
+        server = Server(problem(403, kind))
+        for _ in range(5):
+            with pytest.raises(ApiError):
+                ask(server, "job", {"job_id": "j1"})
+        assert server.paths == ["/v1/jobs/j1"] * 5
+
+
+def test_who_has_no_session_renews_none(ask: Ask) -> None:
+    server = Server(NO_TOKEN)
+    server.session = {}
+    with pytest.raises(ApiError):
+        ask(server, "job", {"job_id": "j1"})
+    assert server.paths == ["/v1/jobs/j1"]
+
+
 def test_an_api_token_is_not_renewed() -> None:
-    server = Server(problem(403, "forbidden"))
+    server = Server(VOID)
     client = KermaClient(URL, transport=httpx.MockTransport(server), token="secret")
     with client, pytest.raises(ApiError):
         client.job("j1")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from kerma_client.cli import TOOL_COMMANDS, add_tools, main
+from kerma_client.commands import admin
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,21 @@ def test_a_command_imports_only_what_it_needs() -> None:
     code = f"import sys, kerma_client.cli; sys.exit(str([m for m in {heavy} if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == "[]\n"
+
+
+def _commands(group: TyperGroup, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield all commands below a group, with their options."""
+    for name, command in group.commands.items():
+        whole = f"{path} {name}".strip()
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, whole)
+        else:
+            yield whole, [option for given in command.params for option in given.opts]
+
+
+def test_every_command_of_operators_has_json() -> None:
+    commands = typer.main.get_command(admin.app)
+    assert isinstance(commands, TyperGroup)
+    found = dict(_commands(commands))
+    assert {"batch-input", "users list", "projections lag"} <= found.keys()
+    assert [name for name, options in found.items() if "--json" not in options] == []

@@ -42,14 +42,20 @@ def test_a_broken_connection_is_one_sentence(
     assert capsys.readouterr().err.startswith("kerma: http://kerma.test does not answer: ")
 
 
+def renewable(transport: httpx.MockTransport) -> KermaClient:
+    client = KermaClient("http://kerma.test", transport=transport)
+    client._http.cookies.set("refresh_token", "r")
+    return client
+
+
 def test_a_break_while_the_token_is_refreshed_is_told_too() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/auth/refresh":
             raise httpx.ReadError("reset by peer")
-        return httpx.Response(403, json={"message": "expired"})
+        return httpx.Response(401, json={"message": "No token provided"})
 
     with (
-        KermaClient("http://kerma.test", transport=httpx.MockTransport(answer)) as client,
+        renewable(httpx.MockTransport(answer)) as client,
         pytest.raises(UnreachableError, match="reset by peer"),
     ):
         client.jobs_page()

@@ -13,7 +13,7 @@ import httpx
 
 from kerma_client.api import calls, models
 from kerma_client.api.calls import Call
-from kerma_client.api.exchange import Answer, Pause, Retries, Send, exchange
+from kerma_client.api.exchange import REFRESH_TOKEN, Answer, Pause, Retries, Send, exchange
 from kerma_client.api.models import JobStatus, TaskStatus
 from kerma_client.api.waiting import looks
 from kerma_client.client import NOT_TEXT, TIMEOUT, bearer, unreachable
@@ -40,7 +40,6 @@ class AsyncKermaClient:
         self._http = httpx.AsyncClient(
             base_url=base_url, timeout=timeout, transport=transport, headers=bearer(token)
         )
-        self._renewable = token is None
         self._retries = retries or Retries()
 
     async def __aenter__(self) -> Self:
@@ -249,7 +248,8 @@ class AsyncKermaClient:
         return await self._do(calls.role(user_id, name, granted=False))
 
     async def _do(self, call: Call[T]) -> T:
-        steps = exchange(call, self._retries, renewable=self._renewable)
+        renewable = REFRESH_TOKEN in self._http.cookies
+        steps = exchange(call, self._retries, renewable=renewable)
         answer: Answer = None
         try:
             while True:

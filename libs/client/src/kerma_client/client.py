@@ -17,7 +17,7 @@ import httpx
 
 from kerma_client.api import calls, models
 from kerma_client.api.calls import Call
-from kerma_client.api.exchange import Answer, Pause, Retries, Send, exchange
+from kerma_client.api.exchange import REFRESH_TOKEN, Answer, Pause, Retries, Send, exchange
 from kerma_client.api.models import TERMINAL, JobStatus, TaskStatus
 from kerma_client.api.waiting import looks
 from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
@@ -52,7 +52,6 @@ class KermaClient:
         self._http = httpx.Client(
             base_url=base_url, timeout=timeout, transport=transport, headers=bearer(token)
         )
-        self._renewable = token is None
         self._retries = retries or Retries()
 
     def __enter__(self) -> Self:
@@ -252,7 +251,8 @@ class KermaClient:
         return self._do(calls.role(user_id, name, granted=False))
 
     def _do(self, call: Call[T]) -> T:
-        steps = exchange(call, self._retries, renewable=self._renewable)
+        renewable = REFRESH_TOKEN in self._http.cookies
+        steps = exchange(call, self._retries, renewable=renewable)
         answer: Answer = None
         try:
             while True:

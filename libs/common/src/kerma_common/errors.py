@@ -72,6 +72,10 @@ class Forbidden(KermaError):  # noqa: N818
     """The token is not valid, or the principal may not do this."""
 
 
+class VoidToken(Forbidden):
+    """The token has expired, was revoked or never was valid; another one may do."""
+
+
 class NotFound(KermaError):  # noqa: N818
     """The thing does not exist for this principal."""
 

@@ -16,7 +16,7 @@ from kerma_common import poison
 from kerma_common.contracts.envelope import Commit, Meta, make_commit
 from kerma_common.contracts.events import auth
 from kerma_common.contracts.subjects import session_subject
-from kerma_common.errors import Forbidden, Unavailable
+from kerma_common.errors import Forbidden, Unavailable, VoidToken
 from kerma_common.eventlog.memory import MemoryLog
 from kerma_common.eventlog.port import StreamState
 from kerma_common.eventlog.pull import LogWentBackwards
@@ -135,7 +135,7 @@ async def test_an_ended_session_is_refused_and_others_are_not(world: World) -> N
     async with world.following():
         await world.verify(first)
         await world.tell(ended("s1"))
-        with pytest.raises(Forbidden, match="session has ended"):
+        with pytest.raises(VoidToken, match="session has ended"):
             await world.verify(first)
         await world.verify(second)
         await world.verify(token("s1", user="grace"))
@@ -149,7 +149,7 @@ async def test_all_sessions_of_a_user_end_at_a_moment(world: World) -> None:
         await world.tell(auth.SessionsRevoked(user_id="ada", not_before=moment))
         earlier = auth.SessionsRevoked(user_id="ada", not_before=moment - timedelta(hours=1))
         await world.tell(earlier)
-        with pytest.raises(Forbidden, match="session has ended"):
+        with pytest.raises(VoidToken, match="session has ended"):
             await world.verify(before)
         await world.verify(token("s1"))
         await world.verify(token("s1", user="grace", age=timedelta(seconds=5)))
@@ -166,18 +166,18 @@ async def test_a_remembered_token_expires(world: World, monkeypatch: pytest.Monk
         await world.verify(known)
         monkeypatch.setattr(verifier, "datetime", Later)
         for _ in range(2):
-            with pytest.raises(Forbidden, match="expired"):
+            with pytest.raises(VoidToken, match="expired"):
                 await world.verify(known)
 
 
 async def test_an_expired_or_foreign_token_is_refused(world: World) -> None:
     impostor = SigningKey(KEY.kid, Ed25519PrivateKey.generate())
     async with world.following():
-        with pytest.raises(Forbidden, match="expired"):
+        with pytest.raises(VoidToken, match="expired"):
             await world.verify(token("s1", age=ACCESS_LIFE + timedelta(seconds=1)))
-        with pytest.raises(Forbidden, match="Signature verification failed"):
+        with pytest.raises(VoidToken, match="Signature verification failed"):
             await world.verify(token("s1", key=impostor))
-        with pytest.raises(Forbidden, match="key is not known"):
+        with pytest.raises(VoidToken, match="key is not known"):
             await world.verify(token("s1", key=OTHER))
 
 
@@ -192,7 +192,7 @@ async def test_keys_are_introduced_and_retired_while_the_process_runs(world: Wor
         await world.verify(old)
         past = datetime.now(UTC) - timedelta(seconds=1)
         await world.tell(auth.SigningKeyRetired(kid=KEY.kid, not_after=past))
-        with pytest.raises(Forbidden, match="session has ended"):
+        with pytest.raises(VoidToken, match="session has ended"):
             await world.verify(old)
         await world.verify(new)
 
@@ -204,7 +204,7 @@ async def test_a_key_that_changes_makes_tokens_be_verified_again(world: World) -
         await world.tell(introduced(KEY))
         await world.verify(old)
         await world.tell(introduced(SigningKey(KEY.kid, Ed25519PrivateKey.generate())))
-        with pytest.raises(Forbidden, match="Signature verification failed"):
+        with pytest.raises(VoidToken, match="Signature verification failed"):
             await world.verify(old)
 
 
@@ -213,7 +213,7 @@ async def test_a_restart_knows_old_keys_and_recent_revocations(world: World) -> 
     world.log._times["AUTH"] = [time - KEPT for time in world.log._times["AUTH"]]
     await record(world.log, ended("s1"))
     async with world.following():
-        with pytest.raises(Forbidden, match="session has ended"):
+        with pytest.raises(VoidToken, match="session has ended"):
             await world.verify(token("s1"))
         # No token of that session can be valid any more, so its end is not read again.
         await world.verify(token("long-ago"))
@@ -370,7 +370,7 @@ async def test_broken_events_are_recorded(world: World) -> None:
         await world.log.append(session_subject("ada", "s3"), 0, without_data(ended("s3")))
         world.log.store_foreign(session_subject("ada", "s4"), b"nonsense")
         await world.tell(ended("s1"))
-        with pytest.raises(Forbidden, match="session has ended"):
+        with pytest.raises(VoidToken, match="session has ended"):
             await world.verify(token("s1"))
         await world.verify(token("s2"))
     assert len(world.bus.published) == 2

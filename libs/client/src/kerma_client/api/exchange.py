@@ -18,6 +18,8 @@ from kerma_client.errors import PROBLEMS, ApiError, UnreachableError
 
 T = TypeVar("T")
 REFRESH = "/auth/refresh"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a cookie
+VOID = 'error="invalid_token"'
 FIRST_PAUSE = 0.1
 _BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 
@@ -60,16 +62,21 @@ def exchange(call: Call[T], retries: Retries, *, renewable: bool) -> Steps[T]:
     Raises ApiError and UnreachableError.
     """
     answer = yield from _persistent(call, retries)
-    if (
-        renewable
-        and answer.status_code == httpx.codes.FORBIDDEN
-        and not call.path.startswith("/auth")
-    ):
+    if renewable and needs_new_token(answer) and not call.path.startswith("/auth"):
         # The access token lasts ten minutes; a long job outlives it.
-        renewed = yield Send("GET", REFRESH, {})
-        _told(renewed)
-        answer = yield from _persistent(call, retries)
+        renewed = _told((yield Send("GET", REFRESH, {})))
+        if renewed.is_success:
+            answer = yield from _persistent(call, retries)
+        elif renewed.is_server_error:
+            answer = renewed
     return call.read(_body(answer))
+
+
+def needs_new_token(answer: httpx.Response) -> bool:
+    """Return whether a request was refused because its token is void, or has expired and was not sent."""
+    if answer.status_code == httpx.codes.FORBIDDEN:
+        return VOID in answer.headers.get("www-authenticate", "")
+    return answer.status_code == httpx.codes.UNAUTHORIZED
 
 
 def _persistent(call: Call[Any], retries: Retries) -> Steps[httpx.Response]:

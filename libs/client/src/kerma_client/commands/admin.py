@@ -19,7 +19,6 @@ from kerma_client.commands.operators import (
 )
 from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import say
 
 app = typer.Typer(help="Operate a running Kerma: streams, read models, clusters, accounts, jobs.")
 streams = typer.Typer(help="Streams of the event log.")
@@ -109,10 +108,12 @@ def gateway_config(
     listen: Annotated[str, typer.Option(help="Address and port for nginx to listen on.")] = "8080",
     certificate: Annotated[str | None, typer.Option(help="Certificate, for HTTPS.")] = None,
     key: Annotated[str | None, typer.Option(help="Private key of the certificate.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the configuration of an nginx gateway, from the settings KERMA_GATEWAY_ and KERMA_HTTP_."""
     from kerma_allinone.admin.gateway import gateway_configuration
 
     if (certificate is None) != (key is None):
         raise typer.BadParameter("a certificate and its key are given together")
-    say(gateway_configuration(listen, certificate, key).rstrip("\n"))
+    made = gateway_configuration(listen, certificate, key).rstrip("\n")
+    listing.done(made, as_json=as_json, configuration=made)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 
-from kerma_common.errors import Forbidden
+from kerma_common.errors import Forbidden, VoidToken
 from kerma_common.security.api_tokens import PREFIX, matches, read
 from kerma_common.security.principal import Principal
 from kerma_common.security.tokens import Claims, key_id_of, verify
@@ -43,7 +43,8 @@ class TokenVerifier:
     async def __call__(self, token: str) -> Principal:
         """Return the principal of a valid token.
 
-        Raises Forbidden with the reason, Unavailable while revocations cannot be known.
+        Raises VoidToken with the reason, Forbidden for a disabled account, and Unavailable while
+        revocations cannot be known.
         """
         await self.identity.require_current()
         if token.startswith(PREFIX):
@@ -56,20 +57,20 @@ class TokenVerifier:
             self._remember(name, found)
         if found.claims.expires <= datetime.now(UTC):
             del self._verified[name]
-            raise Forbidden("Signature has expired")
+            raise VoidToken("Signature has expired")
         if self.identity.is_over(found.claims):
-            raise Forbidden("The session has ended")
+            raise VoidToken("The session has ended")
         return self._now(found.principal)
 
     def _of_api_token(self, token: str) -> Principal:
         if (parts := read(token)) is None:
-            raise Forbidden(NO_API_TOKEN)
+            raise VoidToken(NO_API_TOKEN)
         token_id, secret = parts
         known = self.identity.api_token(token_id)
         if known is None or not matches(known, secret):
-            raise Forbidden(NO_API_TOKEN)
+            raise VoidToken(NO_API_TOKEN)
         if known.expires <= datetime.now(UTC):
-            raise Forbidden("The API token has expired")
+            raise VoidToken("The API token has expired")
         self.identity.used(token_id)
         session = f"token-{token_id}"
         return Principal(
@@ -91,7 +92,7 @@ class TokenVerifier:
                 raise jwt.InvalidTokenError("The token's key is not known")
             claims = verify(token, kid, key)
         except jwt.InvalidTokenError as error:
-            raise Forbidden(str(error)) from error
+            raise VoidToken(str(error)) from error
         principal = Principal(
             claims.user_id,
             claims.session_id,

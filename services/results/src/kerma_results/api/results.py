@@ -58,7 +58,7 @@ def routes(queries: ResultQueries) -> APIRouter:
 
     @router.get("/results/partial")
     @authenticated()
-    @answers(200, 404, shows=envelope("Partial results of the job", estimators=[]))
+    @answers(404)
     async def partial(asked: Annotated[Asked, Query()], principal: CurrentPrincipal) -> Response:
         await require_owner(queries, asked.job_id, principal)
         raise NotFound(NO_PARTIAL_RESULTS)

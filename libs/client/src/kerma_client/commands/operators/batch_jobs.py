@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.commands.operators import listing
+from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
-from kerma_client.terminal import say
 
 
 class Allowed(Enum):
@@ -36,8 +35,8 @@ def update_key(
     only: Annotated[
         list[Allowed] | None, typer.Option("--only", help="What the key allows; default all.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Print the number of a job for a cluster, and a key by which scripts there report on it."""
     from kerma_allinone.admin import batch_jobs
@@ -47,28 +46,31 @@ def update_key(
     shown = {
         "simulation_id": issued.simulation_id,
         "update_key": issued.key,
-        "expires": issued.expires.isoformat(),
+        "expires_at": issued.expires.isoformat(),
     }
-    if as_json:
-        say(json.dumps(shown))
-        return
-    for name, value in shown.items():
-        say(f"{name}: {value}")
+    sentence = "\n".join(f"{name}: {value}" for name, value in shown.items())
+    listing.done(sentence, as_json=as_json, **shown)
 
 
-def revoke_update_keys(job: str, data: Data = DEFAULT_DATA) -> None:
+def revoke_update_keys(job: str, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Void all update keys of a job that were issued until now."""
     from kerma_allinone.admin import batch_jobs
 
     use_settings(data)
     asyncio.run(batch_jobs.revoke_keys(job))
-    say(f"the update keys of {job} are void")
+    listing.done(f"the update keys of {job} are void", as_json=as_json, job_id=job, revoked=True)
 
 
-def batch_input(job: str, folder: Path, data: Data = DEFAULT_DATA) -> None:
+def batch_input(job: str, folder: Path, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Write the input of each task of a job for a cluster into a new folder, ready to run."""
     from kerma_allinone.admin import batch_jobs
 
     use_settings(data)
     number = asyncio.run(batch_jobs.input_of(job)).write(folder)
-    say(f"{folder} holds the input of {number} tasks, and batch.json")
+    listing.done(
+        f"{folder} holds the input of {number} tasks, and batch.json",
+        as_json=as_json,
+        job_id=job,
+        folder=str(folder),
+        tasks=number,
+    )

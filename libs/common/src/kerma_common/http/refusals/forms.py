@@ -25,7 +25,8 @@ TYPES = "/v1/problems#"
 TITLES: Mapping[str, str] = {
     "invalid-request": "The request is malformed",
     "unauthenticated": "No token, or no session",
-    "forbidden": "Not allowed, or the token is void",
+    "forbidden": "Not allowed",
+    "void-token": "The token has expired, or is void",
     "not-found": "There is no such thing",
     "method-not-allowed": "The method is not allowed at this path",
     "not-acceptable": "There is no such form of it",

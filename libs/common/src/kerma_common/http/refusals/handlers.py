@@ -41,6 +41,7 @@ from kerma_common.errors import (
     Unavailable,
     UnreadableHistory,
     UnsupportedMediaType,
+    VoidToken,
 )
 from kerma_common.http.answers import answer
 from kerma_common.http.refusals.forms import refusal
@@ -55,6 +56,7 @@ STATUS: dict[type[KermaError], tuple[int, str]] = {
     KeyReused: (422, "key-reused"),
     Unauthenticated: (401, "unauthenticated"),
     Forbidden: (403, "forbidden"),
+    VoidToken: (403, "void-token"),
     NotFound: (404, "not-found"),
     NotAcceptable: (406, "not-acceptable"),
     DomainRejected: (409, "rejected"),
@@ -68,6 +70,8 @@ STATUS: dict[type[KermaError], tuple[int, str]] = {
     ContractViolation: (500, "internal"),
 }
 """Status and kind of problem."""
+VOID = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+"""What tells clients of both forms that a new token may help (RFC 6750)."""
 PHRASES = {404: "There is nothing at this path", 405: "The method is not allowed at this path"}
 KINDS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -90,7 +94,9 @@ def problem(error: KermaError) -> Response:
     retry_after: float | None = getattr(error, "retry_after", 1.0 if status == 503 else None)
     if retry_after is not None:
         headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
-    if isinstance(error, InvalidRequest):
+    if isinstance(error, VoidToken):
+        headers = VOID
+    elif isinstance(error, InvalidRequest):
         fields = error.fields
     elif isinstance(error, DomainRejected):
         more = {"code": error.code}
