@@ -99,8 +99,8 @@ def owned(ada: Visitor, job: str) -> dict[str, str]:
     """Values that name what is ``ada``'s, by the name of their parameter."""
     token = ada.http.post("/v1/tokens", json={"label": "script", "days": 1})
     assert token.status_code == 201, token.text
-    token_id = token.json()["token_id"]
-    session_id = ada.http.get("/v1/sessions").json()["items"][0]["session_id"]
+    token_id = token.json()["id"]
+    session_id = ada.http.get("/v1/sessions").json()["items"][0]["id"]
     own = {"job_id": job, "user_id": ada.user_id, "token_id": token_id, "session_id": session_id}
     return {**own, "name": "admin", **A_PAGE}
 

@@ -206,7 +206,7 @@ async def test_operators_create_accounts_and_see_them_page_by_page(world: World)
     made = await world.ask(operator, "POST", "/v1/users", {"username": "hired"})
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     hired = await world.enter("hired", made.json()["password"])
-    assert hired.user_id == made.json()["user_id"]
+    assert hired.user_id == made.json()["id"]
     again = await world.ask(operator, "POST", "/v1/users", {"username": "HIRED"})
     assert (again.status_code, again.json()["code"]) == (409, "USER_EXISTS")
     seen: dict[str, str] = {}
@@ -214,7 +214,7 @@ async def test_operators_create_accounts_and_see_them_page_by_page(world: World)
     while where is not None:
         page = (await world.ask(operator, "GET", f"/v1/users{where}")).json()
         assert len(page["items"]) <= 2
-        seen |= {user["user_id"]: user["username"] for user in page["items"]}
+        seen |= {user["id"]: user["username"] for user in page["items"]}
         where = page["next"] and f"?limit=2&cursor={page['next']}"
     assert seen[hired.user_id] == "hired"
     assert list(seen) == sorted(seen)

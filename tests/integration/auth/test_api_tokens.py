@@ -98,11 +98,11 @@ async def test_a_token_acts_for_its_user_in_every_service_until_it_is_revoked(
     await world.becomes(200, token)
     assert (await world.auth.get("/auth/status", headers=token)).json()["username"] == "ada"
     (listed,) = await world.listed(ada)
-    assert (listed["label"], listed["token_id"]) == ("script", made["token_id"])
+    assert (listed["label"], listed["id"]) == ("script", made["id"])
     assert made["token"] not in repr(listed)
-    expires = datetime.fromisoformat(listed["expires"]) - datetime.now(UTC)
+    expires = datetime.fromisoformat(listed["expires_at"]) - datetime.now(UTC)
     assert timedelta(days=89) < expires <= timedelta(days=90)
-    path = f"/v1/tokens/{made['token_id']}"
+    path = f"/v1/tokens/{made['id']}"
     for _ in range(2):
         assert (await world.auth.delete(path, headers=ada)).status_code == 204
     assert (await world.auth.get("/auth/status", headers=token)).status_code == 403
@@ -113,7 +113,7 @@ async def test_a_token_acts_for_its_user_in_every_service_until_it_is_revoked(
 async def test_a_process_that_starts_later_knows_tokens_and_which_are_void(world: World) -> None:
     bob = await world.enter("bob")
     alive, void = await world.token(bob), await world.token(bob)
-    await world.auth.delete(f"/v1/tokens/{void['token_id']}", headers=bob)
+    await world.auth.delete(f"/v1/tokens/{void['id']}", headers=bob)
     async with running("batch", "kerma_batch_gateway", build_batch, **world.stored) as (late, _):
         assert (await late.get("/clusters", headers=bearer(alive["token"]))).status_code == 200
         assert (await late.get("/clusters", headers=bearer(void["token"]))).status_code == 403
@@ -125,7 +125,7 @@ async def test_a_token_cannot_make_itself_last(world: World) -> None:
     token = bearer(made["token"])
     for method, path, body in (
         ("POST", "/v1/tokens", {"label": "more"}),
-        ("DELETE", f"/v1/tokens/{made['token_id']}", None),
+        ("DELETE", f"/v1/tokens/{made['id']}", None),
         (
             "PUT",
             "/v1/users/me/password",
@@ -142,7 +142,7 @@ async def test_a_token_cannot_make_itself_last(world: World) -> None:
 async def test_another_user_has_no_hold_on_a_token(world: World) -> None:
     dora, eve = await world.enter("dora"), await world.enter("eve")
     made = await world.token(dora)
-    path = f"/v1/tokens/{made['token_id']}"
+    path = f"/v1/tokens/{made['id']}"
     assert (await world.auth.delete(path, headers=eve)).status_code == 404
     assert (await world.auth.delete("/v1/tokens/" + "0" * 16, headers=eve)).status_code == 404
     assert await world.listed(eve) == []
@@ -163,7 +163,7 @@ async def test_only_the_whole_token_is_accepted(world: World, change: Any) -> No
 
 async def test_tokens_carry_the_roles_of_quotas_and_go_with_them(world: World) -> None:
     gale = await world.enter("gale")
-    user_id = (await world.auth.get("/v1/users/me", headers=gale)).json()["user_id"]
+    user_id = (await world.auth.get("/v1/users/me", headers=gale)).json()["id"]
     for role in ("service", "admin"):
         context = CommandContext("admin", ("gale", role), role, world.infra.clock())
         grant = GrantRole(user_id, role, SYSTEM)
@@ -185,7 +185,7 @@ async def test_tokens_carry_the_roles_of_quotas_and_go_with_them(world: World) -
 
 async def test_the_tokens_of_a_disabled_account_rest(world: World) -> None:
     hugo = await world.enter("hugo")
-    user_id = (await world.auth.get("/v1/users/me", headers=hugo)).json()["user_id"]
+    user_id = (await world.auth.get("/v1/users/me", headers=hugo)).json()["id"]
     token = bearer((await world.token(hugo))["token"])
     await world.becomes(200, token)
     handlers = handlers_of(world.infra)
@@ -198,10 +198,10 @@ async def test_the_tokens_of_a_disabled_account_rest(world: World) -> None:
 async def test_the_last_use_is_noted_wherever_it_was(world: World) -> None:
     ivy = await world.enter("ivy")
     made = await world.token(ivy)
-    assert (await world.listed(ivy))[0]["last_used"] is None
+    assert (await world.listed(ivy))[0]["last_used_at"] is None
     await world.becomes(200, bearer(made["token"]))
     async with asyncio.timeout(PATIENCE):
-        while (used := (await world.listed(ivy))[0]["last_used"]) is None:
+        while (used := (await world.listed(ivy))[0]["last_used_at"]) is None:
             await asyncio.sleep(0.05)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(used)) < timedelta(minutes=1)
 
@@ -239,7 +239,7 @@ async def test_the_secret_is_stored_nowhere(world: World) -> None:
             stored += b"".join(repr(record).encode() for record in batch)
             if batch[-1].seq >= last:
                 break
-    assert made["token_id"].encode() in stored
+    assert made["id"].encode() in stored
     assert found[1].encode() not in stored
     assert b"planted-label" not in stored
     async with world.infra.db.connect() as connection:
@@ -250,7 +250,7 @@ async def test_the_secret_is_stored_nowhere(world: World) -> None:
 
 async def test_a_token_expires(world: World) -> None:
     mona = await world.enter("mona")
-    user_id = (await world.auth.get("/v1/users/me", headers=mona)).json()["user_id"]
+    user_id = (await world.auth.get("/v1/users/me", headers=mona)).json()["id"]
     tokens: ApiTokens = handlers_of(world.infra).tokens
     token, _, _, seq = await tokens.create(user_id, "short", timedelta(seconds=-1), "r")
     assert await world.infra.identity.wait(seq)
@@ -275,10 +275,10 @@ async def test_a_repeated_request_gets_its_token_again(world: World) -> None:
     for other in (await create(keyed, label="s"), await create(keyed, days=3)):
         assert other.status_code == 422
     stranger = {**await world.enter("stranger"), "Idempotency-Key": "once"}
-    assert (await create(stranger)).json()["token_id"] != token["token_id"]
+    assert (await create(stranger)).json()["id"] != token["id"]
     second = await create({**person, "Idempotency-Key": "twice"})
-    assert second.json()["token_id"] != token["token_id"]
-    path = f"/v1/tokens/{token['token_id']}"
+    assert second.json()["id"] != token["id"]
+    path = f"/v1/tokens/{token['id']}"
     assert (await world.auth.delete(path, headers=person)).status_code == 204
     assert (await create(keyed)).status_code == 422  # the key stands for a void token
 
@@ -287,7 +287,7 @@ async def test_a_key_is_good_for_a_day(world: World) -> None:
     tokens: ApiTokens = handlers_of(world.infra).tokens
     key = RequestKey("k" * 64, "d" * 64)
     nora = await world.enter("nora")
-    user_id = (await world.auth.get("/v1/users/me", headers=nora)).json()["user_id"]
+    user_id = (await world.auth.get("/v1/users/me", headers=nora)).json()["id"]
     life, at = timedelta(days=90), datetime.now(UTC)
 
     async def again(after: timedelta) -> str:

@@ -72,7 +72,7 @@ async def test_a_user_has_a_bounded_number_of_tokens_also_of_requests_at_once(au
     assert again.content == keyed.content
     assert (await create(joan)).status_code == 201
     # there is room again
-    path = f"/v1/tokens/{keyed.json()['token_id']}"
+    path = f"/v1/tokens/{keyed.json()['id']}"
     assert (await client.delete(path, headers=jane)).status_code == 204
     assert (await create(jane)).status_code == 201
     # the tenth attempt of the hour

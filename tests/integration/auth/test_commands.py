@@ -77,7 +77,7 @@ async def test_an_operator_of_the_machine_keeps_accounts(
     row = await _listed("ada")
     assert (row["roles"], row["disabled"], row["source"]) == (["admin"], False, "native")
     await kerma("admin", "users", "revoke", "ada", "admin")
-    await kerma("admin", "users", "disable", str(row["user_id"]))
+    await kerma("admin", "users", "disable", str(row["id"]))
     assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)
     row = await _listed("ada")
     assert (row["roles"], row["disabled"]) == ([], True)
@@ -122,7 +122,7 @@ async def test_a_user_keeps_tokens(auth: tuple[httpx.AsyncClient, Infra], url: s
     listed = await kerma("auth", "token", "list", "--json", *who, typed=typed)
     (row,) = json.loads(listed.stdout)
     assert made.stdout.strip() not in listed.output
-    await kerma("auth", "token", "revoke", row["token_id"], *who, typed=typed)
+    await kerma("auth", "token", "revoke", row["id"], *who, typed=typed)
     with KermaClient(url, token=made.stdout.strip()) as script, pytest.raises(ApiError):
         await asyncio.to_thread(script.tokens)
 
@@ -137,15 +137,15 @@ async def test_a_user_ends_sessions(auth: tuple[httpx.AsyncClient, Infra], url: 
         (await kerma("auth", "sessions", "list", "--json", *who, typed=typed)).stdout
     )
     assert [one["current"] for one in listed] == [True, False]
-    one = await kerma("auth", "sessions", "end", listed[0]["session_id"], *who, typed=typed)
-    assert listed[0]["session_id"] in one.stdout
+    one = await kerma("auth", "sessions", "end", listed[0]["id"], *who, typed=typed)
+    assert listed[0]["id"] in one.stdout
     rest = await kerma("auth", "sessions", "end", "--json", *who, typed=typed)
     assert json.loads(rest.stdout) == {"ended": "others"}
     client.cookies.clear()
     sent = {"Authorization": f"Bearer {first}"}
     assert (await client.get("/auth/status", headers=sent)).status_code == 403
     left = (await kerma("auth", "sessions", "list", *who, typed=typed)).stdout
-    assert listed[0]["session_id"] not in left
+    assert listed[0]["id"] not in left
 
 
 async def test_a_user_changes_the_password(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:

@@ -216,7 +216,7 @@ async def test_roles_count_and_passwords_do_not_exist(world: World) -> None:
     page = await world.auth.ask(
         "GET", "/v1/users?limit=1000", cookies={"access_token": entered.access}
     )
-    (own,) = (user for user in page.json()["items"] if user["user_id"] == entered.user_id)
+    (own,) = (user for user in page.json()["items"] if user["id"] == entered.user_id)
     assert (own["source"], own["username"], own["roles"]) == ("keycloak", "plgops", ["operator"])
     victim = await world.auth.enter(world.realm.token("plgvictim"), "plgvictim")
     for answer in (

@@ -46,7 +46,7 @@ async def test_a_user_lists_own_sessions_the_one_used_last_first(world: World) -
     shown = await listed(world, second)
     assert [one["current"] for one in shown] == [True, False]
     assert [one["current"] for one in await listed(world, first)] == [False, True]
-    left = datetime.fromisoformat(shown[0]["expires"]) - datetime.now(UTC)
+    left = datetime.fromisoformat(shown[0]["expires_at"]) - datetime.now(UTC)
     assert timedelta(minutes=119) < left <= timedelta(minutes=120)
     assert await world.refreshed(first) == 200
     assert [one["current"] for one in await listed(world, first)] == [True, False]
@@ -55,7 +55,7 @@ async def test_a_user_lists_own_sessions_the_one_used_last_first(world: World) -
 async def test_a_user_ends_one_session_everywhere(world: World) -> None:
     here, there = await world.new("bob"), await world.enter("bob")
     (other,) = [one for one in await listed(world, here) if not one["current"]]
-    path = f"/v1/sessions/{other['session_id']}"
+    path = f"/v1/sessions/{other['id']}"
     for _ in range(2):  # a repetition changes nothing
         assert (await world.ask(here, "DELETE", path)).status_code == 204
     assert (await world.ask(there, "GET", "/auth/status")).status_code == 403
@@ -63,7 +63,7 @@ async def test_a_user_ends_one_session_everywhere(world: World) -> None:
     assert await world.refreshed(there) == 401
     assert await world.elsewhere(here) == 200
     (own,) = await listed(world, here)
-    ended = await world.ask(here, "DELETE", f"/v1/sessions/{own['session_id']}")
+    ended = await world.ask(here, "DELETE", f"/v1/sessions/{own['id']}")
     assert ended.status_code == 204
     assert ended.headers["set-cookie"].startswith("access_token=")  # the browser drops it
     assert (await world.ask(here, "GET", "/auth/status")).status_code == 403
@@ -84,7 +84,7 @@ async def test_a_user_ends_all_other_sessions_everywhere(world: World) -> None:
 async def test_nobody_ends_sessions_of_others_nor_by_an_api_token(world: World) -> None:
     dora, eve = await world.new("dora"), await world.new("eve")
     (session,) = await listed(world, dora)
-    path = f"/v1/sessions/{session['session_id']}"
+    path = f"/v1/sessions/{session['id']}"
     assert (await world.ask(eve, "DELETE", path)).status_code == 404
     assert (await world.ask(eve, "DELETE", "/v1/sessions/" + "0" * 32)).status_code == 404
     assert (await world.ask(eve, "DELETE", "/v1/sessions/none")).status_code == 400

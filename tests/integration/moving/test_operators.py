@@ -91,7 +91,7 @@ async def test_tokens_are_listed_and_revoked(kerma_services: Kerma) -> None:
     await settled(kerma_services)
     (row,) = await admin("tokens", "list", "tom")
     assert row["label"] == "nightly"
-    await admin("tokens", "revoke", "tom", row["token_id"])
+    await admin("tokens", "revoke", "tom", row["id"])
     await settled(kerma_services)
     assert await admin("tokens", "list", "tom") == []
     assert "no such token" in await admin("tokens", "revoke", "tom", "0" * 16, code=1)
@@ -103,20 +103,18 @@ async def test_jobs_are_listed_shown_and_removed(
 ) -> None:
     first, second = await with_jobs(yaptide, url_file, "joe", 2)
     listed = await admin("jobs", "list", "--user", "joe")
-    assert [row["job_id"] for row in listed] == [second.job_id, first.job_id]
+    assert [row["id"] for row in listed] == [second.job_id, first.job_id]
     assert {row["username"] for row in listed} == {"joe"}
     assert await admin("jobs", "list", "--user", "joe", "--state", "RUNNING") == []
     assert len(await admin("jobs", "list", "--user", "joe", "--limit", "1")) == 1
     shown = await admin("jobs", "show", first.job_id)
     assert (shown["state"], shown["origin"]) == ("COMPLETED", "yaptide")
     tasks = await admin("tasks", "list", first.job_id)
-    assert [(task["index"], task["requested"]) for task in tasks] == [(0, 6), (1, 6)]
+    assert [(task["number"], task["requested"]) for task in tasks] == [(0, 6), (1, 6)]
     assert (await admin("jobs", "cancel", first.job_id))["canceled"] is False
     await admin("jobs", "remove", first.job_id)
     await settled(kerma_services)
-    assert [row["job_id"] for row in await admin("jobs", "list", "--user", "joe")] == [
-        second.job_id
-    ]
+    assert [row["id"] for row in await admin("jobs", "list", "--user", "joe")] == [second.job_id]
     for command in ("show", "cancel", "remove"):
         assert "does not exist" in await admin("jobs", command, "no-such-job", code=1)
     assert first.job_id not in (await kerma("admin", "jobs", "list")).stdout

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,121 +10,24 @@ import numpy as np
 import pytest
 
 from kerma_client.aio import AsyncKermaClient
+from kerma_client.api.exchange import Retries
 from kerma_client.api.models import page as read_page
-from kerma_client.api.waiting import looks
-from kerma_client.client import KermaClient, Retries
-from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
-from kerma_common.errors import KermaError, Unauthenticated, VoidToken
-from kerma_common.http.refusals.forms import refused_as
-from kerma_common.http.refusals.handlers import problem as refuse
-
-URL = "http://kerma.test"
-ENTRY = {
-    "id": "j1",
-    "title": "water",
-    "state": "RUNNING",
-    "submitted_at": "2026-11-22T01:25:56.120Z",
-    "ended_at": None,
-    "platform": "DIRECT",
-    "input_type": "project",
-    "engine": "geant4",
-    "engine_version": "11.4.1",
-    "engine_asked_for": "geant4",
-}
-JOB = {
-    **ENTRY,
-    "message": "Job is running",
-    "primaries": {"requested": 10, "simulated": 4, "merged": None},
-    "tasks": {"total": 1},
-    "partial": False,
-    "links": {},
-}
-Lost = httpx.Response | httpx.TransportError
-Answers = list[Lost]
-
-
-class Server:
-    """Answers in the given order, the last one again and again; keeps what it was asked."""
-
-    def __init__(self, *answers: httpx.Response | httpx.TransportError) -> None:
-        self.answers = list(answers)
-        self.asked: list[httpx.Request] = []
-        self.session = {"refresh_token": "r"}
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-
-    @property
-    def paths(self) -> list[str]:
-        return [request.url.raw_path.decode() for request in self.asked]
-
-
-Ask = Callable[[Server, str, dict[str, Any]], Any]
-
-
-def _sync(server: Server, method: str, arguments: dict[str, Any]) -> Any:
-    with KermaClient(URL, transport=httpx.MockTransport(server)) as client:
-        client._http.cookies.update(server.session)
-        found = getattr(client, method)(**arguments)
-        return list(found) if isinstance(found, Iterator) else found
-
-
-def _async(server: Server, method: str, arguments: dict[str, Any]) -> Any:
-    async def run() -> Any:
-        transport = httpx.MockTransport(server)
-        async with AsyncKermaClient(URL, transport=transport) as client:
-            client._http.cookies.update(server.session)
-            found = getattr(client, method)(**arguments)
-            return [item async for item in found] if inspect.isasyncgen(found) else await found
-
-    return asyncio.run(run())
-
-
-@pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
-def ask(request: pytest.FixtureRequest, pauses: list[float]) -> Ask:
-    chosen: Ask = request.param
-    return chosen
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that the client makes; they take no time."""
-    made: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        made.append(seconds)
-
-    monkeypatch.setattr("kerma_client.client.time.sleep", made.append)
-    monkeypatch.setattr("kerma_client.aio.asyncio.sleep", pause)
-    return made
-
-
-def ok(body: object, status: int = 200) -> httpx.Response:
-    return httpx.Response(status, json=body)
-
-
-def problem(status: int, kind: str, **more: Any) -> httpx.Response:
-    headers = {"content-type": "application/problem+json"}
-    if "retry_after" in more:
-        headers["Retry-After"] = str(more.pop("retry_after"))
-    body = {"type": f"/v1/problems#{kind}", "title": "T", "status": status, "detail": "D", **more}
-    return httpx.Response(status, headers=headers, content=json.dumps(body))
-
-
-def refusal_of(error: KermaError) -> httpx.Response:
-    """Return a refusal as services make it."""
-    with refused_as("/v1/jobs/j1"):
-        made = refuse(error)
-    return httpx.Response(made.status_code, headers=dict(made.headers), content=made.body)
-
-
-VOID = refusal_of(VoidToken("Signature has expired"))
-NO_TOKEN = refusal_of(Unauthenticated("No token provided"))
-BUSY = problem(503, "unavailable", retry_after=2)
+from kerma_client.client import KermaClient
+from kerma_client.errors import ApiError, UnreachableError
+from kit.running.clients.answers import (
+    BUSY,
+    ENTRY,
+    JOB,
+    NO_TOKEN,
+    URL,
+    VOID,
+    Answers,
+    Ask,
+    Lost,
+    Server,
+    ok,
+    problem,
+)
 
 
 def test_both_clients_have_the_same_methods() -> None:
@@ -188,6 +88,7 @@ def test_a_submission_may_bring_its_own_key(ask: Ask) -> None:
     assert server.asked[0].headers["idempotency-key"] == "mine"
 
 
+MADE = {"id": "i", "token": "t", "expires_at": "2026-11-22T01:25:56.120Z"}
 TOKEN = {"label": "x", "days": 1}
 
 
@@ -198,7 +99,7 @@ TOKEN = {"label": "x", "days": 1}
     ("method", "arguments", "made"),
     [
         ("submit", {"job": {"engine": "geant4"}}, {"id": "j1"}),
-        ("create_token", TOKEN, {"token": "t"}),
+        ("create_token", TOKEN, MADE),
     ],
 )
 def test_all_tries_of_a_call_have_its_key(
@@ -217,8 +118,8 @@ def test_all_tries_of_a_call_have_its_key(
 
 
 def test_a_renewed_session_keeps_the_key(ask: Ask) -> None:
-    server = Server(VOID, ok({}), ok({"token": "t"}, 201))
-    assert ask(server, "create_token", TOKEN) == {"token": "t"}
+    server = Server(VOID, ok({}), ok(MADE, 201))
+    assert ask(server, "create_token", TOKEN).token == "t"
     first, renewal, second = server.asked
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert "idempotency-key" not in renewal.headers
@@ -319,23 +220,6 @@ def test_an_answer_of_something_else_is_an_error(ask: Ask, content: bytes) -> No
 
 def test_nothing_is_read_where_there_is_nothing_to_say(ask: Ask) -> None:
     assert ask(Server(httpx.Response(204)), "delete", {"job_id": "j1"}) is None
-
-
-def test_waiting_ends_with_the_job(ask: Ask, pauses: list[float]) -> None:
-    states = ("PENDING", "RUNNING", "RUNNING", "COMPLETED")
-    seen: list[str] = []
-    server = Server(*(ok({**JOB, "state": state}) for state in states))
-    done = ask(server, "wait", {"job_id": "j1", "changed": lambda job: seen.append(job.state)})
-    assert done.state == "COMPLETED"
-    assert seen == ["PENDING", "RUNNING", "COMPLETED"]
-    assert pauses == sorted(pauses)
-
-
-def test_waiting_ends_with_the_time(ask: Ask, pauses: list[float]) -> None:
-    with pytest.raises(JobTimeoutError, match="j1 is RUNNING"):
-        ask(Server(ok(JOB)), "wait", {"job_id": "j1", "timeout": 2.0})
-    assert sum(pauses) == pytest.approx(2.0)
-    assert list(looks(0.0)) == []
 
 
 def test_a_page_becomes_arrays() -> None:

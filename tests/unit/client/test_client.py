@@ -28,7 +28,7 @@ def test_a_broken_connection_is_one_sentence(
 
     client = KermaClient("http://kerma.test", transport=httpx.MockTransport(broken))
 
-    monkeypatch.setattr("kerma_client.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("kerma_client.client.sleep", lambda _: None)
 
     def jobs(**_: object) -> None:
         client.jobs_page()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import itertools
 
 import pytest
 from rich.progress import Progress
 
 from kerma_client import follow
-from kerma_client.client import JobStatus, TaskStatus
+from kerma_client.api.models import JobStatus, TaskStatus
 from kerma_client.console import PlainConsole
 from kerma_client.follow import TimeLeft, plain_line
 
@@ -84,20 +83,18 @@ def test_plain_lines_name_what_is_done_and_left() -> None:
     assert "left" not in plain_line(now, None)
 
 
-def shown(statuses: list[JobStatus], monkeypatch: pytest.MonkeyPatch, terminal: bool) -> str:
-    monkeypatch.setattr(follow, "INTERVAL_SECONDS", 0.0)
-    told = itertools.chain(statuses)
+def shown(statuses: list[JobStatus], terminal: bool) -> str:
     out = io.StringIO()
     console = PlainConsole(file=out, force_terminal=terminal, width=150)
-    assert follow.follow(lambda: next(told), console) == statuses[-1]
+    assert follow.follow(iter(statuses), console) == statuses[-1]
     return out.getvalue()
 
 
-def test_tasks_that_do_not_fit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_that_do_not_fit_are_counted() -> None:
     many = [task(k, "RUNNING", 50, 83.0) for k in range(40)]
     done = [task(k, "COMPLETED", 100) for k in range(40)]
     statuses = [job(*many), job(*done, state="COMPLETED")]
-    text = shown(statuses, monkeypatch, terminal=True)
+    text = shown(statuses, terminal=True)
     assert "task 31" in text
     assert "task 32" not in text
     assert "and 8 more tasks" in text
@@ -106,21 +103,18 @@ def test_tasks_that_do_not_fit_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_rows_tell_the_time_that_engines_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     statuses = [job(task(0, "RUNNING", 50, 83.0)), job(task(0, "CANCELED", 50), state="CANCELED")]
-    monkeypatch.setattr("kerma_client.follow.time.sleep", lambda _: None)
     rows: list[str] = []
     monkeypatch.setattr(Progress, "update", lambda _, __, **fields: rows.append(fields["left"]))
-    shown(statuses, monkeypatch, terminal=True)
+    shown(statuses, terminal=True)
     assert rows == ["0:01:23 left", "0:01:23 left", "", ""]
 
 
-def test_without_a_terminal_lines_are_written(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     statuses = [
         job(task(0, "RUNNING", 50, 83.0)),
         job(task(0, "COMPLETED", 100), state="COMPLETED"),
     ]
-    shown(statuses, monkeypatch, terminal=False)
+    shown(statuses, terminal=False)
     first, last = capsys.readouterr().out.splitlines()
     assert first.endswith("about 83 s left")
     assert last.endswith("1/1 tasks done")

@@ -143,7 +143,8 @@ def answer(request: httpx.Request) -> httpx.Response:
         "engine_version": NASTY,
         "engine_asked_for": "shieldhit",
     }
-    installed = {"version": NASTY, "digest": NASTY, "workers": 1, "slots": 1}
+    installed = {"version": NASTY, "digest": NASTY, "workers": 1, "slots": 1, "sandboxes": [NASTY]}
+    counts = {"workers": 1, "slots": 1}
     estimator = {"number": 0, "name": NASTY, "metadata": {}}
     body: dict[str, Any] = {
         **estimator,
@@ -153,16 +154,24 @@ def answer(request: httpx.Request) -> httpx.Response:
         "id": NASTY,
         "state": NASTY,
         "token": NASTY,
+        "expires_at": "2026-11-22T12:00:00.000Z",
     }
     lists = {
         "results": [{**estimator, "pages": []}],
         "jobs": [job],
         "tokens": [
-            {"token_id": NASTY, "label": NASTY, "expires": NASTY, "last_used": None},
+            {
+                "id": NASTY,
+                "label": NASTY,
+                "roles": [],
+                "created_at": "2026-11-22T12:00:00.000Z",
+                "expires_at": "2026-11-22T12:00:00.000Z",
+                "last_used_at": None,
+            },
         ],
         "engines": [
-            {"name": NASTY, "installations": [installed], "substitute": None},
-            {"name": NASTY, "installations": [], "substitute": NASTY},
+            {"name": NASTY, **counts, "installations": [installed], "substitute": None},
+            {"name": NASTY, **counts, "installations": [], "substitute": NASTY},
         ],
     }
     last = request.url.path.rpartition("/")[2]
@@ -222,7 +231,9 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         return [nasty(all_jobs.LINE)]
 
     def nasty(names: tuple[str, ...]) -> SimpleNamespace:
-        return SimpleNamespace(**dict.fromkeys(names, Nasty(NASTY)))
+        return SimpleNamespace(
+            **dict.fromkeys((*names, *all_jobs.OF.values(), "index"), Nasty(NASTY))
+        )
 
     for module, names in (
         (accounts, ("id_of", "remove")),

@@ -8,30 +8,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from kerma_client.api.models import Engine, Installation
 from kerma_client.commands import offers
 from kerma_client.commands.engines import app
 from kerma_engines.catalogue.catalogue import CatalogueError
 from kerma_sandbox.sandbox import Wall
 
 RUNNER = CliRunner()
-OFFERED = [
-    {
-        "name": "fluka",
-        "workers": 2,
-        "slots": 6,
-        "installations": [
-            {
-                "version": "4-3.2",
-                "digest": "ab" * 32,
-                "workers": 2,
-                "slots": 6,
-                "sandboxes": ["landlock"],
-            }
-        ],
-        "substitute": None,
-    },
-    {"name": "topas", "workers": 0, "slots": 0, "installations": [], "substitute": "geant4"},
-]
+OFFERED = (
+    Engine("fluka", 2, 6, (Installation("4-3.2", "ab" * 32, 2, 6, ("landlock",)),), None),
+    Engine("topas", 0, 0, (), "geant4"),
+)
 
 
 def catalogue(folder: Path, text: str) -> list[str]:

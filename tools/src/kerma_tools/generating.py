@@ -1,4 +1,4 @@
-"""Generate files from the event registry, the routes and the read models."""
+"""Generate files from the event registry, the routes, the read models and the client."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kerma_allinone.edge.openapi import OPENAPI, SERVED, openapi_document, route
 from kerma_common.contracts.document import documents, write_documents
 from kerma_tools.golden import write_missing, write_read_models
 from kerma_tools.paths import ROOT
+from kerma_tools.twins import synchronous_client
 
 _ROW = re.compile(r"^\| Routes \|.*$", re.MULTILINE)
 
@@ -24,6 +25,7 @@ def generate_all() -> list[Path]:
     made = {**documents(), OPENAPI: openapi}
     changed = [*write_documents(ROOT / "docs", made), *write_missing(), *write_read_models()]
     changed += write_documents(ROOT, {**route_tables(), **gateway_table(), SERVED: openapi})
+    changed += write_documents(ROOT, synchronous_client())
     return [path.relative_to(ROOT) for path in changed]
 
 

@@ -1,25 +1,33 @@
-"""The client of the native interface for asynchronous programs; see ``client.py``.
+"""The client of the native interface for asynchronous programs.
 
-It differs in how it waits and sends: calls, retries and types are the same.
+``client.py`` is made from this module by ``./kerma generate``: the same methods, not to be awaited.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from kerma_client.api import calls, models
 from kerma_client.api.calls import Call
+from kerma_client.api.connection import NOT_TEXT, TIMEOUT, bearer, unreachable
 from kerma_client.api.exchange import REFRESH_TOKEN, Answer, Pause, Retries, Send, exchange
-from kerma_client.api.models import JobStatus, TaskStatus
-from kerma_client.api.waiting import looks
-from kerma_client.client import NOT_TEXT, TIMEOUT, bearer, unreachable
-from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
+from kerma_client.api.pausing import Deadline, asleep, looks
+from kerma_client.api.updates import (
+    HEARTBEAT_SECONDS,
+    Event,
+    EventReader,
+    JobChanged,
+    Patience,
+    Ready,
+)
+from kerma_client.errors import UNAVAILABLE, ApiError, JobTimeoutError, UnreachableError
 
 T = TypeVar("T")
+Followed = TypeVar("Followed", models.Job, models.JobStatus)
 
 
 class AsyncKermaClient:
@@ -65,21 +73,23 @@ class AsyncKermaClient:
         """Replace the user's password; all other sessions of the user end."""
         await self._do(calls.change_password(old, new))
 
-    async def create_token(self, label: str, days: int) -> dict[str, str]:
+    async def create_token(self, label: str, days: int) -> models.NewToken:
         """Create an API token; ``token`` in the answer is shown this once only."""
         return await self._do(calls.create_token(label, days))
 
-    async def tokens(self) -> list[dict[str, Any]]:
+    async def tokens(self) -> tuple[models.Token, ...]:
         """Return the user's API tokens, without their secrets."""
-        return await self._do(calls.tokens())
+        found = await self._do(calls.tokens())
+        return found.items
 
     async def revoke_token(self, token_id: str) -> None:
         """Make an API token void."""
         await self._do(calls.revoke_token(token_id))
 
-    async def sessions(self) -> list[dict[str, Any]]:
+    async def sessions(self) -> tuple[models.Session, ...]:
         """Return the user's sessions, the one used last first."""
-        return await self._do(calls.sessions())
+        found = await self._do(calls.sessions())
+        return found.items
 
     async def end_session(self, session_id: str) -> None:
         """End a session of the user."""
@@ -131,7 +141,7 @@ class AsyncKermaClient:
             if (where := page.next) is None:
                 return
 
-    async def tasks(self, job_id: str) -> AsyncIterator[TaskStatus]:
+    async def tasks(self, job_id: str) -> AsyncIterator[models.TaskStatus]:
         """Yield the tasks of a job, page by page."""
         where: str | None = None
         while True:
@@ -141,7 +151,11 @@ class AsyncKermaClient:
             if (where := page.next) is None:
                 return
 
-    async def status(self, job_id: str) -> JobStatus:
+    async def task(self, job_id: str, number: int) -> models.TaskStatus:
+        """Return one task of a job."""
+        return await self._do(calls.task(job_id, number))
+
+    async def status(self, job_id: str) -> models.JobStatus:
         """Return the state of a job and all its tasks, from one snapshot."""
         return await self._do(calls.status(job_id))
 
@@ -154,20 +168,40 @@ class AsyncKermaClient:
     ) -> models.Job:
         """Return the job when it has ended; call ``changed`` for each other state it has before.
 
-        Raises JobTimeoutError.
+        Live updates tell when to look. Raises JobTimeoutError.
         """
-        job, shown = await self.job(job_id), ""
-        for pause in looks(timeout):
-            if job.state != shown and changed is not None:
-                changed(job)
-            shown = job.state
-            if job.over:
-                return job
-            await asyncio.sleep(pause)
-            job = await self.job(job_id)
-        if not job.over:
-            raise JobTimeoutError(f"{job_id} is {job.state}: {job.message}")
-        return job
+        job: models.Job | None = None
+        async with aclosing(self._looks(calls.job(job_id), job_id, timeout)) as found:
+            async for job_now in found:
+                if changed is not None and (job is None or job.state != job_now.state):
+                    changed(job_now)
+                job = job_now
+                if job.over:
+                    return job
+        state = "not known yet" if job is None else f"{job.state}: {job.message}"
+        raise JobTimeoutError(f"{job_id} is {state}")
+
+    async def follow(
+        self, job_id: str, *, timeout: float | None = None
+    ) -> AsyncGenerator[models.JobStatus]:
+        """Yield a job with all its tasks whenever it has changed, until it has ended."""
+        looked = self._looks(calls.status(job_id), job_id, timeout, progress=True)
+        async with aclosing(looked) as found:
+            async for status in found:
+                yield status
+                if status.over:
+                    return
+
+    async def events(self, job_id: str | None = None, *, after: str = "") -> AsyncGenerator[Event]:
+        """Yield live updates of a job, or of all the user's jobs, for ever.
+
+        First comes what is there now, or what happened after a ``position``, then ``Ready``. A stream
+        that breaks is resumed where it was.
+        """
+        async with aclosing(self._told(job_id, after)) as told:
+            async for event in told:
+                if event is not None:
+                    yield event
 
     async def inputs(self, job_id: str) -> models.Inputs:
         """Return the input of a job."""
@@ -183,7 +217,8 @@ class AsyncKermaClient:
 
     async def estimators(self, job_id: str) -> tuple[models.EstimatorEntry, ...]:
         """Return which results a job has, without values."""
-        return (await self._do(calls.estimators(job_id))).items
+        found = await self._do(calls.estimators(job_id))
+        return found.items
 
     async def estimator(
         self, job_id: str, number: int, pages: str | None = None
@@ -205,13 +240,15 @@ class AsyncKermaClient:
         """Return log texts by name; empty when no task left one."""
         return await self._do(calls.logs(job_id))
 
-    async def engines(self) -> list[dict[str, Any]]:
+    async def engines(self) -> tuple[models.Engine, ...]:
         """Return the engines that Kerma knows, and what workers offer."""
-        return await self._do(calls.engines())
+        found = await self._do(calls.engines())
+        return found.items
 
-    async def clusters(self) -> list[dict[str, Any]]:
+    async def clusters(self) -> tuple[models.Cluster, ...]:
         """Return the clusters that take jobs."""
-        return await self._do(calls.clusters())
+        found = await self._do(calls.clusters())
+        return found.items
 
     async def me(self) -> models.User:
         """Return the user's own account."""
@@ -247,9 +284,74 @@ class AsyncKermaClient:
         """Take a role from a user."""
         return await self._do(calls.role(user_id, name, granted=False))
 
+    async def _looks(
+        self, call: Call[Followed], job_id: str, timeout: float | None, *, progress: bool = False
+    ) -> AsyncGenerator[Followed]:
+        """Yield the answer to a call whenever the job has another state, or has made progress."""
+        patience, known = Patience(self._retries.patience), ""
+        async with aclosing(self._moments(job_id, Deadline(timeout))) as moments:
+            async for event in moments:
+                if isinstance(event, Ready):
+                    continue
+                if isinstance(event, JobChanged) and event.state == known and not progress:
+                    continue
+                try:
+                    found = await self._do(call)
+                except UnreachableError as error:
+                    patience.failed(error)
+                except ApiError as error:
+                    if error.status != UNAVAILABLE:
+                        raise
+                    patience.failed(error)
+                else:
+                    patience.answered()
+                    known = found.state
+                    yield found
+
+    async def _moments(self, job_id: str, deadline: Deadline) -> AsyncGenerator[Event | None]:
+        """Yield when a job may have changed: now, when live updates say so, or after pauses."""
+        yield None
+        # a stream only shows between two heartbeats that the time is over
+        if not deadline.within(HEARTBEAT_SECONDS):
+            try:
+                async with aclosing(self._told(job_id, "")) as told:
+                    async for event in told:
+                        if event is not None:
+                            yield event
+                        if deadline.within(HEARTBEAT_SECONDS):
+                            break
+            except (ApiError, UnreachableError):
+                pass  # no live updates; if it is about the job, whoever looks hears of it
+        for pause in looks(deadline.left):
+            await asleep(pause)
+            yield None
+
+    async def _told(self, job_id: str | None, position: str) -> AsyncGenerator[Event | None]:
+        """Yield what a stream tells, None for heartbeats and breaks."""
+        patience = Patience(self._retries.patience)
+        while True:
+            try:
+                answer = await self._do(calls.events(job_id, position))
+                try:
+                    reader = EventReader()
+                    async for chunk in answer.aiter_bytes():
+                        for event in reader.feed(chunk):
+                            patience.answered()
+                            position = position if event is None else event.position
+                            yield event
+                finally:
+                    await answer.aclose()
+            except (UnreachableError, httpx.TransportError) as error:
+                patience.failed(unreachable(self._http.base_url, error))
+            except ApiError as error:
+                if error.status != UNAVAILABLE:
+                    raise
+                patience.failed(error)
+            yield None
+            await asleep(patience.pause)
+
     async def _do(self, call: Call[T]) -> T:
-        renewable = REFRESH_TOKEN in self._http.cookies
-        steps = exchange(call, self._retries, renewable=renewable)
+        steps = exchange(call, self._retries, renewable=REFRESH_TOKEN in self._http.cookies)
         answer: Answer = None
         try:
             while True:
@@ -263,11 +365,15 @@ class AsyncKermaClient:
 
     async def _take(self, step: Send | Pause) -> Answer:
         if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
+            await asleep(step.seconds)
             return None
         try:
-            return await self._http.request(step.method, step.path, **step.how)
-        except UnicodeEncodeError:
+            request = self._http.build_request(step.method, step.path, **step.how)
+            answer = await self._http.send(request, stream=step.lasting)
+            if step.lasting and answer.is_error:
+                await answer.aread()
+        except UnicodeEncodeError:  # arguments of a command line that are not valid text
             raise ApiError(400, NOT_TEXT, {}) from None
         except httpx.TransportError as error:
             return error
+        return answer

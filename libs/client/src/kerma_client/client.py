@@ -1,37 +1,30 @@
-"""The client of the native interface, for the command line and for scripts.
-
-with KermaClient("http://127.0.0.1:8080", token=...) as client:
-    job_id = client.submit({"engine": "geant4", "tasks": 4, "project": project})
-    job = client.wait(job_id)
-    for estimator in client.results(job_id):
-        print(estimator.name, estimator.pages[0].values())
-"""
+"""The client of the native interface, made from ``aio.py`` by ``./kerma generate``."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Callable, Mapping
+from contextlib import closing
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from kerma_client.api import calls, models
 from kerma_client.api.calls import Call
+from kerma_client.api.connection import NOT_TEXT, TIMEOUT, bearer, unreachable
 from kerma_client.api.exchange import REFRESH_TOKEN, Answer, Pause, Retries, Send, exchange
-from kerma_client.api.models import TERMINAL, JobStatus, TaskStatus
-from kerma_client.api.waiting import looks
-from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
-
-__all__ = ["TERMINAL", "JobStatus", "KermaClient", "Retries", "TaskStatus"]
+from kerma_client.api.pausing import Deadline, sleep, looks
+from kerma_client.api.updates import (
+    HEARTBEAT_SECONDS,
+    Event,
+    EventReader,
+    JobChanged,
+    Patience,
+    Ready,
+)
+from kerma_client.errors import UNAVAILABLE, ApiError, JobTimeoutError, UnreachableError
 
 T = TypeVar("T")
-NOT_TEXT = "what was asked for is not valid text"
-TIMEOUT = 30.0
-
-
-def bearer(token: str | None) -> dict[str, str]:
-    """Return the header for an API token, none without one."""
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
+Followed = TypeVar("Followed", models.Job, models.JobStatus)
 
 
 class KermaClient:
@@ -77,21 +70,23 @@ class KermaClient:
         """Replace the user's password; all other sessions of the user end."""
         self._do(calls.change_password(old, new))
 
-    def create_token(self, label: str, days: int) -> dict[str, str]:
+    def create_token(self, label: str, days: int) -> models.NewToken:
         """Create an API token; ``token`` in the answer is shown this once only."""
         return self._do(calls.create_token(label, days))
 
-    def tokens(self) -> list[dict[str, Any]]:
+    def tokens(self) -> tuple[models.Token, ...]:
         """Return the user's API tokens, without their secrets."""
-        return self._do(calls.tokens())
+        found = self._do(calls.tokens())
+        return found.items
 
     def revoke_token(self, token_id: str) -> None:
         """Make an API token void."""
         self._do(calls.revoke_token(token_id))
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> tuple[models.Session, ...]:
         """Return the user's sessions, the one used last first."""
-        return self._do(calls.sessions())
+        found = self._do(calls.sessions())
+        return found.items
 
     def end_session(self, session_id: str) -> None:
         """End a session of the user."""
@@ -135,21 +130,29 @@ class KermaClient:
         """Yield the user's jobs, newest first, page by page."""
         where: str | None = None
         while True:
-            page = self.jobs_page(state=state, engine=engine, text=text, cursor=where, limit=200)
-            yield from page.items
+            page = self.jobs_page(
+                state=state, engine=engine, text=text, cursor=where, limit=200
+            )
+            for item in page.items:
+                yield item
             if (where := page.next) is None:
                 return
 
-    def tasks(self, job_id: str) -> Iterator[TaskStatus]:
+    def tasks(self, job_id: str) -> Iterator[models.TaskStatus]:
         """Yield the tasks of a job, page by page."""
         where: str | None = None
         while True:
             page = self._do(calls.tasks(job_id, where, 1000))
-            yield from page.items
+            for item in page.items:
+                yield item
             if (where := page.next) is None:
                 return
 
-    def status(self, job_id: str) -> JobStatus:
+    def task(self, job_id: str, number: int) -> models.TaskStatus:
+        """Return one task of a job."""
+        return self._do(calls.task(job_id, number))
+
+    def status(self, job_id: str) -> models.JobStatus:
         """Return the state of a job and all its tasks, from one snapshot."""
         return self._do(calls.status(job_id))
 
@@ -162,20 +165,40 @@ class KermaClient:
     ) -> models.Job:
         """Return the job when it has ended; call ``changed`` for each other state it has before.
 
-        Raises JobTimeoutError.
+        Live updates tell when to look. Raises JobTimeoutError.
         """
-        job, shown = self.job(job_id), ""
-        for pause in looks(timeout):
-            if job.state != shown and changed is not None:
-                changed(job)
-            shown = job.state
-            if job.over:
-                return job
-            time.sleep(pause)
-            job = self.job(job_id)
-        if not job.over:
-            raise JobTimeoutError(f"{job_id} is {job.state}: {job.message}")
-        return job
+        job: models.Job | None = None
+        with closing(self._looks(calls.job(job_id), job_id, timeout)) as found:
+            for job_now in found:
+                if changed is not None and (job is None or job.state != job_now.state):
+                    changed(job_now)
+                job = job_now
+                if job.over:
+                    return job
+        state = "not known yet" if job is None else f"{job.state}: {job.message}"
+        raise JobTimeoutError(f"{job_id} is {state}")
+
+    def follow(
+        self, job_id: str, *, timeout: float | None = None
+    ) -> Generator[models.JobStatus]:
+        """Yield a job with all its tasks whenever it has changed, until it has ended."""
+        looked = self._looks(calls.status(job_id), job_id, timeout, progress=True)
+        with closing(looked) as found:
+            for status in found:
+                yield status
+                if status.over:
+                    return
+
+    def events(self, job_id: str | None = None, *, after: str = "") -> Generator[Event]:
+        """Yield live updates of a job, or of all the user's jobs, for ever.
+
+        First comes what is there now, or what happened after a ``position``, then ``Ready``. A stream
+        that breaks is resumed where it was.
+        """
+        with closing(self._told(job_id, after)) as told:
+            for event in told:
+                if event is not None:
+                    yield event
 
     def inputs(self, job_id: str) -> models.Inputs:
         """Return the input of a job."""
@@ -191,9 +214,12 @@ class KermaClient:
 
     def estimators(self, job_id: str) -> tuple[models.EstimatorEntry, ...]:
         """Return which results a job has, without values."""
-        return self._do(calls.estimators(job_id)).items
+        found = self._do(calls.estimators(job_id))
+        return found.items
 
-    def estimator(self, job_id: str, number: int, pages: str | None = None) -> models.Estimator:
+    def estimator(
+        self, job_id: str, number: int, pages: str | None = None
+    ) -> models.Estimator:
         """Return an estimator with its pages, or with those of numbers such as ``0-1,3``."""
         return self._do(calls.estimator(job_id, number, pages))
 
@@ -203,19 +229,23 @@ class KermaClient:
 
     def results(self, job_id: str) -> list[models.Estimator]:
         """Return all estimators with all pages; none before the job has completed."""
-        return [self.estimator(job_id, found.number) for found in self.estimators(job_id)]
+        return [
+            self.estimator(job_id, found.number) for found in self.estimators(job_id)
+        ]
 
     def logs(self, job_id: str) -> dict[str, str]:
         """Return log texts by name; empty when no task left one."""
         return self._do(calls.logs(job_id))
 
-    def engines(self) -> list[dict[str, Any]]:
+    def engines(self) -> tuple[models.Engine, ...]:
         """Return the engines that Kerma knows, and what workers offer."""
-        return self._do(calls.engines())
+        found = self._do(calls.engines())
+        return found.items
 
-    def clusters(self) -> list[dict[str, Any]]:
+    def clusters(self) -> tuple[models.Cluster, ...]:
         """Return the clusters that take jobs."""
-        return self._do(calls.clusters())
+        found = self._do(calls.clusters())
+        return found.items
 
     def me(self) -> models.User:
         """Return the user's own account."""
@@ -226,7 +256,8 @@ class KermaClient:
         where: str | None = None
         while True:
             page = self._do(calls.users(where, 1000))
-            yield from page.items
+            for item in page.items:
+                yield item
             if (where := page.next) is None:
                 return
 
@@ -250,9 +281,74 @@ class KermaClient:
         """Take a role from a user."""
         return self._do(calls.role(user_id, name, granted=False))
 
+    def _looks(
+        self, call: Call[Followed], job_id: str, timeout: float | None, *, progress: bool = False
+    ) -> Generator[Followed]:
+        """Yield the answer to a call whenever the job has another state, or has made progress."""
+        patience, known = Patience(self._retries.patience), ""
+        with closing(self._moments(job_id, Deadline(timeout))) as moments:
+            for event in moments:
+                if isinstance(event, Ready):
+                    continue
+                if isinstance(event, JobChanged) and event.state == known and not progress:
+                    continue
+                try:
+                    found = self._do(call)
+                except UnreachableError as error:
+                    patience.failed(error)
+                except ApiError as error:
+                    if error.status != UNAVAILABLE:
+                        raise
+                    patience.failed(error)
+                else:
+                    patience.answered()
+                    known = found.state
+                    yield found
+
+    def _moments(self, job_id: str, deadline: Deadline) -> Generator[Event | None]:
+        """Yield when a job may have changed: now, when live updates say so, or after pauses."""
+        yield None
+        # a stream only shows between two heartbeats that the time is over
+        if not deadline.within(HEARTBEAT_SECONDS):
+            try:
+                with closing(self._told(job_id, "")) as told:
+                    for event in told:
+                        if event is not None:
+                            yield event
+                        if deadline.within(HEARTBEAT_SECONDS):
+                            break
+            except (ApiError, UnreachableError):
+                pass  # no live updates; if it is about the job, whoever looks hears of it
+        for pause in looks(deadline.left):
+            sleep(pause)
+            yield None
+
+    def _told(self, job_id: str | None, position: str) -> Generator[Event | None]:
+        """Yield what a stream tells, None for heartbeats and breaks."""
+        patience = Patience(self._retries.patience)
+        while True:
+            try:
+                answer = self._do(calls.events(job_id, position))
+                try:
+                    reader = EventReader()
+                    for chunk in answer.iter_bytes():
+                        for event in reader.feed(chunk):
+                            patience.answered()
+                            position = position if event is None else event.position
+                            yield event
+                finally:
+                    answer.close()
+            except (UnreachableError, httpx.TransportError) as error:
+                patience.failed(unreachable(self._http.base_url, error))
+            except ApiError as error:
+                if error.status != UNAVAILABLE:
+                    raise
+                patience.failed(error)
+            yield None
+            sleep(patience.pause)
+
     def _do(self, call: Call[T]) -> T:
-        renewable = REFRESH_TOKEN in self._http.cookies
-        steps = exchange(call, self._retries, renewable=renewable)
+        steps = exchange(call, self._retries, renewable=REFRESH_TOKEN in self._http.cookies)
         answer: Answer = None
         try:
             while True:
@@ -266,16 +362,15 @@ class KermaClient:
 
     def _take(self, step: Send | Pause) -> Answer:
         if isinstance(step, Pause):
-            time.sleep(step.seconds)
+            sleep(step.seconds)
             return None
         try:
-            return self._http.request(step.method, step.path, **step.how)
+            request = self._http.build_request(step.method, step.path, **step.how)
+            answer = self._http.send(request, stream=step.lasting)
+            if step.lasting and answer.is_error:
+                answer.read()
         except UnicodeEncodeError:  # arguments of a command line that are not valid text
             raise ApiError(400, NOT_TEXT, {}) from None
         except httpx.TransportError as error:
             return error
-
-
-def unreachable(base_url: httpx.URL, error: UnreachableError) -> UnreachableError:
-    """Return the error with the address that does not answer."""
-    return UnreachableError(f"{base_url} does not answer: {error}")
+        return answer

@@ -19,7 +19,8 @@ import numpy as np
 
 from kerma_allinone.running import NotRunningError, read_running
 from kerma_client import terminal
-from kerma_client.client import JobStatus, KermaClient
+from kerma_client.api.models import JobStatus
+from kerma_client.client import KermaClient
 from kerma_client.console import PlainConsole
 from kerma_client.errors import DemoError
 from kerma_client.estimators import print_estimators, results_body
@@ -58,10 +59,10 @@ def run_demo(
         console.print(f"Kerma is up after {setup:.1f} s at {read_running(directory).url}")
         with connect(directory) as client:
             status = _run_job(client, primaries, tasks, console)
-            body = results_body(client.results(status.job_id))
+            body = results_body(client.results(status.id))
         range_, error = _present(body, out, console)
         outcome = Outcome(
-            job_id=status.job_id,
+            job_id=status.id,
             job_state=status.state,
             tasks=len(status.tasks),
             primaries=status.simulated,
@@ -79,7 +80,7 @@ def _run_job(client: KermaClient, primaries: int, tasks: int, console: PlainCons
     body = submit_body(PROJECT, tasks=tasks, primaries=primaries, engine="geant4")
     job_id = client.submit({**body, "title": "150 MeV protons in water"})
     console.print(f"job {job_id}: {primaries} protons in {tasks} tasks", soft_wrap=True)
-    status = follow(lambda: client.status(job_id), console)
+    status = follow(client.follow(job_id), console)
     if status.state != "COMPLETED":
         logs = "\n".join(f"{name}:\n{text}" for name, text in client.logs(job_id).items())
         raise DemoError(f"the job ended {status.state}: {status.message}\n{logs}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PROBLEMS = "/v1/problems#"
+UNAVAILABLE = 503
 
 
 class ApiError(Exception):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from kerma_client.client import TERMINAL, JobStatus, TaskStatus
+from kerma_client.api.models import TERMINAL, JobStatus, TaskStatus
 from kerma_client.console import PlainConsole
 from kerma_client.terminal import say
 
-INTERVAL_SECONDS = 0.4
 PLAIN_SECONDS = 2.0
 TASKS_SHOWN = 32
+NOTHING = JobStatus("", "", (), "")
 
 
 class TimeLeft:
@@ -55,14 +55,12 @@ def _rest(task: TaskStatus) -> int:
     return 0 if task.state in TERMINAL else max(0, task.requested - task.simulated)
 
 
-def follow(status: Callable[[], JobStatus], console: PlainConsole) -> JobStatus:
-    """Show the job until it ends; return its last status."""
-    if console.is_terminal:
-        return _follow_live(status, console)
-    return _follow_plain(status)
+def follow(statuses: Iterable[JobStatus], console: PlainConsole) -> JobStatus:
+    """Show the statuses of a job, which end with it; return the last one."""
+    return _follow_live(statuses, console) if console.is_terminal else _follow_plain(statuses)
 
 
-def _follow_live(status: Callable[[], JobStatus], console: PlainConsole) -> JobStatus:
+def _follow_live(statuses: Iterable[JobStatus], console: PlainConsole) -> JobStatus:
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=40),
@@ -71,13 +69,11 @@ def _follow_live(status: Callable[[], JobStatus], console: PlainConsole) -> JobS
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console) as progress:
-        rows, time_left = _Rows(progress), TimeLeft()
-        while True:
-            now = status()
+        rows, time_left, last = _Rows(progress), TimeLeft(), NOTHING
+        for now in statuses:
             rows.show(now, time_left.of(now))
-            if now.over:
-                return now
-            time.sleep(INTERVAL_SECONDS)
+            last = now
+    return last
 
 
 class _Rows:
@@ -91,7 +87,7 @@ class _Rows:
         """Update all rows."""
         for task in now.tasks[:TASKS_SHOWN]:
             left = task.seconds_left if task.state == "RUNNING" else None
-            self._row(f"task {task.index}", task.requested, task.simulated, task.state, left)
+            self._row(f"task {task.number}", task.requested, task.simulated, task.state, left)
         if more := now.tasks[TASKS_SHOWN:]:
             requested = sum(task.requested for task in more)
             simulated = sum(task.simulated for task in more)
@@ -113,17 +109,15 @@ def _done(tasks: Sequence[TaskStatus]) -> str:
     return f"{sum(task.state == 'COMPLETED' for task in tasks)}/{len(tasks)} done"
 
 
-def _follow_plain(status: Callable[[], JobStatus]) -> JobStatus:
-    said, last_state, time_left = time.monotonic(), "", TimeLeft()
-    while True:
-        now = status()
+def _follow_plain(statuses: Iterable[JobStatus]) -> JobStatus:
+    said, last, time_left = time.monotonic(), NOTHING, TimeLeft()
+    for now in statuses:
         left = time_left.of(now)
-        if now.state != last_state or time.monotonic() - said >= PLAIN_SECONDS or now.over:
+        if now.state != last.state or time.monotonic() - said >= PLAIN_SECONDS or now.over:
             say(plain_line(now, left))
-            said, last_state = time.monotonic(), now.state
-        if now.over:
-            return now
-        time.sleep(INTERVAL_SECONDS)
+            said = time.monotonic()
+        last = now
+    return last
 
 
 def plain_line(now: JobStatus, seconds: float | None) -> str:

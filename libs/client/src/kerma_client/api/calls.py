@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
+import httpx
+
 from kerma_client.api import models
 
 T = TypeVar("T")
@@ -21,7 +23,8 @@ IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 class Call(Generic[T]):
     """A request, and how to read the body of its answer.
 
-    ``repeatable``: sending it again has no further effect.
+    ``repeatable``: sending it again has no further effect. ``lasting``: the answer itself is wanted, whose
+    body goes on.
     """
 
     method: str
@@ -31,6 +34,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool | None = None
+    lasting: bool = False
 
     @property
     def may_repeat(self) -> bool:
@@ -41,10 +45,6 @@ class Call(Generic[T]):
 
 def _nothing(_: Json) -> None:
     return None
-
-
-def _itself(raw: Json) -> Json:
-    return raw
 
 
 def _path(*parts: str | int) -> str:
@@ -118,6 +118,22 @@ def tasks(job_id: str, cursor: str | None, limit: int) -> Call[models.TaskList]:
     return Call("GET", _path("jobs", job_id, "tasks"), models.task_list, params)
 
 
+def task(job_id: str, number: int) -> Call[models.TaskStatus]:
+    """Read one task of a job."""
+    return Call("GET", _path("jobs", job_id, "tasks", number), models.task)
+
+
+def events(job_id: str | None, after: str) -> Call[httpx.Response]:
+    """Open the stream of live updates of a job, or of all jobs."""
+    path = _path("jobs", "events") if job_id is None else _path("jobs", job_id, "events")
+    headers = {"Last-Event-ID": after} if after else {}
+    return Call("GET", path, _unread, headers=headers, lasting=True)
+
+
+def _unread(_: Json) -> httpx.Response:
+    raise TypeError("a stream is read by events")
+
+
 def status(job_id: str) -> Call[models.JobStatus]:
     """Read a job with all its tasks."""
 
@@ -173,31 +189,31 @@ def logs(job_id: str) -> Call[dict[str, str]]:
     return Call("GET", _path("jobs", job_id, "logs"), read)
 
 
-def engines() -> Call[list[Json]]:
+def engines() -> Call[models.Listed[models.Engine]]:
     """Read which engines there are."""
-    return Call("GET", _path("engines"), lambda raw: list(raw["items"]))
+    return Call("GET", _path("engines"), partial(models.listed, models.engine))
 
 
-def clusters() -> Call[list[Json]]:
+def clusters() -> Call[models.Listed[models.Cluster]]:
     """Read which clusters there are."""
-    return Call("GET", _path("clusters"), lambda raw: list(raw["items"]))
+    return Call("GET", _path("clusters"), partial(models.listed, models.cluster))
 
 
-def create_token(label: str, days: int) -> Call[Json]:
+def create_token(label: str, days: int) -> Call[models.NewToken]:
     """Create an API token: one, however often the call is sent."""
     return Call(
         "POST",
         _path("tokens"),
-        _itself,
+        models.new_token,
         body={"label": label, "days": days},
         headers=_keyed(),
         repeatable=True,
     )
 
 
-def tokens() -> Call[list[Json]]:
+def tokens() -> Call[models.Listed[models.Token]]:
     """Read the user's API tokens."""
-    return Call("GET", _path("tokens"), lambda raw: list(raw["items"]))
+    return Call("GET", _path("tokens"), partial(models.listed, models.token))
 
 
 def revoke_token(token_id: str) -> Call[None]:
@@ -205,9 +221,9 @@ def revoke_token(token_id: str) -> Call[None]:
     return Call("DELETE", _path("tokens", token_id), _nothing)
 
 
-def sessions() -> Call[list[Json]]:
+def sessions() -> Call[models.Listed[models.Session]]:
     """Read the user's sessions."""
-    return Call("GET", _path("sessions"), lambda raw: list(raw["items"]))
+    return Call("GET", _path("sessions"), partial(models.listed, models.session))
 
 
 def end_session(session_id: str) -> Call[None]:
@@ -223,7 +239,7 @@ def end_other_sessions() -> Call[None]:
 def create_user(username: str, password: str | None) -> Call[Json]:
     """Create a user: one, however often the call is sent."""
     body = _given(username=username, password=password)
-    return Call("POST", _path("users"), _itself, body=body, headers=_keyed(), repeatable=True)
+    return Call("POST", _path("users"), dict, body=body, headers=_keyed(), repeatable=True)
 
 
 def me() -> Call[models.User]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 
 from kerma_client.api.calls import Call
+from kerma_client.api.updates import QUIET_SECONDS
 from kerma_client.errors import PROBLEMS, ApiError, UnreachableError
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ REFRESH = "/auth/refresh"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a cookie
 VOID = 'error="invalid_token"'
 FIRST_PAUSE = 0.1
+CONNECT_SECONDS = 10.0
 _BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 
 
@@ -29,11 +31,13 @@ class Retries:
     """How often a request is sent, and how long a pause may last.
 
     A request is only sent again if it did not arrive, if the service refused it for now, or if
-    sending it twice has the effect of sending it once.
+    sending it twice has the effect of sending it once. ``patience``: for how many seconds who follows
+    a job waits for a service that does not answer, such as one that is being restarted.
     """
 
     attempts: int = 4
     longest_pause: float = 30.0
+    patience: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Send:
     method: str
     path: str
     how: dict[str, Any]
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ def exchange(call: Call[T], retries: Retries, *, renewable: bool) -> Steps[T]:
             answer = yield from _persistent(call, retries)
         elif renewed.is_server_error:
             answer = renewed
+    if call.lasting and answer.is_success:
+        return cast("T", answer)
     return call.read(_body(answer))
 
 
@@ -81,11 +88,15 @@ def needs_new_token(answer: httpx.Response) -> bool:
 
 def _persistent(call: Call[Any], retries: Retries) -> Steps[httpx.Response]:
     how: dict[str, Any] = {"params": call.params, "headers": call.headers}
+    if call.lasting:
+        how["timeout"] = httpx.Timeout(CONNECT_SECONDS, read=QUIET_SECONDS)
     if call.body is not None:
         how["json"] = call.body
     attempt = 1
     while True:
-        answer = yield Send(call.method, call.path, how)
+        answer = yield Send(call.method, call.path, how, call.lasting)
+        if call.lasting:  # who reads the stream opens it again
+            return _told(answer)
         pause = _pause(call, answer, attempt)
         if pause is None or attempt >= retries.attempts or pause > retries.longest_pause:
             return _told(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -62,7 +62,7 @@ class Job(JobEntry):
 class TaskStatus:
     """One task of a job. ``index`` counts from 0, of jobs on a cluster from 1."""
 
-    index: int
+    number: int
     state: str
     requested: int
     simulated: int
@@ -83,7 +83,7 @@ class TaskList(Listed[TaskStatus]):
 class JobStatus:
     """A job and its tasks, from one snapshot."""
 
-    job_id: str
+    id: str
     state: str
     tasks: tuple[TaskStatus, ...]
     message: str
@@ -180,11 +180,72 @@ class EstimatorEntry:
 class User:
     """A user; the name is None once it is forgotten."""
 
-    user_id: str
+    id: str
     username: str | None
     roles: tuple[str, ...]
     disabled: bool
     registered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token of the user, without its secret."""
+
+    id: str
+    label: str
+    roles: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """An API token that was created; ``token`` is the secret."""
+
+    id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session of the user; ``current``: that of the request."""
+
+    id: str
+    current: bool
+    last_used_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Workers that have the same installation of an engine."""
+
+    version: str
+    digest: str
+    workers: int
+    slots: int
+    sandboxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine; while no worker has it, ``substitute`` runs its projects, if there is one."""
+
+    name: str
+    workers: int
+    slots: int
+    installations: tuple[Installation, ...]
+    substitute: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that takes jobs."""
+
+    name: str
+    scheduler: str
 
 
 def listed(read: Any, raw: Json) -> Listed[Any]:
@@ -221,7 +282,7 @@ def job(raw: Json) -> Job:
 def task(raw: Json) -> TaskStatus:
     """Read a task."""
     return TaskStatus(
-        index=raw["number"],
+        number=raw["number"],
         state=raw["state"],
         requested=raw["primaries"]["requested"],
         simulated=raw["primaries"]["simulated"],
@@ -271,12 +332,50 @@ def page(raw: Json) -> Page:
 def user(raw: Json) -> User:
     """Read a user."""
     return User(
-        raw["user_id"],
+        raw["id"],
         raw["username"],
         tuple(raw["roles"]),
         raw["disabled"],
         time(raw["registered_at"]),
     )
+
+
+def token(raw: Json) -> Token:
+    """Read an API token of a list."""
+    return Token(
+        raw["id"],
+        raw["label"],
+        tuple(raw["roles"]),
+        time(raw["created_at"]),
+        time(raw["expires_at"]),
+        _maybe(raw["last_used_at"]),
+    )
+
+
+def new_token(raw: Json) -> NewToken:
+    """Read a token that was created."""
+    return NewToken(raw["id"], raw["token"], time(raw["expires_at"]))
+
+
+def session(raw: Json) -> Session:
+    """Read a session."""
+    return Session(raw["id"], raw["current"], time(raw["last_used_at"]), time(raw["expires_at"]))
+
+
+def engine(raw: Json) -> Engine:
+    """Read an engine."""
+    installations = tuple(
+        Installation(
+            one["version"], one["digest"], one["workers"], one["slots"], tuple(one["sandboxes"])
+        )
+        for one in raw["installations"]
+    )
+    return Engine(raw["name"], raw["workers"], raw["slots"], installations, raw["substitute"])
+
+
+def cluster(raw: Json) -> Cluster:
+    """Read a cluster."""
+    return Cluster(raw["name"], raw["scheduler"])
 
 
 def time(text: str) -> datetime:

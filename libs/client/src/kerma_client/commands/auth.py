@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kerma_client.commands.operators import listing
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import connect
-from kerma_client.terminal import console, fail, put_json, say, table
+from kerma_client.terminal import fail, say
 
 if TYPE_CHECKING:
     from kerma_client.client import KermaClient
@@ -72,7 +73,7 @@ def create_token(
     """Print a new token. It is shown this once only; send it as a bearer token."""
     client, _ = opened(data, url, user)
     with client:
-        say(client.create_token(label, days)["token"])
+        say(client.create_token(label, days).token)
 
 
 @token.command("list")
@@ -87,11 +88,16 @@ def list_tokens(
     with client:
         found = client.tokens()
     if as_json:
-        put_json(json.dumps(found))
+        listing.rows({}, map(asdict, found), as_json=True)
         return
-    columns = ("token_id", "label", "expires", "last_used")
-    rows = (tuple(str(row[name] or "never") for name in columns) for row in found)
-    console().print(table(("token", "label", "expires", "last used"), rows))
+    columns = {
+        "id": "token",
+        "label": "label",
+        "expires_at": "expires",
+        "last_used_at": "last used",
+    }
+    shown = ({**asdict(one), "last_used_at": one.last_used_at or "never"} for one in found)
+    listing.rows(columns, shown, as_json=False)
 
 
 @token.command("revoke")
@@ -120,14 +126,11 @@ def list_sessions(
     with client:
         found = client.sessions()
     if as_json:
-        put_json(json.dumps(found))
+        listing.rows({}, map(asdict, found), as_json=True)
         return
-    columns = ("session_id", "last_used", "expires")
-    rows = (
-        (*(str(row[name]) for name in columns), "current" if row["current"] else "")
-        for row in found
-    )
-    console().print(table(("session", "last used", "expires", ""), rows))
+    columns = {"id": "session", "last_used_at": "last used", "expires_at": "expires", "current": ""}
+    shown = ({**asdict(one), "current": "current" if one.current else ""} for one in found)
+    listing.rows(columns, shown, as_json=False)
 
 
 @sessions.command("end")
@@ -147,7 +150,5 @@ def end_sessions(
             client.end_session(session_id)
         else:
             client.end_other_sessions()
-    if as_json:
-        put_json(json.dumps({"ended": session_id or "others"}))
-        return
-    say(f"{session_id} has ended" if session_id else "Your other sessions have ended")
+    sentence = f"{session_id} has ended" if session_id else "Your other sessions have ended"
+    listing.done(sentence, as_json=as_json, ended=session_id or "others")

@@ -44,7 +44,7 @@ def run(
     with connect(data) as client:
         job_id = client.submit(body)
         terminal.say(f"job {job_id}")
-        last = follow(lambda: client.status(job_id), console)
+        last = follow(client.follow(job_id), console)
         if last.state != "COMPLETED":
             terminal.warn(f"kerma: the job ended {last.state}: {last.message}")
             for name in sorted(client.logs(job_id)):

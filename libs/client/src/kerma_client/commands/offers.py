@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from kerma_client.api.models import Engine
     from kerma_engines.catalogue.catalogue import Absent, Offer
     from kerma_sandbox.sandbox import Sandbox
 
@@ -46,7 +47,7 @@ def list_engines(
         shown = {
             "local": [asdict(offer) for offer in offers],
             "absent": {engine.name: engine.why for engine in absent},
-            "platform": offered,
+            "platform": None if offered is None else [asdict(engine) for engine in offered],
             "sandbox": {
                 "level": sandbox.level,
                 "open": [*sandbox.open],
@@ -90,7 +91,7 @@ def _about(sandbox: Sandbox) -> Iterator[str]:
         yield f"Not by {level}: {reason}"
 
 
-def _offered(data: Path) -> list[dict[str, Any]] | None:
+def _offered(data: Path) -> tuple[Engine, ...] | None:
     """Return what the workers of a running Kerma offer, or None when none runs."""
     try:
         with connect(data) as client:
@@ -113,25 +114,18 @@ def _local_row(offer: Offer | Absent) -> tuple[str, ...]:
     return (runs, offer.version or "unknown", offer.digest[:12], offer.licence)
 
 
-def _platform_table(offered: list[dict[str, Any]]) -> Table:
+def _platform_table(offered: tuple[Engine, ...]) -> Table:
     headings = ("engine", "version", "digest", "workers", "slots", "confined by")
     return table(headings, _platform_rows(offered), "Offered by Kerma")
 
 
-def _platform_rows(offered: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+def _platform_rows(offered: tuple[Engine, ...]) -> Iterator[tuple[str, ...]]:
     for engine in offered:
-        if not engine["installations"]:
-            instead = engine["substitute"]
+        if not engine.installations:
+            instead = engine.substitute
             editor = f"editor projects run on {instead}" if instead else "not offered"
-            yield (engine["name"], editor, "", "0", "0", "")
-        for found in engine["installations"]:
-            version, digest = found["version"] or "unknown", found["digest"][:12]
-            walls = ", ".join(found.get("sandboxes", ())) or "unknown"
-            yield (
-                engine["name"],
-                version,
-                digest,
-                str(found["workers"]),
-                str(found["slots"]),
-                walls,
-            )
+            yield (engine.name, editor, "", "0", "0", "")
+        for found in engine.installations:
+            version, digest = found.version or "unknown", found.digest[:12]
+            walls = ", ".join(found.sandboxes) or "unknown"
+            yield (engine.name, version, digest, str(found.workers), str(found.slots), walls)

@@ -40,10 +40,10 @@ def router(routes: SessionRoutes) -> APIRouter:
     async def list_sessions(request: Request, principal: CurrentPrincipal) -> Response:
         found = [
             {
-                "session_id": one.session_id,
+                "id": one.session_id,
                 "current": one.session_id == principal.session_id,
-                "last_used": iso_time(one.used),
-                "expires": iso_time(one.expires),
+                "last_used_at": iso_time(one.used),
+                "expires_at": iso_time(one.expires),
             }
             for one in await routes.sessions.listed(principal.user_id)
         ]

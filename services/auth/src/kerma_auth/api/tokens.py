@@ -64,7 +64,7 @@ def router(routes: TokenRoutes) -> APIRouter:
             principal.user_id, body.label, timedelta(days=body.days), request_id(), key
         )
         await routes.auth.settled(seq)
-        shown = {"token": token, "token_id": token_id, "expires": iso_time(expires)}
+        shown = {"id": token_id, "token": token, "expires_at": iso_time(expires)}
         return json_answer(shown, 201, headers=PRIVATE)
 
     @api.get("")
@@ -73,12 +73,12 @@ def router(routes: TokenRoutes) -> APIRouter:
     async def list_tokens(request: Request, principal: CurrentPrincipal) -> Response:
         found = [
             {
-                "token_id": token.token_id,
+                "id": token.token_id,
                 "label": label.label,
                 "roles": list(token.roles),
-                "created": iso_time(token.created),
-                "expires": iso_time(token.expires),
-                "last_used": iso_time_or_none(label.last_used),
+                "created_at": iso_time(token.created),
+                "expires_at": iso_time(token.expires),
+                "last_used_at": iso_time_or_none(label.last_used),
             }
             for token, label in await routes.tokens.listed(principal.user_id)
         ]

@@ -96,7 +96,7 @@ class UserRoutes:
         names = await self.accounts.vault.usernames([account.user_id for account in accounts])
         return [
             {
-                "user_id": account.user_id,
+                "id": account.user_id,
                 "username": names.get(account.user_id),
                 "source": account.source,
                 "roles": list(account.roles),
@@ -198,7 +198,7 @@ def _add_creation(api: APIRouter, routes: UserRoutes) -> None:
         )
         await routes.auth.settled(new.seq)
         told: dict[str, Any] = {} if new.password is None else {"password": new.password}
-        return made({"user_id": new.user_id, **told}, f"/v1/users/{new.user_id}", **PRIVATE)
+        return made({"id": new.user_id, **told}, f"/v1/users/{new.user_id}", **PRIVATE)
 
     @api.post("/{user_id}/password-reset")
     @role(OPERATOR, ADMIN)

@@ -17,7 +17,7 @@ Time = Annotated[
 class UserView(TypedDict):
     """A user. ``source`` is who vouches for the name, which is null once it is forgotten."""
 
-    user_id: str
+    id: str
     username: str | None
     source: str
     roles: list[str]
@@ -35,7 +35,7 @@ class UserPage(TypedDict):
 class CreatedUser(TypedDict):
     """A user that was created; with the password if it was not given."""
 
-    user_id: str
+    id: str
     password: NotRequired[str]
 
 
@@ -48,12 +48,12 @@ class ResetPassword(TypedDict):
 class TokenView(TypedDict):
     """An API token without its secret."""
 
-    token_id: str
+    id: str
     label: str
     roles: list[str]
-    created: Time
-    expires: Time
-    last_used: Time | None
+    created_at: Time
+    expires_at: Time
+    last_used_at: Time | None
 
 
 class TokenList(TypedDict):
@@ -66,10 +66,10 @@ class TokenList(TypedDict):
 class SessionView(TypedDict):
     """A session of the user; ``current`` is that of the request."""
 
-    session_id: str
+    id: str
     current: bool
-    last_used: Time
-    expires: Time
+    last_used_at: Time
+    expires_at: Time
 
 
 class SessionList(TypedDict):
@@ -82,14 +82,14 @@ class SessionList(TypedDict):
 class CreatedToken(TypedDict):
     """A token that was created; ``token`` is shown this once only."""
 
+    id: str
     token: str
-    token_id: str
-    expires: Time
+    expires_at: Time
 
 
 _ID = "5f2b7c1d9e8a4f3b8c6d0e1f2a3b4c5d"
 _USER: UserView = {
-    "user_id": _ID,
+    "id": _ID,
     "username": "ada",
     "source": "native",
     "roles": ["operator"],
@@ -98,19 +98,19 @@ _USER: UserView = {
 }
 USER = Body(UserView, _USER)
 USERS = Body(UserPage, {"items": [_USER], "next": None})
-CREATED_USER = Body(CreatedUser, {"user_id": _ID, "password": "zT3xkQ9nB1mLw8uVfYcA"})
+CREATED_USER = Body(CreatedUser, {"id": _ID, "password": "zT3xkQ9nB1mLw8uVfYcA"})
 RESET = Body(ResetPassword, {"password": "zT3xkQ9nB1mLw8uVfYcA"})
 TOKENS = Body(
     TokenList,
     {
         "items": [
             {
-                "token_id": "0123456789abcdef",
+                "id": "0123456789abcdef",
                 "label": "nightly runs",
                 "roles": [],
-                "created": "2026-11-22T01:25:56.000Z",
-                "expires": "2027-02-20T01:25:56.000Z",
-                "last_used": None,
+                "created_at": "2026-11-22T01:25:56.000Z",
+                "expires_at": "2027-02-20T01:25:56.000Z",
+                "last_used_at": None,
             }
         ],
         "next": None,
@@ -121,10 +121,10 @@ SESSIONS = Body(
     {
         "items": [
             {
-                "session_id": "c0ffee1d9e8a4f3b8c6d0e1f2a3b4c5d",
+                "id": "c0ffee1d9e8a4f3b8c6d0e1f2a3b4c5d",
                 "current": True,
-                "last_used": "2026-11-22T01:25:56.000Z",
-                "expires": "2026-11-22T03:25:56.000Z",
+                "last_used_at": "2026-11-22T01:25:56.000Z",
+                "expires_at": "2026-11-22T03:25:56.000Z",
             }
         ],
         "next": None,
@@ -134,7 +134,7 @@ CREATED_TOKEN = Body(
     CreatedToken,
     {
         "token": "kerma_0123456789abcdef_example",
-        "token_id": "0123456789abcdef",
-        "expires": "2027-02-20T01:25:56.000Z",
+        "id": "0123456789abcdef",
+        "expires_at": "2027-02-20T01:25:56.000Z",
     },
 )

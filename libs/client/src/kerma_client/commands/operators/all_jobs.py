@@ -15,17 +15,18 @@ jobs = typer.Typer(help="Jobs of all users: list, show, cancel, remove.")
 tasks = typer.Typer(help="Tasks of a job.")
 Job = Annotated[str, typer.Argument(help="The job's id.")]
 LINE = (
-    "job_id",
-    "owner",
+    "id",
+    "owner_id",
     "title",
     "state",
     "engine",
-    "n_tasks",
+    "tasks",
     "submitted_at",
     "ended_at",
     "origin",
 )
-TASK = ("index", "state", "requested", "simulated", "started_at", "ended_at", "updated_at")
+OF = {"id": "job_id", "owner_id": "owner", "tasks": "n_tasks"}
+TASK = ("number", "state", "requested", "simulated", "started_at", "ended_at", "updated_at")
 
 
 @jobs.command("list")
@@ -42,17 +43,17 @@ def list_jobs(
 
     async def found() -> list[dict[str, Any]]:
         owner = await users.id_of(user) if user else None
-        lines = listing.attributes(LINE, await admin.listed(limit, owner, state or None))
-        names = await users.names([line["owner"] for line in lines])
-        return [{**line, "username": names.get(line["owner"], "")} for line in lines]
+        lines = listing.attributes(LINE, await admin.listed(limit, owner, state or None), **OF)
+        names = await users.names([line["owner_id"] for line in lines])
+        return [{**line, "username": names.get(line["owner_id"], "")} for line in lines]
 
     use_settings(data)
     columns = {
-        "job_id": "job",
+        "id": "job",
         "username": "user",
         "state": "state",
         "engine": "engine",
-        "n_tasks": "tasks",
+        "tasks": "tasks",
         "submitted_at": "submitted",
         "ended_at": "ended",
         "title": "title",
@@ -66,7 +67,7 @@ def show_job(job: Job, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> No
     from kerma_allinone.admin import jobs as admin
 
     use_settings(data)
-    (line,) = listing.attributes(LINE, [asyncio.run(admin.shown(job)).job])
+    (line,) = listing.attributes(LINE, [asyncio.run(admin.shown(job)).job], **OF)
     if as_json:
         listing.done("", as_json=True, **line)
         return
@@ -82,7 +83,7 @@ def cancel_job(job: Job, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> 
     use_settings(data)
     stopped = asyncio.run(admin.cancel(job))
     sentence = f"{job} is cancelled" if stopped else f"{job} had ended"
-    listing.done(sentence, as_json=as_json, job_id=job, canceled=stopped)
+    listing.done(sentence, as_json=as_json, id=job, canceled=stopped)
 
 
 @jobs.command("remove")
@@ -92,7 +93,7 @@ def remove_job(job: Job, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> 
 
     use_settings(data)
     asyncio.run(admin.remove(job))
-    listing.done(f"{job} is removed", as_json=as_json, job_id=job, removed=True)
+    listing.done(f"{job} is removed", as_json=as_json, id=job, removed=True)
 
 
 @tasks.command("list")
@@ -101,6 +102,6 @@ def list_tasks(job: Job, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> 
     from kerma_allinone.admin import jobs as admin
 
     use_settings(data)
-    columns = {name: name.removesuffix("_at") for name in TASK} | {"index": "task"}
-    found = listing.attributes(TASK, asyncio.run(admin.shown(job)).tasks)
+    columns = {name: name.removesuffix("_at") for name in TASK} | {"number": "task"}
+    found = listing.attributes(TASK, asyncio.run(admin.shown(job)).tasks, number="index")
     listing.rows(columns, found, as_json=as_json)

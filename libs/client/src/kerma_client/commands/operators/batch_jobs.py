@@ -58,7 +58,7 @@ def revoke_update_keys(job: str, data: Data = DEFAULT_DATA, as_json: AsJson = Fa
 
     use_settings(data)
     asyncio.run(batch_jobs.revoke_keys(job))
-    listing.done(f"the update keys of {job} are void", as_json=as_json, job_id=job, revoked=True)
+    listing.done(f"the update keys of {job} are void", as_json=as_json, id=job, revoked=True)
 
 
 def batch_input(job: str, folder: Path, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
@@ -70,7 +70,7 @@ def batch_input(job: str, folder: Path, data: Data = DEFAULT_DATA, as_json: AsJs
     listing.done(
         f"{folder} holds the input of {number} tasks, and batch.json",
         as_json=as_json,
-        job_id=job,
+        id=job,
         folder=str(folder),
         tasks=number,
     )

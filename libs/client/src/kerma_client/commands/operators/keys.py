@@ -20,8 +20,9 @@ def list_keys(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     from kerma_allinone.admin import keys
 
     use_settings(data)
-    columns = {"kid": "key", "not_before": "signs from", "not_after": "accepted until"}
-    found = listing.attributes(tuple(columns), asyncio.run(keys.listed()))
+    columns = {"id": "key", "signs_at": "signs from", "expires_at": "accepted until"}
+    of = {"id": "kid", "signs_at": "not_before", "expires_at": "not_after"}
+    found = listing.attributes(tuple(columns), asyncio.run(keys.listed()), **of)
     listing.rows(columns, found, as_json=as_json)
 
 

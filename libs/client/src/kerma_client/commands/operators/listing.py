@@ -27,9 +27,12 @@ def done(sentence: str, *, as_json: bool, **facts: Any) -> None:
         say(sentence)
 
 
-def attributes(names: Sequence[str], found: Iterable[object]) -> list[dict[str, Any]]:
-    """Return objects as rows of the attributes with these names."""
-    return [{name: getattr(one, name) for name in names} for one in found]
+def attributes(names: Sequence[str], found: Iterable[object], **of: str) -> list[dict[str, Any]]:
+    """Return objects as rows with these names; ``of`` gives attributes that are called otherwise.
+
+    What is printed has the names of ``/v1``: ``id`` for the thing itself, ``_at`` for times.
+    """
+    return [{name: getattr(one, of.get(name, name)) for name in names} for one in found]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

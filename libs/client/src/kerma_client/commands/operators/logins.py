@@ -25,11 +25,12 @@ def list_sessions(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     columns = {
         "username": "name",
         "sessions": "sessions",
-        "last_used": "last used",
+        "last_used_at": "last used",
         "user_id": "id",
     }
-    found = listing.attributes(tuple(columns), asyncio.run(logins.sessions()))
-    listing.rows(columns, found, as_json=as_json)
+    found = asyncio.run(logins.sessions())
+    shown = listing.attributes(tuple(columns), found, last_used_at="last_used")
+    listing.rows(columns, shown, as_json=as_json)
 
 
 @sessions.command("end")
@@ -49,14 +50,20 @@ def list_tokens(name: Name, data: Data = DEFAULT_DATA, as_json: AsJson = False) 
 
     use_settings(data)
     columns = {
-        "token_id": "token",
+        "id": "token",
         "label": "label",
         "roles": "roles",
-        "created": "created",
-        "expires": "expires",
-        "last_used": "last used",
+        "created_at": "created",
+        "expires_at": "expires",
+        "last_used_at": "last used",
     }
-    found = listing.attributes(tuple(columns), asyncio.run(logins.tokens(name)))
+    of = {
+        "id": "token_id",
+        "created_at": "created",
+        "expires_at": "expires",
+        "last_used_at": "last_used",
+    }
+    found = listing.attributes(tuple(columns), asyncio.run(logins.tokens(name)), **of)
     listing.rows(columns, found, as_json=as_json)
 
 
@@ -72,4 +79,4 @@ def revoke_token(
 
     use_settings(data)
     asyncio.run(logins.revoke(name, token_id))
-    listing.done(f"{token_id} is void", as_json=as_json, token_id=token_id, revoked=True)
+    listing.done(f"{token_id} is void", as_json=as_json, id=token_id, revoked=True)

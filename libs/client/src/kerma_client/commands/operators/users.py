@@ -45,15 +45,15 @@ def list_users(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     from kerma_allinone.admin import users
 
     use_settings(data)
-    names = ("user_id", "username", "source", "roles", "disabled", "registered_at")
-    found = listing.attributes(names, asyncio.run(users.listed()))
+    names = ("id", "username", "source", "roles", "disabled", "registered_at")
+    found = listing.attributes(names, asyncio.run(users.listed()), id="user_id")
     columns = {
         "username": "name",
         "source": "source",
         "roles": "roles",
         "disabled": "",
         "registered_at": "registered",
-        "user_id": "id",
+        "id": "id",
     }
     if not as_json:
         found = [{**row, "disabled": "disabled" if row["disabled"] else ""} for row in found]

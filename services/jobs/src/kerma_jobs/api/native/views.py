@@ -88,8 +88,8 @@ class Waiting(TypedDict):
     reason: Literal["no_worker", "worker_lost", "retry", "queue", "starting", "merge"] | None
     message: str
     tasks_ahead: int | None
-    estimated_start: Time | None
-    estimated_end: Time | None
+    estimated_start_at: Time | None
+    estimated_end_at: Time | None
     estimated_from: Literal["this job", "other jobs"] | None
 
 
@@ -196,8 +196,8 @@ JOB = Body(
             "reason": None,
             "message": "",
             "tasks_ahead": None,
-            "estimated_start": None,
-            "estimated_end": "2026-11-22T01:27:10.000Z",
+            "estimated_start_at": None,
+            "estimated_end_at": "2026-11-22T01:27:10.000Z",
             "estimated_from": "this job",
         },
         "primaries": {"requested": 1000, "simulated": 620, "merged": None},
@@ -309,8 +309,8 @@ def _waiting(outlook: Outlook) -> dict[str, Any]:
         "reason": outlook.reason,
         "message": outlook.text,
         "tasks_ahead": outlook.tasks_ahead,
-        "estimated_start": iso_time_or_none(outlook.estimated_start),
-        "estimated_end": iso_time_or_none(outlook.estimated_end),
+        "estimated_start_at": iso_time_or_none(outlook.estimated_start),
+        "estimated_end_at": iso_time_or_none(outlook.estimated_end),
         "estimated_from": outlook.estimated_from,
     }
 
