@@ -118,7 +118,7 @@ async def test_a_user_keeps_tokens(auth: tuple[httpx.AsyncClient, Infra], url: s
     typed = f"{password}\n"
     made = await kerma("auth", "token", "create", "nightly", *who, typed=typed)
     with KermaClient(url, token=made.stdout.strip()) as script:
-        assert (await asyncio.to_thread(script.tokens))[0]["label"] == "nightly"
+        assert (await asyncio.to_thread(script.tokens))[0].label == "nightly"
     listed = await kerma("auth", "token", "list", "--json", *who, typed=typed)
     (row,) = json.loads(listed.stdout)
     assert made.stdout.strip() not in listed.output

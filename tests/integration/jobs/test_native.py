@@ -192,6 +192,12 @@ async def test_tasks_are_read_page_by_page(jobs: tuple[httpx.AsyncClient, Infra]
         if page["next"] is None:
             break
     assert numbers == [0, 1, 2, 3, 4]
+    listed = (await send("GET", path)).json()["items"]
+    assert (await send("GET", f"{path}/3")).json() == listed[3]
+    assert (await send("GET", f"{path}/5")).json()[
+        "detail"
+    ] == "The job has no task with this number"
+    assert set(faults(await send("GET", f"{path}/-1"))) == {"number"}
     for wrong in ("WzEsMl0", "Wy0xXQ", "WyIxIl0"):
         assert set(faults(await send("GET", path, params={"cursor": wrong}))) == {"cursor"}
 
@@ -257,6 +263,7 @@ async def test_jobs_of_others_are_refused(jobs: tuple[httpx.AsyncClient, Infra])
         ("DELETE", ""),
         ("POST", "/cancel"),
         ("GET", "/tasks"),
+        ("GET", "/tasks/0"),
         ("GET", "/inputs"),
     ):
         answer = await stranger(method, f"/v1/jobs/{job}{below}")

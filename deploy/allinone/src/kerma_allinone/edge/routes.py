@@ -54,6 +54,7 @@ ROUTES: tuple[tuple[str, str, str, bool, bool], ...] = (
     ("GET", "/v1/jobs/{job_id}/results/estimators/{estimator}", "results", False, False),
     ("GET", "/v1/jobs/{job_id}/results/estimators/{estimator}/pages/{number}", "results", False, False),
     ("GET", "/v1/jobs/{job_id}/tasks", "jobs", False, False),
+    ("GET", "/v1/jobs/{job_id}/tasks/{number}", "jobs", False, False),
     ("GET", "/v1/openapi.json", "auth", False, False),
     ("GET", "/v1/problems", "auth", False, False),
     ("GET", "/v1/runner/demand", "runner", False, False),

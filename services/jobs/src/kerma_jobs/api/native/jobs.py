@@ -209,6 +209,20 @@ def _add_tasks(api: APIRouter, routes: NativeJobs) -> None:
             },
         )
 
+    @api.get("/{job_id}/tasks/{number}")
+    @authenticated()
+    @answers(200, 304, 404, shows=views.TASK)
+    async def get_task(
+        job_id: JobId,
+        number: Annotated[int, Path(ge=0, lt=MAX_TASKS, description="Tasks count from 0.")],
+        request: Request,
+        principal: CurrentPrincipal,
+    ) -> Response:
+        job, tasks = await routes.with_tasks(job_id, principal.user_id)
+        for task in tasks[number : number + 1]:
+            return resource(request, views.task_view(job, task, routes.jobs.tasks.live))
+        raise NotFound("The job has no task with this number")
+
 
 def _after(first: int, total: int) -> str | None:
     return cursor(first) if first < total else None

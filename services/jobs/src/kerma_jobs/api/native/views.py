@@ -219,20 +219,22 @@ JOB = Body(
     },
 )
 JOBS = Body(JobPage, {"items": [_SUMMARY], "next": "WzE3OTUzMTEyODY4MjYwMDAsIjIwMjYxMTIyIl0"})
+_TASK: TaskView = {
+    "number": 0,
+    "state": "RUNNING",
+    "primaries": {"requested": 250, "simulated": 120},
+    "started_at": "2026-11-22T01:25:56.310Z",
+    "ended_at": None,
+    "updated_at": "2026-11-22T01:25:56.310Z",
+    "seconds_left": 12.5,
+}
+TASK = Body(TaskView, _TASK)
 TASKS = Body(
     TaskPage,
     {
         "job": {"id": ID, "state": "RUNNING", "message": "Job is running"},
         "items": [
-            {
-                "number": 0,
-                "state": "RUNNING",
-                "primaries": {"requested": 250, "simulated": 120},
-                "started_at": "2026-11-22T01:25:56.310Z",
-                "ended_at": None,
-                "updated_at": "2026-11-22T01:25:56.310Z",
-                "seconds_left": 12.5,
-            }
+            _TASK,
         ],
         "next": None,
     },
