@@ -124,3 +124,17 @@ def test_refusals_below_v1_are_problems() -> None:
             assert list(refusal) == [
                 PROBLEM_MEDIA if path.startswith("/v1/") else "application/json"
             ]
+
+
+def test_headers_of_conditional_requests_are_declared() -> None:
+    paths = orjson.loads(openapi_document())["paths"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            taken = {
+                one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"
+            }
+            answers, tagged = operation["responses"], "304" in operation["responses"]
+            assert ("If-None-Match" in taken) is tagged, path
+            assert ("ETag" in answers.get("200", {}).get("headers", {})) is tagged, path
+            assert ("If-Match" in taken) is ("412" in answers), path
+    assert "Location" in paths["/v1/jobs"]["post"]["responses"]["201"]["headers"]

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from kerma_allinone.assembly import SERVICES
+from kerma_allinone.edge import headers
 from kerma_allinone.edge.unconnected import application, public_routes
 from kerma_common.errors import ContractViolation
 from kerma_common.http.policy import Access, declared
@@ -171,8 +172,14 @@ def _describe(described: dict[str, Any], operation: _Operation, schemas: _Schema
         described["requestBody"] = {"required": True, "content": _content(takes, schemas)}
     done = bodies_of(operation.route).done
     responses: dict[str, Any] = {}
-    for status in statuses_of(operation.route):
+    statuses = statuses_of(operation.route)
+    if conditional := headers.of_request(statuses):
+        described["parameters"] = [*described.get("parameters", ()), *conditional]
+    for status in statuses:
         response: dict[str, Any] = {"description": MEANINGS[status]}
+        located = operation.id in _LOCATED
+        if sent := headers.of_response(status, statuses, located=located):
+            response["headers"] = sent
         if status == done and shows is not None:
             response["content"] = _content(shows, schemas)
         elif status not in _EMPTY:
@@ -182,6 +189,7 @@ def _describe(described: dict[str, Any], operation: _Operation, schemas: _Schema
 
 
 _EMPTY = frozenset({204, 304})
+_LOCATED = frozenset({"submit_job", "create_user"})
 
 
 def _refusals(path: str, status: int, schemas: _Schemas) -> dict[str, Any]:
