@@ -80,8 +80,40 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     loops = _loops(infra, own)
     live = TelemetryProgress()
     converter = ProcessConverter(infra.forks, _geant4_data(), sandbox=own.sandbox)
+    routes = _routes(infra, own, live, converter)
+    updates = _live_updates(infra, live, own)
+    native = NativeJobs(routes, JobSearch(infra.reads))
+    # the streams come before `/v1/jobs/{job_id}`, which would match them
+    routers = [events.router(routes, updates), router(routes), native_router(native)]
+    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
+    if "project" in infra.roles:
+        stale = (RESERVATIONS_OVER, keys_over(own.idempotency_hours))
+        background.append(("sweeper", Sweeper("jobs", infra.db, stale).run))
+    if "api" in infra.roles:
+        background += [
+            ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),
+            ("converter", converter.run),
+            ("live-updates", updates.run),
+        ]
+    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
+    background += health.background
+    app = create_app(
+        "jobs",
+        verifier=infra.verifier,
+        health=health,
+        settings=settings,
+        catch_up=health.catch_up,
+        large_bodies=converter.read,
+        routers=routers if "api" in infra.roles else [],
+    )
+    return Service("jobs", app, tuple(background), health)
+
+
+def _routes(
+    infra: Infra, own: JobsSettings, live: TelemetryProgress, converter: ProcessConverter
+) -> JobRoutes:
     queries = JobQueries(infra.reads)
-    routes = JobRoutes(
+    return JobRoutes(
         queries=queries,
         submitter=Submitter(
             infra.bus,
@@ -116,32 +148,6 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         ),
         update_keys=load_update_keys(infra.clock),
     )
-    updates = _live_updates(infra, live, own)
-    native = NativeJobs(routes, JobSearch(infra.reads))
-    # the streams come before `/v1/jobs/{job_id}`, which would match them
-    routers = [events.router(routes, updates), router(routes), native_router(native)]
-    background: list[tuple[str, Background]] = [(loop.sink.name, loop.run) for loop in loops]
-    if "project" in infra.roles:
-        stale = (RESERVATIONS_OVER, keys_over(own.idempotency_hours))
-        background.append(("sweeper", Sweeper("jobs", infra.db, stale).run))
-    if "api" in infra.roles:
-        background += [
-            ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),
-            ("converter", converter.run),
-            ("live-updates", updates.run),
-        ]
-    health = Readiness(infra, projections(infra), [loop.retries for loop in loops])
-    background += health.background
-    app = create_app(
-        "jobs",
-        verifier=infra.verifier,
-        health=health,
-        settings=settings,
-        catch_up=health.catch_up,
-        large_bodies=converter.read,
-        routers=routers if "api" in infra.roles else [],
-    )
-    return Service("jobs", app, tuple(background), health)
 
 
 def _live_updates(infra: Infra, live: TelemetryProgress, own: JobsSettings) -> LiveUpdates:
