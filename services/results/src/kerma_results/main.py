@@ -132,7 +132,7 @@ def _routers(
         infra.clock,
     )
     log_deliveries = LogDeliveries(callers, infra.blobs, infra.bus, infra.room, infra.clock)
-    reader = DeliveryReader(bodies, places, settings.json_depth, delivery_routes.LOG_KEYS)
+    reader = DeliveryReader(callers, bodies, places, settings.json_depth, delivery_routes.LOG_KEYS)
     logs = Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
     return (
         results.routes(queries),

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from kerma_common.commands.context import CommandContext
@@ -18,6 +19,7 @@ from kerma_common.contracts.events.jobs import (
     JobFailed,
 )
 from kerma_common.contracts.events.results import (
+    EstimatorMaterialised,
     ResultSetDeleted,
     ResultSetPublished,
     ResultsExpected,
@@ -28,6 +30,7 @@ from kerma_common.contracts.subjects import result_set_subject
 from kerma_common.errors import DomainRejected
 from kerma_results.domain.commands import AcceptDelivery
 from kerma_results.domain.result_set import RESULT_SET
+from kerma_results.pages.arrays import open_page
 from kit.programs.tally import OUTPUTS
 from kit.running.clients.deliveries import Delivery, delivery, estimators_of
 from kit.running.worlds.results_world import NOW, OWNER, Running, World
@@ -84,6 +87,26 @@ async def test_the_order_of_estimators_and_members_and_the_coding_do_not_matter(
     assert response.status_code == 202, response.text
     await world.until(sent.job_id, ResultSetPublished)
     assert await read(client, sent.job_id) == as_stored(delivered)
+
+
+async def test_numbers_that_are_not_finite_are_kept_and_shown_as_null(
+    client: httpx.AsyncClient, world: World, sent: Delivery
+) -> None:
+    delivered = estimators_of()
+    data = delivered[0]["pages"][0]["data"]
+    data["values"] = [float("nan"), 7.5]
+    data["errors"] = [float("inf"), float("-inf")]
+    assert (await sent.post(client, delivered)).status_code == 202
+    await world.until(sent.job_id, ResultSetPublished)
+    data["values"], data["errors"] = [None, 7.5], [None, None]
+    assert await read(client, sent.job_id) == as_stored(delivered)
+    name = delivered[0]["name"].rstrip("_")
+    history = [e for e in await world.history(sent.job_id) if isinstance(e, EstimatorMaterialised)]
+    pages = next(event.pages for event in history if event.name == name)
+    ref = next(found.array_ref for found in pages if found.number == 1)
+    kept = open_page(await world.blobs.get(ref))
+    np.testing.assert_array_equal(kept.array("values"), [np.nan, 7.5])
+    assert kept.array("errors").tolist() == [np.inf, -np.inf]
 
 
 async def test_a_repetition_changes_nothing_and_other_results_are_refused(

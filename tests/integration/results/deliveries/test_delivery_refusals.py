@@ -16,6 +16,7 @@ from kerma_common.contracts.events.jobs import UpdateKeysRevoked
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.security.update_keys import UpdateKeys, Verb
 from kerma_results.adapters.deliveries import grammar
+from kerma_results.app.places import Places
 from kit.running.clients.deliveries import KEYS, SETTING, Delivery, delivery, estimators_of, page
 from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
@@ -120,9 +121,9 @@ def changed(change: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, 
             "Has 1 numbers; the axes have 2 bins.",
         ),
         (
-            changed(lambda all_: all_[2]["pages"].append(page(0, [float("inf")]))),
-            "estimators.2.pages.3.data.values",
-            "Not valid JSON",
+            changed(lambda all_: all_[2]["pages"].append(page(0, [0.5], dimensions=float("nan")))),
+            "estimators.2.pages.3.dimensions",
+            "Not a valid integer.",
         ),
     ],
 )
@@ -151,13 +152,38 @@ async def test_a_body_that_is_cut_short_leaves_nothing(
     assert (response.status_code, set(response.json())) == (400, {"message", "body"})
 
 
-async def test_a_bomb_before_its_key_is_refused(client: httpx.AsyncClient, sent: Delivery) -> None:
-    zeros = b'{"estimators":[{"name":"depth","metadata":{},"pages":[{"data":{"values":['
-    bomb = gzip.compress(zeros + b"0," * (8 << 20))
-    assert len(bomb) < 1 << 16
-    response = await client.post("/results", content=bomb, headers={"content-encoding": "gzip"})
-    assert (response.status_code, set(response.json())) == (400, {"message", "body"})
-    assert "Grows more than 100 times" in response.json()["body"][0]
+@pytest.mark.parametrize("zipped", [False, True])
+async def test_a_key_must_come_early(
+    client: httpx.AsyncClient, sent: Delivery, zipped: bool
+) -> None:
+    """A bomb is not decompressed, and a long body is not read, for somebody without a key."""
+    raw = b'{"estimators":[{"name":"depth","metadata":{},"pages":[{"data":{"values":['
+    raw += b"0," * (8 << 20)
+    headers = {"content-encoding": "gzip"} if zipped else {}
+    content = gzip.compress(raw) if zipped else raw
+    response = await client.post("/results", content=content, headers=headers)
+    assert response.status_code == 400
+    assert set(response.json()) == {"message", "simulation_id", "update_key"}
+    assert "within the first 65536 bytes" in response.json()["update_key"][0]
+
+
+@pytest.mark.parametrize("path", ["/results", "/logfiles"])
+async def test_a_large_body_with_a_forged_key_takes_no_place(
+    client: httpx.AsyncClient,
+    sent: Delivery,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def taken(*_: object) -> None:
+        raise AssertionError("a place was asked for")
+
+    monkeypatch.setattr(Places, "place", taken)
+    keys = sent.body(update_key=sent.key(keys=OTHERS))
+    del keys["estimators"]
+    held = "logfiles" if path == "/logfiles" else "estimators"
+    raw = json.dumps({**keys, held: {"a.log": "x" * 200_000}})
+    response = await client.post(path, content=raw)
+    assert (response.status_code, set(response.json())) == (400, {"message", "update_key"})
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip"])

@@ -26,11 +26,13 @@ from kerma_common.http.refusals.statuses import Body as Described
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
 from kerma_results.api.reading import DeliveryReader
-from kerma_results.app.deliveries import HEAD, Deliveries
+from kerma_results.app.deliveries import Deliveries
+from kerma_results.app.heads import MOST
 from kerma_results.app.log_deliveries import FIELD, LogDeliveries
 from kerma_results.read.project import RESULTS
 
 LOG_KEYS = ("simulation_id", "update_key", FIELD)
+HEAD = 2048
 FED_AT_ONCE = 512 << 10
 """Bytes of a body that are passed on at a time."""
 
@@ -105,13 +107,15 @@ def routes(
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     """Yield the body in larger pieces than it comes in: each is a message to another process."""
     held: list[bytes] = []
-    size, most = 0, HEAD
+    arrived = size = 0
     async for piece in request.stream():
         held.append(piece)
         size += len(piece)
-        if size >= most:  # the beginning at once: until it shows a key, others may get the place
+        arrived += len(piece)
+        # the beginning in small ones: it holds the key
+        if size >= (HEAD if arrived <= MOST else FED_AT_ONCE):
             yield b"".join(held)
-            held, size, most = [], 0, FED_AT_ONCE
+            held, size = [], 0
     if size:
         yield b"".join(held)
 

@@ -1,7 +1,7 @@
 """Reads the JSON bodies of deliveries that are not streamed.
 
-The credential is in the body, so a larger one costs a process before the caller is known: it needs a
-place, of which there are few.
+A large one costs a process and a place, of which there are few: its key is read from its beginning and
+verified before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from kerma_common.http.body.json_body import LARGE, parse
+from kerma_common.security.update_keys import Verb
+from kerma_results.app.callers import CANCELED, Callers, require_open
+from kerma_results.app.heads import identity_of
 from kerma_results.app.places import Places
 
 
@@ -26,6 +29,7 @@ class Bodies(Protocol):
 class DeliveryReader:
     """Reads bodies with these members at most."""
 
+    callers: Callers
     bodies: Bodies
     places: Places
     depth: int
@@ -36,5 +40,7 @@ class DeliveryReader:
         body = await request.body()
         if len(body) <= LARGE:
             return parse(body, self.depth)
-        async with self.places.place():
+        caller = await self.callers.verified(*identity_of(body), Verb.LOGS)
+        require_open(caller, "logs", CANCELED)
+        async with self.places.place(caller.job.owner, f"logs of {caller.job_id}"):
             return await self.bodies.read(body, self.depth, self.keys)

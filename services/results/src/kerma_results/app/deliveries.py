@@ -1,8 +1,9 @@
 """Accepts the merged results of jobs that run outside of Kerma.
 
-A body is read while it arrives, by a process of its own. Nothing is stored before its key is
-verified, nothing of a body that breaks a rule, and nothing can be seen before one commit says that
-everything is there. From then on the result set is published like a merged one (``merging``).
+The key is read from the beginning of a body (``heads``) and verified before the body gets a place. The
+body is read while it arrives, by a process of its own. Nothing is stored of a body that breaks a rule,
+and nothing can be seen before one commit says that everything is there. From then on the result set is
+published like a merged one (``merging``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kerma_common.errors import (
 )
 from kerma_common.security.update_keys import Verb
 from kerma_results.app.callers import Caller, Callers, require_open
+from kerma_results.app.heads import Head, Identity
 from kerma_results.domain.commands import AcceptDelivery, MaterialiseEstimator
 from kerma_results.domain.result_set import RESULT_SET, Phase, check_delivery
 
@@ -32,12 +34,10 @@ if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.commands.bus import CommandBus
     from kerma_common.room import Room
-    from kerma_results.app.places import Place, Places
-    from kerma_results.app.ports import DeliveryBodies, DeliveryStore, Identity, KeptEstimator
+    from kerma_results.app.places import Places
+    from kerma_results.app.ports import DeliveryBodies, DeliveryStore, KeptEstimator
 
 ACTOR = "svc:results"
-HEAD = 2048
-"""Bytes of a body that are read first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +60,27 @@ class Deliveries:
         the job does not accept, TooManyRequests, Unavailable.
         """
         self.room.check()
-        async with self.places.place() as place, self.bodies.open(gzipped=gzipped) as body:
-            caller: Caller | None = None
-            async for piece in _head_first(pieces):
-                place.check()
-                await body.feed(piece, verified=caller is not None)
-                if caller is None and body.identity is not None:
-                    caller = await self._admitted(body.identity, place)
-            identity = await body.end()
-            caller = caller or await self._admitted(identity, place)
+        head, first = Head(gzipped=gzipped), list[bytes]()
+        async for piece in pieces:
+            first.append(piece)
+            if head.feed(piece):
+                break
+        caller = await self._admitted(head.identity())
+        async with (
+            self.places.place(caller.job.owner, caller.job_id),
+            self.bodies.open(gzipped=gzipped) as body,
+        ):
+            for piece in first:
+                await body.feed(piece)
+            async for piece in pieces:
+                await body.feed(piece)
+            await body.end()
             return await self._keep(caller, body, request_id)
 
-    async def _admitted(self, identity: Identity, place: Place) -> Caller:
-        caller = await self.callers.verified(
-            identity.simulation_id, identity.update_key, Verb.RESULTS
-        )
+    async def _admitted(self, identity: Identity) -> Caller:
+        caller = await self.callers.verified(*identity, Verb.RESULTS)
         require_open(caller, "results")
         await self._check(caller.job_id)
-        await place.verified(caller.job.owner)
         return caller
 
     async def _check(self, job_id: str, digest: str | None = None) -> tuple[Phase, int]:
@@ -113,18 +116,6 @@ class Deliveries:
         )
         subject = result_set_subject(caller.job_id)
         return (await self.bus.execute(RESULT_SET, subject, command, context)).seq
-
-
-async def _head_first(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the beginning of the body alone: it usually holds the key."""
-    first = True
-    async for piece in pieces:
-        if first:
-            yield piece[:HEAD]
-            piece = piece[HEAD:]
-            first = False
-        if piece:
-            yield piece
 
 
 def _materialised(index: int, kept: KeptEstimator) -> MaterialiseEstimator:

@@ -52,32 +52,16 @@ class KeptEstimator:
     kept: KeptPages
 
 
-class Identity(Protocol):
-    """Whose results a delivered body says it has."""
-
-    @property
-    def simulation_id(self) -> int:
-        """The number of the job."""
-
-    @property
-    def update_key(self) -> str:
-        """The key, unverified."""
-
-
 class DeliveryBody(Protocol):
     """A delivered body, read as it arrives in a process of its own.
 
     Calls raise InvalidRequest naming what is wrong with it, and Unavailable.
     """
 
-    @property
-    def identity(self) -> Identity | None:
-        """Number and key, once both have come."""
+    async def feed(self, piece: bytes) -> None:
+        """Read the next bytes."""
 
-    async def feed(self, piece: bytes, *, verified: bool) -> None:
-        """Read the next bytes; a body may shrink more in gzip once its key is verified."""
-
-    async def end(self) -> Identity:
+    async def end(self) -> None:
         """Read the end of the body."""
 
     async def match(self, inputs: bytes) -> str:

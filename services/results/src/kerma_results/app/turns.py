@@ -1,4 +1,4 @@
-"""Turns of merges, fair over the owners of jobs."""
+"""Turns of merges and deliveries, fair over the owners of jobs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ class Turns:
         """Return whether ``owner`` would get a turn at once."""
         return self._running.total() < self._at_once and self._may_have_one(owner)
 
+    def number(self, owner: str) -> int:
+        """Return how many turns ``owner`` has or waits for."""
+        return self._running[owner] + len(self._waiting.get(owner, ()))
+
     @asynccontextmanager
     async def turn(self, owner: str) -> AsyncGenerator[None, None]:
         """Wait for a turn, which lasts as long as the context."""
@@ -39,6 +43,8 @@ class Turns:
                 self._stop_waiting(owner, granted)
             else:
                 self._running[owner] -= 1
+                if not self._running[owner]:
+                    del self._running[owner]
             self._grant()
 
     def _grant(self) -> None:

@@ -27,7 +27,6 @@ from kerma_results.adapters.deliveries.messages import (
     Answer,
     DescribedEstimator,
     DescribedPage,
-    Identity,
 )
 from kerma_sandbox.forks.calls import Call, CallFailed, Exceeded, Limit
 from kerma_sandbox.forks.children import Child, NurseryGone
@@ -108,7 +107,6 @@ class ConfinedBody:
     child: Child
     settings: ResultsSettings
     most: int
-    identity: Identity | None = None
     _count: int = field(default=0, init=False)
 
     async def open(self, folder: Path, *, gzipped: bool) -> None:
@@ -121,17 +119,13 @@ class ConfinedBody:
         }
         await self._ask("open", how)
 
-    async def feed(self, piece: bytes, *, verified: bool) -> None:
+    async def feed(self, piece: bytes) -> None:
         """See ``DeliveryBody``."""
-        answer, _ = await self._ask("feed", {"verified": verified}, body=piece)
-        self.identity = answer.identity
+        await self._ask("feed", body=piece)
 
-    async def end(self) -> Identity:
+    async def end(self) -> None:
         """See ``DeliveryBody``."""
-        identity = (await self._ask("end"))[0].identity
-        if identity is None:
-            raise Unavailable(GONE)
-        return identity
+        await self._ask("end")
 
     async def match(self, inputs: bytes) -> str:
         """See ``DeliveryBody``."""

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, TypeVar
 
+from kerma_results.app.tokens import NOT_FINITE
+
 Event = tuple[str, Any]
 T = TypeVar("T")
 
@@ -62,8 +64,8 @@ class Numbers(Protocol):
 
 
 Steps = Generator[Numbers | None, Event, T]
-NewNumbers = Callable[[str], Numbers]
-"""Begins an array of a name within the current page."""
+ReadNumbers = Callable[[str, Event, Numbers], Steps[int]]
+"""Reads a list of numbers; returns its length."""
 Member = Callable[[str, Event], Any]
 """Reads a member's value at a path: a function for a scalar, a generator for anything else."""
 
@@ -116,24 +118,47 @@ def read_list(path: str, event: Event, item: Callable[[str, Event], Steps[None]]
 
 
 def numbers(path: str, event: Event, into: Numbers) -> Steps[int]:
+    """Read a list of numbers; return its length. null is NaN, which JSON does not know."""
+    kind, value = yield from _run(path, event, into)
+    while kind != "end_array":
+        found = math.nan if kind == "null" else NOT_FINITE.get(value) if kind == "string" else None
+        if found is None:
+            raise Refused(path, "Must hold numbers only.")
+        into.extend([found])
+        kind, value = yield from _next_run(path, into)
+    return into.close()
+
+
+def finite_numbers(path: str, event: Event, into: Numbers) -> Steps[int]:
     """Read a list of finite numbers; return its length."""
-    if event[0] != "start_array":
-        raise Refused(path, "Must be a list of numbers.")
-    try:
-        kind, _ = yield into
-    except Broken as broken:
-        raise Refused(path, str(broken)) from None
+    kind, _ = yield from _run(path, event, into)
     if kind != "end_array":
         raise Refused(path, "Must hold finite numbers only.")
     return into.close()
 
 
+def _run(path: str, event: Event, into: Numbers) -> Steps[Event]:
+    if event[0] != "start_array":
+        raise Refused(path, "Must be a list of numbers.")
+    return (yield from _next_run(path, into))
+
+
+def _next_run(path: str, into: Numbers) -> Steps[Event]:
+    """Read a run of finite numbers; return the event after it."""
+    try:
+        return (yield into)
+    except Broken as broken:
+        raise Refused(path, str(broken)) from None
+
+
 def scalar(path: str, event: Event) -> Any:
-    """Return a text, number, boolean or None."""
+    """Return a text, number, boolean or None, as which a number that is not finite is shown."""
     kind, value = event
     if kind not in _SCALARS:
         raise Refused(path, "Must not be an object or a list.")
-    return text(path, event) if kind == "string" else value
+    if kind == "string":
+        return None if value in NOT_FINITE else text(path, event)
+    return value
 
 
 def text(path: str, event: Event) -> str:

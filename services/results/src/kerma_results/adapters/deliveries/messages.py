@@ -19,7 +19,6 @@ from kerma_results.adapters.deliveries.grammar import (
     MOST_ESTIMATORS,
     MOST_NAME,
     MOST_PAGES,
-    MOST_UPDATE_KEY,
 )
 
 KIND = "delivery"
@@ -39,13 +38,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Identity(_Strict):
-    """The job's number and the key, as delivered."""
-
-    simulation_id: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    update_key: Annotated[str, StringConstraints(max_length=MOST_UPDATE_KEY)]
-
-
 class Answer(_Strict):
     """The answer to any request; the fields of other requests keep their defaults.
 
@@ -56,7 +48,6 @@ class Answer(_Strict):
     refused: tuple[Text, Text] | None = None
     fault: Text | None = None
     full: bool = False
-    identity: Identity | None = None
     estimators: Annotated[int, Field(ge=0, le=MOST_ESTIMATORS)] = 0
     digest: Digest | None = None
 

@@ -1,6 +1,6 @@
 """Reading delivered bodies as a kind of work: what a fork does with one body.
 
-A body is hostile until its key is verified, and may be afterwards. A fork reads one body. It has one
+A body may be hostile, though its key is verified. A fork reads one body. It has one
 file without a name, for numbers, and can open no other.
 """
 
@@ -68,11 +68,9 @@ class OneBody:
             case "open":
                 self._open(**arguments)
             case "feed":
-                self._reader.feed(body, **arguments)
-                return self._identity(), b""
+                self._reader.feed(body)
             case "end":
                 self._reader.end()
-                return self._identity(), b""
             case "match":
                 return self._match(body), b""
             case "estimator":
@@ -95,14 +93,6 @@ class OneBody:
         nursery.wall_off()
         coding = Gzipped(most) if gzipped else Plain(most)
         self.reader = BodyReader(self.spool, coding)
-
-    def _identity(self) -> dict[str, Any]:
-        found = self._reader.body.identity
-        return (
-            {"identity": dict(zip(("simulation_id", "update_key"), found, strict=True))}
-            if found
-            else {}
-        )
 
     def _match(self, inputs: bytes) -> dict[str, Any]:
         try:

@@ -1,6 +1,6 @@
 """Reads a delivered body piece by piece, in a process of its own, by the rules in ``grammar``.
 
-Numbers go to a file as float64; everything else is short. The update key may come last.
+Numbers go to a file as float64; everything else is short.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ import orjson
 from ijson.backends import yajl2_c
 
 from kerma_results.adapters.deliveries import grammar
-from kerma_results.adapters.deliveries.grammar import BODY, Broken, Event, Member, Refused, Steps
+from kerma_results.adapters.deliveries.grammar import (
+    BODY,
+    Broken,
+    Event,
+    Member,
+    ReadNumbers,
+    Refused,
+    Steps,
+)
+from kerma_results.app.tokens import Tokens
 
 SLICE = 64 << 10
 """Bytes that are parsed at a time; each may become an event."""
@@ -125,33 +134,18 @@ class SpooledArray:
 class BodyRead:
     """What has been read of a body."""
 
-    simulation_id: int | None = None
-    update_key: str | None = None
     estimators: list[EstimatorRead] = field(default_factory=list)
     page_count: int = 0
-
-    @property
-    def identity(self) -> tuple[int, str] | None:
-        """Number of the job and the key, once both have come."""
-        if self.simulation_id is None or self.update_key is None:
-            return None
-        return self.simulation_id, self.update_key
 
     def steps(self, spool: Spool) -> Steps[dict[str, Any]]:
         """Read the whole body."""
         members: dict[str, Member] = {
-            "simulation_id": self._simulation_id,
-            "update_key": self._update_key,
+            "simulation_id": grammar.integer,
+            "update_key": grammar.update_key,
             "estimators": partial(self._estimators, spool),
         }
         event = yield from grammar.next_event("")
         return (yield from grammar.read_object("", event, members, None, tuple(members)))
-
-    def _simulation_id(self, path: str, event: Event) -> None:
-        self.simulation_id = grammar.integer(path, event)
-
-    def _update_key(self, path: str, event: Event) -> None:
-        self.update_key = grammar.update_key(path, event)
 
     def _estimators(self, spool: Spool, path: str, event: Event) -> Steps[int]:
         return (yield from grammar.read_list(path, event, partial(self._estimator, spool)))
@@ -198,7 +192,7 @@ class _Page:
         }
         members |= {
             "dimensions": grammar.integer,
-            "data": partial(self._arrays, "data", ("values", "errors")),
+            "data": partial(self._arrays, "data", ("values", "errors"), grammar.numbers),
             "metadata": _metadata,
         }
         required = ("dimensions", "data", "metadata")
@@ -230,19 +224,19 @@ class _Page:
     def _axis(self, member: str, path: str, event: Event) -> Steps[dict[str, Any] | None]:
         if event[0] == "null":
             return None
-        return (yield from self._arrays(member, ("values", "edges"), path, event))
+        read = grammar.finite_numbers
+        return (yield from self._arrays(member, ("values", "edges"), read, path, event))
 
     def _arrays(
-        self, member: str, names: tuple[str, str], path: str, event: Event
+        self, member: str, names: tuple[str, str], read: ReadNumbers, path: str, event: Event
     ) -> Steps[dict[str, Any]]:
         """Read an object with arrays, of which the first is required."""
-        members = {name: partial(self._numbers, f"{member}.{name}") for name in names}
-        read = grammar.read_object(path, event, members, grammar.scalar, names[:1])
-        return (yield from read)
+        members = {name: partial(self._numbers, read, f"{member}.{name}") for name in names}
+        return (yield from grammar.read_object(path, event, members, grammar.scalar, names[:1]))
 
-    def _numbers(self, array_name: str, path: str, event: Event) -> Steps[int]:
-        self.arrays[array_name] = into = self.spool.new_array()
-        return (yield from grammar.numbers(path, event, into))
+    def _numbers(self, read: ReadNumbers, array: str, path: str, event: Event) -> Steps[int]:
+        self.arrays[array] = into = self.spool.new_array()
+        return (yield from read(path, event, into))
 
 
 def _metadata(path: str, event: Event) -> Steps[dict[str, Any]]:
@@ -257,7 +251,7 @@ def _digest(said: Mapping[str, Any], below: list[Any]) -> str:
 class Pieces(Protocol):
     """Undoes a content coding."""
 
-    def feed(self, piece: bytes, *, verified: bool) -> Iterator[bytes]:
+    def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the next bytes of the body, in slices."""
 
     def end(self) -> None:
@@ -271,7 +265,7 @@ class Plain:
         self._most = most
         self._size = 0
 
-    def feed(self, piece: bytes, *, verified: bool) -> Iterator[bytes]:  # noqa: ARG002
+    def feed(self, piece: bytes) -> Iterator[bytes]:
         """See ``Pieces``."""
         self._size += len(piece)
         if self._size > self._most:
@@ -283,31 +277,23 @@ class Plain:
 
 
 class Gzipped:
-    """A body as one gzip member, of bounded size and ratio.
+    """A body as one gzip member, of bounded size.
 
-    Maps with many zeros shrink a thousandfold, as bombs do: the ratio of a body with a verified key
-    may be as large as gzip's can be.
+    Maps with many zeros shrink a thousandfold, as bombs do: the ratio may be as large as gzip's can
+    be, for the size is bounded.
     """
-
-    MOST_RATIO = 100
-    MOST_VERIFIED = 1100
-    FREE = 4 << 20
-    """Bytes from which on the ratio counts."""
 
     def __init__(self, most: int) -> None:
         self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
         self._most = most
-        self._arrived = 0
         self._size = 0
 
-    def feed(self, piece: bytes, *, verified: bool) -> Iterator[bytes]:
+    def feed(self, piece: bytes) -> Iterator[bytes]:
         """See ``Pieces``."""
-        self._arrived += len(piece)
-        ratio = self.MOST_VERIFIED if verified else self.MOST_RATIO
         try:
             while piece:
                 raw = self._stream.decompress(piece, SLICE)
-                self._count(len(raw), ratio)
+                self._count(len(raw))
                 yield raw
                 piece = self._stream.unconsumed_tail or self._stream.unused_data
                 if piece and self._stream.eof:
@@ -320,12 +306,10 @@ class Gzipped:
         if not self._stream.eof:
             raise Refused(BODY, "Its gzip member is cut short.")
 
-    def _count(self, size: int, ratio: int) -> None:
+    def _count(self, size: int) -> None:
         self._size += size
         if self._size > self._most:
             raise Refused(BODY, f"Is larger than {self._most} bytes when decompressed.")
-        if self._size > max(self.FREE, ratio * self._arrived):
-            raise Refused(BODY, f"Grows more than {ratio} times when decompressed.")
 
 
 class BodyReader:
@@ -334,6 +318,7 @@ class BodyReader:
     def __init__(self, spool: Spool, coding: Pieces) -> None:
         self.body = BodyRead()
         self._coding = coding
+        self._tokens = Tokens()
         self._events: list[Event] = ijson.sendable_list()
         self._parser = yajl2_c.basic_parse_coro(self._events, use_float=True)
         self._steps = self.body.steps(spool)
@@ -341,14 +326,17 @@ class BodyReader:
         self._quiet = 0
         self._done = False
 
-    def feed(self, piece: bytes, *, verified: bool = False) -> None:
-        """Read the next bytes; ``verified`` says that the key is. Raises Refused."""
-        for part in self._coding.feed(piece, verified=verified):
-            self._parse(part)
+    def feed(self, piece: bytes) -> None:
+        """Read the next bytes. Raises Refused."""
+        for coded in self._coding.feed(piece):
+            if part := self._tokens.feed(coded):  # nothing would be the end
+                self._parse(part)
 
     def end(self) -> None:
         """Read the end. Raises Refused for a body that is cut short."""
         self._coding.end()
+        if part := self._tokens.end():
+            self._parse(part)
         self._parse(b"")
         if not self._done:
             raise Refused(BODY, "The body is empty where JSON is expected.")
