@@ -179,7 +179,7 @@ async def test_a_user_of_an_earlier_release_logs_in_as_before_and_nobody_takes_a
 ) -> None:
     client, infra = auth
     # earlier releases derived the id from the name as it was written, and had no rules
-    vault = Vault(infra.db, base64.b64decode(MASTER_KEY))
+    vault = Vault(infra.db, base64.b64decode(MASTER_KEY), infra.reads)
     name, password = "Old  Name ", "e\u0301"
     user_id = vault.user_id("native", name)
     await vault.add_credential("old", user_id, name, standard_hasher().hash(password))

@@ -230,6 +230,23 @@ async def test_a_client_that_has_it_is_not_sent_it_again(
         assert changed.status_code == 200
 
 
+@pytest.mark.parametrize("headers", [GZIP, {}])
+async def test_a_page_is_the_same_whether_its_bytes_come_with_its_row_or_after_it(
+    client: httpx.AsyncClient, published: JobId, headers: dict[str, str]
+) -> None:
+    """They come after it only if the client may have them already."""
+    query = {"job_id": published, "estimator_name": "depth", "page_number": "0"}
+    at_once = await client.get("/results", params=query, headers=headers)
+    stale = {**headers, "if-none-match": '"other"'}
+    after = await client.get("/results", params=query, headers=stale)
+    known = {**headers, "if-none-match": at_once.headers["etag"]}
+    assert (await client.get("/results", params=query, headers=known)).status_code == 304
+    assert (at_once.status_code, after.status_code) == (200, 200)
+    assert at_once.content == after.content
+    assert at_once.headers["etag"] == after.headers["etag"]
+    assert at_once.json()["page"]["data"]["values"]
+
+
 async def log_blob(world: World, **texts: str) -> Ref:
     """Store a log in the form that workers use."""
     return await world.blobs.put(orjson.dumps(texts), "application/vnd.kerma.logs+json")

@@ -96,7 +96,7 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     Raises SettingsError.
     """
     own = own or load(AuthSettings)
-    vault = Vault(autocommit(infra.db), own.master)
+    vault = Vault(autocommit(infra.db), own.master, infra.reads)
     keys = _keys(own, infra, vault)
     loops = [
         projection_loop(projection, infra.log, infra.db, infra.positions)
@@ -225,7 +225,7 @@ def handlers_of(infra: Infra) -> Handlers:
     Raises SettingsError.
     """
     own = load(AuthSettings)
-    vault = Vault(autocommit(infra.db), own.master)
+    vault = Vault(autocommit(infra.db), own.master, infra.reads)
     return handlers(own, infra, vault, _keys(own, infra, vault))
 
 

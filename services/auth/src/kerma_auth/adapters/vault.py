@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     delete,
     select,
     update,
@@ -32,6 +33,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from kerma_auth.adapters.user_secrets import same_key
 from kerma_auth.app.ports import Owner
 from kerma_auth.domain.names import name_key
+from kerma_common.db.connections import Statement
+from kerma_common.db.reads import Reads
 from kerma_common.security.tokens import SigningKey
 
 SCHEMA = "auth_vault"
@@ -63,15 +66,24 @@ class StoredCredential:
     secret_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+# All credentials of a user have one name.
+_NAME = select(CREDENTIAL.c.username).where(CREDENTIAL.c.user_id == bindparam("user")).limit(1)
+
+
+@dataclass(slots=True)
 class Vault:
     """Secrets in PostgreSQL; every method is one statement.
 
-    ``master`` is 32 bytes from the settings.
+    ``master`` is 32 bytes from the settings. ``reads`` serve what pages poll.
     """
 
     db: AsyncEngine
     master: bytes
+    reads: Reads
+    _name: Statement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._name = self.reads.statement(_NAME)
 
     def user_id(self, source: str, username: str) -> str:
         """Return the user id of a name: stable for a name, and does not reveal it."""
@@ -124,7 +136,8 @@ class Vault:
 
     async def username(self, user_id: str) -> str | None:
         """Return the name of a user."""
-        return (await self.usernames([user_id])).get(user_id)
+        row = await self.reads.first(self._name, user=user_id)
+        return row[0] if row else None
 
     async def usernames(self, user_ids: Sequence[str]) -> dict[str, str]:
         """Return the names of users by their ids."""

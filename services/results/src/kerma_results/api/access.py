@@ -11,9 +11,7 @@ from kerma_common.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from kerma_common.http.policy import Principal
-    from kerma_results.read.queries import ResultQueries
-
-"""Clients compare this text."""
+    from kerma_results.read.queries import Chosen, ResultQueries, StoredEstimator
 
 JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]
 
@@ -21,7 +19,20 @@ JobIdParameter = Annotated[str, Query(min_length=1, max_length=200)]
 async def require_owner(queries: ResultQueries, job_id: str, principal: Principal) -> None:
     """Raise NotFound for a job that is unknown or deleted, Forbidden for another user's job."""
     source = await queries.source(job_id)
-    if source is None:
+    _require(source.owner if source is not None else None, principal)
+
+
+async def owned_results(
+    queries: ResultQueries, job_id: str, principal: Principal, chosen: Chosen
+) -> list[StoredEstimator]:
+    """Return the chosen estimators of the caller's job, by one statement. Raises as above."""
+    owner, found = await queries.results(job_id, principal.user_id, chosen) or (None, [])
+    _require(owner, principal)
+    return found
+
+
+def _require(owner: str | None, principal: Principal) -> None:
+    if owner is None:
         raise NotFound(UNKNOWN_JOB)
-    if source.owner != principal.user_id:
+    if owner != principal.user_id:
         raise Forbidden("The job belongs to another user")

@@ -12,16 +12,16 @@ from typing_extensions import TypedDict
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.native import page, require_json, resource
-from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
 from kerma_common.precedence import give_way
 from kerma_results.api import layout
-from kerma_results.api.access import require_owner
-from kerma_results.api.stitched import stitched
+from kerma_results.api.access import owned_results, require_owner
+from kerma_results.api.stitched import reads_whole, stitched
 from kerma_results.app.logs import Logs
 from kerma_results.pages.selection import LARGEST, parse_page_numbers
-from kerma_results.read.queries import ResultQueries, StoredEstimator
+from kerma_results.read.queries import Chosen, ResultQueries, StoredEstimator
 
 JobId = Annotated[str, Path(max_length=200, description="The `id` of a job.")]
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
@@ -160,8 +160,7 @@ def _add_list(api: APIRouter, queries: ResultQueries) -> None:
     async def list_estimators(
         job_id: JobId, request: Request, principal: CurrentPrincipal
     ) -> Response:
-        await require_owner(queries, job_id, principal)
-        found = await queries.estimators(job_id)
+        found = await owned_results(queries, job_id, principal, Chosen())
         return resource(request, page([_entry(estimator) for estimator in found], None))
 
 
@@ -191,8 +190,9 @@ def _add_estimator(api: APIRouter, queries: ResultQueries) -> None:
         ] = None,
     ) -> Response:
         require_json(request)
-        await require_owner(queries, job_id, principal)
-        found = await _estimator(queries, job_id, estimator, _ranges(pages))
+        found = await _estimator(
+            queries, job_id, principal, Chosen(index=estimator, pages=_ranges(pages))
+        )
         return await stitched(request, queries, job_id, layout.native_estimator(found))
 
 
@@ -208,19 +208,18 @@ def _add_page(api: APIRouter, queries: ResultQueries) -> None:
         principal: CurrentPrincipal,
     ) -> Response:
         require_json(request)
-        await require_owner(queries, job_id, principal)
-        found = await _estimator(queries, job_id, estimator, ((number, number),))
+        chosen = Chosen(index=estimator, pages=((number, number),), whole=reads_whole(request))
+        found = await _estimator(queries, job_id, principal, chosen)
         if not found.pages:
             raise NotFound("The estimator has no page with this number")
         return await stitched(request, queries, job_id, layout.native_page(found, found.pages[0]))
 
 
 async def _estimator(
-    queries: ResultQueries, job_id: str, number: int, ranges: tuple[tuple[int, int], ...] | None
+    queries: ResultQueries, job_id: str, principal: Principal, chosen: Chosen
 ) -> StoredEstimator:
-    for estimator in await queries.estimators(job_id, None, ranges):
-        if estimator.index == number:
-            return estimator
+    for estimator in await owned_results(queries, job_id, principal, chosen):
+        return estimator
     raise NotFound("The job has no results of an estimator with this number")
 
 

@@ -12,15 +12,15 @@ from starlette.responses import Response
 
 from kerma_common.errors import WRONG_PARAMETERS, InvalidRequest, NotFound
 from kerma_common.http.answers import answer
-from kerma_common.http.policy import CurrentPrincipal, authenticated
+from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
 from kerma_results.api import layout
-from kerma_results.api.access import JobIdParameter, require_owner
+from kerma_results.api.access import JobIdParameter, owned_results, require_owner
 from kerma_results.api.layout import Piece
-from kerma_results.api.stitched import stitched
+from kerma_results.api.stitched import reads_whole, stitched
 from kerma_results.pages.selection import LARGEST, parse_page_numbers
-from kerma_results.read.queries import ResultQueries
+from kerma_results.read.queries import Chosen, ResultQueries
 
 _ENTRY = {"page_number": 0, "page_name": "DOSE", "page_dimension": 1}
 ESTIMATORS = envelope(
@@ -52,8 +52,7 @@ def routes(queries: ResultQueries) -> APIRouter:
     async def results(
         request: Request, asked: Annotated[Asked, Query()], principal: CurrentPrincipal
     ) -> Response:
-        await require_owner(queries, asked.job_id, principal)
-        pieces = await _pieces(queries, asked)
+        pieces = await _pieces(queries, asked, principal, whole=reads_whole(request))
         return await stitched(request, queries, asked.job_id, pieces)
 
     @router.get("/results/partial")
@@ -67,8 +66,7 @@ def routes(queries: ResultQueries) -> APIRouter:
     @authenticated()
     @answers(200, 404, shows=ESTIMATORS)
     async def estimators(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        await require_owner(queries, job_id, principal)
-        found = await queries.estimators(job_id)
+        found = await owned_results(queries, job_id, principal, Chosen())
         if not found:
             raise NotFound("The job has no results")
         listed = [
@@ -90,15 +88,18 @@ def routes(queries: ResultQueries) -> APIRouter:
     return router
 
 
-async def _pieces(queries: ResultQueries, asked: Asked) -> Sequence[Piece]:
+async def _pieces(
+    queries: ResultQueries, asked: Asked, principal: Principal, *, whole: bool
+) -> Sequence[Piece]:
     name = asked.estimator_name
+    ranges = None if name is None else _ranges(asked)
+    one = name is not None and asked.page_number is not None
+    chosen = Chosen(name, pages=ranges, whole=whole and one)
+    found = await owned_results(queries, asked.job_id, principal, chosen)
     if name is None:
-        found = await queries.estimators(asked.job_id)
         if not found:
             raise NotFound("The job has no results")
         return layout.whole(found, "Results of the job")
-    ranges = _ranges(asked)
-    found = await queries.estimators(asked.job_id, name, ranges)
     if asked.page_number is None and ranges is not None:
         return layout.some_pages(found, "Pages of the estimator")
     if not found:

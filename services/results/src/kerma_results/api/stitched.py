@@ -48,6 +48,11 @@ async def stitched(
     return StreamingResponse(body, headers=headers, media_type="application/json")
 
 
+def reads_whole(request: Request) -> bool:
+    """Return whether the bytes of a page are needed, whatever its entity tag is."""
+    return "if-none-match" not in request.headers
+
+
 def accepts_gzip(header: str) -> bool:
     """Return whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
     allowed: dict[str, bool] = {}
@@ -106,7 +111,13 @@ class _Fragments:
             if len(found) != len(keys):
                 raise Unavailable("The results have just been deleted")
             for piece, keys in group:
-                yield piece, [found[key] for key in keys]
+                yield piece, _known(piece) or [found[key] for key in keys]
+
+
+def _known(piece: Piece) -> list[bytes]:
+    """Return the fragment of a page that was read with its row."""
+    known = piece.page.fragment if isinstance(piece, PagePiece) else None
+    return [known] if known is not None else []
 
 
 Group = list[tuple[Piece, list[PartKey]]]
@@ -131,6 +142,8 @@ def _groups(pieces: Sequence[Piece]) -> Iterator[Group]:
 def _keys(piece: PagePiece) -> list[tuple[PartKey, int]]:
     """Return the keys and sizes of the rows of a page's fragment."""
     size = piece.page.size
+    if piece.page.fragment is not None:
+        return []
     return [
         ((piece.estimator, piece.page.number, part), min(PART_BYTES, size - start))
         for part, start in enumerate(range(0, size, PART_BYTES))

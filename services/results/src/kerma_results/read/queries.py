@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BindParameter, Integer, Select, bindparam, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_common.contracts.refs import Ref
@@ -75,7 +85,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """A stored page, as its row describes it."""
+    """A stored page, as its row describes it; ``fragment`` is there if it was asked for and is small."""
 
     number: int
     name: str
@@ -84,6 +94,7 @@ class StoredPage:
     size: int
     crc32: int
     raw_size: int
+    fragment: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +127,53 @@ _SOURCE = select(
 ).where(JOB_SOURCE.c.job_id == bindparam("job"), ~JOB_SOURCE.c.deleted)
 
 
-def _estimators(*, named: bool, numbered: bool) -> Select[Any]:
-    """Build the statement for estimators and pages: all, or of one name or of ranges of numbers."""
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is asked for: all estimators, or those with this name or index; all pages, or some.
+
+    ``pages`` are inclusive ranges of numbers. ``whole``: with the fragments of small pages.
+    """
+
+    name: str | None = None
+    index: int | None = None
+    pages: Sequence[tuple[int, int]] | None = None
+    whole: bool = False
+
+    @property
+    def form(self) -> _Form:
+        """The form of the statement."""
+        return _Form(
+            self.name is not None, self.index is not None, self.pages is not None, self.whole
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the statement."""
+        found: dict[str, Any] = {}
+        if self.name is not None:
+            found["name"] = self.name
+        if self.index is not None:
+            found["index"] = self.index
+        if self.pages is not None:
+            found["firsts"] = [first for first, _ in self.pages]
+            found["lasts"] = [last for _, last in self.pages]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What distinguishes statements."""
+
+    named: bool
+    numbered: bool
+    ranged: bool
+    whole: bool
+
+
+def _estimators(form: _Form) -> Select[Any]:
+    """Build the statement for the owner of a job, and for estimators and pages if it is the user."""
     pages = (PAGE.c.job_id == ESTIMATOR.c.job_id) & (PAGE.c.estimator == ESTIMATOR.c.index)
-    if numbered:
+    if form.ranged:
         ranges = (
             func.unnest(_integers("firsts"), _integers("lasts"))
             .table_valued("first", "last")
@@ -127,8 +181,7 @@ def _estimators(*, named: bool, numbered: bool) -> Select[Any]:
         )
         pages &= exists().where(PAGE.c.number.between(ranges.c.first, ranges.c.last))
     found = (
-        select(ESTIMATOR.c.index, ESTIMATOR.c.name, ESTIMATOR_METADATA.c.body, *_PAGE)
-        .join(
+        ESTIMATOR.join(
             RESULT_SET,
             (RESULT_SET.c.job_id == ESTIMATOR.c.job_id) & (RESULT_SET.c.state == "COMPLETE"),
         )
@@ -138,10 +191,31 @@ def _estimators(*, named: bool, numbered: bool) -> Select[Any]:
             & (ESTIMATOR_METADATA.c.estimator == ESTIMATOR.c.index),
         )
         .outerjoin(PAGE, pages)
-        .where(ESTIMATOR.c.job_id == bindparam("job"))
+    )
+    columns = [ESTIMATOR.c.index, ESTIMATOR.c.name, ESTIMATOR_METADATA.c.body, *_PAGE]
+    if form.whole:
+        found = found.outerjoin(PAGE_FRAGMENT, _SMALL)
+        columns.append(PAGE_FRAGMENT.c.body)
+    asked = (ESTIMATOR.c.job_id == JOB_SOURCE.c.job_id) & (JOB_SOURCE.c.owner == bindparam("user"))
+    if form.named:
+        asked &= ESTIMATOR.c.name == bindparam("name")
+    if form.numbered:
+        asked &= ESTIMATOR.c.index == bindparam("index")
+    return (
+        select(JOB_SOURCE.c.owner, *columns)
+        .select_from(JOB_SOURCE.outerjoin(found, asked))
+        .where(JOB_SOURCE.c.job_id == bindparam("job"), ~JOB_SOURCE.c.deleted)
         .order_by(ESTIMATOR.c.index, PAGE.c.number)
     )
-    return found.where(ESTIMATOR.c.name == bindparam("name")) if named else found
+
+
+_SMALL: ColumnElement[bool] = (
+    (PAGE_FRAGMENT.c.job_id == PAGE.c.job_id)
+    & (PAGE_FRAGMENT.c.estimator == PAGE.c.estimator)
+    & (PAGE_FRAGMENT.c.number == PAGE.c.number)
+    & (PAGE_FRAGMENT.c.part == 0)
+    & (PAGE.c.fragment_size <= PART_BYTES)
+)
 
 
 def _fragments() -> Select[Any]:
@@ -175,17 +249,12 @@ class ResultQueries:
     db: AsyncEngine
     reads: Reads
     _source: Statement = field(init=False)
-    _estimators: dict[tuple[bool, bool], Statement] = field(init=False)
+    _estimators: dict[_Form, Statement] = field(default_factory=dict, init=False)
     _fragments: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         self._source = self.reads.statement(_SOURCE)
         self._fragments = self.reads.statement(_fragments())
-        self._estimators = {
-            (named, numbered): self.reads.statement(_estimators(named=named, numbered=numbered))
-            for named in (True, False)
-            for numbered in (True, False)
-        }
 
     async def source(self, job_id: str) -> JobSource | None:
         """Return the job, or None when it is unknown or deleted."""
@@ -252,31 +321,29 @@ class ResultQueries:
             rows = (await connection.execute(waiting)).all()
         return seq or 0, [Unfinished(*row) for row in rows]
 
-    async def estimators(
-        self,
-        job_id: str,
-        name: str | None = None,
-        numbers: Sequence[tuple[int, int]] | None = None,
-    ) -> list[StoredEstimator]:
-        """Return the estimators of a complete result set in order.
+    async def results(
+        self, job_id: str, user_id: str, chosen: Chosen
+    ) -> tuple[str, list[StoredEstimator]] | None:
+        """Return the owner of a job and the chosen estimators in order; None for an unknown job.
 
-        They hold the pages in the inclusive ranges ``numbers``; one without such pages holds none.
+        There are estimators if the user is the owner and the results are complete. They hold the
+        chosen pages; one without such pages holds none.
         """
-        asked: dict[str, Any] = {"job": job_id}
-        if name is not None:
-            asked["name"] = name
-        if numbers is not None:
-            asked["firsts"] = [first for first, _ in numbers]
-            asked["lasts"] = [last for _, last in numbers]
-        statement = self._estimators[name is not None, numbers is not None]
-        rows = await self.reads.all(statement, **asked)
+        if (statement := self._estimators.get(chosen.form)) is None:
+            statement = self.reads.statement(_estimators(chosen.form))
+            self._estimators[chosen.form] = statement
+        rows = await self.reads.all(statement, job=job_id, user=user_id, **chosen.parameters)
+        if not rows:
+            return None
         pages: dict[int, list[StoredPage]] = {}
-        for row in rows:
-            pages.setdefault(row[0], []).extend(
-                [StoredPage(*row[3:])] if row[3] is not None else []
-            )
-        heads = {row[0]: (row[1], row[2]) for row in rows}
-        return [StoredEstimator(i, *head, tuple(pages[i])) for i, head in heads.items()]
+        heads: dict[int, tuple[str, bytes]] = {}
+        for _, index, name, metadata, *page in rows:
+            if index is not None:
+                heads[index] = name, metadata
+                pages.setdefault(index, []).extend(
+                    [StoredPage(*page)] if page[0] is not None else []
+                )
+        return rows[0][0], [StoredEstimator(i, *head, tuple(pages[i])) for i, head in heads.items()]
 
     async def fragments(self, job_id: str, keys: Sequence[PartKey]) -> dict[PartKey, bytes]:
         """Return the stored parts of fragments that exist."""
