@@ -41,7 +41,7 @@ from kit.events.tasks import end
 from kit.programs.family import engines_in
 from kit.running.worlds.services import prepare
 
-WORKER: tuple[str, ...] = (str(Path(__file__).parents[1] / "programs" / "script_worker.py"),)
+WORKER: tuple[str, ...] = (str(Path(__file__).parents[2] / "programs" / "script_worker.py"),)
 """Arguments of the interpreter for a worker."""
 
 SHORT_LEASE = 3.0
