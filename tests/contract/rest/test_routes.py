@@ -58,6 +58,55 @@ def test_login_answers_times_in_milliseconds_and_sets_both_cookies(
         assert not any(part.startswith(("domain", "max-age")) for part in parts)
 
 
+def test_login_with_a_wrong_name_or_password(nobody: httpx.Client, ada: Visitor) -> None:
+    answers = [
+        nobody.post("/auth/login", json={"username": name, "password": "not this one"})
+        for name in ("visitor", "nobody of this name")
+    ]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert answers[0].json() == answers[1].json()
+    assert set(answers[0].json()) == {"message"}
+    assert not nobody.cookies
+
+
+@pytest.mark.parametrize("missing", ["username", "password"])
+def test_login_with_a_missing_key(nobody: httpx.Client, missing: str) -> None:
+    name = {"username": "visitor", "password": "not this one"}
+    del name[missing]
+    answer = nobody.post("/auth/login", json=name)
+    assert answer.status_code == 400
+    assert missing in answer.json()["message"]
+
+
+@pytest.mark.parametrize("password", [5, None, [], {"a": "b"}])
+def test_login_with_a_password_that_is_no_text(nobody: httpx.Client, password: object) -> None:
+    """YAPTIDE answers 500."""
+    answer = nobody.post("/auth/login", json={"username": "visitor", "password": password})
+    assert answer.status_code == 400
+    assert "password" in answer.json()
+
+
+def test_refresh_does_not_prolong_a_session(nobody: httpx.Client, ada: Visitor) -> None:
+    """The refresh cookie is another one, and ends when the first one does."""
+    name = {"username": "visitor", "password": "long enough for a test"}
+    end = nobody.post("/auth/login", json=name).json()["refresh_exp"]
+    answer = nobody.get("/auth/refresh")
+    (cookie,) = (c for c in answer.headers.get_list("set-cookie") if c.startswith("refresh_token"))
+    expires = next(part for part in cookie.split(";") if part.strip().lower().startswith("expires"))
+    shown = parsedate_to_datetime(expires.partition("=")[2]).timestamp()
+    assert abs(shown - end / 1000) <= 1
+
+
+def test_refresh_without_a_cookie(nobody: httpx.Client) -> None:
+    answer = nobody.get("/auth/refresh")
+    assert (answer.status_code, answer.json()) == (401, {"message": "No token provided"})
+
+
+def test_auth_status_without_a_cookie(nobody: httpx.Client) -> None:
+    answer = nobody.get("/auth/status")
+    assert (answer.status_code, answer.json()) == (401, {"message": "No token provided"})
+
+
 def test_refresh_sets_a_new_access_cookie(nobody: httpx.Client, ada: Visitor) -> None:
     nobody.post("/auth/login", json={"username": "visitor", "password": "long enough for a test"})
     before = nobody.cookies["access_token"]
@@ -185,3 +234,14 @@ def test_the_order_is_descending_unless_something_else_is_said(ada: Visitor, job
 def test_user_update_stores_nothing(ada: Visitor) -> None:
     answer = ada.http.post("/user/update", json={"anything": 1})
     assert (answer.status_code, set(answer.json())) == (202, {"message"})
+
+
+def test_keycloak_not_set_up(nobody: httpx.Client) -> None:
+    headers = {"Authorization": "Bearer a.b.c"}
+    answer = nobody.post("/auth/keycloak", json={"username": "plgada"}, headers=headers)
+    assert (answer.status_code, answer.json()) == (403, {"message": "Service is not available"})
+
+
+def test_user_update_with_an_empty_object(ada: Visitor) -> None:
+    answer = ada.http.post("/user/update", json={})
+    assert (answer.status_code, "message" in answer.json()) == (400, True)
