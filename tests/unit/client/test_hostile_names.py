@@ -59,6 +59,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "auth token create": ["label"],
     "auth token list": [],
     "auth token revoke": ["NAME"],
+    "auth sessions list": [],
+    "auth sessions end": ["NAME"],
     "admin keys list": [],
     "admin users list": [],
     "admin users add": ["NAME"],
@@ -167,6 +169,14 @@ def answer(request: httpx.Request) -> httpx.Response:
                 "created_at": "2026-11-22T12:00:00.000Z",
                 "expires_at": "2026-11-22T12:00:00.000Z",
                 "last_used_at": None,
+            },
+        ],
+        "sessions": [
+            {
+                "id": NASTY,
+                "current": True,
+                "last_used_at": "2026-11-22T12:00:00.000Z",
+                "expires_at": "2026-11-22T12:00:00.000Z",
             },
         ],
         "engines": [
