@@ -11,10 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.programs.geant4 import GEOMETRY, MACRO
 from kit.running.clients.visitor import Visitor
 
-FILES = {"run.mac": MACRO, "geometry.gdml": GEOMETRY}
 JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}DIRECT")
 ALL = "PENDING,RUNNING,MERGING_QUEUED,MERGING_RUNNING,FAILED,COMPLETED,CANCELED"
 """The states that the UI's grid asks for."""
@@ -188,14 +186,16 @@ def test_cancel_with_a_bad_parameter(ada: Visitor, job: str) -> None:
 # 3.14
 
 
-def test_inputs_of_a_files_job(ada: Visitor) -> None:
-    said = {"sim_type": "geant4", "ntasks": 2, "input_type": "files", "input_files": FILES}
+def test_inputs_of_a_files_job(ada: Visitor, job: str) -> None:
+    """The files of an editor job can be sent as they are, with all of its primaries."""
+    files = ada.get("/inputs", job).json()["input"]["input_files"]
+    said = {"sim_type": "geant4", "ntasks": 2, "input_type": "files", "input_files": files}
     made = ada.submit(said)
     shown = ada.get("/inputs", made).json()["input"]
     assert set(shown) == {"input_type", "input_files", "number_of_all_primaries"}
-    assert (shown["input_type"], shown["number_of_all_primaries"]) == ("FILES", 500)
-    assert set(shown["input_files"]) >= set(FILES)
-    delete(ada, "/jobs/direct", made)
+    assert (shown["input_type"], shown["number_of_all_primaries"]) == ("FILES", 200)
+    assert shown["input_files"] == files
+    assert ada.until(made, "COMPLETED")["job_tasks_status"][0]["requested_primaries"] == 100
 
 
 # 3.16
@@ -228,8 +228,9 @@ def test_list_of_a_user_without_jobs(eve: httpx.Client) -> None:
 
 def test_list_page_size_above_the_maximum(ada: Visitor, job: str) -> None:
     """YAPTIDE has no maximum."""
-    answer = ada.http.get("/user/simulations", params={"page_size": 1001})
-    assert answer.status_code in {200, 400}
+    answer = ada.http.get("/user/simulations", params={"page_size": 10**6})
+    assert answer.status_code == 200
+    assert len(answer.json()["simulations"]) == answer.json()["simulations_count"] <= 1000
 
 
 # 3.17
