@@ -17,25 +17,18 @@ from kerma_common.contracts.subjects import task_subject
 from kerma_common.http.server.leaving import LEAVING, Leaving
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
-from kit.running.clients.event_streams import listening
-from kit.running.worlds.jobs_world import appears, append, as_user, publish, succeed
+from kit.running.clients.event_streams import app_of, listening
+from kit.running.worlds.jobs_world import appears, append, as_user, publish, succeed, user_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 World = tuple[httpx.AsyncClient, Infra]
 
 
-def app_of(client: httpx.AsyncClient) -> Any:
-    transport: Any = client._transport
-    return transport.app
-
-
 def named(client: httpx.AsyncClient) -> tuple[Any, str]:
     """Return a new user's HTTP client, and the user's token."""
     send = as_user(client)
-    return send, next(
-        c.cell_contents for c in send.__closure__ or () if isinstance(c.cell_contents, str)
-    )
+    return send, user_of(send)
 
 
 async def submit(send: Any, tasks: int = 2) -> str:

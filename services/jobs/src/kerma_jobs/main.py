@@ -25,6 +25,7 @@ from kerma_common.settings import HttpSettings, load
 from kerma_engines.catalogue.catalogue import Catalogue, load_catalogue
 from kerma_engines.catalogue.registry import ENGINE_NAMES
 from kerma_engines.geant4.data import installed
+from kerma_jobs.adapters.cluster_progress import ClusterProgress
 from kerma_jobs.adapters.conversion.converter import ProcessConverter
 from kerma_jobs.adapters.live_progress import TelemetryProgress
 from kerma_jobs.adapters.logged_clusters import LoggedClusters
@@ -80,8 +81,10 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     loops = _loops(infra, own)
     live = TelemetryProgress()
     converter = ProcessConverter(infra.forks, _geant4_data(), sandbox=own.sandbox)
-    routes = _routes(infra, own, live, converter)
+    clusters, edge = ClusterProgress(), EdgeBroker(infra.nats)
+    routes = _routes(infra, own, live, converter, clusters)
     updates = _live_updates(infra, live, own)
+    clusters.listen(edge, updates.progressed)
     native = NativeJobs(routes, JobSearch(infra.reads))
     # the streams come before `/v1/jobs/{job_id}`, which would match them
     routers = [events.router(routes, updates), router(routes), native_router(native)]
@@ -91,7 +94,8 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
         background.append(("sweeper", Sweeper("jobs", infra.db, stale).run))
     if "api" in infra.roles:
         background += [
-            ("live-progress", lambda: live.run(EdgeBroker(infra.nats))),
+            ("live-progress", lambda: live.run(edge)),
+            ("cluster-progress", lambda: clusters.run(edge)),
             ("converter", converter.run),
             ("live-updates", updates.run),
         ]
@@ -110,7 +114,11 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
 
 
 def _routes(
-    infra: Infra, own: JobsSettings, live: TelemetryProgress, converter: ProcessConverter
+    infra: Infra,
+    own: JobsSettings,
+    live: TelemetryProgress,
+    converter: ProcessConverter,
+    clusters: ClusterProgress,
 ) -> JobRoutes:
     queries = JobQueries(infra.reads)
     return JobRoutes(
@@ -145,6 +153,7 @@ def _routes(
             infra.blobs,
             infra.positions,
             infra.clock,
+            clusters.note,
         ),
         update_keys=load_update_keys(infra.clock),
     )

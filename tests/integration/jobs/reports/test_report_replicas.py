@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
+from kit.running.clients.event_streams import app_of, listening
 from kit.running.worlds.cluster import Script, run
-from kit.running.worlds.jobs_world import NamedUsers
+from kit.running.worlds.jobs_world import NamedUsers, user_of
 from kit.running.worlds.services import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,6 +58,29 @@ async def test_scripts_report_to_either(world: World, other: httpx.AsyncClient) 
     assert states == ["MERGING_QUEUED", *["COMPLETED"] * 16]
     events = await script.events()
     assert events.count("JobAllTasksSettled") == events.count("JobResultsAwaited") == 1
+
+
+async def test_streams_of_either_tell_the_progress_of_tasks_on_a_cluster(
+    world: World, other: httpx.AsyncClient
+) -> None:
+    script = await run(*world)
+    user = user_of(script.send)
+    await script.said(1, task_state="RUNNING")
+    async with (
+        listening(app_of(world[0]), f"/v1/jobs/{script.job}/events", user) as here,
+        listening(app_of(other), f"/v1/jobs/{script.job}/events", user) as there,
+    ):
+        for simulated in (3, 7):
+            await script.said(1, simulated_primaries=simulated)
+            shown = {"requested": 20, "simulated": simulated}
+            for stream in (here, there):
+                await stream.until("job", id=script.job, primaries=shown)
+        for number in (1, 2):
+            await script.said(number, task_state="COMPLETED")
+        for stream in (here, there):
+            told = await stream.until("job", id=script.job, state="MERGING_QUEUED")
+            assert told.data["primaries"] == {"requested": 20, "simulated": 20}
+            assert told.data["tasks"]["completed"] == 2
 
 
 async def test_a_cancellation_by_one_replica_ends_the_keys_at_the_other(

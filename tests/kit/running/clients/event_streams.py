@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import orjson
 
 SECONDS = 20.0
@@ -105,3 +106,9 @@ async def listening(
         reader.reading.set()
         async with asyncio.timeout(SECONDS):
             await serving
+
+
+def app_of(client: httpx.AsyncClient) -> Any:
+    """Return the application that a client calls."""
+    transport: Any = client._transport
+    return transport.app

@@ -46,6 +46,12 @@ def as_user(client: httpx.AsyncClient, prefix: str = "u") -> Callable[..., Any]:
     return send
 
 
+def user_of(send: Callable[..., Any]) -> str:
+    """Return the name, which is the token as well, of such a client's user."""
+    texts = (cell.cell_contents for cell in send.__closure__ or ())
+    return next(text for text in texts if isinstance(text, str))
+
+
 async def append(infra: Infra, subject: Subject, event: object, **after: int) -> int:
     """Append an event of another service to the log."""
     history = await infra.log.load(subject)

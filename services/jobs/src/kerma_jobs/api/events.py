@@ -77,9 +77,11 @@ def as_json(changed: ChangedJob, live: LiveProgress) -> dict[str, Any]:
     simulated = changed.simulated
     for index, lease, done in changed.running:
         requested = share_of_primaries(job.primaries, job.n_tasks, index)
-        now = present(job, TaskRow(index, requested, "RUNNING", lease, done), live)
+        now = present(job, TaskRow(index, requested, "RUNNING", lease, min(done, requested)), live)
         tasks[now.state.lower()] += 1
         simulated += now.simulated
+    if tasks["completed"] == job.n_tasks:
+        simulated = job.primaries  # also of tasks on a cluster that never told their end
     return {
         "id": job.job_id,
         "state": job.state,

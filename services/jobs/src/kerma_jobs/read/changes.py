@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -27,7 +28,9 @@ from sqlalchemy import (
 )
 
 from kerma_common.projection.rows.tables import CHECKPOINT
+from kerma_jobs.domain.state import BATCH
 from kerma_jobs.read.models import DELETED, JOB, OFFER, TASK
+from kerma_jobs.read.progress import TASK_PROGRESS
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import HEAD, OFFERED, JobHead, head_of
 
@@ -173,7 +176,15 @@ def _changed() -> Select[Any]:
 def _counted() -> Any:
     state = TASK.c.state
     runs = state == "RUNNING"
-    running = func.json_agg(func.json_build_array(TASK.c.index, TASK.c.lease, TASK.c.simulated))
+    # only jobs on a cluster have rows of progress
+    reported = (
+        select(TASK_PROGRESS.c.simulated)
+        .where(TASK_PROGRESS.c.job_id == JOB.c.job_id, TASK_PROGRESS.c.index == TASK.c.index)
+        .correlate(JOB, TASK)
+        .scalar_subquery()
+    )
+    simulated = func.greatest(TASK.c.simulated, case((JOB.c.platform == BATCH, reported)))
+    running = func.json_agg(func.json_build_array(TASK.c.index, TASK.c.lease, simulated))
     return (
         select(
             *(func.count().filter(state == name).label(name.lower()) for name in ENDINGS),
