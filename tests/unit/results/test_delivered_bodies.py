@@ -172,6 +172,14 @@ def without(key: str, inner: str = "") -> dict[str, Any]:
         (without("values", "data"), f"{WHERE}.data.values", "Missing data"),
         (without("page_number", "metadata"), f"{WHERE}.metadata.page_number", "Missing data"),
         (without("name", "metadata"), f"{WHERE}.metadata.name", "Missing data"),
+        *(
+            (
+                with_page(metadata={"page_number": "0", "name": name}),
+                f"{WHERE}.metadata.name",
+                "Must be a text.",
+            )
+            for name in (5, None, True, float("nan"))
+        ),
         (with_page(dimensions=9), f"{WHERE}.dimensions", "more than 8"),
         (with_page(dimensions=1), f"{WHERE}.axis_dim1", "Missing data"),
         (with_page(axis_dim1={"values": [1]}), f"{WHERE}.axis_dim1", "only 0 dimensions"),

@@ -60,6 +60,14 @@ async def test_scripts_report_to_either(world: World, other: httpx.AsyncClient) 
     assert events.count("JobAllTasksSettled") == events.count("JobResultsAwaited") == 1
 
 
+async def test_a_single_task_is_found_by_its_number(world: World) -> None:
+    script = await run(*world)
+    for number, status in ((0, 404), (1, 200), (2, 200), (3, 404)):
+        answer = await script.send("GET", f"/v1/jobs/{script.job}/tasks/{number}")
+        assert answer.status_code == status
+        assert status == 404 or answer.json()["number"] == number
+
+
 async def test_streams_of_either_tell_the_progress_of_tasks_on_a_cluster(
     world: World, other: httpx.AsyncClient
 ) -> None:

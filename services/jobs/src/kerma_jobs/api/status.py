@@ -123,7 +123,8 @@ def present(job: JobHead, task: TaskRow, live: LiveProgress) -> TaskNow:
     if job.platform == BATCH:
         open_ = task.ended_at is None and state in _UNSETTLED
         # as reports of an end do; one that told none counts with its output, which is merged
-        simulated = task.requested if state == "COMPLETED" else task.simulated
+        untold = state == "COMPLETED" and task.ended_at is None
+        simulated = task.requested if untold else task.simulated
         return TaskNow(state, simulated, task.eta_seconds if open_ else None)
     if task.ended_at is None and state == "RUNNING":
         progress = live.of(job.job_id, task.index, task.lease)

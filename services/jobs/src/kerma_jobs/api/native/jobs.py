@@ -40,7 +40,7 @@ from kerma_jobs.api.native.submission import NEW_JOB, parse_new_job, under_own_n
 from kerma_jobs.api.status import describe
 from kerma_jobs.app.submission import MAX_TASKS
 from kerma_jobs.domain.state import TERMINAL
-from kerma_jobs.read.queries import JobHead, TaskRow
+from kerma_jobs.read.queries import JobHead, TaskRow, number_of
 from kerma_jobs.read.search import JobSearch, Place, Sought
 
 JobId = Annotated[str, Path(max_length=200, description="The `id` of a job.")]
@@ -214,13 +214,14 @@ def _add_tasks(api: APIRouter, routes: NativeJobs) -> None:
     @answers(200, 304, 404, shows=views.TASK)
     async def get_task(
         job_id: JobId,
-        number: Annotated[int, Path(ge=0, lt=MAX_TASKS, description="Tasks count from 0.")],
+        number: Annotated[int, Path(ge=0, lt=2**31, description="The `number` of a task.")],
         request: Request,
         principal: CurrentPrincipal,
     ) -> Response:
         job, tasks = await routes.with_tasks(job_id, principal.user_id)
-        for task in tasks[number : number + 1]:
-            return resource(request, views.task_view(job, task, routes.jobs.tasks.live))
+        for task in tasks:
+            if number_of(job, task) == number:
+                return resource(request, views.task_view(job, task, routes.jobs.tasks.live))
         raise NotFound("The job has no task with this number")
 
 

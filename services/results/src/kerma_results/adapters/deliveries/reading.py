@@ -201,7 +201,8 @@ class _Page:
             if key not in page["metadata"]:
                 raise Refused(f"{path}.metadata.{key}", "Missing data for required field.")
         metadata = page["metadata"]
-        name = grammar.name(f"{path}.metadata.name", ("string", metadata["name"]))
+        kind = "string" if isinstance(metadata["name"], str) else "null"
+        name = grammar.name(f"{path}.metadata.name", (kind, metadata["name"]))
         number = grammar.page_number(path, metadata)
         axes = {
             n: page[f"axis_dim{n}"]["values"]
