@@ -16,16 +16,16 @@ from kit.running.clients.script import Script, Scripts
 from kit.running.whole import Whole, whole
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def realm() -> Iterator[Provider]:
     """A provider that answers in a thread of its own."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(provider()) as made:
         yield made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def kerma(realm: Provider) -> Iterator[Whole]:
-    """A Kerma for this folder, without a cluster at first."""
+    """A Kerma for one module, without a cluster at first."""
     settings = {
         "KERMA_AUTH_KEYCLOAK_ISSUER": realm.issuer,
         "KERMA_AUTH_KEYCLOAK_CLIENTS": CLIENT,
@@ -36,7 +36,7 @@ def kerma(realm: Provider) -> Iterator[Whole]:
         yield made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def plgada(kerma: Whole, realm: Provider) -> Iterator[httpx.Client]:
     """A user who came from the provider."""
     with browser(kerma) as client:
@@ -45,7 +45,7 @@ def plgada(kerma: Whole, realm: Provider) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def native(kerma: Whole) -> Iterator[httpx.Client]:
     """A user with a password."""
     who = {"username": "ada", "password": "another long password"}
@@ -55,7 +55,7 @@ def native(kerma: Whole) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def unclustered(plgada: httpx.Client) -> dict[str, httpx.Response]:
     """Answers before any cluster was registered: to a submission, and to the list of clusters."""
     body = submission(20, 2, sim_type="shieldhit")
@@ -65,7 +65,7 @@ def unclustered(plgada: httpx.Client) -> dict[str, httpx.Response]:
     }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def clusters(kerma: Whole, unclustered: dict[str, httpx.Response]) -> list[str]:
     """Names of the clusters; the first is the one for names that nobody knows."""
     names = ["ares.example", "zeus.example"]
@@ -76,7 +76,7 @@ def clusters(kerma: Whole, unclustered: dict[str, httpx.Response]) -> list[str]:
     return names
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def scripts(kerma: Whole, plgada: httpx.Client, clusters: list[str]) -> Iterator[Scripts]:
     """Scripts on the first cluster, each of a new job."""
     with browser(kerma) as client:
@@ -89,7 +89,7 @@ def script(scripts: Scripts) -> Script:
     return scripts.take()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def waiting(scripts: Scripts) -> Iterator[Script]:
     """A script of a job that is as it was submitted: for what is refused."""
     script = scripts.take()
