@@ -17,7 +17,8 @@ async def test_a_position_reached_elsewhere_ends_a_wait(nats_url: str) -> None:
         leader, other = Positions("jobs", nats=one), Positions("jobs", nats=two)
         stranger = Positions("runner", nats=two)
         async with running(other.run(), stranger.run()):
-            await asyncio.sleep(0)  # both have asked for their subscription
+            while len(two._subs) < 2:  # both have asked for their subscription
+                await asyncio.sleep(0)
             await two.flush()
             waiting = asyncio.create_task(other.wait("jobs", "JOBS", 7, 10))
             deaf = asyncio.create_task(stranger.wait("jobs", "JOBS", 7, 0.2))
