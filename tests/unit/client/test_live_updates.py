@@ -10,10 +10,17 @@ import pytest
 
 from kerma_client.api.exchange import Retries
 from kerma_client.api.pausing import looks
-from kerma_client.api.updates import EventReader, JobChanged, JobDeleted, ListStale, Ready
+from kerma_client.api.updates import (
+    EventReader,
+    JobChanged,
+    JobDeleted,
+    ListStale,
+    Patience,
+    Ready,
+)
 from kerma_client.errors import ApiError, JobTimeoutError, UnreachableError
 from kerma_common.http.event_stream import HEARTBEAT, message
-from kit.running.clients.answers import BUSY, JOB, VOID, Ask, Server, ok, problem
+from kit.running.clients.answers import BUSY, JOB, VOID, Ask, Server, Unended, ok, problem
 
 READY = message("ready", "9-9-9", b"{}")
 
@@ -105,7 +112,7 @@ def test_a_refused_stream_is_an_error_and_patience_ends(ask: Ask) -> None:
     assert len(server.asked) == 1
     server.retries = Retries(patience=-1.0)
     server.streams = [httpx.ConnectError("refused")]
-    with pytest.raises(UnreachableError, match=r"http://kerma.test does not answer: refused"):
+    with pytest.raises(UnreachableError, match=r"^http://kerma.test does not answer: refused"):
         ask(server, "events", {}, 1)
 
 
@@ -146,6 +153,58 @@ def test_waiting_survives_a_restart(ask: Ask) -> None:
     gone.streams = [told("COMPLETED")]
     with pytest.raises(UnreachableError):
         ask(gone, "wait", {"job_id": "j1"})
+
+
+def test_a_look_at_the_last_state_is_repeated_although_nothing_more_is_told(ask: Ask) -> None:
+    away = httpx.ConnectError("refused")
+    server = Server(in_state("RUNNING"), *[away] * 4, BUSY, in_state("COMPLETED"))
+    server.streams = [Unended(told("RUNNING") + told("COMPLETED"))]
+    assert ask(server, "wait", {"job_id": "j1"}).state == "COMPLETED"
+    assert len(opened(server)) == 1
+
+
+def test_repeated_looks_end_with_the_time(ask: Ask) -> None:
+    server = Server(in_state("RUNNING"), httpx.ConnectError("refused"))
+    server.streams = [Unended(told("COMPLETED"))]
+    with pytest.raises(JobTimeoutError, match="j1 is RUNNING"):
+        ask(server, "wait", {"job_id": "j1", "timeout": 0.05})
+
+
+def test_patience_counts_from_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter((500.0, 600.0, 700.0, 820.0, 820.5))
+    monkeypatch.setattr("kerma_client.api.updates.time.monotonic", lambda: next(moments))
+    patience, error = Patience(120.0), UnreachableError("away")
+    patience.answered()
+    patience.failed(error)
+    patience.failed(error)
+    patience.answered()
+    patience.failed(error)
+    patience.failed(error)
+    with pytest.raises(UnreachableError):
+        patience.failed(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, content=b"<html>", headers={"content-type": "text/html"}),
+        httpx.Response(200, content=b""),
+        httpx.Response(301, headers={"location": "https://kerma.test"}, content=b"moved"),
+    ],
+)
+def test_what_is_no_stream_of_events_is_refused(ask: Ask, answer: httpx.Response) -> None:
+    server = Server(in_state("RUNNING"))
+    server.streams = [answer]
+    with pytest.raises(ApiError):
+        ask(server, "events", {}, 1)
+
+
+def test_streams_that_end_at_once_try_the_patience(ask: Ask) -> None:
+    server = Server(in_state("RUNNING"))
+    server.retries = Retries(patience=-1.0)
+    server.streams = [b""]
+    with pytest.raises(ApiError, match="not a stream of live updates"):
+        ask(server, "events", {}, 1)
 
 
 def test_waiting_for_a_deleted_job_says_so(ask: Ask) -> None:

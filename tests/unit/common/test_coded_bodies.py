@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import random
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
 import httpx
@@ -17,7 +19,7 @@ from starlette.types import Message
 
 from kerma_common.http.answers import answer
 from kerma_common.http.app import create_app
-from kerma_common.http.body.coding import PIECE, Inflated
+from kerma_common.http.body.coding import MOST_EXCESS, PIECE, Inflated
 from kerma_common.http.body.json_body import LARGE
 from kerma_common.http.policy import public
 from kerma_common.http.route import KermaRoute
@@ -105,6 +107,52 @@ async def test_a_bomb_is_refused_before_it_is_received(client: httpx.AsyncClient
     assert reply.status_code == 413
     assert reply.json()["message"] == f"The body is larger than {LARGE} bytes"
     assert sent <= 2  # the header of gzip may come alone
+
+
+def _name() -> Iterator[bytes]:
+    """A gzip header whose file name has no end."""
+    yield b"\x1f\x8b\x08\x08" + bytes(6)
+    while True:
+        yield b"n" * 4096
+
+
+def _blocks() -> Iterator[bytes]:
+    """Stored blocks without content."""
+    yield b"\x1f\x8b\x08" + bytes(7)
+    while True:
+        yield b"\x00\x00\x00\xff\xff" * 800
+
+
+@pytest.mark.parametrize("endless", [_name, _blocks])
+async def test_gzip_that_holds_nothing_is_refused(
+    client: httpx.AsyncClient, endless: Callable[[], Iterator[bytes]]
+) -> None:
+    sent = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for piece in endless():
+            sent += len(piece)
+            yield piece
+
+    reply = await client.post("/named", content=pieces(), headers=coded("gzip"))
+    assert reply.status_code == 400
+    assert reply.json()["message"] == "The body is gzip that is larger than what it holds"
+    assert sent <= MOST_EXCESS + 8192
+
+
+async def test_content_that_cannot_be_packed_is_read(client: httpx.AsyncClient) -> None:
+    noise = base64.b64encode(random.Random(5).randbytes(40_000)).decode()
+    body = gzip.compress(b'{"name":"%b"}' % noise.encode(), compresslevel=0)
+    reply = await client.post("/named", content=body, headers=coded("gzip"))
+    assert reply.json()["name"] == noise
+
+
+async def test_a_browsers_gzip_must_be_declared_as_json_too(client: httpx.AsyncClient) -> None:
+    page = {"Origin": "http://test", "Content-Encoding": "gzip"}
+    for media, status in (("text/plain", 415), ("application/json", 200)):
+        headers = {**page, "Content-Type": media}
+        assert (await client.post("/named", content=JSON, headers=headers)).status_code == status
 
 
 @settings(deadline=None)

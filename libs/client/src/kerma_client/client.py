@@ -15,6 +15,7 @@ from kerma_client.api.exchange import REFRESH_TOKEN, Answer, Pause, Retries, Sen
 from kerma_client.api.pausing import Deadline, sleep, looks
 from kerma_client.api.updates import (
     HEARTBEAT_SECONDS,
+    NO_STREAM,
     Event,
     EventReader,
     JobChanged,
@@ -285,25 +286,36 @@ class KermaClient:
         self, call: Call[Followed], job_id: str, timeout: float | None, *, progress: bool = False
     ) -> Generator[Followed]:
         """Yield the answer to a call whenever the job has another state, or has made progress."""
-        patience, known = Patience(self._retries.patience), ""
-        with closing(self._moments(job_id, Deadline(timeout))) as moments:
+        known, deadline = "", Deadline(timeout)
+        with closing(self._moments(job_id, deadline)) as moments:
             for event in moments:
                 if isinstance(event, Ready):
                     continue
                 if isinstance(event, JobChanged) and event.state == known and not progress:
                     continue
-                try:
-                    found = self._do(call)
-                except UnreachableError as error:
-                    patience.failed(error)
-                except ApiError as error:
-                    if error.status != UNAVAILABLE:
-                        raise
-                    patience.failed(error)
-                else:
-                    patience.answered()
+                found = self._look(call, deadline)
+                if found is not None:
                     known = found.state
                     yield found
+
+    def _look(self, call: Call[Followed], deadline: Deadline) -> Followed | None:
+        """Return the answer, asked for again while none comes; None once the time is over.
+
+        Nothing may say later that it is worth a look: the state may have been the last one.
+        """
+        patience = Patience(self._retries.patience)
+        while True:
+            try:
+                return self._do(call)
+            except UnreachableError as error:
+                patience.failed(error)
+            except ApiError as error:
+                if error.status != UNAVAILABLE:
+                    raise
+                patience.failed(error)
+            if deadline.within(patience.pause):
+                return None
+            sleep(patience.pause)
 
     def _moments(self, job_id: str, deadline: Deadline) -> Generator[Event | None]:
         """Yield when a job may have changed: now, when live updates say so, or after pauses."""
@@ -330,16 +342,21 @@ class KermaClient:
             try:
                 answer = self._do(calls.events(job_id, position))
                 try:
-                    reader = EventReader()
+                    reader, empty = EventReader.of(answer), True
                     for chunk in answer.iter_bytes():
                         for event in reader.feed(chunk):
                             patience.answered()
+                            empty = False
                             position = position if event is None else event.position
                             yield event
                 finally:
                     answer.close()
-            except (UnreachableError, httpx.TransportError) as error:
+                if empty:  # a server that works says at least that it is ready
+                    patience.failed(ApiError(UNAVAILABLE, NO_STREAM, {}))
+            except httpx.TransportError as error:
                 patience.failed(unreachable(self._http.base_url, error))
+            except UnreachableError as error:
+                patience.failed(error)
             except ApiError as error:
                 if error.status != UNAVAILABLE:
                     raise
@@ -367,7 +384,7 @@ class KermaClient:
         try:
             request = self._http.build_request(step.method, step.path, **step.how)
             answer = self._http.send(request, stream=step.lasting)
-            if step.lasting and answer.is_error:
+            if step.lasting and not answer.is_success:
                 answer.read()
         except UnicodeEncodeError:  # arguments of a command line that are not valid text
             raise ApiError(400, NOT_TEXT, {}) from None

@@ -44,6 +44,21 @@ Lost = httpx.Response | httpx.TransportError
 Answers = list[Lost]
 
 
+class Unended(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A stream of which nobody may read more than there is: it would wait for ever."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.raw
+        raise AssertionError("waits for more")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
 class Server:
     """Answers in the given order, the last one again and again; keeps what it was asked.
 
@@ -53,7 +68,7 @@ class Server:
     def __init__(self, *answers: httpx.Response | httpx.TransportError) -> None:
         self.answers = list(answers)
         self.asked: list[httpx.Request] = []
-        self.streams: list[bytes | httpx.Response | httpx.TransportError] = []
+        self.streams: list[bytes | Unended | httpx.Response | httpx.TransportError] = []
         self.session = {"refresh_token": "r"}
         self.retries = Retries()
 
@@ -70,7 +85,12 @@ class Server:
         told = self.streams.pop(0) if self.streams else problem(429, "too-many-requests")
         if isinstance(told, Exception):
             raise told
-        return httpx.Response(200, content=told) if isinstance(told, bytes) else _again(told)
+        if isinstance(told, httpx.Response):
+            return _again(told)
+        headers = {"content-type": "text/event-stream; charset=utf-8"}
+        if isinstance(told, bytes):
+            return httpx.Response(200, content=told, headers=headers)
+        return httpx.Response(200, stream=told, headers=headers)
 
     @property
     def paths(self) -> list[str]:

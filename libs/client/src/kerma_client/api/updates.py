@@ -13,11 +13,14 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+import httpx
 
 from kerma_client.api.models import TERMINAL
 from kerma_client.errors import ApiError
 
+EVENTS = "text/event-stream"
 NO_STREAM = "the answer is not a stream of live updates"
 QUIET_SECONDS = 40.0
 """A connection that is silent for so long is lost; the service sends something every 15 s."""
@@ -79,6 +82,14 @@ class EventReader:
     def __init__(self) -> None:
         self._unread = b""
 
+    @classmethod
+    def of(cls, answer: httpx.Response) -> Self:
+        """Return a reader of an answer. Raises ApiError for one that is no stream of events."""
+        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != EVENTS:
+            raise ApiError(answer.status_code, NO_STREAM, {})
+        return cls()
+
     def feed(self, chunk: bytes) -> Iterator[Event | None]:
         """Yield what is complete. Raises ApiError for what is not a stream of a Kerma."""
         *complete, self._unread = (self._unread + chunk).split(b"\n\n")
@@ -128,16 +139,20 @@ class Patience:
     """How long something may not answer before who waits for it gives up."""
 
     seconds: float
-    _since: float = field(default_factory=time.monotonic)
+    _since: float | None = field(default=None, init=False)
+    """When the first failure came since it answered last."""
     _failures: int = 0
 
     def answered(self) -> None:
         """Note that it answers."""
-        self._since, self._failures = time.monotonic(), 0
+        self._since, self._failures = None, 0
 
     def failed(self, error: Exception) -> None:
         """Note that it does not answer. Raises the error once this has lasted too long."""
-        if time.monotonic() - self._since > self.seconds:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._since > self.seconds:
             raise error
         self._failures += 1
 

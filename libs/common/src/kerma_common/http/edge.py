@@ -30,11 +30,13 @@ logger = logging.getLogger(__name__)
 SERVER = SpanKind.SERVER
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CORS_HEADERS = (
-    "Accept, Authorization, Cache-Control, Content-Type, DNT, Idempotency-Key, If-Modified-Since,"
-    " If-Match, If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id, X-Requested-With"
+    "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, DNT, Idempotency-Key,"
+    " If-Modified-Since, If-Match, If-None-Match, Last-Event-ID, Range, User-Agent, X-Request-Id,"
+    " X-Requested-With"
 )
 CORS_EXPOSED = (
-    "Content-Length, Content-Range, ETag, Kerma-Position, Location, Retry-After, X-Request-Id"
+    "Content-Length, Content-Range, ETag, Kerma-Position, Location, Retry-After, WWW-Authenticate,"
+    " X-Request-Id"
 )
 
 
