@@ -97,4 +97,6 @@ def test_waiting_and_events_go_on_after_a_restart(kerma: Whole) -> None:
     looks = counted.paths.count(f"/v1/jobs/{job}")
     assert looks <= len(RANKS) + 8, "it polls"
     with KermaClient(url, token=token) as client:
-        assert next(client.events(job)).id == job  # type: ignore[union-attr]
+        first = next(client.events(job))
+        assert isinstance(first, JobChanged)
+        assert first.id == job

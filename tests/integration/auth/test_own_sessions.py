@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.app.accounts import NameTaken
 from kerma_auth.app.ports import Caller
 from kerma_auth.main import handlers_of
-from kerma_common.errors import KeyReused
+from kerma_common.errors import KeyReused, Unavailable
 from kerma_common.http.idempotency import RequestKey
 from kit.running.worlds.accounts import login
 from kit.running.worlds.people import Person, World, people
@@ -81,6 +81,20 @@ async def test_a_user_ends_all_other_sessions_everywhere(world: World) -> None:
     assert await world.refreshed(here) == 200
 
 
+async def test_a_repetition_ends_what_a_try_before_ended_in_this_service_alone(
+    world: World,
+) -> None:
+    there, here = await world.new("cleo"), await world.enter("cleo")
+    (own,) = [one["id"] for one in await listed(world, here) if one["current"]]
+    # the commits of the first try did not come so far
+    sessions = handlers_of(world.infra).sessions.sessions
+    assert len(await sessions.end_all(there.user_id, datetime.now(UTC), own)) == 1
+    assert await world.elsewhere(there) == 200
+    assert (await world.ask(here, "DELETE", "/v1/sessions")).status_code == 204
+    await world.becomes(403, there)
+    assert await world.elsewhere(here) == 200
+
+
 async def test_nobody_ends_sessions_of_others_nor_by_an_api_token(world: World) -> None:
     dora, eve = await world.new("dora"), await world.new("eve")
     (session,) = await listed(world, dora)
@@ -138,6 +152,33 @@ async def test_a_repeated_creation_is_one_user_with_one_password(world: World) -
     async with world.infra.db.connect() as connection:
         rows = await connection.scalar(select(func.count()).select_from(CREDENTIAL).where(names))
     assert rows == 2  # nothing is left of the refused ones
+
+
+async def test_a_try_that_fails_leaves_the_credential_that_it_shares(world: World) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.infra.bus, name)
+
+        async def execute(self, *_: object, **__: object) -> NoReturn:
+            raise Unavailable("not now")
+
+    accounts = handlers_of(world.infra).accounts
+    bus: Any = Failing()
+    key = RequestKey("s" * 64, "d" * 64)
+    for name, given in (("kate", key), ("liam", None)):
+        with pytest.raises(Unavailable):
+            await replace(accounts, bus=bus).create(name, None, "", "admin", given)
+    query = select(CREDENTIAL.c.username).where(CREDENTIAL.c.username.in_(["kate", "liam"]))
+    async with world.infra.db.connect() as connection:
+        assert list(await connection.scalars(query)) == ["kate"]
+    made = await accounts.create("kate", None, "", "admin", key)
+    assert await world.infra.positions.wait("users", "AUTH", made.seq)
+    assert (await login(world.auth, "kate", made.password or "")).status_code == 202
+    world.auth.cookies.clear()
+    # one that was between its two looks meanwhile
+    caller, credential_id = Caller("", "kate"), accounts.secrets.credential_id("admin", key)
+    found = await accounts._create(caller, "another", credential_id, "admin", repeatable=True)
+    assert found[0] == made.user_id
 
 
 async def test_a_first_try_that_died_is_completed_and_a_changed_password_is_not_told(

@@ -120,6 +120,20 @@ async def test_a_stream_resumes_where_it_was(jobs: World) -> None:
         assert kinds == ["reset", "job", "ready"]
 
 
+async def test_of_more_jobs_than_a_stream_holds_it_says_to_read_the_list(
+    jobs: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = jobs
+    send, user = named(client)
+    made = [await submit(send) for _ in range(3)]
+    monkeypatch.setattr("kerma_jobs.app.live_updates.MOST_AT_FIRST", 2)
+    async with listening(app_of(client), "/v1/jobs/events", user) as stream:
+        kinds = [(await stream.next()).kind for _ in range(2)]  # type: ignore[union-attr]
+        assert kinds == ["reset", "ready"]
+        await send("DELETE", "/jobs/direct", params={"job_id": made[0]})
+        await stream.until("job", id=made[0], state="CANCELED")
+
+
 async def test_a_stream_of_one_job_tells_of_no_other(jobs: World) -> None:
     client, _ = jobs
     send, user = named(client)

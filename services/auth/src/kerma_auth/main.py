@@ -168,15 +168,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     async def settled(seq: int) -> bool:
         return await infra.positions.wait(USERS.name, "AUTH", seq)
 
-    tokens = ApiTokens(
-        infra.bus,
-        StoredLabels(infra.db),
-        users,
-        infra.clock,
-        TokenSecrets(master),
-        throttle,
-        own.tokens_by_user,
-    )
+    tokens = _tokens(own, infra, users, throttle, master)
     ssh = SshVault(db, master)
     administration = Administration(
         infra.bus,
@@ -197,6 +189,13 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     removals = Removals(infra.bus, vault, administration, tokens, infra.clock)
     logs = FrontendLogs(throttle)
     return Handlers(accounts, opened, administration, tokens, users, keys, keycloak, removals, logs)
+
+
+def _tokens(
+    own: AuthSettings, infra: Infra, users: UserQueries, throttle: CountingThrottle, master: bytes
+) -> ApiTokens:
+    labels, made = StoredLabels(infra.db), TokenSecrets(master)
+    return ApiTokens(infra.bus, labels, users, infra.clock, made, throttle, own.tokens_by_user)
 
 
 def _outside(own: AuthSettings) -> tuple[KeycloakTokens | None, SshCertificates | None]:

@@ -50,7 +50,7 @@ class AuthSettings(Settings):
     """Requests with logs of a frontend, from a user, or from an address without one."""
     exchanges_by_user: str = "300 per hour"
     """Tokens of the OpenID Connect provider that one user exchanges for a session."""
-    token_creations_by_user: str = "60 per hour"  # noqa: S105
+    token_creations_by_user: str = "60 per hour"  # noqa: S105 - a rate, no secret
     """API tokens that one user creates."""
     tokens_by_user: int = Field(default=50, ge=1, le=10_000)
     """Valid API tokens of one user; every process keeps all tokens in memory."""

@@ -122,6 +122,17 @@ async def test_a_body_beyond_the_limit_is_refused(script: Script) -> None:
         assert answer.json()["message"] == f"The body is larger than {MOST_BYTES} bytes"
 
 
+async def test_members_of_entries_are_not_taken_for_those_of_the_body(script: Script) -> None:
+    strange = {"simulation_id": 7, "update_key": "x.y.z", "task_state": "RUNNING"}
+    tasks = [entry(1, **strange)] + [entry(1, simulated_primaries=3) for _ in range(2000)]
+    named = body_of(script, tasks)
+    for members in (named, dict(reversed(named.items()))):
+        body = orjson.dumps(members)
+        assert len(body) > LARGE
+        answer = await script.client.post("/tasks/bulk", content=body, headers=JSON)
+        assert (answer.status_code, set(answer.json())) == (202, {"message"})
+
+
 async def test_a_large_body_is_not_read_for_others_than_a_job(script: Script) -> None:
     tasks = [entry(1, simulated_primaries=3) for _ in range(MAX_TASKS)]
     for wrong in (

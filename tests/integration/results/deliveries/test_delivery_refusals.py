@@ -91,6 +91,21 @@ async def test_keys_end_with_a_revocation(
     assert (response.status_code, set(response.json())) == (400, {"message", "update_key"})
 
 
+async def test_a_key_that_is_revoked_during_the_upload_delivers_nothing(
+    client: httpx.AsyncClient, world: World, sent: Delivery
+) -> None:
+    raw = json.dumps(sent.body()).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield raw[:-1]
+        revoked = UpdateKeysRevoked(job_id=sent.job_id, by=OWNER, not_before=datetime.now(UTC))
+        await world.record(revoked)
+        yield raw[-1:]
+
+    response = await client.post("/results", content=pieces())
+    assert (response.status_code, set(response.json())) == (400, {"message", "update_key"})
+
+
 async def test_jobs_that_kerma_runs_take_no_results(
     client: httpx.AsyncClient, running: Running, world: World
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from kerma_client.commands import listing
 from kerma_client.commands.operators import (
     all_jobs,
     batch_jobs,
     keys,
-    listing,
     logins,
     mending,
     users,

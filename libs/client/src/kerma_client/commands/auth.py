@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerma_client.commands.operators import listing
+from kerma_client.commands import listing
 from kerma_client.commands.options import DEFAULT_DATA, Data
 from kerma_client.local import connect
 from kerma_client.terminal import fail, say
@@ -87,17 +87,15 @@ def list_tokens(
     client, _ = opened(data, url, user)
     with client:
         found = client.tokens()
-    if as_json:
-        listing.rows({}, map(asdict, found), as_json=True)
-        return
     columns = {
         "id": "token",
         "label": "label",
         "expires_at": "expires",
         "last_used_at": "last used",
     }
-    shown = ({**asdict(one), "last_used_at": one.last_used_at or "never"} for one in found)
-    listing.rows(columns, shown, as_json=False)
+    listing.rows(
+        columns, map(asdict, found), as_json=as_json, last_used_at=listing.or_else("never")
+    )
 
 
 @token.command("revoke")
@@ -125,12 +123,9 @@ def list_sessions(
     client, _ = opened(data, url, user)
     with client:
         found = client.sessions()
-    if as_json:
-        listing.rows({}, map(asdict, found), as_json=True)
-        return
     columns = {"id": "session", "last_used_at": "last used", "expires_at": "expires", "current": ""}
-    shown = ({**asdict(one), "current": "current" if one.current else ""} for one in found)
-    listing.rows(columns, shown, as_json=False)
+    marked = listing.mark("current")
+    listing.rows(columns, map(asdict, found), as_json=as_json, current=marked)
 
 
 @sessions.command("end")

@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header
@@ -24,6 +25,9 @@ from kerma_common.http.body.json_body import LARGE
 
 HEADER = "Idempotency-Key"
 MOST_KEY = 128
+KEPT = timedelta(hours=24)
+"""How long a repeated request is answered like the first one."""
+REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{MOST_KEY}}}")
 _GRAMMAR = f"Must be 1 to {MOST_KEY} visible ASCII characters without spaces, and given once."
 

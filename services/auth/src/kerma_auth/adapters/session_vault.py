@@ -170,6 +170,18 @@ class SessionVault:
             rows = await connection.execute(ended.returning(SESSION.c.session_id, _USED))
             return [(session_id, last) for session_id, last in rows]
 
+    async def ended_since(
+        self, user_id: str, since: datetime, but: str | None
+    ) -> list[tuple[str, datetime]]:
+        """Return a user's sessions, except one, that ended lately, and when each was used last."""
+        found = select(SESSION.c.session_id, _USED).where(
+            SESSION.c.user_id == user_id, SESSION.c.ended >= since
+        )
+        if but is not None:
+            found = found.where(SESSION.c.session_id != but)
+        async with self.db.connect() as connection:
+            return [(session_id, last) for session_id, last in await connection.execute(found)]
+
     async def active(self, now: datetime) -> list[tuple[str, str, int, datetime]]:
         """Return id and name of users with sessions, how many, and when one was used last."""
         found = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Throttle, Users
@@ -26,14 +26,11 @@ from kerma_common.errors import (
     KeyReused,
     OutcomeUnknown,
 )
-from kerma_common.http.idempotency import RequestKey
+from kerma_common.http.idempotency import KEPT, REUSED, RequestKey
 from kerma_common.security.principal import NATIVE
 
 TAKEN = "User with this name already exists"
 USER_EXISTS = "USER_EXISTS"
-KEPT = timedelta(hours=24)
-"""How long a repeated request gets its user again."""
-REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
 CLOSED = "Registration is closed; ask an operator for an account"
 MAX_PASSWORD = 1024
 """Longest password that a login checks; those of earlier releases may be longer than new ones."""
@@ -115,7 +112,10 @@ class Accounts:
         name, secret = self._acceptable(username, password if made_up is None else made_up)
         found = await self._earlier(credential_id) if key is not None else None
         if found is None:
-            found = await self._create(Caller(address, name), secret, credential_id, actor)
+            caller = Caller(address, name)
+            found = await self._create(
+                caller, secret, credential_id, actor, repeatable=key is not None
+            )
         return Made(found[0], made_up, found[1])
 
     async def _earlier(self, credential_id: str) -> tuple[str, int] | None:
@@ -137,11 +137,24 @@ class Accounts:
         return stored.user_id, seq
 
     async def _create(
-        self, caller: Caller, secret: str, credential_id: str, actor: str
+        self,
+        caller: Caller,
+        secret: str,
+        credential_id: str,
+        actor: str,
+        *,
+        repeatable: bool = False,
     ) -> tuple[str, int]:
+        """Return the id of a new user, and the sequence of the commit.
+
+        ``repeatable``: other tries of the same request may come, even now; they share the credential.
+        """
         name = caller.username
         user_id = self.vault.user_id(NATIVE, name_key(name))
-        await self._require_free(name, user_id)
+        user, seq = await self.bus.state(USER, user_subject(user_id))
+        if user.registered and user.credential_id == credential_id:
+            return user_id, seq
+        await self._require_free(name, user_id, taken=user.registered)
         async with self.passwords.turn(caller) as hashing:
             secret_hash = await hashing.hash(secret)
         await self.vault.add_credential(credential_id, user_id, name, secret_hash)
@@ -158,7 +171,8 @@ class Accounts:
             await self.vault.drop_credential(credential_id)
             raise NameTaken from rejected
         except KermaError:
-            await self.vault.drop_credential(credential_id)
+            if not repeatable:  # another try may have stored the event that names it
+                await self.vault.drop_credential(credential_id)
             raise
         return user_id, done.seq
 
@@ -182,13 +196,12 @@ class Accounts:
             raise wrong_data(faults)
         return username, normal_password(password)
 
-    async def _require_free(self, name: str, user_id: str) -> None:
-        """Raise NameTaken if a user has an equal name.
+    async def _require_free(self, name: str, user_id: str, *, taken: bool) -> None:
+        """Raise NameTaken if the id is taken, or another user has an equal name.
 
         The ids of earlier releases are those of names as they were written.
         """
-        user, _ = await self.bus.state(USER, user_subject(user_id))
-        if user.registered:
+        if taken:
             raise NameTaken
         others = [other for other in await self.vault.named(name_key(name)) if other != user_id]
         accounts = await self.users.accounts_of(others)

@@ -127,6 +127,11 @@ class Sessions(Protocol):
     ) -> Sequence[tuple[str, datetime]]:
         """End a user's sessions, except one; return their ids, and when each was used last."""
 
+    async def ended_since(
+        self, user_id: str, since: datetime, but: str | None
+    ) -> Sequence[tuple[str, datetime]]:
+        """Return a user's sessions, except one, that ended lately, and when each was used last."""
+
     async def active(self, now: datetime) -> Sequence[tuple[str, str, int, datetime]]:
         """Return id and name of users with sessions, how many, and when one was used last."""
 

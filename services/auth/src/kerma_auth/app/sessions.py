@@ -254,7 +254,10 @@ class SessionHandlers:
     async def end_others(self, user_id: str, but: str, request_id: str) -> int:
         """End all sessions of a user except one; return the sequence of the last commit, or 0."""
         now, seq = self.clock(), 0
-        for session_id, used in await self.sessions.end_all(user_id, now, but):
+        await self.sessions.end_all(user_id, now, but)
+        # also those that an earlier try has ended here, but perhaps not in every service
+        ended = await self.sessions.ended_since(user_id, now - ACCESS_LIFE - CLOCK_SKEW, but)
+        for session_id, used in ended:
             if _may_act(used, now):
                 seq = await self.end(session_id, user_id, request_id)
         return seq

@@ -18,13 +18,10 @@ from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import account_subject, api_token_subject, user_subject
 from kerma_common.errors import ConcurrencyConflict, DomainRejected, KeyReused
-from kerma_common.http.idempotency import RequestKey
+from kerma_common.http.idempotency import KEPT, REUSED, RequestKey
 from kerma_common.security import api_tokens
 from kerma_common.security.roles import PRIVILEGED
 
-KEPT = timedelta(hours=24)
-"""How long a repeated request gets its token again."""
-REUSED = "This Idempotency-Key was used for another request, or too long ago; use a new one"
 TOO_MANY = "TOO_MANY_TOKENS"
 
 

@@ -10,8 +10,9 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -47,6 +48,8 @@ READ_AT_ONCE = 2
 """Large bodies that a process has in memory as objects."""
 MOST_WAITING = 4
 """Large bodies of a job, the one that is read included."""
+WAIT_SECONDS = 30.0
+BUSY = "Other large reports are being read; please try again"
 _NUMBER = re.compile(rb'"simulation_id"\s{0,8}:\s{0,8}(\d{1,18})')
 _KEY = re.compile(rb'"update_key"\s{0,8}:\s{0,8}"([A-Za-z0-9_.-]{1,4096})"')
 _SHOWN = envelope("Tasks updated", refused_entries=1, refused={"tasks.3.task_id": [NO_SUCH_TASK]})
@@ -84,20 +87,30 @@ class BulkReports:
 
     def _job(self, body: bytes) -> str:
         """Return the job whose key an unread body shows. Raises InvalidRequest."""
-        number, key = _NUMBER.search(body), _KEY.search(body)
-        if number is None or key is None:
-            missing = "simulation_id" if number is None else "update_key"
+        numbers, keys = _NUMBER.findall(body), _KEY.findall(body)
+        if not numbers or not keys:
+            missing = "update_key" if numbers else "simulation_id"
             raise refused(missing, "Missing data for required field.")
-        return self.keys.verify(key[1].decode(), int(number[1]), Verb.TASKS).job_id
+        # entries may have members of these names, which say nothing; others come before or after
+        for key, number in product({keys[-1], keys[0]}, {numbers[-1], numbers[0]}):
+            with suppress(InvalidRequest):
+                return self.keys.verify(key.decode(), int(number), Verb.TASKS).job_id
+        return self.keys.verify(keys[0].decode(), int(numbers[0]), Verb.TASKS).job_id
 
     @asynccontextmanager
     async def _turn(self, job: str) -> AsyncGenerator[None, None]:
         """Wait until a large body of a job may be read. Raises Unavailable."""
         if self._of_jobs[job] >= MOST_WAITING:
-            raise Unavailable("Other reports on this simulation are being read; please try again")
+            raise Unavailable(BUSY)
         self._of_jobs[job] += 1
         try:
-            async with self._locks.setdefault(job, asyncio.Lock()), self._reading:
+            async with AsyncExitStack() as turn:
+                try:
+                    async with asyncio.timeout(WAIT_SECONDS):
+                        await turn.enter_async_context(self._locks.setdefault(job, asyncio.Lock()))
+                        await turn.enter_async_context(self._reading)
+                except TimeoutError:
+                    raise Unavailable(BUSY) from None
                 yield
         finally:
             self._of_jobs[job] -= 1

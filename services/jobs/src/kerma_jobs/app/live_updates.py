@@ -19,7 +19,7 @@ from prometheus_client import Gauge
 
 from kerma_common.contracts.events import auth
 from kerma_common.errors import TooManyRequests
-from kerma_common.http.event_stream import HEARTBEAT, Mailbox, message
+from kerma_common.http.event_stream import HEARTBEAT, MOST_UNSENT, Mailbox, message
 from kerma_common.projection.retries.failures import is_transient
 from kerma_jobs.read.changes import ChangedJob, Changes, Position
 
@@ -33,6 +33,8 @@ SHARE = 2
 LONGEST_PAUSE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 15.0
 RETRY_SECONDS = 1.0
+MOST_AT_FIRST = MOST_UNSENT - 2
+"""Jobs that a new stream tells; with more, it says that the list is to be read."""
 LISTENERS = Gauge("jobs_live_listeners", "Open streams of live updates")
 _log = logging.getLogger(__name__)
 
@@ -241,15 +243,17 @@ class LiveUpdates:
             # jobs that have ended are in the list
             found = await self.changes.since(Position(now.jobs, -1, -1), owner)
         position = str(found.position)
-        if (last is not None and not resumes) or not found.complete:
+        too_many = not found.complete or found.number > MOST_AT_FIRST
+        if (last is not None and not resumes) or too_many:
             # events were lost with a restored log, or there are very many
             listener.mailbox.put("reset", message("reset", position, b"{}"))
-        for changed in found.jobs:
-            body = message("job", position, self.show(changed))
-            _put([listener], changed.job.job_id, body)
-        for job_id in found.deleted:
-            if listener.wants(job_id):
-                _put([listener], job_id, _deleted(job_id, found.position))
+        if not too_many:  # else the list tells all, and the mailbox would be full at once
+            for changed in found.jobs:
+                body = message("job", position, self.show(changed))
+                _put([listener], changed.job.job_id, body)
+            for job_id in found.deleted:
+                if listener.wants(job_id):
+                    _put([listener], job_id, _deleted(job_id, found.position))
         listener.mailbox.put("ready", message("ready", position, b"{}"))
 
     def _admit(self, principal: Principal) -> None:

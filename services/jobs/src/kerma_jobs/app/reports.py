@@ -85,7 +85,7 @@ class JobUpdate:
 
 @dataclass(slots=True)
 class Reports:
-    """Accepts reports. ``number`` of its methods names the field that holds the job's number.
+    """Accepts reports.
 
     All methods raise InvalidRequest for a report that is refused. ``progressed`` is called with a job
     whose rows of progress may have changed.
@@ -172,8 +172,9 @@ class Reports:
         try:
             seq = await group.do(reports)
         finally:
-            if group.idle:
-                self._commands.pop(at, None)
+            # a later one may have taken its place
+            if group.idle and self._commands.get(at) is group:
+                del self._commands[at]
         await self.positions.wait("jobs", "JOBS", seq)
 
     async def _report(self, key: UpdateKey, reports: Sequence[TaskReport]) -> int:

@@ -85,6 +85,11 @@ class Changes:
     deleted: dict[str, str]
 
     @property
+    def number(self) -> int:
+        """How many jobs these are."""
+        return len(self.jobs) + len(self.deleted)
+
+    @property
     def complete(self) -> bool:
         """Whether nothing was left out."""
         return len(self.jobs) < MOST and len(self.deleted) < MOST

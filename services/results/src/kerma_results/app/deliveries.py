@@ -65,7 +65,8 @@ class Deliveries:
             first.append(piece)
             if head.feed(piece):
                 break
-        caller = await self._admitted(head.identity())
+        identity = head.identity()
+        caller = await self._admitted(identity)
         async with (
             self.places.place(caller.job.owner, caller.job_id),
             self.bodies.open(gzipped=gzipped) as body,
@@ -75,6 +76,7 @@ class Deliveries:
             async for piece in pieces:
                 await body.feed(piece)
             await body.end()
+            await self._admitted(identity)  # it may take long: the key may be void by now
             return await self._keep(caller, body, request_id)
 
     async def _admitted(self, identity: Identity) -> Caller:

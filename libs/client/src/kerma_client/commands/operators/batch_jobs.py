@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands.operators import listing
+from kerma_client.commands import listing
 from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kerma_client.commands.operators import listing
+from kerma_client.commands import listing
 from kerma_client.commands.options import DEFAULT_DATA, AsJson, Data
 from kerma_client.local import use_settings
 from kerma_client.terminal import fail
@@ -55,9 +55,7 @@ def list_users(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         "registered_at": "registered",
         "id": "id",
     }
-    if not as_json:
-        found = [{**row, "disabled": "disabled" if row["disabled"] else ""} for row in found]
-    listing.rows(columns, found, as_json=as_json)
+    listing.rows(columns, found, as_json=as_json, disabled=listing.mark("disabled"))
 
 
 @app.command("add")
