@@ -310,11 +310,7 @@ class AsyncKermaClient:
         while True:
             try:
                 return await self._do(call)
-            except UnreachableError as error:
-                patience.failed(error)
-            except ApiError as error:
-                if error.status != UNAVAILABLE:
-                    raise
+            except (UnreachableError, ApiError) as error:
                 patience.failed(error)
             if deadline.within(patience.pause):
                 return None
@@ -358,11 +354,7 @@ class AsyncKermaClient:
                     patience.failed(ApiError(UNAVAILABLE, NO_STREAM, {}))
             except httpx.TransportError as error:
                 patience.failed(unreachable(self._http.base_url, error))
-            except UnreachableError as error:
-                patience.failed(error)
-            except ApiError as error:
-                if error.status != UNAVAILABLE:
-                    raise
+            except (UnreachableError, ApiError) as error:
                 patience.failed(error)
             yield None
             await asleep(patience.pause)

@@ -307,11 +307,7 @@ class KermaClient:
         while True:
             try:
                 return self._do(call)
-            except UnreachableError as error:
-                patience.failed(error)
-            except ApiError as error:
-                if error.status != UNAVAILABLE:
-                    raise
+            except (UnreachableError, ApiError) as error:
                 patience.failed(error)
             if deadline.within(patience.pause):
                 return None
@@ -355,11 +351,7 @@ class KermaClient:
                     patience.failed(ApiError(UNAVAILABLE, NO_STREAM, {}))
             except httpx.TransportError as error:
                 patience.failed(unreachable(self._http.base_url, error))
-            except UnreachableError as error:
-                patience.failed(error)
-            except ApiError as error:
-                if error.status != UNAVAILABLE:
-                    raise
+            except (UnreachableError, ApiError) as error:
                 patience.failed(error)
             yield None
             sleep(patience.pause)

@@ -18,7 +18,7 @@ from typing import Any, Self
 import httpx
 
 from kerma_client.api.models import TERMINAL
-from kerma_client.errors import ApiError
+from kerma_client.errors import UNAVAILABLE, ApiError
 
 EVENTS = "text/event-stream"
 NO_STREAM = "the answer is not a stream of live updates"
@@ -148,7 +148,12 @@ class Patience:
         self._since, self._failures = None, 0
 
     def failed(self, error: Exception) -> None:
-        """Note that it does not answer. Raises the error once this has lasted too long."""
+        """Note that it does not answer. Raises the error once this has lasted too long.
+
+        Raises every answer but 503 at once.
+        """
+        if isinstance(error, ApiError) and error.status != UNAVAILABLE:
+            raise error
         now = time.monotonic()
         if self._since is None:
             self._since = now
