@@ -18,6 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.chaos_seed = random.SystemRandom().randrange(10**6)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their place: what is compressed or signed may differ from process to process.
+
+    Processes that run tests side by side must collect the same names.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"chaos seed: {config.option.chaos_seed}"
 

@@ -11,10 +11,10 @@ import typer
 from kerma_tools.paths import ROOT
 
 # most tests wait for child processes; tests of a file share servers, so a file stays together
-_TWO_AT_ONCE = ("-n", "2", "--dist=loadfile")
+_SIDE_BY_SIDE = ("-n", "3", "--dist=loadfile")
 _OTHERS = ("physics", "chaos", "slow", "browser", "oidc", "keycloak")
 """Markers of the tests that the default tier leaves out."""
-_QUICK = ("-m", " and ".join(f"not {marker}" for marker in _OTHERS), *_TWO_AT_ONCE)
+_QUICK = ("-m", " and ".join(f"not {marker}" for marker in _OTHERS), *_SIDE_BY_SIDE)
 TIERS: dict[str, tuple[str, ...]] = {
     "unit": (*_QUICK, "tests/unit"),
     "default": _QUICK,
