@@ -22,10 +22,12 @@ def run_tests(
     context: typer.Context,
     tier: Annotated[
         str,
-        typer.Argument(help="unit, default, physics, chaos, slow, browser, oidc, keycloak or all."),
+        typer.Argument(
+            help="unit, default, physics, chaos, slow, browser, oidc, keycloak, all, or a path."
+        ),
     ] = "default",
 ) -> None:
-    """Run the tests of a tier; further arguments go to pytest."""
+    """Run the tests of a tier or of a path; further arguments go to pytest."""
     from kerma_tools.testing import run_tier
 
     raise typer.Exit(run_tier(tier, context.args))

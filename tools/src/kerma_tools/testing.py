@@ -30,8 +30,17 @@ TIERS: dict[str, tuple[str, ...]] = {
 
 
 def run_tier(tier: str, arguments: Sequence[str]) -> int:
-    """Run pytest on a tier; return its exit status. Raises typer.BadParameter for an unknown tier."""
-    if tier not in TIERS:
-        raise typer.BadParameter(f"{tier} is not one of {', '.join(TIERS)}")
-    command = [sys.executable, "-m", "pytest", *TIERS[tier], *arguments]
+    """Run pytest on a tier, or on paths; return its exit status.
+
+    Options alone go to the default tier. Raises typer.BadParameter for anything else.
+    """
+    if tier in TIERS:
+        chosen: tuple[str, ...] = TIERS[tier]
+    elif tier.startswith("-"):
+        chosen = (*TIERS["default"], tier)
+    elif (ROOT / tier.partition("::")[0]).exists():
+        chosen = (tier,)
+    else:
+        raise typer.BadParameter(f"{tier} is no file and not one of {', '.join(TIERS)}")
+    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
