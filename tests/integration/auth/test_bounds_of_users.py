@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -18,11 +19,13 @@ from kerma_auth.adapters.keycloak.ssh_vault import SSH_CREDENTIAL
 from kerma_auth.adapters.passwords.windows import ATTEMPT
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.adapters.token_labels import LABEL
-from kerma_auth.main import STALE
+from kerma_auth.main import STALE, handlers_of
+from kerma_common.commands.bus import CommandBus
 from kerma_common.db.sweeping import MOST_ROWS, Stale, Sweeper
+from kerma_common.errors import Unavailable
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
-from kit.running.worlds.accounts import auth_service, login, register
+from kit.running.worlds.accounts import PASSWORD, auth_service, login, register
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOUR = timedelta(hours=1)
@@ -40,6 +43,19 @@ async def auth(
         patch.setenv("KERMA_AUTH_LOGINS_BY_USER", "6")
         async with auth_service(nats_url, postgres_url, tmp_path_factory.mktemp("blobs")) as found:
             yield found
+
+
+class Unwritable:
+    """A bus that reads, and stores nothing."""
+
+    def __init__(self, bus: CommandBus) -> None:
+        self._bus = bus
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    async def execute(self, *_: object, **__: object) -> NoReturn:
+        raise Unavailable("not now")
 
 
 async def size(connection: AsyncConnection, table: Table) -> int:
@@ -105,6 +121,48 @@ async def test_with_too_many_sessions_the_one_used_longest_ago_ends(auth: World)
     assert await status(logins[2]["access_token"]) == 200
     second = {"Cookie": f"refresh_token={logins[1]['refresh_token']}"}
     assert (await client.get("/auth/refresh", headers=second)).status_code == 401
+
+
+async def test_a_login_that_fails_ends_no_session_in_this_service_alone(auth: World) -> None:
+    client, infra = auth
+    oldest = await entered(client, "kay")
+    for _ in range(2):
+        assert (await login(client, "kay")).status_code == 202
+    client.cookies.clear()
+    sessions = handlers_of(infra).sessions
+    bus: Any = Unwritable(infra.bus)
+    with pytest.raises(Unavailable):
+        await replace(sessions, bus=bus).open("kay", PASSWORD, "")
+    user_id = sessions.login.vault.user_id("native", "kay")
+    assert len(await sessions.listed(user_id)) == 3
+    assert (await client.get("/auth/status", headers=oldest)).status_code == 200
+    assert (await login(client, "kay")).status_code == 202
+    client.cookies.clear()
+    assert len(await sessions.listed(user_id)) == 3
+    assert await infra.identity.wait((await infra.log.state("AUTH")).last)
+    assert (await client.get("/auth/status", headers=oldest)).status_code == 403
+
+
+async def test_a_session_that_ended_in_this_service_alone_ends_everywhere_with_its_next_refresh(
+    auth: World,
+) -> None:
+    client, infra = auth
+    await register(client, "kit")
+    opened = (await login(client, "kit")).cookies
+    client.cookies.clear()
+    access = {"Authorization": f"Bearer {opened['access_token']}"}
+    refresh = {"Cookie": f"refresh_token={opened['refresh_token']}"}
+    assert (await client.get("/auth/refresh", headers=refresh)).status_code == 200
+    client.cookies.clear()
+    handlers = handlers_of(infra).sessions
+    later = replace(handlers, clock=lambda: infra.clock() + timedelta(minutes=1))
+    bus: Any = Unwritable(infra.bus)
+    with pytest.raises(Unavailable):  # a replaced token is used, and the log is away
+        await replace(later, bus=bus).refresh(opened["refresh_token"])
+    assert (await client.get("/auth/status", headers=access)).status_code == 200
+    assert (await client.get("/auth/refresh", headers=refresh)).status_code == 401
+    assert await infra.identity.wait((await infra.log.state("AUTH")).last)
+    assert (await client.get("/auth/status", headers=access)).status_code == 403
 
 
 async def test_a_user_logs_in_a_bounded_number_of_times_in_two_hours(auth: World) -> None:

@@ -154,6 +154,22 @@ async def test_a_repeated_creation_is_one_user_with_one_password(world: World) -
     assert rows == 2  # nothing is left of the refused ones
 
 
+async def test_of_two_requests_with_one_key_at_once_one_makes_a_user(world: World) -> None:
+    operator = await world.new("oleg", "operator")
+    for number in range(5):
+        names = [f"twin-{number}-{which}" for which in range(4)]
+        key = f"both-{number}"
+        tries = [create(world, operator, key, username=name) for name in names]
+        answers = await asyncio.gather(*tries)
+        assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422]
+        query = select(CREDENTIAL.c.username).where(CREDENTIAL.c.username.in_(names))
+        async with world.infra.db.connect() as connection:
+            (made,) = await connection.scalars(query)
+        again = await create(world, operator, key, username=made)
+        won = next(answer for answer in answers if answer.status_code == 201)
+        assert (again.status_code, again.content) == (201, won.content)
+
+
 async def test_a_try_that_fails_leaves_the_credential_that_it_shares(world: World) -> None:
     class Failing:
         def __getattr__(self, name: str) -> Any:

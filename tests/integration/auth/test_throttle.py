@@ -28,6 +28,7 @@ async def auth(
         patch.setenv("KERMA_AUTH_FAILURES_BY_NAME_AND_ADDRESS", "3 per 5 minutes")
         patch.setenv("KERMA_AUTH_FAILURES_BY_NAME", "6 per hour")
         patch.setenv("KERMA_AUTH_FAILURES_BY_ADDRESS", "8 per 5 minutes")
+        patch.setenv("KERMA_AUTH_FAILURES_BY_ADDRESS_IN_ALL", "12 per hour")
         patch.setenv("KERMA_AUTH_REGISTRATIONS_BY_ADDRESS", "7 per hour")
         blobs = tmp_path_factory.mktemp("blobs")
         async with auth_service(nats_url, postgres_url, blobs) as found:
@@ -109,6 +110,29 @@ async def test_an_address_that_fails_often_locks_the_names_that_failed_there_and
         assert (await login(other, "dave")).status_code == 202
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_one_password_is_tried_with_a_bounded_number_of_names_from_an_address(
+    auth: tuple[httpx.AsyncClient, Infra], *, trusted: bool
+) -> None:
+    client, infra = auth
+    name = f"at-the-institute-{trusted}"
+    await register(client, name)
+    settings = HttpSettings(trusted_proxies=("192.0.2.60",) if trusted else ())
+    async with replica(infra, "192.0.2.60", settings) as proxied:
+        proxied.headers["X-Forwarded-For"] = "203.0.113.60"
+        for number in range(12):
+            answer = await login(proxied, f"sprayed-{trusted}-{number}", "Spring-2026")
+            assert answer.status_code == 401
+        refused = await login(proxied, f"sprayed-{trusted}-12", "Spring-2026")
+        assert (refused.status_code, int(refused.headers["retry-after"]) > 3500) == (429, True)
+        # for everybody there, also with the right password
+        assert (await login(proxied, name)).status_code == 429
+        proxied.headers["X-Forwarded-For"] = "203.0.113.61"
+        assert (await login(proxied, name)).status_code == (202 if trusted else 429)
+        await _windows_end(infra)
+        assert (await login(proxied, name)).status_code == 202
+
+
 async def test_guesses_at_once_exceed_the_limit_by_the_hashes_at_once_only(
     auth: tuple[httpx.AsyncClient, Infra],
 ) -> None:
@@ -159,6 +183,6 @@ async def test_counters_hold_neither_names_nor_addresses_and_are_deleted_when_ov
         await login(guesser, "other", "guess-2")
     async with infra.db.connect() as connection:
         rows = (await connection.execute(select(ATTEMPT))).all()
-    assert len(rows) == 3
+    assert len(rows) == 4
     assert "planted" not in repr(rows)
     assert "192.0.2" not in repr(rows)

@@ -10,15 +10,17 @@ import orjson
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from kerma_allinone.assembly import SERVICES
+from kerma_auth import main as auth
 from kerma_common.db.engine import create_engine
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.db.migrations import migrate
 from kerma_common.projection.rows.schema import create_read_models
 from kerma_common.settings import PgSettings
+from kerma_jobs.adapters.request_keys import over as keys_over
 from kerma_tools import golden
 
 MIGRATED = {
@@ -66,7 +68,7 @@ async def test_the_migrations_make_exactly_the_declared_tables(
 COMMIT = "ALTER TABLE {schema}.checkpoint DROP commit"
 SINCE_THEN = {
     "auth": (
-        "ALTER TABLE {schema}.credential DROP name_key",
+        "ALTER TABLE {schema}.credential DROP name_key, DROP request_key",
         "ALTER TABLE {schema}.session DROP generation, DROP rotated, DROP ended",
         "ALTER TABLE {schema}.session ALTER refresh_hash SET NOT NULL",
         "DROP INDEX {schema}.ix_auth_vault_session_user_id",
@@ -110,6 +112,50 @@ async def test_users_of_the_first_revision_get_the_keys_of_their_names(postgres_
         async with engine.connect() as connection:
             keys = await connection.scalars(text("SELECT name_key FROM auth_vault.credential"))
             assert list(keys) == ["strasse"]
+    finally:
+        await engine.dispose()
+
+
+BEFORE = {
+    "auth": "INSERT INTO auth_vault.api_token_label (token_id, label) VALUES ('t', 'nightly')",
+}
+"""What replicas of earlier releases still write while the first ones of this release run."""
+
+
+@pytest.mark.parametrize("service", BEFORE)
+async def test_replicas_of_an_earlier_release_go_on_after_the_migrations(
+    postgres_url: str, service: str
+) -> None:
+    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, service)
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(BEFORE[service]))
+            left = "SELECT expires - now() > interval '365 days' FROM auth_vault.api_token_label"
+            assert list(await connection.scalars(text(left))) == [True]
+    finally:
+        await engine.dispose()
+
+
+SWEPT = {"auth": auth.STALE, "jobs": (keys_over(24.0),)}
+"""Rows whose time is over, of tables that may have very many."""
+
+
+@pytest.mark.parametrize("service", SWEPT)
+async def test_rows_whose_time_is_over_are_found_by_an_index(
+    postgres_url: str, service: str
+) -> None:
+    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, service)
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+            for stale in SWEPT[service]:
+                some = select(stale.table.c[0]).where(stale.over)
+                shown = some.compile(engine, compile_kwargs={"literal_binds": True})
+                plan = await connection.scalars(text(f"EXPLAIN {shown}"))
+                lines = "\n".join(plan)
+                assert "Index Cond" in lines, lines
     finally:
         await engine.dispose()
 

@@ -176,6 +176,26 @@ async def test_only_a_trusted_proxy_says_who_the_client_is(
     assert sorted(named) == [b"x-forwarded-for: " + address, b"x-forwarded-proto: " + scheme]
 
 
+@pytest.mark.parametrize(("trusted", "told"), [((), 1), (("127.0.0.0/8",), 0)])
+async def test_a_proxy_in_front_that_is_not_trusted_is_told(
+    gateway: tuple[Gateway, Upstream],
+    caplog: pytest.LogCaptureFixture,
+    trusted: tuple[str, ...],
+    told: int,
+) -> None:
+    made, _ = gateway
+    settings = GatewaySettings.model_validate(
+        {name: urls[0] for name, urls in made._replicas.items()}
+    )
+    claim = (b"x-forwarded-for", b"192.0.2.7")
+    async with Gateway(settings, trusted) as other:
+        with caplog.at_level("WARNING", "kerma_common.http.forwarding"):
+            for _ in range(2):
+                assert await _status(other, b"/jobs", b"", claim) == 200
+    assert len(caplog.records) == told
+    assert all("from 127.0.0.1 " in record.getMessage() for record in caplog.records)
+
+
 TOKEN = "t" * 40
 
 

@@ -41,6 +41,7 @@ from kerma_allinone.starting import Servers
 from kerma_common.eventlog.streams import apply_streams
 from kerma_common.eventlog.tail import Tails
 from kerma_common.http.app import create_app
+from kerma_common.http.forwarding import Proxies, Watched
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.nats import connection
 from kerma_common.readiness import Readiness
@@ -129,8 +130,10 @@ async def run(
         ready = Announcement(data, health, backing.blobs.url, worker, say)
         workers = _workers(services, backing, worker, ready.run)
         workers += (("identity", _follower(infras["auth"]).run), ("connections", idle.run))
-        internal = _internal(data, infras, health)
-        routes = LocalGateway({service.name: service.asgi for service in services}, internal)
+        proxies = Proxies(load(HttpSettings).trusted_proxies)
+        internal = _internal(data, infras, health, proxies)
+        gateway = LocalGateway({service.name: service.asgi for service in services}, internal)
+        routes = Watched(gateway, proxies)
         whole = Service("kerma", routes, workers, health)
         ending = Ending(backing.children, worker.stop if worker else None)
         await serve(
@@ -231,10 +234,16 @@ def _nothing() -> None:
     """Report no fault, since no worker was asked for."""
 
 
-def _internal(data: Path, infras: Mapping[str, Infra], health: WholeHealth) -> ASGIApp:
+def _internal(
+    data: Path, infras: Mapping[str, Infra], health: WholeHealth, proxies: Proxies
+) -> ASGIApp:
     """Return the app of the operators' paths, which covers all services."""
     app = create_app(
-        "kerma", verifier=infras["auth"].verifier, health=health, settings=load(HttpSettings)
+        "kerma",
+        verifier=infras["auth"].verifier,
+        health=health,
+        settings=load(HttpSettings),
+        proxies=proxies,
     )
     return Guarded(app, kept_secret(data / INTERNAL_TOKEN))
 

@@ -66,6 +66,11 @@ class AsyncKermaClient:
         """Open a session; tokens stay in this client's cookies."""
         await self._do(calls.login(username, password))
 
+    async def logout(self) -> None:
+        """End the session of this client, in every service; an API token stays as it is."""
+        await self._do(calls.logout())
+        self._http.cookies.clear()
+
     async def register(self, username: str, password: str) -> None:
         """Create an account."""
         await self._do(calls.register(username, password))
@@ -265,7 +270,7 @@ class AsyncKermaClient:
             if (where := page.next) is None:
                 return
 
-    async def create_user(self, username: str, password: str | None = None) -> dict[str, str]:
+    async def create_user(self, username: str, password: str | None = None) -> models.NewUser:
         """Create a user; without a password, one is made up and in the answer; for operators."""
         return await self._do(calls.create_user(username, password))
 

@@ -63,6 +63,11 @@ class KermaClient:
         """Open a session; tokens stay in this client's cookies."""
         self._do(calls.login(username, password))
 
+    def logout(self) -> None:
+        """End the session of this client, in every service; an API token stays as it is."""
+        self._do(calls.logout())
+        self._http.cookies.clear()
+
     def register(self, username: str, password: str) -> None:
         """Create an account."""
         self._do(calls.register(username, password))
@@ -262,7 +267,7 @@ class KermaClient:
             if (where := page.next) is None:
                 return
 
-    def create_user(self, username: str, password: str | None = None) -> dict[str, str]:
+    def create_user(self, username: str, password: str | None = None) -> models.NewUser:
         """Create a user; without a password, one is made up and in the answer; for operators."""
         return self._do(calls.create_user(username, password))
 

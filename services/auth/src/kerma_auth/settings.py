@@ -44,6 +44,8 @@ class AuthSettings(Settings):
     """Failed logins with one name from anywhere."""
     failures_by_address: str = "100 per 5 minutes"
     """Failed logins from one address; beyond them, names that have failed from there must wait."""
+    failures_by_address_in_all: str = "1000 per hour"
+    """Failed logins from one address, after which nobody logs in from there with a password."""
     registrations_by_address: str = "300 per hour"
     """Registrations from one address."""
     logs_by_sender: str = "60 per minute"
@@ -63,6 +65,7 @@ class AuthSettings(Settings):
         "failures_by_name_and_address",
         "failures_by_name",
         "failures_by_address",
+        "failures_by_address_in_all",
         "registrations_by_address",
         "logs_by_sender",
         "exchanges_by_user",
@@ -99,6 +102,7 @@ class AuthSettings(Settings):
             parse_limit(self.failures_by_name_and_address),
             parse_limit(self.failures_by_name),
             parse_limit(self.failures_by_address),
+            parse_limit(self.failures_by_address_in_all),
             parse_limit(self.registrations_by_address),
             parse_limit(self.logs_by_sender),
             parse_limit(self.exchanges_by_user),

@@ -23,6 +23,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from kerma_allinone.edge.routing import INTERNAL, TABLE
 from kerma_common.errors import InvalidRequest, Unavailable
 from kerma_common.http.edge import Cors, RequestScope
+from kerma_common.http.forwarding import Proxies
 from kerma_common.http.refusals.forms import refusal, refused_as
 from kerma_common.http.refusals.handlers import PHRASES, problem
 from kerma_common.http.text import check_request
@@ -86,6 +87,7 @@ class Gateway:
         """``trusted`` are proxies in front of this one that may name the client."""
         layer: Any = ProxyHeadersMiddleware  # its types are stricter than Starlette's
         self._believing: ASGIApp = layer(self._handle, list(trusted))
+        self._proxies = Proxies(trusted)
         self._origins = tuple(origins)
         self._replicas = {name: settings.replicas(name) for name in GatewaySettings.model_fields}
         self._turns: Mapping[str, Iterator[int]] = {
@@ -105,6 +107,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
         if scope["type"] == "http":
+            self._proxies.look(scope)
             await self._believing(dict(scope), receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -67,6 +67,11 @@ def login(username: str, password: str) -> Call[None]:
     return Call("POST", "/auth/login", _nothing, body=body)
 
 
+def logout() -> Call[None]:
+    """End the session."""
+    return Call("DELETE", "/auth/logout", _nothing)
+
+
 def register(username: str, password: str) -> Call[None]:
     """Create an account. Not repeated: the second answer would be that the name is taken."""
     body = {"username": username, "password": password}
@@ -236,10 +241,12 @@ def end_other_sessions() -> Call[None]:
     return Call("DELETE", _path("sessions"), _nothing)
 
 
-def create_user(username: str, password: str | None) -> Call[Json]:
+def create_user(username: str, password: str | None) -> Call[models.NewUser]:
     """Create a user: one, however often the call is sent."""
     body = _given(username=username, password=password)
-    return Call("POST", _path("users"), dict, body=body, headers=_keyed(), repeatable=True)
+    return Call(
+        "POST", _path("users"), models.new_user, body=body, headers=_keyed(), repeatable=True
+    )
 
 
 def me() -> Call[models.User]:

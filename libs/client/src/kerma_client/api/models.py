@@ -188,6 +188,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user who was created; ``password`` is the one that was made up, None if the caller gave it."""
+
+    id: str
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """An API token of the user, without its secret."""
 
@@ -338,6 +346,11 @@ def user(raw: Json) -> User:
         raw["disabled"],
         time(raw["registered_at"]),
     )
+
+
+def new_user(raw: Json) -> NewUser:
+    """Read a user who was created."""
+    return NewUser(raw["id"], raw.get("password"))
 
 
 def token(raw: Json) -> Token:

@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Rows of a table that nobody needs any more."""
+    """Rows of a table that nobody needs any more.
+
+    ``over`` compares with ``now()``: no index serves a comparison with ``clock_timestamp()``.
+    """
 
     table: Table
     over: ColumnElement[bool]

@@ -35,12 +35,14 @@ def create_app(
     routers: Sequence[APIRouter] = (),
     catch_up: CatchUp | None = None,
     large_bodies: LargeBodies | None = None,
+    proxies: Proxies | None = None,
 ) -> FastAPI:
     """Build the application of service `name`.
 
     Raises `ContractViolation` if a route lacks a policy. Health and metrics are below `/internal`,
     which a gateway does not forward. Other requests wait for `catch_up`, if given. Without
-    `large_bodies`, larger JSON bodies get a 413.
+    `large_bodies`, larger JSON bodies get a 413. `proxies` are those that a gateway in the same
+    process watches.
     """
     app = FastAPI(
         title=f"Kerma {name}",
@@ -50,7 +52,7 @@ def create_app(
     app.state.verifier = verifier
     app.state.settings = settings
     app.state.large_bodies = large_bodies
-    proxies = Proxies(settings.trusted_proxies)
+    proxies = proxies or Proxies(settings.trusted_proxies)
     for router in (_internal(health, proxies), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)

@@ -1,7 +1,8 @@
 """Proxies in front of a service: whose word about clients is believed, and whose is not."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,28 +13,49 @@ WARNING = (
     "X-Forwarded-For from {peer} is not believed. If it is your proxy, name it in"
     " KERMA_HTTP_TRUSTED_PROXIES: until then all its clients share the limits of one address."
 )
+TOLD_SECONDS = 3600.0
+"""How long a peer that was told is not told again."""
+MOST_TOLD = 8
+"""Peers told in that time. Anybody who reaches the service may be one; a proxy in front of it, which
+speaks for clients with every request, is among the first."""
+_SEEN = "kerma.peer"
+"""Marks a request in its scope that a gateway in the same process has looked at."""
 
 
 class Proxies:
-    """The trusted proxies; remembers that another one speaks for clients."""
+    """The trusted proxies; tells of others that speak for clients. ``clock`` is monotonic."""
 
-    def __init__(self, trusted: Sequence[str]) -> None:
+    def __init__(self, trusted: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._trusted = tuple(map(ip_network, trusted))
-        self._warning: str | None = None
+        self._clock = clock
+        self._told: dict[str, float] = {}  # the one told longest ago comes first
 
     @property
     def warnings(self) -> Mapping[str, str]:
         """Return what an operator should look at, by part; empty if there is nothing."""
-        return {} if self._warning is None else {"proxy": self._warning}
+        self._forget()
+        return {f"proxy {peer}": WARNING.format(peer=peer) for peer in self._told}
 
     def look(self, scope: Scope) -> None:
-        """Warn once, if a peer that is not trusted says who the client is."""
-        if self._warning is not None or all(name != NAME for name, _ in scope["headers"]):
+        """Warn, once an hour for each, of peers that say who the client is without being trusted."""
+        if _SEEN in scope:
+            return
+        scope[_SEEN] = True
+        if all(name != NAME for name, _ in scope["headers"]):
             return
         peer = scope["client"][0] if scope.get("client") else ""
-        if not self._trusts(peer):
-            self._warning = WARNING.format(peer=peer or "an unknown peer")
-            _log.warning("%s", self._warning)
+        if self._trusts(peer):
+            return
+        peer = peer or "an unknown peer"
+        self._forget()
+        if peer not in self._told and len(self._told) < MOST_TOLD:
+            self._told[peer] = self._clock()
+            _log.warning("%s", WARNING.format(peer=peer))
+
+    def _forget(self) -> None:
+        since = self._clock() - TOLD_SECONDS
+        while self._told and next(iter(self._told.values())) <= since:
+            del self._told[next(iter(self._told))]
 
     def _trusts(self, peer: str) -> bool:
         try:

@@ -45,6 +45,7 @@ _Given = Annotated[
     Header(
         alias=HEADER,
         description="Repeats of a request with the same key are answered alike for a day.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
     ),
 ]
 

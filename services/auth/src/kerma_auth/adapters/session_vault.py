@@ -12,9 +12,9 @@ from sqlalchemy import (
     DateTime,
     Integer,
     LargeBinary,
+    ScalarSelect,
     Table,
     Text,
-    Update,
     bindparam,
     delete,
     func,
@@ -51,7 +51,15 @@ SESSION = Table(
 )
 # A login opens a session, or prolongs the browser's.
 _USED = func.greatest(SESSION.c.rotated, SESSION.c.expires - SESSION_LIFE)
-OVER = Stale(SESSION, SESSION.c.expires < func.clock_timestamp())
+
+
+def _stored(user_id: str, now: datetime) -> ScalarSelect[int]:
+    """Return how many sessions a user has that go on, or would if they had not ended."""
+    mine = (SESSION.c.user_id == user_id, SESSION.c.expires > now)
+    return select(func.count()).select_from(SESSION).where(*mine).scalar_subquery()
+
+
+OVER = Stale(SESSION, SESSION.c.expires < func.now())
 """Expired sessions."""
 
 
@@ -67,49 +75,44 @@ class SessionVault:
     most: int = 100
     most_opened: int = 2000
 
-    async def open(
-        self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
-    ) -> list[tuple[str, datetime]]:
-        """See ``Sessions``; ended ones are kept until they would have expired."""
-        mine = (SESSION.c.user_id == user_id, SESSION.c.expires > now)
-        stored = select(func.count()).select_from(SESSION).where(*mine).scalar_subquery()
-        columns = {"session_id": session_id, "user_id": user_id, "username": username}
-        texts = [bindparam(None, text, Text) for text in columns.values()]
-        times = {"expires": expires, "rotated": now}  # more exact than what ``expires`` tells
-        when = [bindparam(None, time, _TIME) for time in times.values()]
-        allowed = select(*texts, *when).where(stored < self.most_opened)
-        opened = (
-            insert(SESSION)
-            .from_select([*columns, *times], allowed)
-            .returning(SESSION.c.session_id)
-            .cte("opened")
-        )
-        pushed = (
-            self._ended(user_id, now)
-            .where(select(opened.c.session_id).exists())
-            .returning(SESSION.c.session_id, _USED.label("used"))
-            .cte("pushed")
-        )
-        found = select(pushed.c.session_id, pushed.c.used).select_from(
-            opened.outerjoin(pushed, true())
-        )
-        async with self.db.begin() as connection:
-            rows = (await connection.execute(found)).all()
-        if not rows:
-            raise TooManyRequests(TOO_MANY, AGAIN_SECONDS)
-        return [(row.session_id, row.used) for row in rows if row.session_id is not None]
-
-    def _ended(self, user_id: str, now: datetime) -> Update:
-        """Return what ends all sessions of a user beside those used last, one fewer than ``most``."""
+    async def beyond(self, user_id: str, now: datetime) -> list[tuple[str, datetime]]:
+        """See ``Sessions``; ended ones are kept, and counted, until they would have expired."""
         going_on = (
             SESSION.c.user_id == user_id,
             SESSION.c.ended.is_(None),
             SESSION.c.expires > now,
         )
         newest = _USED.desc(), SESSION.c.session_id
-        beyond = select(SESSION.c.session_id).where(*going_on).order_by(*newest)
-        oldest = beyond.offset(self.most - 1).scalar_subquery()
-        return update(SESSION).where(SESSION.c.session_id.in_(oldest)).values(ended=now)
+        oldest = (
+            select(SESSION.c.session_id, _USED.label("used"))
+            .where(*going_on)
+            .order_by(*newest)
+            .offset(self.most - 1)
+            .subquery()
+        )
+        stored = select(_stored(user_id, now).label("stored")).subquery()
+        found = select(stored.c.stored, oldest.c.session_id, oldest.c.used).select_from(
+            stored.outerjoin(oldest, true())
+        )
+        async with self.db.connect() as connection:
+            rows = (await connection.execute(found)).all()
+        if rows[0].stored >= self.most_opened:
+            raise TooManyRequests(TOO_MANY, AGAIN_SECONDS)
+        return [(row.session_id, row.used) for row in rows if row.session_id is not None]
+
+    async def open(
+        self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
+    ) -> None:
+        """See ``Sessions``."""
+        columns = {"session_id": session_id, "user_id": user_id, "username": username}
+        texts = [bindparam(None, text, Text) for text in columns.values()]
+        times = {"expires": expires, "rotated": now}  # more exact than what ``expires`` tells
+        when = [bindparam(None, time, _TIME) for time in times.values()]
+        allowed = select(*texts, *when).where(_stored(user_id, now) < self.most_opened)
+        opened = insert(SESSION).from_select([*columns, *times], allowed)
+        async with self.db.begin() as connection:
+            if (await connection.execute(opened)).rowcount == 0:
+                raise TooManyRequests(TOO_MANY, AGAIN_SECONDS)
 
     async def of_user(self, user_id: str, now: datetime) -> list[OpenSession]:
         """See ``Sessions``."""

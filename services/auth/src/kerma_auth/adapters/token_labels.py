@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    text,
     union,
     update,
 )
@@ -33,6 +34,8 @@ from kerma_common.security.api_tokens import USED_SIGNAL, TokensUsed
 
 _TIME = DateTime(timezone=True)
 
+# replicas of an earlier release, which know no such column, go on during an upgrade
+_LONGEST = text("now() + interval '366 days'")
 LABEL = Table(
     "api_token_label",
     METADATA,
@@ -41,10 +44,10 @@ LABEL = Table(
     Column("last_used", _TIME),
     # labels of earlier releases name no user
     Column("user_id", Text, index=True),
-    Column("expires", _TIME, nullable=False, index=True),
+    Column("expires", _TIME, nullable=False, index=True, server_default=_LONGEST),
     Column("at", _TIME, nullable=False, server_default=func.now()),
 )
-OVER = Stale(LABEL, LABEL.c.expires < func.clock_timestamp())
+OVER = Stale(LABEL, LABEL.c.expires < func.now())
 """Labels of expired tokens."""
 HOLD = timedelta(minutes=1)
 """How long a label counts as a token that the read model may not show yet."""
@@ -72,7 +75,7 @@ class StoredLabels:
         both = union(valid, added_now).subquery()
         others = select(func.count()).select_from(both).where(both.c.token_id != token_id)
         columns = {"token_id": token_id, "label": label, "user_id": user_id}
-        values = [bindparam(None, text, Text) for text in columns.values()]
+        values = [bindparam(None, value, Text) for value in columns.values()]
         row = select(*values, bindparam(None, expires, _TIME))
         add = (
             insert(LABEL)

@@ -44,6 +44,11 @@ class DerivedSecrets:
         return hmac.digest(key, text.encode(), hashlib.sha256)
 
 
+def key_of(credential_id: str) -> str:
+    """Return what the ids of all requests of an actor with one key have in common."""
+    return credential_id[:HALF]
+
+
 def same_key(credential_id: str) -> tuple[str, str]:
     """Return the first and the last id that a request with the same key may have."""
-    return credential_id[:HALF] + "0" * HALF, credential_id[:HALF] + "f" * HALF
+    return key_of(credential_id) + "0" * HALF, key_of(credential_id) + "f" * HALF

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from kerma_auth.adapters.user_secrets import same_key
+from kerma_auth.adapters.user_secrets import key_of, same_key
 from kerma_auth.app.ports import Owner
 from kerma_auth.domain.names import name_key
 from kerma_common.db.connections import Statement
@@ -48,6 +48,8 @@ CREDENTIAL = Table(
     Column("username", Text, nullable=False),
     Column("name_key", Text, nullable=False, index=True),
     Column("secret_hash", Text, nullable=False),
+    # of a request that may be repeated; two requests with one key cannot both make a user
+    Column("request_key", Text, index=True, unique=True),
 )
 
 PRIVATE_KEY = Table(
@@ -91,18 +93,27 @@ class Vault:
         return digest.hexdigest()[:32]
 
     async def add_credential(
-        self, credential_id: str, user_id: str, username: str, secret_hash: str
-    ) -> None:
-        """Store a credential, unless it is stored; it takes effect once an event names it."""
+        self,
+        credential_id: str,
+        user_id: str,
+        username: str,
+        secret_hash: str,
+        *,
+        claims_key: bool = False,
+    ) -> bool:
+        """See ``AccountVault``."""
         row = {
             "credential_id": credential_id,
             "user_id": user_id,
             "username": username,
             "name_key": name_key(username),
             "secret_hash": secret_hash,
+            "request_key": key_of(credential_id) if claims_key else None,
         }
+        stored = select(CREDENTIAL.c.user_id).where(CREDENTIAL.c.credential_id == credential_id)
         async with self.db.begin() as connection:
             await connection.execute(insert(CREDENTIAL).values(row).on_conflict_do_nothing())
+            return (await connection.execute(stored)).first() is not None
 
     async def owner_of_key(self, credential_id: str) -> Owner | None:
         """Return the credential of a request with the same key, if there is one."""

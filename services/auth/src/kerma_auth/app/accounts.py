@@ -157,7 +157,10 @@ class Accounts:
         await self._require_free(name, user_id, taken=user.registered)
         async with self.passwords.turn(caller) as hashing:
             secret_hash = await hashing.hash(secret)
-        await self.vault.add_credential(credential_id, user_id, name, secret_hash)
+        if not await self.vault.add_credential(
+            credential_id, user_id, name, secret_hash, claims_key=repeatable
+        ):
+            raise KeyReused(REUSED)
         command = RegisterUser(user_id, NATIVE, credential_id, "password")
         context = CommandContext(actor, (credential_id,), credential_id, self.clock())
         try:

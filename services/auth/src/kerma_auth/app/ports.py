@@ -54,9 +54,19 @@ class AccountVault(Protocol):
         """Return the user id of a name."""
 
     async def add_credential(
-        self, credential_id: str, user_id: str, username: str, secret_hash: str
-    ) -> None:
-        """Store a credential, unless it is stored; it takes effect once an event names it."""
+        self,
+        credential_id: str,
+        user_id: str,
+        username: str,
+        secret_hash: str,
+        *,
+        claims_key: bool = False,
+    ) -> bool:
+        """Store a credential, unless it is stored; it takes effect once an event names it.
+
+        Return whether it is stored now: it is not if it ``claims_key`` of its request, and that of
+        another request has the key.
+        """
 
     async def drop_credential(self, credential_id: str) -> None:
         """Delete a credential that no event names, or no longer."""
@@ -95,14 +105,17 @@ class OpenSession:
 class Sessions(Protocol):
     """Sessions, kept until they expire."""
 
+    async def beyond(self, user_id: str, now: datetime) -> Sequence[tuple[str, datetime]]:
+        """Return the sessions, used longest ago, that must end before a user opens another one.
+
+        With each comes when it was used last. Raises TooManyRequests if the user has opened too many
+        lately.
+        """
+
     async def open(
         self, session_id: str, user_id: str, username: str, expires: datetime, now: datetime
-    ) -> Sequence[tuple[str, datetime]]:
-        """Store a session; end those that its user has too many of, used longest ago.
-
-        Return the ids of these, and when each was used last. Raises TooManyRequests if the user has
-        opened too many lately.
-        """
+    ) -> None:
+        """Store a session. Raises TooManyRequests if its user has opened too many lately."""
 
     async def of_user(self, user_id: str, now: datetime) -> Sequence[OpenSession]:
         """Return the sessions of a user that go on, the one used last first."""
@@ -156,7 +169,7 @@ class Throttle(Protocol):
         """Raise TooManyRequests if the name has failed too often.
 
         Where the address has failed too often, names that have never failed from there are let
-        through: strangers may share it.
+        through, up to a larger limit: strangers may share it.
         """
 
     async def failed(self, caller: Caller) -> None:

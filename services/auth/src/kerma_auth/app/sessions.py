@@ -138,9 +138,13 @@ class SessionHandlers:
         """
         now, session_id = self.clock(), secrets.token_hex(16)
         expires = now.replace(microsecond=0) + SESSION_LIFE
-        for pushed, used in await self.sessions.open(session_id, user_id, name, expires, now):
+        for pushed, used in await self.sessions.beyond(user_id, now):
+            # First in every service: a login that fails in between leaves a session that goes on,
+            # which the next one finds again, and not one that is over here and acts elsewhere.
             if _may_act(used, now):
-                await self.end(pushed, user_id, session_id)
+                await self._end_everywhere(pushed, user_id, session_id)
+            await self.sessions.end(pushed, now)
+        await self.sessions.open(session_id, user_id, name, expires, now)
         return Grant(session_id, user_id, name, expires)
 
     async def resumed(
@@ -200,6 +204,9 @@ class SessionHandlers:
             case Use.REPEAT:
                 return
             case Use.ENDED:
+                assert grant.ended is not None
+                if _may_act(grant.ended, now):  # what ended it may not have come so far elsewhere
+                    await self._end_everywhere(grant.session_id, grant.user_id, "ended")
                 raise Unauthenticated(OVER)
             case Use.REUSE:
                 logger.warning("a replaced refresh token was used", extra={"user": grant.user_id})
@@ -266,8 +273,14 @@ class SessionHandlers:
         self, session_id: str, user_id: str, request_id: str, actor: str | None = None
     ) -> int:
         """End a session in every service and return the sequence of the commit."""
+        await self.sessions.end(session_id, self.clock())
+        return await self._end_everywhere(session_id, user_id, request_id, actor)
+
+    async def _end_everywhere(
+        self, session_id: str, user_id: str, request_id: str, actor: str | None = None
+    ) -> int:
+        """Make the access tokens of a session void; return the sequence of the commit."""
         now = self.clock()
-        await self.sessions.end(session_id, now)
         command = EndSession(user_id, session_id, now + ACCESS_LIFE)
         actor = actor or f"user:{user_id}"
         context = CommandContext(actor, (request_id, "logout"), request_id, now)

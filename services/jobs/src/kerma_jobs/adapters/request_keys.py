@@ -48,13 +48,14 @@ REQUEST_KEY = Table(
     Column("job_id", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Index("request_key_by_age", "owner", "at"),
+    Index("request_key_by_time", "at"),
 )
 """Keys of the last hours, by SHA-256; ``digest`` is that of the first request with the key."""
 
 
 def over(hours: float) -> Stale:
     """Return the keys that are older than ``hours``."""
-    return Stale(REQUEST_KEY, REQUEST_KEY.c.at < _NOW - timedelta(hours=hours))
+    return Stale(REQUEST_KEY, REQUEST_KEY.c.at < func.now() - timedelta(hours=hours))
 
 
 _owner: Any = bindparam("user")

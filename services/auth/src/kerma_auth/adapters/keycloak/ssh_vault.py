@@ -27,7 +27,7 @@ SSH_CREDENTIAL = Table(
     Column("obtained", _TIME, nullable=False),
     Column("expires", _TIME, nullable=False, index=True),
 )
-OVER = Stale(SSH_CREDENTIAL, SSH_CREDENTIAL.c.expires <= func.clock_timestamp())
+OVER = Stale(SSH_CREDENTIAL, SSH_CREDENTIAL.c.expires <= func.now())
 """Certificates that have expired."""
 
 

@@ -28,6 +28,7 @@ class Limits:
     name_and_address: Limit
     name: Limit
     address: Limit
+    address_in_all: Limit
     registrations: Limit
     logs: Limit
     exchanges: Limit
@@ -45,13 +46,14 @@ class CountingThrottle:
     async def require(self, caller: Caller) -> None:
         """See ``Throttle``."""
         limits = dict(self._failures(caller))
-        pair, _, address = limits
+        pair, _, address, _ = limits
         found = await self.windows.of(list(limits))
         waits = [
             window.seconds_left
             for key, window in found.items()
             # Others may share the address: a gateway's, unless its word is trusted, or an
-            # institute's. Their names have not failed there.
+            # institute's. Their names have not failed there. The limit in all holds for everybody:
+            # one password may be tried with any number of names.
             if window.count >= limits[key].amount and (key != address or pair in found)
         ]
         if waits:
@@ -103,6 +105,7 @@ class CountingThrottle:
         yield self._key("name and address", name, address), self.limits.name_and_address
         yield self._key("name", name), self.limits.name
         yield self._key("address", address), self.limits.address
+        yield self._key("address in all", address), self.limits.address_in_all
 
     def _key(self, kind: str, *parts: str) -> str:
         text = "\x1f".join((kind, *parts)).encode("utf-8", "surrogatepass")

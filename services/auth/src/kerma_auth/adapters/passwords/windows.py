@@ -33,7 +33,7 @@ ATTEMPT = Table(
     Column("expires", DateTime(timezone=True), nullable=False, index=True),
 )
 _NOW = func.clock_timestamp()
-OVER = Stale(ATTEMPT, ATTEMPT.c.expires <= _NOW)
+OVER = Stale(ATTEMPT, ATTEMPT.c.expires <= func.now())
 """Windows that are over."""
 
 
