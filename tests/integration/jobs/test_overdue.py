@@ -15,14 +15,15 @@ import pytest
 import pytest_asyncio
 
 from kerma_common.clock import system_clock
-from kerma_common.contracts.subjects import job_subject
+from kerma_common.contracts.events import results
+from kerma_common.contracts.subjects import job_subject, result_set_subject
 from kerma_common.infra import Infra
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings
 from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
 from kit.running.worlds.cluster import Script, register, remove, run
-from kit.running.worlds.jobs_world import NamedUsers, appears, offer, publish
+from kit.running.worlds.jobs_world import NamedUsers, appears, append, offer, publish
 from kit.running.worlds.services import MASTER_KEY, prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -169,3 +170,25 @@ async def test_a_result_set_that_comes_in_time(start: Start) -> None:
         async with asyncio.timeout(20):
             while await rows(script.infra, left, script.job):
                 await asyncio.sleep(0.05)
+
+
+async def test_results_that_wait_for_their_publication(start: Start) -> None:
+    async with start(NOTHING) as world:
+        script = await submitted(world)
+        for number in (1, 2):
+            await script.said(number, task_state="COMPLETED")
+        received = results.ResultsReceived(job_id=script.job, digest="00", tasks=2)
+        subject = result_set_subject(script.job)
+        await append(script.infra, subject, received)
+        left = "SELECT timer FROM jobs_process.process_timer WHERE key = %s"
+        async with asyncio.timeout(20):
+            while await rows(script.infra, left, script.job):
+                await asyncio.sleep(0.05)
+    for late in (RESULTS + MOMENT, SILENCE + 2 * MOMENT):
+        async with start(late) as world:
+            script = await again(script, world)
+            assert (await script.states())[0].startswith("MERGING")
+    async with start(SILENCE + 3 * MOMENT) as world:
+        script = await again(script, world)
+        await publish(script.infra, script.job, 2, 20, partial=False)
+        await appears(script.infra, script.job, "JobCompleted")

@@ -33,6 +33,7 @@ NASTY = "a\x1b[31m\x1b]0;title\x07\x9b2J\rb\u202ec\u2028d\udc9b"
 """Colours, a window title, a C1 control sequence, overwriting, right-to-left text."""
 ARGUMENTS: dict[str, list[str]] = {
     "run": ["PROJECT"],
+    "submit": ["PROJECT"],
     "jobs": [],
     "results": ["JOB"],
     "cancel": ["JOB"],

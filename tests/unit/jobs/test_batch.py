@@ -215,6 +215,20 @@ def test_a_job_that_is_not_heard_of_fails_if_it_still_waits_for_the_same() -> No
     assert JOB.decide(direct, SILENT) == ()
 
 
+def test_a_job_that_was_heard_of_meanwhile_goes_on() -> None:
+    """Whoever waits may be behind with reading the reports."""
+    reports = (said(0, "RUNNING"), job_is(None, array_id=7))
+    job = after(SUBMIT, *reports)
+    assert job.reported is not None
+    assert job.reported.heard == 2
+    assert JOB.decide(job, replace(SILENT, heard=1)) == ()
+    assert JOB.decide(job, replace(SILENT, heard=2))
+    waits = after(SUBMIT, *reports, job_is("COMPLETED"))
+    for heard in (2, 3):
+        assert JOB.decide(waits, replace(MISSING, heard=heard)) == ()
+    assert JOB.decide(waits, replace(MISSING, heard=4))
+
+
 TASK = st.builds(
     TaskReport,
     index=st.integers(-1, 3),

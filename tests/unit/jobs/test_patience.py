@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ RUNNING = jobs.JobStateReported(job_id="j", state="RUNNING")
 ARRAYS = jobs.JobArraysReported(job_id="j", job_dir=None, array_id=1, collect_id=None)
 LOG = jobs.JobLogReported(job_id="j", log_ref=Ref("00", 1))
 TASKS = jobs.TasksReported(job_id="j", tasks=())
+RECEIVED = results.ResultsReceived(job_id="j", digest="00", tasks=3)
 
 
 def submitted(platform: str = "BATCH") -> jobs.JobSubmitted:
@@ -115,7 +117,8 @@ def test_a_timer_looks_twice_before_the_job_ends() -> None:
     assert (command.job_id, command.code, command.now) == ("j", "RESULTS_MISSING", instance.now)
     assert command.silent_since is None
     assert "24 hours" in command.message
-    assert instance.timers == {}
+    assert command.heard == 1
+    assert instance.left() == {"results": timedelta(hours=3)}
 
 
 def test_news_between_the_looks_count() -> None:
@@ -152,3 +155,43 @@ def test_what_is_told_after_the_end_sets_no_timer(event: object) -> None:
     instance = Instance().hear(submitted(), failed, event)
     assert (instance.state, instance.timers) == (None, {})
     assert LIFECYCLE.wake(None, "j", "silence-again", NOW) == Reaction(None)
+
+
+@pytest.mark.parametrize("before", [(), (TASKS,), (TASKS, AWAITED)])
+@pytest.mark.parametrize("after", [(), (AWAITED,), (MERGING, TASKS, LOG)])
+def test_results_that_have_come_wait_for_their_publication_without_end(
+    before: tuple[object, ...], after: tuple[object, ...]
+) -> None:
+    assert Instance().hear(submitted(), *before, RECEIVED, *after).timers == {}
+
+
+def test_results_between_the_looks_count() -> None:
+    instance = Instance().hear(submitted(), AWAITED)
+    instance.wait()
+    assert instance.hear(RECEIVED).timers == {}
+    assert instance.commands == []
+
+
+def test_results_may_be_read_before_the_submission() -> None:
+    """They are of different streams."""
+    assert Instance().hear(RECEIVED, submitted(), TASKS, AWAITED).timers == {}
+
+
+def test_the_end_names_how_often_the_job_was_heard_of() -> None:
+    instance = Instance().hear(submitted(), TASKS, ARRAYS, LOG)
+    instance.wait()
+    instance.wait()
+    (command,) = instance.commands
+    assert isinstance(command, EndOverdueJob)
+    assert command.heard == 3
+
+
+def test_an_instance_of_a_former_release_has_not_counted() -> None:
+    instance = Instance().hear(submitted())
+    assert instance.state is not None
+    instance.state = replace(instance.state, heard=None)
+    instance.hear(TASKS).wait()
+    instance.wait()
+    (command,) = instance.commands
+    assert isinstance(command, EndOverdueJob)
+    assert command.heard is None

@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(platform.demo)
 app.command()(platform.up)
 app.command()(jobs.run)
+app.command()(jobs.submit)
 app.command()(jobs.jobs)
 app.command()(jobs.results)
 app.command()(jobs.cancel)

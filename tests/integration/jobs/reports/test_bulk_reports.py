@@ -10,10 +10,16 @@ import httpx
 import orjson
 import pytest
 
+from kerma_common.clock import system_clock
+from kerma_common.commands.context import CommandContext
+from kerma_common.contracts.subjects import job_subject
+from kerma_common.http.body.heads import LATE, TWICE
 from kerma_common.http.body.json_body import LARGE
 from kerma_common.infra import Infra
 from kerma_jobs.api.bulk_reports import MOST_BYTES, MOST_NAMED, MOST_WAITING
 from kerma_jobs.app.submission import MAX_TASKS
+from kerma_jobs.domain.commands import RevokeUpdateKeys
+from kerma_jobs.domain.job import JOB
 from kit.running.worlds.cluster import Script, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -113,6 +119,7 @@ async def test_one_body_reports_on_every_task_of_the_largest_job(
 
 async def test_a_body_beyond_the_limit_is_refused(script: Script) -> None:
     async def endless() -> Any:
+        yield orjson.dumps(body_of(script, []))
         while True:
             yield b" " * 65536
 
@@ -122,15 +129,62 @@ async def test_a_body_beyond_the_limit_is_refused(script: Script) -> None:
         assert answer.json()["message"] == f"The body is larger than {MOST_BYTES} bytes"
 
 
+def large(script: Script, **members: object) -> dict[str, Any]:
+    return {**body_of(script, [entry(1, simulated_primaries=3) for _ in range(2000)]), **members}
+
+
+async def send(script: Script, content: Any) -> httpx.Response:
+    return await script.client.post("/tasks/bulk", content=content, headers=JSON)
+
+
 async def test_members_of_entries_are_not_taken_for_those_of_the_body(script: Script) -> None:
     strange = {"simulation_id": 7, "update_key": "x.y.z", "task_state": "RUNNING"}
-    tasks = [entry(1, **strange)] + [entry(1, simulated_primaries=3) for _ in range(2000)]
-    named = body_of(script, tasks)
-    for members in (named, dict(reversed(named.items()))):
-        body = orjson.dumps(members)
-        assert len(body) > LARGE
-        answer = await script.client.post("/tasks/bulk", content=body, headers=JSON)
+    body = large(script)
+    body["tasks"].append(entry(1, **strange))
+    first = {"tasks": [entry(1, **strange)], **body_of(script, [])}
+    for members in (body, first):
+        answer = await send(script, orjson.dumps(members))
         assert (answer.status_code, set(answer.json())) == (202, {"message"})
+
+
+async def test_a_key_behind_a_large_list_is_refused_with_the_reason(script: Script) -> None:
+    body = dict(reversed(large(script).items()))
+    answer = await send(script, orjson.dumps(body))
+    assert answer.status_code == 400
+    assert answer.json()["update_key"] == [LATE]
+
+
+async def test_a_member_of_a_large_body_comes_once(script: Script, world: World) -> None:
+    other = await run(*world)
+    body = orjson.dumps(large(script))
+    for name, value in (("update_key", other.key), ("simulation_id", other.number), ("tasks", [])):
+        more = b"," + orjson.dumps({name: value})[1:]
+        answer = await send(script, body[:-1] + more)
+        assert (answer.status_code, answer.json()[name]) == (400, [TWICE])
+
+
+async def test_a_revoked_key_is_refused_before_the_body_has_come(script: Script) -> None:
+    now = system_clock()
+    command = RevokeUpdateKeys(script.job, "op", now)
+    context = CommandContext("op", ("revoke", script.job), "r", now)
+    subject = job_subject(script.job)
+    done = await script.infra.bus.execute(JOB, subject, command, context)
+    assert await script.infra.positions.wait("jobs", "JOBS", done.seq, 10.0)
+    body = orjson.dumps(large(script)) + b"{ no JSON"
+    sent = 0
+
+    async def pieces() -> Any:
+        nonlocal sent
+        for start in range(0, len(body), 4096):
+            sent = start
+            yield body[start : start + 4096]
+
+    answer = await send(script, pieces())
+    assert (answer.status_code, answer.json()["update_key"]) == (400, ["The key was revoked."])
+    assert sent <= LARGE
+    for tasks in ([], [entry(1, task_state="?")]):
+        answer = await script.post("/tasks/bulk", body_of(script, tasks))
+        assert (answer.status_code, answer.json()["update_key"]) == (400, ["The key was revoked."])
 
 
 async def test_a_large_body_is_not_read_for_others_than_a_job(script: Script) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,9 +16,10 @@ from kerma_common.contracts.events.jobs import (
     JobFailed,
     JobLogReported,
 )
+from kerma_common.contracts.ids import job_id
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
-from kit.running.clients.deliveries import Delivery
+from kit.running.clients.deliveries import Delivery, delivery
 from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
 
@@ -172,3 +174,32 @@ async def test_the_number_of_logs_is_bounded(
     refused = await post(client, sent, {"a.log": "3"})
     assert (refused.status_code, refused.json()["code"]) == (409, "TOO_MANY_LOGS")
     assert (await post(client, sent, {"a.log": "0"})).status_code == 202
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+async def test_logs_are_the_same_in_any_order(
+    client: httpx.AsyncClient, world: World, sent: Delivery, padding: int
+) -> None:
+    logs = {f"{name}.log": name * 5000 + " " * padding for name in "abc"}
+    for order in (logs, dict(reversed(logs.items()))):
+        assert (await post(client, sent, order)).status_code == 202
+    body = {"logfiles": logs, **sent.body()}
+    del body["estimators"]
+    if not padding:  # blanks make it a body that is read elsewhere
+        spaced = json.dumps(body, indent=1).encode() + b" " * 100_000
+        assert (await client.post("/logfiles", content=spaced)).status_code == 202
+    assert list(await shown(client, sent)) == list(logs)
+
+
+async def test_a_member_comes_once(client: httpx.AsyncClient, world: World, sent: Delivery) -> None:
+    other = await delivery(world, job_id(NOW, uuid4(), "BATCH"))
+    body = {**sent.body(), "logfiles": {"a.log": "x" * 100_000}}
+    del body["estimators"]
+    for name, value in (("simulation_id", other.simulation_id), ("update_key", other.key())):
+        own = json.dumps(body)[:-1]
+        twice = own + "," + json.dumps({name: value})[1:]
+        response = await client.post("/logfiles", content=twice)
+        assert (response.status_code, set(response.json())) == (400, {"message", name})
+    for one in (sent, other):
+        missing = await client.get("/logfiles", params={"job_id": one.job_id})
+        assert missing.status_code == 404

@@ -1,4 +1,4 @@
-"""Commands for jobs on a running Kerma: run, jobs, results, cancel, story."""
+"""Commands for jobs on a running Kerma: run, submit, jobs, results, cancel, story."""
 
 from __future__ import annotations
 
@@ -19,28 +19,33 @@ if TYPE_CHECKING:
     from kerma_client.api.models import JobEntry
 
 
+Project = Annotated[Path, typer.Argument(help="Editor project, or a directory of input files.")]
+Tasks = Annotated[int, typer.Option(min=1, help="Tasks to split the job into.")]
+Primaries = Annotated[
+    int | None,
+    typer.Option(min=1, help="Primaries of the whole job, instead of the project's."),
+]
+Engine = Annotated[str, typer.Option(help="Engine to run.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for a worker if none offers the engine.")
+]
+
+
 def run(
-    project: Annotated[Path, typer.Argument(help="Editor project, or a directory of input files.")],
-    tasks: Annotated[int, typer.Option(min=1, help="Tasks to split the job into.")] = 8,
-    primaries: Annotated[
-        int | None,
-        typer.Option(min=1, help="Primaries of the whole job, instead of the project's."),
-    ] = None,
-    engine: Annotated[str, typer.Option(help="Engine to run.")] = "geant4",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for a worker if none offers the engine.")
-    ] = False,
+    project: Project,
+    tasks: Tasks = 8,
+    primaries: Primaries = None,
+    engine: Engine = "geant4",
+    wait: Wait = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Submit a project and follow it until it ends."""
     from kerma_client.estimators import print_estimators, results_body
     from kerma_client.follow import follow
 
-    body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
+    body = _body(project, tasks, primaries, engine)
     body["wait_for_engine"] = wait
     console = terminal.console()
-    for note in notes_of(body):
-        terminal.warn(f"note: {note}")
     with connect(data) as client:
         job_id = client.submit(body)
         terminal.say(f"job {job_id}")
@@ -51,6 +56,40 @@ def run(
                 terminal.warn(f"  log: {name}")
             raise typer.Exit(1)
         print_estimators(results_body(client.results(job_id)), console)
+
+
+def submit(
+    project: Project,
+    tasks: Tasks = 8,
+    primaries: Primaries = None,
+    engine: Engine = "geant4",
+    wait: Wait = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Cluster to run the job on; default is the only one there is."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the id as JSON.")] = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Submit a project and print the id of its job."""
+    body = _body(project, tasks, primaries, engine)
+    body["wait_for_engine"] = wait
+    if cluster is not None:
+        body["cluster"] = cluster
+    with connect(data) as client:
+        job_id = client.submit(body)
+    if as_json:
+        terminal.put_json(json.dumps({"id": job_id}))
+    else:
+        terminal.say(terminal.one_line(job_id))
+
+
+def _body(project: Path, tasks: int, primaries: int | None, engine: str) -> dict[str, Any]:
+    """Return what is submitted; print what the engine notes about it."""
+    body = submit_body(project, tasks=tasks, primaries=primaries, engine=engine)
+    for note in notes_of(body):
+        terminal.warn(f"note: {note}")
+    return body
 
 
 def jobs(

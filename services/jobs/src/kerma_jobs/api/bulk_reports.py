@@ -1,18 +1,17 @@
 """``POST /tasks/bulk``: reports on many tasks of a job in one body, up to all of the largest job.
 
-Entries are taken or refused one by one. The credential is in the body: of one that takes
-long to read, the key is looked for and verified first, and a job has one of them read at a time.
+Entries are taken or refused one by one. The credential is in the body: of a large one, the key is read
+from the beginning, and before the rest arrives it is verified and the job asked whether it takes
+reports. A job has one such body read at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -22,9 +21,11 @@ from starlette.responses import Response
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest, Unavailable, shortened
 from kerma_common.http.answers import answer
+from kerma_common.http.body.heads import identity_of
 from kerma_common.http.body.json_body import LARGE, parse
 from kerma_common.http.body.limits import Body, takes
-from kerma_common.http.body.reading import whole
+from kerma_common.http.body.reading import Arriving
+from kerma_common.http.body.slices import parse_in_slices
 from kerma_common.http.policy import public
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.security.update_keys import UpdateKeys, Verb
@@ -50,8 +51,6 @@ MOST_WAITING = 4
 """Large bodies of a job, the one that is read included."""
 WAIT_SECONDS = 30.0
 BUSY = "Other large reports are being read; please try again"
-_NUMBER = re.compile(rb'"simulation_id"\s{0,8}:\s{0,8}(\d{1,18})')
-_KEY = re.compile(rb'"update_key"\s{0,8}:\s{0,8}"([A-Za-z0-9_.-]{1,4096})"')
 _SHOWN = envelope("Tasks updated", refused_entries=1, refused={"tasks.3.task_id": [NO_SUCH_TASK]})
 
 
@@ -64,7 +63,7 @@ def add_bulk(api: APIRouter, reports: Reports, keys: UpdateKeys) -> None:
     @public()
     @answers(202, 409, 413, takes=report_shapes.TASKS, shows=_SHOWN)
     async def tasks(request: Request) -> Response:
-        body = await whole(request, MOST_BYTES)
+        body = Arriving(request.stream(), MOST_BYTES)
         return await bulk.take(body, request.app.state.settings.json_depth)
 
 
@@ -78,24 +77,17 @@ class BulkReports:
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _of_jobs: Counter[str] = field(default_factory=Counter)
 
-    async def take(self, body: bytes, depth: int) -> Response:
+    async def take(self, body: Arriving, depth: int) -> Response:
         """Carry out a body; return which of its entries were refused. Raises InvalidRequest."""
-        if len(body) <= LARGE:
-            return await self._carry_out(parse(body, depth))
-        async with self._turn(self._job(body)):
-            return await self._carry_out(parse(body, depth, MOST_VALUES))
-
-    def _job(self, body: bytes) -> str:
-        """Return the job whose key an unread body shows. Raises InvalidRequest."""
-        numbers, keys = _NUMBER.findall(body), _KEY.findall(body)
-        if not numbers or not keys:
-            missing = "update_key" if numbers else "simulation_id"
-            raise refused(missing, "Missing data for required field.")
-        # entries may have members of these names, which say nothing; others come before or after
-        for key, number in product({keys[-1], keys[0]}, {numbers[-1], numbers[0]}):
-            with suppress(InvalidRequest):
-                return self.keys.verify(key.decode(), int(number), Verb.TASKS).job_id
-        return self.keys.verify(keys[0].decode(), int(numbers[0]), Verb.TASKS).job_id
+        first = await body.beginning(LARGE)
+        if len(first) <= LARGE:
+            return await self._carry_out(parse(first, depth))
+        number, text = await identity_of(first)
+        key = self.keys.verify(text, number, Verb.TASKS)
+        await self.reports.admit(key)
+        whole = await body.whole()
+        async with self._turn(key.job_id):
+            return await self._carry_out(await parse_in_slices(whole, depth, MOST_VALUES))
 
     @asynccontextmanager
     async def _turn(self, job: str) -> AsyncGenerator[None, None]:
@@ -132,6 +124,8 @@ class BulkReports:
                 refusals.add(wrong)
             else:
                 places.append(number)
+        if not updates:
+            await self.reports.admit(key)
         if refusals.entries and not updates:
             raise InvalidRequest(WRONG_DATA, refusals.reasons)
         known = await self.reports.tasks(key, updates)

@@ -132,13 +132,18 @@ _FOREIGN = ("#PBS", "#BSUB")
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """Checked options; ``cluster_name`` need not name a cluster that exists."""
+    """Checked options.
+
+    Without ``exact``, ``cluster_name`` need not name a cluster that exists: as in YAPTIDE, the first
+    one takes the job then.
+    """
 
     cluster_name: str = ""
     array_options: Mapping[str, str] = field(default_factory=dict)
     collect_options: Mapping[str, str] = field(default_factory=dict)
     array_header: str = ""
     collect_header: str = ""
+    exact: bool = False
 
     def encoded(self) -> bytes:
         """Return what the gateway of the cluster reads, as JSON."""

@@ -2,14 +2,15 @@
 
 In: JobSubmitted, JobCompleted, JobFailed, JobCanceled, JobDeleted, of jobs on clusters TasksReported,
 JobStateReported, JobArraysReported, JobLogReported, JobResultsAwaited (jobs); TaskSucceeded, TaskFailed,
-TaskCanceled, TasksCanceled, TasksLost (runner); ResultSetPublished, ResultSetFailed (results). Out:
-SettleTasks, CompleteJob, FailMerge, StopJob, EndOverdueJob, ForgetProgress.
+TaskCanceled, TasksCanceled, TasksLost (runner); ResultsReceived, ResultSetPublished, ResultSetFailed
+(results). Out: SettleTasks, CompleteJob, FailMerge, StopJob, EndOverdueJob, ForgetProgress.
 
 Each task has exactly one final event, its own or one that many share, and each event takes effect
 exactly once here, so counting is enough. Only a lost task may have a second one, after a repair; it
 does not count.
 
-A job on a cluster that is not heard of ends by a timer (``patience``).
+A job on a cluster that is not heard of ends by a timer (``patience``), unless its results have come:
+then it only waits for their publication, however long that takes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Endings:
     ``lost`` are tasks whose history cannot be read; they are among the failed.
     ``stored_bytes``: outputs and logs of every attempt that ended; ``byte_limit`` bounds them, 0 is
     no limit. ``cluster`` is whether the job runs on one, ``awaited`` whether it only lacks its
-    results.
+    results, ``delivered`` whether they have come. ``heard`` counts the events by which it was heard
+    of, None if the submission came before there was this count.
     """
 
     n_tasks: int = 0
@@ -58,6 +60,8 @@ class Endings:
     lost: tuple[int, ...] = ()
     cluster: bool = False
     awaited: bool = False
+    delivered: bool = False
+    heard: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -120,6 +124,8 @@ class JobLifecycle:
             case results.ResultSetFailed():
                 fail = FailMerge(event.job_id, event.code, event.message, at.time)
                 return Reaction(state, (fail,))
+            case results.ResultsReceived():
+                return self._received(state)
         if isinstance(event, REPORTS):
             return self._heard(state, event, at)
         known = state or Endings()
@@ -129,7 +135,7 @@ class JobLifecycle:
             commands.append(_stop(event.job_id, after))
         if after.complete and not known.complete:
             commands.append(_settle(event.job_id, after, at.time))
-        began = after.cluster and not known.cluster
+        began = after.cluster and not (known.cluster or after.delivered)
         timers = self.patience.heard(after.awaited, event, at.time) if began else ()
         return Reaction(after, tuple(commands), timers)
 
@@ -137,14 +143,25 @@ class JobLifecycle:
         """Put off the end of a job on a cluster; without a state, it has ended."""
         if state is None or not state.cluster:
             return Reaction(state)
-        after = replace(state, awaited=state.awaited or isinstance(event, jobs.JobResultsAwaited))
+        after = replace(
+            state,
+            awaited=state.awaited or isinstance(event, jobs.JobResultsAwaited),
+            heard=None if state.heard is None else state.heard + 1,
+        )
+        if after.delivered:
+            return Reaction(after)
         return Reaction(after, (), self.patience.heard(after.awaited, event, at.time))
+
+    def _received(self, state: Endings | None) -> Reaction[Endings]:
+        """Wait for nothing more of a cluster; the submission, of another stream, may come later."""
+        after = replace(state or Endings(), delivered=True)
+        return Reaction(after, (), self.patience.satisfied())
 
     def wake(self, state: Endings | None, key: str, timer: str, now: datetime) -> Reaction[Endings]:
         """End a job on a cluster that has not been heard of for too long."""
         if state is None:
             return Reaction(None)
-        return Reaction(state, *self.patience.due(timer, key, now))
+        return Reaction(state, *self.patience.due(timer, key, now, state.heard))
 
 
 _EVENTS = (
@@ -158,6 +175,7 @@ _EVENTS = (
     runner.TaskCanceled,
     runner.TasksCanceled,
     runner.TasksLost,
+    results.ResultsReceived,
     results.ResultSetPublished,
     results.ResultSetFailed,
     *REPORTS,
@@ -174,6 +192,7 @@ def _count(known: Endings, event: Any) -> Endings:
                 n_tasks=event.n_tasks,
                 byte_limit=event.byte_limit,
                 cluster=event.platform == BATCH,
+                heard=0 if event.platform == BATCH else None,
             )
         case runner.TaskSucceeded():
             stored = known.stored_bytes + _size(event.output_ref) + _size(event.log_ref)

@@ -2,7 +2,9 @@
 
 Scripts die without a word, and what nobody reports is no event: only a timer ends such a job. A timer
 that is due is set once more, briefly, before the job ends: after the service was down for long, it may
-be due before the process manager has read that the job went on meanwhile.
+be due before the process manager has read that the job went on meanwhile. If it has not read that even
+then, the command finds that the job was heard of more often than the process manager knows, and does
+nothing.
 """
 
 from __future__ import annotations
@@ -49,25 +51,36 @@ class Patience:
         others = (other for other in _TIMERS if other != name)
         return (Timer(name, due), *(Timer(other, None) for other in others))
 
+    @staticmethod
+    def satisfied() -> tuple[Timer, ...]:
+        """Return the timers once results have come: nothing of the cluster is waited for."""
+        return tuple(Timer(name, None) for name in _TIMERS)
+
     def due(
-        self, timer: str, job_id: str, now: datetime
+        self, timer: str, job_id: str, now: datetime, heard: int | None
     ) -> tuple[tuple[EndOverdueJob, ...], tuple[Timer, ...]]:
-        """Return what follows from a timer that is due: commands and timers."""
+        """Return what follows from a timer that is due: commands and timers.
+
+        ``heard`` is how often the job was heard of, None if that was never counted.
+        """
         name = timer.removesuffix(_AGAIN)
         longest = self.results if name == RESULTS else self.silence
         if name == timer:
             return (), (Timer(name + _AGAIN, now + min(SECOND_LOOK, longest / 10)),)
         if name == RESULTS:
+            code, since = "RESULTS_MISSING", None
             message = (
                 "The tasks on the cluster have ended, but no results came within "
                 f"{_hours(longest)} (KERMA_JOBS_RESULTS_HOURS)"
             )
-            return (EndOverdueJob(job_id, "RESULTS_MISSING", message, now),), ()
-        message = (
-            f"The cluster has reported nothing for {_hours(longest)} (KERMA_JOBS_SILENCE_HOURS)"
-        )
-        end = EndOverdueJob(job_id, "CLUSTER_SILENT", message, now, now - longest)
-        # progress is no event: if there was some, the command does nothing, and another follows
+        else:
+            # progress is no event: whether there was some is looked up
+            code, since = "CLUSTER_SILENT", now - longest
+            message = (
+                f"The cluster has reported nothing for {_hours(longest)} (KERMA_JOBS_SILENCE_HOURS)"
+            )
+        end = EndOverdueJob(job_id, code, message, now, since, heard)
+        # the command may do nothing; then another follows
         return (end,), (Timer(name, now + longest / 8),)
 
 

@@ -48,6 +48,8 @@ MOST_OF_A_STATEMENT = 500
 """Reports on tasks that one statement carries out; a request with more is several statements."""
 STATEMENTS_AT_ONCE = 2
 """While the database carries out one, requests of another arrive or are answered."""
+NO_TASK = -1
+"""The index of a report that is about no task: it says nothing, and is refused as others are."""
 LOG_MEDIA = "application/json"
 UNKNOWN = "There is no such simulation."
 _REFUSALS: Mapping[str, tuple[str, str]] = {
@@ -105,10 +107,13 @@ class Reports:
     def __post_init__(self) -> None:
         self._rows = Grouped(self._write, MOST_OF_A_STATEMENT, len, STATEMENTS_AT_ONCE)
 
+    async def admit(self, key: UpdateKey) -> None:
+        """Check that the job takes reports by this key, as its rows are now."""
+        (found,) = await self._rows.do([Progressed(key.job_id, NO_TASK, 0, None, key.issued_at)])
+        _check(found)
+
     async def tasks(self, key: UpdateKey, updates: Sequence[TaskUpdate]) -> list[bool]:
         """Take reports on tasks of a job; return whether each is about a task that exists."""
-        if not updates:
-            return []
         known: list[bool] = []
         further: list[TaskReport] = []
         # in turns with the reports of others
@@ -146,7 +151,8 @@ class Reports:
             log_text="; ".join(f"{name}: {text}" for name, text in texts.items()),
         )
         if texts and batch.keeps_log(await self.bus.known(JOB, job_subject(key.job_id)), command):
-            log_ref = await self.blobs.put(orjson.dumps(texts), media=LOG_MEDIA)
+            stored = orjson.dumps(texts, option=orjson.OPT_SORT_KEYS)
+            log_ref = await self.blobs.put(stored, media=LOG_MEDIA)
             command = replace(command, log_ref=log_ref)
         # a cause of its own: clients choose ids of requests, and may use one for every report
         seq = await self._execute(command, ("report", str(uuid4())), request_id, "sim_id")
@@ -249,8 +255,13 @@ def _report(update: TaskUpdate, found: Found) -> TaskReport:
 
 
 def _texts(log: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return a log as texts by name: scripts also send objects and lists."""
+    """Return a log as texts by name: scripts also send objects and lists.
+
+    Equal logs are equal texts, however their members are ordered.
+    """
     return {
-        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        name: value
+        if isinstance(value, str)
+        else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         for name, value in (log or {}).items()
     }

@@ -59,13 +59,15 @@ BODY_KEYS = (
     "batch_options",
 )
 """Keys of the body of ``POST /jobs/direct``; others are ignored."""
-NATIVE_KEYS = ("engine", "tasks", "title", "wait_for_engine", "project", "files")
+NATIVE_KEYS = ("engine", "tasks", "title", "wait_for_engine", "project", "files", "cluster")
 """Keys of the body of ``POST /v1/jobs``; others are refused."""
 MAX_TITLE = 500
 MAX_ATTEMPTS = 3
 REUSED = "This Idempotency-Key was used for another request; use a new one"
 DIRECT = "DIRECT"
 NO_CLUSTER = "No cluster is registered; an operator registers one with: kerma admin add-cluster NAME --host HOST"
+ANY_CLUSTER = "default"
+"""In place of a cluster's name: the only one that is registered, unless one has this name."""
 PROJECT_MEDIA = "application/json"
 
 
@@ -262,12 +264,11 @@ class Submitter:
         return BatchPlan(cluster.cluster, cluster.name, ref)
 
     async def _cluster(self, options: BatchOptions) -> RegisteredCluster:
-        """Return the cluster of that name, else the first one. Raises InvalidRequest without any."""
+        """Return the cluster that takes the job. Raises InvalidRequest if none does."""
         registered = await self.clusters.registered()
         if not registered:
             raise InvalidRequest(NO_CLUSTER)
-        named = (found for found in registered if found.name == options.cluster_name)
-        return next(named, registered[0])
+        return chosen_cluster(options, registered)
 
     async def _choose(self, submission: Submission) -> Choice:
         """Return the engine that runs the job. Raises InvalidRequest when none does."""
@@ -297,6 +298,21 @@ class Submitter:
         return await self.converter.from_files(
             engine, submission.files or b"{}", user=user, stands_in_for=asked
         )
+
+
+def chosen_cluster(
+    options: BatchOptions, registered: Sequence[RegisteredCluster]
+) -> RegisteredCluster:
+    """Return the cluster that options ask for. Raises InvalidRequest if that is none."""
+    for found in registered:
+        if found.name == options.cluster_name:
+            return found
+    asked_for_any = options.cluster_name == ANY_CLUSTER
+    if not options.exact or (asked_for_any and len(registered) == 1):
+        return registered[0]
+    names = ", ".join(sorted({found.name for found in registered}))
+    which = "Several clusters are registered" if asked_for_any else "Unknown cluster"
+    raise InvalidRequest(WRONG_DATA, {"cluster": [f"{which}; must be one of: {names}."]})
 
 
 def check_bins(bins: int, n_tasks: int, most: int) -> None:

@@ -231,9 +231,14 @@ def complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
 
 
 def end_overdue(job: Job, c: commands.EndOverdueJob) -> tuple[object, ...]:
-    """Return the end of a job that is not heard of, if it is still where it was."""
+    """Return the end of a job that is not heard of, if it is still where it was.
+
+    Whoever sends the command may not have read the latest reports yet.
+    """
     waits = Phase.MERGING if c.silent_since is None else Phase.RUNNING
     if job.reported is None or job.phase is not waits:
+        return ()
+    if c.heard is not None and c.heard != job.reported.heard:
         return ()
     failed = events.JobFailed(
         job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
@@ -294,6 +299,7 @@ def evolve(
 ) -> Job:
     """Return the state after an event of a job on a cluster."""
     known = job.reported or Reported()
+    known = replace(known, heard=known.heard + 1)
     match event:
         case events.TasksReported():
             return replace(job, reported=with_tasks(known, event))

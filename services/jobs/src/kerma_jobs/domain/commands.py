@@ -77,7 +77,8 @@ class EndOverdueJob:
     """Fail a job on a cluster that has not been heard of for too long.
 
     ``silent_since`` is None if its results are overdue. Otherwise nothing was reported since then;
-    that this includes its progress is checked before.
+    that this includes its progress is checked before. ``heard`` is how many events of reports the
+    sender knows of, None if it has not counted them.
     """
 
     job_id: str
@@ -85,6 +86,7 @@ class EndOverdueJob:
     message: str
     now: datetime
     silent_since: datetime | None = None
+    heard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,8 @@ class KnownTask:
 class Reported:
     """What scripts on a cluster have reported of a job. ``shown`` is the furthest state of the job.
 
-    ``told`` is every place of the job that was ever reported.
+    ``told`` is every place of the job that was ever reported, ``heard`` the number of events by which
+    the job was heard of.
     """
 
     tasks: Mapping[int, KnownTask] = field(default_factory=lambda: MappingProxyType({}))
@@ -71,6 +72,7 @@ class Reported:
     arrays: Arrays = field(default_factory=Arrays)
     told: frozenset[Arrays] = frozenset()
     logs: frozenset[str] = frozenset()
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)

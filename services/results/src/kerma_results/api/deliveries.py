@@ -18,6 +18,7 @@ from kerma_common.commands.consistency import Positions
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.answers import answer
 from kerma_common.http.body.coding import is_gzip
+from kerma_common.http.body.heads import MOST
 from kerma_common.http.body.json_body import Unparsed
 from kerma_common.http.body.limits import Body, takes
 from kerma_common.http.edge import request_id
@@ -27,7 +28,6 @@ from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
 from kerma_results.api.reading import DeliveryReader
 from kerma_results.app.deliveries import Deliveries
-from kerma_results.app.heads import MOST
 from kerma_results.app.log_deliveries import FIELD, LogDeliveries
 from kerma_results.read.project import RESULTS
 

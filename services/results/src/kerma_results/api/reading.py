@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from kerma_common.http.body.heads import identity_of
 from kerma_common.http.body.json_body import LARGE, parse
 from kerma_common.security.update_keys import Verb
 from kerma_results.app.callers import CANCELED, Callers, require_open
-from kerma_results.app.heads import identity_of
 from kerma_results.app.places import Places
 
 
@@ -40,7 +40,7 @@ class DeliveryReader:
         body = await request.body()
         if len(body) <= LARGE:
             return parse(body, self.depth)
-        caller = await self.callers.verified(*identity_of(body), Verb.LOGS)
+        caller = await self.callers.verified(*await identity_of(body), Verb.LOGS)
         require_open(caller, "logs", CANCELED)
         async with self.places.place(caller.job.owner, f"logs of {caller.job_id}"):
             return await self.bodies.read(body, self.depth, self.keys)

@@ -22,9 +22,9 @@ from kerma_common.errors import (
     InvalidRequest,
     NotFound,
 )
+from kerma_common.http.body.heads import Head, Identity
 from kerma_common.security.update_keys import Verb
 from kerma_results.app.callers import Caller, Callers, require_open
-from kerma_results.app.heads import Head, Identity
 from kerma_results.domain.commands import AcceptDelivery, MaterialiseEstimator
 from kerma_results.domain.result_set import RESULT_SET, Phase, check_delivery
 

@@ -65,7 +65,7 @@ class ResultsExpected:
     tasks: int
 
 
-@event("results", "result_set")
+@event("results", "result_set", public=True)
 class ResultsReceived:
     """The merged results of the job were delivered; ``digest`` is the same for the same results."""
 

@@ -96,15 +96,15 @@ def deeper_than(value: object, limit: int) -> bool:
     return True
 
 
-def check_json(value: object) -> None:
+def check_json(value: object, path: str = "") -> None:
     """Refuse NUL in any string or key of a JSON value: PostgreSQL cannot store it.
 
-    Raises `InvalidRequest` naming the first one by its path. Line ends and the like are allowed:
-    input files contain them.
+    Raises `InvalidRequest` naming the first one by its path, which begins with that of the value.
+    Line ends and the like are allowed: input files contain them.
     """
-    for path, text in _strings(value, ""):
+    for place, text in _strings(value, path):
         if "\x00" in text:
-            field = path[:MOST_NAME].replace("\x00", "\ufffd") or "body"
+            field = place[:MOST_NAME].replace("\x00", "\ufffd") or "body"
             raise InvalidRequest(WRONG_PARAMETERS, {field: [NUL]})
 
 

@@ -8,7 +8,7 @@ routes refuse them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -23,13 +23,22 @@ MOST_OTHERS = 10
 TYPES = {kind.__name__: kind for kind in (dict, list, str)}
 
 
-def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> Message:
+def read_body(
+    body: bytes,
+    depth_limit: int,
+    keys: Sequence[str],
+    check: Callable[[bytes], None] = lambda _: None,
+    *,
+    ordered: bool = False,
+) -> Message:
     """Return the values of these keys of a body; those of others are checked and left out.
 
-    A body that is refused yields ``{"refused": {"message": ..., "fields": {...}}}``.
+    A body that is refused, also by ``check``, yields ``{"refused": {"message": ..., "fields":
+    {...}}}``. ``ordered``: members of large values are sorted, so that equal values are equal bytes.
     """
     try:
         found = parse(body, depth_limit)
+        check(body)
     except InvalidRequest as refused:
         refusal = {"message": refused.message, "fields": refused.fields}
         return orjson.dumps({"refused": refusal}), b""
@@ -40,7 +49,7 @@ def read_body(body: bytes, depth_limit: int, keys: Sequence[str]) -> Message:
         if key not in found:
             continue
         value = found[key]
-        written = orjson.dumps(value)
+        written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS if ordered else None)
         if len(written) <= MOST_SMALL:
             small[key] = value
         else:

@@ -32,6 +32,7 @@ from kerma_common.http.native import (
 from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.refusals.statuses import answers
 from kerma_common.http.route import KermaRoute
+from kerma_common.security.principal import KEYCLOAK
 from kerma_engines.adapter.packing import files_of
 from kerma_jobs.api.jobs import JobRoutes
 from kerma_jobs.api.lists import states_of
@@ -44,6 +45,7 @@ from kerma_jobs.read.queries import JobHead, TaskRow, number_of
 from kerma_jobs.read.search import JobSearch, Place, Sought
 
 JobId = Annotated[str, Path(max_length=200, description="The `id` of a job.")]
+NOT_ON_CLUSTERS = "This account may not use clusters; they are for users of Keycloak"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = 10**16  # microseconds; the year 2286
@@ -132,6 +134,8 @@ def _add_submit(api: APIRouter, routes: NativeJobs) -> None:
     ) -> Response:
         routes.jobs.room.check()
         submission = parse_new_job(body)
+        if submission.batch is not None and principal.provider != KEYCLOAK:
+            raise Forbidden(NOT_ON_CLUSTERS)
         with under_own_names():
             job_id, seq = await routes.jobs.submitter.submit(
                 submission,

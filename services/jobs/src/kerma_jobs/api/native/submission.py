@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.refusals.statuses import Body
+from kerma_jobs.app.batch_options import LONGEST_CLUSTER, BatchOptions
 from kerma_jobs.app.submission import (
+    ANY_CLUSTER,
     MAX_TASKS,
     MAX_TITLE,
     NATIVE_KEYS,
@@ -39,6 +42,16 @@ class NewJob(BaseModel):
     ] = False
     project: Annotated[dict[str, Any] | None, Field(description="A project of the editor.")] = None
     files: Annotated[dict[str, str] | None, Field(description="Input files by name.")] = None
+    cluster: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=LONGEST_CLUSTER,
+            description="The cluster that runs the job, one of `GET /v1/clusters`, or "
+            f"`{ANY_CLUSTER}` for the only one there is; without it, Kerma's workers run the job. "
+            "For users of Keycloak.",
+        ),
+    ] = None
 
 
 NEW_JOB = Body(
@@ -63,11 +76,14 @@ def parse_new_job(body: Mapping[str, Any]) -> Submission:
     given = [key for key in ("project", "files") if body.get(key) is not None]
     if len(given) != 1:
         faults["project"] = ["Give either a project or files."]
+    cluster = body.get("cluster")
+    if cluster is not None and not _is_name(cluster):
+        faults["cluster"] = [f"Not a string of 1 to {LONGEST_CLUSTER} characters."]
     if faults:
         raise InvalidRequest(WRONG_DATA, faults)
     kept = ("title", "wait_for_engine")
     with under_own_names():
-        return parse_submission(
+        made = parse_submission(
             {
                 "sim_type": body["engine"],
                 "ntasks": body.get("tasks", 1),
@@ -77,6 +93,11 @@ def parse_new_job(body: Mapping[str, Any]) -> Submission:
                 **{key: body[key] for key in kept if key in body},
             }
         )
+    return made if cluster is None else replace(made, batch=BatchOptions(cluster, exact=True))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= LONGEST_CLUSTER
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from kerma_results.app.tokens import NOT_FINITE
+from kerma_common.http.body.tokens import NOT_FINITE
 
 Event = tuple[str, Any]
 T = TypeVar("T")

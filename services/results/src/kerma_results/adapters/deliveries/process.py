@@ -21,6 +21,7 @@ from kerma_engines.adapter.packing import decode_inputs
 from kerma_results.adapters.confined.messages import clean, decode_request
 from kerma_results.adapters.deliveries.grammar import Refused
 from kerma_results.adapters.deliveries.matching import matched
+from kerma_results.adapters.deliveries.members import check_members
 from kerma_results.adapters.deliveries.reading import (
     BodyReader,
     EstimatorRead,
@@ -48,7 +49,7 @@ class OneBody:
         action, arguments = decode_request(head)
         if action == "read":
             nursery.wall_off()
-            return read_body(body, **arguments)
+            return read_body(body, **arguments, check=check_members, ordered=True)
         try:
             said, more = self._answer(action, arguments, body)
         except MemoryError:

@@ -19,6 +19,7 @@ import ijson
 import orjson
 from ijson.backends import yajl2_c
 
+from kerma_common.http.body.tokens import Tokens
 from kerma_results.adapters.deliveries import grammar
 from kerma_results.adapters.deliveries.grammar import (
     BODY,
@@ -29,7 +30,6 @@ from kerma_results.adapters.deliveries.grammar import (
     Refused,
     Steps,
 )
-from kerma_results.app.tokens import Tokens
 
 SLICE = 64 << 10
 """Bytes that are parsed at a time; each may become an event."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerma_results.app.tokens import NOT_FINITE, Tokens
+from kerma_common.http.body.tokens import NOT_FINITE, Tokens
 
 TEXTS = st.text(alphabet='NaInfity-"\\ ,[]\n\u00e9', max_size=12)
 VALUES = st.recursive(

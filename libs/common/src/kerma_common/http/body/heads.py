@@ -1,8 +1,8 @@
-"""Number and key of a delivery, from its beginning alone.
+"""Number and key of what a script sends, from the beginning of the body alone.
 
-They are read in the service itself, before anything is spent on the body: no place, no process. So
-only ``MOST`` bytes are looked at, as they come and decompressed. What follows is read elsewhere, which
-refuses members that come twice: nothing later in a body says otherwise.
+They are read in the service itself, before anything is spent on the body: no place, no process, no
+parsing. So only ``MOST`` bytes are looked at, as they come and decompressed. Whoever reads what follows
+refuses members that come twice: nothing later in a body may say otherwise.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from ijson.backends import yajl2_c
 
 from kerma_common.errors import WRONG_DATA, InvalidRequest
 from kerma_common.http.body.json_body import LARGE
-from kerma_results.app.tokens import Tokens
+from kerma_common.http.body.tokens import Tokens
+from kerma_common.precedence import give_way
 
 MOST = LARGE
 NUMBER, KEY, BODY = "simulation_id", "update_key", "body"
 MISSING = "Missing data for required field."
+AT_ONCE = 2048
+"""Bytes of a body that are looked at before other requests get a turn, at most 1 ms."""
+TWICE = "Comes twice."
 LATE = f"Must come within the first {MOST} bytes of the body, decompressed."
 NOT_GZIP = "Is not gzip, or is damaged."
 
 
 class Identity(NamedTuple):
-    """What a delivery says it belongs to, unverified and of any type."""
+    """What a body says it belongs to, unverified and of any type."""
 
     simulation_id: object
     update_key: object
@@ -105,16 +109,21 @@ class Head:
         if self._depth == 0 and kind != "start_map":
             raise InvalidRequest(WRONG_DATA, {BODY: ["Must be an object."]})
         if self._depth == 1 and self._member in (NUMBER, KEY):
-            self._found.setdefault(self._member, value)
+            if self._member in self._found:
+                raise InvalidRequest(WRONG_DATA, {self._member: [TWICE]})
+            self._found[self._member] = value
+            self._member = ""
         if kind in ("start_map", "start_array"):
             self._depth += 1
         elif kind in ("end_map", "end_array"):
             self._depth -= 1
-            self._member = "" if self._depth == 1 else self._member
 
 
-def identity_of(body: bytes) -> Identity:
-    """Return the members of a body that has come as a whole. Raises InvalidRequest."""
+async def identity_of(body: bytes) -> Identity:
+    """Return the members of a body that has come. Raises InvalidRequest."""
     head = Head(gzipped=False)
-    head.feed(body)
+    for start in range(0, len(body), AT_ONCE):
+        if head.feed(body[start : start + AT_ONCE]):
+            break
+        await give_way()
     return head.identity()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kerma_common.errors import InvalidRequest
-from kerma_results.app.heads import LATE, MISSING, MOST, Head, identity_of
+from kerma_common.http.body.heads import LATE, MISSING, MOST, TWICE, Head, identity_of
 
 KEYS = {"simulation_id": 4, "update_key": "a.b.c"}
 NESTED = {"estimators": [{"simulation_id": 5, "update_key": "other", "x": float("nan")}]}
@@ -41,15 +41,19 @@ def test_the_members_of_the_body_itself_are_found(
     assert read(raw, zipped=zipped, step=step)[0] == (4, "a.b.c")
 
 
-def test_nothing_behind_the_key_is_looked_at() -> None:
+async def test_nothing_behind_the_key_is_looked_at() -> None:
     raw = json.dumps(KEYS).encode()[:-1] + b", " + b"\xff" * 100_000
     assert read(raw, step=10)[1] < 60
-    assert identity_of(raw) == (4, "a.b.c")
+    assert await identity_of(raw) == (4, "a.b.c")
 
 
-def test_the_first_of_two_counts() -> None:
-    """The second one is refused where the whole body is read."""
-    assert identity_of(b'{"simulation_id":4,"simulation_id":5,"update_key":"a"}') == (4, "a")
+@pytest.mark.parametrize("name", KEYS)
+async def test_a_member_that_comes_twice_is_refused(name: str) -> None:
+    """Behind the second of the two, it is refused where the whole body is read."""
+    raw = json.dumps({name: KEYS[name]}).encode()[:-1] + b"," + json.dumps(KEYS).encode()[1:]
+    assert refusal(raw) == {name: [TWICE]}
+    with pytest.raises(InvalidRequest):
+        await identity_of(raw)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,6 @@ def test_gzip_is_bounded_before_and_after() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], {}, 4.5, "4", True])
-def test_values_of_any_type_are_passed_on_to_be_refused(value: object) -> None:
-    number, _ = identity_of(json.dumps({**KEYS, "simulation_id": value}).encode())
+async def test_values_of_any_type_are_passed_on_to_be_refused(value: object) -> None:
+    number, _ = await identity_of(json.dumps({**KEYS, "simulation_id": value}).encode())
     assert number is None or number in ("4", 4.5, True)
