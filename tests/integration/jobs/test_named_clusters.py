@@ -43,7 +43,9 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 async def submit(jobs: World, prefix: str = "kc", **changes: Any) -> httpx.Response:
-    answer: httpx.Response = await as_user(jobs[0], prefix)("POST", "/v1/jobs", json=body(**changes))
+    answer: httpx.Response = await as_user(jobs[0], prefix)(
+        "POST", "/v1/jobs", json=body(**changes)
+    )
     return answer
 
 
@@ -99,7 +101,9 @@ async def test_a_cluster_may_have_the_name_of_the_default(jobs: World, zeus: str
 
 
 @pytest.mark.parametrize("name", ["Ares", "hades", " ares", "*"])
-async def test_an_unknown_one_is_refused_with_the_choices(jobs: World, zeus: str, name: str) -> None:
+async def test_an_unknown_one_is_refused_with_the_choices(
+    jobs: World, zeus: str, name: str
+) -> None:
     refused = reason(await submit(jobs, cluster=name))
     assert refused == "Unknown cluster; must be one of: ares, zeus."
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import orjson
 import pytest
+
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.body.heads import TWICE
 from kerma_common.http.body.json_body import parse
 from kerma_common.http.body.slices import SLICE, parse_in_slices
 
 DEPTH, MOST = 5, 100_000
+
+
 def read(body: bytes) -> dict[str, Any]:
     return asyncio.run(parse_in_slices(body, DEPTH, MOST))
 

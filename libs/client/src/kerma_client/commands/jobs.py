@@ -26,9 +26,7 @@ Primaries = Annotated[
     typer.Option(min=1, help="Primaries of the whole job, instead of the project's."),
 ]
 Engine = Annotated[str, typer.Option(help="Engine to run.")]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait for a worker if none offers the engine.")
-]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for a worker if none offers the engine.")]
 
 
 def run(
