@@ -68,8 +68,8 @@ def reason(answer: httpx.Response) -> str:
 
 
 async def test_without_a_name_workers_run_the_job(jobs: World, zeus: str) -> None:
-    for given in ({}, {"cluster": None}):
-        assert await plan(jobs, await submit(jobs, **given)) is None
+    for answer in (await submit(jobs), await submit(jobs, cluster=None)):
+        assert await plan(jobs, answer) is None
 
 
 async def test_the_named_cluster_runs_the_job(jobs: World, ares: str, zeus: str) -> None:
