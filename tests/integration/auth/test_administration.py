@@ -10,9 +10,11 @@ import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
+from kerma_common.commands import lateness
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
 from kit.running.worlds.accounts import PASSWORD, login, register, replica
+from kit.running.worlds.held import held
 from kit.running.worlds.people import Person, World, people
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -231,3 +233,21 @@ async def _stored(infra: Infra, person: Person) -> list[str]:
     async with infra.db.connect() as connection:
         assert await connection.scalar(select(func.count()).select_from(CREDENTIAL))
         return sorted(await connection.scalars(found))
+
+
+async def test_a_user_who_was_created_is_not_unknown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = await world.new("oskar", "operator")
+    async with held(world.infra.db, "users"):
+        created = await world.ask(operator, "POST", "/v1/users", {"username": "newcomer"})
+        assert created.status_code == 201, created.text
+        path = f"/v1/users/{created.json()['id']}"
+        monkeypatch.setattr(lateness, "PATIENCE_SECONDS", 0.05)
+        early = await world.ask(operator, "GET", path)
+        assert (early.status_code, early.headers["Retry-After"]) == (503, "1")
+        unknown = await world.ask(operator, "GET", f"/v1/users/{'0' * 32}")
+        assert unknown.status_code == 404
+    monkeypatch.undo()
+    shown = await world.ask(operator, "GET", path)
+    assert (shown.status_code, shown.json()["username"]) == (200, "newcomer")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,8 +25,26 @@ def test_what_ends_rarely_is_always_started_again() -> None:
     assert {restarts.pause(61.0 * n) for n in range(20)} == {0.1}
 
 
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the supervision pauses, without waiting, by a clock that stands still."""
+    pauses: list[float] = []
+    yield_ = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await yield_(0)
+
+    monkeypatch.setattr(supervision, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(supervision, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    return pauses
+
+
+PAUSES = [0.1, 0.2, 0.4, 0.8, 1.6]
+
+
 class Failing:
-    """A child that ends at once."""
+    """A child that ends at once; a new one starts after the end of the one before."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,6 +52,7 @@ class Failing:
         self.child = self._start()
 
     async def restart(self) -> None:
+        assert self.child.returncode == 3
         self.child = self._start()
 
     def _start(self) -> Child:
@@ -46,24 +67,19 @@ class Failing:
 
 
 async def test_what_keeps_ending_ends_the_program_with_its_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, paused: list[float]
 ) -> None:
-    monkeypatch.setattr(supervision, "FIRST_PAUSE", 0.001)
     failing = Failing(tmp_path)
     with pytest.raises(ServiceError) as refused:
         await keep(failing)
-    assert failing.starts == 6
+    assert (failing.starts, paused) == (6, PAUSES)
     assert str(refused.value).startswith(
         "gave up after 5 restarts within 60 s: failing ended with status 3; the end of"
     )
     assert str(refused.value).endswith("no such library")
 
 
-async def test_what_ends_on_a_full_disk_waits_for_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervision, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(supervision, "ROOM_SECONDS", 0.001)
+async def test_what_ends_on_a_full_disk_waits_for_room(tmp_path: Path, paused: list[float]) -> None:
     failing, looks = Failing(tmp_path), 0
 
     def has_room() -> bool:
@@ -75,4 +91,5 @@ async def test_what_ends_on_a_full_disk_waits_for_room(
 
     with pytest.raises(ServiceError):
         await keep(failing, has_room)
-    assert failing.starts == 6
+    looking = [supervision.ROOM_SECONDS] * 19
+    assert (failing.starts, paused) == (6, [*looking, *PAUSES])

@@ -31,7 +31,7 @@ def told(state: str, position: str = "1-1-1", text: str = "Job is running") -> b
         "id": "j1",
         "state": state,
         "message": text,
-        "version": 3,
+        "version": "16412-901-7-12",
         "tasks": {"total": 1, "running": 1},
         "primaries": {"requested": 10, "simulated": 4},
     }
@@ -53,7 +53,16 @@ def test_events_are_typed_however_the_bytes_are_cut() -> None:
     raw += message("deleted", "2-2-3", b'{"id":"j1"}') + message("reset", "3-2-3", b"{}")
     raw += message("of a later release", "3-2-4", b"{}")
     expected = [
-        JobChanged("1-2-3", "j1", "RUNNING", "a\u2028b\x85c", 3, {"total": 1, "running": 1}, 10, 4),
+        JobChanged(
+            "1-2-3",
+            "j1",
+            "RUNNING",
+            "a\u2028b\x85c",
+            "16412-901-7-12",
+            {"total": 1, "running": 1},
+            10,
+            4,
+        ),
         Ready("9-9-9"),
         JobDeleted("2-2-3", "j1"),
         ListStale("3-2-3"),

@@ -46,6 +46,8 @@ from kerma_auth.domain.vouching import ClaimRules
 from kerma_auth.read.users import USERS, UserQueries
 from kerma_auth.settings import AuthSettings, KeycloakSettings
 from kerma_common.bus.faststream import EdgeBroker
+from kerma_common.commands.lateness import Lateness
+from kerma_common.contracts.subjects import user_subject
 from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.db.sweeping import Sweeper
@@ -120,10 +122,11 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
         infra.verifier,
         own.secure_cookies,
     )
+    lateness = Lateness(infra.log, infra.positions, USERS.name, user_subject)
     routers = [
         router(routes),
         keycloak_router(KeycloakRoutes(made.keycloak, routes)),
-        user_router(UserRoutes(made.accounts, made.administration, made.users, routes)),
+        user_router(UserRoutes(made.accounts, made.administration, made.users, routes, lateness)),
         session_router(SessionRoutes(made.sessions, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
         log_router(made.logs, routes),

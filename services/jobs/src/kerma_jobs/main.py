@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from kerma_common.bus.faststream import EdgeBroker
 from kerma_common.commands.context import CommandContext
+from kerma_common.commands.lateness import Lateness
 from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.db.sweeping import Sweeper
@@ -83,7 +84,7 @@ def build(settings: HttpSettings, infra: Infra, own: JobsSettings | None = None)
     converter = ProcessConverter(infra.forks, _geant4_data(), sandbox=own.sandbox)
     clusters, edge = ClusterProgress(), EdgeBroker(infra.nats)
     routes = _routes(infra, own, live, converter, clusters)
-    updates = _live_updates(infra, live, own)
+    updates = _live_updates(infra, live, own, routes.outlooks)
     clusters.listen(edge, updates.progressed)
     native = NativeJobs(routes, JobSearch(infra.reads))
     # the streams come before `/v1/jobs/{job_id}`, which would match them
@@ -121,6 +122,7 @@ def _routes(
     clusters: ClusterProgress,
 ) -> JobRoutes:
     queries = JobQueries(infra.reads)
+    lateness = Lateness(infra.log, infra.positions, JOBS.name, job_subject)
     return JobRoutes(
         queries=queries,
         submitter=Submitter(
@@ -147,21 +149,25 @@ def _routes(
         tasks=TaskLists(queries, live),
         lists=JobLists(infra.reads),
         outlooks=Outlooks(QueueQueries(infra.reads), live, infra.clock),
+        lateness=lateness,
         reports=Reports(
             infra.bus,
             ProgressRows(infra.writers, infra.service),
             infra.blobs,
             infra.positions,
             infra.clock,
+            lateness,
             clusters.note,
         ),
         update_keys=load_update_keys(infra.clock),
     )
 
 
-def _live_updates(infra: Infra, live: TelemetryProgress, own: JobsSettings) -> LiveUpdates:
+def _live_updates(
+    infra: Infra, live: TelemetryProgress, own: JobsSettings, outlooks: Outlooks
+) -> LiveUpdates:
     limits = StreamLimits(own.streams, own.streams_per_user)
-    updates = LiveUpdates(ChangeQueries(infra.reads), events.shows(live), limits)
+    updates = LiveUpdates(ChangeQueries(infra.reads), events.shows(live, outlooks), limits)
     infra.positions.listen(updates.moved)
     infra.identity.listen(updates.heard)
     live.listen(updates.progressed)

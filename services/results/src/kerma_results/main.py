@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kerma_common.commands.lateness import Lateness
+from kerma_common.contracts.subjects import job_subject
 from kerma_common.db.engine import autocommit
 from kerma_common.db.migrated import MigratedSchema
 from kerma_common.http.app import create_app
@@ -24,6 +26,7 @@ from kerma_results.adapters.merger import BlobMerger
 from kerma_results.adapters.page_blobs import PageBlobs
 from kerma_results.api import deliveries as delivery_routes
 from kerma_results.api import logfiles, native, results
+from kerma_results.api.access import Access
 from kerma_results.api.reading import DeliveryReader
 from kerma_results.app.callers import Callers
 from kerma_results.app.deliveries import Deliveries
@@ -134,10 +137,11 @@ def _routers(
     log_deliveries = LogDeliveries(callers, infra.blobs, infra.bus, infra.room, infra.clock)
     reader = DeliveryReader(callers, bodies, places, settings.json_depth, delivery_routes.LOG_KEYS)
     logs = Logs(AttemptQueries(autocommit(infra.db)), infra.blobs)
+    access = Access(queries, Lateness(infra.log, infra.positions, RESULTS.name, job_subject))
     return (
-        results.routes(queries),
-        logfiles.routes(queries, logs),
-        native.routes(queries, logs),
+        results.routes(access),
+        logfiles.routes(access, logs),
+        native.routes(access, logs),
         delivery_routes.routes(deliveries, log_deliveries, reader, infra.positions),
     )
 

@@ -69,6 +69,12 @@ async def append(infra: Infra, subject: Subject, event: object, **after: int) ->
     return (await infra.log.append(subject, last, commit)).seq
 
 
+async def start(infra: Infra, job: str, index: int) -> None:
+    """Start a task; return once the service has seen it."""
+    started = runner.TaskStarted(job_id=job, index=index, lease=1, worker="w")
+    await seen(infra, await append(infra, task_subject(job, index), started))
+
+
 async def succeed(infra: Infra, job: str, index: int, primaries: int, size: int = 1) -> None:
     started = runner.TaskStarted(job_id=job, index=index, lease=1, worker="w")
     await append(infra, task_subject(job, index), started)
@@ -127,14 +133,15 @@ async def offer(
         engines=dict.fromkeys(engines, "1.0"),
         substitutes=substitutes,
     )
-    await _seen(infra, await append(infra, worker_subject(worker), registered))
+    await seen(infra, await append(infra, worker_subject(worker), registered))
 
 
 async def leave(infra: Infra, worker: str) -> None:
     """Retire a worker."""
     retired = runner.WorkerRetired(worker=worker, reason="test")
-    await _seen(infra, await append(infra, worker_subject(worker), retired))
+    await seen(infra, await append(infra, worker_subject(worker), retired))
 
 
-async def _seen(infra: Infra, seq: int) -> None:
+async def seen(infra: Infra, seq: int) -> None:
+    """Wait until the service has seen an event of the runner."""
     assert await infra.positions.wait("jobs", "RUNNER", seq, 10.0)

@@ -22,7 +22,13 @@ from kerma_allinone.edge.unconnected import application, public_routes
 from kerma_common.errors import ContractViolation
 from kerma_common.http.policy import Access, declared
 from kerma_common.http.refusals.forms import PROBLEM_EXAMPLE, PROBLEM_MEDIA, Problem, is_native
-from kerma_common.http.refusals.statuses import MEANINGS, Body, bodies_of, statuses_of
+from kerma_common.http.refusals.statuses import (
+    EVENT_STREAM,
+    MEANINGS,
+    Body,
+    bodies_of,
+    statuses_of,
+)
 
 OPENAPI = "openapi/kerma.json"
 """Path of the document below ``docs``."""
@@ -210,6 +216,9 @@ def _refusals(path: str, status: int, schemas: _Schemas) -> dict[str, Any]:
 
 def _content(body: Body, schemas: _Schemas) -> dict[str, Any]:
     schema = _ENVELOPE_REF if body.type is None else schemas[id(body)]
+    if body.media == EVENT_STREAM:
+        events = {"type": "array", "items": schema}
+        schema = {"type": "string", "contentMediaType": EVENT_STREAM, "contentSchema": events}
     return {body.media: {"schema": schema, "example": body.example}}
 
 

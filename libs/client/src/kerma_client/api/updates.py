@@ -40,12 +40,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class JobChanged(Told):
-    """The present state of a job; ``tasks`` counts them by state, ``version`` only grows."""
+    """The present state of a job; ``tasks`` counts them by state.
+
+    ``version`` is another one whenever the job or one of its tasks has changed.
+    """
 
     id: str
     state: str
     message: str
-    version: int
+    version: str
     tasks: Mapping[str, int]
     requested: int
     simulated: int

@@ -150,13 +150,18 @@ class Positions:
         started = time.perf_counter()
         key = (projection, stream)
         reached = await self._marks.wait(key, seq, timeout)
-        if not reached and self._db is not None:
-            self._marks.advance(key, await self._stored(self._db, projection, stream))
-            reached = self._marks[key] >= seq
+        reached = reached or await self.passed(projection, stream, seq)
         WAIT.labels(self._service, projection).observe(time.perf_counter() - started)
         if not reached:
             TIMEOUTS.labels(self._service, projection).inc()
         return reached
+
+    async def passed(self, projection: str, stream: str, seq: int) -> bool:
+        """Return whether ``projection`` has passed ``seq``; the checkpoint says what was not heard."""
+        key = (projection, stream)
+        if self._marks[key] < seq and self._db is not None:
+            self._marks.advance(key, await self._stored(self._db, projection, stream))
+        return self._marks[key] >= seq
 
     async def run(self) -> None:
         """Listen to the other processes of the service until cancelled."""

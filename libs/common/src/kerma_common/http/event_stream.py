@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from kerma_common.http.refusals.statuses import EVENT_STREAM
 from kerma_common.http.server.leaving import LEAVING, Leaving
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Mailbox:
 class EventStream(Response):
     """A response that sends what arrives in a mailbox, until either side ends it."""
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
 
     def __init__(self, mailbox: Mailbox, ended: Callable[[], None]) -> None:
         # a proxy that collects the answer before it passes it on would never pass on anything

@@ -20,6 +20,7 @@ from kerma_auth.app.administration import Administration
 from kerma_auth.app.ports import Account, Users
 from kerma_auth.domain.names import MAX_NAME
 from kerma_auth.domain.user import By
+from kerma_common.commands.lateness import Lateness
 from kerma_common.errors import NotFound
 from kerma_common.http.answers import iso_time, json_answer
 from kerma_common.http.edge import request_id
@@ -90,6 +91,7 @@ class UserRoutes:
     administration: Administration
     users: Users
     auth: AuthRoutes
+    lateness: Lateness
 
     async def shown(self, accounts: list[Account]) -> list[dict[str, Any]]:
         """Return accounts as JSON, with the users' names."""
@@ -108,10 +110,13 @@ class UserRoutes:
 
     async def one(self, user_id: str) -> dict[str, Any]:
         """Return one account as JSON. Raises NotFound."""
-        found = await self.users.accounts_of([user_id])
-        if user_id not in found:
+        found = await self.lateness.find(user_id, lambda: self._account(user_id))
+        if found is None:
             raise NotFound("User does not exist")
-        return (await self.shown([found[user_id]]))[0]
+        return (await self.shown([found]))[0]
+
+    async def _account(self, user_id: str) -> Account | None:
+        return (await self.users.accounts_of([user_id])).get(user_id)
 
     async def changed(self, change: Change, user_id: str, principal: Principal) -> Response:
         """Carry out a change of an account and return the account."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from kerma_common.blobs.store import BlobStore
 from kerma_common.commands.consistency import Positions
+from kerma_common.commands.lateness import Lateness
 from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.errors import Forbidden, NotFound
 from kerma_common.http.answers import answer
@@ -57,12 +58,21 @@ class JobRoutes:
     lists: JobLists
     room: Room
     outlooks: Outlooks
+    lateness: Lateness
     reports: Reports
     update_keys: UpdateKeys
 
     async def owned(self, job_id: str, principal: Principal) -> JobHead:
         """Return the caller's job. Raises NotFound or Forbidden."""
-        return _owned(await self.queries.head(job_id), principal)
+        found = await self.lateness.find(job_id, lambda: self.queries.head(job_id))
+        return _owned(found, principal)
+
+    async def status(self, job_id: str, principal: Principal) -> tuple[JobHead, bytes]:
+        """Return the caller's job and its rendered task list. Raises NotFound or Forbidden."""
+        found, tasks = await self.tasks.read(job_id, principal.user_id)
+        if found is None and await self.lateness.has_heard(job_id):
+            found, tasks = await self.tasks.read(job_id, principal.user_id)
+        return _owned(found, principal), tasks
 
     async def deleted(self, job_id: str, principal: Principal) -> bool:
         """Return whether the caller has deleted this job."""
@@ -153,8 +163,7 @@ def _add_status(api: APIRouter, routes: JobRoutes) -> None:
 
 
 async def _status(routes: JobRoutes, job_id: str, principal: Principal) -> Response:
-    found, tasks = await routes.tasks.read(job_id, principal.user_id)
-    job = _owned(found, principal)
+    job, tasks = await routes.status(job_id, principal)
     return answer(
         describe(job, await routes.waits(job)),
         job_state=job.state,

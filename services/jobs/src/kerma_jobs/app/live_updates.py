@@ -3,6 +3,9 @@
 Nothing is polled. The projection's positions and the progress of workers wake ``run``, which reads what
 changed since its last reading, once for all listeners and at most four times a second, and puts it
 into their mailboxes. So no update is newer than what a read shows, on any replica.
+
+Why a job waits depends on other jobs and on workers. So when anything has changed, the jobs that wait
+are looked at again too, seldom, and told if they wait for another reason or another time.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import Gauge
 
@@ -38,8 +42,21 @@ MOST_AT_FIRST = MOST_UNSENT - 2
 LISTENERS = Gauge("jobs_live_listeners", "Open streams of live updates")
 _log = logging.getLogger(__name__)
 
-Show = Callable[[ChangedJob], bytes]
-"""Renders a job as JSON."""
+OUTLOOK_SECONDS = 5.0
+"""From a change to a look at the jobs that wait; a queue that was read before it is not used then."""
+MOST_LOOKED_AT = 200
+"""Waiting jobs of one look, those first that were looked at longest ago."""
+
+
+class Shown(NamedTuple):
+    """A job as JSON, and whether it waits for others."""
+
+    data: bytes
+    waits: bool
+
+
+Show = Callable[[ChangedJob], Awaitable[Shown]]
+"""Renders a job."""
 
 
 class ReadsChanges(Protocol):
@@ -89,6 +106,10 @@ class LiveUpdates:
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _position: Position | None = field(default=None, init=False)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _waiting: dict[str, bytes | None] = field(default_factory=dict, init=False)
+    """What was told of jobs that wait; None if not everybody was told the same."""
+    _look: asyncio.TimerHandle | None = field(default=None, init=False)
+    _looks: bool = field(default=False, init=False)
 
     async def open(self, principal: Principal, job_id: str | None, last_id: str | None) -> Listener:
         """Add a listener; its mailbox holds the present state, or what it missed since ``last_id``.
@@ -174,6 +195,8 @@ class LiveUpdates:
                     self._woken.clear()
                     await asyncio.sleep(await self._tell())
         finally:
+            if self._look is not None:
+                self._look.cancel()
             self.end_all()
 
     async def _beat(self) -> None:
@@ -202,31 +225,54 @@ class LiveUpdates:
         if not self._listeners:
             self._position = None
             self._progressed.clear()
+            self._waiting.clear()
             return
         progressed, self._progressed = self._progressed, set()
+        looks, self._looks = self._looks, False
+        looked_at = tuple(islice(self._waiting, MOST_LOOKED_AT)) if looks else ()
         before = self._position or await self.changes.position()
         try:
-            found = await self.changes.since(before, list(self._listeners), progressed)
+            also = progressed.union(looked_at)
+            found = await self.changes.since(before, list(self._listeners), also)
+            if not found.complete:
+                self.end_all()
+            else:
+                await self._deliver(found)
         except BaseException:
             self._progressed |= progressed
+            self._looks |= looks
             raise
         self._position = found.position
-        if not found.complete:
-            self.end_all()
-            return
-        await self._deliver(found)
+        # deleted, or nobody listens to its owner any more
+        for job_id in set(looked_at) - {changed.job.job_id for changed in found.jobs}:
+            self._waiting.pop(job_id, None)
+        if self._waiting and self._look is None and (progressed or found.position != before):
+            self._look = asyncio.get_running_loop().call_later(OUTLOOK_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._look, self._looks = None, True
+        self._woken.set()
 
     async def _deliver(self, found: Changes) -> None:
         for changed in found.jobs:
             job = changed.job
-            listeners = [x for x in self._listeners.get(job.owner, ()) if x.wants(job.job_id)]
-            if listeners:
-                body = message("job", str(found.position), self.show(changed))
-                _put(listeners, job.job_id, body)
-                await asyncio.sleep(0)  # let requests in
+            listeners = list(self._listening(job.owner, job.job_id))
+            if not listeners:
+                self._waiting.pop(job.job_id, None)
+                continue
+            shown = await self.show(changed)
+            before = self._waiting.pop(job.job_id, None)
+            if shown.waits:
+                self._waiting[job.job_id] = shown.data
+            if shown.data != before:
+                _put(listeners, job.job_id, message("job", str(found.position), shown.data))
+            await asyncio.sleep(0)  # let requests in
         for job_id, owner in found.deleted.items():
-            listeners = [x for x in self._listeners.get(owner, ()) if x.wants(job_id)]
+            listeners = list(self._listening(owner, job_id))
             _put(listeners, job_id, _deleted(job_id, found.position))
+
+    def _listening(self, owner: str, job_id: str) -> Iterator[Listener]:
+        return (x for x in self._listeners.get(owner, ()) if x.wants(job_id))
 
     async def _catch_up(self, listener: Listener, last_id: str | None) -> None:
         now = await self.changes.position()
@@ -239,6 +285,7 @@ class LiveUpdates:
             found = await self.changes.since(now, owner, (listener.job_id,))
         elif resumes and last is not None:
             found = await self.changes.since(last, owner)
+            self._note_waiting(await self.changes.since(Position(now.jobs, -1, -1), owner))
         else:
             # jobs that have ended are in the list
             found = await self.changes.since(Position(now.jobs, -1, -1), owner)
@@ -249,12 +296,25 @@ class LiveUpdates:
             listener.mailbox.put("reset", message("reset", position, b"{}"))
         if not too_many:  # else the list tells all, and the mailbox would be full at once
             for changed in found.jobs:
-                body = message("job", position, self.show(changed))
-                _put([listener], changed.job.job_id, body)
+                await self._show_to(listener, changed, position)
             for job_id in found.deleted:
                 if listener.wants(job_id):
                     _put([listener], job_id, _deleted(job_id, found.position))
         listener.mailbox.put("ready", message("ready", position, b"{}"))
+
+    def _note_waiting(self, open_: Changes) -> None:
+        """Note jobs of which a client heard from another process, so that they are looked at."""
+        for changed in open_.jobs:
+            if not changed.running:
+                self._waiting.setdefault(changed.job.job_id, None)
+
+    async def _show_to(self, listener: Listener, changed: ChangedJob, position: str) -> None:
+        """Tell one listener of a job, of which others may have been told something else."""
+        shown, job_id = await self.show(changed), changed.job.job_id
+        if shown.waits:
+            told = self._waiting.get(job_id, shown.data)
+            self._waiting[job_id] = shown.data if told == shown.data else None
+        _put([listener], job_id, message("job", position, shown.data))
 
     def _admit(self, principal: Principal) -> None:
         own = len(self._listeners.get(principal.user_id, ()))

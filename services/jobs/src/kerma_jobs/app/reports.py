@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.commands.bus import CommandBus
     from kerma_common.commands.consistency import Positions
+    from kerma_common.commands.lateness import Lateness
     from kerma_common.security.update_keys import UpdateKey
     from kerma_jobs.app.ports import Progress
 
@@ -98,6 +99,7 @@ class Reports:
     blobs: BlobStore
     positions: Positions
     clock: Callable[[], datetime]
+    lateness: Lateness
     progressed: Callable[[str], None] = lambda _: None
     _rows: Grouped[Sequence[Progressed], Sequence[Found]] = field(init=False)
     _commands: dict[tuple[str, datetime], Grouped[Sequence[TaskReport], int]] = field(
@@ -119,12 +121,13 @@ class Reports:
         # in turns with the reports of others
         for start in range(0, len(updates), MOST_OF_A_STATEMENT):
             some = updates[start : start + MOST_OF_A_STATEMENT]
-            found = await self._rows.do(
-                [
-                    Progressed(key.job_id, u.index, u.simulated or 0, u.eta_seconds, key.issued_at)
-                    for u in some
-                ]
-            )
+            rows = [
+                Progressed(key.job_id, u.index, u.simulated or 0, u.eta_seconds, key.issued_at)
+                for u in some
+            ]
+            found = await self._rows.do(rows)
+            if found[0].job_state is None and await self.lateness.has_heard(key.job_id):
+                found = await self._rows.do(rows)
             _check(found[0])
             if found[0].job_state not in TERMINAL:
                 self.progressed(key.job_id)

@@ -20,10 +20,9 @@ from kerma_common.http.policy import CurrentPrincipal, authenticated
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
 from kerma_common.precedence import give_way
-from kerma_results.api.access import require_owner
+from kerma_results.api.access import Access
 from kerma_results.api.results import Asked
 from kerma_results.app.logs import Logs
-from kerma_results.read.queries import ResultQueries
 
 
 class AskedLogs(Asked):
@@ -32,7 +31,7 @@ class AskedLogs(Asked):
     plain: bool = False
 
 
-def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
+def routes(access: Access, logs: Logs) -> APIRouter:
     """Return the route. It tolerates the parameters of ``/results``, which its clients send."""
     router = APIRouter(route_class=KermaRoute)
 
@@ -42,7 +41,7 @@ def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
     async def logfiles(
         asked: Annotated[AskedLogs, Query()], principal: CurrentPrincipal
     ) -> Response:
-        await require_owner(queries, asked.job_id, principal)
+        await access.require_owner(asked.job_id, principal)
         texts = await logs.texts(asked.job_id)
         if not texts:
             raise NotFound("The job has no log files")

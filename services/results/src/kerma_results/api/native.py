@@ -17,11 +17,11 @@ from kerma_common.http.refusals.statuses import Body, answers
 from kerma_common.http.route import KermaRoute
 from kerma_common.precedence import give_way
 from kerma_results.api import layout
-from kerma_results.api.access import owned_results, require_owner
+from kerma_results.api.access import Access
 from kerma_results.api.stitched import reads_whole, stitched
 from kerma_results.app.logs import Logs
 from kerma_results.pages.selection import LARGEST, parse_page_numbers
-from kerma_results.read.queries import Chosen, ResultQueries, StoredEstimator
+from kerma_results.read.queries import Chosen, StoredEstimator
 
 JobId = Annotated[str, Path(max_length=200, description="The `id` of a job.")]
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
@@ -143,24 +143,24 @@ LOGS = Body(
 )
 
 
-def routes(queries: ResultQueries, logs: Logs) -> APIRouter:
+def routes(access: Access, logs: Logs) -> APIRouter:
     """Return all routes."""
     api = APIRouter(route_class=KermaRoute, prefix="/v1/jobs/{job_id}")
-    _add_list(api, queries)
-    _add_estimator(api, queries)
-    _add_page(api, queries)
-    _add_logs(api, queries, logs)
+    _add_list(api, access)
+    _add_estimator(api, access)
+    _add_page(api, access)
+    _add_logs(api, access, logs)
     return api
 
 
-def _add_list(api: APIRouter, queries: ResultQueries) -> None:
+def _add_list(api: APIRouter, access: Access) -> None:
     @api.get("/results")
     @authenticated()
     @answers(200, 304, 404, shows=ESTIMATORS)
     async def list_estimators(
         job_id: JobId, request: Request, principal: CurrentPrincipal
     ) -> Response:
-        found = await owned_results(queries, job_id, principal, Chosen())
+        found = await access.results(job_id, principal, Chosen())
         return resource(request, page([_entry(estimator) for estimator in found], None))
 
 
@@ -176,7 +176,7 @@ def _entry(estimator: StoredEstimator) -> dict[str, Any]:
     }
 
 
-def _add_estimator(api: APIRouter, queries: ResultQueries) -> None:
+def _add_estimator(api: APIRouter, access: Access) -> None:
     @api.get("/results/estimators/{estimator}")
     @authenticated()
     @answers(200, 304, 404, 406, shows=ESTIMATOR)
@@ -191,12 +191,12 @@ def _add_estimator(api: APIRouter, queries: ResultQueries) -> None:
     ) -> Response:
         require_json(request)
         found = await _estimator(
-            queries, job_id, principal, Chosen(index=estimator, pages=_ranges(pages))
+            access, job_id, principal, Chosen(index=estimator, pages=_ranges(pages))
         )
-        return await stitched(request, queries, job_id, layout.native_estimator(found))
+        return await stitched(request, access.queries, job_id, layout.native_estimator(found))
 
 
-def _add_page(api: APIRouter, queries: ResultQueries) -> None:
+def _add_page(api: APIRouter, access: Access) -> None:
     @api.get("/results/estimators/{estimator}/pages/{number}")
     @authenticated()
     @answers(200, 304, 404, 406, shows=PAGE)
@@ -209,16 +209,18 @@ def _add_page(api: APIRouter, queries: ResultQueries) -> None:
     ) -> Response:
         require_json(request)
         chosen = Chosen(index=estimator, pages=((number, number),), whole=reads_whole(request))
-        found = await _estimator(queries, job_id, principal, chosen)
+        found = await _estimator(access, job_id, principal, chosen)
         if not found.pages:
             raise NotFound("The estimator has no page with this number")
-        return await stitched(request, queries, job_id, layout.native_page(found, found.pages[0]))
+        return await stitched(
+            request, access.queries, job_id, layout.native_page(found, found.pages[0])
+        )
 
 
 async def _estimator(
-    queries: ResultQueries, job_id: str, principal: Principal, chosen: Chosen
+    access: Access, job_id: str, principal: Principal, chosen: Chosen
 ) -> StoredEstimator:
-    for estimator in await owned_results(queries, job_id, principal, chosen):
+    for estimator in await access.results(job_id, principal, chosen):
         return estimator
     raise NotFound("The job has no results of an estimator with this number")
 
@@ -232,12 +234,12 @@ def _ranges(pages: str | None) -> tuple[tuple[int, int], ...] | None:
         raise InvalidRequest(WRONG_PARAMETERS, {"pages": [str(error)]}) from error
 
 
-def _add_logs(api: APIRouter, queries: ResultQueries, logs: Logs) -> None:
+def _add_logs(api: APIRouter, access: Access, logs: Logs) -> None:
     @api.get("/logs")
     @authenticated()
     @answers(200, 304, 404, shows=LOGS)
     async def list_logs(job_id: JobId, request: Request, principal: CurrentPrincipal) -> Response:
-        await require_owner(queries, job_id, principal)
+        await access.require_owner(job_id, principal)
         shown = []
         for name, text in (await logs.texts(job_id)).items():
             shown.append(orjson.Fragment(orjson.dumps({"name": name, "text": text})))

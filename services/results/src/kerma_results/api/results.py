@@ -16,11 +16,11 @@ from kerma_common.http.policy import CurrentPrincipal, Principal, authenticated
 from kerma_common.http.refusals.statuses import answers, envelope
 from kerma_common.http.route import KermaRoute
 from kerma_results.api import layout
-from kerma_results.api.access import JobIdParameter, owned_results, require_owner
+from kerma_results.api.access import Access, JobIdParameter
 from kerma_results.api.layout import Piece
 from kerma_results.api.stitched import reads_whole, stitched
 from kerma_results.pages.selection import LARGEST, parse_page_numbers
-from kerma_results.read.queries import Chosen, ResultQueries
+from kerma_results.read.queries import Chosen
 
 _ENTRY = {"page_number": 0, "page_name": "DOSE", "page_dimension": 1}
 ESTIMATORS = envelope(
@@ -42,7 +42,7 @@ class Asked(BaseModel):
     page_numbers: str | None = None
 
 
-def routes(queries: ResultQueries) -> APIRouter:
+def routes(access: Access) -> APIRouter:
     """Return the routes, which answer from the read model."""
     router = APIRouter(route_class=KermaRoute)
 
@@ -52,21 +52,21 @@ def routes(queries: ResultQueries) -> APIRouter:
     async def results(
         request: Request, asked: Annotated[Asked, Query()], principal: CurrentPrincipal
     ) -> Response:
-        pieces = await _pieces(queries, asked, principal, whole=reads_whole(request))
-        return await stitched(request, queries, asked.job_id, pieces)
+        pieces = await _pieces(access, asked, principal, whole=reads_whole(request))
+        return await stitched(request, access.queries, asked.job_id, pieces)
 
     @router.get("/results/partial")
     @authenticated()
     @answers(404)
     async def partial(asked: Annotated[Asked, Query()], principal: CurrentPrincipal) -> Response:
-        await require_owner(queries, asked.job_id, principal)
+        await access.require_owner(asked.job_id, principal)
         raise NotFound(NO_PARTIAL_RESULTS)
 
     @router.get("/estimators")
     @authenticated()
     @answers(200, 404, shows=ESTIMATORS)
     async def estimators(job_id: JobIdParameter, principal: CurrentPrincipal) -> Response:
-        found = await owned_results(queries, job_id, principal, Chosen())
+        found = await access.results(job_id, principal, Chosen())
         if not found:
             raise NotFound("The job has no results")
         listed = [
@@ -89,13 +89,13 @@ def routes(queries: ResultQueries) -> APIRouter:
 
 
 async def _pieces(
-    queries: ResultQueries, asked: Asked, principal: Principal, *, whole: bool
+    access: Access, asked: Asked, principal: Principal, *, whole: bool
 ) -> Sequence[Piece]:
     name = asked.estimator_name
     ranges = None if name is None else _ranges(asked)
     one = name is not None and asked.page_number is not None
     chosen = Chosen(name, pages=ranges, whole=whole and one)
-    found = await owned_results(queries, asked.job_id, principal, chosen)
+    found = await access.results(asked.job_id, principal, chosen)
     if name is None:
         if not found:
             raise NotFound("The job has no results")

@@ -45,6 +45,7 @@ MEANINGS: Mapping[int, str] = {
     503: "Try again; `Retry-After` tells when.",
 }
 ALWAYS = frozenset({400, 408, 431, 503})
+EVENT_STREAM = "text/event-stream"
 _ATTRIBUTE = "__kerma_statuses__"
 _BODIES = "__kerma_bodies__"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -54,7 +55,8 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 class Body:
     """A body of a request or a response: its type, an example, and its media type.
 
-    Type None is the envelope of YAPTIDE.
+    Type None is the envelope of YAPTIDE. The type of an `EVENT_STREAM` is that of one event, as an
+    object of its fields whose data are parsed; its example is a text.
     """
 
     type: Any

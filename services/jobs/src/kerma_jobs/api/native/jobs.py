@@ -60,7 +60,8 @@ class NativeJobs:
 
     async def with_tasks(self, job_id: str, user_id: str) -> tuple[JobHead, list[TaskRow]]:
         """Return the caller's job and its tasks. Raises NotFound or Forbidden."""
-        found = await self.jobs.queries.status(job_id)
+        queries = self.jobs.queries
+        found = await self.jobs.lateness.find(job_id, lambda: queries.status(job_id))
         if found is None:
             raise NotFound(UNKNOWN_JOB)
         if found[0].owner != user_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, get_args
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -16,6 +16,7 @@ from kerma_jobs.api.shapes import ID
 from kerma_jobs.api.status import describe, present
 from kerma_jobs.app.outlook import Outlook
 from kerma_jobs.app.ports import LiveProgress
+from kerma_jobs.domain.waiting import Reason
 from kerma_jobs.read.lists import ListedJob
 from kerma_jobs.read.queries import AT_A_TIME, JobHead, TaskRow, number_of
 
@@ -85,7 +86,7 @@ class Waiting(TypedDict):
     Estimates rest on the pace of ``estimated_from``; ``tasks_ahead`` are tasks of all users.
     """
 
-    reason: Literal["no_worker", "worker_lost", "retry", "queue", "starting", "merge"] | None
+    reason: Reason | None
     message: str
     tasks_ahead: int | None
     estimated_start_at: Time | None
@@ -285,7 +286,6 @@ async def job_view(
         now = present(job, task, live)
         states[now.state] += 1
         simulated += now.simulated
-    counts = {name.lower(): states[name] for name in get_args(TaskState)}
     return {
         **summary(job),
         "message": describe(job, outlook.text if outlook else ""),
@@ -295,7 +295,7 @@ async def job_view(
             "simulated": simulated,
             "merged": job.primaries_merged,
         },
-        "tasks": {"total": len(tasks), **counts},
+        "tasks": counts(states),
         "partial": job.partial,
         "links": {
             "tasks": f"/v1/jobs/{job.job_id}/tasks",
@@ -303,6 +303,18 @@ async def job_view(
             "results": f"/v1/jobs/{job.job_id}/results",
             "logs": f"/v1/jobs/{job.job_id}/logs",
         },
+    }
+
+
+def counts(states: Counter[str]) -> TaskCounts:
+    """Return tasks by state."""
+    return {
+        "total": states.total(),
+        "pending": states["PENDING"],
+        "running": states["RUNNING"],
+        "completed": states["COMPLETED"],
+        "failed": states["FAILED"],
+        "canceled": states["CANCELED"],
     }
 
 

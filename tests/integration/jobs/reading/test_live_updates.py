@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from kerma_common.contracts.events import auth, runner
+from kerma_common.contracts.events import auth
 from kerma_common.contracts.progress import progress_subject
-from kerma_common.contracts.subjects import task_subject
 from kerma_common.http.server.leaving import LEAVING, Leaving
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
 from kit.running.clients.event_streams import app_of, listening
-from kit.running.worlds.jobs_world import appears, append, as_user, publish, succeed, user_of
+from kit.running.worlds.jobs_world import (
+    appears,
+    as_user,
+    publish,
+    start,
+    succeed,
+    user_of,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,8 +63,7 @@ async def test_a_stream_tells_what_the_status_shows(jobs: World) -> None:
             "failed": 0,
             "canceled": 0,
         }
-        started = runner.TaskStarted(job_id=job, index=0, lease=1, worker="w")
-        await append(infra, task_subject(job, 0), started)
+        await start(infra, job, 0)
         told = await stream.until("job", id=job, state="RUNNING")
         progress = {
             "job_id": job,
@@ -95,13 +99,7 @@ async def test_a_stream_resumes_where_it_was(jobs: World) -> None:
     for job in (gone, ended):
         await send("DELETE", "/jobs/direct", params={"job_id": job})
     await send("DELETE", "/user/simulations", params={"job_id": gone})
-    await append(
-        infra,
-        task_subject(waiting, 0),
-        runner.TaskStarted(job_id=waiting, index=0, lease=1, worker="w"),
-    )
-    while (await send("GET", "/jobs", params={"job_id": waiting})).json()["job_state"] == "PENDING":
-        await asyncio.sleep(0.05)
+    await start(infra, waiting, 0)
     async with listening(app_of(client), "/v1/jobs/events", user, first.id) as stream:
         told = {}
         while (event := await stream.next()) is not None and event.kind != "ready":
@@ -211,51 +209,22 @@ async def test_a_client_that_reads_nothing_gets_the_last_state_of_each_job(jobs:
     client, infra = jobs
     send, user = named(client)
     job = await submit(send, tasks=3)
-    async with listening(app_of(client), "/v1/jobs/events", user) as stream:
+    path = "/v1/jobs/events"
+    async with (
+        listening(app_of(client), path, user) as stream,
+        listening(app_of(client), path, user) as reader,
+    ):
         await stream.until("ready")
         stream.reading.clear()
         for index in range(3):
             await succeed(infra, job, index, 6 + (index < 2))
-            await asyncio.sleep(0.3)
-        await appears(infra, job, "JobMergeRequested")
-        await asyncio.sleep(0.5)
+            if index < 2:  # told to both at the same time
+                simulated = {"requested": 20, "simulated": 7 * (index + 1)}
+                await reader.until("job", primaries=simulated)
+        await reader.until("job", state="MERGING_QUEUED")
         stream.reading.set()
         told = [await stream.until("job", id=job)]
         while told[-1].data["state"] != "MERGING_QUEUED":
             told.append(await stream.until("job", id=job))
         # one was being sent, one waited
         assert len(told) <= 2
-
-
-async def test_the_message_says_why_a_job_waits(jobs: World) -> None:
-    client, infra = jobs
-    send, _ = named(client)
-    other, _ = named(client)
-    await submit(other)
-    job = await submit(send, tasks=2)
-
-    async def message() -> str:
-        return str((await send("GET", "/jobs", params={"job_id": job})).json()["message"])
-
-    # the queue is read at most once a second
-    async with asyncio.timeout(20):
-        while "before its first one" not in (text := await message()):
-            await asyncio.sleep(0.2)
-    assert re.fullmatch(r"Job state: PENDING; it waits in the queue: .* before its first one", text)
-    await append(
-        infra, task_subject(job, 0), runner.TaskStarted(job_id=job, index=0, lease=1, worker="w")
-    )
-    lost = runner.TaskRequeued(
-        job_id=job,
-        index=0,
-        reason="LOST",
-        attempt=2,
-        not_before=datetime.now(UTC) + timedelta(seconds=1),
-    )
-    while "RUNNING" not in await message():
-        await asyncio.sleep(0.05)
-    assert await message() == "Job state: RUNNING"
-    await append(infra, task_subject(job, 0), lost)
-    async with asyncio.timeout(20):
-        while "the worker of a task was lost" not in await message():
-            await asyncio.sleep(0.2)
