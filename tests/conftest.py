@@ -5,6 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes depends on what else the machine does
+settings.register_profile("kerma", deadline=None)
+settings.load_profile("kerma")
 
 pytest_plugins = ("kit.running.servers",)
 

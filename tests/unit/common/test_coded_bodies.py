@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import APIRouter, Body
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
 from starlette.types import Message
@@ -155,7 +155,6 @@ async def test_a_browsers_gzip_must_be_declared_as_json_too(client: httpx.AsyncC
         assert (await client.post("/named", content=JSON, headers=headers)).status_code == status
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=5), st.integers(1, 200), st.integers(0, 3))
 async def test_a_body_arrives_as_it_was(parts: list[bytes], step: int, repeated: int) -> None:
     body = b"".join(parts) * 10 ** (repeated + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from kerma_common import poison
 from kerma_common.bus.decoding import MAX_BYTES, decode
@@ -47,7 +47,6 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison, "_noted", poison._Noted())
 
 
-@settings(deadline=None)
 @given(messages())
 def test_any_bytes_are_decoded_or_malformed(message: tuple[bytes, bytes]) -> None:
     for kind in KINDS:

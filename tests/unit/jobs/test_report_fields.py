@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerma_common.errors import InvalidRequest
@@ -60,7 +60,6 @@ def outcome(read: Callable[..., Any], *given_: Any) -> tuple[Any, frozenset[str]
         return None, frozenset(refused.fields)
 
 
-@settings(deadline=None)
 @given(of(*TASK_FIELDS) | JSON)
 def test_of_a_task(body: Any) -> None:
     found, names = outcome(task_update, 3, body, "update_dict")
@@ -73,7 +72,6 @@ def test_of_a_task(body: Any) -> None:
             assert moment is None or moment.tzinfo is UTC
 
 
-@settings(deadline=None)
 @given(of(*JOB_FIELDS))
 def test_of_a_job(body: dict[str, Any]) -> None:
     found, names = outcome(job_update, body)
@@ -83,7 +81,6 @@ def test_of_a_job(body: dict[str, Any]) -> None:
         assert found.job_dir is None or ".." not in found.job_dir.split("/")
 
 
-@settings(deadline=None)
 @given(st.fixed_dictionaries({"batch_options": of(*OPTION_FIELDS) | JSON}))
 def test_of_options(body: dict[str, Any]) -> None:
     found, names = outcome(parse_batch_options, body)
@@ -91,7 +88,6 @@ def test_of_options(body: dict[str, Any]) -> None:
     assert names or isinstance(found, BatchOptions)
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_of_numbers_and_lists(value: Any) -> None:
     index, names = outcome(task_index, value, "task_id")

@@ -248,7 +248,7 @@ class TaskMachine(RuleBasedStateMachine):
 
 
 TestTaskMachine = TaskMachine.TestCase
-TestTaskMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestTaskMachine.settings = settings(max_examples=150, stateful_step_count=30)
 
 
 def test_every_event_of_tasks_and_workers_is_known_to_their_rules() -> None:

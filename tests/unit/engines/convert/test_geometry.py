@@ -76,7 +76,7 @@ def sample(seed: int, reach: float = 14.0) -> Points:
     return np.random.default_rng(seed).uniform(-reach, reach, (4000, 3))
 
 
-SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+SLOW = settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 def expressible(name: str, mapping: dict[str, Any]) -> dict[str, str]:

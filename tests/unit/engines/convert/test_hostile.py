@@ -138,13 +138,13 @@ def convert(name: str, mapping: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changed(rich()))
 def test_a_spoilt_project_is_converted_or_refused(changes: list[tuple[Any, Any]]) -> None:
     convert("shieldhit", spoilt(rich(), changes))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changed(plain()))
 def test_a_spoilt_plain_project_too(changes: list[tuple[Any, Any]]) -> None:
     for name in ("fluka", "topas"):
@@ -163,7 +163,7 @@ LINES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(LINES, max_size=12).map("\n".join), st.lists(LINES, max_size=4).map(" ".join))
 def test_spoilt_files_are_accepted_or_refused(text: str, line: str) -> None:
     sets = {
