@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 
 from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.ids import UNKNOWN_JOB, share_of_primaries
 from kerma_common.domain import Missing, Rejected
-from kerma_jobs.domain import commands
+from kerma_jobs.domain import commands, ends
 from kerma_jobs.domain.state import Arrays, Job, KnownTask, Phase, Reported, Settled
 
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELED"})
@@ -124,26 +125,14 @@ def _settled(job: Job, after: Reported, c: commands.ReportTasks) -> tuple[object
     failed = [index for index, task in sorted(after.tasks.items()) if task.state == "FAILED"]
     counts = after.counts
     reason = f"task {failed[0] + 1} failed on the cluster" if failed else ""
-    settled = events.JobAllTasksSettled(
-        job_id=c.job_id,
-        succeeded=counts.succeeded,
-        failed=counts.failed,
-        canceled=counts.canceled,
-        reason=reason,
-    )
+    settled = ends.settled(c.job_id, counts, reason)
     if counts.succeeded:
         return (settled, events.JobResultsAwaited(job_id=c.job_id))
     summary = f"{counts.failed} of {job.n_tasks} tasks failed on the cluster"
     if counts.canceled:
         summary += f", {counts.canceled} were cancelled there"
-    ended = events.JobFailed(
-        job_id=c.job_id,
-        code="TASKS_FAILED",
-        summary=summary,
-        failed_tasks=tuple(failed[:FAILED_TASKS_NAMED]),
-        ended_at=c.now,
-    )
-    return (settled, ended)
+    named = tuple(failed[:FAILED_TASKS_NAMED])
+    return (settled, ends.failed(c.job_id, "TASKS_FAILED", summary, c.now, named))
 
 
 def report_job(job: Job, c: commands.ReportJob) -> tuple[object, ...]:
@@ -184,22 +173,10 @@ def keeps_log(job: Job, c: commands.ReportJob) -> bool:
 def _moved_on(job: Job, known: Reported, c: commands.ReportJob) -> Iterator[object]:
     match c.state:
         case "FAILED":
-            yield events.JobFailed(
-                job_id=c.job_id,
-                code="REPORTED",
-                summary=(c.log_text or "The cluster reports that the job failed")[:1024],
-                failed_tasks=(),
-                ended_at=c.ended_at or c.now,
-            )
+            summary = c.log_text or "The cluster reports that the job failed"
+            yield ends.failed(c.job_id, "REPORTED", summary, c.ended_at or c.now)
         case "CANCELED":
-            counts = known.counts
-            yield events.JobCanceled(
-                job_id=c.job_id,
-                succeeded=counts.succeeded,
-                failed=counts.failed,
-                canceled=job.n_tasks - counts.succeeded - counts.failed,
-                ended_at=c.ended_at or c.now,
-            )
+            yield _canceled(job, known, c.job_id, c.ended_at or c.now)
         case "RUNNING" if known.shown == "PENDING":
             yield events.JobStateReported(job_id=c.job_id, state="RUNNING")
         case "MERGING_QUEUED" | "MERGING_RUNNING" | "COMPLETED":
@@ -208,6 +185,12 @@ def _moved_on(job: Job, known: Reported, c: commands.ReportJob) -> Iterator[obje
                 yield events.JobResultsAwaited(job_id=c.job_id)
             if c.state != "MERGING_QUEUED" and known.shown != "MERGING_RUNNING":
                 yield events.JobStateReported(job_id=c.job_id, state="MERGING_RUNNING")
+
+
+def _canceled(job: Job, known: Reported, job_id: str, at: datetime) -> events.JobCanceled:
+    """Return the end of a cancelled job: the tasks that have not ended end with it."""
+    rest = job.n_tasks - known.counts.succeeded - known.counts.failed
+    return ends.canceled(job_id, replace(known.counts, canceled=rest), at)
 
 
 def complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
@@ -219,13 +202,7 @@ def complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
     if len(lost) == job.n_tasks:
         lost = []  # there are results, so these reports cannot be true
     share = sum(share_of_primaries(job.primaries, job.n_tasks, index) for index in lost)
-    completed = events.JobCompleted(
-        job_id=c.job_id,
-        tasks_merged=c.tasks_merged - len(lost),
-        primaries_merged=c.primaries_merged - share,
-        partial=c.partial or bool(lost),
-        ended_at=c.now,
-    )
+    completed = ends.completed(c, lost=len(lost), lost_primaries=share)
     awaited = events.JobResultsAwaited(job_id=c.job_id)
     return (completed,) if job.phase is Phase.MERGING else (awaited, completed)
 
@@ -240,26 +217,14 @@ def end_overdue(job: Job, c: commands.EndOverdueJob) -> tuple[object, ...]:
         return ()
     if c.heard is not None and c.heard != job.reported.heard:
         return ()
-    failed = events.JobFailed(
-        job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
-    )
-    return (failed,)
+    return (ends.failed(c.job_id, c.code, c.message, c.now),)
 
 
 def cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     """Return the cancellation of a job: nothing of it runs here, so it ends at once."""
     assert job.reported is not None
-    counts = job.reported.counts
-    return (
-        events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=False),
-        events.JobCanceled(
-            job_id=c.job_id,
-            succeeded=counts.succeeded,
-            failed=counts.failed,
-            canceled=job.n_tasks - counts.succeeded - counts.failed,
-            ended_at=c.now,
-        ),
-    )
+    requested = events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=False)
+    return (requested, _canceled(job, job.reported, c.job_id, c.now))
 
 
 def with_tasks(known: Reported, event: events.TasksReported) -> Reported:

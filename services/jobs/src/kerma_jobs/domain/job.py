@@ -22,7 +22,7 @@ from typing import assert_never
 from kerma_common.contracts.events import jobs as events
 from kerma_common.contracts.ids import SEED_RULE, UNKNOWN_JOB
 from kerma_common.domain import Aggregate, Missing, Rejected
-from kerma_jobs.domain import batch, commands
+from kerma_jobs.domain import batch, commands, ends
 from kerma_jobs.domain.offers import ON_CLUSTER, POOL
 from kerma_jobs.domain.state import BATCH, TERMINAL, Job, Phase, Reported, Settled
 
@@ -141,19 +141,13 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
     open_ = (Phase.RUNNING, Phase.CANCELING, Phase.STOPPING)
     if job.phase not in open_ or job.settled is not None:
         return ()
-    settled = events.JobAllTasksSettled(
-        job_id=c.job_id,
-        succeeded=c.succeeded,
-        failed=c.failed,
-        canceled=c.canceled,
-        stored_bytes=c.stored_bytes,
-        reason=c.reason[:1024],
-    )
+    counts = Settled(c.succeeded, c.failed, c.canceled)
+    settled = ends.settled(c.job_id, counts, c.reason, c.stored_bytes)
     if job.fault is not None:
-        return (settled, _failed(c, *job.fault), *_deletion(job, c.job_id))
+        failed = ends.failed(c.job_id, *job.fault, c.now, c.failed_tasks)
+        return (settled, failed, *_deletion(job, c.job_id))
     if job.phase is Phase.CANCELING and not (job.collect and c.succeeded):
-        how = Settled(c.succeeded, c.failed, c.canceled)
-        return (settled, _canceled(c.job_id, how, c), *_deletion(job, c.job_id))
+        return (settled, ends.canceled(c.job_id, counts, c.now), *_deletion(job, c.job_id))
     if job.collect or c.succeeded == job.n_tasks or (c.succeeded and job.allow_partial):
         merge = events.JobMergeRequested(
             job_id=c.job_id,
@@ -163,61 +157,34 @@ def _settle(job: Job, c: commands.SettleTasks) -> tuple[object, ...]:
             partial=c.succeeded < job.n_tasks,
         )
         return (settled, merge)
-    summary = f"{c.failed} of {job.n_tasks} tasks failed: {c.reason}"[:1024]
-    return (settled, _failed(c, "TASKS_FAILED", summary))
-
-
-def _failed(c: commands.SettleTasks, code: str, summary: str) -> events.JobFailed:
-    return events.JobFailed(
-        job_id=c.job_id,
-        code=code,
-        summary=summary,
-        failed_tasks=c.failed_tasks,
-        ended_at=c.now,
-    )
+    summary = f"{c.failed} of {job.n_tasks} tasks failed: {c.reason}"
+    return (settled, ends.failed(c.job_id, "TASKS_FAILED", summary, c.now, c.failed_tasks))
 
 
 def _complete(job: Job, c: commands.CompleteJob) -> tuple[object, ...]:
     if job.reported is not None:
         return batch.complete(job, c)
     if job.phase is Phase.CANCELING and not job.collect and job.settled:
-        return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
+        return _canceled(job, job.settled, c)
     if job.phase not in (Phase.MERGING, Phase.CANCELING):
         return ()
-    completed = events.JobCompleted(
-        job_id=c.job_id,
-        tasks_merged=c.tasks_merged,
-        primaries_merged=c.primaries_merged,
-        partial=c.partial,
-        ended_at=c.now,
-    )
-    return (completed,)
+    return (ends.completed(c),)
 
 
 def _fail_merge(job: Job, c: commands.FailMerge) -> tuple[object, ...]:
     if job.phase is Phase.CANCELING and job.settled:
-        return (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
+        return _canceled(job, job.settled, c)
     open_ = (Phase.MERGING,) if job.reported is None else (Phase.RUNNING, Phase.MERGING)
     if job.phase not in open_:
         return ()
-    failed = events.JobFailed(
-        job_id=c.job_id, code=c.code, summary=c.message[:1024], failed_tasks=(), ended_at=c.now
-    )
-    return (failed,)
+    return (ends.failed(c.job_id, c.code, c.message, c.now),)
 
 
 def _canceled(
-    job_id: str,
-    settled: Settled,
-    command: commands.SettleTasks | commands.CompleteJob | commands.FailMerge | commands.CancelJob,
-) -> events.JobCanceled:
-    return events.JobCanceled(
-        job_id=job_id,
-        succeeded=settled.succeeded,
-        failed=settled.failed,
-        canceled=settled.canceled,
-        ended_at=command.now,
-    )
+    job: Job, counts: Settled, c: commands.CompleteJob | commands.FailMerge | commands.CancelJob
+) -> tuple[object, ...]:
+    """Return the end of a cancelled job whose tasks had all ended, and the deletion that waited."""
+    return (ends.canceled(c.job_id, counts, c.now), *_deletion(job, c.job_id))
 
 
 def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
@@ -230,7 +197,7 @@ def _cancel(job: Job, c: commands.CancelJob) -> tuple[object, ...]:
     requested = events.JobCancellationRequested(job_id=c.job_id, by=c.by, collect=c.collect)
     if job.settled and not (c.collect or (asked and job.collect)):
         # no task is left to stop; a former release let such a job wait for its merge
-        ended = (_canceled(c.job_id, job.settled, c), *_deletion(job, c.job_id))
+        ended = _canceled(job, job.settled, c)
         return ended if asked else (requested, *ended)
     return () if asked else (requested,)
 

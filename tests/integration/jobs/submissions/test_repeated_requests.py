@@ -34,7 +34,7 @@ from kit.running.worlds.services import prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PROGRAM = Path(__file__).parents[2] / "kit/programs/one_submission.py"
+PROGRAM = Path(__file__).parents[3] / "kit/programs/one_submission.py"
 Replica = tuple[httpx.AsyncClient, Infra]
 
 
