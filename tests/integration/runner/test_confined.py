@@ -187,8 +187,13 @@ async def test_calls_go_on_when_their_nursery_has_died(scratch: Scratch) -> None
         await read(confined, honest)
         pending = asyncio.create_task(read(confined, probe_input("hang")))
         found: list[int] = []
-        # forks end meanwhile: their nursery is kept from the same look that found them
-        await until(lambda: bool(found.extend(filter(None, map(parent, forks()))) or found))
+
+        def look() -> bool:
+            # forks end meanwhile: their nursery is kept from the same look that found them
+            found.extend(filter(None, map(parent, forks())))
+            return bool(found)
+
+        await until(look)
         psutil.Process(found[0]).kill()
         with pytest.raises(CallFailed):
             await pending
