@@ -14,7 +14,7 @@ from kit.programs.family import PATIENCE
 from kit.running.clients.visitor import TERMINAL, Visitor
 from kit.running.whole import Whole, whole
 
-Event = tuple[str, str, dict[str, Any]]
+Event = tuple[str, str | None, dict[str, Any]]
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def _events(answer: httpx.Response) -> Iterator[Event]:
         if line:
             fields[name] = value
         elif "event" in fields:
-            yield fields.pop("event"), fields.pop("id"), orjson.loads(fields.pop("data"))
+            yield fields.pop("event"), fields.pop("id", None), orjson.loads(fields.pop("data"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_job_is_followed_to_its_end(eva: Visitor, body: dict[str, Any]) -> Non
         for kind, event_id, data in events:
             if kind != "job" or data["id"] != job:
                 continue
-            last = event_id
+            last = event_id or last
             status = eva.status(job)
             # nothing is told that cannot be read
             assert ranks.index(status["job_state"]) >= ranks.index(data["state"])

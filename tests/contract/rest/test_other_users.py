@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.inputs.projects import submission
 from kit.running.clients.visitor import Visitor
 
 DOCUMENT = json.loads(
@@ -44,21 +45,46 @@ REPORTS = {
 }
 """Operations of scripts, which need an update key instead: see `tests/integration/jobs`."""
 
-ANYBODYS = {
-    ("GET", "/auth/status"),
-    ("GET", "/clusters"),
-    ("GET", "/user/simulations"),
-    ("GET", "/v1/clusters"),
-    ("GET", "/v1/engines"),
-    ("GET", "/v1/jobs"),
-    ("GET", "/v1/runner/demand"),
-    ("GET", "/v1/sessions"),
-    ("GET", "/v1/tokens"),
-    ("GET", "/v1/users/me"),
+OWN = {
+    ("GET", "/auth/status"): 200,
+    ("GET", "/clusters"): 200,
+    ("GET", "/user/simulations"): 200,
+    ("GET", "/v1/clusters"): 200,
+    ("GET", "/v1/engines"): 200,
+    ("GET", "/v1/jobs"): 200,
+    ("GET", "/v1/runner/demand"): 200,
+    ("GET", "/v1/sessions"): 200,
+    ("GET", "/v1/tokens"): 200,
+    ("GET", "/v1/users/me"): 200,
+    ("DELETE", "/v1/sessions"): 204,
+    ("POST", "/jobs/direct"): 202,
+    ("POST", "/user/update"): 202,
+    ("POST", "/v1/jobs"): 201,
+    ("POST", "/v1/tokens"): 201,
+    ("PUT", "/v1/users/me/password"): 400,
 }
-"""Operations that answer every user with what is the user's own, or everybody's."""
+"""Operations on what is the user's own, or everybody's, and what they answer to documented examples.
 
-LASTING = {("GET", "/v1/jobs/events")}
+The password there is not the user's.
+"""
+
+PROJECT = submission(20, 1)
+BODIES: dict[str, dict[str, Any]] = {
+    "/jobs/direct": PROJECT,
+    "/v1/jobs": {"engine": PROJECT["sim_type"], "project": PROJECT["input_json"]},
+}
+"""Bodies in place of documented examples that no engine accepts."""
+
+OF_OPERATORS = {("GET", "/v1/users"), ("POST", "/v1/users")}
+"""Operations without an id that users may not call."""
+
+OF_KEYCLOAK = {("GET", "/jobs/batch"), ("DELETE", "/jobs/batch"), ("POST", "/jobs/batch")}
+"""Operations of users of Keycloak only; see `cluster/test_sessions.py`."""
+
+HIDDEN = {("DELETE", "/v1/tokens/{token_id}"), ("DELETE", "/v1/sessions/{session_id}")}
+"""Operations that do not say whether another has such a thing."""
+
+STREAMS = {("GET", "/v1/jobs/events")}
 """Operations whose answer goes on; the user's own is what comes first."""
 
 
@@ -105,37 +131,78 @@ def owned(ada: Visitor, job: str) -> dict[str, str]:
     return {**own, "name": "admin", **A_PAGE}
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(set(OPERATIONS) - OPEN - REPORTS))
-def test_no_other_user(
-    ada: Visitor, eve: httpx.Client, owned: dict[str, str], method: str, path: str
-) -> None:
-    parameters = DOCUMENT["paths"][path][method.lower()].get("parameters", [])
-    places = {p["name"]: p["in"] for p in parameters if p["name"] in owned}
+NAMING = sorted(
+    set(OPERATIONS) - OPEN - REPORTS - OWN.keys() - OF_OPERATORS - OF_KEYCLOAK - STREAMS
+)
+"""Operations that name a thing; a new one is among them until it is known what it is."""
+
+
+def _sent(method: str, path: str, owned: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the path and the rest of a request: what is ``ada``'s, and the documented body."""
+    operation = DOCUMENT["paths"][path][method.lower()]
+    places = {p["name"]: p["in"] for p in operation.get("parameters", []) if p["name"] in owned}
+    sent: dict[str, Any] = {
+        "params": {n: owned[n] for n, place in places.items() if place == "query"}
+    }
     for name in (name for name, place in places.items() if place == "path"):
         path = path.replace("{" + name + "}", owned[name])
-    query = {name: owned[name] for name, place in places.items() if place == "query"}
-    if (method, path) in LASTING:
-        text = _beginning(eve, path)
-        assert not [value for name, value in owned.items() if name == "job_id" and value in text]
-        return
-    answer = eve.request(method, path, params=query)
-    if places:
-        assert answer.status_code in {403, 404}, answer.text
-        _has_nothing_of(answer, owned)
-    elif (method, path) == ("DELETE", "/v1/sessions"):
-        assert answer.status_code == 204, answer.text
-        assert ada.http.get("/auth/status").status_code == 200
-    elif (method, path) in ANYBODYS:
-        assert answer.status_code == 200, answer.text
-        _has_nothing_of(answer, owned)
-    else:  # of operators, or a body is missing
-        assert answer.status_code in {400, 403}, answer.text
+    if "requestBody" in operation:
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        sent["json"] = BODIES.get(path, example)
+    return path, sent
 
 
-def _beginning(client: httpx.Client, path: str) -> str:
+@pytest.mark.parametrize(("method", "path"), NAMING)
+def test_nothing_that_is_anothers(
+    ada: Visitor, eve: httpx.Client, owned: dict[str, str], method: str, path: str
+) -> None:
+    real, sent = _sent(method, path, owned)
+    assert real != path or sent["params"], f"say what {method} {path} is"
+    answer = eve.request(method, real, **sent)
+    assert answer.status_code == (404 if (method, path) in HIDDEN else 403), answer.text
+    _has_nothing_of(answer.text, owned)
+    # and all is as it was
+    assert ada.get("/jobs", owned["job_id"]).json()["job_state"] == "COMPLETED"
+    assert ada.http.get("/auth/status").status_code == 200
+    assert owned["token_id"] in ada.http.get("/v1/tokens").text
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OWN))
+def test_only_what_is_ones_own(
+    ada: Visitor, eve: httpx.Client, owned: dict[str, str], method: str, path: str
+) -> None:
+    _, sent = _sent(method, path, owned)
+    answer = eve.request(method, path, **sent)
+    assert answer.status_code == OWN[method, path], answer.text
+    _has_nothing_of(answer.text, owned)
+    assert ada.http.get("/auth/status").status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OF_OPERATORS | OF_KEYCLOAK))
+def test_nothing_of_other_roles(
+    eve: httpx.Client, owned: dict[str, str], method: str, path: str
+) -> None:
+    _, sent = _sent(method, path, owned)
+    answer = eve.request(method, path, **sent)
+    assert answer.status_code == 403, answer.text
+    _has_nothing_of(answer.text, owned)
+
+
+@pytest.mark.parametrize("last_id", ["", "0-0-0", "1-0-0", f"{10**15}-0-0", "no position"])
+def test_a_stream_tells_ones_own_from_wherever_it_goes_on(
+    eve: httpx.Client, owned: dict[str, str], last_id: str
+) -> None:
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    _has_nothing_of(_beginning(eve, "/v1/jobs/events", headers), owned)
+    one = eve.get(f"/v1/jobs/{owned['job_id']}/events", headers=headers)
+    assert one.status_code == 403
+    _has_nothing_of(one.text, owned)
+
+
+def _beginning(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
     """Return what a stream says until it has told everything that there was."""
     text = ""
-    with client.stream("GET", path) as answer:
+    with client.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200
         for part in answer.iter_text():
             text += part
@@ -144,6 +211,6 @@ def _beginning(client: httpx.Client, path: str) -> str:
     raise AssertionError(text)
 
 
-def _has_nothing_of(answer: httpx.Response, owned: dict[str, str]) -> None:
-    ids: Any = [value for name, value in owned.items() if name not in {"name", *A_PAGE}]
-    assert not [value for value in ids if value in answer.text]
+def _has_nothing_of(text: str, owned: dict[str, str]) -> None:
+    ids = [value for name, value in owned.items() if name not in {"name", *A_PAGE}]
+    assert not [value for value in ids if value in text]

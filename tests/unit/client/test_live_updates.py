@@ -104,6 +104,18 @@ def test_a_stream_is_resumed_where_it_broke(ask: Ask, pauses: list[float]) -> No
     assert pauses[2] > pauses[0]
 
 
+def test_of_events_told_together_the_last_says_where_to_go_on(ask: Ask) -> None:
+    server = Server(in_state("RUNNING"))
+    server.streams = [
+        told("PENDING", "1-1-1") + message("deleted", None, b'{"id":"j2"}'),  # cut off here
+        message("deleted", None, b'{"id":"j2"}') + told("RUNNING", "2-1-1"),
+        told("COMPLETED", "3-1-1"),
+    ]
+    found = ask(server, "events", {"after": "0-0-7"}, 5)
+    assert [event.position for event in found] == ["1-1-1", "1-1-1", "1-1-1", "2-1-1", "3-1-1"]
+    assert opened(server) == ["0-0-7", "1-1-1", "2-1-1"]
+
+
 def test_a_stream_of_an_expired_session_is_resumed_after_a_refresh(ask: Ask) -> None:
     server = Server(ok({}))
     server.streams = [told("PENDING"), VOID, told("RUNNING", "2-1-1")]

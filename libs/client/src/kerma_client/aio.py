@@ -346,7 +346,7 @@ class AsyncKermaClient:
             try:
                 answer = await self._do(calls.events(job_id, position))
                 try:
-                    reader, empty = EventReader.of(answer), True
+                    reader, empty = EventReader.of(answer, position), True
                     async for chunk in answer.aiter_bytes():
                         for event in reader.feed(chunk):
                             patience.answered()

@@ -343,7 +343,7 @@ class KermaClient:
             try:
                 answer = self._do(calls.events(job_id, position))
                 try:
-                    reader, empty = EventReader.of(answer), True
+                    reader, empty = EventReader.of(answer, position), True
                     for chunk in answer.iter_bytes():
                         for event in reader.feed(chunk):
                             patience.answered()

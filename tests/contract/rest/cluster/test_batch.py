@@ -8,8 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.identity.provider import Provider
 from kit.inputs.projects import submission
+from kit.running.clients.browsers import browser, exchange
 from kit.running.clients.script import SHOWN, Script, job_on_a_cluster
+from kit.running.whole import Whole
 
 BODY = submission(20, 2, sim_type="shieldhit")
 
@@ -156,3 +159,37 @@ def test_clusters_empty_list(unclustered: dict[str, httpx.Response]) -> None:
 def test_clusters_for_users_with_a_password(native: httpx.Client) -> None:
     """YAPTIDE answers 403."""
     assert native.get("/clusters").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(
+            (method, f"/jobs{rest}")
+            for method in ("GET", "DELETE")
+            for rest in ("/batch", "/direct")
+        ),
+        ("GET", "/jobs"),
+        ("GET", "/inputs"),
+        ("GET", "/results"),
+        ("GET", "/estimators"),
+        ("GET", "/logfiles"),
+        ("DELETE", "/user/simulations"),
+        *(
+            ("GET", f"/v1/jobs/{{job}}{rest}")
+            for rest in ("", "/tasks", "/inputs", "/logs", "/results")
+        ),
+        ("GET", "/v1/jobs/{job}/events"),
+        ("POST", "/v1/jobs/{job}/cancel"),
+        ("DELETE", "/v1/jobs/{job}"),
+    ],
+)
+def test_nobody_touches_anothers_job_on_a_cluster(
+    kerma: Whole, realm: Provider, waiting: Script, method: str, path: str
+) -> None:
+    query = {} if "{job}" in path else {"job_id": waiting.job}
+    with browser(kerma) as plgeve:
+        assert exchange(plgeve, realm.token("plgeve"), "plgeve").status_code == 202
+        answer = plgeve.request(method, path.format(job=waiting.job), params=query)
+    assert answer.status_code == 403, answer.text
+    assert waiting.job not in answer.text

@@ -19,8 +19,14 @@ class Told:
     """One event."""
 
     kind: str
-    id: str
+    id: str | None
     data: dict[str, Any]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the event, with parsed data."""
+        at = {} if self.id is None else {"id": self.id}
+        return {"event": self.kind, **at, "data": self.data}
 
 
 @dataclass
@@ -72,12 +78,17 @@ def _told(text: bytes) -> Told | None:
     fields = dict(line.split(": ", 1) for line in text.decode().splitlines() if ": " in line)
     if "event" not in fields:
         return None
-    return Told(fields["event"], fields["id"], orjson.loads(fields["data"]))
+    return Told(fields["event"], fields.get("id"), orjson.loads(fields["data"]))
 
 
 @asynccontextmanager
 async def listening(
-    app: Any, path: str, user: str, last_id: str = "", method: str = "GET", extensions: Any = None
+    app: Any,
+    path: str,
+    user: str,
+    last_id: str | None = None,
+    method: str = "GET",
+    extensions: Any = None,
 ) -> AsyncIterator[EventReader]:
     """Open a stream; the client goes at the end of the block."""
     reader = EventReader()

@@ -80,18 +80,26 @@ Event = JobChanged | JobDeleted | ListStale | Ready
 
 
 class EventReader:
-    """Makes events of the bytes of a stream, and None of heartbeats."""
+    """Makes events of the bytes of a stream, and None of heartbeats.
 
-    def __init__(self) -> None:
+    An event that has no position of its own has that of the one before: it is not the last of those
+    that were told together.
+    """
+
+    def __init__(self, position: str = "") -> None:
         self._unread = b""
+        self._position = position
 
     @classmethod
-    def of(cls, answer: httpx.Response) -> Self:
-        """Return a reader of an answer. Raises ApiError for one that is no stream of events."""
+    def of(cls, answer: httpx.Response, position: str) -> Self:
+        """Return a reader of an answer to who was at a position.
+
+        Raises ApiError for one that is no stream of events.
+        """
         media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != EVENTS:
             raise ApiError(answer.status_code, NO_STREAM, {})
-        return cls()
+        return cls(position)
 
     def feed(self, chunk: bytes) -> Iterator[Event | None]:
         """Yield what is complete. Raises ApiError for what is not a stream of a Kerma."""
@@ -100,28 +108,28 @@ class EventReader:
             raise ApiError(200, NO_STREAM, {})
         for block in complete:
             try:
-                event = _event(block)
+                event = self._event(block)
             except (ValueError, KeyError, TypeError):
                 raise ApiError(200, NO_STREAM, {}) from None
             yield event
 
-
-def _event(block: bytes) -> Event | None:
-    lines = (line.partition(": ") for line in block.decode().split("\n"))
-    fields = {name: value for name, _, value in lines}
-    if "event" not in fields:
-        return None
-    position, data = fields["id"], json.loads(fields["data"])
-    match fields["event"]:
-        case "job":
-            return _changed(position, data)
-        case "deleted":
-            return JobDeleted(position, data["id"])
-        case "reset":
-            return ListStale(position)
-        case "ready":
-            return Ready(position)
-    return None  # kinds of later releases
+    def _event(self, block: bytes) -> Event | None:
+        lines = (line.partition(": ") for line in block.decode().split("\n"))
+        fields = {name: value for name, _, value in lines}
+        if "event" not in fields:
+            return None
+        self._position = position = fields.get("id", self._position)
+        data = json.loads(fields["data"])
+        match fields["event"]:
+            case "job":
+                return _changed(position, data)
+            case "deleted":
+                return JobDeleted(position, data["id"])
+            case "reset":
+                return ListStale(position)
+            case "ready":
+                return Ready(position)
+        return None  # kinds of later releases
 
 
 def _changed(position: str, raw: Mapping[str, Any]) -> JobChanged:

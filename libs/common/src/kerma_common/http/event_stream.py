@@ -28,9 +28,13 @@ BODILESS = "kerma.bodiless"
 """Key of a scope that answers HEAD: its response has no body, so it does not last."""
 
 
-def message(kind: str, event_id: str, data: bytes) -> bytes:
-    """Return an event; ``data`` is one line of JSON."""
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), event_id.encode(), data)
+def message(kind: str, event_id: str | None, data: bytes) -> bytes:
+    """Return an event; ``data`` is one line of JSON.
+
+    Who hears an event without an id is, when resuming, where the event before has left it.
+    """
+    at = b"" if event_id is None else b"id: %s\n" % event_id.encode()
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), at, data)
 
 
 class Mailbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 import orjson
 from pydantic import Field
@@ -14,7 +14,11 @@ from kerma_jobs.api.native.views import State, TaskCounts
 from kerma_jobs.api.shapes import ID
 
 Position = Annotated[
-    str, Field(description="Send it as `Last-Event-ID` to go on from here at any replica.")
+    str,
+    Field(
+        description="Send it as `Last-Event-ID` to go on from here at any replica. Of events that are"
+        " told together, only the last has one."
+    ),
 ]
 
 
@@ -54,7 +58,7 @@ class JobEvent(TypedDict):
     """A job has changed, or is told of at the beginning. Only its latest state is sent."""
 
     event: Literal["job"]
-    id: Position
+    id: NotRequired[Position]
     data: JobUpdate
 
 
@@ -62,7 +66,7 @@ class DeletedEvent(TypedDict):
     """A job was deleted."""
 
     event: Literal["deleted"]
-    id: Position
+    id: NotRequired[Position]
     data: JobGone
 
 
@@ -70,7 +74,7 @@ class ResetEvent(TypedDict):
     """Not everything can be told: read the list of jobs."""
 
     event: Literal["reset"]
-    id: Position
+    id: NotRequired[Position]
     data: Nothing
 
 
@@ -104,7 +108,7 @@ STREAM = Body(
     b"".join(
         (
             b"retry: %d\n\n" % RETRY_MILLISECONDS,
-            message("job", "12-40-7", orjson.dumps(_JOB)),
+            message("job", None, orjson.dumps(_JOB)),
             message("ready", "12-40-7", b"{}"),
         )
     ).decode(),

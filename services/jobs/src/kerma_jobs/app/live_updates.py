@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -87,10 +87,40 @@ class Listener:
     job_id: str | None
     mailbox: Mailbox = field(default_factory=Mailbox)
     timer: asyncio.TimerHandle | None = None
+    begun_with: dict[str, bytes] = field(default_factory=dict)
+    """What it was told when it began: the next reading for all may hold the same."""
 
     def wants(self, job_id: str) -> bool:
         """Return whether it is told of a job of its user."""
         return self.job_id is None or self.job_id == job_id
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one reading tells, put into each mailbox at once.
+
+    Only the last event for a listener has the position as its id: who is cut off before it goes on from
+    the position before, and hears the rest.
+    """
+
+    position: str
+    _told: dict[Listener, dict[str, tuple[str, bytes]]] = field(default_factory=dict, init=False)
+
+    def add(self, listeners: Iterable[Listener], key: str, kind: str, data: bytes) -> None:
+        """Add an event for listeners that were not told the same at their beginning."""
+        for listener in listeners:
+            if listener.begun_with.get(key) != data:
+                self._told.setdefault(listener, {})[key] = kind, data
+
+    def send(self) -> dict[str, bytes]:
+        """Put everything into the mailboxes; return what was put last into one."""
+        told: dict[str, tuple[str, bytes]] = {}
+        for listener, told in self._told.items():
+            *_, last = told
+            for key, (kind, data) in told.items():
+                at = self.position if key == last else None
+                listener.mailbox.put(key, message(kind, at, data))
+        return {key: data for key, (_, data) in told.items()}
 
 
 @dataclass(slots=True)
@@ -254,6 +284,7 @@ class LiveUpdates:
         self._woken.set()
 
     async def _deliver(self, found: Changes) -> None:
+        batch = Batch(str(found.position))
         for changed in found.jobs:
             job = changed.job
             listeners = list(self._listening(job.owner, job.job_id))
@@ -265,11 +296,14 @@ class LiveUpdates:
             if shown.waits:
                 self._waiting[job.job_id] = shown.data
             if shown.data != before:
-                _put(listeners, job.job_id, message("job", str(found.position), shown.data))
+                batch.add(listeners, job.job_id, "job", shown.data)
             await asyncio.sleep(0)  # let requests in
         for job_id, owner in found.deleted.items():
-            listeners = list(self._listening(owner, job_id))
-            _put(listeners, job_id, _deleted(job_id, found.position))
+            batch.add(self._listening(owner, job_id), job_id, "deleted", _gone(job_id))
+        batch.send()
+        for own in self._listeners.values():
+            for listener in own:
+                listener.begun_with.clear()
 
     def _listening(self, owner: str, job_id: str) -> Iterator[Listener]:
         return (x for x in self._listeners.get(owner, ()) if x.wants(job_id))
@@ -289,18 +323,19 @@ class LiveUpdates:
         else:
             # jobs that have ended are in the list
             found = await self.changes.since(Position(now.jobs, -1, -1), owner)
-        position = str(found.position)
+        batch = Batch(str(found.position))
         too_many = not found.complete or found.number > MOST_AT_FIRST
         if (last is not None and not resumes) or too_many:
             # events were lost with a restored log, or there are very many
-            listener.mailbox.put("reset", message("reset", position, b"{}"))
+            batch.add((listener,), "reset", "reset", b"{}")
         if not too_many:  # else the list tells all, and the mailbox would be full at once
             for changed in found.jobs:
-                await self._show_to(listener, changed, position)
+                batch.add((listener,), changed.job.job_id, "job", await self._begin(changed))
             for job_id in found.deleted:
                 if listener.wants(job_id):
-                    _put([listener], job_id, _deleted(job_id, found.position))
-        listener.mailbox.put("ready", message("ready", position, b"{}"))
+                    batch.add((listener,), job_id, "deleted", _gone(job_id))
+        batch.add((listener,), "ready", "ready", b"{}")
+        listener.begun_with = batch.send()
 
     def _note_waiting(self, open_: Changes) -> None:
         """Note jobs of which a client heard from another process, so that they are looked at."""
@@ -308,13 +343,13 @@ class LiveUpdates:
             if not changed.running:
                 self._waiting.setdefault(changed.job.job_id, None)
 
-    async def _show_to(self, listener: Listener, changed: ChangedJob, position: str) -> None:
-        """Tell one listener of a job, of which others may have been told something else."""
+    async def _begin(self, changed: ChangedJob) -> bytes:
+        """Return a job for one listener; others may have been told something else."""
         shown, job_id = await self.show(changed), changed.job.job_id
         if shown.waits:
             told = self._waiting.get(job_id, shown.data)
             self._waiting[job_id] = shown.data if told == shown.data else None
-        _put([listener], job_id, message("job", position, shown.data))
+        return shown.data
 
     def _admit(self, principal: Principal) -> None:
         own = len(self._listeners.get(principal.user_id, ()))
@@ -329,10 +364,5 @@ class LiveUpdates:
         LISTENERS.set(self._number)
 
 
-def _put(listeners: Sequence[Listener], job_id: str, body: bytes) -> None:
-    for listener in listeners:
-        listener.mailbox.put(job_id, body)
-
-
-def _deleted(job_id: str, position: Position) -> bytes:
-    return message("deleted", str(position), b'{"id":"%s"}' % job_id.encode())
+def _gone(job_id: str) -> bytes:
+    return b'{"id":"%s"}' % job_id.encode()

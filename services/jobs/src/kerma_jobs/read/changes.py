@@ -1,8 +1,8 @@
 """What changed since a position: jobs as a status answer shows them, and deleted jobs.
 
-A position is how far the projection has come in each stream. It is read before the rows, so rows are
-never older than the position that goes with them; a reader who asks again from there may get a job
-twice, and misses none.
+A position is how far the projection has come in each stream. It is read before the rows, and rows that
+have changed since then are left to the next reading. So a reader who asks again from there misses none,
+and gets none twice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     bindparam,
@@ -128,11 +129,15 @@ class ChangeQueries:
             **asked,
             runner_seq=before.runner,
             results_seq=before.results,
+            jobs_now=now.jobs,
+            runner_now=now.runner,
+            results_now=now.results,
             named=list(jobs),
         )
         deleted: dict[str, str] = {}
         if now.jobs > before.jobs:
-            deleted = dict[str, str](await self.reads.all(self._deleted, **asked))
+            gone = await self.reads.all(self._deleted, **asked, jobs_now=now.jobs)
+            deleted = dict[str, str](gone)
         return Changes(now, [_job(row) for row in rows], deleted)
 
 
@@ -162,8 +167,9 @@ def _changed() -> Select[Any]:
             JOB.c.tasks_seq > bindparam("runner_seq", type_=BigInteger),
             JOB.c.results_seq > bindparam("results_seq", type_=BigInteger),
         ),
+        *_known(),
     )
-    own = select(JOB.c.job_id).where(JOB.c.seq > jobs_seq)
+    own = select(JOB.c.job_id).where(JOB.c.seq > jobs_seq, *_known())
     named = select(func.unnest(bindparam("named", type_=ARRAY(Text))).label("job_id"))
     chosen = union(active, own, named).subquery("chosen")
     counted = _counted()
@@ -175,6 +181,15 @@ def _changed() -> Select[Any]:
         .select_from(JOB.join(chosen, chosen.c.job_id == JOB.c.job_id).join(counted, true()))
         .where(JOB.c.owner == owners, JOB.c.state.is_not(None))
         .limit(MOST)
+    )
+
+
+def _known() -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a job has not changed since the position was read."""
+    return (
+        JOB.c.seq <= bindparam("jobs_now", type_=BigInteger),
+        JOB.c.tasks_seq <= bindparam("runner_now", type_=BigInteger),
+        JOB.c.results_seq <= bindparam("results_now", type_=BigInteger),
     )
 
 
@@ -208,6 +223,10 @@ def _deleted() -> Select[Any]:
     owners: Any = func.any(bindparam("owners", type_=ARRAY(Text)))
     return (
         select(DELETED.c.job_id, DELETED.c.owner)
-        .where(DELETED.c.owner == owners, DELETED.c.seq > bindparam("jobs_seq", type_=BigInteger))
+        .where(
+            DELETED.c.owner == owners,
+            DELETED.c.seq > bindparam("jobs_seq", type_=BigInteger),
+            DELETED.c.seq <= bindparam("jobs_now", type_=BigInteger),
+        )
         .limit(MOST)
     )
