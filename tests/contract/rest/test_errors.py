@@ -7,7 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.programs.family import PATIENCE, eventually
+from kit.running.clients.browsers import as_operator
+from kit.running.clients.command_line import run
 from kit.running.clients.visitor import Visitor
+from kit.running.whole import Whole
 
 UNKNOWN = "20260101-000000-00000000-0000-0000-0000-000000000000DIRECT"
 BY_JOB = [
@@ -41,6 +45,20 @@ def test_refresh_cookie_bad(nobody: httpx.Client) -> None:
     assert "log in" in answer.json()["message"].lower()
 
 
+def test_token_fine_user_row_gone(kerma: Whole, nobody: httpx.Client) -> None:
+    who = {"username": "gone tomorrow", "password": "another long password"}
+    assert nobody.put("/auth/register", json=who).status_code == 201
+    assert nobody.post("/auth/login", json=who).status_code == 202
+    with as_operator(kerma):
+        ran = run("admin", "users", "remove", who["username"])
+    assert ran.code == 0, ran.stderr
+    eventually(lambda: nobody.get("/user/simulations").status_code == 403, PATIENCE, "its end")
+    for path in ("/user/simulations", "/auth/status"):
+        answer = nobody.get(path)
+        assert (answer.status_code, set(answer.json())) == (403, {"message"})
+    assert nobody.post("/auth/login", json=who).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/jobs/direct", "/user/update"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"no json"])
 def test_body_not_json_or_empty(ada: Visitor, path: str, content: bytes) -> None:
@@ -50,7 +68,9 @@ def test_body_not_json_or_empty(ada: Visitor, path: str, content: bytes) -> None
     assert answer.json()["message"]
 
 
-@pytest.mark.parametrize("path", ["/auth/login", "/jobs/direct", "/user/update"])
+@pytest.mark.parametrize(
+    "path", ["/auth/login", "/auth/keycloak", "/jobs", "/jobs/direct", "/user/update"]
+)
 def test_body_is_json_but_falsy(ada: Visitor, path: str) -> None:
     answer = ada.http.post(path, json={})
     assert answer.status_code == 400

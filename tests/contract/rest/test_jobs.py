@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.programs.family import PATIENCE, eventually
 from kit.running.clients.visitor import Visitor
 
 JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}DIRECT")
@@ -154,6 +155,7 @@ def test_status_of_a_job_that_waits(ada: Visitor, body: dict[str, Any]) -> None:
         for task in shown["job_tasks_status"]:
             absent = {"start_time", "end_time", "estimated_time"}
             assert not absent & set(task)
+            assert parsedate_to_datetime(task["last_update_time"])
             assert (task["task_state"], task["simulated_primaries"]) == ("PENDING", 0)
 
 
@@ -171,11 +173,15 @@ def test_cancel_of_an_active_job(ada: Visitor, body: dict[str, Any]) -> None:
 
 
 def test_cancel_sets_end_time(ada: Visitor, body: dict[str, Any]) -> None:
-    """YAPTIDE never sets it."""
+    """YAPTIDE never sets it; here it comes when the tasks have stopped."""
     with waiting(ada, body) as made:
         delete(ada, "/jobs/direct", made)
-        entry = next(e for e in listed(ada) if e["job_id"] == made)
-        assert parsedate_to_datetime(entry["end_time"])
+
+        def end() -> str | None:
+            time: str | None = next(e for e in listed(ada) if e["job_id"] == made)["end_time"]
+            return time
+
+        assert parsedate_to_datetime(eventually(end, PATIENCE, "the end of the job"))
 
 
 def test_cancel_with_a_bad_parameter(ada: Visitor, job: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kit.identity.provider import Provider
 from kit.inputs.projects import submission
 from kit.running.clients.browsers import browser, exchange
-from kit.running.clients.script import SHOWN, Script, job_on_a_cluster
+from kit.running.clients.script import SHOWN, Script, accepted, job_on_a_cluster
 from kit.running.whole import Whole
 
 BODY = submission(20, 2, sim_type="shieldhit")
@@ -112,6 +112,15 @@ def test_batch_delete_of_an_ended_job(script: Script) -> None:
     for _ in range(2):
         answer = script.owner.delete("/jobs/batch", params={"job_id": script.job})
         assert (answer.status_code, answer.json()["job_state"]) == (200, "CANCELED")
+
+
+@pytest.mark.parametrize("state", ["MERGING_QUEUED", "MERGING_RUNNING"])
+def test_delete_while_merging(script: Script, state: str) -> None:
+    """YAPTIDE deletes it, and the merge has nowhere to go."""
+    accepted(script.report(job_state=state))
+    answer = script.owner.delete("/user/simulations", params={"job_id": script.job})
+    assert answer.status_code == 403
+    assert script.states()[0] == state
 
 
 def test_batch_cancel_sets_end_time(script: Script) -> None:

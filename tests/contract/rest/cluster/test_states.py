@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from kit.running.clients.script import SHOWN, Script, accepted
@@ -76,6 +78,18 @@ def test_all_failed(script: Script) -> None:
     script.tell("FAILED", "FAILED")
     assert in_list(script, "FAILED")
     assert shown(script) == ["FAILED", "FAILED", "FAILED"]
+
+
+@pytest.mark.parametrize("told", ["by its tasks", "by itself"])
+def test_failed_sets_end_time(script: Script, told: str) -> None:
+    """YAPTIDE sets none."""
+    if told == "by itself":
+        accepted(script.report(job_state="FAILED"))
+    else:
+        script.tell("FAILED", "FAILED")
+    listed = script.owner.get("/user/simulations", params={"page_size": 1000}).json()
+    entry = next(one for one in listed["simulations"] if one["job_id"] == script.job)
+    assert parsedate_to_datetime(entry["end_time"]) >= parsedate_to_datetime(entry["start_time"])
 
 
 def test_any_running(script: Script) -> None:

@@ -93,7 +93,7 @@ def _task(job: JobHead, task: TaskRow, live: LiveProgress) -> dict[str, Any]:
         "task_state": now.state,
         "requested_primaries": task.requested,
         "simulated_primaries": now.simulated,
-        "last_update_time": http_date(task.updated_at),
+        "last_update_time": http_date(task.updated_at or job.submitted_at),
     }
     if task.started_at is not None:
         shown["start_time"] = http_date(task.started_at)
