@@ -19,7 +19,7 @@ async def test_more_estimators_take_no_more_statements(world: World) -> None:
             job = job_id(NOW, uuid4(), "DIRECT")
             await world.submit(job, 2, names=names)
             for index in (0, 1):
-                await world.succeed(job, index, outputs=names, bins=5)
+                await world.succeed(job, index, outputs=names, bins=6)
             await world.request_merge(job, 2, 2)
             await world.until(job, ResultSetPublished)
             for path, counts in taken.items():
@@ -31,4 +31,5 @@ async def test_more_estimators_take_no_more_statements(world: World) -> None:
                 assert len(listed) == number
                 counts.append(len([one for one in statements if one.startswith("SELECT")]))
     for path, (few, many) in taken.items():
-        assert 1 <= few <= many <= few + 3, path
+        assert few >= 1, path
+        assert 1 <= many <= few + 3, path
