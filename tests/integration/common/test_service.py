@@ -14,7 +14,7 @@ import pytest
 from kerma_common.service import Service, ServiceError, serve
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, threading
 import psycopg
 import uvloop
 from fastapi import APIRouter
@@ -84,7 +84,13 @@ say = lambda line: print(line, flush=True)
 async def main():
     signals = StopSignals("t", say)
     signals.catch()
-    await serve(service, "127.0.0.1", 0, started=say, signals=signals, forced=lambda: say("forced"))
+    try:
+        await serve(service, "127.0.0.1", 0, started=say, signals=signals, forced=lambda: say("forced"))
+    finally:
+        if "lingering" in sys.argv:
+            await asyncio.Event().wait()
+        if "blocked" in sys.argv:
+            threading.Thread(target=threading.Event().wait).start()
 
 try:
     uvloop.run(main())
@@ -142,7 +148,9 @@ async def test_a_worker_that_ends_ends_the_process(worker: str, reason: bytes) -
         assert (process.returncode, out) == (3, reason)
 
 
-FORCED = b"t: ended without waiting for t:%s; nothing stored is lost, start again\nforced\n"
+ENDED = b"t: ended without waiting for %s; nothing stored is lost, start again\nforced\n"
+FORCED = ENDED % b"t:%s"
+LAST = ENDED % b"its clean-up"
 
 
 async def test_a_worker_that_ignores_its_end_cannot_keep_the_process() -> None:
@@ -156,6 +164,16 @@ async def test_a_worker_that_ignores_its_end_cannot_keep_a_process_that_lost_ano
     async with _running("broken", "stubborn") as (process, _url), asyncio.timeout(60):
         out, _ = await process.communicate()
         assert (process.returncode, out) == (1, b"ignored\n" + FORCED % b"stubborn")
+
+
+@pytest.mark.parametrize("rest", ["lingering", "blocked"])
+@pytest.mark.parametrize("worker", ["forever", "broken"])
+async def test_what_is_done_last_cannot_keep_the_process(worker: str, rest: str) -> None:
+    async with _running(worker, rest) as (process, _url), asyncio.timeout(60):
+        if worker == "forever":
+            process.send_signal(signal.SIGTERM)
+        out, _ = await process.communicate()
+        assert (process.returncode, out.endswith(LAST)) == (1, True), out
 
 
 async def test_a_further_signal_is_answered() -> None:

@@ -23,7 +23,7 @@ from kerma_common.http.app import Health
 from kerma_common.http.server.connections import Connections
 from kerma_common.http.server.protocol import EdgeConfig
 from kerma_common.settings import HttpSettings, load
-from kerma_common.stopping import MOST_SECONDS, StopSignals
+from kerma_common.stopping import LAST_SECONDS, MOST_SECONDS, StopSignals
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ STOP_SECONDS = 4
 FORCE_SECONDS = MOST_SECONDS - 1.0
 """When the process ends after a stop signal, whatever still runs."""
 TICK_SECONDS = 1.0
-SAY_SECONDS = 1
 SPARE_SECONDS = 5  # our timer for idle connections must fire before uvicorn's
 Background = Callable[[], Awaitable[None]]
 _Force = Callable[[tuple[asyncio.Task[None], ...], float], Coroutine[Any, Any, None]]
@@ -69,13 +68,16 @@ async def serve(
     Open requests are drained before background tasks are cancelled, because they may wait for
     projections; `stopping` is awaited meanwhile. `started` gets the port once requests are accepted
     (port 0 lets the system choose). `settings` bound what clients may send. `signals` are those
-    that the caller catches already; they say on the terminal when a part does not stop and is left
-    behind; `forced` is called then, just before the process ends. Raises `ServiceError` if the port is taken or a background task ends.
+    that the caller catches already: its process ends ten seconds after one of them, or after a part
+    failed, whatever the caller still cleans up. They say on the terminal when a part does not stop
+    and is left behind; `forced` is called then, just before the process ends. Raises `ServiceError`
+    if the port is taken or a background task ends.
     """
     connections = Connections(settings or load(HttpSettings))
     with _listening(host, port) as listener, _caught(service.name, signals) as stop:
         server = _Server(_config(service, connections), listener, started)
-        force = partial(_exit_if_stuck, stop=stop, forced=forced)
+        stop.forced = forced
+        force = partial(_exit_if_stuck, stop=stop)
         try:
             async with asyncio.TaskGroup() as group:
                 await _run(group, service, server, stop, stopping, force)
@@ -101,6 +103,7 @@ async def _run(
     except asyncio.CancelledError:
         # A part failed. The group waits for the others for ever, and takes no more tasks.
         stop.asked.set()
+        stop.end_within(LAST_SECONDS)
         server.exit_watch = asyncio.create_task(force((web, *background), STOP_SECONDS))
         raise
     end = asyncio.get_running_loop().time() + FORCE_SECONDS
@@ -171,18 +174,13 @@ async def _exit_if_stuck(
     seconds: float,
     *,
     stop: StopSignals,
-    forced: Callable[[], None] | None,
 ) -> None:
     """Exit if a task ignores its cancellation for ``seconds``; the log makes that safe."""
     _, stuck = await asyncio.wait(tasks, timeout=seconds)
     if stuck:
         names = ", ".join(task.get_name() for task in stuck)
         logger.critical("does not stop: %s", names)
-        text = f"ended without waiting for {names}; nothing stored is lost, start again"
-        stop.say(text).join(SAY_SECONDS)
-        if forced is not None:
-            forced()
-        os._exit(1)
+        stop.end(names)
 
 
 class _Server(uvicorn.Server):

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 MOST_SECONDS = 10
 """A process ends within this time after a signal."""
+LAST_SECONDS = MOST_SECONDS - 0.5
+"""When it ends after a signal even if its clean-up or one of its threads waits for ever."""
+SAY_SECONDS = 0.4
+"""How long the last line may take."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 """Prints a line for the person at the terminal."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class StopSignals:
     """SIGINT and SIGTERM of the process called ``name``.
 
-    The first one sets ``asked``; further ones are answered with a line.
+    The first one sets ``asked``; further ones are answered with a line. ``forced`` is called just
+    before the process ends without waiting for its parts.
     """
 
     name: str
     output: Say | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    forced: Callable[[], None] | None = field(default=None, init=False)
     _starting: asyncio.Task[Any] | None = field(default=None, init=False)
+    _last: threading.Timer | None = field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
     def catch(self) -> None:
         """Handle the signals from now on."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._receive)
 
@@ -40,6 +53,26 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        if self._last is not None:
+            self._last.cancel()
+
+    def end_within(self, seconds: float) -> None:
+        """End the process after ``seconds``, unless it has ended by then.
+
+        A thread does it: the loop may be gone, and what cleans up after it may wait for ever.
+        """
+        if self._last is None:
+            self._last = threading.Timer(seconds, self._end_late)
+            self._last.daemon = True
+            self._last.start()
+
+    def end(self, names: str) -> NoReturn:
+        """End the process without waiting for what ``names`` tell; the log makes that safe."""
+        text = f"ended without waiting for {names}; nothing stored is lost, start again"
+        self.say(text).join(SAY_SECONDS)
+        if self.forced is not None:
+            self.forced()
+        os._exit(1)
 
     def starting(self) -> None:
         """Cancel the current task at a signal, until ``started``."""
@@ -64,6 +97,14 @@ class StopSignals:
         elif self._starting is not None:
             self._starting.cancel()
         self.asked.set()
+        self.end_within(LAST_SECONDS)
+
+    def _end_late(self) -> None:
+        frames = sys._current_frames().values()  # noqa: SLF001 documented for this use
+        stacks = ["".join(traceback.format_stack(frame)) for frame in frames]
+        tasks = [] if self._loop is None else [*map(repr, asyncio.all_tasks(self._loop))]
+        logger.critical("does not end", extra={"stacks": stacks, "tasks": tasks})
+        self.end("its clean-up")
 
     def _speak(self, text: str) -> None:
         if self.output is not None:
