@@ -11,8 +11,10 @@ from kerma_common.projection.pace import Pace
 def steady(waits: list[float]) -> Pace:
     """Return the pace after batches that came after these seconds."""
     made = Pace()
+    now = 0.0
     for waited in waits:
-        made.came(waited)
+        now += waited
+        made.came(waited, 1, now)
     return made
 
 
@@ -31,3 +33,23 @@ def test_the_pause_grows_with_the_time_of_a_batch_while_commits_keep_coming(
     took: float, rest: float
 ) -> None:
     assert steady([1.0, *AT_ONCE]).rest(took) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
+    ("commits", "gap", "rest"),
+    [
+        (pace.BUSY, 0.03, 0.1),  # few at a time, but many
+        (pace.BUSY - 1, 0.03, 0.02),
+        (5 * pace.BUSY, pace.RECENT_SECONDS / (pace.BUSY - 2), 0.02),  # as many, but slowly
+    ],
+)
+def test_commits_keep_coming_with_gaps_too(commits: int, gap: float, rest: float) -> None:
+    assert steady([gap] * commits).rest(7.0) == rest
+
+
+def test_the_commits_of_a_batch_count() -> None:
+    made = Pace()
+    made.came(1.0, pace.BUSY, 5.0)
+    assert made.rest(7.0) == pace.LONGEST_REST_SECONDS
+    made.came(1.0, 1, 6.0)
+    assert made.rest(7.0) == pace.REST_SECONDS

@@ -46,7 +46,9 @@ NAME = "runner"
 
 MIGRATED = MigratedSchema(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
-EXPIRY_REST = 0.25
+DISPATCH_REST = 0.05
+"""Seconds between two rounds of the dispatcher; the tickets that are out last longer."""
+EXPIRY_REST = 0.5
 """Seconds between two looks at all leases, however often tasks change."""
 
 PROCESS = TaskSupply()
@@ -129,4 +131,4 @@ def _rounds(
         outages,
         fenced,
     )
-    return Round(dispatcher.round), Round(expiry.round, EXPIRY_REST)
+    return Round(dispatcher.round, DISPATCH_REST), Round(expiry.round, EXPIRY_REST)

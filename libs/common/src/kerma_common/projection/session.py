@@ -110,7 +110,8 @@ class Session:
                     while True:
                         asked = time.monotonic()
                         batch = await ahead.next()
-                        pace.came(time.monotonic() - asked)
+                        began = time.monotonic()
+                        pace.came(began - asked, len(batch), began)
                         self._retries.recovered(stream)
                         waits = delays()
                         # A short batch ends what was stored: reading on would split what follows.
@@ -119,9 +120,9 @@ class Session:
                             await self._apply_held(stream, batch)
                             continue
                         await self._rest(stream, YIELD_SECONDS)
-                        begun = time.monotonic()
+                        began = time.monotonic()
                         await self._apply_held(stream, batch)
-                        await self._rest(stream, pace.rest(time.monotonic() - begun))
+                        await self._rest(stream, pace.rest(time.monotonic() - began))
             except Exception as error:
                 self._retries.failed(stream, error)
                 await pause(waits)
