@@ -165,6 +165,47 @@ async def test_damage_is_told(tmp_path: Path) -> None:
         await store.get(ref)
 
 
+async def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
+    digest = hashlib.sha256(b"whole").hexdigest()
+    left = tmp_path / "blobs" / digest[:2] / f"{digest}#1"
+    left.parent.mkdir()
+    left.write_bytes(b"who")
+    ref = await store.put(b"whole")
+    assert ref.sha256 == digest
+    assert await store.get(ref) == b"whole"
+    assert sorted(place.name for place in left.parent.iterdir()) == [digest, left.name]
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path, many: bool) -> None:
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
+    digest = hashlib.sha256(b"whole").hexdigest()
+    (tmp_path / "blobs" / digest[:2]).write_bytes(b"a file where a folder should be")
+    with pytest.raises(Unavailable):
+        await (store.put_all([(b"whole", "text/plain")]) if many else store.put(b"whole"))
+
+
+async def test_the_entry_of_a_new_folder_is_synced_with_its_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        os.fdatasync(descriptor)
+
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
+    monkeypatch.setattr(os, "fsync", sync)
+    root = tmp_path.resolve() / "blobs"
+    contents = (b"%d" % number for number in range(10_000))
+    alike = [body for body in contents if hashlib.sha256(body).hexdigest().startswith("00")][:2]
+    for body in alike:
+        await store.put(body)
+    first, second = (str(root / "00" / hashlib.sha256(body).hexdigest()) for body in alike)
+    assert synced == [first, f"{root}/00", str(root), second, f"{root}/00"]
+
+
 async def test_a_store_that_does_not_answer_is_unavailable() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -9,7 +9,6 @@ Errors: `NotFound` (no such blob), `Unavailable` (the store does not answer or i
 """
 
 import asyncio
-import ctypes
 import hashlib
 import os
 import tempfile
@@ -24,6 +23,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, ObjectStore, S3Store
 
+from kerma_common.blobs.folder import BlobFolder
 from kerma_common.contracts.refs import Ref
 from kerma_common.errors import ContractViolation, NotFound, Unavailable
 from kerma_common.settings import BlobSettings
@@ -35,13 +35,12 @@ CHUNK = 1 << 20
 SPOOL_LIMIT = 8 << 20
 PROBE_BYTES = 4096
 PARTS_AT_ONCE = 4
+"""Number of 5 MiB parts of an upload that are in memory at a time."""
 HASHED_HERE = 1 << 16
 """Most bytes that are hashed on the event loop; a thread hashes more without holding it up."""
-"""Number of 5 MiB parts of an upload that are in memory at a time."""
 
 UPLOADS_AT_ONCE = 32
 """Small blobs that are uploaded to an object store concurrently."""
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 RETRY_TIME = timedelta(seconds=15)
 OCTETS = "application/octet-stream"
@@ -118,7 +117,7 @@ class ObstoreBlobs:
 
     def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
         self._store = store
-        self._folder = folder
+        self._folder = None if folder is None else BlobFolder(folder)
 
     async def put(self, source: Source, media: str = OCTETS) -> Ref:
         """See `BlobStore`."""
@@ -145,15 +144,18 @@ class ObstoreBlobs:
             kept += await asyncio.gather(*(self.put(body, media) for body, media in some))
         return kept
 
-    def _keep_all_here(self, folder: Path, contents: Sequence[tuple[bytes, str]]) -> list[Ref]:
+    def _keep_all_here(
+        self, folder: BlobFolder, contents: Sequence[tuple[bytes, str]]
+    ) -> list[Ref]:
         refs = []
         for body, media in contents:
             refs.append(ref := Ref(hashlib.sha256(body).hexdigest(), len(body), media))
             key = _key(ref.sha256)
             with _translated(ref):
-                if self._size(key) != ref.size:
+                if folder.size(key) != ref.size:
                     obstore.put(self._store, key, body)
-        _sync_all(folder)
+        with _translated("of many blobs"):
+            folder.sync_all()
         return refs
 
     async def _keep_file(self, file: IO[bytes], media: str) -> Ref:
@@ -179,30 +181,28 @@ class ObstoreBlobs:
                 self._store, _key(ref.sha256), content, max_concurrency=PARTS_AT_ONCE
             )
         if self._folder is not None:
-            await asyncio.to_thread(_sync, self._folder / _key(ref.sha256))
+            await asyncio.to_thread(self._folder.sync, _key(ref.sha256))
         return ref
 
-    def _keep_here(self, folder: Path, ref: Ref, content: bytes) -> None:
+    def _keep_here(self, folder: BlobFolder, ref: Ref, content: bytes) -> None:
         """Store bytes in the local folder, from a thread."""
         key = _key(ref.sha256)
         with _translated(ref):
-            if self._size(key) == ref.size:
+            if folder.size(key) == ref.size:
                 return
             obstore.put(self._store, key, content)
-        _sync(folder / key)
-
-    def _size(self, key: str) -> int | None:
-        """Return the size of an object, or None if there is none."""
-        try:
-            return obstore.head(self._store, key)["size"]
-        except (FileNotFoundError, exceptions.NotFoundError):
-            return None
+        folder.sync(key)
 
     async def get(self, ref: Ref) -> bytes:
         """See `BlobStore`."""
+        key = _key(ref.sha256)
         with _translated(ref):
-            result = await obstore.get_async(self._store, _key(ref.sha256))
-            content = bytes(await result.bytes_async())
+            if self._folder is not None and ref.size <= CHUNK:
+                # one byte more shows that it is longer than it should be
+                content = await asyncio.to_thread(self._folder.read, key, ref.size + 1)
+            else:
+                result = await obstore.get_async(self._store, key)
+                content = bytes(await result.bytes_async())
         _verify(ref, len(content), await _digest(content))
         return content
 
@@ -244,6 +244,11 @@ class ObstoreBlobs:
         """See `BlobStore`."""
         draft = target.with_name(f".{target.name}.draft")
         try:
+            if ref.size <= CHUNK:
+                content = await self.get(ref)
+                await asyncio.to_thread(draft.write_bytes, content)
+                draft.replace(target)
+                return
             with await asyncio.to_thread(draft.open, "wb") as file:
                 async for piece in self.stream(ref):
                     await asyncio.to_thread(file.write, piece)
@@ -257,7 +262,7 @@ class ObstoreBlobs:
         with _translated(key):
             await obstore.put_async(self._store, key, os.urandom(PROBE_BYTES))
         if self._folder is not None:
-            await asyncio.to_thread(_sync, self._folder / key)
+            await asyncio.to_thread(self._folder.sync, key)
 
 
 async def _digest(content: bytes) -> str:
@@ -313,26 +318,5 @@ def _translated(what: Ref | str) -> Iterator[None]:
     except (FileNotFoundError, exceptions.NotFoundError):
         name = what.sha256 if isinstance(what, Ref) else what
         raise NotFound(f"no blob {name}") from None
-    except exceptions.BaseError as error:
+    except (exceptions.BaseError, OSError) as error:
         raise Unavailable(f"the blob store failed: {type(error).__name__}") from error
-
-
-def _sync_all(folder: Path) -> None:
-    """Sync everything on the file system of a folder, which a thousand files share."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if _LIBC.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise Unavailable(f"the blob store failed: {os.strerror(number)}")
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    """Sync a file and its directory entries: events may only refer to bytes that last."""
-    for place in (path, path.parent, path.parent.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
