@@ -18,12 +18,14 @@ from kerma_auth.adapters.keycloak import provider_keys
 from kerma_auth.adapters.session_vault import SESSION
 from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.domain.session import SESSION_LIFE
-from kerma_auth.domain.user import SYSTEM
+from kerma_auth.domain.user import SYSTEM, USER
 from kerma_auth.main import handlers_of
-from kerma_common.contracts.subjects import session_subject
+from kerma_common.contracts.events.jobs import OwnerJobsDeleted
+from kerma_common.contracts.subjects import owner_subject, session_subject, user_subject
 from kit.identity.federation import Federation, federation
 from kit.identity.provider import Provider, ec_key, provider
 from kit.running.worlds.accounts import login, register, replica
+from kit.running.worlds.jobs_world import append
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_TOKEN = {"message": "No token provided"}
@@ -189,6 +191,26 @@ async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(world: W
     assert (await world.auth.refreshed(entered.refresh)).status_code == 401
     assert (await world.auth.status(entered)).status_code == 403
     await world.auth.enter(world.realm.token("plgbart"), "plgbart")
+
+
+async def test_a_removed_user_comes_back_as_somebody_new_once_the_jobs_are_deleted(
+    world: World,
+) -> None:
+    infra, name = world.auth.infra, "plgzoe"
+    entered = await world.auth.enter(world.realm.token(name), name)
+    removals = handlers_of(infra).removals
+    await removals.start(entered.user_id, SYSTEM, "admin", "gone")
+    await world.auth.becomes(403, entered)
+    refused = await world.auth.exchange(world.realm.token(name), name)
+    assert (refused.status_code, refused.json()["message"]) == (403, "This account is disabled")
+    user, _ = await infra.bus.state(USER, user_subject(entered.user_id))
+    event = OwnerJobsDeleted(user_id=entered.user_id, removal=user.leaving)
+    await append(infra, owner_subject(entered.user_id), event)
+    again = await world.auth.enter(world.realm.token(name), name)
+    await world.auth.becomes(200, again)
+    await world.auth.becomes(403, entered)
+    user, _ = await infra.bus.state(USER, user_subject(entered.user_id))
+    assert (user.registered, user.leaving, user.source) == (True, "", "keycloak")
 
 
 async def test_a_session_that_was_just_prolonged_is_ended_by_its_id_too(world: World) -> None:

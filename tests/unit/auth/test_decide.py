@@ -16,6 +16,7 @@ from kerma_auth.domain.user import (
     USER,
     By,
     ChangeCredential,
+    FreeName,
     GrantRole,
     ImportUser,
     RegisterUser,
@@ -23,6 +24,7 @@ from kerma_auth.domain.user import (
     ResetCredential,
     RevokeRole,
     RevokeSessions,
+    StartRemoval,
     User,
 )
 from kerma_common.contracts.events import auth as events
@@ -82,10 +84,61 @@ def test_a_removed_user_leaves_nothing_but_the_name() -> None:
     assert (again.roles, again.revoked_at) == (frozenset(), NOW)
 
 
+STARTED = events.UserRemovalStarted(user_id="u", removal="r1")
+
+
+def test_the_name_of_a_user_who_leaves_is_taken_until_nothing_is_owned() -> None:
+    granted = events.RoleGranted(user_id="u", role="staff")
+    start = StartRemoval("u", "r1", SYSTEM, NOW)
+    left = USER.decide(given(REGISTERED, CREDENTIAL, granted), start)
+    assert left == (
+        events.RoleRevoked(user_id="u", role="staff"),
+        events.SessionsRevoked(user_id="u", not_before=NOW),
+        STARTED,
+    )
+    leaving = given(REGISTERED, CREDENTIAL, granted, *left)
+    assert (leaving.registered, leaving.roles, leaving.credential_id) == (False, frozenset(), None)
+    assert USER.decide(leaving, StartRemoval("u", "r2", SYSTEM, NOW)) == ()
+    for command, code in (
+        (REGISTER, "USER_EXISTS"),
+        (ImportUser("u", "native", "c", "yaptide"), "USER_REMOVED"),
+        (ResetCredential("u", "c2", "password", SYSTEM, NOW), "UNKNOWN_USER"),
+        (GrantRole("u", "admin", SYSTEM), "UNKNOWN_USER"),
+        (RemoveUser("u", SYSTEM, NOW), "UNKNOWN_USER"),
+    ):
+        with pytest.raises(Rejected) as refused:
+            USER.decide(leaving, command)
+        assert refused.value.code == code
+    assert USER.decide(leaving, FreeName("u", "r0")) == ()
+    (freed,) = USER.decide(leaving, FreeName("u", "r1"))
+    assert freed == events.UserRemoved(user_id="u")
+    free = USER.fold(leaving, (freed,))
+    assert USER.decide(free, StartRemoval("u", "r2", SYSTEM, NOW)) == ()
+    assert USER.decide(free, REGISTER) == (REGISTERED, CREDENTIAL)
+
+
+def test_a_name_that_somebody_has_is_not_freed_again() -> None:
+    freed = events.UserRemoved(user_id="u")
+    somebody = given(REGISTERED, CREDENTIAL, STARTED, freed, REGISTERED, CREDENTIAL)
+    assert USER.decide(somebody, FreeName("u", "r1")) == ()
+    assert USER.decide(somebody, FreeName("u", "")) == ()
+
+
+def test_the_last_admin_stays() -> None:
+    admin = given(REGISTERED, CREDENTIAL, events.RoleGranted(user_id="u", role="admin"))
+    last = StartRemoval("u", "r", SYSTEM, NOW, last_admin=True)
+    with pytest.raises(Rejected) as refused:
+        USER.decide(admin, last)
+    assert refused.value.code == "LAST_ADMIN"
+    assert USER.decide(admin, replace(last, last_admin=False))
+    assert USER.decide(given(REGISTERED, CREDENTIAL), last)
+
+
 def test_only_who_may_administer_an_account_removes_it() -> None:
     for by in (By("o", frozenset({"user"})), By("u", frozenset({"admin"}))):
-        with pytest.raises(Rejected):
-            USER.decide(given(REGISTERED, CREDENTIAL), RemoveUser("u", by, NOW))
+        for command in (RemoveUser("u", by, NOW), StartRemoval("u", "r", by, NOW)):
+            with pytest.raises(Rejected):
+                USER.decide(given(REGISTERED, CREDENTIAL), command)
 
 
 def test_only_sessions_of_a_user_that_exists_are_revoked() -> None:

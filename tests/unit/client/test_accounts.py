@@ -56,3 +56,10 @@ def test_a_logout_ends_the_session_and_forgets_its_tokens() -> None:
 def test_a_logout_that_was_refused_can_be_repeated() -> None:
     kept = {"access_token": "a", "refresh_token": "r"}
     assert left(Server(BUSY)) == (kept, kept)
+
+
+def test_a_removal_names_the_user_and_may_be_repeated(ask: Ask) -> None:
+    server = Server(httpx.ReadError("reset"), httpx.Response(204))
+    assert ask(server, "remove_user", {"user_id": "u/1"}) is None
+    assert server.paths == ["/v1/users/u%2F1"] * 2
+    assert {request.method for request in server.asked} == {"DELETE"}

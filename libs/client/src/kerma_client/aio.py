@@ -274,6 +274,10 @@ class AsyncKermaClient:
         """Create a user; without a password, one is made up and in the answer; for operators."""
         return await self._do(calls.create_user(username, password))
 
+    async def remove_user(self, user_id: str) -> None:
+        """Remove a user with sessions, tokens and name; the jobs are deleted soon after."""
+        await self._do(calls.remove_user(user_id))
+
     async def disable_user(self, user_id: str) -> models.User:
         """Refuse every token and login of a user."""
         return await self._do(calls.switch_user(user_id, "disable"))

@@ -271,6 +271,10 @@ class KermaClient:
         """Create a user; without a password, one is made up and in the answer; for operators."""
         return self._do(calls.create_user(username, password))
 
+    def remove_user(self, user_id: str) -> None:
+        """Remove a user with sessions, tokens and name; the jobs are deleted soon after."""
+        self._do(calls.remove_user(user_id))
+
     def disable_user(self, user_id: str) -> models.User:
         """Refuse every token and login of a user."""
         return self._do(calls.switch_user(user_id, "disable"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kerma_auth.adapters.keycloak.ssh_vault import OVER as CERTIFICATES_OVER
 from kerma_auth.adapters.keycloak.ssh_vault import SshVault
+from kerma_auth.adapters.logged_jobs import LoggedJobs
 from kerma_auth.adapters.passwords.hashes import Argon2Passwords
 from kerma_auth.adapters.passwords.throttle import CountingThrottle
 from kerma_auth.adapters.passwords.windows import OVER as WINDOWS_OVER
@@ -38,6 +39,7 @@ from kerma_auth.app.administration import Administration
 from kerma_auth.app.frontend_logs import FrontendLogs
 from kerma_auth.app.keycloak import KeycloakLogin
 from kerma_auth.app.keys import Keys
+from kerma_auth.app.leaving import Names
 from kerma_auth.app.removal import Removals
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
 from kerma_auth.app.tokens import ApiTokens
@@ -126,7 +128,11 @@ def build(settings: HttpSettings, infra: Infra, own: AuthSettings | None = None)
     routers = [
         router(routes),
         keycloak_router(KeycloakRoutes(made.keycloak, routes)),
-        user_router(UserRoutes(made.accounts, made.administration, made.users, routes, lateness)),
+        user_router(
+            UserRoutes(
+                made.accounts, made.administration, made.users, made.removals, routes, lateness
+            )
+        ),
         session_router(SessionRoutes(made.sessions, routes)),
         token_router(TokenRoutes(made.tokens, routes)),
         log_router(made.logs, routes),
@@ -152,6 +158,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     passwords = Argon2Passwords(own.logins_waiting)
     throttle = CountingThrottle(Windows(db), own.limits, master)
     rules = PasswordRules(own.password_min, own.password_max)
+    names = Names(infra.bus, LoggedJobs(infra.log), infra.clock)
     accounts = Accounts(
         infra.bus,
         vault,
@@ -161,6 +168,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
         throttle,
         rules,
         DerivedSecrets(master),
+        names,
         own.open_registration,
     )
     login = PasswordLogin(vault, users, passwords, throttle)
@@ -187,9 +195,9 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
         ssh,
     )
     keycloak = KeycloakLogin(
-        infra.bus, vault, opened, throttle, ssh, infra.clock, settled, *_outside(own)
+        infra.bus, vault, opened, throttle, ssh, infra.clock, settled, names, *_outside(own)
     )
-    removals = Removals(infra.bus, vault, administration, tokens, infra.clock)
+    removals = Removals(infra.bus, vault, administration, users, tokens, infra.clock)
     logs = FrontendLogs(throttle)
     return Handlers(accounts, opened, administration, tokens, users, keys, keycloak, removals, logs)
 

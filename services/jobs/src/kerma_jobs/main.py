@@ -43,6 +43,7 @@ from kerma_jobs.api.native.jobs import NativeJobs
 from kerma_jobs.api.native.jobs import router as native_router
 from kerma_jobs.api.status import TaskLists
 from kerma_jobs.app.control import JobControl
+from kerma_jobs.app.departures import Deletions, Departures
 from kerma_jobs.app.lifecycle import ForgetProgress, JobLifecycle
 from kerma_jobs.app.live_updates import LiveUpdates, StreamLimits
 from kerma_jobs.app.outlook import Outlooks
@@ -52,6 +53,7 @@ from kerma_jobs.domain.commands import EndOverdueJob, JobCommand
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.read.changes import ChangeQueries
 from kerma_jobs.read.lists import JobLists
+from kerma_jobs.read.overview import Overview
 from kerma_jobs.read.progress import METADATA as PROGRESS
 from kerma_jobs.read.project import JOBS
 from kerma_jobs.read.queries import JobQueries
@@ -64,7 +66,8 @@ MIGRATED = MigratedSchema(
 )
 
 PROCESS = JobLifecycle()
-PROCESSES = (PROCESS,)
+DEPARTURES = Departures()
+PROCESSES = (PROCESS, DEPARTURES)
 """The process managers of the service."""
 
 
@@ -201,4 +204,8 @@ def _loops(infra: Infra, own: JobsSettings) -> list[LogLoop]:
 
         lifecycle = JobLifecycle(own.patience)
         loops.append(process_loop(lifecycle, infra.log, infra.db, dispatch, infra.clock))
+        control = JobControl(infra.bus, infra.clock)
+        owned = Overview(infra.db)
+        deletions = Deletions(infra.bus, infra.log, infra.positions, owned, control).carry_out
+        loops.append(process_loop(DEPARTURES, infra.log, infra.db, deletions, infra.clock))
     return loops

@@ -10,8 +10,9 @@ from kerma_tools import golden
 NO_ROW = {
     # every process keeps these in memory
     "auth": {"SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"},
-    # JobStarted comes with JobSubmitted, which makes the rows; others show what clusters report
-    "jobs": {"JobStarted", "JobArraysReported", "JobLogReported"},
+    # JobStarted comes with JobSubmitted, which makes the rows; others show what clusters report, or that
+    # there are no rows
+    "jobs": {"JobStarted", "JobArraysReported", "JobLogReported", "OwnerJobsDeleted"},
     # ResultsExpected and ResultsRefused concern only the aggregate
     "results": {"ResultsExpected", "ResultsRefused"},
     # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows

@@ -68,6 +68,7 @@ ROUTES: tuple[tuple[str, str, str, bool, bool], ...] = (
     ("POST", "/v1/users", "auth", False, False),
     ("GET", "/v1/users/me", "auth", False, False),
     ("PUT", "/v1/users/me/password", "auth", False, False),
+    ("DELETE", "/v1/users/{user_id}", "auth", False, False),
     ("GET", "/v1/users/{user_id}", "auth", False, False),
     ("POST", "/v1/users/{user_id}/disable", "auth", False, False),
     ("POST", "/v1/users/{user_id}/enable", "auth", False, False),

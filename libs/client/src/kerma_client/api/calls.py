@@ -260,6 +260,11 @@ def users(cursor: str | None, limit: int) -> Call[models.Listed[models.User]]:
     return Call("GET", _path("users"), read, _given(cursor=cursor, limit=limit))
 
 
+def remove_user(user_id: str) -> Call[None]:
+    """Remove a user."""
+    return Call("DELETE", _path("users", user_id), _nothing)
+
+
 def switch_user(user_id: str, how: str) -> Call[models.User]:
     """Disable or enable a user."""
     return Call("POST", _path("users", user_id, how), models.user, repeatable=True)

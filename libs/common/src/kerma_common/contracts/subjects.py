@@ -66,6 +66,11 @@ def job_subject(job_id: str) -> Subject:
     return Subject("jobs", "job", job_id, job_id)
 
 
+def owner_subject(user_id: str) -> Subject:
+    """Return the subject of a user as the owner of jobs, in the jobs service."""
+    return Subject("jobs", "owner", user_id, user_id)
+
+
 def task_subject(job_id: str, index: int) -> Subject:
     """Return the subject of a task in the runner service."""
     return Subject("runner", "task", f"{job_id}.{index}", job_id)

@@ -18,6 +18,7 @@ from kerma_auth.api.routes import AuthRoutes, address_of, require_session
 from kerma_auth.app.accounts import MAX_PASSWORD, Accounts
 from kerma_auth.app.administration import Administration
 from kerma_auth.app.ports import Account, Users
+from kerma_auth.app.removal import Removals
 from kerma_auth.domain.names import MAX_NAME
 from kerma_auth.domain.user import By
 from kerma_common.commands.lateness import Lateness
@@ -90,6 +91,7 @@ class UserRoutes:
     accounts: Accounts
     administration: Administration
     users: Users
+    removals: Removals
     auth: AuthRoutes
     lateness: Lateness
 
@@ -131,6 +133,7 @@ def router(routes: UserRoutes) -> APIRouter:
     _add_reads(api, routes)
     _add_creation(api, routes)
     _add_switches(api, routes)
+    _add_removal(api, routes)
     _add_roles(api, routes)
     return api
 
@@ -233,6 +236,17 @@ def _add_switches(api: APIRouter, routes: UserRoutes) -> None:
     async def enable_user(user_id: UserId, principal: CurrentPrincipal) -> Response:
         change = routes.administration.enable
         return await routes.changed(change, user_id, principal)
+
+
+def _add_removal(api: APIRouter, routes: UserRoutes) -> None:
+    @api.delete("/{user_id}")
+    @role(OPERATOR, ADMIN)
+    @answers(204, 404, 409)
+    async def remove_user(user_id: UserId, principal: CurrentPrincipal) -> Response:
+        by, actor = _by(principal), f"user:{principal.user_id}"
+        seq = await routes.removals.start(user_id, by, actor, request_id())
+        await routes.auth.settled(seq)
+        return done()
 
 
 def _add_roles(api: APIRouter, routes: UserRoutes) -> None:

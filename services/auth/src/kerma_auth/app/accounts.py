@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kerma_auth.app.leaving import Names
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Throttle, Users
 from kerma_auth.domain.names import MAX_NAME, BadName, name_key, new_name
 from kerma_auth.domain.passwords import PasswordRules, normal_password
@@ -77,6 +78,7 @@ class Accounts:
     throttle: Throttle
     rules: PasswordRules
     secrets: UserSecrets
+    names: Names
     open_to_all: bool = True
 
     async def register(self, username: object, password: object, address: str) -> int:
@@ -154,7 +156,10 @@ class Accounts:
         user, seq = await self.bus.state(USER, user_subject(user_id))
         if user.registered and user.credential_id == credential_id:
             return user_id, seq
-        await self._require_free(name, user_id, taken=user.registered)
+        taken = user.registered
+        if user.leaving or user.removed:
+            taken = not await self.names.release(user_id)
+        await self._require_free(name, user_id, taken=taken)
         async with self.passwords.turn(caller) as hashing:
             secret_hash = await hashing.hash(secret)
         if not await self.vault.add_credential(

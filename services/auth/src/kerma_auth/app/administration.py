@@ -184,7 +184,7 @@ class Administration:
         try:
             return (await self.bus.execute(ACCOUNT, subject, command, context)).seq
         except DomainRejected as rejected:
-            raise _refusal(rejected) from rejected
+            raise refusal(rejected) from rejected
 
     async def _change(self, command: GrantRole | RevokeRole, by: By, request_id: str) -> int:
         context = _context(by, request_id, command.role, self.clock())
@@ -195,7 +195,7 @@ class Administration:
         try:
             return (await self.bus.execute(USER, subject, command, context)).seq
         except DomainRejected as rejected:
-            raise _refusal(rejected) from rejected
+            raise refusal(rejected) from rejected
 
     async def _hash(self, password: object, name: str, caller: Caller, field: str) -> str:
         if not isinstance(password, str):
@@ -249,5 +249,6 @@ def _actor(by: By) -> str:
     return f"user:{by.user_id}" if by.user_id else "admin"
 
 
-def _refusal(rejected: DomainRejected) -> KermaError:
+def refusal(rejected: DomainRejected) -> KermaError:
+    """Return what a rejected command means to who sent it."""
     return Forbidden(rejected.message) if rejected.code == NOT_ALLOWED else rejected

@@ -56,7 +56,7 @@ class AccountImports:
             raise Forbidden(CANNOT_LOG_IN) from None
         user_id = self.vault.user_id(source, name)
         user = await self._user(user_id)
-        if user.removed:
+        if user.removed or user.leaving:
             raise Forbidden(REMOVED)
         if user.registered:
             if user.origin != origin:

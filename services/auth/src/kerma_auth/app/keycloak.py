@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from kerma_auth.app.leaving import Names
 from kerma_auth.app.ports import AccountVault, Throttle
 from kerma_auth.app.sessions import DISABLED, LoggedIn, SessionHandlers
 from kerma_auth.domain.account import ACCOUNT
@@ -85,6 +86,7 @@ class KeycloakLogin:
     ssh: SshCredentials
     clock: Callable[[], datetime]
     settled: Callable[[int], Awaitable[bool]]
+    names: Names
     verified: Callable[[str], Awaitable[Vouched]] | None = None
     certificates: CertificateService | None = None
 
@@ -124,7 +126,7 @@ class KeycloakLogin:
     async def _require_enabled(self, user_id: str) -> None:
         # From the log: the read model may lag.
         account, _ = await self.bus.state(ACCOUNT, account_subject(user_id))
-        if account.disabled:
+        if account.disabled and not await self.names.release(user_id):
             raise Forbidden(DISABLED)
 
     async def _require_still_enabled(self, user_id: str, grant: Grant) -> None:

@@ -14,6 +14,8 @@ from kerma_common.security.roles import ADMIN, OPERATOR, PRIVILEGED, USER_ROLE
 
 NOT_ALLOWED = "NOT_ALLOWED"
 OWN_ACCOUNT = "OWN_ACCOUNT"
+LAST_ADMIN = "LAST_ADMIN"
+NO_OTHER_ADMIN = "Nobody else is an admin; make somebody one first"
 NO_PASSWORD = "NO_PASSWORD"  # noqa: S105 - a code
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
@@ -108,11 +110,31 @@ class RemoveUser:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRemoval:
+    """Remove a user who may own jobs; ``last_admin``: whether nobody else is one."""
+
+    user_id: str
+    removal: str
+    by: By
+    now: datetime
+    last_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FreeName:
+    """Let somebody else have the name of a user who was removed by ``removal`` and owns nothing."""
+
+    user_id: str
+    removal: str
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """State of one user. Tokens issued before ``revoked_at`` are void.
 
     ``origin`` is the system that the user came from, "" for this one. Somebody else may register
-    under the name of a ``removed`` user.
+    under the name of a ``removed`` user, and nobody while the user is ``leaving``, by the removal
+    of that name: the id is that of the name, and owns jobs that are still being deleted.
     """
 
     registered: bool = False
@@ -122,6 +144,7 @@ class User:
     roles: frozenset[str] = frozenset()
     revoked_at: datetime | None = None
     removed: bool = False
+    leaving: str = ""
 
 
 UserCommand = (
@@ -133,6 +156,8 @@ UserCommand = (
     | RevokeRole
     | RevokeSessions
     | RemoveUser
+    | StartRemoval
+    | FreeName
 )
 UserEvent = (
     events.UserRegistered
@@ -141,6 +166,7 @@ UserEvent = (
     | events.RoleRevoked
     | events.SessionsRevoked
     | events.UserRemoved
+    | events.UserRemovalStarted
 )
 
 
@@ -164,10 +190,12 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Return the events of a command. Raises Rejected."""
     if isinstance(command, RegisterUser | ImportUser):
         return _register(user, command)
-    if not user.registered:
-        raise Missing("UNKNOWN_USER", "User does not exist")
-    if isinstance(command, RemoveUser):
+    if isinstance(command, RemoveUser | StartRemoval):
         return _remove(user, command)
+    if isinstance(command, FreeName):
+        freed = events.UserRemoved(user_id=command.user_id)
+        return (freed,) if user.leaving == command.removal != "" else ()
+    _must_exist(user)
     match command:
         case ChangeCredential():
             check_has_password(user)
@@ -194,9 +222,9 @@ def _register(user: User, command: RegisterUser | ImportUser) -> tuple[object, .
         kind = command.kind
     else:
         kind = "password" if command.source == NATIVE else command.source
-        if user.removed:
+        if user.removed or user.leaving:
             raise Rejected("USER_REMOVED", "This user was removed here")
-    if user.registered:
+    if user.registered or user.leaving:
         if origin and origin == user.origin:
             return ()
         raise Rejected("USER_EXISTS", "User with this name already exists")
@@ -208,15 +236,33 @@ def _register(user: User, command: RegisterUser | ImportUser) -> tuple[object, .
     )
 
 
-def _remove(user: User, command: RemoveUser) -> tuple[object, ...]:
+def _must_exist(user: User) -> None:
+    if not user.registered:
+        raise Missing("UNKNOWN_USER", "User does not exist")
+
+
+def check_may_remove(user: User, command: RemoveUser | StartRemoval) -> None:
+    """Raise Rejected unless a user may be removed so."""
+    _must_exist(user)
     check_may_administer(command.by, user.roles)
     if command.by.user_id == command.user_id:
         raise Rejected(OWN_ACCOUNT, "Nobody may remove the own account")
+    if isinstance(command, StartRemoval) and command.last_admin and ADMIN in user.roles:
+        raise Rejected(LAST_ADMIN, NO_OTHER_ADMIN)
+
+
+def _remove(user: User, command: RemoveUser | StartRemoval) -> tuple[object, ...]:
     user_id = command.user_id
+    if isinstance(command, StartRemoval) and (user.leaving or user.removed):
+        return ()
+    check_may_remove(user, command)
+    gone: object = events.UserRemoved(user_id=user_id)
+    if isinstance(command, StartRemoval):
+        gone = events.UserRemovalStarted(user_id=user_id, removal=command.removal)
     return (
         *(events.RoleRevoked(user_id=user_id, role=role) for role in sorted(user.roles)),
         events.SessionsRevoked(user_id=user_id, not_before=command.now),
-        events.UserRemoved(user_id=user_id),
+        gone,
     )
 
 
@@ -257,6 +303,8 @@ def evolve(user: User, event: UserEvent) -> User:
             )
         case events.UserRemoved():
             return User(revoked_at=user.revoked_at, removed=True)
+        case events.UserRemovalStarted():
+            return User(revoked_at=user.revoked_at, leaving=event.removal)
         case events.CredentialSet():
             return replace(user, credential_id=event.credential_id)
         case events.SessionsRevoked():

@@ -1,8 +1,8 @@
 """Projection ``users``: each user's current credential and roles, and whether the user may act;
 API tokens that are not revoked.
 
-In: UserRegistered, UserRemoved, CredentialSet, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
-ApiTokenCreated, ApiTokenRevoked.
+In: UserRegistered, UserRemovalStarted, UserRemoved, CredentialSet, RoleGranted, RoleRevoked,
+AccountDisabled, AccountEnabled, ApiTokenCreated, ApiTokenRevoked.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def registered(event: auth.UserRegistered, at: At) -> Iterator[Op]:
     yield Upsert(USER, {"user_id": event.user_id}, values)
 
 
+@USERS.on(auth.UserRemovalStarted)
 @USERS.on(auth.UserRemoved)
-def removed(event: auth.UserRemoved, at: At) -> Iterator[Op]:
+def removed(event: auth.UserRemovalStarted | auth.UserRemoved, at: At) -> Iterator[Op]:
     """Delete everything about the user."""
     for table in (USER, ROLE, API_TOKEN):
         yield Delete(table, {"user_id": event.user_id})
@@ -167,6 +168,17 @@ class UserQueries:
         """Return accounts in the order of their ids, which come after ``after``."""
         following = _ACCOUNTS.where(USER.c.user_id > after).order_by(USER.c.user_id).limit(limit)
         return await self._accounts(following)
+
+    async def others_with(self, role: str, but: str) -> bool:
+        """Return whether a user beside one has a role, and may act."""
+        found = (
+            select(ROLE.c.user_id)
+            .join(USER, USER.c.user_id == ROLE.c.user_id)
+            .where(ROLE.c.role == role, ROLE.c.user_id != but, USER.c.disabled.is_(False))
+            .limit(1)
+        )
+        async with self.db.connect() as connection:
+            return (await connection.execute(found)).first() is not None
 
     async def tokens_of(self, user_id: str, now: datetime) -> list[Token]:
         """Return the valid tokens of a user, oldest first."""

@@ -24,6 +24,17 @@ class UserRemoved:
     user_id: str
 
 
+@event("auth", "user", public=True)
+class UserRemovalStarted:
+    """Nobody acts as a user any more, and what the user owns is to be deleted.
+
+    ``removal`` tells it from other removals of users with this id.
+    """
+
+    user_id: str
+    removal: str
+
+
 @event("auth", "user")
 class CredentialSet:
     """A user has a new credential of this kind; its secret lives in the vault."""

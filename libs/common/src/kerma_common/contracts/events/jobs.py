@@ -271,3 +271,14 @@ class JobImported:
     partial: bool
     tasks_merged: int | None
     primaries_merged: int | None
+
+
+@event("jobs", "owner", public=True)
+class OwnerJobsDeleted:
+    """All jobs of a removed user are deleted, or will be when their last tasks have stopped.
+
+    ``removal`` is that of ``UserRemovalStarted``.
+    """
+
+    user_id: str
+    removal: str
