@@ -208,7 +208,7 @@ async def test_parked_commands_are_listed_retried_and_dropped(
     assert parked[kept].what == "SettleTasks"
     assert "no such thing" in parked[kept].error
     lags = {lag.name: lag.parked for lag in await mender.lags() if lag.kind == PROCESS}
-    assert lags == {"lifecycle": 2}
+    assert lags == {"lifecycle": 2, "departures": 0}
     with pytest.raises(InvalidRequest, match="reason"):
         await mender.drop(parked[given_up].id, "")
     await mender.drop(parked[given_up].id, "the user asked for it")
