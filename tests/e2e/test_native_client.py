@@ -12,7 +12,11 @@ import pytest
 
 from kerma_client.aio import AsyncKermaClient
 from kerma_client.client import KermaClient
+from kerma_client.errors import ApiError
 from kit.inputs.projects import demo_project
+from kit.programs.family import PATIENCE, eventually
+from kit.running.clients.browsers import as_operator
+from kit.running.clients.command_line import run
 from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
 
@@ -70,3 +74,37 @@ def test_a_submission_from_asynchronous_code(kerma: Whole, token: str) -> None:
             assert (await client.wait(job, timeout=60)).state == "CANCELED"
 
     asyncio.run(run())
+
+
+def test_an_operator_makes_and_removes_a_user_whose_jobs_go_too(kerma: Whole) -> None:
+    url = kerma.running.url
+    with KermaClient(url) as operator, KermaClient(url) as grace:
+        operator.register("olga", "long enough for a test")
+        with as_operator(kerma):
+            ran = run("admin", "users", "grant", "olga", "operator")
+        assert ran.code == 0, ran.stderr
+        operator.login("olga", "long enough for a test")
+        made = operator.create_user("grace")
+        assert made.password is not None
+        grace.login("grace", made.password)
+        job = grace.submit({"engine": "geant4", "project": demo_project(1_000_000)})
+        for _ in range(2):
+            operator.remove_user(made.id)
+        with pytest.raises(ApiError) as refused:
+            grace.job(job)
+        assert refused.value.status in {401, 403}
+
+        def left() -> bool:
+            with as_operator(kerma):
+                listed = run("admin", "jobs", "list", "--json")
+            assert listed.code == 0, listed.stderr
+            return job in listed.stdout
+
+        eventually(lambda: not left(), PATIENCE, "the end of the job")
+        with pytest.raises(ApiError) as taken:
+            operator.create_user("grace")
+        assert (taken.value.status, taken.value.code) == (409, "USER_EXISTS")
+        operator.logout()
+        with pytest.raises(ApiError) as out:
+            operator.me()
+        assert out.value.status == 401
