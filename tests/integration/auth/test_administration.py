@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
+import jwt
 import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
+from kerma_auth.main import handlers_of
 from kerma_common.commands import lateness
+from kerma_common.errors import Unavailable
 from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
 from kit.running.worlds.accounts import PASSWORD, login, register, replica
@@ -107,6 +112,42 @@ async def test_two_changes_at_once_leave_one_password_that_works(world: World) -
     logins = [(await login(world.auth, "dora", word)).status_code for word in words]
     assert logins == [202 if number == winner else 401 for number in range(2)]
     assert len(await _stored(world.infra, person)) == 1
+
+
+async def test_no_session_outlives_a_changed_password_though_the_database_fails_after_it(
+    world: World,
+) -> None:
+    here, there = await world.new("dirk"), await world.enter("dirk")
+    administration = handlers_of(world.infra).administration
+
+    class Failing:
+        """Sessions that can be ended once."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(administration.sessions, name)
+
+        async def end_all(self, *arguments: Any) -> Any:
+            self.calls += 1
+            if self.calls > 1:
+                raise Unavailable("the database is away")
+            return await administration.sessions.end_all(*arguments)
+
+    sessions: Any = Failing()
+    token = here.access["Authorization"].removeprefix("Bearer ")
+    session = jwt.decode(token, options={"verify_signature": False})["sid"]
+    failing = replace(administration, sessions=sessions)
+    with pytest.raises(Unavailable):
+        await failing.change_password(session, PASSWORD, "an other word", "", "r")
+    assert sessions.calls == 2
+    last = (await world.infra.log.state("AUTH")).last
+    assert await world.infra.positions.wait("users", "AUTH", last)
+    assert (await login(world.auth, "dirk", "an other word")).status_code == 202
+    world.auth.cookies.clear()
+    assert await world.refreshed(there) == 401
+    assert await world.refreshed(here) == 200
 
 
 async def test_a_login_that_races_with_a_reset_leaves_no_session(world: World) -> None:

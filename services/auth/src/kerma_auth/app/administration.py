@@ -7,7 +7,7 @@ AccountEnabled; ApiTokenRevoked through ``ApiTokens``.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -90,8 +90,11 @@ class Administration:
         user_id, credential_id, now = grant.user_id, secrets.token_hex(16), self.clock()
         command = ChangeCredential(user_id, credential_id, KIND, account.credential_id, now)
         context = CommandContext(f"user:{user_id}", (credential_id,), request_id, now)
+        # Nobody repeats a change whose answer was lost: the old password is wrong by then. So what must
+        # not outlive it ends first, and what was opened meanwhile after it.
+        earlier = await self.sessions.end_all(user_id, now, session_id)
         seq = await self._store(command, context, name, secret_hash)
-        await self._end_sessions(user_id, now, context, but=session_id)
+        await self._end_sessions(user_id, now, context, session_id, earlier)
         await self._forget(account.credential_id, seq)
         return seq
 
@@ -224,9 +227,15 @@ class Administration:
             raise
 
     async def _end_sessions(
-        self, user_id: str, now: datetime, context: CommandContext, but: str | None = None
+        self,
+        user_id: str,
+        now: datetime,
+        context: CommandContext,
+        but: str | None = None,
+        earlier: Sequence[tuple[str, datetime]] = (),
     ) -> int:
-        ended = await self.sessions.end_all(user_id, now, but)
+        """End a user's sessions, except one; ``earlier`` have ended in this service already."""
+        ended = [*earlier, *await self.sessions.end_all(user_id, now, but)]
         for session_id, used in ended:
             if used >= now - RECENT:
                 await self.handlers.end(session_id, user_id, context.correlation, context.actor)
