@@ -319,7 +319,7 @@ class LiveUpdates:
             found = await self.changes.since(now, owner, (listener.job_id,))
         elif resumes and last is not None:
             found = await self.changes.since(last, owner)
-            self._note_waiting(await self.changes.since(Position(now.jobs, -1, -1), owner))
+            await self._note_waiting(await self.changes.since(Position(now.jobs, -1, -1), owner))
         else:
             # jobs that have ended are in the list
             found = await self.changes.since(Position(now.jobs, -1, -1), owner)
@@ -337,11 +337,17 @@ class LiveUpdates:
         batch.add((listener,), "ready", "ready", b"{}")
         listener.begun_with = batch.send()
 
-    def _note_waiting(self, open_: Changes) -> None:
-        """Note jobs of which a client heard from another process, so that they are looked at."""
-        for changed in open_.jobs:
-            if not changed.running:
-                self._waiting.setdefault(changed.job.job_id, None)
+    async def _note_waiting(self, open_: Changes) -> None:
+        """Note jobs of which a client heard from another process, so that they are looked at.
+
+        It is not told again what it was told there; of a reason that changed while nobody told it
+        anything, it hears when that changes again.
+        """
+        waiting = (changed for changed in open_.jobs if not changed.running)
+        for changed in islice(waiting, MOST_LOOKED_AT):
+            shown = await self.show(changed)
+            if shown.waits:
+                self._waiting.setdefault(changed.job.job_id, shown.data)
 
     async def _begin(self, changed: ChangedJob) -> bytes:
         """Return a job for one listener; others may have been told something else."""

@@ -180,6 +180,7 @@ def _changed() -> Select[Any]:
         select(*head, *counted.c)
         .select_from(JOB.join(chosen, chosen.c.job_id == JOB.c.job_id).join(counted, true()))
         .where(JOB.c.owner == owners, JOB.c.state.is_not(None))
+        .order_by(JOB.c.seq)
         .limit(MOST)
     )
 

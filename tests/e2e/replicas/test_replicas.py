@@ -6,83 +6,21 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import orjson
 import pytest
 
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.nats import connection
-from kit.inputs.projects import submission
-from kit.programs.family import PATIENCE, START_SECONDS, eventually
-from kit.running.apart import SERVICES, Apart, apart
+from kit.programs.family import PATIENCE, eventually
+from kit.running.clients.follower import following
 from kit.running.clients.visitor import NAME, Visitor
-from kit.running.network.nginx import nginx
-from kit.running.worlds.services import prepare
+from kit.running.doubled import Doubled, waiting
 
 pytestmark = pytest.mark.slow
-
-TWICE = ("auth", "jobs")
-SETTINGS = {
-    "KERMA_HTTP_TRUSTED_PROXIES": "127.0.0.1",
-    "KERMA_JOBS_QUOTAS": orjson.dumps(
-        {"default": {"submissions_per_minute": 10**6, "active_jobs": 10**6}}
-    ).decode(),
-}
-
-
-@dataclass
-class Doubled:
-    system: Apart
-    url: str
-
-    def replicas(self, service: str) -> list[str]:
-        ports = (self.system.ports[service], self.system.ports[f"{service}.two"])
-        return [f"http://127.0.0.1:{port}" for port in ports]
-
-    def visitor(self) -> Visitor:
-        return Visitor(self.url)
-
-    def restart(self, name: str) -> None:
-        """Stop a replica in order, start it again and wait until it is ready."""
-        self.system.programs[name].end()
-        self.system.start(name)
-        eventually(partial(self.system._is_ready, name), START_SECONDS, name)
-
-
-@pytest.fixture(scope="module")
-def doubled(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Doubled]:
-    asyncio.run(prepare(nats_url))
-    folder: Path = tmp_path_factory.mktemp("replicas")
-    with apart(folder, nats_url, postgres_url, **SETTINGS) as system:
-        for name in SERVICES:
-            system.start(name)
-        system.ready()
-        for service in TWICE:
-            system.start(f"{service}.two")
-        system.ready()
-        urls = {name: [f"http://127.0.0.1:{system.ports[name]}"] for name in SERVICES}
-        for service in TWICE:
-            urls[service].append(f"http://127.0.0.1:{system.ports[f'{service}.two']}")
-        with nginx(folder / "nginx", urls) as url:
-            made = Doubled(system, url)
-            made.visitor().enter().close()
-            yield made
-
-
-@pytest.fixture
-def visitor(doubled: Doubled) -> Iterator[Visitor]:
-    made = doubled.visitor().enter()
-    yield made
-    made.close()
 
 
 def served(url: str) -> float:
@@ -108,7 +46,7 @@ def test_what_one_replica_accepted_the_other_shows_at_once(
         slowest = 0.0
         for number in range(30):
             writer, reader = (first, second) if number % 2 else (second, first)
-            accepted = writer.post("/jobs/direct", json=body())
+            accepted = writer.post("/jobs/direct", json=waiting())
             began = time.perf_counter()
             job = accepted.json()["job_id"]
             assert accepted.headers["kerma-position"].startswith("JOBS=")
@@ -123,13 +61,9 @@ def test_what_one_replica_accepted_the_other_shows_at_once(
         print(f"four reads at the other replica: {slowest * 1e3:.0f} ms at most")
 
 
-def body() -> dict[str, object]:
-    return {**submission(1000, 1), "wait_for_engine": True}
-
-
 def test_both_replicas_answer_behind_nginx(doubled: Doubled, visitor: Visitor) -> None:
     before = [served(url) for url in doubled.replicas("jobs")]
-    jobs = [visitor.submit(body()) for _ in range(10)]
+    jobs = [visitor.submit(waiting()) for _ in range(10)]
     assert all(visitor.get("/jobs", job).status_code == 200 for job in jobs)
     after = [served(url) for url in doubled.replicas("jobs")]
     gained = [late - early for early, late in zip(before, after, strict=True)]
@@ -158,55 +92,6 @@ def test_a_session_is_one_at_both_replicas(doubled: Doubled, visitor: Visitor) -
     eventually(over, PATIENCE, "the session has ended everywhere")
 
 
-class Stream:
-    """A stream of live updates, read event by event."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        assert answer.status_code == 200
-        self._pieces = answer.iter_text()
-        self._text = ""
-
-    def until(self, wanted: str) -> str:
-        """Read up to the event that holds ``wanted``; return its id."""
-        while True:
-            *told, rest = self._text.split("\n\n")
-            for number, event in enumerate(told):
-                if wanted in event:
-                    self._text = "\n\n".join([*told[number + 1 :], rest])
-                    return next(li[4:] for li in event.splitlines() if li.startswith("id: "))
-            self._text += next(self._pieces)
-
-
-def test_a_stream_tells_of_other_replicas_jobs_and_goes_on_at_another(
-    doubled: Doubled, visitor: Visitor
-) -> None:
-    first, second = (
-        httpx.Client(base_url=url, cookies=dict(visitor.http.cookies), timeout=PATIENCE)
-        for url in doubled.replicas("jobs")
-    )
-
-    def submit() -> str:
-        job: str = second.post("/jobs/direct", json=body()).json()["job_id"]
-        return job
-
-    path = "/v1/jobs/events"
-    with first, second:
-        with first.stream("GET", path) as answer:
-            stream = Stream(answer)
-            stream.until("event: ready")
-            heard = submit()
-            position = stream.until(heard)
-        missed = submit()
-        with second.stream("GET", path, headers={"Last-Event-ID": position}) as answer:
-            text = ""
-            for piece in answer.iter_text():
-                text += piece
-                if "event: ready" in text:
-                    break
-        assert missed in text
-        assert heard not in text
-
-
 @dataclass
 class Load:
     """Clients that submit through nginx, and repeat what was not acknowledged."""
@@ -231,7 +116,7 @@ class Load:
 
         def accepted() -> str | None:
             answer = visitor.http.post(
-                "/jobs/direct", json=body(), headers={"Idempotency-Key": key}
+                "/jobs/direct", json=waiting(), headers={"Idempotency-Key": key}
             )
             self.statuses[answer.status_code] += 1
             assert answer.status_code in {202, 503}, answer.text
@@ -248,7 +133,8 @@ class Load:
 def test_a_rolling_restart_under_load_loses_nothing(doubled: Doubled) -> None:
     before = set(submitted(doubled.system.nats_url))
     load = Load(doubled.url)
-    with ThreadPoolExecutor(3) as pool:
+    visitor = doubled.visitor().enter()
+    with following(doubled.url, visitor.http.cookies) as follower, ThreadPoolExecutor(3) as pool:
         running = [pool.submit(load.run) for _ in range(3)]
         try:
             eventually(lambda: len(load.acknowledged) > 5, PATIENCE, "load")
@@ -260,10 +146,12 @@ def test_a_rolling_restart_under_load_loses_nothing(doubled: Doubled) -> None:
             load.stopping.set()
         for client in running:
             client.result(PATIENCE)
+        eventually(lambda: follower.jobs() >= set(load.acknowledged), PATIENCE, "all are told")
+        assert follower.connections > 1  # it was cut off and went on
+        follower.check()
     made = set(submitted(doubled.system.nats_url)) - before
     assert len(load.acknowledged) == len(set(load.acknowledged)) == len(load.keys)
     assert made == set(load.acknowledged)  # each once, and nothing else
-    visitor = doubled.visitor().enter()
     try:
         for job in load.acknowledged:
             assert visitor.status(job)["job_state"] == "PENDING"
