@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     func,
@@ -205,13 +206,18 @@ def _counted() -> Any:
         .scalar_subquery()
     )
     simulated = func.greatest(TASK.c.simulated, case((JOB.c.platform == BATCH, reported)))
+    # a report on the end may have been read before the last one on progress
+    share = JOB.c.primaries // JOB.c.n_tasks + case(
+        (TASK.c.index < JOB.c.primaries % JOB.c.n_tasks, 1), else_=0
+    )
+    reached = func.least(simulated, func.coalesce(TASK.c.requested, share))
+    early = and_(JOB.c.platform == BATCH, or_(state == "FAILED", state == "CANCELED"))
+    stands = case((early, reached), else_=TASK.c.simulated)
     running = func.json_agg(func.json_build_array(TASK.c.index, TASK.c.lease, simulated))
     return (
         select(
             *(func.count().filter(state == name).label(name.lower()) for name in ENDINGS),
-            func.coalesce(func.sum(TASK.c.simulated).filter(~runs), 0)
-            .cast(BigInteger)
-            .label("simulated"),
+            func.coalesce(func.sum(stands).filter(~runs), 0).cast(BigInteger).label("simulated"),
             running.filter(runs).cast(Text).label("running"),
         )
         .where(TASK.c.job_id == JOB.c.job_id)
