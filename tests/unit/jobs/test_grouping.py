@@ -120,27 +120,3 @@ async def test_who_leaves_when_it_is_to_work_hands_over() -> None:
     with suppress(asyncio.CancelledError):
         await second
     assert grouped.idle
-
-
-async def test_several_steps_at_once_share_those_who_wait() -> None:
-    store = Store()
-    grouped = Grouped[int, int](store.step, at_once=2)
-    tasks = await begun(grouped, *range(8))
-    assert store.groups == [[0], [1]]
-    store.gate.set()
-    assert await asyncio.gather(*tasks) == [item * 10 for item in range(8)]
-    assert store.groups == [[0], [1], [2, 3, 4], [5, 6], [7]]
-    assert grouped.idle
-
-
-async def test_who_leaves_before_its_step_of_several_loses_nobody() -> None:
-    store = Store()
-    grouped = Grouped[int, int](store.step, at_once=2)
-    store.gate.set()
-    tasks = [asyncio.create_task(grouped.do(item)) for item in range(6)]
-    await tasks[0]
-    tasks[2].cancel()
-    assert await asyncio.gather(*tasks[3:]) == [30, 40, 50]
-    with suppress(asyncio.CancelledError):
-        await tasks[2]
-    assert grouped.idle

@@ -66,7 +66,7 @@ _GIVEN = (
 
 def _other_than(state: ColumnElement[Any], states: Iterable[str]) -> list[ColumnElement[bool]]:
     # a list in one parameter would be rendered anew for every execution
-    return [state != other for other in sorted(states)]
+    return [state != str(other) for other in sorted(states)]
 
 
 _VOID = func.coalesce(_GIVEN.c.issued_at < JOB.c.keys_from, false())

@@ -7,7 +7,6 @@ there is no background task and no pause, and a single caller waits for nobody.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -36,10 +35,9 @@ class _Group(Generic[Item, Outcome]):
 
 @dataclass(slots=True)
 class Grouped(Generic[Item, Outcome]):
-    """Steps of items that weigh ``most`` together, or of a single one; ``at_once`` at a time.
+    """Steps of items that weigh ``most`` together, or of a single one; one at a time.
 
-    With several at a time, a step leaves others their share of those who wait: while one group waits
-    for its step, the answers of another are sent and its successors arrive.
+    Two at a time would each be smaller, and cost more together: see ADR 0050.
     ``step`` returns an outcome, never None, for each item. If it fails, all of its callers get the
     exception.
     """
@@ -47,14 +45,13 @@ class Grouped(Generic[Item, Outcome]):
     step: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
     most: int = 64
     weigh: Callable[[Item], int] = lambda _: 1
-    at_once: int = 1
     _queue: list[_Waiting[Item, Outcome]] = field(default_factory=list, init=False)
-    _steps: int = field(default=0, init=False)
+    _busy: bool = field(default=False, init=False)
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits or works."""
-        return not self._steps
+        return not self._busy
 
     async def do(self, item: Item) -> Outcome:
         """Return the outcome of an item. Raises what ``step`` does, and Unavailable."""
@@ -69,18 +66,18 @@ class Grouped(Generic[Item, Outcome]):
         return await self._lead(turn) if isinstance(turn, _Group) else turn
 
     def _begin(self) -> None:
-        """Let callers carry out steps, as many as may run."""
+        """Let the first who waits carry out a step, unless one runs."""
         # those that were cancelled a moment ago have not left the queue yet
         self._queue = [waiting for waiting in self._queue if not waiting.turn.cancelled()]
-        while self._queue and self._steps < self.at_once:
-            self._steps += 1
+        if self._queue and not self._busy:
+            self._busy = True
             group = _Group(self._next())
             group.callers[0].turn.set_result(group)
 
     def _next(self) -> list[_Waiting[Item, Outcome]]:
         """Take the next group from the queue."""
         number, weight = 0, 0
-        for waiting in self._queue[: math.ceil(len(self._queue) / self.at_once)]:
+        for waiting in self._queue:
             weight += self.weigh(waiting.item)
             if number and weight > self.most:
                 break
@@ -95,7 +92,7 @@ class Grouped(Generic[Item, Outcome]):
             turn = own.turn.result()
             if isinstance(turn, _Group):  # it was to lead
                 self._queue = [*turn.callers[1:], *self._queue]
-                self._steps -= 1
+                self._busy = False
                 self._begin()
 
     async def _lead(self, group: _Group[Item, Outcome]) -> Outcome:
@@ -115,5 +112,5 @@ class Grouped(Generic[Item, Outcome]):
             for waiting in others:
                 if not waiting.turn.done():
                     waiting.turn.set_exception(failure)
-            self._steps -= 1
+            self._busy = False
             self._begin()

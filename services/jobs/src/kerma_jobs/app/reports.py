@@ -47,8 +47,6 @@ MOST_OF_A_COMMIT = 400
 """Reports on tasks of one commit: about 100 kB."""
 MOST_OF_A_STATEMENT = 500
 """Reports on tasks that one statement carries out; a request with more is several statements."""
-STATEMENTS_AT_ONCE = 2
-"""While the database carries out one, requests of another arrive or are answered."""
 NO_TASK = -1
 """The index of a report that is about no task: it says nothing, and is refused as others are."""
 LOG_MEDIA = "application/json"
@@ -107,7 +105,7 @@ class Reports:
     )
 
     def __post_init__(self) -> None:
-        self._rows = Grouped(self._write, MOST_OF_A_STATEMENT, len, STATEMENTS_AT_ONCE)
+        self._rows = Grouped(self._write, MOST_OF_A_STATEMENT, len)
 
     async def admit(self, key: UpdateKey) -> None:
         """Check that the job takes reports by this key, as its rows are now."""
