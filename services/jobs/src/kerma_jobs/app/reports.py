@@ -47,6 +47,9 @@ MOST_OF_A_COMMIT = 400
 """Reports on tasks of one commit: about 100 kB."""
 MOST_OF_A_STATEMENT = 500
 """Reports on tasks that one statement carries out; a request with more is several statements."""
+PATIENCE = 4
+"""How often a command may be given up because other replicas commit reports on the same job: who has
+to read their commits first is slower than who made them."""
 NO_TASK = -1
 """The index of a report that is about no task: it says nothing, and is refused as others are."""
 LOG_MEDIA = "application/json"
@@ -109,8 +112,7 @@ class Reports:
 
     async def admit(self, key: UpdateKey) -> None:
         """Check that the job takes reports by this key, as its rows are now."""
-        (found,) = await self._rows.do([Progressed(key.job_id, NO_TASK, 0, None, key.issued_at)])
-        _check(found)
+        await self._found(key, [Progressed(key.job_id, NO_TASK, 0, None, key.issued_at)])
 
     async def tasks(self, key: UpdateKey, updates: Sequence[TaskUpdate]) -> list[bool]:
         """Take reports on tasks of a job; return whether each is about a task that exists."""
@@ -123,10 +125,7 @@ class Reports:
                 Progressed(key.job_id, u.index, u.simulated or 0, u.eta_seconds, key.issued_at)
                 for u in some
             ]
-            found = await self._rows.do(rows)
-            if found[0].job_state is None and await self.lateness.has_heard(key.job_id):
-                found = await self._rows.do(rows)
-            _check(found[0])
+            found = await self._found(key, rows)
             if found[0].job_state not in TERMINAL:
                 self.progressed(key.job_id)
             for update, row in zip(some, found, strict=True):
@@ -158,6 +157,14 @@ class Reports:
         # a cause of its own: clients choose ids of requests, and may use one for every report
         seq = await self._execute(command, ("report", str(uuid4())), request_id, "sim_id")
         await self.positions.wait("jobs", "JOBS", seq)
+
+    async def _found(self, key: UpdateKey, rows: Sequence[Progressed]) -> Sequence[Found]:
+        """Write progress; return what the rows say. Raises InvalidRequest for a void key."""
+        found = await self._rows.do(rows)
+        if found[0].job_state is None and await self.lateness.has_heard(key.job_id):
+            found = await self._rows.do(rows)
+        _check(found[0])
+        return found
 
     async def _write(self, groups: Sequence[Sequence[Progressed]]) -> Sequence[Sequence[Found]]:
         found = await self.progress.report([row for group in groups for row in group])
@@ -202,13 +209,17 @@ class Reports:
         number: str,
     ) -> int:
         context = CommandContext(ACTOR, cause, correlation, command.now)
-        try:
-            done = await self.bus.execute(JOB, job_subject(command.job_id), command, context)
-        except DomainRejected as rejected:
-            raise _refused(rejected.code, number) from None
-        except ConcurrencyConflict as conflict:  # scripts give up on other answers than 503
-            raise Unavailable(conflict.message) from None
-        return done.seq
+        lost = ""
+        for _ in range(PATIENCE):
+            try:
+                done = await self.bus.execute(JOB, job_subject(command.job_id), command, context)
+            except DomainRejected as rejected:
+                raise _refused(rejected.code, number) from None
+            except ConcurrencyConflict as conflict:
+                lost = conflict.message
+            else:
+                return done.seq
+        raise Unavailable(lost)  # scripts give up on other answers than 503
 
 
 def _refused(code: str, number: str) -> InvalidRequest:
