@@ -28,10 +28,10 @@ def test_servers_start_before_the_services_are_imported() -> None:
     assert not found & heavy
 
 
-def test_a_start_imports_no_engine_no_pictures_and_no_migrations() -> None:
+def test_a_start_imports_no_engine_no_arrays_no_pictures_and_no_migrations() -> None:
     mains = ", ".join(f"{part.package}.main" for part in SERVICES.values())
     found = imported(f"import kerma_allinone.up, {mains}")
-    assert not found & {"alembic", "mako", "geant4_pybind", "matplotlib", "scipy"}
+    assert not found & {"alembic", "mako", "geant4_pybind", "matplotlib", "numpy", "scipy"}
 
 
 @pytest.mark.parametrize("package", ["kerma_auth", "kerma_jobs", "kerma_results", "kerma_runner"])

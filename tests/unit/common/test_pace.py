@@ -38,8 +38,8 @@ def test_the_pause_grows_with_the_time_of_a_batch_while_commits_keep_coming(
 @pytest.mark.parametrize(
     ("commits", "gap", "rest"),
     [
-        (pace.BUSY, 0.03, 0.1),  # few at a time, but many
-        (pace.BUSY - 1, 0.03, 0.02),
+        (pace.BUSY, 0.05, 0.1),  # few at a time, but many
+        (pace.BUSY - 1, 0.05, 0.02),
         (5 * pace.BUSY, pace.RECENT_SECONDS / (pace.BUSY - 2), 0.02),  # as many, but slowly
     ],
 )

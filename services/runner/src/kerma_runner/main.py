@@ -46,7 +46,7 @@ NAME = "runner"
 
 MIGRATED = MigratedSchema(process_schema(NAME), (placed_process_tables(NAME), HEARTBEATS))
 
-DISPATCH_REST = 0.05
+DISPATCH_REST = 0.1
 """Seconds between two rounds of the dispatcher; the tickets that are out last longer."""
 EXPIRY_REST = 0.5
 """Seconds between two looks at all leases, however often tasks change."""

@@ -17,7 +17,7 @@ applies fewer and longer batches."""
 AT_ONCE_SECONDS = 0.005
 STEADY = 4
 """Batches in a row that came at once when the loop asked for them: commits keep coming."""
-BUSY = 20
+BUSY = 10
 """Commits within ``RECENT_SECONDS`` with which they keep coming too, though with gaps. The whole way
 of a small job takes fewer."""
 RECENT_SECONDS = 1.0

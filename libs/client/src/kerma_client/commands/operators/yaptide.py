@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -50,6 +49,8 @@ def import_yaptide(
 
     It only reads there. Run it again to go on after an interruption, or for what is new since.
     """
+    import uvloop
+
     from kerma_allinone.admin import yaptide
     from kerma_allinone.yaptide.report import Report
 
@@ -59,7 +60,7 @@ def import_yaptide(
     revision = ""
     try:
         with _progress() as begin:
-            revision = asyncio.run(
+            revision = uvloop.run(
                 yaptide.take_over(url, report, begin, dry_run=dry_run, leave_active=leave_active)
             )
     finally:

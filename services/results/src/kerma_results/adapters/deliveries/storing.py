@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import orjson
 
 from kerma_common.contracts.pages import PageMaterialised
 from kerma_results.adapters import manifest
-from kerma_results.adapters.deliveries.drafts import PageDraft
 from kerma_results.adapters.deliveries.messages import NUMBERS
 from kerma_results.adapters.page_blobs import FRAGMENT_MEDIA, JSON_MEDIA
 from kerma_results.app.ports import KeptEstimator, KeptPages
-from kerma_results.pages import arrays
 from kerma_results.pages.delivered import page_pieces
 
 if TYPE_CHECKING:
     from kerma_common.blobs.store import BlobStore
     from kerma_common.contracts.refs import Ref
     from kerma_results.adapters.deliveries.client import ConfinedBody
+    from kerma_results.adapters.deliveries.drafts import PageDraft
     from kerma_results.adapters.deliveries.messages import DescribedEstimator, DescribedPage
 
+_DRAFTS = "kerma_results.adapters.deliveries.drafts"
+"""What encodes pages: with numpy, it takes memory and time that a start can do without."""
 PAGES_AT_ONCE = 3
 """Pages that are encoded or stored at a time; each holds a few megabytes."""
 HELD_NUMBERS = 4 * NUMBERS
@@ -46,6 +48,8 @@ class DeliveredPages:
     async def keep(self, body: ConfinedBody) -> AsyncIterator[KeptEstimator]:
         """See ``DeliveryStore``."""
         room = INLINE_BYTES
+        # in a thread, since requests would wait for it
+        await asyncio.to_thread(import_module, _DRAFTS)
         async for index, estimator in body.estimators():
             written = orjson.dumps(estimator.metadata, option=orjson.OPT_SORT_KEYS)
             metadata_ref = await self.blobs.put(written, JSON_MEDIA)
@@ -57,6 +61,8 @@ class DeliveredPages:
     async def _pages(
         self, body: ConfinedBody, index: int, estimator: DescribedEstimator, room: int
     ) -> KeptPages:
+        from kerma_results.adapters.deliveries.drafts import PageDraft
+
         slots = asyncio.Semaphore(PAGES_AT_ONCE)
         storing: list[asyncio.Task[PageMaterialised]] = []
         async with asyncio.TaskGroup() as group:
@@ -108,9 +114,11 @@ class DeliveredPages:
     async def _store(
         self, draft: PageDraft, page: DescribedPage, held: list[Part]
     ) -> PageMaterialised:
+        from kerma_results.pages.arrays import MEDIA
+
         try:
             await asyncio.to_thread(_finish, draft, held)
-            array_ref = await self.blobs.put(draft.arrays, arrays.MEDIA)
+            array_ref = await self.blobs.put(draft.arrays, MEDIA)
             fragment_ref = await self.blobs.put(draft.fragment, FRAGMENT_MEDIA)
         finally:
             draft.close()
