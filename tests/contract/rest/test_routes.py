@@ -15,6 +15,39 @@ ENTRY = {"job_id", "title", "start_time", "end_time", "metadata"}
 TASK = {"task_id", "task_state", "requested_primaries", "simulated_primaries", "last_update_time"}
 
 
+METHODS = {
+    "/": "GET",
+    "/auth/register": "PUT",
+    "/auth/login": "POST",
+    "/auth/refresh": "GET",
+    "/auth/status": "GET",
+    "/auth/logout": "DELETE",
+    "/auth/keycloak": "DELETE POST",
+    "/jobs": "GET POST",
+    "/jobs/direct": "DELETE GET POST",
+    "/jobs/batch": "DELETE GET POST",
+    "/tasks": "POST",
+    "/results": "GET POST",
+    "/inputs": "GET",
+    "/logfiles": "GET POST",
+    "/estimators": "GET",
+    "/user/simulations": "DELETE GET",
+    "/user/update": "POST",
+    "/clusters": "GET",
+}
+
+
+@pytest.mark.parametrize("path", list(METHODS))
+def test_methods_of_the_18_paths(nobody: httpx.Client, path: str) -> None:
+    answer = nobody.options(path)
+    assert answer.status_code == 200
+    allowed = {name.strip() for name in answer.headers["allow"].split(",")}
+    assert allowed - {"HEAD", "OPTIONS"} == set(METHODS[path].split())
+    assert ("HEAD" in allowed) == ("GET" in allowed)
+    for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - allowed:
+        assert nobody.request(method, path).status_code == 405
+
+
 def test_the_hello_route(nobody: httpx.Client) -> None:
     answer = nobody.get("/")
     assert (answer.status_code, answer.json()) == (200, {"message": "Hello World!"})

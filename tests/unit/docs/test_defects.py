@@ -1,4 +1,4 @@
-"""The table of defects is whole, and the tests that it names exist."""
+"""The tables of the contract are whole, and the tests that they name exist."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
-TABLE = ROOT / "docs" / "contract" / "defects.md"
+TABLES = {"defects.md": 53, "checklist.md": 29}
+"""Documents below ``docs/contract``, and the number of their rows."""
+
 ROW = re.compile(r"^\| (\d+) \|(.*)\|(.*)\|(.*)\|$", re.MULTILINE)
 TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 SOURCES = ("libs", "services", "deploy", "tools")
@@ -16,9 +20,9 @@ UNVERIFIED = {"CERT_NONE", "_create_unverified_context", "AutoAddPolicy", "Warni
 """Names by which programs turn the verification of hosts off."""
 
 
-def rows() -> list[tuple[int, str]]:
+def rows(table: str) -> list[tuple[int, str]]:
     """Return the number and the tests of each row."""
-    found = ROW.findall(TABLE.read_text(encoding="utf-8"))
+    found = ROW.findall((ROOT / "docs" / "contract" / table).read_text(encoding="utf-8"))
     return [(int(number), tests) for number, _, _, tests in found]
 
 
@@ -39,18 +43,21 @@ def missing(tests: str) -> list[str]:
     ]
 
 
-def test_all_53_defects_have_a_row_in_their_order() -> None:
-    assert [number for number, _ in rows()] == list(range(1, 54))
+@pytest.mark.parametrize("table", list(TABLES))
+def test_rows_are_numbered_without_a_gap(table: str) -> None:
+    assert [number for number, _ in rows(table)] == list(range(1, TABLES[table] + 1))
 
 
-def test_every_row_names_tests_and_nothing_else() -> None:
-    for number, tests in rows():
-        assert TEST.findall(tests), f"defect {number} names no test"
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_row_names_tests_and_nothing_else(table: str) -> None:
+    for number, tests in rows(table):
+        assert TEST.findall(tests), f"row {number} names no test"
         assert not TEST.sub("", tests).replace(",", "").strip(), number
 
 
-def test_every_named_test_exists() -> None:
-    assert [name for _, tests in rows() for name in missing(tests)] == []
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_named_test_exists(table: str) -> None:
+    assert [name for _, tests in rows(table) for name in missing(tests)] == []
 
 
 def test_a_test_that_does_not_exist_is_found() -> None:
