@@ -1,12 +1,9 @@
-"""The examples of docs/api.md, as their readers run them, and the asynchronous client."""
+"""Both clients against a running Kerma; `tests/integration/test_api_document.py` runs the examples."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,9 +16,6 @@ from kit.running.clients.browsers import as_operator
 from kit.running.clients.command_line import run
 from kit.running.clients.visitor import Visitor
 from kit.running.whole import Whole, whole
-
-API = Path(__file__).parents[2] / "docs" / "api.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", API.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +33,11 @@ def token(kerma: Whole) -> Iterator[str]:
     visitor.close()
 
 
-def test_the_documented_example_runs(
-    kerma: Whole, token: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (example,) = (text for text in EXAMPLES if "kerma_client" in text)
-    names: dict[str, Any] = {
-        "url": kerma.running.url,
-        "token": token,
-        "project": demo_project(100),
-    }
-    exec(compile(example, str(API), "exec"), names)
-    said = capsys.readouterr().out
-    assert said.startswith("COMPLETED 100 primaries\n")
-    assert "depth_dose" in said
+def test_what_was_submitted_is_read_and_deleted(kerma: Whole, token: str) -> None:
     with KermaClient(kerma.running.url, token=token) as client:
+        project = demo_project(100)
+        made = client.submit({"engine": "geant4", "tasks": 2, "title": "water", "project": project})
+        assert client.wait(made, timeout=PATIENCE).simulated == 100
         (job,) = client.jobs(text="water")
         assert [task.state for task in client.tasks(job.id)] == ["COMPLETED"] * 2
         assert client.inputs(job.id).project == demo_project(100)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from kit.inputs.projects import demo_project
 from kit.programs.family import environment
 from kit.running.whole import Whole, whole
 
@@ -49,11 +48,10 @@ class Reader:
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
-    def python(self, block: str, **names: str) -> str:
-        """Run an example in a process of its own, with values for names it does not define."""
-        given = "\n".join(f"{name} = {value}" for name, value in names.items())
+    def python(self, block: str) -> str:
+        """Run an example in a process of its own; return what it prints."""
         ran = subprocess.run(
-            [sys.executable, "-c", f"{given}\n{block}"],
+            [sys.executable, "-c", block.replace(TOLD, self.url)],
             cwd=self.folder,
             env=environment(MPLBACKEND="Agg"),
             capture_output=True,
@@ -117,11 +115,11 @@ def test_the_first_ten_minutes(reader: Reader) -> None:
 
 
 def test_the_python_client(reader: Reader) -> None:
-    if not (reader.folder / "token.json").exists():
-        reader.shell(*blocks("sh")[:2])
-    token = reader.read("token.json")["token"]
+    account, job = blocks("sh")[1], blocks("sh")[2].partition("say ")[0]
+    if not (reader.folder / "job.json").exists():
+        reader.shell(blocks("sh")[0], account, job)
     _, example = blocks("python")
-    project = repr(demo_project(100))
-    said = reader.python(example, url=repr(reader.url), token=repr(token), project=project)
-    assert said.startswith("COMPLETED 100 primaries\n")
+    said = reader.python(example)
+    assert said.startswith("COMPLETED 1000 primaries\n")
     assert "depth_dose DOSE" in said
+    assert (reader.folder / "curves.png").read_bytes().startswith(PNG)
