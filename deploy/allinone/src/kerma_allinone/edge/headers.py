@@ -12,10 +12,18 @@ def _header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
-_ETAG = _header("Names this state of the answer.", _TAG)
-_RETRY = _header("Seconds after which the request may succeed.", "1")
+def _always(description: str, example: str, pattern: str) -> dict[str, Any]:
+    """Return a header that every such answer has."""
+    schema = {"type": "string", "pattern": pattern}
+    return {"description": description, "required": True, "schema": schema, "example": example}
+
+
+_ETAG = _always("Names this state of the answer.", _TAG, '^(W/)?"[!#-~]+"$')
+_RETRY = _always("Seconds after which the request may succeed.", "1", "^[0-9]+$")
 _VOID = _header("There if the token has expired or is void.", 'Bearer error="invalid_token"')
-_LOCATION = _header("Where the thing that was made is.", "/v1/jobs/20261122-012556-35fb9d80")
+_LOCATION = _always(
+    "Where the thing that was made is.", "/v1/jobs/20261122-012556-35fb9d80", "^/v1/"
+)
 _RESPONSES: dict[int, dict[str, Any]] = {
     304: {"ETag": _ETAG},
     403: {"WWW-Authenticate": _VOID},
