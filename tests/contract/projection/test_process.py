@@ -132,8 +132,8 @@ async def test_a_former_leader_settles_and_reacts_to_nothing(
         await executor.until(2)
         await emptied(db, OUTBOX)
         await caught_up(loop)
-    first, second = executor.calls
-    assert first[1].cause == second[1].cause
+    # the former leader may try once more before it notices; the cause makes one command of all tries
+    assert len({context.cause for _, context in executor.calls}) == 1
     assert await stored(db, STATE) == [("counting", "b", {"expected": 2, "ended": 0})]
 
 

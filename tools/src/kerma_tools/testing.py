@@ -10,8 +10,10 @@ import typer
 
 from kerma_tools.paths import ROOT
 
-# most tests wait for child processes; tests of a file share servers, so a file stays together
-_SIDE_BY_SIDE = ("-n", "3", "--dist=loadfile")
+# Most tests wait for child processes: three at once keep two cores busy. Tests of a file share
+# servers, so a file stays together. Folders in their order put the many quick tests last, so that
+# all end together.
+_SIDE_BY_SIDE = ("-n", "3", "--dist=loadfile", "--no-loadscope-reorder")
 _OTHERS = ("physics", "chaos", "slow", "browser", "oidc", "keycloak")
 """Markers of the tests that the default tier leaves out."""
 _QUICK = ("-m", " and ".join(f"not {marker}" for marker in _OTHERS), *_SIDE_BY_SIDE)

@@ -47,6 +47,7 @@ async def _measure(folder: Path) -> list[Figure]:
         await _serve_bare(serving, heard)
         _serve_edge(there, heard)
         await there.start()
+        await serving.flush()  # the server knows of the subscriptions now
 
         async def edge_request() -> None:
             await call(here, "edge.ask", CLAIM, rpc.ClaimReply)
