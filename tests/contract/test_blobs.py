@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from kerma_common.blobs import folder
 from kerma_common.blobs.store import BlobStore, open_blobs
 from kerma_common.contracts.refs import Ref
 from kerma_common.errors import ContractViolation, NotFound, Unavailable
@@ -186,17 +187,51 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path, ma
         await (store.put_all([(b"whole", "text/plain")]) if many else store.put(b"whole"))
 
 
-async def test_the_entry_of_a_new_folder_is_synced_with_its_first_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[str] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of everything that is synced."""
+    paths: list[str] = []
 
     def sync(descriptor: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        paths.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         os.fdatasync(descriptor)
 
-    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
     monkeypatch.setattr(os, "fsync", sync)
+    return paths
+
+
+@pytest.mark.parametrize("content", [b"whole", BIG], ids=["bytes", "a stream"])
+async def test_what_another_process_left_is_synced_once_before_it_is_acknowledged(
+    tmp_path: Path, synced: list[str], content: bytes
+) -> None:
+    """It may have been killed between the file and its sync."""
+    digest = hashlib.sha256(content).hexdigest()
+    left = tmp_path.resolve() / "blobs" / digest[:2] / digest
+    left.parent.mkdir(parents=True)
+    left.write_bytes(content)
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
+    for _ in range(2):
+        await store.put(content if content != BIG else _pieces(content, 2**20))
+        assert synced == [str(left), str(left.parent), str(left.parent.parent)]
+
+
+async def test_files_that_last_are_remembered_up_to_a_bound(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "MOST_REMEMBERED", 2)
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
+    refs = [await store.put(content) for content in (b"1", b"2", b"3")]
+    synced.clear()
+    await store.put(b"3")
+    assert synced == []
+    await store.put(b"1")
+    assert Path(synced[0]).name == refs[0].sha256
+
+
+async def test_the_entry_of_a_new_folder_is_synced_with_its_first_file(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    store = open_blobs(BlobSettings(url=f"file://{tmp_path}/blobs"))
     root = tmp_path.resolve() / "blobs"
     contents = (b"%d" % number for number in range(10_000))
     alike = [body for body in contents if hashlib.sha256(body).hexdigest().startswith("00")][:2]

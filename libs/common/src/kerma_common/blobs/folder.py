@@ -12,6 +12,9 @@ from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+MOST_REMEMBERED = 1 << 15
+"""Files that are remembered to last, which takes some 6 MB; then all are forgotten."""
+
 
 class BlobFolder:
     """The files of a store by their keys, `<folder>/<name>`; the methods raise OSError."""
@@ -20,6 +23,8 @@ class BlobFolder:
         self.path = path
         self._lasting: set[str] = set()
         """Folders whose own entries last, so that they are not synced for each file. None is removed."""
+        self._synced: set[str] = set()
+        """Files that last. None is removed."""
 
     def size(self, key: str) -> int | None:
         """Return the size of a file, or None if there is none."""
@@ -41,6 +46,17 @@ class BlobFolder:
         if name not in self._lasting:
             _sync(str(self.path))
             self._lasting.add(name)
+        if len(self._synced) >= MOST_REMEMBERED:
+            self._synced.clear()
+        self._synced.add(key)
+
+    def ensure(self, key: str) -> None:
+        """Sync a file that was there, if this process does not know that it lasts.
+
+        Who made it may not have synced it yet, or may have been killed before.
+        """
+        if key not in self._synced:
+            self.sync(key)
 
     def sync_all(self) -> None:
         """Sync everything on the file system of the folder, which a thousand files share."""

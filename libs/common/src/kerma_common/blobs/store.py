@@ -173,15 +173,17 @@ class ObstoreBlobs:
             # A change of threads costs as much as a small file: one for everything.
             await asyncio.to_thread(self._keep_here, self._folder, ref, content)
             return ref
-        if await self.exists(ref):
-            return ref
+        key = _key(ref.sha256)
+        there = await self.exists(ref)
         with _translated(ref):
+            if there:
+                if self._folder is not None:
+                    await asyncio.to_thread(self._folder.ensure, key)
+                return ref
             # Object stores upload file objects in parts, so memory stays bounded.
-            await obstore.put_async(
-                self._store, _key(ref.sha256), content, max_concurrency=PARTS_AT_ONCE
-            )
-        if self._folder is not None:
-            await asyncio.to_thread(self._folder.sync, _key(ref.sha256))
+            await obstore.put_async(self._store, key, content, max_concurrency=PARTS_AT_ONCE)
+            if self._folder is not None:
+                await asyncio.to_thread(self._folder.sync, key)
         return ref
 
     def _keep_here(self, folder: BlobFolder, ref: Ref, content: bytes) -> None:
@@ -189,9 +191,10 @@ class ObstoreBlobs:
         key = _key(ref.sha256)
         with _translated(ref):
             if folder.size(key) == ref.size:
+                folder.ensure(key)
                 return
             obstore.put(self._store, key, content)
-        folder.sync(key)
+            folder.sync(key)
 
     async def get(self, ref: Ref) -> bytes:
         """See `BlobStore`."""
