@@ -16,7 +16,9 @@ from kerma_common.contracts.events.jobs import UpdateKeysRevoked
 from kerma_common.contracts.ids import JobId, job_id
 from kerma_common.security.update_keys import UpdateKeys, Verb
 from kerma_results.adapters.deliveries import grammar
+from kerma_results.adapters.deliveries.storing import DeliveredPages
 from kerma_results.app.places import Places
+from kerma_results.app.ports import KeptEstimator
 from kit.running.clients.deliveries import KEYS, SETTING, Delivery, delivery, estimators_of, page
 from kit.running.worlds.results_world import NOW, OWNER, Running, World
 
@@ -104,6 +106,29 @@ async def test_a_key_that_is_revoked_during_the_upload_delivers_nothing(
 
     response = await client.post("/results", content=pieces())
     assert (response.status_code, set(response.json())) == (400, {"message", "update_key"})
+
+
+async def test_a_key_that_is_revoked_while_pages_are_stored_delivers_nothing(
+    client: httpx.AsyncClient,
+    running: Running,
+    world: World,
+    job: JobId,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = await delivery(world, job)
+    await running.caught_up()
+    keep = DeliveredPages.keep
+
+    async def until_revoked(self: DeliveredPages, body: Any) -> AsyncIterator[KeptEstimator]:
+        async for kept in keep(self, body):
+            yield kept
+        revoked = UpdateKeysRevoked(job_id=job, by=OWNER, not_before=datetime.now(UTC))
+        await world.record(revoked)
+
+    monkeypatch.setattr(DeliveredPages, "keep", until_revoked)
+    response = await made.post(client)
+    assert (response.status_code, set(response.json())) == (400, {"message", "update_key"})
+    assert {type(event).__name__ for event in await world.history(job)} <= {"ResultsExpected"}
 
 
 async def test_jobs_that_kerma_runs_take_no_results(

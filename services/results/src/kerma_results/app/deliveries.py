@@ -77,7 +77,7 @@ class Deliveries:
                 await body.feed(piece)
             await body.end()
             await self._admitted(identity)  # it may take long: the key may be void by now
-            return await self._keep(caller, body, request_id)
+            return await self._keep(caller, identity, body, request_id)
 
     async def _admitted(self, identity: Identity) -> Caller:
         caller = await self.callers.verified(*identity, Verb.RESULTS)
@@ -94,7 +94,7 @@ class Deliveries:
             raise DomainRejected(rejected.code, rejected.message) from None
         return state.phase, seq
 
-    async def _keep(self, caller: Caller, body: Any, request_id: str) -> int:
+    async def _keep(self, caller: Caller, identity: Identity, body: Any, request_id: str) -> int:
         try:
             inputs = await self.blobs.get(caller.job.input_ref)
         except (NotFound, ContractViolation):
@@ -107,6 +107,7 @@ class Deliveries:
         estimators = [
             _materialised(index, kept) async for index, kept in _numbered(self.store.keep(body))
         ]
+        await self._admitted(identity)  # storing takes long, too
         command = AcceptDelivery(
             caller.job_id, digest, tuple(estimators), caller.job.n_tasks, caller.job.primaries
         )
