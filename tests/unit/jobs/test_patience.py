@@ -172,9 +172,17 @@ def test_results_between_the_looks_count() -> None:
     assert instance.commands == []
 
 
+def test_results_of_a_job_that_has_ended_leave_nothing() -> None:
+    failed = jobs.JobFailed(job_id="j", code="X", summary="", failed_tasks=(), ended_at=NOW)
+    instance = Instance().hear(submitted(), failed, RECEIVED)
+    assert (instance.state, instance.timers) == (None, {})
+
+
 def test_results_may_be_read_before_the_submission() -> None:
-    """They are of different streams."""
-    assert Instance().hear(RECEIVED, submitted(), TASKS, AWAITED).timers == {}
+    """They are of different streams; whoever ends the job looks whether they have come."""
+    instance = Instance().hear(RECEIVED, submitted(), TASKS)
+    assert instance.state == Instance().hear(submitted(), TASKS).state
+    assert set(instance.timers) == {"silence"}
 
 
 def test_the_end_names_how_often_the_job_was_heard_of() -> None:

@@ -47,6 +47,7 @@ from kerma_jobs.app.departures import Deletions, Departures
 from kerma_jobs.app.lifecycle import ForgetProgress, JobLifecycle
 from kerma_jobs.app.live_updates import LiveUpdates, StreamLimits
 from kerma_jobs.app.outlook import Outlooks
+from kerma_jobs.app.overdue import Overdue
 from kerma_jobs.app.reports import Reports
 from kerma_jobs.app.submission import Submitter
 from kerma_jobs.domain.commands import EndOverdueJob, JobCommand
@@ -193,12 +194,13 @@ def _loops(infra: Infra, own: JobsSettings) -> list[LogLoop]:
         ]
     if "process" in infra.roles:
         progress = ProgressRows(infra.writers, infra.service)
+        overdue = Overdue(infra.log, progress)
 
         async def dispatch(command: JobCommand | ForgetProgress, context: CommandContext) -> None:
             if isinstance(command, ForgetProgress):
                 await progress.forget(command.job_id)
                 return
-            if isinstance(command, EndOverdueJob) and await progress.heard_since(command):
+            if isinstance(command, EndOverdueJob) and await overdue.is_alive(command):
                 return
             await infra.bus.execute(JOB, job_subject(command.job_id), command, context)
 

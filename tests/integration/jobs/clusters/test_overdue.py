@@ -20,6 +20,9 @@ from kerma_common.contracts.subjects import job_subject, result_set_subject
 from kerma_common.infra import Infra
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings
+from kerma_jobs.adapters.task_progress import ProgressRows
+from kerma_jobs.app.overdue import Overdue
+from kerma_jobs.domain.commands import EndOverdueJob
 from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
 from kit.running.worlds.cluster import Script, register, remove, run
@@ -170,6 +173,21 @@ async def test_a_result_set_that_comes_in_time(start: Start) -> None:
         async with asyncio.timeout(20):
             while await rows(script.infra, left, script.job):
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("since", [None, system_clock()], ids=["results", "silence"])
+async def test_results_count_before_the_process_has_read_them(
+    start: Start, since: datetime | None
+) -> None:
+    async with start(NOTHING) as world:
+        script = await submitted(world)
+        infra = script.infra
+        overdue = Overdue(infra.log, ProgressRows(infra.writers, infra.service))
+        end = EndOverdueJob(script.job, "X", "", system_clock(), since)
+        assert not await overdue.is_alive(end)
+        received = results.ResultsReceived(job_id=script.job, digest="00", tasks=2)
+        await append(infra, result_set_subject(script.job), received)
+        assert await overdue.is_alive(end)
 
 
 async def test_results_that_wait_for_their_publication(start: Start) -> None:

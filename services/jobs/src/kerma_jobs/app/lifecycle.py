@@ -135,7 +135,7 @@ class JobLifecycle:
             commands.append(_stop(event.job_id, after))
         if after.complete and not known.complete:
             commands.append(_settle(event.job_id, after, at.time))
-        began = after.cluster and not (known.cluster or after.delivered)
+        began = after.cluster and not known.cluster
         timers = self.patience.heard(after.awaited, event, at.time) if began else ()
         return Reaction(after, tuple(commands), timers)
 
@@ -153,9 +153,14 @@ class JobLifecycle:
         return Reaction(after, (), self.patience.heard(after.awaited, event, at.time))
 
     def _received(self, state: Endings | None) -> Reaction[Endings]:
-        """Wait for nothing more of a cluster; the submission, of another stream, may come later."""
-        after = replace(state or Endings(), delivered=True)
-        return Reaction(after, (), self.patience.satisfied())
+        """Wait for nothing more of a cluster.
+
+        Without a state the job has ended, or its submission, of another stream, comes later: then
+        there are timers, and whoever carries out their commands finds the results (``overdue``).
+        """
+        if state is None:
+            return Reaction(None)
+        return Reaction(replace(state, delivered=True), (), self.patience.satisfied())
 
     def wake(self, state: Endings | None, key: str, timer: str, now: datetime) -> Reaction[Endings]:
         """End a job on a cluster that has not been heard of for too long."""
