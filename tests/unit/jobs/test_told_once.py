@@ -10,7 +10,7 @@ from typing import Any
 from kerma_common.http.event_stream import MOST_UNSENT
 from kerma_common.security.principal import Principal
 from kerma_jobs.app.live_updates import Batch, Listener, LiveUpdates, Shown
-from kerma_jobs.read.changes import ChangedJob, Changes, Position
+from kerma_jobs.read.changes import MOST, ChangedJob, Changes, Position
 
 OWNER = "ada"
 
@@ -50,6 +50,8 @@ class Rows:
         before: Position,
         owners: Collection[str],
         jobs: Collection[str] = (),
+        *,
+        most: int = MOST,
     ) -> Changes:
         every = before.runner < 0
         found = [
@@ -58,7 +60,10 @@ class Rows:
             if at > before.jobs or every or job_id in jobs
         ]
         gone = {job_id: OWNER for job_id, at in self.deleted.items() if at > before.jobs}
-        return Changes(Position(self.at, 0, 0), found, gone)
+        now = Position(self.at, 0, 0)
+        if len(found) + len(gone) > most:
+            return Changes(now, (), {}, complete=False)
+        return Changes(now, found, gone)
 
 
 def heard(listener: Listener) -> list[tuple[str, str | None]]:
@@ -145,6 +150,19 @@ async def test_an_id_that_a_newer_state_replaces_takes_nothing_with_it() -> None
     rows.change("c")
     await live._tell_all()
     assert heard(listener) == [("a PENDING", None), ("b RUNNING", None), ("c PENDING", "5-0-0")]
+
+
+async def test_a_stream_of_one_job_begins_with_no_other_that_changes_meanwhile() -> None:
+    class Moving(Rows):
+        async def position(self) -> Position:
+            before = await super().position()
+            self.change("b")
+            return before
+
+    rows = Moving()
+    rows.change("a")
+    listener = await updates(rows).open(Principal(OWNER, "session"), "a", None)
+    assert [data for data, _ in heard(listener)] == ["a PENDING", "{}"]
 
 
 def test_a_batch_larger_than_a_mailbox_closes_it() -> None:

@@ -14,6 +14,7 @@ from kerma_common.contracts.events import auth
 from kerma_common.contracts.progress import progress_subject
 from kerma_common.http.server.leaving import LEAVING, Leaving
 from kerma_common.infra import Infra
+from kerma_jobs.read.changes import ChangeQueries, Position
 from kit.inputs.projects import submission
 from kit.running.clients.event_streams import app_of, listening
 from kit.running.worlds.jobs_world import (
@@ -128,8 +129,41 @@ async def test_of_more_jobs_than_a_stream_holds_it_says_to_read_the_list(
     async with listening(app_of(client), "/v1/jobs/events", user) as stream:
         kinds = [(await stream.next()).kind for _ in range(2)]  # type: ignore[union-attr]
         assert kinds == ["reset", "ready"]
+        async with listening(app_of(client), "/v1/jobs/events", user, "0-0-0") as resumed:
+            kinds = [(await resumed.next()).kind for _ in range(2)]  # type: ignore[union-attr]
+            assert kinds == ["reset", "ready"]
         await send("DELETE", "/jobs/direct", params={"job_id": made[0]})
         await stream.until("job", id=made[0], state="CANCELED")
+
+
+async def test_the_jobs_of_others_are_not_read(jobs: World) -> None:
+    client, infra = jobs
+    changes = ChangeQueries(infra.reads)
+    ada, eva = named(client), named(client)
+    made = {user: [await submit(send) for _ in range(3)] for send, user in (ada, eva)}
+    for send, _ in (ada, eva):
+        await send("GET", "/user/simulations")  # as of now: the rows are there
+    for user, own in made.items():
+        found = await changes.since(Position(0, 0, 0), [user])
+        assert [changed.job.job_id for changed in found.jobs] == own
+    (_, user), others = ada, made[eva[1]]
+    named_ones = await changes.since(found.position, [user], [made[user][0], others[0]])
+    assert [changed.job.job_id for changed in named_ones.jobs] == made[user][:1]
+
+
+async def test_of_too_many_jobs_no_task_is_counted(
+    jobs: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, infra = jobs
+    send, user = named(client)
+    for _ in range(3):
+        await submit(send)
+    await send("GET", "/user/simulations")
+    changes = ChangeQueries(infra.reads)
+    assert len((await changes.since(Position(0, 0, 0), [user], most=3)).jobs) == 3
+    monkeypatch.setattr(changes, "_changed", None)  # what counts them
+    found = await changes.since(Position(0, 0, 0), [user], most=2)
+    assert (found.complete, found.jobs, found.deleted) == (False, (), {})
 
 
 async def test_a_stream_of_one_job_tells_of_no_other(jobs: World) -> None:

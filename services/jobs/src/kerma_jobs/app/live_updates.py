@@ -25,7 +25,7 @@ from kerma_common.contracts.events import auth
 from kerma_common.errors import TooManyRequests
 from kerma_common.http.event_stream import HEARTBEAT, MOST_UNSENT, Mailbox, message
 from kerma_common.projection.retries.failures import is_transient
-from kerma_jobs.read.changes import ChangedJob, Changes, Position
+from kerma_jobs.read.changes import MOST, ChangedJob, Changes, Position
 
 if TYPE_CHECKING:
     from kerma_common.security.principal import Principal
@@ -66,9 +66,14 @@ class ReadsChanges(Protocol):
         """Return how far the rows have come."""
 
     async def since(
-        self, before: Position, owners: Collection[str], jobs: Collection[str] = ()
+        self,
+        before: Position,
+        owners: Collection[str],
+        jobs: Collection[str] = (),
+        *,
+        most: int = MOST,
     ) -> Changes:
-        """Return what changed after a position, and ``jobs`` in any case."""
+        """Return what changed after a position, and ``jobs`` in any case; nothing above ``most``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,26 +319,29 @@ class LiveUpdates:
             self._position = now
         owner = (listener.principal.user_id,)
         last = Position.parse(last_id) if last_id else None
+        open_ = Position(now.jobs, -1, -1)
         resumes = last is not None and all(a <= b for a, b in zip(last, now, strict=True))
         if listener.job_id is not None:
             found = await self.changes.since(now, owner, (listener.job_id,))
         elif resumes and last is not None:
-            found = await self.changes.since(last, owner)
-            await self._note_waiting(await self.changes.since(Position(now.jobs, -1, -1), owner))
+            found = await self.changes.since(last, owner, most=MOST_AT_FIRST)
+            if found.complete:
+                await self._note_waiting(await self.changes.since(open_, owner))
         else:
             # jobs that have ended are in the list
-            found = await self.changes.since(Position(now.jobs, -1, -1), owner)
+            found = await self.changes.since(open_, owner, most=MOST_AT_FIRST)
         batch = Batch(str(found.position))
-        too_many = not found.complete or found.number > MOST_AT_FIRST
-        if (last is not None and not resumes) or too_many:
+        if (last is not None and not resumes) or not found.complete:
             # events were lost with a restored log, or there are very many
             batch.add((listener,), "reset", "reset", b"{}")
-        if not too_many:  # else the list tells all, and the mailbox would be full at once
-            for changed in found.jobs:
-                batch.add((listener,), changed.job.job_id, "job", await self._begin(changed))
-            for job_id in found.deleted:
-                if listener.wants(job_id):
-                    batch.add((listener,), job_id, "deleted", _gone(job_id))
+        # of too many, the list tells; the mailbox would be full at once
+        for changed in found.jobs:
+            if not listener.wants(changed.job.job_id):
+                continue  # it has changed just now
+            batch.add((listener,), changed.job.job_id, "job", await self._begin(changed))
+        for job_id in found.deleted:
+            if listener.wants(job_id):
+                batch.add((listener,), job_id, "deleted", _gone(job_id))
         batch.add((listener,), "ready", "ready", b"{}")
         listener.begun_with = batch.send()
 

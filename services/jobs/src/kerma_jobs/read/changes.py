@@ -85,16 +85,8 @@ class Changes:
     position: Position
     jobs: Sequence[ChangedJob]
     deleted: dict[str, str]
-
-    @property
-    def number(self) -> int:
-        """How many jobs these are."""
-        return len(self.jobs) + len(self.deleted)
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing was left out."""
-        return len(self.jobs) < MOST and len(self.deleted) < MOST
+    complete: bool = True
+    """Whether nothing was left out; otherwise everything was."""
 
 
 @dataclass(slots=True)
@@ -103,11 +95,13 @@ class ChangeQueries:
 
     reads: Reads
     _position: Statement = field(init=False)
+    _chosen: Statement = field(init=False)
     _changed: Statement = field(init=False)
     _deleted: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         self._position = self.reads.statement(_position())
+        self._chosen = self.reads.statement(_chosen())
         self._changed = self.reads.statement(_changed())
         self._deleted = self.reads.statement(_deleted())
 
@@ -117,28 +111,38 @@ class ChangeQueries:
         return Position(*(known.get(stream, 0) for stream in _STREAMS))
 
     async def since(
-        self, before: Position, owners: Collection[str], jobs: Collection[str] = ()
+        self,
+        before: Position,
+        owners: Collection[str],
+        jobs: Collection[str] = (),
+        *,
+        most: int = MOST,
     ) -> Changes:
         """Return what changed after a position, and ``jobs`` in any case, of these owners.
 
-        Of jobs that have ended, only their own events count.
+        Of jobs that have ended, only their own events count. With more than ``most``, nothing is
+        returned, and tasks are not counted: that takes long.
         """
         now = await self.position()
-        asked = {"owners": list(owners), "jobs_seq": before.jobs}
-        rows = await self.reads.all(
-            self._changed,
-            **asked,
+        after = {"owners": list(owners), "jobs_seq": before.jobs, "most": most + 1}
+        known = {"jobs_now": now.jobs, "runner_now": now.runner, "results_now": now.results}
+        named = list(jobs)
+        chosen = await self.reads.all(
+            self._chosen,
+            **after,
+            **known,
             runner_seq=before.runner,
             results_seq=before.results,
-            jobs_now=now.jobs,
-            runner_now=now.runner,
-            results_now=now.results,
-            named=list(jobs),
+            named=named,
         )
         deleted: dict[str, str] = {}
         if now.jobs > before.jobs:
-            gone = await self.reads.all(self._deleted, **asked, jobs_now=now.jobs)
+            gone = await self.reads.all(self._deleted, **after, jobs_now=now.jobs)
             deleted = dict[str, str](gone)
+        if len(chosen) + len(deleted) > most:
+            return Changes(now, (), {}, complete=False)
+        ids = [job_id for (job_id,) in chosen]
+        rows = await self.reads.all(self._changed, chosen=ids, named=named, **known) if ids else ()
         return Changes(now, [_job(row) for row in rows], deleted)
 
 
@@ -157,8 +161,8 @@ def _position() -> Select[Any]:
     return select(CHECKPOINT.c.stream, CHECKPOINT.c.seq).where(CHECKPOINT.c.name == JOBS.name)
 
 
-def _changed() -> Select[Any]:
-    owners: Any = func.any(bindparam("owners", type_=ARRAY(Text)))
+def _chosen() -> Select[Any]:
+    owners = _any_of("owners")
     jobs_seq = bindparam("jobs_seq", type_=BigInteger)
     active = select(JOB.c.job_id).where(
         JOB.c.owner == owners,
@@ -170,19 +174,31 @@ def _changed() -> Select[Any]:
         ),
         *_known(),
     )
-    own = select(JOB.c.job_id).where(JOB.c.seq > jobs_seq, *_known())
-    named = select(func.unnest(bindparam("named", type_=ARRAY(Text))).label("job_id"))
-    chosen = union(active, own, named).subquery("chosen")
+    most = bindparam("most", type_=BigInteger)
+    own = select(JOB.c.job_id).where(JOB.c.owner == owners, JOB.c.seq > jobs_seq, *_known())
+    named = select(JOB.c.job_id).where(JOB.c.owner == owners, JOB.c.job_id == _any_of("named"))
+    shown = JOB.c.state.is_not(None)
+    found = union(*(part.where(shown).limit(most) for part in (active, own, named)))
+    chosen = found.subquery("chosen")
+    return select(chosen.c.job_id).limit(most)
+
+
+def _any_of(name: str) -> Any:
+    return func.any(bindparam(name, type_=ARRAY(Text)))
+
+
+def _changed() -> Select[Any]:
     counted = _counted()
+    # what has changed since the ids were read is left to the next reading
+    still = or_(and_(*_known()), JOB.c.job_id == _any_of("named"))
     # of each row, not of one job
     offered = select(OFFER.c.worker).where(OFFER.c.engines.has_key(JOB.c.engine)).exists()
     head = [offered if column is OFFERED else column for column in HEAD]
     return (
         select(*head, *counted.c)
-        .select_from(JOB.join(chosen, chosen.c.job_id == JOB.c.job_id).join(counted, true()))
-        .where(JOB.c.owner == owners, JOB.c.state.is_not(None))
+        .select_from(JOB.join(counted, true()))
+        .where(JOB.c.job_id == _any_of("chosen"), still)
         .order_by(JOB.c.seq)
-        .limit(MOST)
     )
 
 
@@ -227,13 +243,12 @@ def _counted() -> Any:
 
 
 def _deleted() -> Select[Any]:
-    owners: Any = func.any(bindparam("owners", type_=ARRAY(Text)))
     return (
         select(DELETED.c.job_id, DELETED.c.owner)
         .where(
-            DELETED.c.owner == owners,
+            DELETED.c.owner == _any_of("owners"),
             DELETED.c.seq > bindparam("jobs_seq", type_=BigInteger),
             DELETED.c.seq <= bindparam("jobs_now", type_=BigInteger),
         )
-        .limit(MOST)
+        .limit(bindparam("most", type_=BigInteger))
     )

@@ -78,7 +78,7 @@ JOB = Table(
     Index("job_by_owner_end", "owner", "ended_at", "job_id"),
     Index("job_waiting", "engine", postgresql_where=text("state = 'PENDING'")),
     Index("job_active", "owner", postgresql_where=text("ended_at IS NULL")),
-    Index("job_by_seq", "seq"),
+    Index("job_by_owner_seq", "owner", "seq"),
 )
 
 DELETED = Table(
