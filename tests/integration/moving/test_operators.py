@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from kerma_auth.domain.user import USER
+from kerma_common.contracts.events.jobs import OwnerJobsDeleted
+from kerma_common.contracts.subjects import owner_subject, user_subject
 from kerma_common.infra import Infra
 from kit.running.clients.command_line import kerma
 from kit.running.worlds.accounts import login
+from kit.running.worlds.jobs_world import append
 from kit.running.worlds.moving import Kerma, Visitor
 from kit.yaptide.database import Old, Yaptide
 
@@ -126,6 +130,7 @@ async def test_a_user_with_jobs_is_removed_only_with_them(
     jobs = await with_jobs(yaptide, url_file, "rob", 3)
     visitor = await kerma_services.login("rob", PASSWORD)
     await admin("users", "grant", "rob", "staff")
+    (rob,) = [row["id"] for row in await admin("users", "list") if row["username"] == "rob"]
     refused = await admin("users", "remove", "rob", code=1)
     assert "rob has 3 jobs" in refused
     assert "--with-jobs" in refused
@@ -136,7 +141,13 @@ async def test_a_user_with_jobs_is_removed_only_with_them(
     await visitor.get("/jobs", 403, job_id=jobs[0].job_id)
     assert (await login(kerma_services.auth, "rob", PASSWORD)).status_code == 401
     assert not [row for row in await admin("users", "list") if row["username"] == "rob"]
-    # the name is free, for somebody else, who gets nothing of the former
+    # the name is taken until the jobs service says that nothing is left, also of what was on its way
+    assert "already exists" in await admin("users", "add", "rob", code=1)
+    auth = kerma_services.infra["auth"]
+    user, _ = await auth.bus.state(USER, user_subject(rob))
+    deleted = OwnerJobsDeleted(user_id=rob, removal=user.leaving)
+    await append(kerma_services.infra["jobs"], owner_subject(rob), deleted)
+    # then it is free, for somebody else, who gets nothing of the former
     again = await owner(kerma_services, "rob")
     assert (await again.get("/user/simulations"))["simulations_count"] == 0
     (row,) = [row for row in await admin("users", "list") if row["username"] == "rob"]

@@ -158,7 +158,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
     passwords = Argon2Passwords(own.logins_waiting)
     throttle = CountingThrottle(Windows(db), own.limits, master)
     rules = PasswordRules(own.password_min, own.password_max)
-    names = Names(infra.bus, LoggedJobs(infra.log), infra.clock)
+    names = Names(infra.bus, vault, LoggedJobs(infra.log), infra.clock)
     accounts = Accounts(
         infra.bus,
         vault,
@@ -193,6 +193,7 @@ def handlers(own: AuthSettings, infra: Infra, vault: Vault, keys: Keys) -> Handl
         tokens,
         settled,
         ssh,
+        users,
     )
     keycloak = KeycloakLogin(
         infra.bus, vault, opened, throttle, ssh, infra.clock, settled, names, *_outside(own)

@@ -13,6 +13,7 @@ from kerma_auth.domain.names import name_key
 from kerma_auth.domain.user import SYSTEM
 from kerma_auth.main import Handlers, handlers_of
 from kerma_common.errors import InvalidRequest, NotFound
+from kerma_common.security.principal import KEYCLOAK, NATIVE
 
 PAGE = 1000
 
@@ -89,14 +90,15 @@ async def remove(user_id: str, jobs: Callable[[], Awaitable[int]]) -> int:
         removed = await jobs()
 
     async with handlers() as auth:
-        await auth.removals.remove(user_id, SYSTEM, ACTOR, _request_id(), with_jobs)
+        await auth.removals.start(user_id, SYSTEM, ACTOR, _request_id(), with_jobs)
     return removed
 
 
 async def disable(name: str) -> None:
     """Refuse every token and login of a user."""
     async with handlers() as auth:
-        await auth.administration.disable(await user_id_of(auth, name), SYSTEM, _request_id())
+        user_id = await user_id_of(auth, name)
+        await auth.administration.disable(user_id, SYSTEM, _request_id(), even_last=True)
 
 
 async def enable(name: str) -> None:
@@ -118,10 +120,19 @@ async def revoke(name: str, role: str) -> None:
 
 
 async def user_id_of(auth: Handlers, name: str) -> str:
-    """Return the id of the user with a name, or with an id. Raises NotFound, InvalidRequest."""
-    named = set(await auth.accounts.vault.named(name_key(name)))
+    """Return the id of the user with a name, or with an id. Raises NotFound, InvalidRequest.
+
+    A user whose removal was interrupted has no name any more; the id derives from it.
+    """
+    vault = auth.accounts.vault
+    named = set(await vault.named(name_key(name)))
     exact = {user_id for user_id in named if await auth.accounts.username(user_id) == name}
-    found = await auth.users.accounts_of(sorted(exact or named or {name}))
+    spelt = {name, name_key(name)}
+    derived = {
+        vault.user_id(source, spelling) for source in (NATIVE, KEYCLOAK) for spelling in spelt
+    }
+    nameless = derived - set(await vault.usernames(sorted(derived)))
+    found = await auth.users.accounts_of(sorted((exact or named or {name}) | nameless))
     if not found:
         raise NotFound(f"there is no user {name}")
     if len(found) > 1:

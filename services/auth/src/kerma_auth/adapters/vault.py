@@ -136,6 +136,12 @@ class Vault:
         async with self.db.begin() as connection:
             await connection.execute(delete(CREDENTIAL).where(CREDENTIAL.c.user_id == user_id))
 
+    async def credentials_of(self, user_id: str) -> tuple[str, ...]:
+        """Return the ids of the credentials that are stored for a user."""
+        found = select(CREDENTIAL.c.credential_id).where(CREDENTIAL.c.user_id == user_id)
+        async with self.db.connect() as connection:
+            return tuple((await connection.execute(found)).scalars())
+
     async def credential(self, credential_id: str) -> StoredCredential | None:
         """Return a credential."""
         found = select(CREDENTIAL.c.username, CREDENTIAL.c.secret_hash).where(

@@ -182,6 +182,9 @@ class Accounts:
             if not repeatable:  # another try may have stored the event that names it
                 await self.vault.drop_credential(credential_id)
             raise
+        if done.state.credential_id != credential_id:  # of an earlier try, whose user is removed
+            await self.vault.drop_credential(credential_id)
+            raise KeyReused(REUSED)
         return user_id, done.seq
 
     async def username(self, user_id: str) -> str | None:

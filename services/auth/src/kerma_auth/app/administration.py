@@ -10,15 +10,18 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from kerma_auth.app.accounts import wrong_data
 from kerma_auth.app.keycloak import SshCredentials
 from kerma_auth.app.ports import AccountVault, Caller, Passwords, Sessions
 from kerma_auth.app.sessions import PasswordLogin, SessionHandlers
 from kerma_auth.app.tokens import ApiTokens
-from kerma_auth.domain.account import ACCOUNT, DisableAccount, EnableAccount
+from kerma_auth.domain.account import ACCOUNT, Account, DisableAccount, EnableAccount
 from kerma_auth.domain.passwords import PasswordRules, normal_password
 from kerma_auth.domain.user import (
+    LAST_ADMIN,
+    NO_OTHER_ADMIN,
     NOT_ALLOWED,
     USER,
     By,
@@ -31,7 +34,7 @@ from kerma_auth.domain.user import (
     UserCommand,
     check_has_password,
 )
-from kerma_common.commands.bus import CommandBus
+from kerma_common.commands.bus import CommandBus, Executed
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.subjects import account_subject, user_subject
 from kerma_common.domain import Rejected
@@ -43,7 +46,9 @@ from kerma_common.errors import (
     NotFound,
     OutcomeUnknown,
     Unauthenticated,
+    Unavailable,
 )
+from kerma_common.security.roles import ADMIN
 
 KIND = "password"
 RECENT = timedelta(minutes=1)
@@ -51,6 +56,13 @@ RECENT = timedelta(minutes=1)
 token of theirs could have been issued while the revocation was being stored."""
 GENERATED_BYTES = 15
 """Random bytes of a password that an operator hands out: 20 characters."""
+
+
+class UsersByRole(Protocol):
+    """Who has a role."""
+
+    async def others_with(self, role: str, but: str) -> bool:
+        """Return whether a user beside one has a role, and may act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,7 @@ class Administration:
     tokens: ApiTokens
     settled: Callable[[int], Awaitable[bool]]
     ssh: SshCredentials
+    users: UsersByRole
 
     async def change_password(
         self, session_id: str, old: object, new: object, address: str, request_id: str
@@ -137,19 +150,26 @@ class Administration:
         await self.tokens.revoke_with(user_id, role, request_id, _actor(by))
         return seq
 
-    async def disable(self, user_id: str, by: By, request_id: str) -> int:
-        """Refuse every token and login of a user, end all sessions, delete the SSH certificate."""
+    async def disable(
+        self, user_id: str, by: By, request_id: str, *, even_last: bool = False
+    ) -> int:
+        """Refuse every token and login of a user, end all sessions, delete the SSH certificate.
+
+        Raises NotFound, Forbidden; and, unless ``even_last``, DomainRejected if no admin would be left.
+        """
         user = await self._user(user_id)
         now = self.clock()
         command = DisableAccount(user_id, user.roles, by)
-        seq = await self._switch(command, by, request_id, now)
+        switched = await self._switch(command, by, request_id, now)
+        if ADMIN in user.roles and not even_last:
+            await self._keep_an_admin(user_id, by, request_id, switched)
         # Otherwise they would go on if the account is enabled soon.
         sessions = _context(by, request_id, "sessions", now)
         revoked = RevokeSessions(user_id, now)
         done = await self.bus.execute(USER, user_subject(user_id), revoked, sessions)
         await self._end_sessions(user_id, now, sessions)
         await self.ssh.forget(user_id)
-        return max(seq, done.seq)
+        return max(switched.seq, done.seq)
 
     async def end_sessions(self, user_id: str, by: By, request_id: str) -> int:
         """End all sessions of a user; return how many there were. Raises NotFound."""
@@ -163,7 +183,23 @@ class Administration:
         """Let a user log in again."""
         user = await self._user(user_id)
         command = EnableAccount(user_id, user.roles, by)
-        return await self._switch(command, by, request_id, self.clock())
+        return (await self._switch(command, by, request_id, self.clock())).seq
+
+    async def _keep_an_admin(
+        self, user_id: str, by: By, request_id: str, switched: Executed[Account]
+    ) -> None:
+        """Let a user act again who was the last admin. Raises DomainRejected, Unavailable.
+
+        It is asked afterwards: two who disable or remove each other at once see each other's effect.
+        """
+        settled = await self.settled(switched.seq)
+        if settled and await self.users.others_with(ADMIN, user_id):
+            return
+        if switched.events:
+            await self.enable(user_id, by, request_id)
+        if not settled:
+            raise Unavailable("The read model of users is behind; try again")
+        raise DomainRejected(LAST_ADMIN, NO_OTHER_ADMIN)
 
     async def _user(self, user_id: str) -> User:
         user, _ = await self.bus.state(USER, user_subject(user_id))
@@ -181,11 +217,11 @@ class Administration:
 
     async def _switch(
         self, command: DisableAccount | EnableAccount, by: By, request_id: str, now: datetime
-    ) -> int:
+    ) -> Executed[Account]:
         context = _context(by, request_id, type(command).__name__, now)
         subject = account_subject(command.user_id)
         try:
-            return (await self.bus.execute(ACCOUNT, subject, command, context)).seq
+            return await self.bus.execute(ACCOUNT, subject, command, context)
         except DomainRejected as rejected:
             raise refusal(rejected) from rejected
 

@@ -74,6 +74,9 @@ class AccountVault(Protocol):
     async def forget(self, user_id: str) -> None:
         """Delete name and passwords of a user who was removed."""
 
+    async def credentials_of(self, user_id: str) -> Sequence[str]:
+        """Return the ids of the credentials that are stored for a user."""
+
     async def owner_of_key(self, credential_id: str) -> Owner | None:
         """Return the credential of a request with the same key, if there is one."""
 

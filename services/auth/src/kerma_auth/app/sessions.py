@@ -24,13 +24,14 @@ from kerma_auth.app.ports import (
     Tokens,
     Users,
 )
+from kerma_auth.domain.account import ACCOUNT
 from kerma_auth.domain.names import name_key
 from kerma_auth.domain.passwords import spellings
 from kerma_auth.domain.session import SESSION, SESSION_LIFE, EndSession, Grant, Use, use_of
 from kerma_auth.domain.user import USER, User
 from kerma_common.commands.bus import CommandBus
 from kerma_common.commands.context import CommandContext
-from kerma_common.contracts.subjects import session_subject, user_subject
+from kerma_common.contracts.subjects import account_subject, session_subject, user_subject
 from kerma_common.errors import Forbidden, NotFound, Unauthenticated
 from kerma_common.security.principal import NATIVE
 from kerma_common.security.tokens import ACCESS_LIFE, CLOCK_SKEW, SigningKey, issue
@@ -124,6 +125,10 @@ class SessionHandlers:
         """Open a session; raises what ``PasswordLogin.check`` does."""
         account, name = await self.login.check(username, password, address)
         grant = await self.opened(account.user_id, name)
+        if (await self.bus.state(ACCOUNT, account_subject(account.user_id)))[0].disabled:
+            # Disabled after the check; what was open at that moment has ended, also for later.
+            await self.sessions.end(grant.session_id, self.clock())
+            raise Forbidden(DISABLED)
         user = await self._user(account.user_id)
         if user.credential_id != account.credential_id:
             # The password was changed after it was checked; the sessions of that moment have ended.

@@ -101,15 +101,6 @@ class RevokeSessions:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveUser:
-    """Remove a user who owns nothing any more."""
-
-    user_id: str
-    by: By
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class StartRemoval:
     """Remove a user who may own jobs; ``last_admin``: whether nobody else is one."""
 
@@ -155,7 +146,6 @@ UserCommand = (
     | GrantRole
     | RevokeRole
     | RevokeSessions
-    | RemoveUser
     | StartRemoval
     | FreeName
 )
@@ -190,7 +180,7 @@ def decide(user: User, command: UserCommand) -> tuple[object, ...]:
     """Return the events of a command. Raises Rejected."""
     if isinstance(command, RegisterUser | ImportUser):
         return _register(user, command)
-    if isinstance(command, RemoveUser | StartRemoval):
+    if isinstance(command, StartRemoval):
         return _remove(user, command)
     if isinstance(command, FreeName):
         freed = events.UserRemoved(user_id=command.user_id)
@@ -241,28 +231,25 @@ def _must_exist(user: User) -> None:
         raise Missing("UNKNOWN_USER", "User does not exist")
 
 
-def check_may_remove(user: User, command: RemoveUser | StartRemoval) -> None:
+def check_may_remove(user: User, command: StartRemoval) -> None:
     """Raise Rejected unless a user may be removed so."""
     _must_exist(user)
     check_may_administer(command.by, user.roles)
     if command.by.user_id == command.user_id:
         raise Rejected(OWN_ACCOUNT, "Nobody may remove the own account")
-    if isinstance(command, StartRemoval) and command.last_admin and ADMIN in user.roles:
+    if command.last_admin and ADMIN in user.roles:
         raise Rejected(LAST_ADMIN, NO_OTHER_ADMIN)
 
 
-def _remove(user: User, command: RemoveUser | StartRemoval) -> tuple[object, ...]:
+def _remove(user: User, command: StartRemoval) -> tuple[object, ...]:
     user_id = command.user_id
-    if isinstance(command, StartRemoval) and (user.leaving or user.removed):
+    if user.leaving or user.removed:
         return ()
     check_may_remove(user, command)
-    gone: object = events.UserRemoved(user_id=user_id)
-    if isinstance(command, StartRemoval):
-        gone = events.UserRemovalStarted(user_id=user_id, removal=command.removal)
     return (
         *(events.RoleRevoked(user_id=user_id, role=role) for role in sorted(user.roles)),
         events.SessionsRevoked(user_id=user_id, not_before=command.now),
-        gone,
+        events.UserRemovalStarted(user_id=user_id, removal=command.removal),
     )
 
 
