@@ -45,6 +45,8 @@ class KermaRoute(APIRoute):
             if has_body:
                 request = _JsonRequest(_with_json_type(request.scope), request.receive)
                 await request.read()
+                # the body may have come minutes later, after the caller was disabled or logged out
+                request.state.principal = await policy.check(request, edge.verifier)
             return await inner(request)
 
         return handle
