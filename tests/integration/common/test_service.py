@@ -14,7 +14,7 @@ import pytest
 from kerma_common.service import Service, ServiceError, serve
 
 PROGRAM = """
-import asyncio, sys, threading
+import asyncio, logging, sys, threading
 import psycopg
 import uvloop
 from fastapi import APIRouter
@@ -87,6 +87,12 @@ async def main():
     try:
         await serve(service, "127.0.0.1", 0, started=say, signals=signals, forced=lambda: say("forced"))
     finally:
+        if "muted" in sys.argv:  # the thread that logs waits for this one
+            log = logging.StreamHandler()
+            log.acquire()
+            logging.getLogger().addHandler(log)
+        if "garbled" in sys.argv:
+            asyncio.all_tasks = None
         if "lingering" in sys.argv:
             await asyncio.Event().wait()
         if "blocked" in sys.argv:
@@ -172,6 +178,14 @@ async def test_what_is_done_last_cannot_keep_the_process(worker: str, rest: str)
     async with _running(worker, rest) as (process, _url), asyncio.timeout(60):
         if worker == "forever":
             process.send_signal(signal.SIGTERM)
+        out, _ = await process.communicate()
+        assert (process.returncode, out.endswith(LAST)) == (1, True), out
+
+
+@pytest.mark.parametrize("log", ["muted", "garbled"])
+async def test_a_log_that_waits_or_fails_cannot_keep_the_process(log: str) -> None:
+    async with _running("forever", "lingering", log) as (process, _url), asyncio.timeout(60):
+        process.send_signal(signal.SIGTERM)
         out, _ = await process.communicate()
         assert (process.returncode, out.endswith(LAST)) == (1, True), out
 

@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 MOST_SECONDS = 10
@@ -19,7 +21,7 @@ MOST_SECONDS = 10
 LAST_SECONDS = MOST_SECONDS - 0.5
 """When it ends after a signal even if its clean-up or one of its threads waits for ever."""
 SAY_SECONDS = 0.4
-"""How long the last line may take."""
+"""How long the last lines may take, on the terminal and in the log together."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 """Prints a line for the person at the terminal."""
@@ -66,13 +68,24 @@ class StopSignals:
             self._last.daemon = True
             self._last.start()
 
-    def end(self, names: str) -> NoReturn:
-        """End the process without waiting for what ``names`` tell; the log makes that safe."""
+    def end(self, names: str, told: Callable[[], None] | None = None) -> NoReturn:
+        """End the process without waiting for what ``names`` tell; the log makes that safe.
+
+        ``told`` tells more of it meanwhile. It may fail or wait for ever, as the log does while nobody
+        reads it.
+        """
         text = f"ended without waiting for {names}; nothing stored is lost, start again"
-        self.say(text).join(SAY_SECONDS)
-        if self.forced is not None:
-            self.forced()
-        os._exit(1)
+        until = time.monotonic() + SAY_SECONDS
+        try:
+            telling = [_beside(told)] if told is not None else []
+            for thread in (*telling, self.say(text)):
+                thread.join(max(0.0, until - time.monotonic()))
+        finally:
+            try:
+                if self.forced is not None:
+                    self.forced()
+            finally:
+                os._exit(1)
 
     def starting(self) -> None:
         """Cancel the current task at a signal, until ``started``."""
@@ -87,9 +100,7 @@ class StopSignals:
 
         The thread ends once the line is printed.
         """
-        thread = threading.Thread(target=self._speak, args=(text,), daemon=True)
-        thread.start()
-        return thread
+        return _beside(partial(self._speak, text))
 
     def _receive(self) -> None:
         if self.asked.is_set():
@@ -100,13 +111,22 @@ class StopSignals:
         self.end_within(LAST_SECONDS)
 
     def _end_late(self) -> None:
+        self.end("its clean-up", self._tell_what_runs)
+
+    def _tell_what_runs(self) -> None:
         frames = sys._current_frames().values()  # noqa: SLF001 documented for this use
         stacks = ["".join(traceback.format_stack(frame)) for frame in frames]
         tasks = [] if self._loop is None else [*map(repr, asyncio.all_tasks(self._loop))]
         logger.critical("does not end", extra={"stacks": stacks, "tasks": tasks})
-        self.end("its clean-up")
 
     def _speak(self, text: str) -> None:
         if self.output is not None:
             with suppress(OSError, ValueError):
                 self.output(f"{self.name}: {text}")
+
+
+def _beside(work: Callable[[], None]) -> threading.Thread:
+    """Do work in a thread that keeps no process from ending."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
