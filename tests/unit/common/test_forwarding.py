@@ -85,16 +85,40 @@ def test_a_stranger_does_not_use_up_the_warning_about_the_proxy(
     told.now = TOLD_SECONDS - 1
     assert told.look("192.0.2.1", "198.51.100.1") == []
     told.now = TOLD_SECONDS
-    assert told.proxies.warnings == {}
     assert told.look("192.0.2.1", "192.0.2.1") == ["192.0.2.1"]
+
+
+def test_who_speaks_for_clients_no_longer_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(caplog)
+    told.look("192.0.2.1")
+    told.now = 2 * TOLD_SECONDS - 1
+    assert list(told.proxies.warnings) == ["proxy 192.0.2.1"]
+    told.now = 2 * TOLD_SECONDS
+    assert told.proxies.warnings == {}
+    assert told.look("192.0.2.1") == ["192.0.2.1"]
+
+
+STRANGERS = [f"198.51.{number // 256}.{number % 256}" for number in range(1000)]
 
 
 def test_many_strangers_do_not_fill_log_and_memory(caplog: pytest.LogCaptureFixture) -> None:
     told = Told(caplog)
-    strangers = [f"198.51.100.{number}" for number in range(200)]
-    assert len(told.look("192.0.2.1", *strangers)) == MOST_TOLD
+    assert len(told.look("192.0.2.1", *STRANGERS)) == MOST_TOLD
     assert len(told.proxies.warnings) == MOST_TOLD
+    told.now = 2 * TOLD_SECONDS
+    assert told.look("192.0.2.1") == ["192.0.2.1"]
+
+
+def test_strangers_cannot_hide_the_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(caplog)
+    told.look(*STRANGERS[:MOST_TOLD])  # they use up the lines of this hour
+    for number, stranger in enumerate(STRANGERS):
+        told.look(stranger)
+        if number % 10 == 0:
+            assert told.look("192.0.2.1") == []
+    assert "proxy 192.0.2.1" in told.proxies.warnings
     told.now = TOLD_SECONDS
+    assert told.look(*(f"203.0.113.{number}" for number in range(200))) == []
     assert told.look("192.0.2.1") == ["192.0.2.1"]
 
 
