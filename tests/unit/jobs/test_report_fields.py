@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerma_common.errors import InvalidRequest
-from kerma_jobs.api.report_fields import entries, job_update, task_index, task_update
+from kerma_jobs.api.report_fields import (
+    MOST_UNKNOWN,
+    entries,
+    exactly,
+    job_update,
+    task_index,
+    task_update,
+)
 from kerma_jobs.app.batch_options import BatchOptions, parse_batch_options
 from kerma_jobs.app.reports import JobUpdate, TaskUpdate
 
@@ -113,3 +120,18 @@ def test_times_are_utc(text: str, microsecond: int) -> None:
 @pytest.mark.parametrize("folder", ["/scratch/u/run1", "/net/a+b@c=d,e:f-g/"])
 def test_folders(folder: str) -> None:
     assert job_update({"job_dir": folder}).job_dir == folder
+
+
+@pytest.mark.parametrize(("place", "more"), [("", "body"), ("tasks.7", "tasks.7")])
+def test_of_very_many_unknown_fields_some_are_named_and_the_others_counted(
+    place: str, more: str
+) -> None:
+    known = frozenset({"key"})
+    names = ["x" * 5000, *(f"f{number}" for number in range(160_000))]
+    with pytest.raises(InvalidRequest) as refused:
+        exactly({"key": 1, **dict.fromkeys(names)}, known, place)
+    fields = refused.value.fields
+    assert fields.pop(more) == [f"Has {len(names) - MOST_UNKNOWN} more unknown fields."]
+    assert list(fields.values()) == [["Unknown field."]] * MOST_UNKNOWN
+    assert max(map(len, fields)) < 200
+    assert exactly({"key": 1}, known, place) == {"key": 1}

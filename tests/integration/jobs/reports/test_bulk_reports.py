@@ -17,6 +17,7 @@ from kerma_common.http.body.heads import LATE, TWICE
 from kerma_common.http.body.json_body import LARGE
 from kerma_common.infra import Infra
 from kerma_jobs.api.bulk_reports import MOST_BYTES, MOST_NAMED, MOST_WAITING
+from kerma_jobs.api.report_fields import MOST_UNKNOWN
 from kerma_jobs.app.submission import MAX_TASKS
 from kerma_jobs.domain.commands import RevokeUpdateKeys
 from kerma_jobs.domain.job import JOB
@@ -161,6 +162,20 @@ async def test_a_member_of_a_large_body_comes_once(script: Script, world: World)
         more = b"," + orjson.dumps({name: value})[1:]
         answer = await send(script, body[:-1] + more)
         assert (answer.status_code, answer.json()[name]) == (400, [TWICE])
+
+
+async def test_of_many_unknown_members_some_are_named(script: Script) -> None:
+    more = {f"x{number}": 1 for number in range(50_000)}
+    answer = await send(script, orjson.dumps({**large(script), **more}))
+    assert answer.status_code == 400
+    assert answer.json()["body"] == [f"Has {50_000 - MOST_UNKNOWN} more unknown fields."]
+    assert len(answer.json()) == MOST_UNKNOWN + 2
+    answer = await send(script, orjson.dumps(large(script, tasks=[{**entry(1), **more}, entry(2)])))
+    assert answer.status_code == 202
+    assert answer.json()["refused_entries"] == 1
+    assert len(answer.json()["refused"]) == MOST_NAMED
+    answer = await send(script, orjson.dumps(large(script, tasks=more)))
+    assert (answer.status_code, set(answer.json())) == (400, {"message", "tasks"})
 
 
 async def test_a_revoked_key_is_refused_before_the_body_has_come(script: Script) -> None:

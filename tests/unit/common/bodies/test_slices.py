@@ -12,7 +12,7 @@ import pytest
 from kerma_common.errors import InvalidRequest
 from kerma_common.http.body.heads import TWICE
 from kerma_common.http.body.json_body import parse
-from kerma_common.http.body.slices import SLICE, parse_in_slices
+from kerma_common.http.body.slices import SLICE, VALUES, parse_in_slices
 
 DEPTH, MOST = 5, 100_000
 
@@ -77,7 +77,24 @@ def test_nul_is_named_by_its_path() -> None:
     assert list(refused.value.fields) == ["tasks.1.a.b"]
 
 
-async def test_others_get_turns_meanwhile() -> None:
+def test_members_are_looked_at_before_their_values() -> None:
+    def check(found: dict[str, Any]) -> None:
+        raise InvalidRequest(",".join(found))
+
+    body = orjson.dumps({"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}, "g": 1})
+    with pytest.raises(InvalidRequest, match="a,g"):
+        asyncio.run(parse_in_slices(body, DEPTH, MOST, check))
+
+
+MANY = {f"n{number}": number for number in range(20_000)}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"tasks": [{"task_id": n} for n in range(10_000)]}, {"tasks": MANY}, {"tasks": [[MANY]]}],
+    ids=["a list", "an object", "one item"],
+)
+async def test_others_get_turns_meanwhile(found: dict[str, Any]) -> None:
     turns = 0
 
     async def others() -> None:
@@ -86,11 +103,10 @@ async def test_others_get_turns_meanwhile() -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    body = orjson.dumps({"tasks": [{"task_id": number} for number in range(10_000)]})
+    body = orjson.dumps(found)
     beside = asyncio.create_task(others())
-    found = await parse_in_slices(body, DEPTH, MOST)
+    assert await parse_in_slices(body, DEPTH, MOST) == found
     beside.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await beside
-    assert len(found["tasks"]) == 10_000
-    assert turns > len(body) // SLICE
+    assert turns >= len(body) // SLICE + 20_000 // VALUES

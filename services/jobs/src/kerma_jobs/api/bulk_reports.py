@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -87,7 +88,7 @@ class BulkReports:
         await self.reports.admit(key)
         whole = await body.whole()
         async with self._turn(key.job_id):
-            return await self._carry_out(await parse_in_slices(whole, depth, MOST_VALUES))
+            return await self._carry_out(await parse_in_slices(whole, depth, MOST_VALUES, _tasks))
 
     @asynccontextmanager
     async def _turn(self, job: str) -> AsyncGenerator[None, None]:
@@ -110,12 +111,12 @@ class BulkReports:
                 del self._of_jobs[job]
 
     async def _carry_out(self, body: Mapping[str, Any]) -> Response:
-        exactly(body, KEYS)
+        tasks = _tasks(body)
         key = self.keys.verify(body["update_key"], body["simulation_id"], Verb.TASKS)
         refusals = _Refusals()
         updates: list[TaskUpdate] = []
         places: list[int] = []
-        for number, entry in enumerate(entries(body["tasks"], "tasks")):
+        for number, entry in enumerate(tasks):
             if number % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)
             try:
@@ -145,14 +146,18 @@ class _Refusals:
     def add(self, wrong: InvalidRequest) -> None:
         """Count an entry."""
         self.entries += 1
-        for place, reasons in wrong.fields.items():
-            if len(self.reasons) < MOST_NAMED:
-                self.reasons[shortened(place, MOST_PLACE)] = list(reasons)
+        for place, reasons in islice(wrong.fields.items(), MOST_NAMED - len(self.reasons)):
+            self.reasons[shortened(place, MOST_PLACE)] = list(reasons)
 
     @property
     def shown(self) -> dict[str, Any]:
         """What an answer says, nothing if every entry was taken."""
         return {"refused_entries": self.entries, "refused": self.reasons} if self.entries else {}
+
+
+def _tasks(body: Mapping[str, Any]) -> list[Any]:
+    """Return the entries of a body. Raises InvalidRequest for other members, or too many entries."""
+    return entries(exactly(body, KEYS)["tasks"], "tasks")
 
 
 def _update(entry: object, place: str) -> TaskUpdate:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from kerma_common.errors import WRONG_DATA, InvalidRequest
+from kerma_common.errors import MOST_NAME, WRONG_DATA, InvalidRequest, shortened
+from kerma_common.http.body.heads import BODY
 from kerma_jobs.app.reports import JobUpdate, TaskUpdate
 from kerma_jobs.app.submission import MAX_TASKS
 from kerma_jobs.domain.batch import JOB_STATES, TASK_STATES
@@ -22,6 +24,8 @@ MOST_PRIMARIES = 2**53 // MAX_TASKS
 LONGEST_SECONDS = 10 * 366 * 86400.0
 MOST_LOGS = 100
 MOST_LOG_NAME = 200
+MOST_UNKNOWN = 100
+"""Unknown fields that a refusal names, which also says how many more there are."""
 FIRST_YEAR = 2000
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 NUMBER = re.compile(r"\d{1,9}", re.ASCII)
@@ -87,12 +91,20 @@ def require(body: Mapping[str, Any], keys: Collection[str], place: str = "") -> 
         )
 
 
-def exactly(value: object, keys: Collection[str], place: str = "") -> dict[str, Any]:
-    """Return an object of these keys. Raises InvalidRequest naming those missing or unknown."""
+def exactly(value: object, keys: Set[str], place: str = "") -> dict[str, Any]:
+    """Return an object of these keys. Raises InvalidRequest naming those missing or unknown.
+
+    Of the unknown ones it names the first: a body may hold very many.
+    """
     body = _object(value, place)
     require(body, keys, place)
-    if unknown := sorted(body.keys() - set(keys)):
-        raise InvalidRequest(WRONG_DATA, {_at(place, key): ["Unknown field."] for key in unknown})
+    if (more := len(body) - len(keys)) > 0:
+        named = list(islice((key for key in body if key not in keys), MOST_UNKNOWN))
+        at = [_at(place, shortened(key, MOST_NAME)) for key in sorted(named)]
+        reasons = {name: ["Unknown field."] for name in at}
+        if more > len(named):
+            reasons[place or BODY] = [f"Has {more - len(named)} more unknown fields."]
+        raise InvalidRequest(WRONG_DATA, reasons)
     return body
 
 

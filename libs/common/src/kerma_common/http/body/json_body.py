@@ -104,8 +104,13 @@ def check_json(value: object, path: str = "") -> None:
     """
     for place, text in _strings(value, path):
         if "\x00" in text:
-            field = place[:MOST_NAME].replace("\x00", "\ufffd") or "body"
-            raise InvalidRequest(WRONG_PARAMETERS, {field: [NUL]})
+            raise nul_at(place)
+
+
+def nul_at(place: str) -> InvalidRequest:
+    """Return the refusal of a text with NUL at this path."""
+    field = place[:MOST_NAME].replace("\x00", "\ufffd") or "body"
+    return InvalidRequest(WRONG_PARAMETERS, {field: [NUL]})
 
 
 def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
