@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import selectors
 import subprocess
 import sys
@@ -263,8 +264,8 @@ def test_thousands_of_half_open_connections_leave_room() -> None:
 def test_large_uploads_share_a_budget_of_memory() -> None:
     head = b"POST /keep HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     large = 2**20
-    with server(upload_memory=2 * large) as made, ExitStack() as stack:
-        kept = [stack.enter_context(made.connect()) for _ in range(2)]
+    with server(upload_memory=3 * large) as made, ExitStack() as stack:
+        kept = [stack.enter_context(made.connect(f"127.0.0.{2 + n}")) for n in range(2)]
         for one in kept:
             one.sendall(head % large + b"x" * (large - 1))
         read = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -278,6 +279,28 @@ def test_large_uploads_share_a_budget_of_memory() -> None:
         for one in kept:
             assert exchange(one, b"x")[0] == 200
         assert made.ask(read % large + b"x" * large)[0] == 200  # the memory was released
+
+
+def test_an_address_leaves_others_memory_for_their_uploads() -> None:
+    size = 2**20
+    with server(upload_memory=8 * size) as made, ExitStack() as stack:
+        begun = [stack.enter_context(made.connect()) for _ in range(8)]
+        for one in begun:
+            one.sendall(head_of("keep", size) + b"x" * (size - 1))
+        # nearly half of it, by four of them
+        until(lambda: made.metric("http_upload_bytes") == 4 * (size - 1 - 64 * 2**10))
+        answered, _, _ = select.select(begun, [], [], PATIENCE)
+        assert len(answered) == 4
+        for one in answered:
+            status, answer = read_answer(one)
+            assert (status, b"retry-after: 1" in answer.lower()) == (503, True)
+        for source in ("127.0.0.2", "127.0.0.3"):
+            body = head_of("read", size) + b"x" * size
+            assert made.ask(body, source=source)[0] == 200
+        assert made.ask(b"GET /open HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+        for one in begun:
+            if one not in answered:
+                assert exchange(one, b"x")[0] == 200
 
 
 def test_many_large_uploads_take_no_memory_beyond_the_budget() -> None:
@@ -295,13 +318,13 @@ def test_many_large_uploads_take_no_memory_beyond_the_budget() -> None:
             with suppress(TimeoutError):
                 refused += read_answer(one)[0] == 503
             top = max(top, made.memory)
-        assert refused >= 12
+        assert refused >= 14
         assert top - before < 150
 
 
 def test_streamed_uploads_wait_outside_and_take_nothing_of_the_budget() -> None:
     size = 32 * 2**20  # more than a body that is held may have
-    with server(upload_memory=2**20) as made, ExitStack() as stack:
+    with server(upload_memory=2**21) as made, ExitStack() as stack:
         assert made.ask(GET)[0] == 200
         before = made.memory
         for _ in range(8):

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from kerma_auth.adapters.passwords.login_queue import LoginQueue, site
+from kerma_auth.adapters.passwords.login_queue import LoginQueue
 from kerma_auth.app.ports import Caller
+from kerma_common.addresses import site
 from kerma_common.errors import Unavailable
 from kit.events.tasks import settle
 

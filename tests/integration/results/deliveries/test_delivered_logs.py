@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from kerma_common.contracts.events.jobs import (
     JobLogReported,
 )
 from kerma_common.contracts.ids import job_id
+from kerma_common.http.body.json_body import LARGE
 from kerma_results.app.logs import HEAD, TAIL
 from kerma_results.domain import job_log
 from kit.running.clients.deliveries import Delivery, delivery
@@ -203,3 +205,38 @@ async def test_a_member_comes_once(client: httpx.AsyncClient, world: World, sent
     for one in (sent, other):
         missing = await client.get("/logfiles", params={"job_id": one.job_id})
         assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("wrong", [{"update_key": "x.y.z"}, {"simulation_id": 7}])
+async def test_a_large_log_is_not_read_for_others_than_a_job(
+    client: httpx.AsyncClient, sent: Delivery, wrong: dict[str, Any]
+) -> None:
+    members = {**sent.body(), **wrong, "logfiles": {"a.log": "x" * 2**20}}
+    del members["estimators"]
+    body = json.dumps(members).encode()
+    arrived = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal arrived
+        for start in range(0, len(body), 4096):
+            arrived = start
+            yield body[start : start + 4096]
+
+    answer = await client.post("/logfiles", content=pieces())
+    assert (answer.status_code, set(answer.json())) == (400, {"message", "update_key"})
+    assert arrived <= LARGE
+
+
+async def test_a_large_log_of_a_canceled_job_is_not_read(
+    client: httpx.AsyncClient, world: World, sent: Delivery
+) -> None:
+    await world.record(JobCancellationRequested(job_id=sent.job_id, by=OWNER, collect=False))
+    members = {**sent.body(), "logfiles": {"a.log": "x" * LARGE}}
+    del members["estimators"]
+
+    async def without_end() -> AsyncIterator[bytes]:
+        yield json.dumps(members).encode()
+        raise AssertionError
+
+    refused = await client.post("/logfiles", content=without_end())
+    assert (refused.status_code, refused.json()["code"]) == (409, "JOB_ENDED")

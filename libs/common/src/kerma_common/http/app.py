@@ -56,9 +56,6 @@ def create_app(
     for router in (_internal(health, proxies), *routers):
         app.router.routes.extend(router.routes)
     problem.install(app)
-    if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    app.add_middleware(Watched, proxies=proxies)
     if catch_up is not None:
         app.add_middleware(Gate, catch_up=catch_up)
     streamed = {
@@ -69,6 +66,10 @@ def create_app(
         for method in route.methods or ()
     }
     app.add_middleware(BodyLimit, limit=settings.body_limit, streamed=streamed)
+    # around the limit, which counts bodies by the address of the client
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    app.add_middleware(Watched, proxies=proxies)
     app.add_middleware(PlainText)
     app.add_middleware(RequestScope, service=name)
     methods = {m for route in app.router.routes for m in getattr(route, "methods", None) or ()}

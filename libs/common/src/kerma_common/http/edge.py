@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kerma_common.addresses import site
 from kerma_common.errors import TooLarge, Unavailable, UnsupportedMediaType
 from kerma_common.http.answers import answer
 from kerma_common.http.body.coding import Inflated, decoded_scope, is_gzip
@@ -164,7 +165,8 @@ class BodyLimit:
 
     Sizes are those of decoded bodies; a length that is announced counts before anything arrives.
 
-    The received part of a body counts against the server's `Uploads` until the response is sent.
+    The received part of a body counts against the server's `Uploads`, for the client's address, until
+    the response is sent.
     `streamed` are limits of routes, by method and path, that hold no more than a piece of a body: it
     does not count, and is decoded by its handler.
     """
@@ -200,7 +202,8 @@ class BodyLimit:
         if gzipped and not streamed:
             scope, receive = decoded_scope(scope), Inflated(receive)
         uploads = None if streamed else (scope.get("extensions") or {}).get(UPLOADS)
-        body = _Body(receive, send, limit, uploads)
+        address = site(scope["client"][0] if scope.get("client") else "")
+        body = _Body(receive, send, limit, uploads, address)
         try:
             await self._app(scope, body.receive, body.send)
         except (TooLarge, Unavailable) as refused:
@@ -214,11 +217,14 @@ class BodyLimit:
 class _Body:
     """The body of one request, counted as it arrives."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int, uploads: Uploads | None) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, limit: int, uploads: Uploads | None, address: str
+    ) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
         self._uploads = uploads
+        self._address = address
         self._arrived = 0
         self._taken = 0
         self.answered = False
@@ -231,7 +237,7 @@ class _Body:
             raise TooLarge(self._limit)
         wanted = max(0, self._arrived - SMALL) - self._taken
         if self._uploads is not None and wanted > 0:
-            self._uploads.take(wanted)
+            self._uploads.take(self._address, wanted)
             self._taken += wanted
         return message
 
@@ -242,6 +248,6 @@ class _Body:
 
     def release(self) -> None:
         """Return the memory to the budget."""
-        if self._uploads is not None:
-            self._uploads.give_back(self._taken)
+        if self._uploads is not None and self._taken:
+            self._uploads.give_back(self._address, self._taken)
         self._taken = 0

@@ -15,13 +15,11 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 
 from kerma_auth.app.ports import Caller
+from kerma_common.addresses import site
 from kerma_common.errors import Unavailable
 
-IPV6_SITE_BITS = 64
-"""A host gets at least a /64 of IPv6 addresses, so these count as one (RFC 6177)."""
 FULL = "Too many people are logging in; please try again"
 
 Turn = asyncio.Future[None]
@@ -118,16 +116,3 @@ class LoginQueue:
             del waiting.names[name]
         if not waiting.names:
             del self._addresses[address]
-
-
-def site(address: str) -> str:
-    """Return what takes turns for an address: itself, or the network of an IPv6 host."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
-        return address
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(IPv6Address(int(found) >> IPV6_SITE_BITS << IPV6_SITE_BITS))

@@ -7,11 +7,11 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kerma_auth.adapters.passwords.login_queue import site
 from kerma_auth.adapters.passwords.windows import Windows
 from kerma_auth.app.ports import Caller
 from kerma_auth.domain.limits import Limit
 from kerma_auth.domain.names import name_key
+from kerma_common.addresses import site
 from kerma_common.errors import TooManyRequests
 
 FAILURES = "Too many failed logins; please try again later"
