@@ -14,13 +14,15 @@ import pytest
 import pytest_asyncio
 
 from kerma_common.clock import system_clock
+from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.events.auth import UserRemovalStarted
 from kerma_common.contracts.subjects import job_subject, owner_subject, user_subject
 from kerma_common.infra import ALL_ROLES, Infra
 from kerma_common.service import Service
 from kerma_common.settings import HttpSettings
 from kerma_jobs.app.departures import AGAIN, LAST
-from kerma_jobs.main import build
+from kerma_jobs.domain.owner import ConcludeRemoval
+from kerma_jobs.main import build, deletions
 from kerma_jobs.settings import JobsSettings
 from kit.inputs.projects import demo_project
 from kit.programs.family import PATIENCE
@@ -75,9 +77,9 @@ async def start(
         yield started
 
 
-async def submitted(send: Callable[..., Any]) -> str:
+async def submitted(send: Callable[..., Any], **how: Any) -> str:
     body = {"engine": "geant4", "tasks": 1, "title": "", "project": demo_project(10)}
-    answer = await send("POST", "/v1/jobs", json=body)
+    answer = await send("POST", "/v1/jobs", json=body, **how)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
@@ -153,6 +155,32 @@ async def test_jobs_that_have_ended_are_deleted_at_once(start: Start) -> None:
         await append(infra, user_subject(user), started)
         await appears(infra, job, "JobDeleted")
         assert await of(user, client) == []
+
+
+async def test_whoever_has_the_name_later_inherits_neither_keys_nor_deletions(start: Start) -> None:
+    async with start(processes=False) as (client, infra):
+        await offer(infra, "first", "geant4")
+        user, other = user_of(as_user(client)), user_of(as_user(client))
+
+        async def with_key(owner: str) -> str:
+            headers = {"Authorization": f"Bearer {owner}", "Idempotency-Key": "k"}
+            return await submitted(client.request, headers=headers)
+
+        job, kept = await with_key(user), await with_key(other)
+        conclude = ConcludeRemoval(user, "r3")
+        context = CommandContext("svc:jobs", ("r3",), "r3", infra.clock())
+        carry_out = deletions(infra, JobsSettings()).carry_out
+        await carry_out(conclude, context)
+        last = (await infra.log.state("JOBS")).last
+        assert await infra.positions.wait("jobs", "JOBS", last)
+        assert await of(user, client) == []
+        heir = as_user_named(client, user)
+        assert (await heir("DELETE", f"/v1/jobs/{job}")).status_code == 404
+        again = await with_key(user)
+        assert again != job
+        assert await with_key(other) == kept
+        await carry_out(conclude, context)  # a repetition finds the jobs of somebody else
+        assert await of(user, client) == [again]
 
 
 def as_user_named(client: httpx.AsyncClient, user: str) -> Callable[..., Any]:

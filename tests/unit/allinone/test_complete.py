@@ -31,7 +31,6 @@ NOT_PROJECTED = {
     "TaskLeaseExpired": "its commit also says whether the task is queued again or has failed",
     "TasksCanceled": "TasksWithdrawn has already removed the rows",
     "JobArraysReported": "the gateway of the cluster will need it; users see no use in it",
-    "OwnerJobsDeleted": "auth reads it when the name of a removed user is wanted",
     "JobLogReported": "logs are shown by the results service",
     "ResultsExpected": "the aggregate decides whether results are accepted",
     "ResultsRefused": "the aggregate decides whether results are accepted",

@@ -138,9 +138,7 @@ def _routes(
             known=ENGINE_NAMES,
             workers=queries,
             admission=Reservations(infra.writers, infra.service),
-            keys=RequestKeys(
-                infra.writers, infra.service, own.idempotency_hours, own.idempotency_keys
-            ),
+            keys=_request_keys(infra, own),
             clusters=LoggedClusters(infra.log),
             quotas=own.quotas,
             job_bins=own.job_bins,
@@ -206,8 +204,22 @@ def _loops(infra: Infra, own: JobsSettings) -> list[LogLoop]:
 
         lifecycle = JobLifecycle(own.patience)
         loops.append(process_loop(lifecycle, infra.log, infra.db, dispatch, infra.clock))
-        control = JobControl(infra.bus, infra.clock)
-        owned = Overview(infra.db)
-        deletions = Deletions(infra.bus, infra.log, infra.positions, owned, control).carry_out
-        loops.append(process_loop(DEPARTURES, infra.log, infra.db, deletions, infra.clock))
+        carry_out = deletions(infra, own).carry_out
+        loops.append(process_loop(DEPARTURES, infra.log, infra.db, carry_out, infra.clock))
     return loops
+
+
+def deletions(infra: Infra, own: JobsSettings) -> Deletions:
+    """Return what carries out the removal of users."""
+    return Deletions(
+        infra.bus,
+        infra.log,
+        infra.positions,
+        Overview(infra.db),
+        _request_keys(infra, own),
+        JobControl(infra.bus, infra.clock),
+    )
+
+
+def _request_keys(infra: Infra, own: JobsSettings) -> RequestKeys:
+    return RequestKeys(infra.writers, infra.service, own.idempotency_hours, own.idempotency_keys)

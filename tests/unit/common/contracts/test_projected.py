@@ -12,7 +12,7 @@ NO_ROW = {
     "auth": {"SigningKeyIntroduced", "SigningKeyRetired", "SessionEnded", "SessionsRevoked"},
     # JobStarted comes with JobSubmitted, which makes the rows; others show what clusters report, or that
     # there are no rows
-    "jobs": {"JobStarted", "JobArraysReported", "JobLogReported", "OwnerJobsDeleted"},
+    "jobs": {"JobStarted", "JobArraysReported", "JobLogReported"},
     # ResultsExpected and ResultsRefused concern only the aggregate
     "results": {"ResultsExpected", "ResultsRefused"},
     # comes with TaskRequeued or TaskFailed; TasksWithdrawn has already removed the rows

@@ -64,6 +64,7 @@ _NOW = func.clock_timestamp()
 _FORGET = delete(REQUEST_KEY).where(
     REQUEST_KEY.c.owner == _owner, REQUEST_KEY.c.at < _NOW - bindparam("kept", type_=Interval)
 )
+_FORGET_ALL = delete(REQUEST_KEY).where(REQUEST_KEY.c.owner == _owner)
 _COUNTED = (
     select(func.count())
     .select_from(REQUEST_KEY)
@@ -97,6 +98,7 @@ class RequestKeys:
         self._kept = timedelta(hours=hours)
         self._most = most
         self._forget = rendered(_FORGET, schema)
+        self._forget_all = rendered(_FORGET_ALL, schema)
         self._claim = rendered(_CLAIM, schema)
         self._found = rendered(_FOUND, schema)
 
@@ -116,3 +118,8 @@ class RequestKeys:
         if row is None:
             raise TooManyRequests(TOO_MANY, AGAIN_SECONDS)
         return Claim(*row)
+
+    async def forget(self, owner: str) -> None:
+        """See ``OwnedKeys``."""
+        async with self._connections.lend() as connection:
+            await self._forget_all.execute(connection, user=owner)

@@ -91,6 +91,13 @@ class OwnedJobs(Protocol):
         """Return the ids of all jobs of a user."""
 
 
+class OwnedKeys(Protocol):
+    """The keys by which users repeat requests."""
+
+    async def forget(self, owner: str) -> None:
+        """Delete all keys of a user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deletions:
     """Carries out the commands of ``Departures``; a repetition changes nothing."""
@@ -99,15 +106,20 @@ class Deletions:
     log: EventLog
     positions: Positions
     jobs: OwnedJobs
+    keys: OwnedKeys
     control: JobControl
 
     async def carry_out(
         self, command: DeleteJobs | ConcludeRemoval, context: CommandContext
     ) -> None:
-        """Delete a user's jobs, and conclude the removal if that is asked for.
+        """Delete a user's jobs, and conclude the removal, with the keys, if that is asked for.
 
+        Once it is concluded, the jobs may be those of somebody new, and nothing is deleted any more.
         Raises Unavailable as long as the rows may not show all jobs, or one cannot be deleted yet.
         """
+        owner, _ = await self.bus.state(OWNER, owner_subject(command.user_id))
+        if owner.removal == command.removal:
+            return
         stream = STREAMS["jobs"]
         if not await self.positions.wait("jobs", stream, (await self.log.state(stream)).last):
             raise Unavailable("The read model of jobs is behind")
@@ -120,6 +132,7 @@ class Deletions:
         if left:
             raise Unavailable(f"{len(left)} jobs of a removed user cannot be deleted yet")
         if isinstance(command, ConcludeRemoval):
+            await self.keys.forget(command.user_id)
             await self.bus.execute(OWNER, owner_subject(command.user_id), command, context)
 
     async def _deleted(self, job_id: str, request_id: str) -> bool:

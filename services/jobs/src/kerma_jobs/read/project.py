@@ -1,6 +1,6 @@
 """Projection ``jobs``: events of jobs, tasks and result sets become rows.
 
-In: every event of the job aggregate; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
+In: every event of the job aggregate, OwnerJobsDeleted; TaskStarted, TaskRequeued, TaskSucceeded, TaskFailed,
 TaskCanceled, TasksCanceled, TasksLost, WorkerRegistered, WorkerRetired (runner); MergeStarted,
 EstimatorMaterialised (results).
 """
@@ -17,7 +17,7 @@ from kerma_common.projection.rows.ops import Delete, Op, Series, Update, Upsert
 from kerma_jobs.domain.offers import POOL
 from kerma_jobs.read.models import DELETED, DELETION, ESTIMATOR, JOB, METADATA, OFFER, OWNER, TASK
 
-JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=11)
+JOBS = Projection("jobs", "jobs", ("JOBS", "RUNNER", "RESULTS"), METADATA, revision=12)
 
 
 def _set_job(job_id: str, at: At, **values: object) -> Op:
@@ -173,6 +173,12 @@ def deleted(event: jobs.JobDeletionRequested | jobs.JobDeleted, at: At) -> Itera
     yield Delete(JOB, {"job_id": event.job_id})
     yield Delete(TASK, {"job_id": event.job_id})
     yield Delete(ESTIMATOR, {"job_id": event.job_id})
+
+
+@JOBS.on(jobs.OwnerJobsDeleted)
+def owner_jobs_deleted(event: jobs.OwnerJobsDeleted, at: At) -> Iterator[Op]:
+    """Forget whose the deleted jobs were: the next user under this name has the same id."""
+    yield Update(DELETED, {"owner": event.user_id}, {"owner": ""})
 
 
 @JOBS.on(jobs.JobTasksImported)
