@@ -110,6 +110,7 @@ async def test_jobs_are_listed_shown_and_removed(
     assert [row["id"] for row in listed] == [second.job_id, first.job_id]
     assert {row["username"] for row in listed} == {"joe"}
     assert await admin("jobs", "list", "--user", "joe", "--state", "RUNNING") == []
+    assert "--state is not one of" in await admin("jobs", "list", "--state", "RUNING", code=1)
     assert len(await admin("jobs", "list", "--user", "joe", "--limit", "1")) == 1
     shown = await admin("jobs", "show", first.job_id)
     assert (shown["state"], shown["origin"]) == ("COMPLETED", "yaptide")

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kerma_client.cli import app
+from kerma_common.errors import InvalidRequest
 from kerma_common.infra import Infra
 from kit.inputs.projects import submission
 from kit.running.worlds.cluster import Script, run
@@ -76,4 +77,6 @@ async def test_the_input_of_every_task_is_written(world: World, tmp_path: Path) 
         beam = (folder / f"task_{number:04d}" / "beam.dat").read_text()
         shares += [line.split()[1] for line in beam.splitlines() if line.startswith("NSTAT")]
     assert shares == ["4", "3", "3"]
-    assert (await kerma("batch-input", script.job, str(folder))).exit_code != 0
+    again = await kerma("batch-input", script.job, str(folder))
+    assert isinstance(again.exception, InvalidRequest)  # which the program prints
+    assert str(again.exception) == f"cannot make {folder}: File exists"

@@ -44,28 +44,34 @@ BENCHES = {
 
 
 def run_bench(name: str | None, *, as_json: bool) -> None:
-    """Measure one bench, or all. Exit with status 1 when a bar is missed."""
+    """Measure one bench, or all. Exit with status 1 when a bar is missed or a group failed."""
     chosen = [key for key in BENCHES if name in (None, key)]
     if not chosen:
         raise typer.BadParameter(f"{name} is not one of {', '.join(BENCHES)}")
-    missed = False
+    failed, missed = [], False
     table = Table("figure", "measured", "held against", "ratio", "bar", "")
     began = time.monotonic()
     for key in chosen:
         group = time.monotonic()
-        for figure in _measure(BENCHES[key]):
-            missed |= not figure.passed
-            if as_json:
-                put_json(_line(figure))
-            else:
-                table.add_row(*_cells(figure))
-                warn(f"measured {figure.name}")
+        try:
+            for figure in _measure(BENCHES[key]):
+                missed |= not figure.passed
+                if as_json:
+                    put_json(_line(figure))
+                else:
+                    table.add_row(*_cells(figure))
+                    warn(f"measured {figure.name}")
+        except Exception as error:
+            failed.append(key)
+            warn(f"{key} failed: {type(error).__name__}: {error}")
         warn(f"{key} took {time.monotonic() - group:.0f} s")
     if not as_json:
         console().print(table, soft_wrap=True)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    warn(f"groups measured: {len(chosen)}, in {minutes}:{seconds:02} minutes")
-    if missed:
+    warn(f"groups measured: {len(chosen) - len(failed)}, in {minutes}:{seconds:02} minutes")
+    if failed:
+        warn(f"groups that failed: {', '.join(failed)}")
+    if missed or failed:
         raise typer.Exit(1)
 
 

@@ -72,9 +72,15 @@ class JobInput:
     options: Mapping[str, Any]
 
     def write(self, folder: Path) -> int:
-        """Write the input of each task and ``batch.json`` into a new folder; return how many tasks."""
+        """Write the input of each task and ``batch.json`` into a new folder; return how many tasks.
+
+        Raises InvalidRequest if the folder is there or cannot be made.
+        """
         own = engine(self.inputs.engine)
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise InvalidRequest(f"cannot make {folder}: {error.strerror}") from None
         commands = []
         for index, primaries in enumerate(split_primaries(self.job.primaries, self.job.n_tasks)):
             directory = folder / f"task_{index + 1:04d}"

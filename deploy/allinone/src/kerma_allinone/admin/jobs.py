@@ -10,8 +10,9 @@ from uuid import uuid4
 from kerma_allinone.admin.system import ACTOR, open_service
 from kerma_common.contracts.ids import UNKNOWN_JOB
 from kerma_common.contracts.subjects import job_subject
-from kerma_common.errors import NotFound
+from kerma_common.errors import InvalidRequest, NotFound
 from kerma_common.infra import Infra
+from kerma_jobs.api.lists import STATES
 from kerma_jobs.app.control import JobControl
 from kerma_jobs.domain.job import JOB
 from kerma_jobs.domain.state import TERMINAL
@@ -28,7 +29,9 @@ class ShownJob:
 
 
 async def listed(limit: int, owner: str | None, state: str | None) -> list[JobLine]:
-    """Return the newest jobs."""
+    """Return the newest jobs. Raises InvalidRequest for an unknown state."""
+    if state is not None and state not in STATES:
+        raise InvalidRequest(f"--state is not one of {', '.join(sorted(STATES))}")
     async with open_service("jobs") as infra:
         return await Overview(infra.db).newest(limit, owner, state)
 

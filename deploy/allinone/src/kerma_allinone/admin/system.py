@@ -105,7 +105,7 @@ async def rebuild_service(service: str) -> Sequence[Compared]:
 
 
 async def add_cluster(name: str, host: str, port: int) -> None:
-    """Register a cluster; return when it can be read."""
+    """Register a cluster."""
     async with open_service("batch") as infra:
         registry = ClusterRegistry(infra.bus, infra.clock)
         await registry.add(name, host, port, actor=ACTOR, request_id=str(uuid4()))

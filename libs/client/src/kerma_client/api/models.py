@@ -60,7 +60,7 @@ class Job(JobEntry):
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """One task of a job. ``index`` counts from 0, of jobs on a cluster from 1."""
+    """One task of a job. ``number`` counts from 0, of jobs on a cluster from 1."""
 
     number: int
     state: str

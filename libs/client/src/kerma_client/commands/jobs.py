@@ -64,7 +64,9 @@ def submit(
     wait: Wait = False,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Cluster to run the job on; default is the only one there is."),
+        typer.Option(
+            help="Cluster to run the job on, default for the only one; without it, workers."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the id as JSON.")] = False,
     data: Data = DEFAULT_DATA,
