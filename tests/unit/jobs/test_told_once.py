@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from kerma_common.http.event_stream import MOST_UNSENT
 from kerma_common.security.principal import Principal
 from kerma_jobs.app.live_updates import Batch, Listener, LiveUpdates, Shown
@@ -22,7 +24,7 @@ def changed(job_id: str, state: str = "PENDING") -> Any:
 
 
 async def show(found: ChangedJob) -> Shown:
-    return Shown(f'"{found.job.job_id} {found.job.state}"'.encode(), waits=False)
+    return Shown(f'"{found.job.job_id} {found.job.state}"'.encode(), waits=True)
 
 
 @dataclass
@@ -79,8 +81,10 @@ def updates(rows: Rows) -> LiveUpdates:
     return LiveUpdates(rows, show)
 
 
-async def opened(of: LiveUpdates, last_id: str | None = None) -> Listener:
-    return await of.open(Principal(OWNER, "session"), None, last_id)
+async def opened(
+    of: LiveUpdates, last_id: str | None = None, job_id: str | None = None
+) -> Listener:
+    return await of.open(Principal(OWNER, "session"), job_id, last_id)
 
 
 async def test_only_the_last_event_of_those_told_together_has_an_id() -> None:
@@ -173,3 +177,51 @@ def test_a_batch_larger_than_a_mailbox_closes_it() -> None:
     batch.send()
     assert listener.mailbox.closed
     assert listener.mailbox.take() == b""
+
+
+@pytest.mark.parametrize("last_id", [None, "1-0-0", "2-0-0"])
+@pytest.mark.parametrize("job_id", [None, "a"])
+async def test_a_job_that_one_hears_of_first_is_told_to_all(
+    job_id: str | None, last_id: str | None
+) -> None:
+    rows = Rows()
+    live = updates(rows)
+    early = await opened(live)
+    heard(early)
+    rows.change("a")
+    await opened(live, last_id, job_id)
+    await live._tell_all()
+    assert heard(early) == [("a PENDING", "2-0-0")]
+
+
+async def test_who_listens_alone_to_a_job_is_not_told_again_why_it_waits() -> None:
+    rows = Rows()
+    live = updates(rows)
+    rows.change("a")
+    listener = await opened(live)
+    heard(listener)
+    await live._tell_all()
+    live._look_again()
+    await live._tell_all()
+    assert heard(listener) == []
+
+
+async def test_a_reading_that_fails_amid_its_jobs_is_repeated_whole() -> None:
+    rows, fails = Rows(), {"b"}
+
+    async def shown(found: ChangedJob) -> Shown:
+        if found.job.job_id in fails:
+            raise ConnectionError
+        return await show(found)
+
+    live = LiveUpdates(rows, shown)
+    listener = await opened(live)
+    heard(listener)
+    rows.change("a")
+    rows.change("b")
+    with pytest.raises(ConnectionError):
+        await live._tell_all()
+    assert heard(listener) == []
+    fails.clear()
+    await live._tell_all()
+    assert heard(listener) == [("a PENDING", None), ("b PENDING", "3-0-0")]

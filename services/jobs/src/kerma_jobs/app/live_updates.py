@@ -290,22 +290,25 @@ class LiveUpdates:
 
     async def _deliver(self, found: Changes) -> None:
         batch = Batch(str(found.position))
+        notes: dict[str, Shown] = {}
         for changed in found.jobs:
             job = changed.job
             listeners = list(self._listening(job.owner, job.job_id))
             if not listeners:
                 self._waiting.pop(job.job_id, None)
                 continue
-            shown = await self.show(changed)
-            before = self._waiting.pop(job.job_id, None)
-            if shown.waits:
-                self._waiting[job.job_id] = shown.data
-            if shown.data != before:
+            shown = notes[job.job_id] = await self.show(changed)
+            if shown.data != self._waiting.get(job.job_id):
                 batch.add(listeners, job.job_id, "job", shown.data)
             await asyncio.sleep(0)  # let requests in
         for job_id, owner in found.deleted.items():
             batch.add(self._listening(owner, job_id), job_id, "deleted", _gone(job_id))
         batch.send()
+        # not before: of a reading that fails amid its jobs, nobody is told anything
+        for job_id, shown in notes.items():
+            self._waiting.pop(job_id, None)
+            if shown.waits:
+                self._waiting[job_id] = shown.data
         for own in self._listeners.values():
             for listener in own:
                 listener.begun_with.clear()
@@ -355,15 +358,21 @@ class LiveUpdates:
         for changed in islice(waiting, MOST_LOOKED_AT):
             shown = await self.show(changed)
             if shown.waits:
-                self._waiting.setdefault(changed.job.job_id, shown.data)
+                told = self._told_to_all(changed, shown)
+                self._waiting.setdefault(changed.job.job_id, told)
 
     async def _begin(self, changed: ChangedJob) -> bytes:
         """Return a job for one listener; others may have been told something else."""
         shown, job_id = await self.show(changed), changed.job.job_id
         if shown.waits:
-            told = self._waiting.get(job_id, shown.data)
+            told = self._waiting.get(job_id, self._told_to_all(changed, shown))
             self._waiting[job_id] = shown.data if told == shown.data else None
         return shown.data
+
+    def _told_to_all(self, changed: ChangedJob, shown: Shown) -> bytes | None:
+        """Return what all were told when one was told of an unknown job; others wait for it."""
+        listeners = self._listening(changed.job.owner, changed.job.job_id)
+        return shown.data if len(list(islice(listeners, 2))) == 1 else None
 
     def _admit(self, principal: Principal) -> None:
         own = len(self._listeners.get(principal.user_id, ()))

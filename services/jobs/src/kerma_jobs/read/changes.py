@@ -203,12 +203,16 @@ def _changed() -> Select[Any]:
 
 
 def _known() -> tuple[ColumnElement[bool], ...]:
-    """Return the condition that a job has not changed since the position was read."""
-    return (
-        JOB.c.seq <= bindparam("jobs_now", type_=BigInteger),
+    """Return the condition that a job has not changed since the position was read.
+
+    No later reading asks what the last tasks of a job that has ended did, so it does not wait for them.
+    """
+    others = and_(
         JOB.c.tasks_seq <= bindparam("runner_now", type_=BigInteger),
         JOB.c.results_seq <= bindparam("results_now", type_=BigInteger),
     )
+    known = JOB.c.seq <= bindparam("jobs_now", type_=BigInteger)
+    return known, or_(JOB.c.ended_at.is_not(None), others)
 
 
 def _counted() -> Any:
