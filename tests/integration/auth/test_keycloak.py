@@ -20,8 +20,14 @@ from kerma_auth.adapters.vault import CREDENTIAL
 from kerma_auth.domain.session import SESSION_LIFE
 from kerma_auth.domain.user import SYSTEM, USER
 from kerma_auth.main import handlers_of
+from kerma_common.contracts.events.auth import AccountEnabled
 from kerma_common.contracts.events.jobs import OwnerJobsDeleted
-from kerma_common.contracts.subjects import owner_subject, session_subject, user_subject
+from kerma_common.contracts.subjects import (
+    account_subject,
+    owner_subject,
+    session_subject,
+    user_subject,
+)
 from kit.identity.federation import Federation, federation
 from kit.identity.provider import Provider, ec_key, provider
 from kit.running.worlds.accounts import login, register, replica
@@ -193,10 +199,11 @@ async def test_a_disabled_account_is_out_everywhere_until_it_is_enabled(world: W
     await world.auth.enter(world.realm.token("plgbart"), "plgbart")
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
 async def test_a_removed_user_comes_back_as_somebody_new_once_the_jobs_are_deleted(
-    world: World,
+    world: World, interrupted: bool
 ) -> None:
-    infra, name = world.auth.infra, "plgzoe"
+    infra, name = world.auth.infra, f"plgzoe{interrupted:d}"
     entered = await world.auth.enter(world.realm.token(name), name)
     removals = handlers_of(infra).removals
     await removals.start(entered.user_id, SYSTEM, "admin", "gone")
@@ -206,6 +213,9 @@ async def test_a_removed_user_comes_back_as_somebody_new_once_the_jobs_are_delet
     user, _ = await infra.bus.state(USER, user_subject(entered.user_id))
     event = OwnerJobsDeleted(user_id=entered.user_id, removal=user.leaving)
     await append(infra, owner_subject(entered.user_id), event)
+    if interrupted:  # a former release, after its first commit
+        enabled = AccountEnabled(user_id=entered.user_id)
+        await append(infra, account_subject(entered.user_id), enabled)
     again = await world.auth.enter(world.realm.token(name), name)
     await world.auth.becomes(200, again)
     await world.auth.becomes(403, entered)

@@ -124,9 +124,11 @@ class KeycloakLogin:
         return await self.sessions.tokens_of(grant, user)
 
     async def _require_enabled(self, user_id: str) -> None:
-        # From the log: the read model may lag.
+        # From the log: the read model may lag. A release that was interrupted has enabled the account of
+        # a user who is still leaving.
         account, _ = await self.bus.state(ACCOUNT, account_subject(user_id))
-        if account.disabled and not await self.names.release(user_id):
+        user, _ = await self.bus.state(USER, user_subject(user_id))
+        if (account.disabled or user.leaving) and not await self.names.release(user_id):
             raise Forbidden(DISABLED)
 
     async def _require_still_enabled(self, user_id: str, grant: Grant) -> None:
@@ -156,6 +158,8 @@ class KeycloakLogin:
         except DomainRejected:  # another tab was faster
             await self.vault.drop_credential(credential_id)
             user, _ = await self.bus.state(USER, user_subject(user_id))
+            if not user.registered:
+                raise Forbidden(DISABLED) from None
             return user
         except KermaError:
             await self.vault.drop_credential(credential_id)
