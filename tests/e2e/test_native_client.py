@@ -93,3 +93,16 @@ def test_an_operator_makes_and_removes_a_user_whose_jobs_go_too(kerma: Whole) ->
         with pytest.raises(ApiError) as out:
             operator.me()
         assert out.value.status == 401
+
+
+def test_commands_of_this_machine_share_one_token_and_leave_no_session(kerma: Whole) -> None:
+    data = ("--data", str(kerma.data))
+    with as_operator(kerma):
+        for command in (("jobs",), ("engines", "list", "--json"), ("auth", "sessions", "list")):
+            for _ in range(2):
+                ran = run(*command, *data)
+                assert ran.code == 0, ran.stderr
+        listed = run("auth", "token", "list", "--json", *data)
+        assert [one["label"] for one in listed.json] == ["commands of this machine"]
+        with_sessions = [one["username"] for one in run("admin", "sessions", "list", "--json").json]
+    assert "local" not in with_sessions

@@ -133,19 +133,26 @@ async def test_a_user_ends_sessions(auth: tuple[httpx.AsyncClient, Infra], url: 
     assert await infra.positions.wait("users", "AUTH", (await infra.log.state("AUTH")).last)
     who, typed = ("--user", "dana", "--url", url), f"{password}\n"
     first = (await login(client, "dana", password)).cookies["access_token"]
+    second = (await login(client, "dana", password)).cookies["access_token"]
     listed = json.loads(
         (await kerma("auth", "sessions", "list", "--json", *who, typed=typed)).stdout
     )
-    assert [one["current"] for one in listed] == [True, False]
-    one = await kerma("auth", "sessions", "end", listed[0]["id"], *who, typed=typed)
-    assert listed[0]["id"] in one.stdout
+    assert [one["current"] for one in listed] == [True, False, False]
+    one = await kerma("auth", "sessions", "end", listed[1]["id"], *who, typed=typed)
+    assert listed[1]["id"] in one.stdout
+    assert await statuses(client, first, second) == [200, 403]
     rest = await kerma("auth", "sessions", "end", "--json", *who, typed=typed)
     assert json.loads(rest.stdout) == {"ended": "others"}
+    assert await statuses(client, first, second) == [403, 403]
+    left = json.loads((await kerma("auth", "sessions", "list", "--json", *who, typed=typed)).stdout)
+    # each command ends its own session
+    assert [one["current"] for one in left] == [True]
+
+
+async def statuses(client: httpx.AsyncClient, *tokens: str) -> list[int]:
     client.cookies.clear()
-    sent = {"Authorization": f"Bearer {first}"}
-    assert (await client.get("/auth/status", headers=sent)).status_code == 403
-    left = (await kerma("auth", "sessions", "list", *who, typed=typed)).stdout
-    assert listed[0]["id"] not in left
+    headers = [{"Authorization": f"Bearer {token}"} for token in tokens]
+    return [(await client.get("/auth/status", headers=sent)).status_code for sent in headers]
 
 
 async def test_a_user_changes_the_password(auth: tuple[httpx.AsyncClient, Infra], url: str) -> None:

@@ -41,7 +41,8 @@ def test_it_works_in_its_folder(cell: Cell) -> None:
 def test_secrets_and_other_work_are_unreadable_at_every_level(cell: Cell) -> None:
     data = cell.folder / "data"
     data.mkdir(mode=0o755)
-    for name in ("master-key", "update-keys-secret", "nats-url", "pg-url", "local-password"):
+    secrets = ("master-key", "update-keys-secret", "nats-url", "pg-url", "local-password")
+    for name in (*secrets, "local-account"):
         (data / name).write_text("secret")
         (data / name).chmod(0o600)
     for name in ("blobs", "scratch"):

@@ -220,8 +220,9 @@ def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(*_: object, **__: object) -> list[str]:
         return [f'"{NASTY}"']
 
-    for module in (jobs, offers, auth):
+    for module in (jobs, offers):
         monkeypatch.setattr(module, "connect", connect)
+    monkeypatch.setattr(auth, "log_in", connect)
 
     async def text(*_: object) -> str:
         return NASTY

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp
 
+from kerma_allinone.admin.local import LocalAccess
 from kerma_allinone.assembly import SERVICES
 from kerma_allinone.children.answering import answers
 from kerma_allinone.children.ending import Ending
@@ -127,7 +128,8 @@ async def run(
             worker.next = await NextWorker.from_now(infras)
         stack.callback(remove_running, data)
         health = WholeHealth(services, worker.fault if worker else _nothing)
-        ready = Announcement(data, health, backing.blobs.url, worker, say)
+        access = LocalAccess(data, infras["auth"])
+        ready = Announcement(access, health, backing.blobs.url, worker, say)
         workers = _workers(services, backing, worker, ready.run)
         workers += (("identity", _follower(infras["auth"]).run), ("connections", idle.run))
         proxies = Proxies(load(HttpSettings).trusted_proxies)
@@ -352,17 +354,17 @@ def _blob_environment(blobs: BlobSettings) -> dict[str, str]:
 
 
 class Announcement:
-    """Prints the address once everything answers and the worker is registered."""
+    """Prints the address once everything answers, the worker is registered, and commands have access."""
 
     def __init__(
         self,
-        data: Path,
+        access: LocalAccess,
         health: WholeHealth,
         blob_url: str,
         worker: WorkerChild | None,
         say: Say,
     ) -> None:
-        self._data = data
+        self._access, self._data = access, access.data
         self._blob_url = blob_url
         self._health = health
         self._worker = worker
@@ -379,6 +381,7 @@ class Announcement:
         # readiness is a state of five services and has no event
         while await self._health.of_services():  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_SECONDS)
+        await self._access.prepare()
         if self._worker is not None:
             await self._worker.registered()
         url, logs = f"http://127.0.0.1:{port}", self._data / "logs"
@@ -390,4 +393,4 @@ class Announcement:
         }
         write_running(self._data, Running(url, os.getpid(), str(logs), settings))
         self._say(f"Kerma is ready at {url} (logs in {logs}); stop it with Ctrl-C")
-        await asyncio.get_running_loop().create_future()
+        await self._access.run()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
-from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerma_allinone.running import NotRunningError, read_running
-from kerma_client.errors import ApiError, UnreachableError
+from kerma_allinone.running import (
+    LocalAccount,
+    NoAccountError,
+    password_file,
+    read_account,
+    read_running,
+)
 
 if TYPE_CHECKING:
-    from kerma_client.client import KermaClient
+    from pathlib import Path
 
-USER = "local"
-_PASSWORD_FILE = "local-password"  # noqa: S105 - the name of a file
+    from kerma_client.client import KermaClient
 
 
 def use_settings(data: Path) -> None:
@@ -28,35 +29,38 @@ def use_settings(data: Path) -> None:
 
 
 def connect(data: Path) -> KermaClient:
-    """Return a client that is logged in with the local account, created on first use.
+    """Return a client that acts for the local account by its API token, and opens no session.
 
-    Raises NotRunningError.
+    Raises NotRunningError, NoAccountError.
+    """
+    from kerma_client.client import KermaClient
+
+    running = read_running(data)
+    account = _account(data)
+    if not account.token:
+        raise NoAccountError(_missing(data))
+    return KermaClient(running.url, token=account.token)
+
+
+def log_in(data: Path) -> KermaClient:
+    """Return a client with a session of the local account; whoever asks logs out.
+
+    Raises NotRunningError, NoAccountError, ApiError, UnreachableError.
     """
     from kerma_client.client import KermaClient
 
     running = read_running(data)
     client = KermaClient(running.url)
-    password = _password(data)
-    try:
-        client.login(USER, password)
-    except ApiError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            raise
-        client.register(USER, password)
-        client.login(USER, password)
-    except UnreachableError as error:
-        raise NotRunningError(str(error)) from error
+    client.login(_account(data).username, password_file(data).read_text().strip())
     return client
 
 
-def _password(data: Path) -> str:
-    """Return the password of the local account. It is created on first use, with mode 0600."""
-    path = data / _PASSWORD_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        password = secrets.token_urlsafe(24)
-        file.write(password)
-    return password
+def _account(data: Path) -> LocalAccount:
+    account = read_account(data)
+    if account is None:
+        raise NoAccountError(_missing(data))
+    return account
+
+
+def _missing(data: Path) -> str:
+    return f"commands have no account on {data} now; {data / 'logs' / 'kerma.log'} says why"

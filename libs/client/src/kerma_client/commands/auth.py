@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,8 @@ import typer
 
 from kerma_client.commands import listing
 from kerma_client.commands.options import DEFAULT_DATA, Data
-from kerma_client.local import connect
+from kerma_client.errors import ApiError, UnreachableError
+from kerma_client.local import log_in
 from kerma_client.terminal import fail, say
 
 if TYPE_CHECKING:
@@ -27,12 +30,24 @@ User = Annotated[
 ]
 
 
-def opened(data: Data, url: str, user: str) -> tuple[KermaClient, str]:
-    """Return a client that is logged in, and the password, "" for the local account."""
+@contextmanager
+def opened(data: Data, url: str, user: str) -> Iterator[tuple[KermaClient, str]]:
+    """Log in, and out at the end; yield the client and the password, "" for the local account."""
+    client, password = _logged_in(data, url, user)
+    with client:
+        try:
+            yield client, password
+        finally:
+            # what the command did stands, also if its session is over already
+            with suppress(ApiError, UnreachableError):
+                client.logout()
+
+
+def _logged_in(data: Data, url: str, user: str) -> tuple[KermaClient, str]:
     if not user:
         if url:
             fail("--url needs --user")
-        return connect(data), ""
+        return log_in(data), ""
     from kerma_client.client import KermaClient
 
     password: str = typer.prompt(f"Password of {user}", hide_input=True, err=True)
@@ -55,8 +70,7 @@ def change_password(
     url: Url = "",
 ) -> None:
     """Change your password; your other sessions end."""
-    client, old = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, old):
         new = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
         client.change_password(old, new)
     say("The password is changed; your other sessions have ended")
@@ -71,8 +85,7 @@ def create_token(
     user: User = "",
 ) -> None:
     """Print a new token. It is shown this once only; send it as a bearer token."""
-    client, _ = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, _):
         say(client.create_token(label, days).token)
 
 
@@ -84,8 +97,7 @@ def list_tokens(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show your tokens, without their secrets."""
-    client, _ = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, _):
         found = client.tokens()
     columns = {
         "id": "token",
@@ -106,8 +118,7 @@ def revoke_token(
     user: User = "",
 ) -> None:
     """Make a token void, in every service within a second."""
-    client, _ = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, _):
         client.revoke_token(token_id)
     say(f"{token_id} is void")
 
@@ -120,8 +131,7 @@ def list_sessions(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where you are logged in; the current session is that of this command."""
-    client, _ = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, _):
         found = client.sessions()
     columns = {"id": "session", "last_used_at": "last used", "expires_at": "expires", "current": ""}
     marked = listing.mark("current")
@@ -139,8 +149,7 @@ def end_sessions(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """End a session of yours, or all others, in every service within a second."""
-    client, _ = opened(data, url, user)
-    with client:
+    with opened(data, url, user) as (client, _):
         if session_id:
             client.end_session(session_id)
         else:

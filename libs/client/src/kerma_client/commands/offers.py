@@ -11,6 +11,7 @@ import typer
 
 from kerma_allinone.running import NotRunningError
 from kerma_client.commands.options import DEFAULT_DATA, Data
+from kerma_client.errors import UnreachableError
 from kerma_client.local import connect
 from kerma_client.terminal import console, put_json, say, table
 
@@ -96,7 +97,7 @@ def _offered(data: Path) -> tuple[Engine, ...] | None:
     try:
         with connect(data) as client:
             return client.engines()
-    except NotRunningError:
+    except (NotRunningError, UnreachableError):
         return None
 
 
