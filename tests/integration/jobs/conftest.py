@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from kerma_common.infra import Infra
 from kerma_jobs.main import build
+from kit.running.worlds.ahead import Start, starter
 from kit.running.worlds.cluster import Script, register, remove, run
 from kit.running.worlds.jobs_world import NamedUsers, offer
 from kit.running.worlds.services import MASTER_KEY, prepare, running
@@ -52,3 +53,15 @@ async def world(
 async def script(world: tuple[httpx.AsyncClient, Infra]) -> Script:
     """A script that runs a new job of two tasks on the cluster."""
     return await run(*world)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start(
+    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Start]:
+    """What starts the service at a time that is ahead of the present."""
+    await prepare(nats_url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERMA_UPDATE_KEYS_SECRET", MASTER_KEY)
+        patch.setenv("KERMA_UPDATE_KEYS_DAYS", "30")
+        yield starter(nats_url, postgres_url, tmp_path_factory.mktemp("blobs"))

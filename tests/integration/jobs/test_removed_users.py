@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from kerma_common.clock import system_clock
 from kerma_common.commands.context import CommandContext
 from kerma_common.contracts.events.auth import UserRemovalStarted
 from kerma_common.contracts.subjects import job_subject, owner_subject, user_subject
-from kerma_common.infra import ALL_ROLES, Infra
-from kerma_common.service import Service
-from kerma_common.settings import HttpSettings
+from kerma_common.infra import Infra
 from kerma_jobs.app.departures import AGAIN, LAST
 from kerma_jobs.domain.owner import ConcludeRemoval
-from kerma_jobs.main import build, deletions
+from kerma_jobs.main import deletions
 from kerma_jobs.settings import JobsSettings
 from kit.inputs.projects import demo_project
 from kit.programs.family import PATIENCE
+from kit.running.worlds.ahead import Start
 from kit.running.worlds.jobs_world import (
-    NamedUsers,
     appears,
     append,
     as_user,
@@ -36,45 +30,9 @@ from kit.running.worlds.jobs_world import (
     succeed,
     user_of,
 )
-from kit.running.worlds.services import MASTER_KEY, prepare, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-World = tuple[httpx.AsyncClient, Infra]
-Start = Callable[..., AbstractAsyncContextManager[World]]
 MOMENT = timedelta(seconds=30)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def start(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Start]:
-    """Start the service at a time that is ahead of the present, with or without processes."""
-    await prepare(nats_url)
-    blobs = tmp_path_factory.mktemp("blobs")
-
-    def started(
-        ahead: timedelta = timedelta(), *, processes: bool = True
-    ) -> AbstractAsyncContextManager[World]:
-        def clock() -> datetime:
-            return system_clock() + ahead
-
-        def built(settings: HttpSettings, infra: Infra) -> Service:
-            roles = ALL_ROLES if processes else ALL_ROLES - {"process"}
-            return build(settings, replace(infra, clock=clock, roles=roles), JobsSettings())
-
-        return running(
-            "jobs",
-            "kerma_jobs",
-            built,
-            nats_url=nats_url,
-            postgres_url=postgres_url,
-            blobs=blobs,
-            verifier=NamedUsers(),
-        )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERMA_UPDATE_KEYS_SECRET", MASTER_KEY)
-        yield started
 
 
 async def submitted(send: Callable[..., Any], **how: Any) -> str:

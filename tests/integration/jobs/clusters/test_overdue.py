@@ -3,69 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from kerma_common.clock import system_clock
 from kerma_common.contracts.events import results
 from kerma_common.contracts.subjects import job_subject, result_set_subject
 from kerma_common.infra import Infra
-from kerma_common.service import Service
-from kerma_common.settings import HttpSettings
 from kerma_jobs.adapters.task_progress import ProgressRows
 from kerma_jobs.app.overdue import Overdue
 from kerma_jobs.domain.commands import EndOverdueJob
-from kerma_jobs.main import build
-from kerma_jobs.settings import JobsSettings
+from kit.running.worlds.ahead import Start, World
 from kit.running.worlds.cluster import Script, register, remove, run
-from kit.running.worlds.jobs_world import NamedUsers, appears, append, offer, publish
-from kit.running.worlds.services import MASTER_KEY, prepare, running
+from kit.running.worlds.jobs_world import appears, append, offer, publish
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-World = tuple[httpx.AsyncClient, Infra]
-Start = Callable[[timedelta], AbstractAsyncContextManager[World]]
 NOTHING = timedelta()
 RESULTS, SILENCE = timedelta(hours=24), timedelta(hours=168)
 MOMENT = timedelta(minutes=11)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def start(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Start]:
-    """Start the service at a time that is ahead of the present."""
-    await prepare(nats_url)
-    blobs: Path = tmp_path_factory.mktemp("blobs")
-
-    def started(ahead: timedelta) -> AbstractAsyncContextManager[World]:
-        def clock() -> datetime:
-            return system_clock() + ahead
-
-        def built(settings: HttpSettings, infra: Infra) -> Service:
-            return build(settings, replace(infra, clock=clock), JobsSettings())
-
-        return running(
-            "jobs",
-            "kerma_jobs",
-            built,
-            nats_url=nats_url,
-            postgres_url=postgres_url,
-            blobs=blobs,
-            verifier=NamedUsers(),
-        )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERMA_UPDATE_KEYS_SECRET", MASTER_KEY)
-        patch.setenv("KERMA_UPDATE_KEYS_DAYS", "30")
-        yield started
 
 
 async def submitted(world: World) -> Script:
