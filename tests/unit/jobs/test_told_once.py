@@ -17,14 +17,15 @@ from kerma_jobs.read.changes import MOST, ChangedJob, Changes, Position
 OWNER = "ada"
 
 
-def changed(job_id: str, state: str = "PENDING") -> Any:
-    return SimpleNamespace(
-        job=SimpleNamespace(job_id=job_id, owner=OWNER, state=state), running=(), data=state
-    )
+def changed(job_id: str, at: int, state: str) -> Any:
+    job = SimpleNamespace(job_id=job_id, owner=OWNER, state=state)
+    return SimpleNamespace(job=job, running=(), at=Position(at, 0, 0))
 
 
 async def show(found: ChangedJob) -> Shown:
-    return Shown(f'"{found.job.job_id} {found.job.state}"'.encode(), waits=True)
+    return Shown(
+        f'"{found.job.job_id} {found.job.state}"'.encode(), waits=found.job.state == "PENDING"
+    )
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Rows:
     ) -> Changes:
         every = before.runner < 0
         found = [
-            changed(job_id, state)
+            changed(job_id, at, state)
             for job_id, (at, state) in self.jobs.items()
             if at > before.jobs or every or job_id in jobs
         ]
@@ -225,3 +226,24 @@ async def test_a_reading_that_fails_amid_its_jobs_is_repeated_whole() -> None:
     fails.clear()
     await live._tell_all()
     assert heard(listener) == [("a PENDING", None), ("b PENDING", "3-0-0")]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+async def test_what_was_heard_elsewhere_is_not_told_where_others_have_not_heard_it_yet(
+    state: str,
+) -> None:
+    rows = Rows()
+    live = updates(rows)
+    early = await opened(live)
+    heard(early)
+    rows.change("a", state)
+    rows.change("b", state)
+    late = await opened(live, "2-0-0")
+    assert [data for data, _ in heard(late)] == [f"b {state}", "{}"]
+    rows.change("c")
+    await live._tell_all()
+    assert [data for data, _ in heard(early)] == [f"a {state}", f"b {state}", "c PENDING"]
+    assert [data for data, _ in heard(late)] == ["c PENDING"]
+    rows.change("a", "MERGING")
+    await live._tell_all()
+    assert [data for data, _ in heard(late)] == ["a MERGING"]

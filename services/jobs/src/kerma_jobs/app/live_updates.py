@@ -40,6 +40,7 @@ RETRY_SECONDS = 1.0
 MOST_AT_FIRST = MOST_UNSENT - 2
 """Jobs that a new stream tells; with more, it says that the list is to be read."""
 LISTENERS = Gauge("jobs_live_listeners", "Open streams of live updates")
+_NOWHERE = Position(-1, -1, -1)
 _log = logging.getLogger(__name__)
 
 OUTLOOK_SECONDS = 5.0
@@ -93,7 +94,9 @@ class Listener:
     mailbox: Mailbox = field(default_factory=Mailbox)
     timer: asyncio.TimerHandle | None = None
     begun_with: dict[str, bytes] = field(default_factory=dict)
-    """What it was told when it began: the next reading for all may hold the same."""
+    """What it was told when it began, or before: the next reading for all may hold the same."""
+    resumed_at: Position = _NOWHERE
+    """What changed up to there it has heard; the next reading for all may begin before."""
 
     def wants(self, job_id: str) -> bool:
         """Return whether it is told of a job of its user."""
@@ -272,7 +275,7 @@ class LiveUpdates:
             if not found.complete:
                 self.end_all()
             else:
-                await self._deliver(found)
+                await self._deliver(found, also)
         except BaseException:
             self._progressed |= progressed
             self._looks |= looks
@@ -288,7 +291,7 @@ class LiveUpdates:
         self._look, self._looks = None, True
         self._woken.set()
 
-    async def _deliver(self, found: Changes) -> None:
+    async def _deliver(self, found: Changes, also: Collection[str]) -> None:
         batch = Batch(str(found.position))
         notes: dict[str, Shown] = {}
         for changed in found.jobs:
@@ -299,6 +302,8 @@ class LiveUpdates:
                 continue
             shown = notes[job.job_id] = await self.show(changed)
             if shown.data != self._waiting.get(job.job_id):
+                if not shown.waits and job.job_id not in also:
+                    listeners = [x for x in listeners if not x.resumed_at.holds(changed.at)]
                 batch.add(listeners, job.job_id, "job", shown.data)
             await asyncio.sleep(0)  # let requests in
         for job_id, owner in found.deleted.items():
@@ -318,18 +323,17 @@ class LiveUpdates:
 
     async def _catch_up(self, listener: Listener, last_id: str | None) -> None:
         now = await self.changes.position()
-        if self._position is None:
-            self._position = now
-        owner = (listener.principal.user_id,)
+        self._position = self._position or now
+        owner, known = (listener.principal.user_id,), dict[str, bytes]()
         last = Position.parse(last_id) if last_id else None
         open_ = Position(now.jobs, -1, -1)
-        resumes = last is not None and all(a <= b for a, b in zip(last, now, strict=True))
+        resumes = last is not None and now.holds(last)
         if listener.job_id is not None:
             found = await self.changes.since(now, owner, (listener.job_id,))
         elif resumes and last is not None:
             found = await self.changes.since(last, owner, most=MOST_AT_FIRST)
             if found.complete:
-                await self._note_waiting(await self.changes.since(open_, owner))
+                known = await self._note_waiting(await self.changes.since(open_, owner))
         else:
             # jobs that have ended are in the list
             found = await self.changes.since(open_, owner, most=MOST_AT_FIRST)
@@ -346,20 +350,25 @@ class LiveUpdates:
             if listener.wants(job_id):
                 batch.add((listener,), job_id, "deleted", _gone(job_id))
         batch.add((listener,), "ready", "ready", b"{}")
-        listener.begun_with = batch.send()
+        listener.begun_with = known | batch.send()
+        if resumes:
+            listener.resumed_at = found.position
 
-    async def _note_waiting(self, open_: Changes) -> None:
-        """Note jobs of which a client heard from another process, so that they are looked at.
+    async def _note_waiting(self, open_: Changes) -> dict[str, bytes]:
+        """Note and return jobs that a client knows from another process, so that they are looked at.
 
         It is not told again what it was told there; of a reason that changed while nobody told it
         anything, it hears when that changes again.
         """
+        known: dict[str, bytes] = {}
         waiting = (changed for changed in open_.jobs if not changed.running)
         for changed in islice(waiting, MOST_LOOKED_AT):
             shown = await self.show(changed)
             if shown.waits:
+                known[changed.job.job_id] = shown.data
                 told = self._told_to_all(changed, shown)
                 self._waiting.setdefault(changed.job.job_id, told)
+        return known
 
     async def _begin(self, changed: ChangedJob) -> bytes:
         """Return a job for one listener; others may have been told something else."""

@@ -60,6 +60,10 @@ class Position(NamedTuple):
         found = _POSITION.fullmatch(text)
         return cls(*map(int, found.groups())) if found else None
 
+    def holds(self, other: Position) -> bool:
+        """Return whether it is nowhere before another one."""
+        return all(a >= b for a, b in zip(self, other, strict=True))
+
     def __str__(self) -> str:
         """Return the text."""
         return "-".join(map(str, tuple(self)))
@@ -69,13 +73,15 @@ class Position(NamedTuple):
 class ChangedJob:
     """A job with its ended tasks by state, their primaries, and its running tasks.
 
-    ``running`` holds number, lease and simulated primaries of each.
+    ``running`` holds number, lease and simulated primaries of each. ``at`` is its last change in each
+    stream; after its end, in its own.
     """
 
     job: JobHead
     ended: dict[str, int]
     simulated: int
     running: Sequence[tuple[int, int, int]]
+    at: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +153,14 @@ class ChangeQueries:
 
 
 def _job(row: Sequence[Any]) -> ChangedJob:
-    head, counted = row[: len(HEAD)], row[len(HEAD) :]
-    *ended, simulated, running = counted
+    job = head_of(row[: len(HEAD)])
+    seq, tasks_seq, results_seq, *ended, simulated, running = row[len(HEAD) :]
     return ChangedJob(
-        head_of(head),
+        job,
         dict(zip(ENDINGS, ended, strict=True)),
         simulated,
         orjson.loads(running) if running else (),
+        Position(seq, 0, 0) if job.ended_at else Position(seq, tasks_seq, results_seq),
     )
 
 
@@ -195,7 +202,7 @@ def _changed() -> Select[Any]:
     offered = select(OFFER.c.worker).where(OFFER.c.engines.has_key(JOB.c.engine)).exists()
     head = [offered if column is OFFERED else column for column in HEAD]
     return (
-        select(*head, *counted.c)
+        select(*head, JOB.c.seq, JOB.c.tasks_seq, JOB.c.results_seq, *counted.c)
         .select_from(JOB.join(counted, true()))
         .where(JOB.c.job_id == _any_of("chosen"), still)
         .order_by(JOB.c.seq)
