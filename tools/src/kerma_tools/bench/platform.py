@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kerma_allinone.running import NotRunningError, Running, read_running
 from kerma_client.client import KermaClient
-from kerma_client.local import connect
+from kerma_client.local import log_in
 
 START_SECONDS = 60.0
 CHECK_SECONDS = 0.01
@@ -78,7 +78,7 @@ def platform(
         try:
             running = _ready(child, directory)
             took = time.perf_counter() - began
-            with connect(directory) as client:
+            with log_in(directory) as client:
                 yield Platform(directory, running, client, took, child)
         finally:
             child.send_signal(signal.SIGTERM)
