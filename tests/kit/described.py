@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from kerma_allinone.edge.openapi import openapi_document
 from kerma_common.http.refusals.statuses import EVENT_STREAM

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import jwt
 import pytest
-import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
@@ -20,17 +18,9 @@ from kerma_common.infra import Infra
 from kit.programs.family import PATIENCE
 from kit.running.worlds.accounts import PASSWORD, login, register, replica
 from kit.running.worlds.held import held
-from kit.running.worlds.people import Person, World, people
+from kit.running.worlds.people import Person, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
-    async with people(nats_url, postgres_url, tmp_path_factory.mktemp("blobs")) as made:
-        yield made
 
 
 async def test_a_changed_password_ends_the_other_sessions_everywhere(world: World) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import httpx
 import pytest
-import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_auth.adapters.vault import CREDENTIAL
@@ -20,17 +18,9 @@ from kerma_auth.main import handlers_of
 from kerma_common.errors import KeyReused, Unavailable
 from kerma_common.http.idempotency import RequestKey
 from kit.running.worlds.accounts import login
-from kit.running.worlds.people import Person, World, people
+from kit.running.worlds.people import Person, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
-    async with people(nats_url, postgres_url, tmp_path_factory.mktemp("blobs")) as made:
-        yield made
 
 
 async def listed(world: World, person: Person) -> list[dict[str, Any]]:

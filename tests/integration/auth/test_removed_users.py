@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NoReturn
 
 import httpx
 import pytest
-import pytest_asyncio
 from sqlalchemy import func, select
 
 from kerma_allinone.admin.users import user_id_of
@@ -25,17 +24,9 @@ from kerma_common.contracts.subjects import account_subject, owner_subject, user
 from kerma_common.errors import DomainRejected, Forbidden, Unavailable
 from kit.running.worlds.accounts import PASSWORD, login, register
 from kit.running.worlds.jobs_world import append
-from kit.running.worlds.people import Person, World, people
+from kit.running.worlds.people import Person, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
-    async with people(nats_url, postgres_url, tmp_path_factory.mktemp("blobs")) as made:
-        yield made
 
 
 async def state_of(world: World, person: Person) -> User:

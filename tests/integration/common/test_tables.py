@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from kerma_allinone.assembly import SERVICES
 from kerma_auth import main as auth
@@ -105,15 +107,22 @@ async def test_tables_from_before_the_migrations_are_taken_over(
         await engine.dispose()
 
 
-async def test_users_of_the_first_revision_get_the_keys_of_their_names(postgres_url: str) -> None:
-    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, "auth")
-    engine = create_engine(PgSettings(url=postgres_url), "test", "auth")
+@asynccontextmanager
+async def taken_over(postgres_url: str, service: str) -> AsyncIterator[AsyncConnection]:
+    """Yield a transaction on tables of an older release that have just been taken over."""
+    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, service)
+    engine = create_engine(PgSettings(url=postgres_url), "test", service)
     try:
-        async with engine.connect() as connection:
-            keys = await connection.scalars(text("SELECT name_key FROM auth_vault.credential"))
-            assert list(keys) == ["strasse"]
+        async with engine.begin() as connection:
+            yield connection
     finally:
         await engine.dispose()
+
+
+async def test_users_of_the_first_revision_get_the_keys_of_their_names(postgres_url: str) -> None:
+    async with taken_over(postgres_url, "auth") as connection:
+        keys = await connection.scalars(text("SELECT name_key FROM auth_vault.credential"))
+        assert list(keys) == ["strasse"]
 
 
 BEFORE = {
@@ -126,15 +135,10 @@ BEFORE = {
 async def test_replicas_of_an_earlier_release_go_on_after_the_migrations(
     postgres_url: str, service: str
 ) -> None:
-    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, service)
-    engine = create_engine(PgSettings(url=postgres_url), "test", service)
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(text(BEFORE[service]))
-            left = "SELECT expires - now() > interval '365 days' FROM auth_vault.api_token_label"
-            assert list(await connection.scalars(text(left))) == [True]
-    finally:
-        await engine.dispose()
+    async with taken_over(postgres_url, service) as connection:
+        await connection.execute(text(BEFORE[service]))
+        left = "SELECT expires - now() > interval '365 days' FROM auth_vault.api_token_label"
+        assert list(await connection.scalars(text(left))) == [True]
 
 
 SWEPT = {"auth": auth.STALE, "jobs": (keys_over(24.0),)}
@@ -145,19 +149,14 @@ SWEPT = {"auth": auth.STALE, "jobs": (keys_over(24.0),)}
 async def test_rows_whose_time_is_over_are_found_by_an_index(
     postgres_url: str, service: str
 ) -> None:
-    await test_tables_from_before_the_migrations_are_taken_over(postgres_url, service)
-    engine = create_engine(PgSettings(url=postgres_url), "test", service)
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text("SET LOCAL enable_seqscan = off"))
-            for stale in SWEPT[service]:
-                some = select(stale.table.c[0]).where(stale.over)
-                shown = some.compile(engine, compile_kwargs={"literal_binds": True})
-                plan = await connection.scalars(text(f"EXPLAIN {shown}"))
-                lines = "\n".join(plan)
-                assert "Index Cond" in lines, lines
-    finally:
-        await engine.dispose()
+    async with taken_over(postgres_url, service) as connection:
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        for stale in SWEPT[service]:
+            some = select(stale.table.c[0]).where(stale.over)
+            shown = some.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+            plan = await connection.scalars(text(f"EXPLAIN {shown}"))
+            lines = "\n".join(plan)
+            assert "Index Cond" in lines, lines
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from starlette.responses import Response
 
 from kerma_allinone.edge.openapi import OPENAPI, openapi_document

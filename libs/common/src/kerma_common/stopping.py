@@ -114,7 +114,7 @@ class StopSignals:
         self.end("its clean-up", self._tell_what_runs)
 
     def _tell_what_runs(self) -> None:
-        frames = sys._current_frames().values()  # noqa: SLF001 documented for this use
+        frames = sys._current_frames().values()  # noqa: SLF001 - the documented way to see all threads
         stacks = ["".join(traceback.format_stack(frame)) for frame in frames]
         tasks = [] if self._loop is None else [*map(repr, asyncio.all_tasks(self._loop))]
         logger.critical("does not end", extra={"stacks": stacks, "tasks": tasks})

@@ -15,19 +15,23 @@ from kerma_common.contracts.events import results, runner
 from kerma_common.contracts.refs import Ref
 from kerma_common.contracts.subjects import result_set_subject, task_subject
 from kerma_common.errors import QuotaExceeded
-from kerma_common.infra import Infra
 from kerma_jobs.adapters.reservations import Reservations
 from kerma_jobs.domain.quotas import Quotas
-from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
 from kit.inputs.projects import submission
-from kit.running.worlds.jobs_world import NamedUsers, appears, append, as_user, offer, succeed
-from kit.running.worlds.services import prepare, running
+from kit.running.worlds.jobs_world import (
+    Replica,
+    appears,
+    append,
+    as_user,
+    succeed,
+    two_replicas,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUOTAS = Quotas(active_jobs=3, waiting_tasks=50, stored_bytes=60_000, submissions_per_minute=8)
-Replicas = tuple[tuple[httpx.AsyncClient, Infra], tuple[httpx.AsyncClient, Infra]]
+Replicas = tuple[Replica, Replica]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -35,26 +39,11 @@ async def replicas(
     nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Replicas]:
     """Two instances of the service with small quotas."""
-    await prepare(nats_url)
-    blobs = tmp_path_factory.mktemp("blobs")
     settings = JobsSettings(quotas={"default": QUOTAS})
-    where: dict[str, Any] = {
-        "nats_url": nats_url,
-        "postgres_url": postgres_url,
-        "blobs": blobs,
-        "verifier": NamedUsers(),
-    }
-
-    def limited(http: Any, infra: Infra) -> Any:
-        return build(http, infra, settings)
-
-    async with (
-        running("jobs", "kerma_jobs", limited, **where) as first,
-        running("jobs", "kerma_jobs", limited, roles=frozenset({"api"}), **where) as second,
-    ):
-        await offer(first[1], "first", "geant4")
-        assert await second[1].positions.wait("jobs", "RUNNER", 1, 10.0)
-        yield first, second
+    where = {"nats_url": nats_url, "postgres_url": postgres_url}
+    blobs = tmp_path_factory.mktemp("blobs")
+    async with two_replicas(settings, **where, blobs=blobs) as both:
+        yield both
 
 
 def refused(answer: httpx.Response, status: int, quota: str) -> Mapping[str, Any]:

@@ -23,19 +23,15 @@ from kerma_common.errors import OutcomeUnknown, TooManyRequests
 from kerma_common.eventlog.jetstream import JetStreamLog
 from kerma_common.faults import FaultPoint
 from kerma_common.http.idempotency import RequestKey
-from kerma_common.infra import Infra
 from kerma_jobs.adapters.request_keys import RequestKeys
 from kerma_jobs.domain.quotas import Quotas
-from kerma_jobs.main import build
 from kerma_jobs.settings import JobsSettings
 from kit.inputs.projects import submission
-from kit.running.worlds.jobs_world import NamedUsers, leave, offer
-from kit.running.worlds.services import prepare, running
+from kit.running.worlds.jobs_world import Replica, leave, offer, two_replicas
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAM = Path(__file__).parents[3] / "kit/programs/one_submission.py"
-Replica = tuple[httpx.AsyncClient, Infra]
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +44,10 @@ async def replicas(
     nats_url: str, postgres_url: str, blobs: Path
 ) -> AsyncIterator[tuple[Replica, Replica]]:
     """Two instances of the service; only the first one projects."""
-    await prepare(nats_url)
-    where: dict[str, Any] = {"nats_url": nats_url, "postgres_url": postgres_url, "blobs": blobs}
-    where["verifier"] = NamedUsers()
     few = JobsSettings(quotas={"default": Quotas(submissions_per_minute=20)})
-
-    def limited(http: Any, infra: Infra) -> Any:
-        return build(http, infra, few)
-
-    async with (
-        running("jobs", "kerma_jobs", limited, **where) as first,
-        running("jobs", "kerma_jobs", limited, roles=frozenset({"api"}), **where) as second,
-    ):
-        await offer(first[1], "first", "geant4")
-        assert await second[1].positions.wait("jobs", "RUNNER", 1, 10.0)
-        yield first, second
+    where = {"nats_url": nats_url, "postgres_url": postgres_url}
+    async with two_replicas(few, **where, blobs=blobs) as both:
+        yield both
 
 
 def new_user() -> str:

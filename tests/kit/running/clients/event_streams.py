@@ -66,6 +66,11 @@ class EventReader:
                 self._waiting += [told for text in whole if (told := _told(text)) is not None]
         return self._waiting.pop(0)
 
+    async def kinds(self, number: int) -> list[str]:
+        """Return the kinds of so many events; fewer if the stream ends before."""
+        told = [await self.next() for _ in range(number)]
+        return [event.kind for event in told if event is not None]
+
     async def until(self, kind: str, **data: Any) -> Told:
         """Return the next event of a kind that has these data."""
         while (told := await self.next()) is not None:

@@ -1,7 +1,10 @@
 """The jobs service alone: users by name; tests append the events of other services."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +23,11 @@ from kerma_common.errors import Forbidden
 from kerma_common.http.policy import Principal
 from kerma_common.infra import Infra
 from kerma_common.security.principal import KEYCLOAK, NATIVE
+from kerma_common.service import Service
+from kerma_common.settings import HttpSettings
+from kerma_jobs.main import build
+from kerma_jobs.settings import JobsSettings
+from kit.running.worlds.services import prepare, running
 
 REF = Ref("0" * 64, 1)
 
@@ -145,3 +153,32 @@ async def leave(infra: Infra, worker: str) -> None:
 async def seen(infra: Infra, seq: int) -> None:
     """Wait until the service has seen an event of the runner."""
     assert await infra.positions.wait("jobs", "RUNNER", seq, 10.0)
+
+
+Replica = tuple[httpx.AsyncClient, Infra]
+
+
+@asynccontextmanager
+async def two_replicas(
+    settings: JobsSettings, *, nats_url: str, postgres_url: str, blobs: Path
+) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Run the service twice, with a worker that offers Geant4; only the first one projects."""
+    await prepare(nats_url)
+
+    def limited(http: HttpSettings, infra: Infra) -> Service:
+        return build(http, infra, settings)
+
+    one = partial(
+        running,
+        "jobs",
+        "kerma_jobs",
+        limited,
+        nats_url=nats_url,
+        postgres_url=postgres_url,
+        blobs=blobs,
+        verifier=NamedUsers(),
+    )
+    async with one() as first, one(roles=frozenset({"api"})) as second:
+        await offer(first[1], "first", "geant4")
+        assert await second[1].positions.wait("jobs", "RUNNER", 1, 10.0)
+        yield first, second

@@ -68,14 +68,25 @@ class Departures:
         """Return the user that an event belongs to."""
         return event.user_id if isinstance(event, auth.UserRemovalStarted) else None
 
-    def handle(self, state: Leaving | None, event: Any, at: At) -> Reaction[Leaving]:  # noqa: ARG002 - a later removal takes the place
+    def handle(
+        self,
+        state: Leaving | None,  # noqa: ARG002 - part of the protocol; a later removal takes the place
+        event: Any,
+        at: At,
+    ) -> Reaction[Leaving]:
         """Delete what there is, and look again."""
         assert isinstance(event, auth.UserRemovalStarted)
         delete = DeleteJobs(event.user_id, event.removal)
         timers = (Timer(LATE, at.time + AGAIN), Timer(LEFT, at.time + self.last))
         return Reaction(Leaving(event.removal), (delete,), timers)
 
-    def wake(self, state: Leaving | None, key: str, timer: str, now: datetime) -> Reaction[Leaving]:  # noqa: ARG002
+    def wake(
+        self,
+        state: Leaving | None,
+        key: str,
+        timer: str,
+        now: datetime,  # noqa: ARG002 - part of the protocol
+    ) -> Reaction[Leaving]:
         """Delete what came since then; in the end, say that nothing is left."""
         if state is None:
             return Reaction(None)
