@@ -66,7 +66,6 @@ def test_what_cannot_be_converted_here_is_left_to_the_answer(other: dict[str, An
     [
         ((), {"engine": "geant4", "tasks": 8, "wait_for_engine": False}),
         (("--tasks", "3", "--wait", "--engine", "fluka"), {"tasks": 3, "wait_for_engine": True}),
-        (("--cluster", "ares"), {"cluster": "ares"}),
     ],
 )
 def test_a_submission_prints_the_id_of_its_job(
@@ -90,4 +89,3 @@ def test_a_submission_prints_the_id_of_its_job(
     (job,) = taken
     assert job["project"]
     assert job.items() >= sent.items()
-    assert ("cluster" in job) == ("--cluster" in options)

@@ -62,20 +62,12 @@ def submit(
     primaries: Primaries = None,
     engine: Engine = "geant4",
     wait: Wait = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Cluster to run the job on, default for the only one; without it, workers."
-        ),
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the id as JSON.")] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Submit a project and print the id of its job."""
     body = _body(project, tasks, primaries, engine)
     body["wait_for_engine"] = wait
-    if cluster is not None:
-        body["cluster"] = cluster
     with connect(data) as client:
         job_id = client.submit(body)
     if as_json:

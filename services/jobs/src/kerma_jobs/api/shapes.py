@@ -36,7 +36,7 @@ DIRECT = Body(
 )
 SUBMITTED = envelope("Job waiting for execution", job_id=ID)
 STATUS = envelope(
-    "Job is running",
+    "Job state: RUNNING",
     job_state="RUNNING",
     partial_results_available=False,
     job_tasks_status=[

@@ -16,7 +16,7 @@ tasks = typer.Typer(help="Tasks of a job.")
 Job = Annotated[str, typer.Argument(help="The job's id.")]
 LINE = (
     "id",
-    "owner_id",
+    "user_id",
     "title",
     "state",
     "engine",
@@ -25,7 +25,7 @@ LINE = (
     "ended_at",
     "origin",
 )
-OF = {"id": "job_id", "owner_id": "owner", "tasks": "n_tasks"}
+OF = {"id": "job_id", "user_id": "owner", "tasks": "n_tasks"}
 TASK = ("number", "state", "requested", "simulated", "started_at", "ended_at", "updated_at")
 
 
@@ -44,8 +44,8 @@ def list_jobs(
     async def found() -> list[dict[str, Any]]:
         owner = await users.id_of(user) if user else None
         lines = listing.attributes(LINE, await admin.listed(limit, owner, state or None), **OF)
-        names = await users.names([line["owner_id"] for line in lines])
-        return [{**line, "username": names.get(line["owner_id"], "")} for line in lines]
+        names = await users.names([line["user_id"] for line in lines])
+        return [{**line, "username": names.get(line["user_id"], "")} for line in lines]
 
     use_settings(data)
     columns = {

@@ -192,7 +192,7 @@ JOB = Body(
     JobView,
     {
         **_SUMMARY,
-        "message": "Job is running",
+        "message": "Job state: RUNNING",
         "waiting": {
             "reason": None,
             "message": "",
@@ -233,7 +233,7 @@ TASK = Body(TaskView, _TASK)
 TASKS = Body(
     TaskPage,
     {
-        "job": {"id": ID, "state": "RUNNING", "message": "Job is running"},
+        "job": {"id": ID, "state": "RUNNING", "message": "Job state: RUNNING"},
         "items": [
             _TASK,
         ],
